@@ -1,0 +1,360 @@
+"""Configurations: frozen dataclasses, read strictly, changed by name.
+
+A configuration is data: it holds no objects, and its dictionary form (`to_dict`) is what stands in
+`config.json` beside a checkpoint. `from_dict` refuses unknown keys and values of another type, so that a
+misspelt field stops a run in its first second instead of being ignored.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Self
+
+# Layers and hidden size of the published models; heads = hidden / 64, intermediate = 4 x hidden.
+# The 24 small ones: Turc et al. 2019, "Well-Read Students Learn Better"; base and large: Devlin et al. 2018.
+_NAMED_SIZES = {
+    "bert_tiny": (2, 128),
+    "bert_mini": (4, 256),
+    "bert_small": (4, 512),
+    "bert_medium": (8, 512),
+    "bert_base": (12, 768),
+    "bert_large": (24, 1024),
+}
+PUBLISHED_SIZES: dict[str, tuple[int, int]] = _NAMED_SIZES | {
+    f"bert_{layers}_{hidden}": (layers, hidden)
+    for layers in (2, 4, 6, 8, 10, 12)
+    for hidden in (128, 256, 512, 768)
+}
+"""(number of layers, hidden size) of every published BERT, by name."""
+
+
+class ConfigError(ValueError):
+    """A configuration has an unknown field, a value of another type, or a value out of range."""
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
+
+
+def _check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    if not low <= value <= high:
+        bound = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+        raise ConfigError(f"`{name}` must be {bound}. Received: {value!r}")
+
+
+def _convert(name: str, value: Any, annotation: Any) -> Any:
+    """`value` as the type `annotation`, where that loses nothing; ConfigError otherwise."""
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        if isinstance(value, annotation):
+            return value
+        if isinstance(value, Mapping):
+            return _from_dict(annotation, value, f"{name}.")
+    elif isinstance(annotation, types.UnionType):
+        if value is None and type(None) in annotation.__args__:
+            return None
+        members = [member for member in annotation.__args__ if member is not type(None)]
+        return _convert(name, value, members[0])
+    elif typing.get_origin(annotation) is tuple:
+        if isinstance(value, list | tuple):
+            return tuple(_convert(name, item, typing.get_args(annotation)[0]) for item in value)
+    elif annotation is bool:
+        if isinstance(value, bool):
+            return value
+    elif annotation is float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif annotation is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif isinstance(value, annotation):
+        return value
+    expected = getattr(annotation, "__name__", str(annotation))
+    raise ConfigError(f"`{name}` must be of type {expected}. Received: {value!r} ({type(value).__name__})")
+
+
+def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(
+            f"unknown field `{prefix}{unknown[0]}`; {cls.__name__} has: {', '.join(hints)}. "
+            f"Received: {values[unknown[0]]!r}"
+        )
+    return cls(**{name: _convert(prefix + name, value, hints[name]) for name, value in values.items()})
+
+
+def _parse(name: str, text: str, annotation: Any) -> Any:
+    """The value that `text`, from a command line, stands for."""
+    if isinstance(annotation, types.UnionType):
+        if text.lower() in ("none", "null"):
+            return None
+        annotation = next(member for member in annotation.__args__ if member is not type(None))
+    if annotation is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ConfigError(f"`{name}` must be true or false. Received: {text!r}")
+    if annotation in (int, float):
+        try:
+            return annotation(text)
+        except ValueError:
+            expected = "a whole number" if annotation is int else "a number"
+            raise ConfigError(f"`{name}` must be {expected}. Received: {text!r}") from None
+    if typing.get_origin(annotation) is tuple:
+        member = typing.get_args(annotation)[0]
+        return tuple(_parse(name, part.strip(), member) for part in text.split(",") if part.strip())
+    return text
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Base of all configurations: strict dictionary form and changes by dotted name."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration that `to_dict` gave `values` for.
+
+        Raises:
+            ConfigError: a field is unknown, of another type, or out of range; the message names it.
+        """
+        return _from_dict(cls, values, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, strings, numbers and None: what JSON can hold."""
+        plain = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with `changes` made, checked again."""
+        return dataclasses.replace(self, **changes)
+
+    def override(self, assignment: str) -> Self:
+        """A copy with one field set from `"field=value"` or `"part.field=value"` (the `--set` flag).
+
+        Raises:
+            ConfigError: the field is unknown, or the value is not of its type.
+        """
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set takes NAME=VALUE. Received: {assignment!r}")
+        return self._override(path.strip().split("."), text.strip(), path.strip())
+
+    def _override(self, path: list[str], text: str, full_name: str) -> Self:
+        hints = typing.get_type_hints(type(self))
+        name, *rest = path
+        if name not in hints:
+            raise ConfigError(
+                f"unknown field `{full_name}`; {type(self).__name__} has: {', '.join(hints)}. Received: {text!r}"
+            )
+        value = getattr(self, name)
+        if rest:
+            if not isinstance(value, Config):
+                raise ConfigError(f"`{full_name}`: `{name}` has no fields. Received: {text!r}")
+            return self.replace(**{name: value._override(rest, text, full_name)})
+        if isinstance(value, Config):
+            fields = ", ".join(f"{full_name}.{field.name}" for field in dataclasses.fields(value))
+            raise ConfigError(
+                f"`{full_name}` has fields of its own, set one of: {fields}. Received: {text!r}"
+            )
+        return self.replace(**{name: _parse(full_name, text, hints[name])})
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig(Config):
+    """The encoder: its sizes, and what published checkpoints differ in.
+
+    Attributes:
+        hidden_act: `gelu` (erf; Google before 2019-02, Hugging Face), `gelu_new` (tanh; Google since), `relu`.
+        position_embedding: `learned` (the published models) or `sinusoidal` (fixed, Vaswani et al. 2017).
+        position_initializer: what learned positions start from: `truncated_normal` (as published) or
+            `sinusoidal`, which a short pre-training learns from faster.
+        output_bias_from_unigram: start the masked-LM output bias from the log unigram distribution of the
+            training pieces instead of zeros; saves the steps that only learn how frequent pieces are.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    dropout_rate: float = 0.1
+    attention_dropout_rate: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_epsilon: float = 1e-12
+    initializer_range: float = 0.02
+    position_embedding: str = "learned"
+    position_initializer: str = "truncated_normal"
+    output_bias_from_unigram: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size"):
+            _check_range(name, getattr(self, name), 1)
+        _check_range("max_position_embeddings", self.max_position_embeddings, 1)
+        _check_range("type_vocab_size", self.type_vocab_size, 1)
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                "`hidden_size` must be a multiple of `num_heads`. "
+                f"Received: hidden_size={self.hidden_size}, num_heads={self.num_heads}"
+            )
+        _check_choice("hidden_act", self.hidden_act, ("gelu", "gelu_new", "relu"))
+        _check_choice("position_embedding", self.position_embedding, ("learned", "sinusoidal"))
+        _check_choice("position_initializer", self.position_initializer, ("truncated_normal", "sinusoidal"))
+        for name in ("dropout_rate", "attention_dropout_rate"):
+            _check_range(name, getattr(self, name), 0.0, 0.999)
+
+    @classmethod
+    def named(cls, name: str, **changes: Any) -> Self:
+        """A published size: `bert_tiny` ... `bert_large`, or `bert_{layers}_{hidden}` of the 24-model grid."""
+        if name not in PUBLISHED_SIZES:
+            raise ConfigError(f"unknown size; there are: {', '.join(PUBLISHED_SIZES)}. Received: {name!r}")
+        layers, hidden = PUBLISHED_SIZES[name]
+        sizes = {
+            "num_layers": layers,
+            "hidden_size": hidden,
+            "num_heads": hidden // 64,
+            "intermediate_size": 4 * hidden,
+        }
+        return cls(**(sizes | changes))
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskingConfig(Config):
+    """How the pieces to predict are chosen when a batch is read (`data_pipelines/masking.py`).
+
+    Attributes:
+        masked_lm_rate: share of a sequence's pieces that are predicted, `[CLS]` and `[SEP]` counted in its length.
+        max_predictions_per_seq: places for predictions in a row, P; None derives it from the rate and the
+            length (`features.predictions_per_row`).
+        strategy: `token` chooses pieces, `whole_word` chooses words.
+        mask_share, random_share: of the chosen pieces, the share that becomes `[MASK]`, and a random piece;
+            the rest stays as it is.
+    """
+
+    masked_lm_rate: float = 0.15
+    max_predictions_per_seq: int | None = None
+    strategy: str = "token"
+    mask_share: float = 0.8
+    random_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_range("masked_lm_rate", self.masked_lm_rate, 1e-6, 1.0)
+        if self.max_predictions_per_seq is not None:
+            _check_range("max_predictions_per_seq", self.max_predictions_per_seq, 1)
+        _check_choice("strategy", self.strategy, ("token", "whole_word"))
+        _check_range("mask_share", self.mask_share, 0.0, 1.0)
+        _check_range("mask_share + random_share", self.mask_share + self.random_share, 0.0, 1.0 + 1e-9)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig(Config):
+    """The update rule and its schedule (`bert_tf/optimization.py`).
+
+    Attributes:
+        name: `adamw` (Loshchilov and Hutter 2019) or `lamb` (You et al. 2020).
+        bias_correction: off in BERT's pre-training; fine-tuning wants it on (Zhang et al. 2021, Mosbach et al. 2021).
+        clip_norm: bound on the global norm of the gradient; 0 for none.
+        decay_schedule: `linear` to zero at the last step, counted from step 0, or `constant` after warm-up.
+    """
+
+    name: str = "adamw"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-6
+    weight_decay: float = 0.01
+    bias_correction: bool = False
+    clip_norm: float = 1.0
+    decay_schedule: str = "linear"
+
+    def __post_init__(self) -> None:
+        _check_choice("name", self.name, ("adamw", "lamb"))
+        _check_choice("decay_schedule", self.decay_schedule, ("linear", "constant"))
+        for name in ("beta1", "beta2"):
+            _check_range(name, getattr(self, name), 0.0, 1.0)
+        for name in ("epsilon", "weight_decay", "clip_norm"):
+            _check_range(name, getattr(self, name), 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(Config):
+    """The loop (`bert_tf/training/loop.py`). Steps count updates; `*_every` are in steps, 0 for only at the end.
+
+    Attributes:
+        batch_size: rows in the global batch, over all replicas.
+        steps_per_loop: steps that run on the device between two returns to the host; logs, checkpoints and
+            evaluations fall on multiples of it.
+        precision: of the computation: `float32`, `bfloat16`, or `float16` with loss scaling (a T4 has no bfloat16).
+            Variables, LayerNorm, softmax and losses stay float32.
+        jit_compile: XLA, where one device runs the step (on several, the strategy decides).
+        keep_checkpoints: how many of the newest are kept.
+    """
+
+    num_steps: int = 1000
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    warmup_steps: int = 100
+    steps_per_loop: int = 100
+    checkpoint_every: int = 0
+    eval_every: int = 0
+    log_every: int = 100
+    eval_batch_size: int = 128
+    keep_checkpoints: int = 3
+    seed: int = 0
+    precision: str = "float32"
+    jit_compile: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_size", "steps_per_loop", "eval_batch_size", "keep_checkpoints"):
+            _check_range(name, getattr(self, name), 1)
+        for name in ("warmup_steps", "checkpoint_every", "eval_every", "log_every", "seed", "learning_rate"):
+            _check_range(name, getattr(self, name), 0)
+        _check_choice("precision", self.precision, ("float32", "bfloat16", "float16"))
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingConfig(Config):
+    """A pre-training experiment: what `experiments.pretrain --config FILE` gets from the file."""
+
+    model: BertConfig = BertConfig()
+    masking: MaskingConfig = MaskingConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassificationConfig(Config):
+    """Single-sentence and pair classification.
+
+    Attributes:
+        max_seq_length: pieces in a row, `[CLS]` and `[SEP]` included; longer inputs are cut.
+        pooling: what the classifier reads: `cls`, the pooled `[CLS]` output (as published), or `mean`, the pooler
+            over the mean of the sequence output (better for weakly pre-trained models).
+    """
+
+    max_seq_length: int = 128
+    text_column: str = "text"
+    text_pair_column: str | None = None
+    label_column: str = "label"
+    dropout_rate: float = 0.1
+    pooling: str = "cls"
+
+    def __post_init__(self) -> None:
+        _check_range("max_seq_length", self.max_seq_length, 3)
+        _check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
+        _check_choice("pooling", self.pooling, ("cls", "mean"))
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuningConfig(Config):
+    """A fine-tuning experiment: what `experiments.finetune --config FILE` gets from the file.
+
+    The encoder's own configuration comes from the checkpoint it starts from; `model` serves a start from
+    random weights only.
+    """
+
+    model: BertConfig = BertConfig()
+    task: ClassificationConfig = ClassificationConfig()
+    optimizer: OptimizerConfig = OptimizerConfig(bias_correction=True)
+    train: TrainConfig = TrainConfig()
