@@ -22,9 +22,7 @@ _NAMED_SIZES = {
     "bert_large": (24, 1024),
 }
 PUBLISHED_SIZES: dict[str, tuple[int, int]] = _NAMED_SIZES | {
-    f"bert_{layers}_{hidden}": (layers, hidden)
-    for layers in (2, 4, 6, 8, 10, 12)
-    for hidden in (128, 256, 512, 768)
+    f"bert_{layers}_{hidden}": (layers, hidden) for layers in (2, 4, 6, 8, 10, 12) for hidden in (128, 256, 512, 768)
 }
 """(number of layers, hidden size) of every published BERT, by name."""
 
@@ -154,9 +152,7 @@ class Config:
             return self.replace(**{name: value._override(rest, text, full_name)})
         if isinstance(value, Config):
             fields = ", ".join(f"{full_name}.{field.name}" for field in dataclasses.fields(value))
-            raise ConfigError(
-                f"`{full_name}` has fields of its own, set one of: {fields}. Received: {text!r}"
-            )
+            raise ConfigError(f"`{full_name}` has fields of its own, set one of: {fields}. Received: {text!r}")
         return self.replace(**{name: _parse(full_name, text, hints[name])})
 
 

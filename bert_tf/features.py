@@ -13,9 +13,7 @@ import math
 
 # On disk: one tf.train.Example a row, unmasked and unpadded. K is `max_sequences_per_row` of the manifest;
 # rows with fewer sequences carry zeros at the end of the three lists.
-RECORD_INPUT_IDS = (
-    "input_ids"  # bytes: the row's piece ids, little-endian uint16 (int32 from 65,536 pieces on)
-)
+RECORD_INPUT_IDS = "input_ids"  # bytes: the row's piece ids, little-endian uint16 (int32 from 65,536 pieces on)
 RECORD_SEQUENCE_LENGTHS = "sequence_lengths"  # int64 [K]: pieces of each sequence, specials included
 RECORD_FIRST_SEGMENT_LENGTHS = "first_segment_lengths"  # int64 [K]: of them, pieces of `[CLS] A [SEP]`
 RECORD_NEXT_SENTENCE_LABELS = "next_sentence_labels"  # int64 [K]: 0 = B follows A, 1 = random B

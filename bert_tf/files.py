@@ -117,9 +117,7 @@ def read_json(path: str) -> Any:
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})"
-        ) from None
+        raise ValueError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
 
 
 def write_json(path: str, value: Any) -> None:
@@ -147,6 +145,4 @@ def require_writable_folder(path: str, flag: str) -> None:
         _gfile().remove(probe)
     except Exception as error:
         reason = getattr(error, "message", str(error))
-        raise OSError(
-            f"{flag} must be a folder that can be written to ({reason}). Received: {path!r}"
-        ) from None
+        raise OSError(f"{flag} must be a folder that can be written to ({reason}). Received: {path!r}") from None
