@@ -1,0 +1,28 @@
+"""How every command starts: flags parsed by absl, bad input told in one line."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """`absl.app.run`, with the errors of bad input (ValueError, OSError) as one line and exit code 2.
+
+    Any other exception is a fault of the program and keeps its traceback; so do these under
+    `BERT_TF_TRACEBACK=1`. Arguments that are no flags are refused: they are misspelt flags.
+    """
+
+    def guarded(argv: Sequence[str]) -> None:
+        try:
+            if len(argv) > 1:
+                raise ValueError(f"arguments must be flags, --name=value. Received: {argv[1]!r}")
+            main(argv)
+        except (ValueError, OSError) as error:
+            if os.environ.get("BERT_TF_TRACEBACK"):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    app.run(guarded)
