@@ -6,6 +6,7 @@ misspelt field stops a run in its first second instead of being ignored.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -36,10 +37,15 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ConfigError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
 
 
-def _check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    if not low <= value <= high:
-        bound = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+def _check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    if not (low <= value <= high and math.isfinite(value)):
+        bound = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise ConfigError(f"`{name}` must be {bound}. Received: {value!r}")
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union such as `int | None`; () where `annotation` is none."""
+    return typing.get_args(annotation) if typing.get_origin(annotation) in (types.UnionType, typing.Union) else ()
 
 
 def _convert(name: str, value: Any, annotation: Any) -> Any:
@@ -49,11 +55,11 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
             return value
         if isinstance(value, Mapping):
             return _from_dict(annotation, value, f"{name}.")
-    elif isinstance(annotation, types.UnionType):
-        if value is None and type(None) in annotation.__args__:
+    elif _members(annotation):
+        if value is None and type(None) in _members(annotation):
             return None
-        members = [member for member in annotation.__args__ if member is not type(None)]
-        return _convert(name, value, members[0])
+        if value is not None:
+            return _convert(name, value, _chosen_member(annotation))
     elif typing.get_origin(annotation) is tuple:
         if isinstance(value, list | tuple):
             return tuple(_convert(name, item, typing.get_args(annotation)[0]) for item in value)
@@ -72,6 +78,12 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
     raise ConfigError(f"`{name}` must be of type {expected}. Received: {value!r} ({type(value).__name__})")
 
 
+def _chosen_member(annotation: Any) -> Any:
+    """T of the only unions that fields have, `T | None`."""
+    (member,) = (member for member in _members(annotation) if member is not type(None))
+    return member
+
+
 def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
     hints = typing.get_type_hints(cls)
     unknown = sorted(set(values) - set(hints))
@@ -83,12 +95,18 @@ def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
     return cls(**{name: _convert(prefix + name, value, hints[name]) for name, value in values.items()})
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, Config):
+        return value.to_dict()
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
 def _parse(name: str, text: str, annotation: Any) -> Any:
     """The value that `text`, from a command line, stands for."""
-    if isinstance(annotation, types.UnionType):
+    if _members(annotation):
         if text.lower() in ("none", "null"):
             return None
-        annotation = next(member for member in annotation.__args__ if member is not type(None))
+        annotation = _chosen_member(annotation)
     if annotation is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
@@ -107,7 +125,15 @@ def _parse(name: str, text: str, annotation: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Base of all configurations: strict dictionary form and changes by dotted name."""
+    """Base of all configurations: strict dictionary form and changes by dotted name.
+
+    Values are checked, and whole numbers given for real ones converted, however a configuration is made.
+    Subclasses that check more call `super().__post_init__()` first.
+    """
+
+    def __post_init__(self) -> None:
+        for name, annotation in typing.get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _convert(name, getattr(self, name), annotation))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -120,8 +146,8 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, strings, numbers and None: what JSON can hold."""
-        plain = dataclasses.asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: _plain(value) for name, value in values.items()}
 
     def replace(self, **changes: Any) -> Self:
         """A copy with `changes` made, checked again."""
@@ -153,7 +179,11 @@ class Config:
         if isinstance(value, Config):
             fields = ", ".join(f"{full_name}.{field.name}" for field in dataclasses.fields(value))
             raise ConfigError(f"`{full_name}` has fields of its own, set one of: {fields}. Received: {text!r}")
-        return self.replace(**{name: _parse(full_name, text, hints[name])})
+        parsed = _parse(full_name, text, hints[name])
+        try:
+            return self.replace(**{name: parsed})
+        except ConfigError as error:
+            raise ConfigError(f"--set {full_name}={text}: {error}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +216,7 @@ class BertConfig(Config):
     output_bias_from_unigram: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size"):
             _check_range(name, getattr(self, name), 1)
         _check_range("max_position_embeddings", self.max_position_embeddings, 1)
@@ -198,6 +229,8 @@ class BertConfig(Config):
         _check_choice("hidden_act", self.hidden_act, ("gelu", "gelu_new", "relu"))
         _check_choice("position_embedding", self.position_embedding, ("learned", "sinusoidal"))
         _check_choice("position_initializer", self.position_initializer, ("truncated_normal", "sinusoidal"))
+        for name in ("layer_norm_epsilon", "initializer_range"):
+            _check_range(name, getattr(self, name), 0.0)
         for name in ("dropout_rate", "attention_dropout_rate"):
             _check_range(name, getattr(self, name), 0.0, 0.999)
 
@@ -236,6 +269,7 @@ class MaskingConfig(Config):
     random_share: float = 0.1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_range("masked_lm_rate", self.masked_lm_rate, 1e-6, 1.0)
         if self.max_predictions_per_seq is not None:
             _check_range("max_predictions_per_seq", self.max_predictions_per_seq, 1)
@@ -265,6 +299,7 @@ class OptimizerConfig(Config):
     decay_schedule: str = "linear"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_choice("name", self.name, ("adamw", "lamb"))
         _check_choice("decay_schedule", self.decay_schedule, ("linear", "constant"))
         for name in ("beta1", "beta2"):
@@ -302,6 +337,7 @@ class TrainConfig(Config):
     jit_compile: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("num_steps", "batch_size", "steps_per_loop", "eval_batch_size", "keep_checkpoints"):
             _check_range(name, getattr(self, name), 1)
         for name in ("warmup_steps", "checkpoint_every", "eval_every", "log_every", "seed", "learning_rate"):
@@ -337,6 +373,7 @@ class ClassificationConfig(Config):
     pooling: str = "cls"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_range("max_seq_length", self.max_seq_length, 3)
         _check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
         _check_choice("pooling", self.pooling, ("cls", "mean"))

@@ -12,6 +12,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
     Any other exception is a fault of the program and keeps its traceback; so do these under
     `BERT_TF_TRACEBACK=1`. Arguments that are no flags are refused: they are misspelt flags.
+    Ctrl-C ends with exit code 130, and a reader of standard output that has gone away (`... | head`) with 141,
+    as shells count signals.
     """
 
     def guarded(argv: Sequence[str]) -> None:
@@ -19,10 +21,18 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             if len(argv) > 1:
                 raise ValueError(f"arguments must be flags, --name=value. Received: {argv[1]!r}")
             main(argv)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still buffered has no reader; without this Python reports it once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
         except (ValueError, OSError) as error:
             if os.environ.get("BERT_TF_TRACEBACK"):
                 raise
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
 
     app.run(guarded)
