@@ -1,0 +1,60 @@
+# Each target does all set-up it needs, in an environment of its own; only python3 (3.11 to 3.13, with venv) is assumed.
+#
+#   make quickstart                      # text -> records -> pre-training -> fine-tuning -> a served model
+#   make test TENSORFLOW=2.20            # on the last version that has a TPU wheel, in .venv-2.20
+#
+# One environment serves every target, extras included: the quickstart's default corpus is the documentation of the
+# installed packages, so the same packages give the same corpus and the same figures.
+
+PYTHON ?= python3
+TENSORFLOW ?= 2.21
+VENV ?= .venv$(if $(filter-out 2.21,$(TENSORFLOW)),-$(TENSORFLOW))
+EXTRAS = cpu,text,hub,tfds,test,dev
+ARGS ?=
+
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+# Stands while an installation runs; what it is found in was interrupted and is thrown away.
+INSTALLING = $(VENV)/.installing
+SOURCES = bert_tf data_pipelines experiments tpu_configs tests
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-long lint format clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+quickstart: $(INSTALLED)  ## the whole path on this machine; ARGS="--corpus 'docs/*.txt'" for your own text
+	@$(BIN)/python -m experiments.quickstart $(ARGS)
+
+test: $(INSTALLED)  ## the quick tests; ARGS="tests/test_files.py" for some of them
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-long: $(INSTALLED)  ## the tests that take minutes
+	@$(BIN)/python -m pytest -m long $(ARGS)
+
+lint: $(INSTALLED)  ## ruff (rules and format) and mypy
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+
+format: $(INSTALLED)  ## rewrite the sources in the project's format
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+clean:  ## remove environments, caches and build products; runs/ stays
+	@rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# tensorflow-text is compiled against one minor version of tensorflow: both are pinned to the same.
+$(INSTALLED): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("error: Python 3.11 to 3.13 \
+	is needed (make PYTHON=...). Received: " + sys.version.split()[0])'
+	@if [ -e $(INSTALLING) ]; then echo "An installation in $(VENV) was interrupted: starting again"; rm -rf $(VENV); fi
+	@echo "Installing into $(VENV): TensorFlow $(TENSORFLOW) and the extras $(EXTRAS) (once; about two minutes)"
+	@mkdir -p $(VENV) && rm -f $@ && touch $(INSTALLING)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --editable '.[$(EXTRAS)]' \
+		'tensorflow==$(TENSORFLOW).*' 'tensorflow-text==$(TENSORFLOW).*'
+	@rm -f $(INSTALLING) && touch $@
+	@$(BIN)/python -m pip --disable-pip-version-check freeze | grep -iE '^(tensorflow|tensorflow-text|keras|keras-hub)=='
