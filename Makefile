@@ -54,7 +54,7 @@ $(INSTALLED): setup.cfg pyproject.toml
 	@echo "Installing into $(VENV): TensorFlow $(TENSORFLOW) and the extras $(EXTRAS) (once; about two minutes)"
 	@mkdir -p $(VENV) && rm -f $@ && touch $(INSTALLING)
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --editable '.[$(EXTRAS)]' \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --editable '.[$(EXTRAS)]' \
 		'tensorflow==$(TENSORFLOW).*' 'tensorflow-text==$(TENSORFLOW).*'
 	@rm -f $(INSTALLING) && touch $@
-	@$(BIN)/python -m pip --disable-pip-version-check freeze | grep -iE '^(tensorflow|tensorflow-text|keras|keras-hub)=='
+	@$(BIN)/python -m pip --disable-pip-version-check freeze | grep -iE '^(tensorflow|tensorflow[-_]text|keras|keras[-_]hub)=='
