@@ -1,0 +1,56 @@
+"""Learns a WordPiece vocabulary from text.
+
+python -m data_pipelines.create_vocab --input 'docs/*.txt' --vocab_size 30522 --output vocab.txt
+"""
+
+import os
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_tf import files, launching
+from data_pipelines import corpora, vocabulary
+
+
+def _define_flags() -> None:
+    # Only when this module is launched: others import it, and launchers share names of flags.
+    flags.DEFINE_string("input", None, "Text files: comma-separated globs.", required=True)
+    flags.DEFINE_string("output", None, "The vocabulary file to write, one piece a line.", required=True)
+    flags.DEFINE_integer("vocab_size", 30522, "Pieces at most, special tokens included.")
+    flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary is uncased.")
+    flags.DEFINE_integer("min_frequency", 2, "A pair that occurs less often is not joined to a piece.")
+    flags.DEFINE_integer("limit_alphabet", 1000, "Characters at most, the most frequent ones.")
+    flags.DEFINE_integer("num_unused", 0, "Places [unusedN] for later tokens; 99 gives the published special ids.")
+    flags.DEFINE_list("user_tokens", [], "Words that the vocabulary must hold, separated by commas.")
+    flags.DEFINE_float("holdout", 0.0, "Share of documents not to learn from; as for create_pretraining_data.")
+    flags.DEFINE_enum(
+        "sentences",
+        "line",
+        ["line", "split"],
+        "line: the input has one sentence a line; split: split it into sentences. As for create_pretraining_data, "
+        "so that the same documents are held out.",
+    )
+    flags.DEFINE_integer("num_workers", 0, "Processes; 0 for one a core. The vocabulary is the same.")
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags, write the vocabulary, print how well it fits."""
+    values = flags.FLAGS
+    files.require_writable_folder(os.path.dirname(values.output) or ".", "--output")
+    vocabulary.create_vocab(
+        corpora.read_documents(values.input, "--input", values.sentences),
+        values.vocab_size,
+        output=values.output,
+        do_lower_case=values.do_lower_case,
+        min_frequency=values.min_frequency,
+        limit_alphabet=values.limit_alphabet,
+        num_unused=values.num_unused,
+        user_tokens=values.user_tokens,
+        holdout=values.holdout,
+        num_workers=values.num_workers,
+    )
+
+
+if __name__ == "__main__":
+    _define_flags()
+    launching.run(main)
