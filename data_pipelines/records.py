@@ -20,6 +20,7 @@ from bert_tf.tokenization import WordPieceTokenizer
 
 FORMAT_VERSION = 1
 MAX_RECORDS_PER_SHARD = 100_000
+MAX_SEQUENCES_PER_ROW = 64
 MANIFEST_FILE = "manifest.json"
 VOCABULARY_FILE = "vocab.txt"
 PIECE_COUNTS_FILE = "piece_counts.npy"
@@ -52,6 +53,7 @@ class PreparationConfig(Config):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.objective not in ("nsp", "mlm"):
             raise ConfigError(f"`objective` must be nsp or mlm. Received: {self.objective!r}")
         shortest = 5 if self.objective == "nsp" else 3
@@ -63,6 +65,11 @@ class PreparationConfig(Config):
         ):
             if getattr(self, name) < low:
                 raise ConfigError(f"`{name}` must be at least {low}. Received: {getattr(self, name)!r}")
+        if self.max_sequences_per_row > MAX_SEQUENCES_PER_ROW:
+            raise ConfigError(
+                f"`max_sequences_per_row` must be at most {MAX_SEQUENCES_PER_ROW}. "
+                f"Received: {self.max_sequences_per_row!r}"
+            )
         if not 0.0 <= self.short_seq_prob <= 1.0:
             raise ConfigError(f"`short_seq_prob` must be between 0 and 1. Received: {self.short_seq_prob!r}")
 
@@ -124,6 +131,11 @@ class Manifest(PreparationConfig):
     def num_records(self) -> int:
         """Rows in all shards."""
         return sum(shard.records for shard in self.shards)
+
+    def identity(self) -> dict[str, int | str]:
+        """What tells these records from others, for a run's `config.json`: their number and a digest of all shards."""
+        digest = hashlib.sha256("".join(shard.sha256 for shard in self.shards).encode())
+        return {"records": self.num_records, "sha256": digest.hexdigest()}
 
 
 def read_manifest(folder: str, flag: str = "--train_data") -> Manifest:
