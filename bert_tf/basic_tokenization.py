@@ -92,6 +92,11 @@ class BasicTokenizer:
         folded = "".join(cut)
         return f" {folded} " if _is_cjk(character) else folded
 
+    def folded_characters(self) -> list[str]:
+        """All characters that `fold` may change, for tables; it leaves every other one as it is."""
+        codes = {code for first, last in _CJK_RANGES for code in range(first, last + 1)}
+        return [chr(code) for code in sorted(codes | ucd.mapped_code_points())]
+
     def split_spaces(self, text: str) -> list[str]:
         """The cleaned text cut at spaces; strings may be empty.
 

@@ -63,6 +63,12 @@ def decompose(character: str) -> str:
     return _DECOMPOSITION.get(code, character)
 
 
+def mapped_code_points() -> set[int]:
+    """The code points that are not ordinary, or have a lower case or a decomposition."""
+    classes = np.nonzero(np.frombuffer(CHARACTER_CLASS, np.uint8))[0].tolist()
+    return {*classes, *_LOWER, *_DECOMPOSITION, *range(_HANGUL_FIRST, _HANGUL_LAST + 1)}
+
+
 def is_final_sigma(word: str, index: int) -> bool:
     """Whether the capital sigma at `index` ends a word (Unicode 14.0, table 3-17): its lower case is then U+03C2.
 
