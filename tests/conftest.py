@@ -20,9 +20,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.env
 LOGICAL_DEVICES = 4
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _logical_devices() -> None:
-    """Four devices on one CPU: tests of replicas need them, and computations on one of them are not changed."""
+def pytest_configure() -> None:
+    """Four devices on one CPU, before any test module can start TensorFlow.
+
+    Tests of replicas need them; what runs on one of them gives the same numbers, as fast.
+    """
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
