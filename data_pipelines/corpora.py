@@ -8,10 +8,9 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-import sentencex
-
 from bert_tf import files
 from data_pipelines.documentation import ModuleDocumentation, python_documentation
+from data_pipelines.sentences import split_sentences
 
 __all__ = [
     "CorpusStatistics",
@@ -50,7 +49,7 @@ def _documents(paths: Sequence[str], patterns: str, flag: str, split: bool) -> I
     empty = True
     for path in paths:
         for lines in _blocks(path):
-            document = _split_sentences(lines) if split else lines
+            document = split_sentences(" ".join(lines)) if split else lines
             if document:
                 empty = False
                 yield document
@@ -73,11 +72,6 @@ def _blocks(path: str) -> Iterator[list[str]]:
             lines = []
     if lines:
         yield lines
-
-
-def _split_sentences(lines: Sequence[str]) -> list[str]:
-    found = (sentence.strip() for sentence in sentencex.segment("en", " ".join(lines)))
-    return [sentence for sentence in found if sentence]
 
 
 def is_held_out(document: Sequence[str], fraction: float) -> bool:

@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Iterator
 
-import sentencex
+from data_pipelines.sentences import split_sentences
 
 # Lines.
 _UNDERLINE = re.compile(r"""^\s*([=\-~^*#+"`.:_])\1{2,}\s*$""")
@@ -26,9 +26,9 @@ _MAX_SECTION_TITLE = 30
 _SKIPPED_SECTIONS = frozenset(("see also", "references", "reference"))
 _DIRECTIVE = re.compile(r"^\.\.(?:\s+(?:([\w:-]+)::\s*)?(.*))?$")
 _PROSE_DIRECTIVES = frozenset(("note", "warning", "tip", "important", "caution", "hint", "attention", "deprecated"))
-_FIELD = re.compile(r"^[:@](\w+)[^:\n]*:\s*(.*)$")
+_FIELD = re.compile(r"^[:@](\w+)[^:`]*:(?:\s+(.*))?$")  # a role, :class:`Name`, is none
 _PROSE_FIELDS = frozenset(
-    "param parameter arg argument key keyword return returns raise raises yields ivar cvar var note".split()
+    ("param", "parameter", "arg", "argument", "key", "keyword", "return", "returns", "raise", "raises", "yields", "var")
 )
 _BULLET = re.compile(r"^(?:[-*+•–]|\(?(?:\d{1,2}|[a-z])[.)])\s+")
 _NAME = r"[`'\"*]*[\w.\-<>\[\]]+[`'\"*]*"
@@ -84,8 +84,7 @@ def paragraphs(docstring: str) -> list[list[str]]:
 
 def sentences(text: str) -> list[str]:
     """The sentences of an English paragraph that read like prose."""
-    found = (sentence.strip() for sentence in sentencex.segment("en", text))
-    return [sentence for sentence in found if _is_prose(sentence)]
+    return [sentence for sentence in split_sentences(text) if _is_prose(sentence)]
 
 
 def _without_markup(text: str) -> str:
@@ -193,7 +192,7 @@ def _classify(text: str) -> tuple[int, str]:
         return _STARTS, ""
     field = _FIELD.match(text) if text[0] in ":@" else None
     if field:
-        return (_STARTS, field[2]) if field[1] in _PROSE_FIELDS else (_SKIP_DEEPER, "")
+        return (_STARTS, field[2] or "") if field[1] in _PROSE_FIELDS else (_SKIP_DEEPER, "")
     bullet = _BULLET.match(text)
     if bullet:
         text = text[bullet.end() :]

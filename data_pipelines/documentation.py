@@ -26,10 +26,9 @@ STANDARD_LIBRARY = "python"
 _TOPICS_MODULE = "pydoc_data.topics"
 _OWN_PACKAGES = frozenset(("bert_tf", "data_pipelines", "experiments", "tpu_configs"))
 # Tests tell little; vendored copies and re-export trees (`tensorflow/_api`) repeat what stands elsewhere.
-_SKIPPED_FOLDERS = frozenset(
-    "test tests idlelib lib2to3 turtledemo site-packages dist-packages __pycache__ _vendor vendor _vendored externals "
-    "_api _distutils".split()
-)
+_TEST_FOLDERS = ("test", "tests", "idlelib", "lib2to3", "turtledemo")
+_COPY_FOLDERS = ("_vendor", "vendor", "_vendored", "externals", "_api", "_distutils", "site-packages", "dist-packages")
+_SKIPPED_FOLDERS = frozenset(_TEST_FOLDERS + _COPY_FOLDERS)
 _SKIPPED_ENDINGS = ("_test.py", "_pb2.py", "_pb2_grpc.py", "conftest.py")
 _MIN_DOCSTRING_CHARACTERS = 40
 _MIN_DOCUMENT_WORDS = 30

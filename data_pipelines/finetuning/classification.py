@@ -193,7 +193,9 @@ def encode_examples(
     """
     label_ids = {label: number for number, label in enumerate(labels)}
     contract = features.classification_batch(len(examples), config.max_seq_length)
-    arrays = {name: np.zeros(feature.shape, feature.dtype) for name, feature in contract.items()}  # type: ignore[arg-type]
+    arrays: dict[str, np.ndarray] = {
+        name: np.zeros([size or 0 for size in feature.shape], feature.dtype) for name, feature in contract.items()
+    }
     for row, example in enumerate(examples):
         input_ids, segment_ids = tokenizer.encode_pair(
             example.text, example.text_pair, max_seq_length=config.max_seq_length
