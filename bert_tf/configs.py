@@ -234,6 +234,22 @@ class BertConfig(Config):
         for name in ("dropout_rate", "attention_dropout_rate"):
             _check_range(name, getattr(self, name), 0.0, 0.999)
 
+    def check_fits(self, vocab_size: int, max_seq_length: int) -> None:
+        """Refuse a vocabulary or rows that this model has no place for.
+
+        Raises:
+            ConfigError: there are fewer embeddings than pieces, or fewer positions than a row is long.
+        """
+        if self.vocab_size < vocab_size:
+            raise ConfigError(
+                f"`model.vocab_size` must be at least the vocabulary's {vocab_size} pieces. Received: {self.vocab_size}"
+            )
+        if self.max_position_embeddings < max_seq_length:
+            raise ConfigError(
+                f"`model.max_position_embeddings` must be at least the rows' length of {max_seq_length}. "
+                f"Received: {self.max_position_embeddings}"
+            )
+
     @classmethod
     def named(cls, name: str, **changes: Any) -> Self:
         """A published size: `bert_tiny` ... `bert_large`, or `bert_{layers}_{hidden}` of the 24-model grid."""
@@ -361,6 +377,9 @@ class ClassificationConfig(Config):
 
     Attributes:
         max_seq_length: pieces in a row, `[CLS]` and `[SEP]` included; longer inputs are cut.
+        dropout_rate: before the classifier's last layer.
+        encoder_dropout_rate: in the encoder, on activations and attention probabilities; None keeps the rates that
+            the encoder was pre-trained with.
         pooling: what the classifier reads: `cls`, the pooled `[CLS]` output (as published), or `mean`, the pooler
             over the mean of the sequence output (better for weakly pre-trained models).
     """
@@ -370,12 +389,15 @@ class ClassificationConfig(Config):
     text_pair_column: str | None = None
     label_column: str = "label"
     dropout_rate: float = 0.1
+    encoder_dropout_rate: float | None = None
     pooling: str = "cls"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_range("max_seq_length", self.max_seq_length, 3)
         _check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
+        if self.encoder_dropout_rate is not None:
+            _check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, 0.999)
         _check_choice("pooling", self.pooling, ("cls", "mean"))
 
 

@@ -1,0 +1,103 @@
+"""Multi-head self-attention among the pieces of one sequence.
+
+Shapes: B batch, L length, D hidden, N heads, H = D / N head size.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bert_tf.layers.dropout import Dropout
+
+
+def attention_allowed(input_mask: Any) -> Any:
+    """Whether a query (third axis) may read a key (last axis), bool [B, 1, L, L].
+
+    Args:
+        input_mask: int [B, L], 0 on padding, k on the pieces of a row's k-th sequence. A piece reads those with its
+            own number. An ordinary 0/1 mask is a row with one sequence.
+    """
+    same = ops.equal(input_mask[:, None, :, None], input_mask[:, None, None, :])
+    return ops.logical_and(same, ops.greater(input_mask, 0)[:, None, None, :])
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class SelfAttention(keras.layers.Layer):
+    """Scaled dot-product attention with one fused query-key-value product (Vaswani et al. 2017, section 3.2).
+
+    The scores are scaled by 1 / sqrt(H); the softmax is taken in float32; dropout falls on the probabilities.
+
+    >>> layer = SelfAttention(hidden_size=8, num_heads=2)
+    >>> x = keras.ops.ones((3, 5, 8))
+    >>> layer(x, attention_allowed(keras.ops.ones((3, 5), "int32"))).shape
+    TensorShape([3, 5, 8])
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        dropout_rate: float = 0.0,
+        initializer_range: float = 0.02,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if hidden_size % num_heads:
+            raise ValueError(
+                "`hidden_size` must be a multiple of `num_heads`. "
+                f"Received: hidden_size={hidden_size}, num_heads={num_heads}"
+            )
+        self.hidden_size = hidden_size
+        self.num_heads = num_heads
+        self.dropout_rate = dropout_rate
+        self.initializer_range = initializer_range
+
+        def dense(units: int, name: str) -> keras.layers.Dense:
+            initializer = keras.initializers.TruncatedNormal(stddev=initializer_range)
+            return keras.layers.Dense(units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name)
+
+        self.query_key_value = dense(3 * hidden_size, "query_key_value")
+        self.output_dense = dense(hidden_size, "output_dense")
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
+
+    def build(self, input_shape: Any = None, *_: Any) -> None:
+        """Make the two products."""
+        self.query_key_value.build((None, None, self.hidden_size))
+        self.output_dense.build((None, None, self.hidden_size))
+        self.built = True
+
+    def call(self, x: Any, allowed: Any, training: bool = False, seed: Any = None) -> Any:
+        """Attention's output, before residual and normalisation, [B, L, D].
+
+        Args:
+            x: float [B, L, D].
+            allowed: bool [B, 1, L, L], from `attention_allowed`.
+            training: whether to drop.
+            seed: of the dropout mask.
+        """
+        head_size = self.hidden_size // self.num_heads
+        batch, length, _ = ops.shape(x)
+        qkv = ops.reshape(self.query_key_value(x), (batch, length, 3, self.num_heads, head_size))
+        query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), num=3)  # each [B, N, L, H]
+        query = ops.multiply(query, ops.cast(head_size**-0.5, query.dtype))
+        scores = ops.cast(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))), "float32")  # [B, N, L, L]
+        # A query on padding may read nothing: equal scores leave its (unused) softmax finite.
+        scores = ops.where(allowed, scores, ops.cast(-1e9, "float32"))
+        probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
+        probabilities = self.dropout(probabilities, training=training, seed=seed)
+        context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))  # [B, L, N, H]
+        return self.output_dense(ops.reshape(context, (batch, length, self.hidden_size)))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[int | None, ...]:
+        """The input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {
+            "hidden_size": self.hidden_size,
+            "num_heads": self.num_heads,
+            "dropout_rate": self.dropout_rate,
+            "initializer_range": self.initializer_range,
+        }

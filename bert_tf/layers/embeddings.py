@@ -1,0 +1,151 @@
+"""Piece, position and segment embeddings, summed, normalised, dropped."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from bert_tf.layers.dropout import Dropout
+
+
+def sinusoids(num_positions: int, size: int) -> np.ndarray:
+    """float32 [num_positions, size]: sines in the first half of the columns, cosines in the second.
+
+    Wavelengths grow from 2 pi to 10,000 x 2 pi (Vaswani et al. 2017, section 3.5).
+    """
+    half = (size + 1) // 2
+    angles = np.arange(num_positions)[:, None] * np.exp(-np.log(10000.0) * np.arange(half) / half)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :size].astype(np.float32)
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class ScaledSinusoids(keras.initializers.Initializer):
+    """Initialises a [positions, size] table with sinusoids of standard deviation `stddev`."""
+
+    def __init__(self, stddev: float = 0.02) -> None:
+        self.stddev = stddev
+
+    def __call__(self, shape: tuple[int, int], dtype: str | None = None) -> Any:
+        """The table, of `shape` and `dtype`."""
+        return ops.convert_to_tensor(sinusoids(*shape) * (self.stddev * 2**0.5), dtype=dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this initializer again."""
+        return {"stddev": self.stddev}
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertEmbeddings(keras.layers.Layer):
+    """LayerNorm(piece + position + segment), with dropout (Devlin et al. 2018, section 3 and figure 2).
+
+    >>> layer = BertEmbeddings(vocab_size=10, hidden_size=4, max_position_embeddings=8)
+    >>> ids = keras.ops.zeros((2, 6), "int32")
+    >>> layer(ids, ids, ids).shape
+    TensorShape([2, 6, 4])
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        dropout_rate: float = 0.0,
+        layer_norm_epsilon: float = 1e-12,
+        initializer_range: float = 0.02,
+        position_embedding: str = "learned",
+        position_initializer: str = "truncated_normal",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)  # the tables are read in float32
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.max_position_embeddings = max_position_embeddings
+        self.type_vocab_size = type_vocab_size
+        self.dropout_rate = dropout_rate
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.initializer_range = initializer_range
+        self.position_embedding = position_embedding
+        self.position_initializer = position_initializer
+        normal = keras.initializers.TruncatedNormal(stddev=initializer_range)
+        fixed = position_embedding == "sinusoidal"
+        sinusoidal = fixed or position_initializer == "sinusoidal"
+
+        def table(rows: int, name: str, initializer: Any = normal, trainable: bool = True) -> keras.layers.Embedding:
+            return keras.layers.Embedding(
+                rows,
+                hidden_size,
+                embeddings_initializer=initializer,
+                dtype="float32",
+                trainable=trainable,
+                name=name,
+            )
+
+        self.word_embeddings = table(vocab_size, "word_embeddings")
+        self.position_embeddings = table(
+            max_position_embeddings,
+            "position_embeddings",
+            ScaledSinusoids(initializer_range) if sinusoidal else normal,
+            trainable=not fixed,
+        )
+        self.token_type_embeddings = table(type_vocab_size, "token_type_embeddings")
+        self.layer_norm = keras.layers.LayerNormalization(
+            epsilon=layer_norm_epsilon, dtype="float32", name="layer_norm"
+        )
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the three tables and the normalisation."""
+        for table in (self.word_embeddings, self.position_embeddings, self.token_type_embeddings):
+            table.build((None, None))
+        self.layer_norm.build((None, None, self.hidden_size))
+        self.built = True
+
+    def call(
+        self,
+        input_ids: Any,
+        segment_ids: Any,
+        position_ids: Any,
+        training: bool = False,
+        seed: Any = None,
+    ) -> Any:
+        """The embedded rows, [B, L, D] in the compute dtype.
+
+        Args:
+            input_ids: int32 [B, L], below `vocab_size`.
+            segment_ids: int32 [B, L], below `type_vocab_size`.
+            position_ids: int32 [B, L], below `max_position_embeddings`.
+            training: whether to drop.
+            seed: of the dropout mask.
+        """
+        # Sums and norms in float32: three tables of magnitude 0.02 lose half their digits in bfloat16.
+        words = self.word_embeddings(input_ids)
+        # Few rows, many look-ups: as a product with one-hot rows, the backward pass is a matrix product too, and
+        # not a scatter with collisions on every row (TPU and XLA are slow at those; Google's code does it too).
+        positions = self._few(position_ids, self.position_embeddings)
+        segments = self._few(segment_ids, self.token_type_embeddings)
+        x = self.layer_norm(words + positions + segments)
+        return self.dropout(ops.cast(x, self.compute_dtype), training=training, seed=seed)
+
+    def _few(self, ids: Any, table: keras.layers.Embedding) -> Any:
+        one_hot = ops.one_hot(ids, table.input_dim, dtype="float32")
+        return ops.matmul(one_hot, table.embeddings)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[int | None, ...]:
+        """[B, L, D]."""
+        return (*input_shape, self.hidden_size)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this layer again."""
+        return super().get_config() | {
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "max_position_embeddings": self.max_position_embeddings,
+            "type_vocab_size": self.type_vocab_size,
+            "dropout_rate": self.dropout_rate,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "initializer_range": self.initializer_range,
+            "position_embedding": self.position_embedding,
+            "position_initializer": self.position_initializer,
+        }

@@ -1,0 +1,98 @@
+"""BERT for sentences and pairs of sentences.
+
+Shapes: B batch, L length, D hidden, C classes.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bert_tf.configs import BertConfig
+from bert_tf.layers.heads import ClassificationHead
+from bert_tf.layers.random_bits import fold_in
+from bert_tf.models.encoder import BertEncoder
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertClassifier(keras.Model):
+    """Dropout and a dense layer on the pooled output (Devlin et al. 2018, section 4.1).
+
+    Args:
+        config: sizes and options of the encoder; a `BertConfig` or its dictionary.
+        num_classes: C.
+        dropout_rate: before the last layer.
+        pooling: `cls` reads the pooled output of `[CLS]`; `mean` puts the pooler over the mean of the row's vectors.
+
+    >>> config = BertConfig(vocab_size=30, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=16)
+    >>> BertClassifier(config, num_classes=3)({"input_ids": keras.ops.ones((2, 6), "int32")}).shape
+    TensorShape([2, 3])
+    """
+
+    def __init__(
+        self,
+        config: BertConfig | dict[str, Any],
+        num_classes: int,
+        dropout_rate: float = 0.1,
+        pooling: str = "cls",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_classes < 2:
+            raise ValueError(f"`num_classes` must be at least 2. Received: {num_classes!r}")
+        if pooling not in ("cls", "mean"):
+            raise ValueError(f"`pooling` must be cls or mean. Received: {pooling!r}")
+        self.config = config if isinstance(config, BertConfig) else BertConfig.from_dict(config)
+        self.num_classes = num_classes
+        self.dropout_rate = dropout_rate
+        self.pooling = pooling
+        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.classification = ClassificationHead(
+            num_classes,
+            self.config.hidden_size,
+            dropout_rate,
+            self.config.initializer_range,
+            dtype=self.dtype_policy,
+            name="classification",
+        )
+        self.build(None)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the head's weights; they depend on the configuration alone."""
+        if self.built:
+            return
+        self.classification.build((None, self.config.hidden_size))
+        self.built = True
+
+    def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> Any:
+        """Logits, float32 [B, C].
+
+        Args:
+            inputs: the encoder's inputs.
+            training: whether to drop.
+            seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
+        """
+        encoded = self.encoder(inputs, training=training, seed=seed)
+        pooled = encoded["pooled_output"]  # [B, D]
+        if self.pooling == "mean":
+            input_mask = inputs.get("input_mask")
+            if input_mask is None:
+                input_mask = ops.ones_like(inputs["input_ids"])
+            weights = ops.cast(ops.greater(input_mask, 0), "float32")[:, :, None]
+            summed = ops.sum(ops.cast(encoded["sequence_output"], "float32") * weights, axis=1)
+            mean = summed / ops.maximum(ops.sum(weights, axis=1), 1.0)
+            pooled = self.encoder.pooler(ops.cast(mean, pooled.dtype))
+        # The encoder folds 0 .. num_layers into the seed; the head takes the next number.
+        head_seed = None if seed is None else fold_in(seed, self.config.num_layers + 1)
+        return self.classification(pooled, training=training, seed=head_seed)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this model again."""
+        return {
+            "config": self.config.to_dict(),
+            "num_classes": self.num_classes,
+            "dropout_rate": self.dropout_rate,
+            "pooling": self.pooling,
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+        }

@@ -1,0 +1,119 @@
+"""The Transformer encoder of BERT.
+
+Shapes: B batch, L length, D hidden.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bert_tf.configs import BertConfig
+from bert_tf.layers.attention import attention_allowed
+from bert_tf.layers.embeddings import BertEmbeddings
+from bert_tf.layers.heads import Pooler
+from bert_tf.layers.random_bits import fold_in
+from bert_tf.layers.transformer_block import TransformerBlock
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertEncoder(keras.Model):
+    """Embeddings, blocks and pooler (Devlin et al. 2018; google-research/bert `modeling.BertModel`).
+
+    Weights are made at once, from truncated normals (see `keras.utils.set_random_seed`).
+
+    Args:
+        config: sizes and options; a `BertConfig` or its dictionary.
+
+    >>> encoder = BertEncoder(BertConfig(vocab_size=30, hidden_size=8, num_layers=2, num_heads=2, intermediate_size=16))
+    >>> outputs = encoder({"input_ids": keras.ops.ones((1, 6), "int32")})
+    >>> outputs["sequence_output"].shape, outputs["pooled_output"].shape
+    (TensorShape([1, 6, 8]), TensorShape([1, 8]))
+    """
+
+    def __init__(self, config: BertConfig | dict[str, Any], name: str = "encoder", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.config = config if isinstance(config, BertConfig) else BertConfig.from_dict(config)
+        c = self.config
+        self.embeddings = BertEmbeddings(
+            vocab_size=c.vocab_size,
+            hidden_size=c.hidden_size,
+            max_position_embeddings=c.max_position_embeddings,
+            type_vocab_size=c.type_vocab_size,
+            dropout_rate=c.dropout_rate,
+            layer_norm_epsilon=c.layer_norm_epsilon,
+            initializer_range=c.initializer_range,
+            position_embedding=c.position_embedding,
+            position_initializer=c.position_initializer,
+            dtype=self.dtype_policy,
+            name="embeddings",
+        )
+        self.blocks = [
+            TransformerBlock(
+                hidden_size=c.hidden_size,
+                num_heads=c.num_heads,
+                intermediate_size=c.intermediate_size,
+                hidden_act=c.hidden_act,
+                dropout_rate=c.dropout_rate,
+                attention_dropout_rate=c.attention_dropout_rate,
+                layer_norm_epsilon=c.layer_norm_epsilon,
+                initializer_range=c.initializer_range,
+                dtype=self.dtype_policy,
+                name=f"block_{number}",
+            )
+            for number in range(c.num_layers)
+        ]
+        self.pooler = Pooler(c.hidden_size, c.initializer_range, dtype=self.dtype_policy, name="pooler")
+        self.build(None)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make all weights; they depend on the configuration alone."""
+        if self.built:
+            return
+        shape = (None, None, self.config.hidden_size)
+        self.embeddings.build((None, None))
+        for block in self.blocks:
+            block.build(shape)
+        self.pooler.build((None, self.config.hidden_size))
+        self.built = True
+
+    def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> dict[str, Any]:
+        """Encode a batch of rows.
+
+        Args:
+            inputs: `input_ids` int [B, L]; and, where they are not the default: `input_mask` int [B, L] (0 padding,
+                k for the k-th sequence of the row; default all 1), `segment_ids` int [B, L] (default 0),
+                `position_ids` int [B, L] (default 0..L-1). See `bert_tf.features`.
+            training: whether to drop.
+            seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
+
+        Returns:
+            `sequence_output` [B, L, D], and `pooled_output` [B, D] of the first piece, in the compute dtype.
+        """
+        input_ids = inputs["input_ids"]
+        input_mask = inputs.get("input_mask")
+        if input_mask is None:
+            input_mask = ops.ones_like(input_ids)
+        segment_ids = inputs.get("segment_ids")
+        if segment_ids is None:
+            segment_ids = ops.zeros_like(input_ids)
+        position_ids = inputs.get("position_ids")
+        if position_ids is None:
+            position_ids = ops.broadcast_to(ops.arange(ops.shape(input_ids)[1]), ops.shape(input_ids))
+        allowed = attention_allowed(input_mask)  # [B, 1, L, L]
+
+        def part(number: int) -> Any:
+            return None if seed is None else fold_in(seed, number)
+
+        x = self.embeddings(input_ids, segment_ids, position_ids, training=training, seed=part(0))
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x, allowed, training=training, seed=part(number))
+        return {"sequence_output": x, "pooled_output": self.pooler(x[:, 0])}
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this model again."""
+        return {
+            "config": self.config.to_dict(),
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+        }

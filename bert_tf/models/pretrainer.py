@@ -1,0 +1,90 @@
+"""BERT with its two pre-training heads.
+
+Shapes: B batch, L length, P predictions, K sequences in a row, D hidden, V vocabulary.
+"""
+
+from typing import Any
+
+import keras
+
+from bert_tf.configs import BertConfig
+from bert_tf.layers.heads import ClassificationHead, MaskedLMHead, gather_positions
+from bert_tf.models.encoder import BertEncoder
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertPretrainer(keras.Model):
+    """Masked-LM and next-sentence heads on the encoder (Devlin et al. 2018, section 3.1).
+
+    Args:
+        config: sizes and options of the encoder; a `BertConfig` or its dictionary.
+
+    >>> config = BertConfig(vocab_size=30, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=16)
+    >>> ids = keras.ops.ones((1, 6), "int32")
+    >>> outputs = BertPretrainer(config)({"input_ids": ids, "masked_lm_positions": ids[:, :2]})
+    >>> outputs["masked_lm_logits"].shape, outputs["next_sentence_logits"].shape
+    (TensorShape([1, 2, 30]), TensorShape([1, 2]))
+    """
+
+    def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config if isinstance(config, BertConfig) else BertConfig.from_dict(config)
+        c = self.config
+        self.encoder = BertEncoder(c, dtype=self.dtype_policy, name="encoder")
+        self.masked_lm = MaskedLMHead(
+            vocab_size=c.vocab_size,
+            hidden_size=c.hidden_size,
+            hidden_act=c.hidden_act,
+            layer_norm_epsilon=c.layer_norm_epsilon,
+            initializer_range=c.initializer_range,
+            dtype=self.dtype_policy,
+            name="masked_lm",
+        )
+        # Two classes, 0 = B follows A, 1 = random B; no dropout before it, as in Google's code.
+        self.next_sentence = ClassificationHead(
+            2, c.hidden_size, initializer_range=c.initializer_range, dtype=self.dtype_policy, name="next_sentence"
+        )
+        self.build(None)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the heads' weights; they depend on the configuration alone."""
+        if self.built:
+            return
+        self.masked_lm.build((None, None, self.config.hidden_size))
+        self.next_sentence.build((None, self.config.hidden_size))
+        self.built = True
+
+    def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> dict[str, Any]:
+        """Logits of both objectives.
+
+        Args:
+            inputs: the encoder's inputs, `masked_lm_positions` int [B, P], and, for packed rows,
+                `next_sentence_positions` int [B, K], the places of the `[CLS]` pieces.
+            training: whether to drop.
+            seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
+
+        Returns:
+            `masked_lm_logits` float32 [B, P, V], and `next_sentence_logits` float32 [B, K, 2], or [B, 2] where no
+            `next_sentence_positions` are given.
+        """
+        encoded = self.encoder(inputs, training=training, seed=seed)
+        sequence_output = encoded["sequence_output"]
+        positions = inputs.get("next_sentence_positions")
+        if positions is None:
+            pooled = encoded["pooled_output"]  # [B, D]
+        else:
+            pooled = self.encoder.pooler(gather_positions(sequence_output, positions))  # [B, K, D]
+        return {
+            "masked_lm_logits": self.masked_lm(
+                sequence_output, inputs["masked_lm_positions"], self.encoder.embeddings.word_embeddings.embeddings
+            ),
+            "next_sentence_logits": self.next_sentence(pooled, training=training),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make this model again."""
+        return {
+            "config": self.config.to_dict(),
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+        }

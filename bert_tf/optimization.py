@@ -1,0 +1,101 @@
+"""The update rules, written once as pure functions: applied in place by the training step, or statelessly.
+
+AdamW follows google-research/bert `optimization.py` (`AdamWeightDecayOptimizer`): no bias correction, decoupled decay
+of all but LayerNorm and biases, epsilon outside the root. LAMB follows You et al. 2020, algorithm 2, with the same
+exclusions.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+from bert_tf.configs import OptimizerConfig, TrainConfig
+
+MOMENTS = ("first_moment", "second_moment")
+"""What the optimizer keeps for each weight, each of the weight's shape, float32, zero at first."""
+
+
+def is_decayed(name: str) -> bool:
+    """Whether weight decay applies: to kernels and embeddings, not to biases and LayerNorm's gamma and beta.
+
+    >>> is_decayed("encoder/block_0/attention/output_dense/kernel"), is_decayed("masked_lm/output_bias")
+    (True, False)
+    """
+    last = name.rsplit("/", 1)[-1]
+    return last not in ("gamma", "beta") and not last.endswith("bias")
+
+
+def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) -> Any:
+    """The rate of update number `step`, counted from 0, float32 scalar.
+
+    Linear warm-up over `warmup_steps`, then linear decay counted from step 0 to zero at `num_steps`
+    (google-research/bert `create_optimizer`: the decay's clock starts with the run, not with the end of the warm-up), or
+    none.
+    """
+    step = ops.cast(step, "float32")
+    rate = ops.cast(train.learning_rate, "float32")
+    if optimizer.decay_schedule == "linear":
+        rate = rate * ops.maximum(0.0, 1.0 - step / train.num_steps)
+    if train.warmup_steps:
+        warmup = train.learning_rate * step / train.warmup_steps
+        rate = ops.where(step < train.warmup_steps, warmup, rate)
+    return rate
+
+
+def global_norm(tensors: Sequence[Any]) -> Any:
+    """Root of the sum of all squares, float32 scalar."""
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors))
+
+
+def clip_factor(norm: Any, clip_norm: float) -> Any:
+    """What to multiply gradients of global norm `norm` with, so that it does not exceed `clip_norm`; 0: no bound."""
+    if not clip_norm:
+        return ops.ones_like(norm)
+    return ops.minimum(1.0, clip_norm / ops.maximum(norm, 1e-12))
+
+
+def update(
+    weight: Any,
+    gradient: Any,
+    first_moment: Any,
+    second_moment: Any,
+    step: Any,
+    learning_rate: Any,
+    decayed: bool,
+    config: OptimizerConfig,
+) -> tuple[Any, Any, Any]:
+    """One update of one weight.
+
+    Args:
+        weight: float32 of any shape.
+        gradient: of the weight's shape, like the moments.
+        first_moment: running mean of gradients.
+        second_moment: running mean of their squares.
+        step: number of updates made before this one.
+        learning_rate: float32 scalar, of `learning_rate_at`.
+        decayed: of `is_decayed`.
+        config: the rule's constants.
+
+    Returns:
+        New weight, first moment and second moment.
+    """
+    first = config.beta1 * first_moment + (1.0 - config.beta1) * gradient
+    second = config.beta2 * second_moment + (1.0 - config.beta2) * ops.square(gradient)
+    first_hat, second_hat = first, second
+    if config.bias_correction:
+        count = ops.cast(step, "float32") + 1.0
+        first_hat = first / (1.0 - ops.power(ops.cast(config.beta1, "float32"), count))
+        second_hat = second / (1.0 - ops.power(ops.cast(config.beta2, "float32"), count))
+    direction = first_hat / (ops.sqrt(second_hat) + config.epsilon)
+    if decayed and config.weight_decay:
+        direction = direction + config.weight_decay * weight
+    if config.name == "lamb" and decayed:
+        weight_norm, direction_norm = global_norm([weight]), global_norm([direction])
+        trust = ops.where(
+            ops.logical_and(weight_norm > 0, direction_norm > 0),
+            weight_norm / ops.maximum(direction_norm, 1e-30),
+            1.0,
+        )
+        direction = trust * direction
+    return weight - learning_rate * direction, first, second

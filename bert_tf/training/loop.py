@@ -1,0 +1,204 @@
+"""The loop around the step: compiled inner loop, host outer loop for logs, checkpoints and evaluations."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf import files, metrics, optimization
+from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.progress import progress_bar
+from bert_tf.training import checkpoints
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.step import SumsFunction, TrainState, make_evaluation_step, make_train_step
+
+DatasetFrom = Callable[[int], tf.data.Dataset]
+"""step -> the data set of global batches from this step on."""
+
+
+def train_and_evaluate(
+    state: TrainState,
+    losses: SumsFunction,
+    figures: SumsFunction,
+    train_data: DatasetFrom,
+    eval_data: Callable[[], tf.data.Dataset] | None,
+    model_dir: str,
+    train: TrainConfig,
+    optimizer: OptimizerConfig,
+    distribution: Distribution,
+    initialize: Callable[[TrainState], None] | None = None,
+    label: str = "training",
+) -> dict[str, float]:
+    """Train to `train.num_steps`, with logs, checkpoints and evaluations on the way.
+
+    Where the weights come from, in this order:
+      1. the newest complete checkpoint in `model_dir`: weights, moments and step; the data go on from that step;
+      2. `initialize` (such as another run's encoder, `--init_checkpoint`);
+      3. the fresh weights that the model was made with.
+
+    Args:
+        state: model and optimizer, made in the distribution's scope.
+        losses: their ratios' sum is the training loss.
+        figures: metrics reported beside the losses.
+        train_data: the data set of global batches from a step on.
+        eval_data: the whole evaluation set, once; None for no evaluation.
+        model_dir: the run's folder, claimed (`model_dir.claim`).
+        train: steps, batch, logs, checkpoints.
+        optimizer: the update rule.
+        distribution: where it runs.
+        initialize: see above.
+        label: of the progress bar.
+
+    Returns:
+        The last evaluation's metrics, or, without evaluation, the last logged training metrics.
+
+    Raises:
+        FloatingPointError: the loss is not finite; the last checkpoint stays.
+    """
+    newest = checkpoints.newest_checkpoint(model_dir)
+    if newest is not None:
+        checkpoints.restore(newest, state.variables())
+    elif initialize is not None:
+        initialize(state)
+    start = int(state.step.numpy())
+
+    log = _Log(model_dir, train, start)
+    if start >= train.num_steps:
+        return evaluate(state.model, losses, figures, eval_data(), distribution) if eval_data else {}
+    step_fn = make_train_step(state, losses, figures, train, optimizer, distribution)
+    if distribution.strategy is None and train.jit_compile:
+        step_fn = tf.function(step_fn, jit_compile=True)
+
+    @tf.function
+    def inner_loop(iterator: Any, steps: tf.Tensor) -> Any:
+        sums = distribution.run(step_fn, next(iterator))
+        for _ in tf.range(steps - 1):
+            sums = tf.nest.map_structure(tf.add, sums, distribution.run(step_fn, next(iterator)))
+        return sums
+
+    iterator = iter(distribution.split(train_data(start)))
+    step = start
+    results: dict[str, float] = {}
+    logged: Any = None
+    logged_steps = 0
+    with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
+        while step < train.num_steps:
+            steps = _steps_to_next_event(step, train)
+            sums = inner_loop(iterator, tf.constant(steps))
+            logged = sums if logged is None else tf.nest.map_structure(tf.add, logged, sums)
+            logged_steps += steps
+            step += steps
+            bar.update(steps)
+            if _is_due(step, train.log_every, train.num_steps):
+                values = metrics.ratios(logged)
+                _require_finite(values, step)
+                values["learning_rate"] = float(optimization.learning_rate_at(step - 1, train, optimizer))
+                bar.set_postfix_str(", ".join(f"{k} {v:.3f}" for k, v in values.items() if k.endswith("loss")))
+                log.write("train", step, values, steps=logged_steps)
+                results, logged, logged_steps = (values if eval_data is None else results), None, 0
+            if _is_due(step, train.checkpoint_every, train.num_steps):
+                checkpoints.save(model_dir, step, state.variables(), train.keep_checkpoints)
+            if eval_data is not None and _is_due(step, train.eval_every, train.num_steps):
+                results = evaluate(state.model, losses, figures, eval_data(), distribution)
+                log.write("eval", step, results)
+    return results
+
+
+def _is_due(step: int, every: int, last: int) -> bool:
+    return step >= last or (every > 0 and step % every == 0)
+
+
+def _steps_to_next_event(step: int, train: TrainConfig) -> int:
+    """How many steps may run on the device before the host has something to do."""
+    periods = (train.steps_per_loop, train.log_every, train.checkpoint_every, train.eval_every)
+    return min(train.num_steps - step, *(every - step % every for every in periods if every > 0))
+
+
+def _require_finite(values: dict[str, float], step: int) -> None:
+    # A loss of weight 0 is nan by definition (no next-sentence labels); one that diverged shows in the gradient too.
+    bad = [f"{name} {value}" for name, value in values.items() if math.isinf(value)]
+    if math.isnan(values["gradient_norm"]):
+        bad.append("gradient_norm nan")
+    if bad:
+        raise FloatingPointError(
+            f"the loss is not finite by step {step} ({', '.join(bad)}); the last checkpoint is kept. A lower "
+            f"train.learning_rate, a longer warm-up, or train.precision=float32 are the usual mends"
+        )
+
+
+def evaluate(
+    model: Any,
+    losses: SumsFunction,
+    figures: SumsFunction,
+    dataset: tf.data.Dataset,
+    distribution: Distribution,
+    jit_compile: bool = True,
+) -> dict[str, float]:
+    """Losses and metrics over the whole data set, divided once.
+
+    Args:
+        model: called without dropout.
+        losses: sums of (outputs, batch).
+        figures: the same, of metrics.
+        dataset: batches of one static shape; what pads the last one has weight 0.
+        distribution: where it runs.
+        jit_compile: XLA, where one device runs it.
+    """
+
+    def sums_of(outputs: Any, batch: dict[str, tf.Tensor]) -> Any:
+        return losses(outputs, batch) | figures(outputs, batch)
+
+    step_fn = make_evaluation_step(model, sums_of, distribution)
+    if distribution.strategy is None and jit_compile:
+        step_fn = tf.function(step_fn, jit_compile=True)
+
+    @tf.function
+    def run(batch: Any) -> Any:
+        return distribution.run(step_fn, batch)
+
+    # Summed on the host in float64: a float32 sum of millions of terms loses the digits that seeds differ in.
+    totals: dict[str, list[float]] = {}
+    for batch in distribution.split(dataset):
+        for name, (total, weight) in run(batch).items():
+            pair = totals.setdefault(name, [0.0, 0.0])
+            pair[0] += float(total)
+            pair[1] += float(weight)
+    if not totals:
+        raise ValueError("the evaluation set holds no batch")
+    return metrics.ratios({name: (total, weight) for name, (total, weight) in totals.items()})
+
+
+class _Log:
+    """`metrics.jsonl` and TensorBoard's event files of one run."""
+
+    def __init__(self, model_dir: str, train: TrainConfig, start: int) -> None:
+        self.path = os.path.join(model_dir, "metrics.jsonl")
+        self.batch_size = train.batch_size
+        self.model_dir = model_dir
+        self.writers: dict[str, Any] = {}
+        self.since = time.monotonic()
+        lines = files.read_text(self.path).splitlines() if files.exists(self.path) else []
+        # Steps after the checkpoint that this run starts from are made again: their lines go.
+        self.lines = [line for line in lines if json.loads(line)["step"] <= start]
+
+    def write(self, kind: str, step: int, values: dict[str, float], steps: int | None = None) -> None:
+        if steps is not None:
+            now = time.monotonic()
+            values = values | {"steps_per_second": steps / max(now - self.since, 1e-9)}
+            self.since = now
+        self.lines.append(json.dumps({"kind": kind, "step": step} | values))
+        files.write_text(self.path, "\n".join(self.lines) + "\n")
+        if kind not in self.writers:
+            self.writers[kind] = tf.summary.create_file_writer(os.path.join(self.model_dir, kind))
+        # `tf.summary.scalar` needs the tensorboard package only to name its plug-in: name it here.
+        metadata = tf.compat.v1.SummaryMetadata(
+            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        )
+        with self.writers[kind].as_default():
+            for name, value in values.items():
+                tf.summary.write(name, tf.constant(value, tf.float32), step=step, metadata=metadata)
+        self.writers[kind].flush()

@@ -1,0 +1,146 @@
+"""What a run's folder says about itself: `config.json` and `vocab.txt`.
+
+```
+model_dir/  config.json  vocab.txt  checkpoints/  train/ eval/ (TensorBoard)  metrics.jsonl  export/<version>/
+```
+"""
+
+import dataclasses
+import os
+from typing import Any
+
+import keras
+
+from bert_tf import files
+from bert_tf.configs import BertConfig, Config
+from bert_tf.models.classifier import BertClassifier
+from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.models.weights import named_weights
+from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.training import checkpoints
+
+CONFIG_FILE = "config.json"
+VOCAB_FILE = "vocab.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDescription(Config):
+    """What stands in `config.json`: enough to make the model again, and to know another experiment from this one.
+
+    Attributes:
+        task: `pretraining` or `classification`.
+        model: sizes and options of the encoder.
+        do_lower_case: how texts are tokenized, with `vocab.txt` beside it.
+        vocab_hash: of `vocab.txt` (`WordPieceTokenizer.vocab_hash`).
+        max_seq_length: pieces in a row.
+        labels: names of the classes, by id.
+        experiment: the resolved experiment configuration, as a dictionary.
+        data: what the run reads, as a dictionary: folders or files, and their identities.
+    """
+
+    task: str
+    model: BertConfig
+    do_lower_case: bool
+    vocab_hash: str
+    max_seq_length: int
+    labels: tuple[str, ...]
+    experiment: dict
+    data: dict
+
+
+# A run may be continued with other values of these: they change what is reported, not what is learnt.
+_FREE = {
+    "checkpoint_every",
+    "eval_every",
+    "log_every",
+    "eval_batch_size",
+    "keep_checkpoints",
+    "steps_per_loop",
+}
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            if key not in _FREE
+            for line in _differences(old.get(key), new.get(key), f"{prefix}{key}.")
+        ]
+    return [] if old == new else [f"{prefix[:-1]} was {old!r}, now {new!r}"]
+
+
+def claim(model_dir: str, description: RunDescription, tokenizer: WordPieceTokenizer) -> None:
+    """Make `model_dir` this run's folder: write `config.json` and `vocab.txt`, or find that they are the same.
+
+    Raises:
+        OSError: the folder cannot be written to.
+        ValueError: it holds another experiment; the message names what differs.
+    """
+    files.require_writable_folder(model_dir, "--model_dir")
+    path = os.path.join(model_dir, CONFIG_FILE)
+    new = description.to_dict()
+    if files.exists(path):
+        differences = _differences(files.read_json(path), new)
+        if differences:
+            raise ValueError(
+                f"--model_dir holds another experiment: {'; '.join(differences[:5])}. Take another folder, or remove "
+                f"it. Received: {model_dir!r}"
+            )
+    elif files.exists(os.path.join(model_dir, "checkpoints")):
+        raise ValueError(f"--model_dir holds checkpoints, but no {CONFIG_FILE}. Received: {model_dir!r}")
+    files.write_text(os.path.join(model_dir, VOCAB_FILE), "".join(f"{piece}\n" for piece in tokenizer.tokens))
+    files.write_json(path, new)
+
+
+def read(model_dir: str, flag: str = "--model_dir") -> tuple[RunDescription, WordPieceTokenizer]:
+    """The description and the tokenizer of a run's folder.
+
+    Raises:
+        FileNotFoundError: it is no folder of a run.
+        ValueError: its vocabulary is not the one it was trained with.
+    """
+    path = os.path.join(model_dir, CONFIG_FILE)
+    if not files.exists(path):
+        raise FileNotFoundError(f"{flag} must be a run's folder, with a {CONFIG_FILE}. Received: {model_dir!r}")
+    description = RunDescription.from_dict(files.read_json(path))
+    vocab_file = os.path.join(model_dir, VOCAB_FILE)
+    tokenizer = WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
+    if tokenizer.vocab_hash != description.vocab_hash:
+        raise ValueError(f"{vocab_file} is not the vocabulary that {path} names: its hash is {tokenizer.vocab_hash}")
+    return description, tokenizer
+
+
+def make_model(description: RunDescription, dtype: str = "float32") -> keras.Model:
+    """The model that a description names, with fresh weights.
+
+    Args:
+        description: of `read`, or made for a new run.
+        dtype: Keras dtype policy.
+    """
+    if description.task == "pretraining":
+        return BertPretrainer(description.model, dtype=dtype)
+    if description.task == "classification":
+        task = description.experiment["task"]
+        return BertClassifier(
+            description.model,
+            num_classes=len(description.labels),
+            dropout_rate=task["dropout_rate"],
+            pooling=task["pooling"],
+            dtype=dtype,
+        )
+    raise ValueError(f"`task` must be pretraining or classification. Received: {description.task!r}")
+
+
+def load_model(model_dir: str, flag: str = "--model_dir") -> tuple[keras.Model, RunDescription, WordPieceTokenizer]:
+    """The model of a run's folder with the weights of its newest complete checkpoint, in float32.
+
+    Raises:
+        FileNotFoundError: it is no folder of a run, or has no complete checkpoint.
+        ValueError: checkpoint and configuration disagree.
+    """
+    description, tokenizer = read(model_dir, flag)
+    checkpoint = checkpoints.require_newest(model_dir, flag)
+    model = make_model(description)
+    checkpoints.restore(checkpoint, named_weights(model))
+    return model, description, tokenizer

@@ -1,0 +1,58 @@
+"""Evaluate a trained model: a pre-trained one on held-out records, a classifier on a labelled file.
+
+```bash
+python -m experiments.evaluate --model_dir run --eval_data records/heldout
+python -m experiments.evaluate --model_dir run2 --eval_data dev.tsv
+```
+"""
+
+import json
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_tf import launching, losses, metrics
+from bert_tf.configs import FinetuningConfig, PretrainingConfig
+from bert_tf.training import model_dir
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.loop import evaluate as evaluate_model
+from data_pipelines import input_pipeline, records
+from data_pipelines.finetuning import classification
+
+
+def evaluate(run_dir: str, eval_data: str, batch_size: int = 128) -> dict[str, float]:
+    """Losses and metrics of the newest checkpoint of `run_dir`, over the whole of `eval_data`, on one device, in float32.
+
+    Args:
+        run_dir: the run's folder.
+        eval_data: for a pre-trained model a record folder; for a classifier a file of labelled examples.
+        batch_size: rows at a time; the figures do not depend on it (but masks are drawn batch by batch).
+
+    Raises:
+        FileNotFoundError: a file or folder is missing or incomplete.
+        ValueError: data and model do not agree.
+    """
+    model, description, tokenizer = model_dir.load_model(run_dir)
+    if description.task == "pretraining":
+        masking = PretrainingConfig.from_dict(description.experiment).masking
+        records.check_vocabulary(records.read_manifest(eval_data, "--eval_data"), tokenizer, "--eval_data")
+        dataset = input_pipeline.evaluation_dataset(eval_data, masking, batch_size)
+        return evaluate_model(model, losses.pretraining_losses, metrics.pretraining_metrics, dataset, Distribution())
+    task = FinetuningConfig.from_dict(description.experiment).task
+    examples = classification.read_examples(eval_data, task, "--eval_data")
+    arrays = classification.encode_examples(examples, description.labels, tokenizer, task)
+    dataset = classification.evaluation_dataset(arrays, batch_size)
+    return evaluate_model(model, losses.classification_losses, metrics.classification_metrics, dataset, Distribution())
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags, evaluate, print the figures."""
+    values = flags.FLAGS
+    print(json.dumps(evaluate(values.model_dir, values.eval_data, values.batch_size), indent=2))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("model_dir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("eval_data", None, "Record folder, or labelled file (.tsv, .csv, .jsonl).", required=True)
+    flags.DEFINE_integer("batch_size", 128, "Rows at a time.", lower_bound=1)
+    launching.run(main)
