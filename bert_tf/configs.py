@@ -6,11 +6,9 @@ misspelt field stops a run in its first second instead of being ignored.
 """
 
 import dataclasses
-import math
-import types
-import typing
-from collections.abc import Mapping
 from typing import Any, Self
+
+from bert_tf.strict_config import Config, ConfigError, check_choice, check_range
 
 # Layers and hidden size of the published models; heads = hidden / 64, intermediate = 4 x hidden.
 # The 24 small ones: Turc et al. 2019, "Well-Read Students Learn Better"; base and large: Devlin et al. 2018.
@@ -26,164 +24,6 @@ PUBLISHED_SIZES: dict[str, tuple[int, int]] = _NAMED_SIZES | {
     f"bert_{layers}_{hidden}": (layers, hidden) for layers in (2, 4, 6, 8, 10, 12) for hidden in (128, 256, 512, 768)
 }
 """(number of layers, hidden size) of every published BERT, by name."""
-
-
-class ConfigError(ValueError):
-    """A configuration has an unknown field, a value of another type, or a value out of range."""
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
-
-
-def _check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not (low <= value <= high and math.isfinite(value)):
-        bound = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise ConfigError(f"`{name}` must be {bound}. Received: {value!r}")
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:
-    """The types of a union such as `int | None`; () where `annotation` is none."""
-    return typing.get_args(annotation) if typing.get_origin(annotation) in (types.UnionType, typing.Union) else ()
-
-
-def _convert(name: str, value: Any, annotation: Any) -> Any:
-    """`value` as the type `annotation`, where that loses nothing; ConfigError otherwise."""
-    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        if isinstance(value, annotation):
-            return value
-        if isinstance(value, Mapping):
-            return _from_dict(annotation, value, f"{name}.")
-    elif _members(annotation):
-        if value is None and type(None) in _members(annotation):
-            return None
-        if value is not None:
-            return _convert(name, value, _chosen_member(annotation))
-    elif typing.get_origin(annotation) is tuple:
-        if isinstance(value, list | tuple):
-            return tuple(_convert(name, item, typing.get_args(annotation)[0]) for item in value)
-    elif annotation is bool:
-        if isinstance(value, bool):
-            return value
-    elif annotation is float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    elif annotation is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    elif isinstance(value, annotation):
-        return value
-    expected = getattr(annotation, "__name__", str(annotation))
-    raise ConfigError(f"`{name}` must be of type {expected}. Received: {value!r} ({type(value).__name__})")
-
-
-def _chosen_member(annotation: Any) -> Any:
-    """T of the only unions that fields have, `T | None`."""
-    (member,) = (member for member in _members(annotation) if member is not type(None))
-    return member
-
-
-def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ConfigError(
-            f"unknown field `{prefix}{unknown[0]}`; {cls.__name__} has: {', '.join(hints)}. "
-            f"Received: {values[unknown[0]]!r}"
-        )
-    return cls(**{name: _convert(prefix + name, value, hints[name]) for name, value in values.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Config):
-        return value.to_dict()
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _parse(name: str, text: str, annotation: Any) -> Any:
-    """The value that `text`, from a command line, stands for."""
-    if _members(annotation):
-        if text.lower() in ("none", "null"):
-            return None
-        annotation = _chosen_member(annotation)
-    if annotation is bool:
-        if text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        raise ConfigError(f"`{name}` must be true or false. Received: {text!r}")
-    if annotation in (int, float):
-        try:
-            return annotation(text)
-        except ValueError:
-            expected = "a whole number" if annotation is int else "a number"
-            raise ConfigError(f"`{name}` must be {expected}. Received: {text!r}") from None
-    if typing.get_origin(annotation) is tuple:
-        member = typing.get_args(annotation)[0]
-        return tuple(_parse(name, part.strip(), member) for part in text.split(",") if part.strip())
-    return text
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """Base of all configurations: strict dictionary form and changes by dotted name.
-
-    Values are checked, and whole numbers given for real ones converted, however a configuration is made.
-    Subclasses that check more call `super().__post_init__()` first.
-    """
-
-    def __post_init__(self) -> None:
-        for name, annotation in typing.get_type_hints(type(self)).items():
-            object.__setattr__(self, name, _convert(name, getattr(self, name), annotation))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration that `to_dict` gave `values` for.
-
-        Raises:
-            ConfigError: a field is unknown, of another type, or out of range; the message names it.
-        """
-        return _from_dict(cls, values, "")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, strings, numbers and None: what JSON can hold."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: _plain(value) for name, value in values.items()}
-
-    def replace(self, **changes: Any) -> Self:
-        """A copy with `changes` made, checked again."""
-        return dataclasses.replace(self, **changes)
-
-    def override(self, assignment: str) -> Self:
-        """A copy with one field set from `"field=value"` or `"part.field=value"` (the `--set` flag).
-
-        Raises:
-            ConfigError: the field is unknown, or the value is not of its type.
-        """
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set takes NAME=VALUE. Received: {assignment!r}")
-        return self._override(path.strip().split("."), text.strip(), path.strip())
-
-    def _override(self, path: list[str], text: str, full_name: str) -> Self:
-        hints = typing.get_type_hints(type(self))
-        name, *rest = path
-        if name not in hints:
-            raise ConfigError(
-                f"unknown field `{full_name}`; {type(self).__name__} has: {', '.join(hints)}. Received: {text!r}"
-            )
-        value = getattr(self, name)
-        if rest:
-            if not isinstance(value, Config):
-                raise ConfigError(f"`{full_name}`: `{name}` has no fields. Received: {text!r}")
-            return self.replace(**{name: value._override(rest, text, full_name)})
-        if isinstance(value, Config):
-            fields = ", ".join(f"{full_name}.{field.name}" for field in dataclasses.fields(value))
-            raise ConfigError(f"`{full_name}` has fields of its own, set one of: {fields}. Received: {text!r}")
-        parsed = _parse(full_name, text, hints[name])
-        try:
-            return self.replace(**{name: parsed})
-        except ConfigError as error:
-            raise ConfigError(f"--set {full_name}={text}: {error}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,21 +58,21 @@ class BertConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size"):
-            _check_range(name, getattr(self, name), 1)
-        _check_range("max_position_embeddings", self.max_position_embeddings, 1)
-        _check_range("type_vocab_size", self.type_vocab_size, 1)
+            check_range(name, getattr(self, name), 1)
+        check_range("max_position_embeddings", self.max_position_embeddings, 1)
+        check_range("type_vocab_size", self.type_vocab_size, 1)
         if self.hidden_size % self.num_heads:
             raise ConfigError(
                 "`hidden_size` must be a multiple of `num_heads`. "
                 f"Received: hidden_size={self.hidden_size}, num_heads={self.num_heads}"
             )
-        _check_choice("hidden_act", self.hidden_act, ("gelu", "gelu_new", "relu"))
-        _check_choice("position_embedding", self.position_embedding, ("learned", "sinusoidal"))
-        _check_choice("position_initializer", self.position_initializer, ("truncated_normal", "sinusoidal"))
+        check_choice("hidden_act", self.hidden_act, ("gelu", "gelu_new", "relu"))
+        check_choice("position_embedding", self.position_embedding, ("learned", "sinusoidal"))
+        check_choice("position_initializer", self.position_initializer, ("truncated_normal", "sinusoidal"))
         for name in ("layer_norm_epsilon", "initializer_range"):
-            _check_range(name, getattr(self, name), 0.0)
+            check_range(name, getattr(self, name), 0.0)
         for name in ("dropout_rate", "attention_dropout_rate"):
-            _check_range(name, getattr(self, name), 0.0, 0.999)
+            check_range(name, getattr(self, name), 0.0, 0.999)
 
     def check_fits(self, vocab_size: int, max_seq_length: int) -> None:
         """Refuse a vocabulary or rows that this model has no place for.
@@ -286,12 +126,12 @@ class MaskingConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_range("masked_lm_rate", self.masked_lm_rate, 1e-6, 1.0)
+        check_range("masked_lm_rate", self.masked_lm_rate, 1e-6, 1.0)
         if self.max_predictions_per_seq is not None:
-            _check_range("max_predictions_per_seq", self.max_predictions_per_seq, 1)
-        _check_choice("strategy", self.strategy, ("token", "whole_word"))
-        _check_range("mask_share", self.mask_share, 0.0, 1.0)
-        _check_range("mask_share + random_share", self.mask_share + self.random_share, 0.0, 1.0 + 1e-9)
+            check_range("max_predictions_per_seq", self.max_predictions_per_seq, 1)
+        check_choice("strategy", self.strategy, ("token", "whole_word"))
+        check_range("mask_share", self.mask_share, 0.0, 1.0)
+        check_range("mask_share + random_share", self.mask_share + self.random_share, 0.0, 1.0 + 1e-9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,12 +156,12 @@ class OptimizerConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_choice("name", self.name, ("adamw", "lamb"))
-        _check_choice("decay_schedule", self.decay_schedule, ("linear", "constant"))
+        check_choice("name", self.name, ("adamw", "lamb"))
+        check_choice("decay_schedule", self.decay_schedule, ("linear", "constant"))
         for name in ("beta1", "beta2"):
-            _check_range(name, getattr(self, name), 0.0, 1.0)
+            check_range(name, getattr(self, name), 0.0, 1.0)
         for name in ("epsilon", "weight_decay", "clip_norm"):
-            _check_range(name, getattr(self, name), 0.0)
+            check_range(name, getattr(self, name), 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -355,10 +195,10 @@ class TrainConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("num_steps", "batch_size", "steps_per_loop", "eval_batch_size", "keep_checkpoints"):
-            _check_range(name, getattr(self, name), 1)
+            check_range(name, getattr(self, name), 1)
         for name in ("warmup_steps", "checkpoint_every", "eval_every", "log_every", "seed", "learning_rate"):
-            _check_range(name, getattr(self, name), 0)
-        _check_choice("precision", self.precision, ("float32", "bfloat16", "float16"))
+            check_range(name, getattr(self, name), 0)
+        check_choice("precision", self.precision, ("float32", "bfloat16", "float16"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -394,11 +234,11 @@ class ClassificationConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_range("max_seq_length", self.max_seq_length, 3)
-        _check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
+        check_range("max_seq_length", self.max_seq_length, 3)
+        check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
         if self.encoder_dropout_rate is not None:
-            _check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, 0.999)
-        _check_choice("pooling", self.pooling, ("cls", "mean"))
+            check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, 0.999)
+        check_choice("pooling", self.pooling, ("cls", "mean"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,168 @@
+"""What all configurations share: strict dictionary form, typed fields, changes by dotted name."""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Self
+
+
+class ConfigError(ValueError):
+    """A configuration has an unknown field, a value of another type, or a value out of range."""
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """ConfigError where `value` is none of `choices`."""
+    if value not in choices:
+        raise ConfigError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
+
+
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """ConfigError where `value` is not finite or not in [low, high]."""
+    if not (low <= value <= high and math.isfinite(value)):
+        bound = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise ConfigError(f"`{name}` must be {bound}. Received: {value!r}")
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union such as `int | None`; () where `annotation` is none."""
+    return typing.get_args(annotation) if typing.get_origin(annotation) in (types.UnionType, typing.Union) else ()
+
+
+def _convert(name: str, value: Any, annotation: Any) -> Any:
+    """`value` as the type `annotation`, where that loses nothing; ConfigError otherwise."""
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        if isinstance(value, annotation):
+            return value
+        if isinstance(value, Mapping):
+            return _from_dict(annotation, value, f"{name}.")
+    elif _members(annotation):
+        if value is None and type(None) in _members(annotation):
+            return None
+        if value is not None:
+            return _convert(name, value, _chosen_member(annotation))
+    elif typing.get_origin(annotation) is tuple:
+        if isinstance(value, list | tuple):
+            return tuple(_convert(name, item, typing.get_args(annotation)[0]) for item in value)
+    elif annotation is bool:
+        if isinstance(value, bool):
+            return value
+    elif annotation is float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif annotation is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif isinstance(value, annotation):
+        return value
+    expected = getattr(annotation, "__name__", str(annotation))
+    raise ConfigError(f"`{name}` must be of type {expected}. Received: {value!r} ({type(value).__name__})")
+
+
+def _chosen_member(annotation: Any) -> Any:
+    """T of the only unions that fields have, `T | None`."""
+    (member,) = (member for member in _members(annotation) if member is not type(None))
+    return member
+
+
+def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(
+            f"unknown field `{prefix}{unknown[0]}`; {cls.__name__} has: {', '.join(hints)}. "
+            f"Received: {values[unknown[0]]!r}"
+        )
+    return cls(**{name: _convert(prefix + name, value, hints[name]) for name, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Config):
+        return value.to_dict()
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _parse(name: str, text: str, annotation: Any) -> Any:
+    """The value that `text`, from a command line, stands for."""
+    if _members(annotation):
+        if text.lower() in ("none", "null"):
+            return None
+        annotation = _chosen_member(annotation)
+    if annotation is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise ConfigError(f"`{name}` must be true or false. Received: {text!r}")
+    if annotation in (int, float):
+        try:
+            return annotation(text)
+        except ValueError:
+            expected = "a whole number" if annotation is int else "a number"
+            raise ConfigError(f"`{name}` must be {expected}. Received: {text!r}") from None
+    if typing.get_origin(annotation) is tuple:
+        member = typing.get_args(annotation)[0]
+        return tuple(_parse(name, part.strip(), member) for part in text.split(",") if part.strip())
+    return text
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Base of all configurations: strict dictionary form and changes by dotted name.
+
+    Values are checked, and whole numbers given for real ones converted, however a configuration is made.
+    Subclasses that check more call `super().__post_init__()` first.
+    """
+
+    def __post_init__(self) -> None:
+        for name, annotation in typing.get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _convert(name, getattr(self, name), annotation))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration that `to_dict` gave `values` for.
+
+        Raises:
+            ConfigError: a field is unknown, of another type, or out of range; the message names it.
+        """
+        return _from_dict(cls, values, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, strings, numbers and None: what JSON can hold."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: _plain(value) for name, value in values.items()}
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with `changes` made, checked again."""
+        return dataclasses.replace(self, **changes)
+
+    def override(self, assignment: str) -> Self:
+        """A copy with one field set from `"field=value"` or `"part.field=value"` (the `--set` flag).
+
+        Raises:
+            ConfigError: the field is unknown, or the value is not of its type.
+        """
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set takes NAME=VALUE. Received: {assignment!r}")
+        return self._override(path.strip().split("."), text.strip(), path.strip())
+
+    def _override(self, path: list[str], text: str, full_name: str) -> Self:
+        hints = typing.get_type_hints(type(self))
+        name, *rest = path
+        if name not in hints:
+            raise ConfigError(
+                f"unknown field `{full_name}`; {type(self).__name__} has: {', '.join(hints)}. Received: {text!r}"
+            )
+        value = getattr(self, name)
+        if rest:
+            if not isinstance(value, Config):
+                raise ConfigError(f"`{full_name}`: `{name}` has no fields. Received: {text!r}")
+            return self.replace(**{name: value._override(rest, text, full_name)})
+        if isinstance(value, Config):
+            fields = ", ".join(f"{full_name}.{field.name}" for field in dataclasses.fields(value))
+            raise ConfigError(f"`{full_name}` has fields of its own, set one of: {fields}. Received: {text!r}")
+        parsed = _parse(full_name, text, hints[name])
+        try:
+            return self.replace(**{name: parsed})
+        except ConfigError as error:
+            raise ConfigError(f"--set {full_name}={text}: {error}") from None
