@@ -6,8 +6,8 @@ sentence is dropped at the end.
 """
 
 import inspect
+import itertools
 import re
-from collections.abc import Iterator
 
 from data_pipelines.sentences import split_sentences
 
@@ -68,7 +68,7 @@ def paragraphs(docstring: str) -> list[list[str]]:
 
     The description of an argument, or an item of a list, is a paragraph of its own.
 
-    >>> paragraphs('''Adds two numbers.
+    >>> paragraphs('''Adds two numbers together.
     ...
     ... Args:
     ...     x (int): The first of the *two* numbers.
@@ -76,7 +76,7 @@ def paragraphs(docstring: str) -> list[list[str]]:
     ... >>> add(1, 2)
     ... 3
     ... ''')
-    [['Adds two numbers.'], ['The first of the two numbers.']]
+    [['Adds two numbers together.'], ['The first of the two numbers.']]
     """
     split = (sentences(_without_markup(" ".join(block))) for block in _text_blocks(docstring))
     return [paragraph for paragraph in split if paragraph]
@@ -106,73 +106,57 @@ def _is_prose(sentence: str) -> bool:
     return plain >= _MIN_PLAIN_WORD_SHARE * len(words)
 
 
-def _text_blocks(docstring: str) -> Iterator[list[str]]:
+def _text_blocks(docstring: str) -> list[list[str]]:
     """Runs of lines that make a paragraph, without their indentation, markup lines left out."""
     lines = inspect.cleandoc(docstring).split("\n")
-    block: list[str] = []
+    blocks: list[list[str]] = [[]]  # the last is being filled; an empty one at its end closes a block
     block_indent = 0
+    may_be_term = False
     fenced = skipping_to_blank = skipping_section = False
     skip_deeper_than: int | None = None  # drop what stands deeper than this: the body of a directive, a literal block
-    for number, line in enumerate(lines):
+    for line, following in itertools.zip_longest(lines, lines[1:], fillvalue=""):
         text = line.strip()
         indent = len(line) - len(line.lstrip())
         if _FENCE.match(line):
-            if block:
-                yield block
-            block = []
+            blocks.append([])
             fenced ^= text.count("```") % 2 == 1 or text.startswith("~~~")
             continue
         if fenced:
             continue
         if not text:
-            if block:
-                if block[-1].endswith("::"):
-                    block[-1] = block[-1][:-1]
-                    skip_deeper_than = block_indent
-                yield block
-            block = []
+            if blocks[-1] and blocks[-1][-1].endswith("::"):
+                blocks[-1][-1] = blocks[-1][-1][:-1]
+                skip_deeper_than = block_indent
+            blocks.append([])
             skipping_to_blank = False
             continue
-        if skipping_to_blank:
+        if skipping_to_blank or (skip_deeper_than is not None and indent > skip_deeper_than) or _UNDERLINE.match(line):
             continue
-        if skip_deeper_than is not None:
-            if indent > skip_deeper_than:
-                continue
-            skip_deeper_than = None
-        if _UNDERLINE.match(line):
-            continue
-        if number + 1 < len(lines) and _UNDERLINE.match(lines[number + 1]):  # a title
-            if block:
-                yield block
-            block = []
+        skip_deeper_than = None
+        if _UNDERLINE.match(following):  # this line is a title
+            blocks.append([])
             skipping_section = text.lower().strip(" :") in _SKIPPED_SECTIONS
             continue
         if skipping_section:
             continue
 
         kind, text = _classify(text)
-        if kind is _LINE:
-            if block and indent > block_indent and len(block) == 1 and _is_term(block[0]):
-                block = []  # a definition list: the term goes, its definition stays
-            if block and indent < block_indent:
-                yield block
-                block = []
-        else:
-            if block:
-                yield block
-            block = []
-            skipping_to_blank = kind is _SKIP_TO_BLANK
-            if kind is _SKIP_DEEPER:
-                skip_deeper_than = indent
+        if kind is not _LINE or indent < block_indent:
+            blocks.append([])
+        elif indent > block_indent and len(blocks[-1]) == 1 and may_be_term and _is_term(blocks[-1][0]):
+            blocks[-1] = []  # a definition list: the term goes, its definition stays
+        skipping_to_blank = kind is _SKIP_TO_BLANK
+        if kind is _SKIP_DEEPER:
+            skip_deeper_than = indent
         if text:
-            if not block:
+            if not blocks[-1]:
                 block_indent = indent
-            block.append(text)
-    if block:
-        yield block
+                may_be_term = kind is _LINE
+            blocks[-1].append(text)
+    return [block for block in blocks if block]
 
 
-# What a line does to the paragraph it stands in.
+# What a line does: it goes on, starts a paragraph, or starts something to skip.
 _LINE, _STARTS, _SKIP_TO_BLANK, _SKIP_DEEPER = range(4)
 
 
