@@ -30,8 +30,8 @@ def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) 
     """The rate of update number `step`, counted from 0, float32 scalar.
 
     Linear warm-up over `warmup_steps`, then linear decay counted from step 0 to zero at `num_steps`
-    (google-research/bert `create_optimizer`: the decay's clock starts with the run, not with the end of the warm-up), or
-    none.
+    (google-research/bert `create_optimizer`: the decay's clock starts with the run, not with the end of the
+    warm-up), or none.
     """
     step = ops.cast(step, "float32")
     rate = ops.cast(train.learning_rate, "float32")

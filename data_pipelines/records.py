@@ -8,6 +8,7 @@ folder/
 """
 
 import dataclasses
+import hashlib
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -16,17 +16,18 @@ from bert_tf.configs import FinetuningConfig, PretrainingConfig
 from bert_tf.training import model_dir
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.loop import evaluate as evaluate_model
-from data_pipelines import input_pipeline, records
-from data_pipelines.finetuning import classification
+from data_pipelines.finetuning.classification import LabelledFile
+from data_pipelines.record_folder import RecordFolder
 
 
 def evaluate(run_dir: str, eval_data: str, batch_size: int = 128) -> dict[str, float]:
-    """Losses and metrics of the newest checkpoint of `run_dir`, over the whole of `eval_data`, on one device, in float32.
+    """Losses (nats) and metrics of a run's newest checkpoint over the whole of `eval_data`, on one device, in float32.
 
     Args:
         run_dir: the run's folder.
         eval_data: for a pre-trained model a record folder; for a classifier a file of labelled examples.
-        batch_size: rows at a time; the figures do not depend on it (but masks are drawn batch by batch).
+        batch_size: rows at a time. Masks are drawn batch by batch, so a pre-trained model's figures change a little
+            with it.
 
     Raises:
         FileNotFoundError: a file or folder is missing or incomplete.
@@ -34,15 +35,14 @@ def evaluate(run_dir: str, eval_data: str, batch_size: int = 128) -> dict[str, f
     """
     model, description, tokenizer = model_dir.load_model(run_dir)
     if description.task == "pretraining":
+        folder = RecordFolder(eval_data, "--eval_data", tokenizer)
         masking = PretrainingConfig.from_dict(description.experiment).masking
-        records.check_vocabulary(records.read_manifest(eval_data, "--eval_data"), tokenizer, "--eval_data")
-        dataset = input_pipeline.evaluation_dataset(eval_data, masking, batch_size)
-        return evaluate_model(model, losses.pretraining_losses, metrics.pretraining_metrics, dataset, Distribution())
+        data = folder.evaluation_dataset(masking, batch_size)
+        return evaluate_model(model, losses.pretraining_losses, metrics.pretraining_metrics, data, Distribution())
     task = FinetuningConfig.from_dict(description.experiment).task
-    examples = classification.read_examples(eval_data, task, "--eval_data")
-    arrays = classification.encode_examples(examples, description.labels, tokenizer, task)
-    dataset = classification.evaluation_dataset(arrays, batch_size)
-    return evaluate_model(model, losses.classification_losses, metrics.classification_metrics, dataset, Distribution())
+    rows = LabelledFile(eval_data, task, "--eval_data").encode(description.labels, tokenizer)
+    data = rows.evaluation_dataset(batch_size)
+    return evaluate_model(model, losses.classification_losses, metrics.classification_metrics, data, Distribution())
 
 
 def main(_: Sequence[str]) -> None:

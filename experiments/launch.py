@@ -36,7 +36,8 @@ def load_config(path: str, kind: type[_Config], overrides: list[str]) -> _Config
     config = get_config()
     if not isinstance(config, kind):
         raise ValueError(
-            f"--config must return a {kind.__name__} here; this one returns a {type(config).__name__}. Received: {path!r}"
+            f"--config must return a {kind.__name__} here; this one returns a {type(config).__name__}. "
+            f"Received: {path!r}"
         )
     for override in overrides:
         config = config.override(override)

@@ -20,8 +20,8 @@ _LINES_TOGETHER = 1024
 def answers(predictor: Predictor, texts: Sequence[str], top_k: int = 5) -> Iterator[dict]:
     """One JSON object a text, in order.
 
-    For a classifier `text` (and `text_pair`, from behind a tab), `label`, `probabilities`; for a pre-trained model `text`
-    and `masks`, a list of [piece, probability] pairs for each `[MASK]`.
+    For a classifier `text` (and `text_pair`, from behind a tab), `label`, `probabilities`; for a pre-trained model
+    `text` and `masks`, a list of [piece, probability] pairs for each `[MASK]`.
 
     Args:
         predictor: of `bert_tf.load`.

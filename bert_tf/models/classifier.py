@@ -59,7 +59,7 @@ class BertClassifier(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Make the head's weights; they depend on the configuration alone."""
-        if self.built:
+        if self.built:  # type: ignore[has-type]
             return
         self.classification.build((None, self.config.hidden_size))
         self.built = True

@@ -68,7 +68,7 @@ class BertEncoder(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights; they depend on the configuration alone."""
-        if self.built:
+        if self.built:  # type: ignore[has-type]
             return
         shape = (None, None, self.config.hidden_size)
         self.embeddings.build((None, None))

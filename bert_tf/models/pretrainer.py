@@ -48,7 +48,7 @@ class BertPretrainer(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Make the heads' weights; they depend on the configuration alone."""
-        if self.built:
+        if self.built:  # type: ignore[has-type]
             return
         self.masked_lm.build((None, None, self.config.hidden_size))
         self.next_sentence.build((None, self.config.hidden_size))

@@ -282,3 +282,44 @@ def _count(arrays: dict[str, np.ndarray]) -> int:
     if not count:
         raise ValueError("`arrays` must hold at least one example. Received: none")
     return count
+
+
+class LabelledFile:
+    """A file of labelled examples as fine-tuning takes it: read and checked once, then encoded.
+
+    Args:
+        path: the file.
+        config: the task.
+        flag: where `path` came from, for messages.
+
+    Raises:
+        FileNotFoundError, ValueError: see `read_examples`.
+    """
+
+    def __init__(self, path: str, config: ClassificationConfig, flag: str) -> None:
+        self.path = path
+        self.config = config
+        self.examples = read_examples(path, config, flag)
+
+    def label_names(self) -> list[str]:
+        """The labels that occur, sorted: see the function of this name."""
+        return label_names(self.examples)
+
+    def encode(self, labels: Sequence[str], tokenizer: PairEncoder) -> "EncodedExamples":
+        """The examples as rows of pieces: see `encode_examples`."""
+        return EncodedExamples(encode_examples(self.examples, labels, tokenizer, self.config))
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedExamples:
+    """The arrays of `encode_examples`, and the batches that are read from them."""
+
+    arrays: dict[str, np.ndarray]
+
+    def training_dataset(self, batch_size: int, seed: int, start_step: int = 0) -> Any:
+        """Endless batches from `start_step` on: see the function of this name."""
+        return training_dataset(self.arrays, batch_size, seed, start_step)
+
+    def evaluation_dataset(self, batch_size: int) -> Any:
+        """Every example once, in order: see the function of this name."""
+        return evaluation_dataset(self.arrays, batch_size)
