@@ -20,6 +20,7 @@ MASK_WORD = "library"
 
 MIN_CLASSES = 6
 _MIN_WORDS = 12  # in a paragraph, names of packages not counted
+_MIN_FULLNESS = 0.5  # the share of a cap that a class should reach: classes of very different size unbalance the task
 _MAX_OVERLAP = 0.2  # the share of a paragraph's eight-word runs that may stand in another paragraph
 # What people call a package beside its own name.
 _ALIASES = {
@@ -83,7 +84,7 @@ def package_task(
     Args:
         modules: the documentation.
         holdout_fraction: as in pre-training (`corpora.is_held_out`): the share of modules to evaluate on.
-        num_classes: classes wanted; fewer, but at least 6, where fewer packages have held-out paragraphs.
+        num_classes: classes wanted; fewer, but at least 6, where fewer packages reach half of both caps.
         max_train_per_class: training examples of a class, at most.
         max_evaluation_per_class: evaluation examples of a class, at most.
 
@@ -170,11 +171,12 @@ def _fullest_packages(
             f"Received: {len(shared)} ({', '.join(shared) or 'none'})"
         )
 
-    def rank(package: str) -> tuple[float, int]:
-        fullness = min(1.0, len(train[package]) / train_cap, len(evaluation[package]) / evaluation_cap)
-        return -fullness, -len(train[package])
+    def fullness(package: str) -> float:
+        return min(1.0, len(train[package]) / train_cap, len(evaluation[package]) / evaluation_cap)
 
-    return sorted(sorted(shared, key=rank)[:num_classes])
+    fullest = sorted(shared, key=lambda package: (-fullness(package), -len(train[package])))
+    full_enough = sum(fullness(package) >= _MIN_FULLNESS for package in shared)
+    return sorted(fullest[: min(num_classes, max(MIN_CLASSES, full_enough))])
 
 
 def _examples(
