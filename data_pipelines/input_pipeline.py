@@ -251,7 +251,7 @@ class _Source:
             ),
         ]
         with tf.control_dependencies([check for check in checks if check is not None]):
-            return rows | {features.RECORD_INPUT_IDS: tf.identity(input_ids)}
+            return {name: tf.identity(value) for name, value in (rows | {"input_ids": input_ids}).items()}
 
 
 def _open(folder: str, masking: MaskingConfig, flag: str) -> _Source:

@@ -1,0 +1,361 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_corpus import corpus_documents, write_corpus
+
+from bert_tf.features import NO_NEXT_SENTENCE_LABEL
+from bert_tf.tokenization import WordPieceTokenizer
+from data_pipelines import corpora, record_shards, records
+from data_pipelines.create_pretraining_data import create_pretraining_data
+from data_pipelines.records import PreparationConfig, check_vocabulary, read_manifest, read_piece_counts
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def small_tokenizer(extra: tuple[str, ...] = ()) -> WordPieceTokenizer:
+    words = sorted({word.strip(".").lower() for doc in corpus_documents(60) for line in doc for word in line.split()})
+    return WordPieceTokenizer.from_tokens([*SPECIALS, ".", *words, *extra])
+
+
+TOKENIZER = small_tokenizer()
+CONFIG = PreparationConfig(max_seq_length=64)
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Shards of 2 kB, so that a small corpus has many."""
+    monkeypatch.setattr(record_shards, "_FIRST_SHARD_BYTES", 2000)
+
+
+def make(folder: Path, config: PreparationConfig = CONFIG, documents=None, **options) -> records.Manifest:
+    documents = corpus_documents(60) if documents is None else documents
+    return create_pretraining_data(documents, TOKENIZER, str(folder), config, **options)
+
+
+def rows_of(folder: Path) -> list[dict[str, list]]:
+    rows = []
+    for shard in read_manifest(str(folder)).shards:
+        for record in tf.data.TFRecordDataset(str(folder / shard.file_name)):
+            feature = tf.train.Example.FromString(record.numpy()).features.feature
+            rows.append(
+                {name: list(feature[name].int64_list.value) for name in feature if name != "input_ids"}
+                | {"input_ids": np.frombuffer(feature["input_ids"].bytes_list.value[0], "<u2").tolist()}
+            )
+    return rows
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_records_are_what_the_contract_says(tmp_path, small_shards, slots):
+    make(tmp_path, CONFIG.replace(max_sequences_per_row=slots))
+    for row in rows_of(tmp_path):
+        ids, lengths = row["input_ids"], row["sequence_lengths"]
+        assert len(lengths) == len(row["first_segment_lengths"]) == len(row["next_sentence_labels"]) == slots
+        assert sum(lengths) == len(ids) <= 64
+        place = 0
+        for length, first, label in zip(
+            lengths, row["first_segment_lengths"], row["next_sentence_labels"], strict=True
+        ):
+            if not length:
+                assert (first, label) == (0, 0)
+                continue
+            sequence = ids[place : place + length]
+            assert sequence[0] == TOKENIZER.cls_id
+            assert [i for i, piece in enumerate(sequence) if piece == TOKENIZER.sep_id] == [first - 1, length - 1]
+            assert label in (0, 1)
+            place += length
+
+
+def test_the_manifest_tells_what_the_records_hold(tmp_path, small_shards):
+    manifest = make(tmp_path)
+    assert read_manifest(str(tmp_path)) == manifest
+    rows = rows_of(tmp_path)
+    statistics = manifest.statistics
+    assert len(manifest.shards) > 3
+    assert statistics.documents == 60
+    assert statistics.sentences == sum(map(len, corpus_documents(60)))
+    assert statistics.tokens == sum(len(TOKENIZER.encode(line)) for doc in corpus_documents(60) for line in doc)
+    assert statistics.records == statistics.examples == manifest.num_records == len(rows)
+    assert statistics.random_next_share == pytest.approx(
+        np.mean([row["next_sentence_labels"] for row in rows]), abs=1e-6
+    )
+    assert statistics.row_fill == pytest.approx(np.mean([len(row["input_ids"]) for row in rows]) / 64, abs=1e-6)
+    assert statistics.unknown_share == 0.0
+    counts = np.bincount(np.concatenate([row["input_ids"] for row in rows]), minlength=TOKENIZER.vocab_size)
+    np.testing.assert_array_equal(read_piece_counts(str(tmp_path)), counts)
+    assert read_piece_counts(str(tmp_path)).dtype == np.int64
+    assert sum(shard.tokens for shard in manifest.shards) == counts.sum()
+    assert WordPieceTokenizer(str(tmp_path / "vocab.txt")).vocab_hash == manifest.vocab_hash == TOKENIZER.vocab_hash
+
+
+def test_full_sentences_have_no_label(tmp_path):
+    manifest = make(tmp_path, CONFIG.replace(objective="mlm"), documents=corpus_documents(1))
+    assert manifest.statistics.random_next_share == 0.0
+    assert {row["next_sentence_labels"][0] for row in rows_of(tmp_path)} == {NO_NEXT_SENTENCE_LABEL}
+
+
+def test_large_vocabularies_take_four_bytes_a_piece(tmp_path):
+    tokenizer = WordPieceTokenizer.from_tokens([*TOKENIZER.tokens, *(f"filler{i}" for i in range(70_000))])
+    create_pretraining_data(corpus_documents(4), tokenizer, str(tmp_path), CONFIG)
+    shard = read_manifest(str(tmp_path)).shards[0]
+    record = next(iter(tf.data.TFRecordDataset(str(tmp_path / shard.file_name)))).numpy()
+    raw = tf.train.Example.FromString(record).features.feature["input_ids"].bytes_list.value[0]
+    assert np.frombuffer(raw, "<i4")[0] == tokenizer.cls_id
+
+
+def test_packing_fills_rows_with_the_same_sequences(tmp_path, small_shards):
+    one = make(tmp_path / "one", CONFIG.replace(short_seq_prob=0.9))
+    many = make(tmp_path / "many", CONFIG.replace(short_seq_prob=0.9, max_sequences_per_row=8))
+    assert many.statistics.examples == one.statistics.examples
+    assert many.statistics.records < one.statistics.records
+    assert many.statistics.row_fill > one.statistics.row_fill
+    np.testing.assert_array_equal(read_piece_counts(str(tmp_path / "one")), read_piece_counts(str(tmp_path / "many")))
+
+
+def test_dupe_factor_makes_other_pairs_of_the_same_documents(tmp_path):
+    once = make(tmp_path / "once")
+    twice = make(tmp_path / "twice", CONFIG.replace(dupe_factor=2))
+    assert len(twice.shards) == 2 * len(once.shards)
+    assert twice.statistics.tokens == once.statistics.tokens
+    first, second = ((tmp_path / "twice" / shard.file_name).read_bytes() for shard in twice.shards)
+    assert first == (tmp_path / "once" / once.shards[0].file_name).read_bytes()
+    assert first != second
+
+
+def test_shards_are_cut_at_the_largest_number_of_records(tmp_path, monkeypatch):
+    whole = make(tmp_path / "whole")
+    monkeypatch.setattr(record_shards, "MAX_RECORDS_PER_SHARD", 20)
+    cut = make(tmp_path / "cut")
+    assert [shard.records for shard in cut.shards[:-1]] == [20] * (whole.num_records // 20)
+    assert cut.num_records == whole.num_records
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path, small_shards):
+    make(tmp_path / "a")
+    make(tmp_path / "b")
+    make(tmp_path / "c", CONFIG.replace(seed=1))
+    assert contents_of(tmp_path / "a") == contents_of(tmp_path / "b")
+    assert (
+        contents_of(tmp_path / "a")["shard-00000-00.tfrecord"] != contents_of(tmp_path / "c")["shard-00000-00.tfrecord"]
+    )
+
+
+def test_the_number_of_workers_does_not_change_a_byte(tmp_path, small_shards):
+    make(tmp_path / "one", num_workers=1, holdout=0.2)
+    make(tmp_path / "three", num_workers=3, holdout=0.2)
+    assert len(read_manifest(str(tmp_path / "one")).shards) > 3
+    assert contents_of(tmp_path / "one") == contents_of(tmp_path / "three")
+
+
+def test_held_out_documents_are_in_the_other_folder(tmp_path, small_shards):
+    documents = [[f"{line} {number}" for line in doc] for number, doc in enumerate(corpus_documents(60))]
+    held_out = [doc for doc in documents if corpora.is_held_out(doc, 0.3)]
+    manifest = make(tmp_path, documents=documents, holdout=0.3)
+    other = read_manifest(str(tmp_path / "heldout"))
+    assert other.statistics.documents == len(held_out) > 0
+    assert manifest.statistics.documents == 60 - len(held_out)
+
+
+def test_blank_sentences_and_documents_do_not_count(tmp_path):
+    documents = [["  ", *corpus_documents(60)[0]], ["", " \t"], *corpus_documents(60)[1:]]
+    assert make(tmp_path / "blank", documents=documents).shards == make(tmp_path / "clean").shards
+
+
+def test_groups_hold_two_documents_and_a_small_rest_joins_the_last(monkeypatch):
+    monkeypatch.setattr(record_shards, "_FIRST_SHARD_BYTES", 100)
+    grouper = record_shards.DocumentGrouper()
+    groups = [grouper.add(["x" * 150]) for _ in range(5)]
+    groups += list(grouper.finish())
+    assert [len(group) for group in groups if group] == [2, 3]
+
+
+def test_shard_sizes_grow_with_their_number():
+    sizes = [record_shards.shard_bytes(number) for number in (0, 15, 16, 64, 10_000)]
+    assert sizes == [2_000_000, 2_000_000, 4_000_000, 32_000_000, 32_000_000]
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("documents", "options", "message"),
+    [
+        ([], {}, r"--input must give at least 2 training documents .* Received: 0 of 0"),
+        (corpus_documents(1), {}, r"--input must give at least 2 training documents .* Received: 1 of 1"),
+        (corpus_documents(60), {"holdout": 1e-9}, r"--holdout 1e-09 must leave at least 2 held-out documents"),
+        (corpus_documents(60), {"holdout": 1.0}, r"--holdout must be at least 0 and less than 1. Received: 1.0"),
+        (corpus_documents(60), {"num_workers": -1}, r"--num_workers must be at least 0. Received: -1"),
+    ],
+)
+def test_bad_input_is_named_and_leaves_no_complete_folder(tmp_path, documents, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(tmp_path, documents=documents, **options)
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_documents_without_a_piece_give_no_records(tmp_path):
+    with pytest.raises(ValueError, match="gave no record"):
+        make(tmp_path, documents=[["\u200b"], ["\u200b"]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_seq_length": 4}, "`max_seq_length` must be at least 5. Received: 4"),
+        ({"max_sequences_per_row": 0}, "`max_sequences_per_row` must be at least 1. Received: 0"),
+        ({"max_sequences_per_row": 65}, "`max_sequences_per_row` must be at most 64. Received: 65"),
+        ({"objective": "nsb"}, "`objective` must be nsp or mlm. Received: 'nsb'"),
+        ({"short_seq_prob": 1.5}, "`short_seq_prob` must be between 0 and 1. Received: 1.5"),
+        ({"dupe_factor": 0}, "`dupe_factor` must be at least 1. Received: 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        PreparationConfig(**changes)
+
+
+def test_a_complete_folder_is_replaced_only_on_demand(tmp_path, small_shards):
+    make(tmp_path, holdout=0.2)
+    before = contents_of(tmp_path)
+    with pytest.raises(ValueError, match=r"--output_dir must be a new folder.*with the same settings"):
+        make(tmp_path, holdout=0.2)
+    with pytest.raises(ValueError, match=r"with other settings \(max_seq_length=64\).*Received: "):
+        make(tmp_path, CONFIG.replace(max_seq_length=32))
+    assert contents_of(tmp_path) == before
+    make(tmp_path, CONFIG.replace(max_seq_length=32), documents=corpus_documents(10), overwrite=True)
+    make(tmp_path.parent / "fresh", CONFIG.replace(max_seq_length=32), documents=corpus_documents(10))
+    after = {name: data for name, data in contents_of(tmp_path).items() if not name.startswith("heldout/")}
+    assert after == contents_of(tmp_path.parent / "fresh")
+    with pytest.raises(FileNotFoundError, match="no manifest"):
+        read_manifest(str(tmp_path / "heldout"))  # the held-out records of the earlier run are not this one's
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"--output_dir must be a folder that can be written to"):
+        make(tmp_path / "file" / "records")
+
+
+def test_no_manifest_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"--train_data: no manifest.json; the folder is incomplete"):
+        read_manifest(str(tmp_path), "--train_data")
+
+
+def test_missing_and_cut_shards_are_told(tmp_path):
+    manifest = make(tmp_path)
+    shard = tmp_path / manifest.shards[0].file_name
+    contents = shard.read_bytes()
+    shard.write_bytes(contents[:-1])
+    size = len(contents)
+    with pytest.raises(ValueError, match=rf"shard-00000-00.tfrecord must have {size} bytes.*Received: {size - 1}"):
+        read_manifest(str(tmp_path))
+    shard.unlink()
+    with pytest.raises(FileNotFoundError, match=r"a shard of the manifest is missing.*shard-00000-00.tfrecord"):
+        read_manifest(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"format_version": 1', '"format_version": 2', r"must have format_version 1\. Received: 2"),
+        ('"do_lower_case": true,', "", r"is no manifest of a record folder: .*do_lower_case"),
+        ('"vocab_size"', '"vocabulary_size"', r"is no manifest of a record folder: unknown field `vocabulary_size`"),
+        ("{", "[", r"manifest.json, line \d+, column \d+: not JSON"),
+    ],
+)
+def test_other_manifests_are_refused(tmp_path, old, new, message):
+    make(tmp_path)
+    path = tmp_path / "manifest.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ValueError, match=message):
+        read_manifest(str(tmp_path))
+
+
+def test_another_vocabulary_is_refused(tmp_path):
+    manifest = make(tmp_path)
+    check_vocabulary(manifest, TOKENIZER)
+    other = small_tokenizer(("zebra",))
+    cased = WordPieceTokenizer.from_tokens(TOKENIZER.tokens, do_lower_case=False)
+    size = TOKENIZER.vocab_size
+    with pytest.raises(ValueError, match=rf"--train_data: .*model has {size + 1} pieces .*Received: {size} pieces"):
+        check_vocabulary(manifest, other, "--train_data")
+    with pytest.raises(ValueError, match=r"model has .*, cased, .*Received: .*, uncased,"):
+        check_vocabulary(manifest, cased)
+
+
+def launch(*arguments: str, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "data_pipelines.create_pretraining_data", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_the_launcher_writes_records_and_says_what_they_hold(tmp_path):
+    write_corpus(tmp_path / "docs" / "a.txt", 60)
+    (tmp_path / "vocab.txt").write_text("\n".join(TOKENIZER.tokens) + "\n")
+    process = launch(
+        f"--input={tmp_path}/docs/*.txt",
+        f"--vocab_file={tmp_path}/vocab.txt",
+        f"--output_dir={tmp_path}/records",
+        "--max_seq_length=64",
+    )
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    manifest = read_manifest(str(tmp_path / "records"))
+    assert str(manifest.statistics) in out
+    # The library function called in this process gives the same bytes.
+    make(tmp_path / "library")
+    assert contents_of(tmp_path / "library") == contents_of(tmp_path / "records")
+
+
+def test_the_launcher_tells_bad_input_in_one_line(tmp_path):
+    process = launch("--input=nothing/*.txt", "--vocab_file=missing.txt", f"--output_dir={tmp_path}", cwd=tmp_path)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.splitlines()[-1] == "error: --input: no file matches the pattern. Received: 'nothing/*.txt'"
+    assert "Traceback" not in err
+
+
+# Stops for ever in the middle of the documents, after some shards are written.
+INTERRUPTED_RUN = """
+import sys, time
+from small_corpus import corpus_documents
+from test_create_pretraining_data import CONFIG, TOKENIZER, create_pretraining_data, record_shards
+
+def documents():
+    yield from corpus_documents(60)[:40]
+    time.sleep(600)
+
+record_shards._FIRST_SHARD_BYTES = 2000
+create_pretraining_data(documents(), TOKENIZER, sys.argv[1], CONFIG)
+"""
+
+
+def test_a_killed_run_leaves_no_complete_folder_and_the_next_one_the_right_bytes(tmp_path, small_shards):
+    folder = tmp_path / "killed"
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), os.environ["PYTHONPATH"]])
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED_RUN, str(folder)], env=os.environ | {"PYTHONPATH": path}
+    )
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("shard-*.tfrecord"))) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+    assert len(list(folder.glob("shard-*.tfrecord"))) >= 3
+    with pytest.raises(FileNotFoundError, match="incomplete"):
+        read_manifest(str(folder))
+    make(folder)
+    make(tmp_path / "undisturbed")
+    assert contents_of(folder) == contents_of(tmp_path / "undisturbed")
