@@ -174,8 +174,9 @@ class WordPieceTokenizer:
             # Every step after cleaning looks at one string between spaces alone, so each has its ids for good.
             return list(chain.from_iterable(map(self._string_ids.__getitem__, self.basic_tokenizer.split_spaces(text))))
         ids: list[int] = []
-        for part in _special_pattern(parse_special_tokens).split(text):
-            ids.extend([self._ids[part]] if part in SPECIAL_TOKENS else self.encode(part))
+        for number, part in enumerate(_special_pattern(parse_special_tokens).split(text)):
+            # Text and matches take turns. A part of text can look like a special token that is not parsed.
+            ids.extend([self._ids[part]] if number % 2 else self.encode(part))
         return ids
 
     def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:

@@ -128,6 +128,7 @@ def test_literal_special_tokens_are_text_unless_asked_for(tokenizer):
     only_mask = tokenizer.encode("[MASK] [SEP]", parse_special_tokens=["[MASK]"])
     assert only_mask == [tokenizer.mask_id, *tokenizer.encode("[SEP]")]
     assert tokenizer.sep_id not in only_mask
+    assert tokenizer.encode("[SEP]", parse_special_tokens=["[MASK]"]) == tokenizer.encode("[SEP]")
     assert tokenizer.encode("[mask]", parse_special_tokens=True) == tokenizer.encode("[mask]")
     with pytest.raises(ValueError, match=r"parse_special_tokens.*'a'"):
         tokenizer.encode("a", parse_special_tokens=["a"])
