@@ -1,4 +1,4 @@
-"""Text files -> record folder for pre-training.
+r"""Text files -> record folder for pre-training.
 
     python -m data_pipelines.create_pretraining_data --input 'docs/*.txt' --vocab_file vocab.txt \
         --output_dir records --max_seq_length 128
