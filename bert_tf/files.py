@@ -231,6 +231,22 @@ def read_json(path: str) -> Any:
         raise ValueError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
 
 
+def read_json_lines(path: str) -> list[Any]:
+    """The JSON values of a file with one a line.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line is not JSON; the message names file and line.
+    """
+    values = []
+    for number, line in enumerate(iterate_lines(path), 1):
+        try:
+            values.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}, column {error.colno}: not JSON ({error.msg})") from None
+    return values
+
+
 def write_json(path: str, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all; NumPy's numbers are written as numbers.
 

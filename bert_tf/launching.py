@@ -4,7 +4,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app
+from absl import app, logging
+
+# Before anything imports TensorFlow: its notes on CPU instructions and absent GPUs are no news to who launches a job.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -35,4 +38,5 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
 
+    logging.set_verbosity(logging.WARNING)
     app.run(guarded)

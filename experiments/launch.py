@@ -1,5 +1,6 @@
 """What the launchers share: the experiment file, changes to it, and where to run."""
 
+import functools
 import runpy
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ def define_training_flags(default_config: str) -> None:
 
 
 def load_config(path: str, kind: type[_Config], overrides: list[str]) -> _Config:
-    """The configuration that the experiment file `path` returns, with `overrides` made.
+    """The configuration that the experiment file `path` returns, or a run's `config.json` holds, with `overrides` made.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -30,6 +31,9 @@ def load_config(path: str, kind: type[_Config], overrides: list[str]) -> _Config
     """
     if not files.exists(path):
         raise FileNotFoundError(f"--config must be an experiment file. Received: {path!r}")
+    if path.endswith(".json"):
+        config = kind.from_dict(files.read_json(path).get("experiment", {}))
+        return functools.reduce(kind.override, overrides, config)
     get_config = runpy.run_path(path).get("get_config")
     if get_config is None:
         raise ValueError(f"--config must define get_config(). Received: {path!r}")
@@ -39,9 +43,7 @@ def load_config(path: str, kind: type[_Config], overrides: list[str]) -> _Config
             f"--config must return a {kind.__name__} here; this one returns a {type(config).__name__}. "
             f"Received: {path!r}"
         )
-    for override in overrides:
-        config = config.override(override)
-    return config
+    return functools.reduce(kind.override, overrides, config)
 
 
 def distribution_from_flags() -> Distribution:

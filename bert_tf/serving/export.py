@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf import files
+from bert_tf.models.weights import named_weights
 from bert_tf.serving.graph_tokenizer import GraphTokenizer
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import model_dir
@@ -33,7 +34,9 @@ class _Served(tf.Module):
 
     def __init__(self, model: Any, description: RunDescription, tokenizer: WordPieceTokenizer) -> None:
         super().__init__(name="served")
-        self.model = model
+        # The graph needs the weights; a Keras model in a tf.Module would be saved, and traced, on its own as well.
+        self.weights = [variable.value for variable in named_weights(model).values()]
+        self.forward = lambda inputs: model(inputs, training=False)
         self.max_seq_length = description.max_seq_length
         self.graph_tokenizer = GraphTokenizer(tokenizer)
 
@@ -53,7 +56,7 @@ class _ServedClassifier(_Served):
         self.takes_pairs = description.experiment["task"]["text_pair_column"] is not None
 
     def answer(self, inputs: Tensors) -> Tensors:
-        logits = self.model(inputs, training=False)
+        logits = self.forward(inputs)
         return {
             "label": tf.gather(self.labels, tf.argmax(logits, axis=-1)),
             "probabilities": tf.nn.softmax(logits, axis=-1),
@@ -93,7 +96,7 @@ class _ServedMaskedLM(_Served):
             positions = tf.ragged.boolean_mask(
                 tf.broadcast_to(tf.range(tf.shape(is_mask)[1]), tf.shape(is_mask)), is_mask
             )
-            outputs = self.model(inputs | {"masked_lm_positions": positions.to_tensor()}, training=False)
+            outputs = self.forward(inputs | {"masked_lm_positions": positions.to_tensor()})
             top = tf.math.top_k(tf.nn.softmax(outputs["masked_lm_logits"], axis=-1), k=TOP_K)
             return {
                 "pieces": tf.gather(self.pieces, top.indices),
@@ -113,7 +116,7 @@ class _ServedMaskedLM(_Served):
                 "segment_ids": segment_ids,
                 "masked_lm_positions": masked_lm_positions,
             }
-            return self.model(inputs, training=False)
+            return self.forward(inputs)
 
         return {"serving_default": serving_default, "token_ids": token_ids}
 

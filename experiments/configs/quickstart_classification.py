@@ -1,0 +1,25 @@
+"""The quickstart's fine-tuning: from which package does a paragraph of documentation come?
+
+Command:   make quickstart
+Hardware:  two cores of an x86-64 CPU.
+"""
+
+from bert_tf.configs import ClassificationConfig, FinetuningConfig, TrainConfig
+from experiments.configs import quickstart
+
+
+def get_config() -> FinetuningConfig:
+    """The experiment; `model` is for the control from random weights, and the same as in pre-training."""
+    return FinetuningConfig(
+        model=quickstart.get_config().model,
+        task=ClassificationConfig(max_seq_length=64, encoder_dropout_rate=0.1, pooling="mean"),
+        train=TrainConfig(
+            num_steps=300,
+            batch_size=32,
+            learning_rate=5e-4,
+            warmup_steps=30,
+            steps_per_loop=50,
+            log_every=50,
+            eval_batch_size=128,
+        ),
+    )

@@ -1,0 +1,290 @@
+"""From raw text to a served BERT, with one command: `make quickstart`.
+
+Corpus -> vocabulary -> records -> pre-training -> evaluation on held-out documents -> fine-tuning, and the same from
+random weights as a control -> SavedModels -> questions to them in a fresh process. Every stage calls the function that
+its launcher calls. Figures go to `OUTPUT_DIR/summary.json`.
+
+TensorFlow is imported by the stages that need it: reading the default corpus spawns processes, which import this file.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from absl import flags
+
+from bert_tf import files, launching
+from bert_tf.configs import FinetuningConfig, PretrainingConfig
+from data_pipelines import corpora
+from data_pipelines.create_pretraining_data import HELD_OUT_FOLDER, create_pretraining_data
+from data_pipelines.finetuning import documentation_packages
+from data_pipelines.records import PreparationConfig
+from data_pipelines.vocabulary import create_vocab
+
+NUM_SERVED_TEXTS = 50
+NUM_EXAMPLES = 3
+SUMMARY_FILE = "summary.json"
+
+
+class Quickstart:
+    """The stages, in order; each leaves its files in `output_dir` and its figures in `summary`.
+
+    Args:
+        output_dir: folder for everything; what an earlier quickstart left in it is replaced.
+        pretraining: the experiment.
+        finetuning: the experiment, and its control.
+    """
+
+    def __init__(self, output_dir: str, pretraining: PretrainingConfig, finetuning: FinetuningConfig) -> None:
+        self.output_dir = output_dir
+        self.pretraining = pretraining
+        self.finetuning = finetuning
+        self.summary: dict[str, Any] = {"seconds": {}}
+
+    def path(self, *parts: str) -> str:
+        """A path in the output folder."""
+        return os.path.join(self.output_dir, *parts)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Say which stage runs, and note its seconds."""
+        print(f"\n== {name}", flush=True)
+        start = time.monotonic()
+        yield
+        self.summary["seconds"][name] = round(time.monotonic() - start, 1)
+
+    def start(self) -> None:
+        """Make the folder, and remove what an earlier quickstart left: half a run must not pass for a whole one."""
+        import tensorflow as tf
+
+        files.require_writable_folder(self.output_dir, "--output_dir")
+        for name in (SUMMARY_FILE, "corpus.txt", "vocab.txt"):
+            if files.exists(self.path(name)):
+                tf.io.gfile.remove(self.path(name))
+        for name in ("labelled", "records", "pretrained", "classifier", "from_scratch", "served"):
+            if files.exists(self.path(name)):
+                tf.io.gfile.rmtree(self.path(name))
+
+    def write_corpus(self, corpus: str | None, labelled: str | None, holdout: float) -> tuple[str, str]:
+        """One text file of all documents; training and evaluation file of the labelled task."""
+        modules = corpora.python_documentation() if corpus is None or labelled is None else []
+        documents: Any = (module.document for module in modules)
+        if corpus is not None:
+            documents = corpora.read_documents(corpus, "--corpus")
+        print(corpora.write_documents(documents, self.path("corpus.txt")))
+        if labelled is not None:
+            train_file, eval_file = labelled.split(",")
+            return train_file, eval_file
+        task = documentation_packages.package_task(modules, holdout)
+        print(task)
+        files.make_folder(self.path("labelled"))
+        return documentation_packages.write_package_task(task, self.path("labelled"))
+
+    def write_records(self, vocab_size: int, max_seq_length: int, holdout: float, dupe_factor: int) -> None:
+        """Vocabulary and records of the corpus, held-out documents apart."""
+        from bert_tf.tokenization import WordPieceTokenizer
+
+        vocab_file = self.path("vocab.txt")
+        create_vocab(
+            corpora.read_documents(self.path("corpus.txt"), "--corpus"), vocab_size, output=vocab_file, holdout=holdout
+        )
+        manifest = create_pretraining_data(
+            corpora.read_documents(self.path("corpus.txt"), "--corpus"),
+            WordPieceTokenizer(vocab_file),
+            self.path("records"),
+            PreparationConfig(max_seq_length=max_seq_length, dupe_factor=dupe_factor, seed=self.pretraining.train.seed),
+            holdout=holdout,
+        )
+        print(manifest.statistics)
+
+    def pretrain(self) -> None:
+        """Pre-train on the held-in documents, evaluate on the held-out ones."""
+        from bert_tf.training.distribution import Distribution
+        from bert_tf.training.pretraining import pretrain
+        from data_pipelines.record_folder import RecordFolder
+
+        train_records = RecordFolder(self.path("records"), "--train_data")
+        figures = pretrain(
+            self.pretraining,
+            train_records,
+            RecordFolder(self.path("records", HELD_OUT_FOLDER), "--eval_data", train_records.tokenizer),
+            self.path("pretrained"),
+            Distribution(),
+        )
+        random = figures.pop("next_sentence_random")
+        self.summary |= figures | {"next_sentence_majority": max(random, 1.0 - random)}
+
+    def finetune(self, train_file: str, eval_file: str) -> None:
+        """Fine-tune the pre-trained encoder, and the same architecture from random weights."""
+        from bert_tf.tokenization import WordPieceTokenizer
+        from bert_tf.training.distribution import Distribution
+        from bert_tf.training.finetuning import finetune
+        from data_pipelines.finetuning.classification import LabelledFile
+
+        train = LabelledFile(train_file, self.finetuning.task, "--labelled")
+        evaluation = LabelledFile(eval_file, self.finetuning.task, "--labelled")
+        classifier = finetune(
+            self.finetuning,
+            train,
+            evaluation,
+            self.path("classifier"),
+            Distribution(),
+            init_checkpoint=self.path("pretrained"),
+        )
+        control = finetune(
+            self.finetuning,
+            train,
+            evaluation,
+            self.path("from_scratch"),
+            Distribution(),
+            tokenizer=WordPieceTokenizer(self.path("vocab.txt")),
+        )
+        labels = [example.label for example in evaluation.examples]
+        self.summary |= {
+            "classification_accuracy": classifier["classification_accuracy"],
+            "from_scratch_accuracy": control["classification_accuracy"],
+            "majority_accuracy": max(labels.count(label) for label in set(labels)) / len(labels),
+            "classification_examples": len(labels),
+        }
+
+    def serve(self, eval_file: str) -> None:
+        """Export both models, ask them in fresh processes, and hold the answers against the Python predictor's."""
+        from bert_tf.serving.export import export_saved_model
+        from bert_tf.serving.predictor import load
+        from data_pipelines.finetuning.classification import LabelledFile
+
+        examples = LabelledFile(eval_file, self.finetuning.task, "--labelled").examples[:NUM_SERVED_TEXTS]
+        texts = [example.text for example in examples]
+        cloze = self._cloze_sentences()
+        questions = {"classifier": texts, "pretrained": [sentence for sentence, _ in cloze]}
+        processes = {}
+        for name, lines in questions.items():
+            export = export_saved_model(self.path(name))
+            files.write_text(self.path("served", f"{name}.txt"), "".join(f"{line}\n" for line in lines))
+            command = [sys.executable, "-m", "experiments.query_saved_model", f"--saved_model={export}"]
+            command += [f"--input={self.path('served', f'{name}.txt')}"]
+            command += [f"--output={self.path('served', f'{name}.jsonl')}"]
+            processes[name] = subprocess.Popen(command)
+        predictor = load(self.path("classifier"))
+        predicted = predictor.classify(texts)
+        answers = {}
+        for name, process in processes.items():
+            if process.wait():
+                raise OSError(f"the SavedModel of {name} failed in a fresh process (exit code {process.returncode})")
+            answers[name] = files.read_json_lines(self.path("served", f"{name}.jsonl"))
+        self.summary["served_max_abs_difference"] = max(
+            abs(served - predictor_probability)
+            for answer, prediction in zip(answers["classifier"], predicted, strict=True)
+            for served, predictor_probability in zip(
+                answer["probabilities"], prediction["probabilities"].values(), strict=True
+            )
+        )
+        print("\nThe exported classifier answers:")
+        for example, answer in list(zip(examples, answers["classifier"], strict=True))[:NUM_EXAMPLES]:
+            print(f"  {example.text[:150]}")
+            print(f"    -> {answer['label']} ({max(answer['probabilities']):.2f}); it is {example.label}")
+        print("\nThe exported pre-trained model fills the mask:")
+        for (sentence, word), answer in zip(cloze, answers["pretrained"], strict=True):
+            guesses = zip(answer["pieces"][0], answer["probabilities"][0], strict=True)
+            print(f"  {sentence}\n    -> {', '.join(f'{p} {q:.2f}' for p, q in guesses)}; it was {word}")
+
+    def _cloze_sentences(self) -> list[tuple[str, str]]:
+        """Held-out sentences of moderate length, one a document, their middle word masked; and that word."""
+        holdout = self.summary["holdout"]
+        found: list[tuple[str, str]] = []
+        for document in corpora.read_documents(self.path("corpus.txt"), "--corpus"):
+            if not corpora.is_held_out(document, holdout):
+                continue
+            for sentence in document:
+                words = sentence.split()
+                middle = len(words) // 2
+                if 9 <= len(words) <= 20 and words[middle].isalpha() and len(words[middle]) > 3:
+                    masked = [*words[:middle], "[MASK]", *words[middle + 1 :]]
+                    found.append((" ".join(masked), words[middle]))
+                    break
+            if len(found) == NUM_EXAMPLES:
+                break
+        return found
+
+    def finish(self) -> None:
+        """Write the summary, and print the table."""
+        import keras
+        import numpy as np
+        import tensorflow as tf
+
+        summary = self.summary
+        summary["seconds"]["total"] = round(sum(summary["seconds"].values()), 1)
+        summary["versions"] = {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        }
+        files.write_json(self.path(SUMMARY_FILE), summary)
+        gap = summary["unigram_entropy"] - summary["masked_lm_loss"]
+        rows = [
+            ("masked-LM loss, held-out documents", f"{summary['masked_lm_loss']:.3f} nats"),
+            ("  a unigram model's loss", f"{summary['unigram_entropy']:.3f} nats ({gap:.2f} more)"),
+            ("masked-LM accuracy", f"{summary['masked_lm_accuracy']:.3f}"),
+            ("next-sentence accuracy", f"{summary['next_sentence_accuracy']:.3f}"),
+            ("  always the more frequent answer", f"{summary['next_sentence_majority']:.3f}"),
+            ("classification accuracy, pre-trained", f"{summary['classification_accuracy']:.3f}"),
+            ("  the same from random weights", f"{summary['from_scratch_accuracy']:.3f}"),
+            ("  always the most frequent label", f"{summary['majority_accuracy']:.3f}"),
+            ("served against predicted, largest difference", f"{summary['served_max_abs_difference']:.1e}"),
+        ]
+        rows += [(f"seconds: {name}", f"{seconds:.0f}") for name, seconds in summary["seconds"].items()]
+        print()
+        for name, value in rows:
+            print(f"{name:<46} {value}")
+        print(f"\nAll figures: {self.path(SUMMARY_FILE)}")
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags, run the stages."""
+    from experiments import launch
+
+    values = flags.FLAGS
+    pretraining = launch.load_config(values.config, PretrainingConfig, values.set)
+    finetuning = launch.load_config(values.finetuning_config, FinetuningConfig, values.set_finetuning)
+    if values.labelled is not None:
+        if values.labelled.count(",") != 1:
+            raise ValueError(f"--labelled takes two files, train.tsv,dev.tsv. Received: {values.labelled!r}")
+        for path in values.labelled.split(","):
+            files.matching_files(path, "--labelled")
+    if values.corpus is not None:
+        files.matching_files(values.corpus, "--corpus")
+    run = Quickstart(values.output_dir, pretraining, finetuning)
+    run.summary["holdout"] = values.holdout
+    run.start()
+    with run.stage("corpus"):
+        train_file, eval_file = run.write_corpus(values.corpus, values.labelled, values.holdout)
+    with run.stage("vocabulary and records"):
+        run.write_records(values.vocab_size, values.max_seq_length, values.holdout, values.dupe_factor)
+    with run.stage("pre-training"):
+        run.pretrain()
+    with run.stage("fine-tuning, twice"):
+        run.finetune(train_file, eval_file)
+    with run.stage("export and serving"):
+        run.serve(eval_file)
+    run.finish()
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("corpus", None, "Your own text files (globs), one sentence a line; default: documentation.")
+    flags.DEFINE_string("labelled", None, "Your own labelled files, train.tsv,dev.tsv, with columns text and label.")
+    flags.DEFINE_string("output_dir", "runs/quickstart", "Folder for everything; an earlier quickstart's is replaced.")
+    flags.DEFINE_string("config", "experiments/configs/quickstart.py", "Experiment file of pre-training.")
+    flags.DEFINE_multi_string("set", [], "Change a field of it: train.num_steps=1000. Repeatable.")
+    flags.DEFINE_string("finetuning_config", "experiments/configs/quickstart_classification.py", "And of fine-tuning.")
+    flags.DEFINE_multi_string("set_finetuning", [], "Change a field of it. Repeatable.")
+    flags.DEFINE_integer("vocab_size", 8000, "Pieces.")
+    flags.DEFINE_integer("max_seq_length", 64, "Pieces in a row of the records.")
+    flags.DEFINE_integer("dupe_factor", 3, "Passes over the documents, each with other sentence pairs.")
+    flags.DEFINE_float("holdout", 0.1, "Share of documents that no model trains on.")
+    launching.run(main)
