@@ -11,9 +11,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-    """`absl.app.run`, with the errors of bad input (ValueError, OSError) as one line and exit code 2.
+    """`absl.app.run`, with expected errors as one line and exit code 2.
 
-    Any other exception is a fault of the program and keeps its traceback; so do these under
+    Those are the errors of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any other exception is a fault of the program and keeps its traceback; so do these under
     `BERT_TF_TRACEBACK=1`. Arguments that are no flags are refused: they are misspelt flags.
     Ctrl-C ends with exit code 130, and a reader of standard output that has gone away (`... | head`) with 141,
     as shells count signals.
@@ -29,7 +29,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             # What is still buffered has no reader; without this Python reports it once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, FloatingPointError) as error:
             if os.environ.get("BERT_TF_TRACEBACK"):
                 raise
             print(f"error: {error}", file=sys.stderr)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bert_tf import files, metrics, optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.losses import Sums
 from bert_tf.progress import progress_bar
 from bert_tf.training import checkpoints
 from bert_tf.training.distribution import Distribution
@@ -66,9 +67,15 @@ def train_and_evaluate(
         initialize(state)
     start = int(state.step.numpy())
 
-    log = _Log(model_dir, train, start)
+    log = _Log(model_dir, start)
+    evaluate_now = make_evaluation(state.model, losses, figures, distribution)
+    results: dict[str, float] = log.figures("eval" if eval_data else "train", start)
+    if eval_data is not None and start and not results and _is_due(start, train.eval_every, train.num_steps):
+        # The run that this one goes on from was stopped between its checkpoint and its evaluation.
+        results = evaluate_now(eval_data())
+        log.write("eval", start, results)
     if start >= train.num_steps:
-        return evaluate(state.model, losses, figures, eval_data(), distribution) if eval_data else {}
+        return results
     step_fn = make_train_step(state, losses, figures, train, optimizer, distribution)
     if distribution.strategy is None and train.jit_compile:
         step_fn = tf.function(step_fn, jit_compile=True)
@@ -82,7 +89,6 @@ def train_and_evaluate(
 
     iterator = iter(distribution.split(train_data(start)))
     step = start
-    results: dict[str, float] = {}
     logged: Any = None
     logged_steps = 0
     with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
@@ -92,10 +98,10 @@ def train_and_evaluate(
             logged = sums if logged is None else tf.nest.map_structure(tf.add, logged, sums)
             logged_steps += steps
             step += steps
+            _require_finite(sums, step)
             bar.update(steps)
             if _is_due(step, train.log_every, train.num_steps):
                 values = metrics.ratios(logged)
-                _require_finite(values, step)
                 values["learning_rate"] = float(optimization.learning_rate_at(step - 1, train, optimizer))
                 bar.set_postfix_str(", ".join(f"{k} {v:.3f}" for k, v in values.items() if k.endswith("loss")))
                 log.write("train", step, values, steps=logged_steps)
@@ -103,7 +109,7 @@ def train_and_evaluate(
             if _is_due(step, train.checkpoint_every, train.num_steps):
                 checkpoints.save(model_dir, step, state.variables(), train.keep_checkpoints)
             if eval_data is not None and _is_due(step, train.eval_every, train.num_steps):
-                results = evaluate(state.model, losses, figures, eval_data(), distribution)
+                results = evaluate_now(eval_data())
                 log.write("eval", step, results)
     return results
 
@@ -118,11 +124,9 @@ def _steps_to_next_event(step: int, train: TrainConfig) -> int:
     return min(train.num_steps - step, *(every - step % every for every in periods if every > 0))
 
 
-def _require_finite(values: dict[str, float], step: int) -> None:
-    # A loss of weight 0 is nan by definition (no next-sentence labels); one that diverged shows in the gradient too.
-    bad = [f"{name} {value}" for name, value in values.items() if math.isinf(value)]
-    if math.isnan(values["gradient_norm"]):
-        bad.append("gradient_norm nan")
+def _require_finite(sums: Sums, step: int) -> None:
+    """Stop before anything of a run that diverged is saved or reported."""
+    bad = [f"{name} {float(total)}" for name, (total, _) in sums.items() if not math.isfinite(float(total))]
     if bad:
         raise FloatingPointError(
             f"the loss is not finite by step {step} ({', '.join(bad)}); the last checkpoint is kept. A lower "
@@ -130,60 +134,63 @@ def _require_finite(values: dict[str, float], step: int) -> None:
         )
 
 
-def evaluate(
-    model: Any,
-    losses: SumsFunction,
-    figures: SumsFunction,
-    dataset: tf.data.Dataset,
-    distribution: Distribution,
-    jit_compile: bool = True,
-) -> dict[str, float]:
-    """Losses and metrics over the whole data set, divided once.
+def make_evaluation(
+    model: Any, losses: SumsFunction, figures: SumsFunction, distribution: Distribution
+) -> Callable[[tf.data.Dataset], dict[str, float]]:
+    """A function of a data set: losses and metrics over the whole of it, divided once; compiled on its first call.
 
     Args:
         model: called without dropout.
         losses: sums of (outputs, batch).
         figures: the same, of metrics.
-        dataset: batches of one static shape; what pads the last one has weight 0.
         distribution: where it runs.
-        jit_compile: XLA, where one device runs it.
+
+    Returns:
+        A function of batches of one static shape, in which what pads the last one has weight 0. It raises ValueError
+        where there is no batch.
     """
 
     def sums_of(outputs: Any, batch: dict[str, tf.Tensor]) -> Any:
         return losses(outputs, batch) | figures(outputs, batch)
 
-    step_fn = make_evaluation_step(model, sums_of, distribution)
-    if distribution.strategy is None and jit_compile:
-        step_fn = tf.function(step_fn, jit_compile=True)
+    evaluation_step = make_evaluation_step(model, sums_of, distribution)
 
     @tf.function
     def run(batch: Any) -> Any:
-        return distribution.run(step_fn, batch)
+        return distribution.run(evaluation_step, batch)
 
-    # Summed on the host in float64: a float32 sum of millions of terms loses the digits that seeds differ in.
-    totals: dict[str, list[float]] = {}
-    for batch in distribution.split(dataset):
-        for name, (total, weight) in run(batch).items():
-            pair = totals.setdefault(name, [0.0, 0.0])
-            pair[0] += float(total)
-            pair[1] += float(weight)
-    if not totals:
-        raise ValueError("the evaluation set holds no batch")
-    return metrics.ratios({name: (total, weight) for name, (total, weight) in totals.items()})
+    def evaluate(dataset: tf.data.Dataset) -> dict[str, float]:
+        # Summed on the host in float64: a float32 sum of millions of terms loses the digits that seeds differ in.
+        totals: dict[str, tuple[float, float]] = {}
+        for batch in distribution.split(dataset):
+            for name, (total, weight) in run(batch).items():
+                before = totals.get(name, (0.0, 0.0))
+                totals[name] = (before[0] + float(total), before[1] + float(weight))
+        if not totals:
+            raise ValueError("the evaluation set holds no batch")
+        return metrics.ratios(totals)
+
+    return evaluate
 
 
 class _Log:
     """`metrics.jsonl` and TensorBoard's event files of one run."""
 
-    def __init__(self, model_dir: str, train: TrainConfig, start: int) -> None:
+    def __init__(self, model_dir: str, start: int) -> None:
         self.path = os.path.join(model_dir, "metrics.jsonl")
-        self.batch_size = train.batch_size
         self.model_dir = model_dir
         self.writers: dict[str, Any] = {}
         self.since = time.monotonic()
         lines = files.read_text(self.path).splitlines() if files.exists(self.path) else []
         # Steps after the checkpoint that this run starts from are made again: their lines go.
         self.lines = [line for line in lines if json.loads(line)["step"] <= start]
+
+    def figures(self, kind: str, step: int) -> dict[str, float]:
+        """What was written for this step, or nothing."""
+        for line in map(json.loads, reversed(self.lines)):
+            if (line.pop("kind"), line.pop("step")) == (kind, step):
+                return line
+        return {}
 
     def write(self, kind: str, step: int, values: dict[str, float], steps: int | None = None) -> None:
         if steps is not None:
