@@ -68,15 +68,15 @@ class BertEmbeddings(keras.layers.Layer):
         self.initializer_range = initializer_range
         self.position_embedding = position_embedding
         self.position_initializer = position_initializer
-        normal = keras.initializers.TruncatedNormal(stddev=initializer_range)
         fixed = position_embedding == "sinusoidal"
         sinusoidal = fixed or position_initializer == "sinusoidal"
 
-        def table(rows: int, name: str, initializer: Any = normal, trainable: bool = True) -> keras.layers.Embedding:
+        def table(rows: int, name: str, initializer: Any = None, trainable: bool = True) -> keras.layers.Embedding:
+            # An initializer draws the same numbers whenever it is asked: each table gets its own.
             return keras.layers.Embedding(
                 rows,
                 hidden_size,
-                embeddings_initializer=initializer,
+                embeddings_initializer=initializer or keras.initializers.TruncatedNormal(stddev=initializer_range),
                 dtype="float32",
                 trainable=trainable,
                 name=name,
@@ -86,7 +86,7 @@ class BertEmbeddings(keras.layers.Layer):
         self.position_embeddings = table(
             max_position_embeddings,
             "position_embeddings",
-            ScaledSinusoids(initializer_range) if sinusoidal else normal,
+            ScaledSinusoids(initializer_range) if sinusoidal else None,
             trainable=not fixed,
         )
         self.token_type_embeddings = table(type_vocab_size, "token_type_embeddings")
