@@ -110,9 +110,11 @@ class MaskedLMHead(keras.layers.Layer):
         logits = ops.matmul(x, ops.transpose(ops.cast(word_embeddings, self.compute_dtype)))  # [B, P, V]
         return ops.cast(logits, "float32") + self.output_bias
 
-    def compute_output_shape(self, input_shape: Any, positions_shape: Any, *_: Any) -> tuple[int | None, ...]:
-        """[B, P, V]."""
-        return (*positions_shape, self.vocab_size)
+    def compute_output_shape(
+        self, sequence_output_shape: Any, masked_lm_positions_shape: Any, word_embeddings_shape: Any
+    ) -> tuple[int | None, ...]:
+        """[B, P, V]; Keras matches the arguments with those of `call` by their names."""
+        return (*masked_lm_positions_shape, self.vocab_size)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this layer again."""

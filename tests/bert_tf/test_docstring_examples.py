@@ -1,0 +1,38 @@
+"""The examples in the docstrings of layers, models and the modules around them run as printed."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import bert_tf
+
+
+def _modules():
+    names = [found.name for found in pkgutil.walk_packages(bert_tf.__path__, "bert_tf.") if not found.ispkg]
+    return [name for name in names if not name.endswith("_generate")]
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_examples(name):
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bert_tf.features",
+        "bert_tf.layers.attention",
+        "bert_tf.layers.dropout",
+        "bert_tf.layers.embeddings",
+        "bert_tf.layers.transformer_block",
+        "bert_tf.models.classifier",
+        "bert_tf.models.encoder",
+        "bert_tf.models.pretrainer",
+        "bert_tf.optimization",
+    ],
+)
+def test_examples_are_found(name):
+    assert doctest.testmod(importlib.import_module(name)).attempted > 0

@@ -1,0 +1,109 @@
+"""Models, batches and runs of test size: the real classes, shrunk."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from small_corpus import corpus_documents
+
+from bert_tf.configs import BertConfig, ClassificationConfig, FinetuningConfig, PretrainingConfig
+from bert_tf.features import classification_batch, pretraining_batch
+from bert_tf.models.weights import named_weights
+from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
+
+SMALL = BertConfig(
+    vocab_size=40,
+    hidden_size=16,
+    num_layers=2,
+    num_heads=4,
+    intermediate_size=32,
+    max_position_embeddings=32,
+    dropout_rate=0.0,
+    attention_dropout_rate=0.0,
+)
+LABELS = ("miller", "river", "sailor")
+
+
+def shake(model: Any, seed: int = 0, scale: float = 0.3) -> None:
+    """Random values for every weight, biases and norms too, so that a wrong one shows in the output."""
+    random = np.random.default_rng(seed)
+    for name, weight in named_weights(model).items():
+        centre = 1.0 if name.endswith("gamma") else 0.0
+        weight.assign(centre + scale * random.standard_normal(tuple(weight.shape)))
+
+
+def numpy_weights(model: Any) -> dict[str, np.ndarray]:
+    return {name: np.asarray(weight.numpy(), np.float64) for name, weight in named_weights(model).items()}
+
+
+def random_pretraining_batch(
+    seed: int = 0, rows: int = 4, length: int = 12, predictions: int = 3, vocab_size: int = 40
+) -> dict[str, np.ndarray]:
+    """`features.pretraining_batch` of random rows of random lengths; some predictions have weight 0."""
+    random = np.random.default_rng(seed)
+    batch = {
+        name: np.zeros([size or 0 for size in feature.shape], feature.dtype)
+        for name, feature in pretraining_batch(rows, length, predictions).items()
+    }
+    lengths = random.integers(predictions + 3, length + 1, rows)
+    for row, size in enumerate(lengths):
+        batch["input_ids"][row, :size] = random.integers(5, vocab_size, size)
+        batch["input_mask"][row, :size] = 1
+        batch["segment_ids"][row, size // 2 : size] = 1
+        count = int(random.integers(1, predictions + 1))
+        batch["masked_lm_positions"][row, :count] = np.sort(random.choice(np.arange(1, size), count, replace=False))
+        batch["masked_lm_ids"][row, :count] = random.integers(5, vocab_size, count)
+        batch["masked_lm_weights"][row, :count] = 1.0
+    batch["position_ids"][:] = np.arange(length)
+    batch["next_sentence_labels"][:] = random.integers(0, 2, (rows, 1))
+    batch["next_sentence_weights"][:] = 1.0
+    return batch
+
+
+def random_classification_batch(seed: int = 0, rows: int = 4, length: int = 12, classes: int = 3) -> dict[str, Any]:
+    random = np.random.default_rng(seed)
+    base = random_pretraining_batch(seed, rows, length)
+    batch = {name: base[name] for name in classification_batch(rows, length) if name in base}
+    batch["label_ids"] = random.integers(0, classes, rows).astype(np.int32)
+    batch["label_weights"] = np.ones(rows, np.float32)
+    return batch
+
+
+def write_vocab(path: Path) -> Path:
+    """The words of `small_corpus`, and every letter, as a vocabulary file."""
+    words = {word.strip(".").lower() for document in corpus_documents(60) for line in document for word in line.split()}
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = [*SPECIAL_TOKENS, ".", *letters, *(f"##{letter}" for letter in letters), *sorted(words - set(letters))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
+    return path
+
+
+def write_run(folder: Path, task: str, pairs: bool = False, seed: int = 0, **changes: Any) -> Path:
+    """A run's folder as training leaves it, with random weights: `task` is pretraining or classification."""
+    import keras
+
+    from bert_tf.training import checkpoints, model_dir
+
+    tokenizer = WordPieceTokenizer(str(write_vocab(folder.parent / f"{folder.name}_vocab.txt")))
+    model_config = SMALL.replace(vocab_size=tokenizer.vocab_size, **changes)
+    experiment: Any = PretrainingConfig(model=model_config)
+    if task == "classification":
+        columns = ClassificationConfig(max_seq_length=24, text_pair_column="second" if pairs else None)
+        experiment = FinetuningConfig(model=model_config, task=columns)
+    description = model_dir.RunDescription(
+        task=task,
+        model=model_config,
+        do_lower_case=True,
+        vocab_hash=tokenizer.vocab_hash,
+        max_seq_length=24,
+        labels=LABELS if task == "classification" else (),
+        experiment=experiment.to_dict(),
+        data={"train": "none"},
+    )
+    model_dir.claim(str(folder), description, tokenizer)
+    keras.utils.set_random_seed(seed)
+    model = model_dir.make_model(description)
+    shake(model, seed)
+    checkpoints.save(str(folder), 1, named_weights(model), keep=1)
+    return folder
