@@ -175,6 +175,8 @@ class TrainConfig(Config):
         precision: of the computation: `float32`, `bfloat16`, or `float16` with loss scaling (a T4 has no bfloat16).
             Variables, LayerNorm, softmax and losses stay float32.
         jit_compile: XLA, where one device runs the step (on several, the strategy decides).
+        concurrent_parts: on a CPU, parts of the batch whose gradients are computed at the same time, one a core: XLA's
+            CPU programs keep hardly more than one core busy. The gradient is that of the whole batch.
         keep_checkpoints: how many of the newest are kept.
     """
 
@@ -191,11 +193,18 @@ class TrainConfig(Config):
     seed: int = 0
     precision: str = "float32"
     jit_compile: bool = True
+    concurrent_parts: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("num_steps", "batch_size", "steps_per_loop", "eval_batch_size", "keep_checkpoints"):
             check_range(name, getattr(self, name), 1)
+        check_range("concurrent_parts", self.concurrent_parts, 1)
+        if self.batch_size % self.concurrent_parts:
+            raise ConfigError(
+                "`batch_size` must be a multiple of `concurrent_parts`. "
+                f"Received: batch_size={self.batch_size}, concurrent_parts={self.concurrent_parts}"
+            )
         for name in ("warmup_steps", "checkpoint_every", "eval_every", "log_every", "seed", "learning_rate"):
             check_range(name, getattr(self, name), 0)
         check_choice("precision", self.precision, ("float32", "bfloat16", "float16"))

@@ -13,8 +13,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """`absl.app.run`, with expected errors as one line and exit code 2.
 
-    Those are the errors of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any other exception is a fault of the program and keeps its traceback; so do these under
-    `BERT_TF_TRACEBACK=1`. Arguments that are no flags are refused: they are misspelt flags.
+    Those are the errors of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any
+    other exception is a fault of the program and keeps its traceback; so do these under `BERT_TF_TRACEBACK=1`.
+    Arguments that are no flags are refused: they are misspelt flags.
     Ctrl-C ends with exit code 130, and a reader of standard output that has gone away (`... | head`) with 141,
     as shells count signals.
     """

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import launching, losses, metrics
+from bert_tf import launching
 from bert_tf.configs import FinetuningConfig, PretrainingConfig
+from bert_tf.objectives import classification_objective, pretraining_objective
 from bert_tf.training import model_dir
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.loop import make_evaluation
@@ -38,11 +39,11 @@ def evaluate(run_dir: str, eval_data: str, batch_size: int = 128) -> dict[str, f
         folder = RecordFolder(eval_data, "--eval_data", tokenizer)
         masking = PretrainingConfig.from_dict(description.experiment).masking
         data = folder.evaluation_dataset(masking, batch_size)
-        return make_evaluation(model, losses.pretraining_losses, metrics.pretraining_metrics, Distribution())(data)
+        return make_evaluation(model, pretraining_objective(), Distribution())(data)
     task = FinetuningConfig.from_dict(description.experiment).task
     rows = LabelledFile(eval_data, task, "--eval_data").encode(description.labels, tokenizer)
     data = rows.evaluation_dataset(batch_size)
-    return make_evaluation(model, losses.classification_losses, metrics.classification_metrics, Distribution())(data)
+    return make_evaluation(model, classification_objective(), Distribution())(data)
 
 
 def main(_: Sequence[str]) -> None:

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import keras
 
-from bert_tf import losses, metrics
 from bert_tf.configs import BertConfig, FinetuningConfig
 from bert_tf.models.weights import named_weights
+from bert_tf.objectives import classification_objective
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import checkpoints, model_dir
 from bert_tf.training.distribution import Distribution
@@ -102,8 +102,7 @@ def finetune(
 
     return train_and_evaluate(
         state,
-        losses.classification_losses,
-        metrics.classification_metrics,
+        classification_objective(),
         partial(train_rows.training_dataset, train.batch_size, train.seed),
         partial(eval_rows.evaluation_dataset, train.eval_batch_size) if eval_rows else None,
         run_dir,

@@ -12,10 +12,11 @@ import tensorflow as tf
 from bert_tf import files, metrics, optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.losses import Sums
+from bert_tf.objectives import Objective
 from bert_tf.progress import progress_bar
 from bert_tf.training import checkpoints
 from bert_tf.training.distribution import Distribution
-from bert_tf.training.step import SumsFunction, TrainState, make_evaluation_step, make_train_step
+from bert_tf.training.step import TrainState, make_evaluation_step, make_train_step
 
 DatasetFrom = Callable[[int], tf.data.Dataset]
 """step -> the data set of global batches from this step on."""
@@ -23,8 +24,7 @@ DatasetFrom = Callable[[int], tf.data.Dataset]
 
 def train_and_evaluate(
     state: TrainState,
-    losses: SumsFunction,
-    figures: SumsFunction,
+    objective: Objective,
     train_data: DatasetFrom,
     eval_data: Callable[[], tf.data.Dataset] | None,
     model_dir: str,
@@ -43,8 +43,7 @@ def train_and_evaluate(
 
     Args:
         state: model and optimizer, made in the distribution's scope.
-        losses: their ratios' sum is the training loss.
-        figures: metrics reported beside the losses.
+        objective: losses and metrics.
         train_data: the data set of global batches from a step on.
         eval_data: the whole evaluation set, once; None for no evaluation.
         model_dir: the run's folder, claimed (`model_dir.claim`).
@@ -68,7 +67,7 @@ def train_and_evaluate(
     start = int(state.step.numpy())
 
     log = _Log(model_dir, start)
-    evaluate_now = make_evaluation(state.model, losses, figures, distribution)
+    evaluate_now = make_evaluation(state.model, objective, distribution)
     results: dict[str, float] = log.figures("eval" if eval_data else "train", start)
     if eval_data is not None and start and not results and _is_due(start, train.eval_every, train.num_steps):
         # The run that this one goes on from was stopped between its checkpoint and its evaluation.
@@ -76,15 +75,13 @@ def train_and_evaluate(
         log.write("eval", start, results)
     if start >= train.num_steps:
         return results
-    step_fn = make_train_step(state, losses, figures, train, optimizer, distribution)
-    if distribution.strategy is None and train.jit_compile:
-        step_fn = tf.function(step_fn, jit_compile=True)
+    train_step = make_train_step(state, objective, train, optimizer, distribution)
 
     @tf.function
     def inner_loop(iterator: Any, steps: tf.Tensor) -> Any:
-        sums = distribution.run(step_fn, next(iterator))
+        sums = distribution.run(train_step, next(iterator))
         for _ in tf.range(steps - 1):
-            sums = tf.nest.map_structure(tf.add, sums, distribution.run(step_fn, next(iterator)))
+            sums = tf.nest.map_structure(tf.add, sums, distribution.run(train_step, next(iterator)))
         return sums
 
     iterator = iter(distribution.split(train_data(start)))
@@ -135,25 +132,20 @@ def _require_finite(sums: Sums, step: int) -> None:
 
 
 def make_evaluation(
-    model: Any, losses: SumsFunction, figures: SumsFunction, distribution: Distribution
+    model: Any, objective: Objective, distribution: Distribution
 ) -> Callable[[tf.data.Dataset], dict[str, float]]:
     """A function of a data set: losses and metrics over the whole of it, divided once; compiled on its first call.
 
     Args:
         model: called without dropout.
-        losses: sums of (outputs, batch).
-        figures: the same, of metrics.
+        objective: losses and metrics.
         distribution: where it runs.
 
     Returns:
         A function of batches of one static shape, in which what pads the last one has weight 0. It raises ValueError
         where there is no batch.
     """
-
-    def sums_of(outputs: Any, batch: dict[str, tf.Tensor]) -> Any:
-        return losses(outputs, batch) | figures(outputs, batch)
-
-    evaluation_step = make_evaluation_step(model, sums_of, distribution)
+    evaluation_step = make_evaluation_step(model, objective, distribution)
 
     @tf.function
     def run(batch: Any) -> Any:

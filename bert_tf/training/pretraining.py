@@ -6,9 +6,10 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from bert_tf import losses, metrics
+from bert_tf import metrics
 from bert_tf.configs import MaskingConfig, PretrainingConfig
 from bert_tf.models.weights import named_weights
+from bert_tf.objectives import pretraining_objective
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import checkpoints, model_dir
 from bert_tf.training.distribution import Distribution
@@ -93,8 +94,7 @@ def pretrain(
 
     return train_and_evaluate(
         state,
-        losses.pretraining_losses,
-        partial(metrics.pretraining_metrics, log_unigram=log_unigram),
+        pretraining_objective(log_unigram),
         partial(train_records.training_dataset, config.masking, train.batch_size, train.seed),
         partial(eval_records.evaluation_dataset, config.masking, train.eval_batch_size) if eval_records else None,
         run_dir,

@@ -16,10 +16,8 @@ from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.layers.random_bits import fold_in
 from bert_tf.losses import Sums
 from bert_tf.models.weights import named_weights
+from bert_tf.objectives import Batch, Objective
 from bert_tf.training.distribution import Distribution
-
-SumsFunction = Callable[[Any, dict[str, Any]], Sums]
-"""(model outputs, batch) -> named (sum, weight) pairs."""
 
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """`train.precision` -> Keras dtype policy: the computation's dtype; variables are float32 in all of them."""
@@ -58,20 +56,14 @@ class TrainState:
 
 
 def make_train_step(
-    state: TrainState,
-    losses: SumsFunction,
-    metrics: SumsFunction,
-    train: TrainConfig,
-    optimizer: OptimizerConfig,
-    distribution: Distribution,
-) -> Callable[[dict[str, tf.Tensor]], Sums]:
+    state: TrainState, objective: Objective, train: TrainConfig, optimizer: OptimizerConfig, distribution: Distribution
+) -> Callable[[Batch], Sums]:
     """The step of one replica, to be called inside `Distribution.run`.
 
     Args:
         state: what the step reads and changes.
-        losses: of the model's outputs; the training loss is the sum of their ratios.
-        metrics: reported beside the losses.
-        train: seed and learning rate.
+        objective: losses and metrics.
+        train: seed, learning rate, and how the step is compiled.
         optimizer: the update rule.
         distribution: for the all-reduce and the update in place.
 
@@ -82,37 +74,24 @@ def make_train_step(
     names = list(state.weights)
     variables = [state.weights[name] for name in names]
 
-    def forward_backward(batch: dict[str, tf.Tensor], seed: Any) -> tuple[list[tf.Tensor], Sums]:
+    def gradients_and_sums(batch: Batch, weights: dict[str, Any], seed: Any) -> tuple[list[tf.Tensor], Sums]:
+        """Of this batch, or part of one whose `weights` are those of the whole."""
         with tf.GradientTape() as tape:
             outputs = state.model(batch, training=True, seed=seed)
-            parts = losses(outputs, batch)
-            # The weights come from the batch alone, so their sum over replicas does not wait for the forward pass.
-            totals = distribution.all_reduce([weight for _, weight in parts.values()])
-            terms = [
-                total / tf.maximum(weight, 1e-6) for (total, _), weight in zip(parts.values(), totals, strict=True)
-            ]
-            loss = tf.add_n(terms)
+            sums = objective.losses(outputs, batch)
+            loss = tf.add_n([total / tf.maximum(weights[name], 1e-6) for name, (total, _) in sums.items()])
             if state.loss_scale is not None:
                 loss = loss * state.loss_scale
+        found = tape.gradient(loss, [variable.value for variable in variables])
         # Dense: Adam's moments are wrong for sparse gradients with repeated rows, as embeddings have.
         gradients = [
             tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient)
-            for variable, gradient in zip(
-                variables, tape.gradient(loss, [variable.value for variable in variables]), strict=True
-            )
+            for variable, gradient in zip(variables, found, strict=True)
         ]
-        return gradients, parts | metrics(outputs, batch)
+        return gradients, sums | objective.metrics(outputs, batch)
 
-    def train_step(batch: dict[str, tf.Tensor]) -> Sums:
+    def apply(gradients: list[tf.Tensor]) -> Sums:
         step = tf.identity(state.step)
-        seed = fold_in(fold_in(train.seed, step), distribution.replica_id())
-        gradients, sums = forward_backward(batch, seed)
-        # One reduction for gradients and figures together.
-        flat = [value for pair in sums.values() for value in pair]
-        reduced = distribution.all_reduce(gradients + flat)
-        gradients, flat = reduced[: len(gradients)], reduced[len(gradients) :]
-        sums = {name: (flat[2 * i], flat[2 * i + 1]) for i, name in enumerate(sums)}
-
         norm = optimization.global_norm(gradients)
         finite = None
         if state.loss_scale is not None:
@@ -134,12 +113,40 @@ def make_train_step(
         distribution.update(groups, gradients, update)
         _advance(state, finite, distribution)
         if finite is None:
-            return sums | {"gradient_norm": (norm, tf.ones(()))}
+            return {"gradient_norm": (norm, tf.ones(()))}
         # A step that the loss scale made overflow is skipped: it counts in no figure.
-        counted = tf.cast(finite, tf.float32)
-        return sums | {"gradient_norm": (tf.where(finite, norm, 0.0), counted)}
+        return {"gradient_norm": (tf.where(finite, norm, 0.0), tf.cast(finite, tf.float32))}
 
-    return train_step
+    xla = distribution.strategy is None and train.jit_compile
+    parts = train.concurrent_parts
+    if xla and parts > 1:
+        gradients_and_sums = tf.function(gradients_and_sums, jit_compile=True)
+        apply = tf.function(apply, jit_compile=True)
+
+    def train_step(batch: Batch) -> Sums:
+        seed = fold_in(fold_in(train.seed, tf.identity(state.step)), distribution.replica_id())
+        weights = objective.weights(batch)
+        weights = dict(zip(weights, distribution.all_reduce(list(weights.values())), strict=True))
+        if parts == 1:
+            results = [gradients_and_sums(batch, weights, seed)]
+        else:
+            results = [
+                gradients_and_sums(part, weights, fold_in(seed, number))
+                for number, part in enumerate(_split(batch, parts))
+            ]
+        gradients, sums = tf.nest.map_structure(lambda *values: tf.add_n(values), *results)
+        # One reduction for gradients and figures together.
+        reduced = distribution.all_reduce(gradients + tf.nest.flatten(sums))
+        sums = tf.nest.pack_sequence_as(sums, reduced[len(gradients) :])
+        return sums | apply(reduced[: len(gradients)])
+
+    return tf.function(train_step, jit_compile=True) if xla and parts == 1 else train_step
+
+
+def _split(batch: Batch, parts: int) -> list[Batch]:
+    """The batch's rows in `parts` equal runs."""
+    split = {name: tf.split(tensor, parts) for name, tensor in batch.items()}
+    return [{name: pieces[number] for name, pieces in split.items()} for number in range(parts)]
 
 
 def _advance(state: TrainState, finite: tf.Tensor | None, distribution: Distribution) -> None:
@@ -157,13 +164,13 @@ def _advance(state: TrainState, finite: tf.Tensor | None, distribution: Distribu
 
 
 def make_evaluation_step(
-    model: keras.Model, sums: SumsFunction, distribution: Distribution
-) -> Callable[[dict[str, tf.Tensor]], Sums]:
+    model: keras.Model, objective: Objective, distribution: Distribution
+) -> Callable[[Batch], Sums]:
     """The sums over all replicas of one batch, without dropout; to be called inside `Distribution.run`."""
 
-    def evaluation_step(batch: dict[str, tf.Tensor]) -> Sums:
-        pairs = sums(model(batch, training=False), batch)
-        flat = distribution.all_reduce([value for pair in pairs.values() for value in pair])
-        return {name: (flat[2 * i], flat[2 * i + 1]) for i, name in enumerate(pairs)}
+    def evaluation_step(batch: Batch) -> Sums:
+        outputs = model(batch, training=False)
+        sums = objective.losses(outputs, batch) | objective.metrics(outputs, batch)
+        return tf.nest.pack_sequence_as(sums, distribution.all_reduce(tf.nest.flatten(sums)))
 
     return evaluation_step
