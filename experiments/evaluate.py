@@ -37,6 +37,7 @@ def evaluate(run_dir: str, eval_data: str, batch_size: int = 128) -> dict[str, f
     model, description, tokenizer = model_dir.load_model(run_dir)
     if description.task == "pretraining":
         folder = RecordFolder(eval_data, "--eval_data", tokenizer)
+        description.model.check_fits(tokenizer.vocab_size, folder.max_seq_length)
         masking = PretrainingConfig.from_dict(description.experiment).masking
         data = folder.evaluation_dataset(masking, batch_size)
         return make_evaluation(model, pretraining_objective(), Distribution())(data)

@@ -6,6 +6,7 @@ python -m experiments.predict --model_dir run2 --input texts.txt --output answer
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 
 from absl import flags
@@ -50,6 +51,7 @@ def answers(predictor: Predictor, texts: Sequence[str], top_k: int = 5) -> Itera
 def main(_: Sequence[str]) -> None:
     """Read the flags and the texts, write the answers."""
     values = flags.FLAGS
+    files.require_writable_folder(os.path.dirname(values.output) or ".", "--output")
     texts = list(files.iterate_lines(values.input))
     if not texts:
         raise ValueError(f"--input must have at least one line. Received: {values.input!r}")

@@ -92,7 +92,7 @@ def save(model_dir: str, step: int, variables: Mapping[str, Any], keep: int) -> 
 def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing: str | None = None) -> list[str]:
     """Assign the checkpoint's tensors to `variables` of the same names; tensors with other names are left alone.
 
-    All names, shapes and dtypes are checked before the first assignment.
+    All names and shapes are checked before the first assignment.
 
     Args:
         checkpoint: where to read.
@@ -104,7 +104,8 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
         The names that were missing.
 
     Raises:
-        ValueError: a name is missing or a shape differs; the message names the checkpoint and the tensor.
+        ValueError: a name is missing, a shape differs, or the data are damaged; the message names the checkpoint and
+            the tensor.
     """
     try:
         reader = tf.train.load_checkpoint(checkpoint.bundle)
@@ -126,7 +127,11 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
             )
     for name, variable in variables.items():
         if name in shapes:
-            variable.assign(reader.get_tensor(name))
+            try:
+                tensor = reader.get_tensor(name)  # the bundle holds a checksum of each
+            except (tf.errors.OpError, ValueError, RuntimeError) as error:
+                raise ValueError(f"{checkpoint.path}: the tensor {name!r} cannot be read ({error})") from None
+            variable.assign(tensor)
     return missing
 
 

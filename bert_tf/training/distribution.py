@@ -114,6 +114,8 @@ def make_distribution(tpu: str | None = None, num_devices: int | None = None) ->
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"--tpu: no TPU answers there ({reason}). Received: {tpu!r}") from None
         return Distribution(tf.distribute.TPUStrategy(resolver))
+    if num_devices is not None and num_devices < 1:
+        raise ValueError(f"--num_devices must be at least 1. Received: {num_devices}")
     devices = tf.config.list_logical_devices("GPU")
     if not devices and num_devices is not None:
         devices = tf.config.list_logical_devices("CPU")

@@ -21,6 +21,7 @@ from bert_tf.training import checkpoints
 
 CONFIG_FILE = "config.json"
 VOCAB_FILE = "vocab.txt"
+METRICS_FILE = "metrics.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,9 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
 def claim(model_dir: str, description: RunDescription, tokenizer: WordPieceTokenizer) -> None:
     """Make `model_dir` this run's folder: write `config.json` and `vocab.txt`, or find that they are the same.
 
+    A start that failed before its first report or checkpoint, for want of memory say, left nothing worth keeping: its
+    description is replaced, so that the corrected start need not remove anything.
+
     Raises:
         OSError: the folder cannot be written to.
         ValueError: it holds another experiment; the message names what differs.
@@ -80,14 +84,15 @@ def claim(model_dir: str, description: RunDescription, tokenizer: WordPieceToken
     files.require_writable_folder(model_dir, "--model_dir")
     path = os.path.join(model_dir, CONFIG_FILE)
     new = description.to_dict()
-    if files.exists(path):
+    checkpoints_exist = files.exists(os.path.join(model_dir, "checkpoints"))
+    if files.exists(path) and (checkpoints_exist or files.exists(os.path.join(model_dir, METRICS_FILE))):
         differences = _differences(files.read_json(path), new)
         if differences:
             raise ValueError(
                 f"--model_dir holds another experiment: {'; '.join(differences[:5])}. Take another folder, or remove "
                 f"it. Received: {model_dir!r}"
             )
-    elif files.exists(os.path.join(model_dir, "checkpoints")):
+    elif checkpoints_exist:
         raise ValueError(f"--model_dir holds checkpoints, but no {CONFIG_FILE}. Received: {model_dir!r}")
     files.write_text(os.path.join(model_dir, VOCAB_FILE), "".join(f"{piece}\n" for piece in tokenizer.tokens))
     files.write_json(path, new)

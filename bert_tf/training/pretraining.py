@@ -16,6 +16,20 @@ from bert_tf.training.distribution import Distribution
 from bert_tf.training.loop import train_and_evaluate
 from bert_tf.training.step import DTYPE_POLICIES, TrainState
 
+# What a checkpoint's weights depend on; dropout and initialisation may differ.
+_ARCHITECTURE = (
+    "vocab_size",
+    "hidden_size",
+    "num_layers",
+    "num_heads",
+    "intermediate_size",
+    "hidden_act",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "position_embedding",
+    "layer_norm_epsilon",
+)
+
 
 class PretrainingRecords(Protocol):
     """What pre-training reads; `data_pipelines.record_folder.RecordFolder` is one."""
@@ -67,7 +81,9 @@ def pretrain(
         FloatingPointError: the loss is not finite.
     """
     train, tokenizer = config.train, train_records.tokenizer
-    config.model.check_fits(tokenizer.vocab_size, train_records.max_seq_length)
+    for records in (train_records, eval_records):
+        if records is not None:
+            config.model.check_fits(tokenizer.vocab_size, records.max_seq_length)
     description = model_dir.RunDescription(
         task="pretraining",
         model=config.model,
@@ -78,7 +94,7 @@ def pretrain(
         experiment=config.to_dict(),
         data={"train": train_records.identity(), "eval": eval_records.identity() if eval_records else None},
     )
-    start_from = checkpoints.require_newest(init_checkpoint, "--init_checkpoint") if init_checkpoint else None
+    start_from = _checkpoint_to_start_from(init_checkpoint, config, tokenizer) if init_checkpoint else None
     model_dir.claim(run_dir, description, tokenizer)
 
     log_unigram = metrics.log_unigram(train_records.piece_counts(), tokenizer.special_ids, config.model.vocab_size)
@@ -104,3 +120,30 @@ def pretrain(
         initialize,
         label="pre-training",
     )
+
+
+def _checkpoint_to_start_from(
+    init_checkpoint: str, config: PretrainingConfig, tokenizer: WordPieceTokenizer
+) -> checkpoints.Checkpoint:
+    """The newest checkpoint of another run, if its weights mean the same in this one."""
+    other, other_tokenizer = model_dir.read(init_checkpoint, "--init_checkpoint")
+    if other.task != "pretraining":
+        raise ValueError(
+            f"--init_checkpoint must be a pre-training run's folder. Received: {init_checkpoint!r}, one of {other.task}"
+        )
+    if (other_tokenizer.vocab_hash, other.do_lower_case) != (tokenizer.vocab_hash, tokenizer.do_lower_case):
+        raise ValueError(
+            "--init_checkpoint must have the vocabulary and casing of the records, whose hash is "
+            f"{tokenizer.vocab_hash[:12]}. Received: {init_checkpoint!r}, with {other_tokenizer.vocab_hash[:12]}"
+        )
+    differences = [
+        f"`model.{name}` is {getattr(other.model, name)!r} there and {getattr(config.model, name)!r} here"
+        for name in _ARCHITECTURE
+        if getattr(other.model, name) != getattr(config.model, name)
+    ]
+    if differences:
+        raise ValueError(
+            f"--init_checkpoint must hold a model of the same size and kind: {'; '.join(differences)}. "
+            f"Received: {init_checkpoint!r}"
+        )
+    return checkpoints.require_newest(init_checkpoint, "--init_checkpoint")
