@@ -129,7 +129,7 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
         if name in shapes:
             try:
                 tensor = reader.get_tensor(name)  # the bundle holds a checksum of each
-            except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
                 raise ValueError(f"{checkpoint.path}: the tensor {name!r} cannot be read ({error})") from None
             variable.assign(tensor)
     return missing
