@@ -1,0 +1,42 @@
+"""Writes loss_curve.json: the losses of the debug experiment's 20 steps on batches that are always the same.
+
+A change of the model, of the step or of the random numbers changes them: make it again, and say why in the commit.
+
+    PYTHONPATH=.:tests python tests/golden/make_loss_curve.py
+"""
+
+import json
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from small_model import random_pretraining_batch
+
+from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.objectives import pretraining_objective
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.step import TrainState, make_train_step
+from experiments.configs import bert_tiny_debug
+
+FILE = Path(__file__).resolve().parent / "loss_curve.json"
+VOCAB_SIZE = 40
+
+
+def loss_curve() -> dict[str, list[float]]:
+    """The losses and the gradient's norm, a number a step."""
+    config = bert_tiny_debug.get_config()
+    train = config.train.replace(jit_compile=False)
+    keras.utils.set_random_seed(train.seed)
+    state = TrainState(BertPretrainer(config.model.replace(vocab_size=VOCAB_SIZE)))
+    step = tf.function(make_train_step(state, pretraining_objective(), train, config.optimizer, Distribution()))
+    curve: dict[str, list[float]] = {"masked_lm_loss": [], "next_sentence_loss": [], "gradient_norm": []}
+    for number in range(train.num_steps):
+        batch = random_pretraining_batch(number, rows=train.batch_size, vocab_size=VOCAB_SIZE)
+        sums = step({name: tf.constant(array) for name, array in batch.items()})
+        for name, values in curve.items():
+            values.append(round(float(sums[name][0] / sums[name][1]), 6))
+    return curve
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(loss_curve()) + "\n", encoding="utf-8")
