@@ -8,6 +8,7 @@ python -m experiments.query_saved_model --saved_model export/1 --input texts.txt
 """
 
 import json
+import sys
 from collections.abc import Sequence
 
 from absl import app, flags
@@ -38,11 +39,14 @@ def main(_: Sequence[str]) -> None:
     """Read the flags and the texts, write the answers."""
     import tensorflow as tf
 
-    with tf.io.gfile.GFile(flags.FLAGS.input) as file:
-        texts = file.read().splitlines()
-    answers = query(flags.FLAGS.saved_model, texts)
-    with tf.io.gfile.GFile(flags.FLAGS.output, "w") as file:
-        file.write("".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
+    try:
+        with tf.io.gfile.GFile(flags.FLAGS.input) as file:
+            texts = file.read().splitlines()
+        answers = query(flags.FLAGS.saved_model, texts)
+        with tf.io.gfile.GFile(flags.FLAGS.output, "w") as file:
+            file.write("".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
+    except (OSError, UnicodeDecodeError, tf.errors.OpError) as error:
+        sys.exit(f"error: {getattr(error, 'message', error)}")
 
 
 if __name__ == "__main__":

@@ -74,10 +74,14 @@ class Predictor:
             For each text, for each of its masks within the model's length, (piece, probability) pairs, likeliest first.
 
         Raises:
-            ValueError: the model has no masked-LM head; a text has no `[MASK]`.
+            ValueError: the model has no masked-LM head; a text has no `[MASK]`; there are fewer pieces than `top_k`.
         """
         self._require("pretraining", "fill_mask")
         tokenizer = self.tokenizer
+        if not 1 <= top_k <= tokenizer.vocab_size:
+            raise ValueError(
+                f"`top_k` must be between 1 and the {tokenizer.vocab_size} pieces of the vocabulary. Received: {top_k}"
+            )
         rows = [
             tokenizer.encode_pair(text, None, self.description.max_seq_length, parse_special_tokens=["[MASK]"])
             for text in texts

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+from small_model import LABELS, write_run
+
+from bert_tf.serving.predictor import load
+
+TEXTS = ["The old miller.", "a young sailor forgot the letter near the river before the storm", "", "boat", "x" * 300]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    return load(str(write_run(tmp_path_factory.mktemp("runs") / "single", "classification")))
+
+
+@pytest.fixture(scope="module")
+def pair_classifier(tmp_path_factory):
+    return load(str(write_run(tmp_path_factory.mktemp("runs") / "pairs", "classification", pairs=True)))
+
+
+@pytest.fixture(scope="module")
+def masked_lm(tmp_path_factory):
+    return load(str(write_run(tmp_path_factory.mktemp("runs") / "pretrained", "pretraining")))
+
+
+def _probabilities(answers):
+    return np.array([list(answer["probabilities"].values()) for answer in answers])
+
+
+def test_classify(classifier):
+    answers = classifier.classify(TEXTS)
+    assert len(answers) == len(TEXTS)
+    for answer in answers:
+        assert tuple(answer["probabilities"]) == LABELS
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+    assert len({round(answer["probabilities"]["river"], 4) for answer in answers}) == len(TEXTS)
+    assert classifier.classify([]) == []
+
+
+def test_order_and_batches_do_not_matter(classifier):
+    # Batches of two put texts of other lengths beside each other than batches of 32.
+    texts = TEXTS * 3
+    together = _probabilities(classifier.classify(texts))
+    alone = np.concatenate([_probabilities(classifier.classify([text])) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    backwards = _probabilities(classifier.classify(texts[::-1]))[::-1]
+    np.testing.assert_allclose(together, backwards, atol=1e-6)
+    small = type(classifier)(classifier.model, classifier.description, classifier.tokenizer, batch_size=2)
+    np.testing.assert_allclose(together, _probabilities(small.classify(texts)), atol=1e-6)
+
+
+def test_the_model_itself_says_the_same(classifier):
+    ids, segments = classifier.tokenizer.encode_pair(TEXTS[1], None, 24)
+    logits = classifier.model({"input_ids": np.array([ids]), "segment_ids": np.array([segments])}).numpy()[0]
+    exponentials = np.exp(logits - logits.max())
+    found = _probabilities(classifier.classify([TEXTS[1]]))[0]
+    np.testing.assert_allclose(found, exponentials / exponentials.sum(), atol=1e-6)
+
+
+def test_long_texts_are_cut(classifier):
+    text = "the old miller carried the wooden boat " * 20
+    longer = text + " near the river"
+    assert classifier.classify([text]) == classifier.classify([longer])
+
+
+def test_pairs(pair_classifier):
+    first, second = TEXTS[:2], ["three red apples", "in the market"]
+    answers = _probabilities(pair_classifier.classify(first, second))
+    assert np.abs(answers - _probabilities(pair_classifier.classify(second, first))).max() > 1e-3
+    assert np.abs(answers - _probabilities(pair_classifier.classify(first))).max() > 1e-3
+    with pytest.raises(ValueError, match=r"`text_pairs` must be as many as `texts`\. Received: 1 and 2"):
+        pair_classifier.classify(first, ["one"])
+
+
+def test_fill_mask(masked_lm):
+    texts = ["the [MASK] miller [MASK] the boat", "[MASK]", "a heavy [MASK]."]
+    answers = masked_lm.fill_mask(texts, top_k=4)
+    assert [len(masks) for masks in answers] == [2, 1, 1]
+    for masks in answers:
+        for pieces in masks:
+            scores = [score for _, score in pieces]
+            assert len(pieces) == 4
+            assert scores == sorted(scores, reverse=True)
+            assert all(piece in masked_lm.tokenizer.tokens for piece, _ in pieces)
+    alone = [masked_lm.fill_mask([text], top_k=4)[0] for text in texts]
+    for one, other in zip(answers, alone, strict=True):
+        assert [[piece for piece, _ in mask] for mask in one] == [[piece for piece, _ in mask] for mask in other]
+    everything = masked_lm.fill_mask(["[MASK]"], top_k=masked_lm.tokenizer.vocab_size)[0][0]
+    assert sum(score for _, score in everything) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["no mask here", "", "the boat " * 30 + "[MASK]", "[mask]"])
+def test_a_text_without_a_mask(masked_lm, text):
+    with pytest.raises(ValueError, match=r"must hold \[MASK\] within the model's length"):
+        masked_lm.fill_mask(["[MASK]", text])
+
+
+def test_more_pieces_than_there_are(masked_lm):
+    with pytest.raises(
+        ValueError, match=r"`top_k` must be between 1 and the \d+ pieces of the vocabulary\. Received: "
+    ):
+        masked_lm.fill_mask(["[MASK]"], top_k=masked_lm.tokenizer.vocab_size + 1)
+
+
+def test_the_wrong_verb(classifier, masked_lm):
+    with pytest.raises(ValueError, match="`fill_mask` needs a model of pretraining"):
+        classifier.fill_mask(["[MASK]"])
+    with pytest.raises(ValueError, match="`classify` needs a model of classification"):
+        masked_lm.classify(["text"])
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
+        load(str(tmp_path))
