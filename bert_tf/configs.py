@@ -212,10 +212,16 @@ class TrainConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingConfig(Config):
-    """A pre-training experiment: what `experiments.pretrain --config FILE` gets from the file."""
+    """A pre-training experiment: what `experiments.pretrain --config FILE` gets from the file.
+
+    Attributes:
+        masking: of the batches that are trained on.
+        eval_masking: of the evaluation; the published 15 % of pieces, so that runs with other masks compare.
+    """
 
     model: BertConfig = BertConfig()
     masking: MaskingConfig = MaskingConfig()
+    eval_masking: MaskingConfig = MaskingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
 

@@ -38,7 +38,7 @@ def evaluate(run_dir: str, eval_data: str, batch_size: int = 128) -> dict[str, f
     if description.task == "pretraining":
         folder = RecordFolder(eval_data, "--eval_data", tokenizer)
         description.model.check_fits(tokenizer.vocab_size, folder.max_seq_length)
-        masking = PretrainingConfig.from_dict(description.experiment).masking
+        masking = PretrainingConfig.from_dict(description.experiment).eval_masking
         data = folder.evaluation_dataset(masking, batch_size)
         return make_evaluation(model, pretraining_objective(), Distribution())(data)
     task = FinetuningConfig.from_dict(description.experiment).task

@@ -112,7 +112,7 @@ def pretrain(
         state,
         pretraining_objective(log_unigram),
         partial(train_records.training_dataset, config.masking, train.batch_size, train.seed),
-        partial(eval_records.evaluation_dataset, config.masking, train.eval_batch_size) if eval_records else None,
+        partial(eval_records.evaluation_dataset, config.eval_masking, train.eval_batch_size) if eval_records else None,
         run_dir,
         train,
         config.optimizer,
