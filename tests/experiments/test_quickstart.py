@@ -1,0 +1,70 @@
+"""The quickstart at debug size on the tests' corpus: a complete summary, and the same losses from the same seed."""
+
+import json
+import math
+
+import pytest
+from launch_many import launch_many
+from small_corpus import write_corpus
+
+_SMALL = ["train.num_steps=6", "train.warmup_steps=2", "train.steps_per_loop=3", "train.batch_size=8"]
+_SETTINGS = [*_SMALL, "train.eval_batch_size=16", "train.jit_compile=false", "train.concurrent_parts=1"]
+_COMMAND = [
+    "experiments.quickstart",
+    "--corpus=corpus.txt",
+    "--labelled=train.tsv,dev.tsv",
+    "--vocab_size=200",
+    "--holdout=0.2",
+    *(f"--set={setting}" for setting in [*_SETTINGS, "model.vocab_size=200"]),
+    *(f"--set_finetuning={setting}" for setting in [*_SETTINGS, "model.vocab_size=200"]),
+]
+
+
+@pytest.fixture(scope="module")
+def summaries(tmp_path_factory, request):
+    folder = tmp_path_factory.mktemp("quickstart")
+    repository = request.config.rootpath
+    write_corpus(folder / "corpus.txt", 60)
+    rows = [f"{place} the boat number {number}\t{place}\n" for number in range(30) for place in ("river", "road")]
+    (folder / "train.tsv").write_text("text\tlabel\n" + "".join(rows[:40]))
+    (folder / "dev.tsv").write_text("text\tlabel\n" + "".join(rows[40:]))
+    configs = [
+        f"--config={repository}/experiments/configs/quickstart.py",
+        f"--finetuning_config={repository}/experiments/configs/quickstart_classification.py",
+    ]
+    commands = [[*_COMMAND, *configs, f"--output_dir={name}"] for name in ("one", "two")]
+    results = launch_many(commands, folder)
+    for result in results:
+        assert result.returncode == 0, result.stderr[-3000:]
+        assert "The exported classifier answers:" in result.stdout
+        assert "The exported pre-trained model fills the mask:" in result.stdout
+    return [json.loads((folder / name / "summary.json").read_text()) for name in ("one", "two")]
+
+
+@pytest.mark.long
+def test_the_summary_is_complete(summaries):
+    figures = {
+        "masked_lm_loss",
+        "masked_lm_accuracy",
+        "next_sentence_accuracy",
+        "next_sentence_majority",
+        "unigram_entropy",
+        "classification_accuracy",
+        "majority_accuracy",
+        "from_scratch_accuracy",
+        "served_max_abs_difference",
+    }
+    summary = summaries[0]
+    assert figures | {"seconds", "versions"} <= set(summary)
+    assert all(math.isfinite(summary[name]) for name in figures)
+    assert summary["served_max_abs_difference"] <= 1e-5
+    assert summary["majority_accuracy"] == 0.5
+    assert 0.5 <= summary["next_sentence_majority"] <= 1
+    assert {"tensorflow", "keras", "python"} <= set(summary["versions"])
+    assert summary["seconds"]["total"] > 0
+
+
+@pytest.mark.long
+def test_the_same_seed_gives_the_same_figures(summaries):
+    one, two = ({name: value for name, value in summary.items() if name != "seconds"} for summary in summaries)
+    assert one == two

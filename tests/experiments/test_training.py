@@ -1,0 +1,176 @@
+"""Pre-training and fine-tuning on real records and files, in this process, at debug size."""
+
+import json
+
+import numpy as np
+import pytest
+from small_corpus import write_corpus
+from small_model import SMALL, write_vocab
+
+from bert_tf.configs import ClassificationConfig, FinetuningConfig, PretrainingConfig, TrainConfig
+from bert_tf.models.weights import named_weights
+from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.training import checkpoints, loop, model_dir
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.finetuning import finetune
+from bert_tf.training.pretraining import pretrain
+from data_pipelines.corpora import read_documents
+from data_pipelines.create_pretraining_data import create_pretraining_data
+from data_pipelines.finetuning.classification import LabelledFile
+from data_pipelines.record_folder import RecordFolder
+from data_pipelines.records import PreparationConfig
+from experiments.evaluate import evaluate
+
+TRAIN = TrainConfig(
+    num_steps=4,
+    batch_size=4,
+    learning_rate=1e-2,
+    warmup_steps=1,
+    steps_per_loop=2,
+    checkpoint_every=2,
+    eval_every=4,
+    log_every=2,
+    eval_batch_size=8,
+    jit_compile=False,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("training")
+    write_corpus(folder / "corpus.txt", 40)
+    create_pretraining_data(
+        read_documents(str(folder / "corpus.txt")),
+        WordPieceTokenizer(str(write_vocab(folder / "vocab.txt"))),
+        str(folder / "records"),
+        PreparationConfig(max_seq_length=24),
+        holdout=0.2,
+    )
+    rows = "".join(f"{place} the boat number {number}\t{place}\n" for number in range(8) for place in ("river", "road"))
+    (folder / "train.tsv").write_text("text\tlabel\n" + rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(folder):
+    vocab_size = WordPieceTokenizer(str(folder / "vocab.txt")).vocab_size
+    model = SMALL.replace(vocab_size=vocab_size, num_layers=1, dropout_rate=0.1, output_bias_from_unigram=True)
+    return PretrainingConfig(model=model, train=TRAIN)
+
+
+def _pretrain(folder, config, run, **arguments):
+    train_records = RecordFolder(str(folder / "records"), "--train_data")
+    eval_records = RecordFolder(str(folder / "records" / "heldout"), "--eval_data", train_records.tokenizer)
+    return pretrain(config, train_records, eval_records, str(folder / run), Distribution(), **arguments)
+
+
+@pytest.fixture(scope="module")
+def pretrained(folder, config):
+    return folder / "run", _pretrain(folder, config, "run")
+
+
+def _tensors(run):
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(checkpoints.newest_checkpoint(str(run)).bundle)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def _lines(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "steps_per_second"} for line in lines]
+
+
+def test_a_run_stopped_at_a_checkpoint_ends_as_one_that_was_not(folder, config, pretrained, monkeypatch):
+    run, figures = pretrained
+    save = loop.checkpoints.save
+
+    def stop_after(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.checkpoints, "save", stop_after)
+        with pytest.raises(KeyboardInterrupt):
+            _pretrain(folder, config, "stopped")
+    assert checkpoints.newest_checkpoint(str(folder / "stopped")).step == 2
+    assert _pretrain(folder, config, "stopped") == figures
+    whole, resumed = _tensors(run), _tensors(folder / "stopped")
+    assert set(whole) == set(resumed)
+    for name, tensor in whole.items():
+        assert np.array_equal(tensor, resumed[name]), name
+    assert _lines(folder / "stopped") == _lines(run)
+
+
+def test_figures_on_held_out_documents(pretrained):
+    _, figures = pretrained
+    assert set(figures) == {
+        "masked_lm_loss",
+        "next_sentence_loss",
+        "masked_lm_accuracy",
+        "next_sentence_accuracy",
+        "next_sentence_random",
+        "unigram_entropy",
+    }
+    assert all(np.isfinite(value) for value in figures.values())
+    # The output bias starts at the unigram distribution: the loss starts near its entropy, not near log V.
+    assert figures["masked_lm_loss"] < figures["unigram_entropy"] + 0.5
+
+
+def test_evaluate_gives_the_runs_own_figures(folder, pretrained):
+    run, figures = pretrained
+    again = evaluate(str(run), str(folder / "records" / "heldout"), batch_size=TRAIN.eval_batch_size)
+    assert again == {name: pytest.approx(figures[name], rel=1e-5) for name in again}
+    assert "masked_lm_loss" in again
+
+
+def test_pretraining_starts_from_another_runs_weights(folder, config, pretrained):
+    still = config.replace(train=TRAIN.replace(num_steps=1, learning_rate=0.0, checkpoint_every=0, seed=9))
+    _pretrain(folder, still, "second", init_checkpoint=str(pretrained[0]))
+    first, second = _tensors(pretrained[0]), _tensors(folder / "second")
+    for name in [name for name in first if ":" not in name and name != "step"]:
+        assert np.array_equal(first[name], second[name]), name
+    assert second["step"] == 1
+
+
+def test_the_wrong_start_leaves_the_folder_free(folder, config, pretrained):
+    small = config.replace(train=TRAIN.replace(num_steps=1), model=config.model.replace(intermediate_size=48))
+    with pytest.raises(ValueError, match=r"`model\.intermediate_size` is 32 there and 48 here"):
+        _pretrain(folder, small, "free", init_checkpoint=str(pretrained[0]))
+    heads = small.replace(model=config.model.replace(num_heads=2))
+    with pytest.raises(ValueError, match=r"`model\.num_heads` is 4 there and 2 here"):
+        _pretrain(folder, heads, "free", init_checkpoint=str(pretrained[0]))
+    assert not (folder / "free").exists()
+
+
+def test_finetuning_takes_the_encoder_alone(folder, pretrained):
+    task = ClassificationConfig(max_seq_length=24, encoder_dropout_rate=0.3)
+    still = TRAIN.replace(num_steps=1, learning_rate=0.0, checkpoint_every=0)
+    labelled = LabelledFile(str(folder / "train.tsv"), task, "--train_file")
+    run = str(folder / "classifier")
+    arguments = (FinetuningConfig(task=task, train=still), labelled, labelled, run, Distribution())
+    figures = finetune(*arguments, init_checkpoint=str(pretrained[0]))
+    assert set(figures) == {"classification_loss", "classification_accuracy"}
+    model, description, _ = model_dir.load_model(run)
+    assert description.labels == ("river", "road")
+    assert (description.model.dropout_rate, description.model.attention_dropout_rate) == (0.3, 0.3)
+    assert description.model.hidden_size == SMALL.hidden_size
+    first = _tensors(pretrained[0])
+    for name, weight in named_weights(model).items():
+        if name.startswith("encoder/"):
+            assert np.array_equal(weight.numpy(), first[name]), name
+    kernel = model.classification.dense.kernel.numpy()
+    assert 0 < np.abs(kernel).max() <= 0.04
+    assert evaluate(run, str(folder / "train.tsv"), batch_size=5) == {
+        name: pytest.approx(value, rel=1e-5) for name, value in figures.items()
+    }
+
+
+@pytest.mark.long
+def test_finetuning_learns(folder, pretrained):
+    task = ClassificationConfig(max_seq_length=24)
+    labelled = LabelledFile(str(folder / "train.tsv"), task, "--train_file")
+    config = FinetuningConfig(task=task, train=TRAIN.replace(num_steps=60, checkpoint_every=0, eval_every=0))
+    run = str(folder / "learnt")
+    figures = finetune(config, labelled, labelled, run, Distribution(), init_checkpoint=str(pretrained[0]))
+    assert figures["classification_accuracy"] > 0.9
