@@ -32,6 +32,9 @@ _SKIPPED_FOLDERS = frozenset(_TEST_FOLDERS + _COPY_FOLDERS)
 _SKIPPED_ENDINGS = ("_test.py", "_pb2.py", "_pb2_grpc.py", "conftest.py")
 _MIN_DOCSTRING_CHARACTERS = 40
 _MIN_DOCUMENT_WORDS = 30
+# A paragraph is dropped where more of its eight-word runs are known than this share. The corpus keeps what adds a
+# fifth of its own; the labelled task, whose parts must not share boilerplate, is stricter.
+_MAX_OVERLAP = 0.8
 # NumPy's way to document functions that are written in C: the text is an argument of a call.
 _DOCUMENTING_CALLS = frozenset(("add_newdoc", "add_docstring", "add_doc", "replace_docstring", "_add_docstring"))
 
@@ -84,7 +87,7 @@ def python_documentation(
     """
     sources = [source for source in _source_files() if packages is None or source.package in packages]
     workers = max(1, min(workers or os.cpu_count() or 1, 8, len(sources) // 50))
-    duplicates = NearDuplicateFilter()
+    duplicates = NearDuplicateFilter(_MAX_OVERLAP)
     modules = []
     for document in _read_all(sources, workers):
         for package, module, paragraphs in document:

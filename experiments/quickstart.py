@@ -285,6 +285,6 @@ if __name__ == "__main__":
     flags.DEFINE_multi_string("set_finetuning", [], "Change a field of it. Repeatable.")
     flags.DEFINE_integer("vocab_size", 8000, "Pieces.")
     flags.DEFINE_integer("max_seq_length", 64, "Pieces in a row of the records.")
-    flags.DEFINE_integer("dupe_factor", 3, "Passes over the documents, each with other sentence pairs.")
+    flags.DEFINE_integer("dupe_factor", 2, "Passes over the documents, each with other sentence pairs.")
     flags.DEFINE_float("holdout", 0.1, "Share of documents that no model trains on.")
     launching.run(main)

@@ -21,5 +21,6 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             eval_batch_size=128,
+            concurrent_parts=2,
         ),
     )
