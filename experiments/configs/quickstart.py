@@ -27,10 +27,10 @@ def get_config() -> PretrainingConfig:
         masking=MaskingConfig(masked_lm_rate=0.3),
         optimizer=OptimizerConfig(beta2=0.98, bias_correction=True),
         train=TrainConfig(
-            num_steps=2200,
+            num_steps=1600,
             batch_size=32,
             learning_rate=2.5e-3,
-            warmup_steps=220,
+            warmup_steps=160,
             steps_per_loop=50,
             log_every=50,
             eval_batch_size=128,
