@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from absl import app, logging
 
-# Before anything imports TensorFlow: its notes on CPU instructions and absent GPUs are no news to who launches a job.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Before anything imports TensorFlow: its notes on CPU instructions are no news to who launches a job, nor, on a machine
+# without an NVIDIA device, its error that CUDA does not start.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
