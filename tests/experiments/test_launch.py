@@ -26,7 +26,7 @@ def test_a_runs_config_json_is_an_experiment(tmp_path):
     description = json.loads((run / "config.json").read_text())
     assert config.train.num_steps == 3
     assert config.replace(train=config.train.replace(num_steps=1000)).to_dict() == description["experiment"]
-    with pytest.raises(ValueError, match=r"--config .*config\.json: unknown field `masking`"):
+    with pytest.raises(ValueError, match=r"--config .*config\.json: unknown field `eval_masking`"):
         load_config(str(run / "config.json"), FinetuningConfig, [])
 
 

@@ -124,6 +124,7 @@ def test_evaluate_gives_the_runs_own_figures(folder, pretrained):
     assert "masked_lm_loss" in again
 
 
+@pytest.mark.long
 def test_pretraining_starts_from_another_runs_weights(folder, config, pretrained):
     still = config.replace(train=TRAIN.replace(num_steps=1, learning_rate=0.0, checkpoint_every=0, seed=9))
     _pretrain(folder, still, "second", init_checkpoint=str(pretrained[0]))

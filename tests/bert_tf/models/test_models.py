@@ -220,6 +220,7 @@ def test_pretrainer_fits_with_keras():
     assert history[-1] < 0.7 * history[0]
 
 
+@pytest.mark.long
 def test_classifier_fits_with_keras(tmp_path):
     keras.utils.set_random_seed(0)
     model = BertClassifier(DROPPING, num_classes=3)

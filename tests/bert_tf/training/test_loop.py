@@ -114,6 +114,7 @@ def test_a_run_goes_on_where_it_stopped(whole, tmp_path, after):
     assert _lines(tmp_path) == _lines(folder)
 
 
+@pytest.mark.long
 def test_a_stop_between_checkpoint_and_evaluation(whole, tmp_path, monkeypatch):
     def broken(*_):
         def evaluate(_):
@@ -171,6 +172,7 @@ def test_the_log(whole):
     assert int(state.step.numpy()) == 12
 
 
+@pytest.mark.long
 def test_the_first_log_is_the_mean_over_its_steps(whole, tmp_path):
     _train(tmp_path, TRAIN.replace(log_every=1, num_steps=12, checkpoint_every=0), eval_data=None)
     single = _lines(tmp_path)

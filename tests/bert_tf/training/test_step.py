@@ -48,6 +48,7 @@ def test_the_same_seed_gives_the_same_bits(jit_compile):
     assert int(first.step) == 3
 
 
+@pytest.mark.long
 def test_another_seed_gives_other_masks():
     first, second = (numpy_weights(_run(2, train=TRAIN.replace(seed=seed))[0].model) for seed in (0, 1))
     name = "encoder/block_0/intermediate_dense/kernel"
