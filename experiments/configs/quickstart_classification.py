@@ -14,10 +14,10 @@ def get_config() -> FinetuningConfig:
         model=quickstart.get_config().model,
         task=ClassificationConfig(max_seq_length=64, encoder_dropout_rate=0.1, pooling="mean"),
         train=TrainConfig(
-            num_steps=240,
+            num_steps=180,
             batch_size=32,
             learning_rate=5e-4,
-            warmup_steps=24,
+            warmup_steps=18,
             steps_per_loop=50,
             log_every=50,
             eval_batch_size=128,
