@@ -7,6 +7,7 @@ its launcher calls. Figures go to `OUTPUT_DIR/summary.json`.
 TensorFlow is imported by the stages that need it: reading the default corpus spawns processes, which import this file.
 """
 
+import importlib.util
 import os
 import platform
 import subprocess
@@ -29,6 +30,10 @@ from data_pipelines.vocabulary import create_vocab
 NUM_SERVED_TEXTS = 50
 NUM_EXAMPLES = 3
 SUMMARY_FILE = "summary.json"
+# Says that a folder is a quickstart's own, so that a later one may replace what is in it.
+MARKER_FILE = ".quickstart"
+_FILES = (SUMMARY_FILE, "corpus.txt", "vocab.txt")
+_FOLDERS = ("labelled", "records", "pretrained", "classifier", "from_scratch", "served")
 
 
 class Quickstart:
@@ -58,17 +63,53 @@ class Quickstart:
         yield
         self.summary["seconds"][name] = round(time.monotonic() - start, 1)
 
+    def check(self, corpus: str | None, labelled: str | None, holdout: float, vocab_size: int, length: int) -> None:
+        """Refuse what would stop a later stage, before anything is made or replaced.
+
+        Raises:
+            FileNotFoundError: `corpus` or `labelled` names no file.
+            ValueError: a file, size or share does not fit; the message names its flag.
+        """
+        from data_pipelines.finetuning.classification import LabelledFile
+
+        if not 0.0 < holdout < 1.0:
+            raise ValueError(f"--holdout must be above 0 and below 1. Received: {holdout}")
+        if importlib.util.find_spec("tensorflow_text") is None:
+            raise ValueError("the exports need TensorFlow Text: pip install 'bert_tf[text]'")
+        self.pretraining.model.check_fits(vocab_size, max(length, self.finetuning.task.max_seq_length))
+        self.finetuning.model.check_fits(vocab_size, self.finetuning.task.max_seq_length)
+        paths = files.matching_files(corpus, "--corpus") if corpus is not None else []
+        if labelled is not None:
+            if labelled.count(",") != 1:
+                raise ValueError(f"--labelled takes two files, train.tsv,dev.tsv. Received: {labelled!r}")
+            for path in labelled.split(","):
+                LabelledFile(path, self.finetuning.task, "--labelled")
+                paths.append(path)
+        own = os.path.join(os.path.abspath(self.output_dir), "")
+        for path in paths:
+            if os.path.abspath(path).startswith(own):
+                raise ValueError(f"--output_dir is replaced, so no input may stand in it. Received: {path!r}")
+
     def start(self) -> None:
-        """Make the folder, and remove what an earlier quickstart left: half a run must not pass for a whole one."""
+        """Make the folder, and remove what an earlier quickstart left: half a run must not pass for a whole one.
+
+        Raises:
+            OSError: the folder cannot be written to.
+            ValueError: it holds files of these names that no quickstart made.
+        """
         import tensorflow as tf
 
         files.require_writable_folder(self.output_dir, "--output_dir")
-        for name in (SUMMARY_FILE, "corpus.txt", "vocab.txt"):
-            if files.exists(self.path(name)):
-                tf.io.gfile.remove(self.path(name))
-        for name in ("labelled", "records", "pretrained", "classifier", "from_scratch", "served"):
-            if files.exists(self.path(name)):
-                tf.io.gfile.rmtree(self.path(name))
+        found = [name for name in (*_FILES, *_FOLDERS) if files.exists(self.path(name))]
+        if found and not files.exists(self.path(MARKER_FILE)):
+            raise ValueError(
+                f"--output_dir holds {found[0]!r}, which no quickstart made; take another folder. "
+                f"Received: {self.output_dir!r}"
+            )
+        files.write_text(self.path(MARKER_FILE), "made by experiments.quickstart, and replaced by its next run\n")
+        for name in found:
+            remove = tf.io.gfile.rmtree if name in _FOLDERS else tf.io.gfile.remove
+            remove(self.path(name))
 
     def write_corpus(self, corpus: str | None, labelled: str | None, holdout: float) -> tuple[str, str]:
         """One text file of all documents; training and evaluation file of the labelled task."""
@@ -252,14 +293,8 @@ def main(_: Sequence[str]) -> None:
     values = flags.FLAGS
     pretraining = launch.load_config(values.config, PretrainingConfig, values.set)
     finetuning = launch.load_config(values.finetuning_config, FinetuningConfig, values.set_finetuning)
-    if values.labelled is not None:
-        if values.labelled.count(",") != 1:
-            raise ValueError(f"--labelled takes two files, train.tsv,dev.tsv. Received: {values.labelled!r}")
-        for path in values.labelled.split(","):
-            files.matching_files(path, "--labelled")
-    if values.corpus is not None:
-        files.matching_files(values.corpus, "--corpus")
     run = Quickstart(values.output_dir, pretraining, finetuning)
+    run.check(values.corpus, values.labelled, values.holdout, values.vocab_size, values.max_seq_length)
     run.summary["holdout"] = values.holdout
     run.start()
     with run.stage("corpus"):

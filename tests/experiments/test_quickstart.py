@@ -2,10 +2,14 @@
 
 import json
 import math
+import re
 
 import pytest
 from launch_many import launch_many
 from small_corpus import write_corpus
+
+from experiments.configs import quickstart, quickstart_classification
+from experiments.quickstart import Quickstart
 
 _SMALL = ["train.num_steps=6", "train.warmup_steps=2", "train.steps_per_loop=3", "train.batch_size=8"]
 _SETTINGS = [*_SMALL, "train.eval_batch_size=16", "train.jit_compile=false", "train.concurrent_parts=1"]
@@ -68,3 +72,53 @@ def test_the_summary_is_complete(summaries):
 def test_the_same_seed_gives_the_same_figures(summaries):
     one, two = ({name: value for name, value in summary.items() if name != "seconds"} for summary in summaries)
     assert one == two
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Quickstart(str(tmp_path / "out"), quickstart.get_config(), quickstart_classification.get_config())
+
+
+def test_what_no_quickstart_made_is_not_removed(run, tmp_path):
+    records = tmp_path / "out" / "records"
+    records.mkdir(parents=True)
+    (records / "mine").write_text("weeks of work")
+    with pytest.raises(ValueError, match="--output_dir holds 'records', which no quickstart made"):
+        run.start()
+    assert (records / "mine").read_text() == "weeks of work"
+
+
+def test_what_a_quickstart_made_is_replaced(run, tmp_path):
+    run.start()
+    (tmp_path / "out" / "records").mkdir()
+    (tmp_path / "out" / "summary.json").write_text("{}")
+    (tmp_path / "out" / "mine.txt").write_text("kept")
+    run.start()
+    assert not (tmp_path / "out" / "records").exists()
+    assert not (tmp_path / "out" / "summary.json").exists()
+    assert (tmp_path / "out" / "mine.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"holdout": 0.0}, "--holdout must be above 0 and below 1. Received: 0.0"),
+        ({"vocab_size": 9000}, "`model.vocab_size` must be at least the vocabulary's 9000 pieces"),
+        ({"length": 256}, "`model.max_position_embeddings` must be at least the rows' length of 256"),
+        ({"labelled": "one.tsv"}, "--labelled takes two files"),
+        ({"labelled": "one.tsv,two.tsv"}, "one.tsv"),
+        ({"corpus": "none/*.txt"}, "--corpus: no file matches"),
+    ],
+)
+def test_what_would_stop_a_later_stage_stops_the_first(run, tmp_path, arguments, message):
+    values = {"corpus": None, "labelled": None, "holdout": 0.1, "vocab_size": 8000, "length": 64}
+    with pytest.raises((ValueError, OSError), match=re.escape(message)):
+        run.check(**(values | arguments))
+    assert not (tmp_path / "out").exists()
+
+
+def test_inputs_may_not_stand_in_what_is_replaced(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "corpus.txt").write_text("A sentence.")
+    with pytest.raises(ValueError, match="no input may stand in it"):
+        run.check(str(tmp_path / "out" / "corpus.txt"), None, 0.1, 8000, 64)
