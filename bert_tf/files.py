@@ -7,12 +7,15 @@ file system into the OSError that the builtin functions would raise.
 """
 
 import fnmatch
+import hashlib
 import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from bert_tf.decompression import decompressed
 
 _CHUNK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -144,33 +147,43 @@ def read_text(path: str) -> str:
 def iterate_lines(path: str) -> Iterator[str]:
     r"""The file's lines without their ends, one at a time (LF or CR LF; a byte-order mark is dropped).
 
-    Reads in large pieces: GFile's own line iterator is 20 times slower, and swallows every `\r`.
+    Names that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. Reads in large pieces: GFile's own
+    line iterator is 20 times slower, and swallows every `\r`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is not UTF-8; the message names file and line.
+        ValueError: a line is not UTF-8 (the message names file and line), or compressed data are damaged or end too
+            early (it names the file).
     """
+    number = 1
+    started: list[bytes] = []  # the pieces of the line that no read has ended yet
+    for piece in decompressed(_chunks(path), path):
+        whole, newline, rest = piece.rpartition(b"\n")
+        if not newline:
+            started.append(piece)
+            continue
+        lines = b"".join([*started, whole])
+        started = [rest]
+        yield from _decoded_lines(path, lines, number)
+        number += lines.count(b"\n") + 1
+    last = b"".join(started)
+    if last:
+        yield from _decoded_lines(path, last, number)
+
+
+def _chunks(path: str) -> Iterator[bytes]:
+    """The file's bytes in large pieces."""
     with _os_errors(path):
         if not _gfile().exists(path) or _gfile().isdir(path):
             raise FileNotFoundError(f"no such file: {path!r}")
         file = _gfile().GFile(path, "rb")
-    number = 1
-    started: list[bytes] = []  # the pieces of the line that no read has ended yet
     with file:
         while True:
             with _os_errors(path):
-                piece = file.read(_CHUNK_BYTES)
-            whole, newline, rest = piece.rpartition(b"\n")
-            if piece and not newline:
-                started.append(piece)
-                continue
-            lines = b"".join([*started, whole if newline else b""])
-            started = [rest]
-            if newline or lines:
-                yield from _decoded_lines(path, lines, number)
-                number += lines.count(b"\n") + 1
-            if not piece:
+                chunk = file.read(_CHUNK_BYTES)
+            if not chunk:
                 return
+            yield chunk
 
 
 def _decoded_lines(path: str, data: bytes, first_number: int) -> list[str]:
@@ -214,8 +227,55 @@ def write_text(path: str, text: str) -> None:
     Raises:
         OSError: as `written_whole`.
     """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str, contents: bytes) -> None:
+    """Write `contents`, whole or not at all.
+
+    Raises:
+        OSError: as `written_whole`.
+    """
     with written_whole(path) as temporary, _gfile().GFile(temporary, "wb") as file:
-        file.write(text.encode("utf-8"))
+        file.write(contents)
+
+
+def remove(path: str) -> None:
+    """Remove the file at `path`, where there is one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    with _os_errors(path):
+        if _gfile().exists(path):
+            _gfile().remove(path)
+
+
+def names_in_folder(path: str) -> list[str]:
+    """The names of the files in a folder, sorted; none where there is no such folder.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    with _os_errors(path):
+        if not _gfile().isdir(path):
+            return []
+        # On object stores a folder's name ends in "/".
+        return sorted(name for name in _gfile().listdir(path) if not name.endswith("/"))
+
+
+def sha256(path: str) -> str:
+    """The SHA-256 of the file's bytes, as hexadecimal digits; memory holds a piece of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with _os_errors(path), _gfile().GFile(path, "rb") as file:
+        while piece := file.read(_CHUNK_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def read_json(path: str) -> Any:
