@@ -7,41 +7,21 @@ The records hold sequences before masking: masks are drawn when a batch is read 
 ones each epoch.
 """
 
-import collections
-import itertools
-import multiprocessing
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from absl import flags
 
 from bert_tf import files, launching
 from bert_tf.progress import progress_bar
 from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import corpora
+from data_pipelines import corpora, local_runner
+from data_pipelines.input_shards import ShardFunction, input_shards
 from data_pipelines.packing import DEFAULT_SEQUENCES_PER_ROW
-from data_pipelines.record_shards import (
-    Document,
-    DocumentGrouper,
-    ShardBuilder,
-    without_blank_sentences,
-)
-from data_pipelines.records import (
-    HELD_OUT_FOLDER,
-    BuiltShard,
-    Manifest,
-    PreparationConfig,
-    RecordFolderWriter,
-    remove_records,
-)
-
-
-class _InputShard(NamedTuple):
-    held_out: bool
-    number: int
-    documents: list[Document]
+from data_pipelines.record_shards import Document
+from data_pipelines.record_writer import RecordFolderWriter, remove_records
+from data_pipelines.records import HELD_OUT_FOLDER, Manifest, PreparationConfig
 
 
 def create_pretraining_data(
@@ -61,6 +41,10 @@ def create_pretraining_data(
     workers. Memory holds a few input shards (2 to 32 MB of text each) for each worker, never the corpus. The
     manifests are written last, the training one after the held-out one.
 
+    A run that was interrupted, at whatever moment, is continued by the same call: shards that it finished are
+    kept (data_pipelines/record_writer.py says how they are known), the others built, and the bytes are in the end
+    those of an uninterrupted run.
+
     Args:
         documents: each a list of sentences; read once.
         tokenizer: makes the pieces.
@@ -68,15 +52,17 @@ def create_pretraining_data(
         config: sequence length, packing, objective, seed.
         holdout: share of documents held out, chosen by `corpora.is_held_out`; one pass over them is made.
         num_workers: processes to build shards; 1 stays in this process, 0 takes one a core.
-        overwrite: whether a complete record folder may be replaced.
+        overwrite: whether a complete record folder, or what an interrupted run with other settings left, may be
+            replaced.
         input_bytes: size of the text, where it is known, for the progress bar.
 
     Returns:
         The manifest of the training records.
 
     Raises:
-        ValueError: an argument is out of range; a complete folder stands there; there are too few documents.
-        OSError: the folder cannot be written to.
+        ValueError: an argument is out of range; other records stand there; there are too few documents, or they
+            give no record.
+        OSError: a file cannot be written, or a worker process was killed.
     """
     if not 0.0 <= holdout < 1.0:
         raise ValueError(f"--holdout must be at least 0 and less than 1. Received: {holdout}")
@@ -84,99 +70,30 @@ def create_pretraining_data(
         raise ValueError(f"--num_workers must be at least 0. Received: {num_workers}")
     held_out_config = config.replace(dupe_factor=1)
     held_out_dir = os.path.join(output_dir, HELD_OUT_FOLDER)
-    writer = RecordFolderWriter(output_dir, config, tokenizer, "--output_dir", overwrite)
-    held_out_writer = None
+    writer = held_out_writer = RecordFolderWriter(output_dir, config, tokenizer, "--output_dir", overwrite)
     if holdout:
-        held_out_writer = RecordFolderWriter(held_out_dir, held_out_config, tokenizer, "--output_dir", overwrite)
+        # The training manifest is written last: where it does not stand, held-out records are no complete run's.
+        held_out_writer = RecordFolderWriter(held_out_dir, held_out_config, tokenizer, "--output_dir", overwrite=True)
     else:
         remove_records(held_out_dir)  # of an earlier run, or it would pass for this one's
 
-    shards = _input_shards(without_blank_sentences(documents), holdout, config.objective)
-    configs = (config, held_out_config)
-    with progress_bar(label="records", total=input_bytes, unit="B", unit_scale=True) as bar:
-        for held_out, built in _build_all(shards, tokenizer, configs, num_workers or os.cpu_count() or 1):
-            target = held_out_writer if held_out and held_out_writer else writer
-            target.add(built)
-            bar.update(built.input_bytes)
-    if held_out_writer:
+    shards = input_shards(documents, holdout, config.objective)
+    function = ShardFunction(tokenizer, config, held_out_config)
+    done = local_runner.run(shards, function, (writer, held_out_writer), num_workers or os.cpu_count() or 1)
+    kept = 0
+    with contextlib.closing(done), progress_bar(label="records", total=input_bytes, unit="B", unit_scale=True) as bar:
+        for shard in done:
+            if shard.kept:
+                kept += 1
+                bar.set_postfix_str(f"{kept} shards kept from an interrupted run", refresh=False)
+            bar.update(shard.input_bytes)
+    if holdout:
         held_out_writer.finish()
-    return writer.finish()
-
-
-def _input_shards(documents: Iterable[Document], holdout: float, objective: str) -> Iterator[_InputShard]:
-    """The documents in shards, training and held-out ones numbered apart."""
-    groupers = (DocumentGrouper(), DocumentGrouper())
-    numbers = [0, 0]
-
-    def shard(held_out: bool, group: list[Document]) -> _InputShard:
-        numbers[held_out] += 1
-        return _InputShard(held_out, numbers[held_out] - 1, group)
-
-    for document in documents:
-        held_out = corpora.is_held_out(document, holdout)
-        group = groupers[held_out].add(document)
-        if group:
-            yield shard(held_out, group)
-    least = 2 if objective == "nsp" else 1
-    for held_out in (False, True) if holdout else (False,):
-        found = groupers[held_out].documents
-        if found < least:
-            what = f"--holdout {holdout} must leave" if holdout else "--input must give"
-            part = "held-out" if held_out else "training"
-            raise ValueError(
-                f"{what} at least {least} {part} documents with --objective {objective}; documents are separated by "
-                f"blank lines. Received: {found} of {groupers[0].documents + groupers[1].documents} documents"
-            )
-    for held_out in (False, True):
-        for group in groupers[held_out].finish():
-            yield shard(held_out, group)
-
-
-# A worker's builders, for training and held-out shards; set once when the process starts.
-_worker_builders: tuple[ShardBuilder, ShardBuilder] | None = None
-
-
-def _start_worker(tokenizer: WordPieceTokenizer, configs: tuple[PreparationConfig, PreparationConfig]) -> None:
-    global _worker_builders
-    _worker_builders = (ShardBuilder(tokenizer, configs[0]), ShardBuilder(tokenizer, configs[1]))
-
-
-def _build_in_worker(shard: _InputShard) -> tuple[bool, BuiltShard]:
-    assert _worker_builders is not None
-    return shard.held_out, _worker_builders[shard.held_out].build(shard.number, shard.documents)
-
-
-def _build_all(
-    shards: Iterator[_InputShard],
-    tokenizer: WordPieceTokenizer,
-    configs: tuple[PreparationConfig, PreparationConfig],
-    num_workers: int,
-) -> Iterator[tuple[bool, BuiltShard]]:
-    """The shards built, in their order."""
-    first = list(itertools.islice(shards, 2))
-    if num_workers == 1 or len(first) < 2:  # processes cost more than they give for one shard
-        builders = [ShardBuilder(tokenizer, config) for config in configs]
-        for shard in itertools.chain(first, shards):
-            yield shard.held_out, builders[shard.held_out].build(shard.number, shard.documents)
-        return
-    # Spawned, since TensorFlow's threads do not survive a fork. Results are taken in order, and reading waits for
-    # them, so that memory does not grow with the corpus.
-    with ProcessPoolExecutor(
-        num_workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(tokenizer, configs),
-    ) as pool:
-        waiting: collections.deque[Future] = collections.deque()
-        try:
-            for shard in itertools.chain(first, shards):
-                waiting.append(pool.submit(_build_in_worker, shard))
-                if len(waiting) > num_workers + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    manifest = writer.finish()
+    # Only now: until the last manifest stood, this run could have been interrupted itself.
+    writer.remove_journal()
+    held_out_writer.remove_journal()
+    return manifest
 
 
 def _file_sizes(patterns: str) -> int:
@@ -210,7 +127,9 @@ def _define_flags() -> None:
     )
     flags.DEFINE_integer("seed", 0, "Of every random choice.")
     flags.DEFINE_integer("num_workers", 0, "Processes; 0 for one a core. The records are the same.")
-    flags.DEFINE_bool("overwrite", False, "Replace a complete record folder.")
+    flags.DEFINE_bool(
+        "overwrite", False, "Replace a complete record folder, or an interrupted run with other settings."
+    )
 
 
 def main(_: Sequence[str]) -> None:

@@ -5,6 +5,8 @@ folder/
   piece_counts.npy              int64 [V]: how often each piece occurs in the rows, specials counted too
   vocab.txt                     the vocabulary, one piece a line
   manifest.json                 written last: a folder is complete when it stands
+
+data_pipelines/record_writer.py writes them, and tells what else stands there while it does.
 """
 
 import dataclasses
@@ -12,6 +14,7 @@ import hashlib
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -240,6 +243,17 @@ def _file_size(path: str) -> int | None:
         return None
 
 
+def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) -> dict[str, Any]:
+    """The fields of the manifest that say how records are made: all but what they then hold."""
+    return config.to_dict() | {
+        "format_version": FORMAT_VERSION,
+        "vocab_hash": tokenizer.vocab_hash,
+        "vocab_size": tokenizer.vocab_size,
+        "do_lower_case": tokenizer.do_lower_case,
+        "unicode_version": tokenizer.unicode_version,
+    }
+
+
 @dataclasses.dataclass(frozen=True)
 class BuiltShard:
     """What one input shard became: whole TFRecord files, ready to be written, and its share of the statistics.
@@ -256,120 +270,3 @@ class BuiltShard:
     piece_counts: np.ndarray
     counts: dict[str, int]
     input_bytes: int
-
-
-class RecordFolderWriter:
-    """Writes a record folder, shard by shard, and its manifest when all are there.
-
-    Args:
-        folder: where to; made if missing.
-        config: how the records were made.
-        tokenizer: with which vocabulary.
-        flag: the flag the folder came from, for messages.
-        overwrite: whether a complete record folder may be replaced. What an interrupted run left always may.
-
-    Raises:
-        ValueError: the folder holds complete records, and `overwrite` is false.
-        OSError: it cannot be written to.
-    """
-
-    def __init__(
-        self, folder: str, config: PreparationConfig, tokenizer: WordPieceTokenizer, flag: str, overwrite: bool = False
-    ) -> None:
-        self._folder = folder
-        self._config = config
-        self._tokenizer = tokenizer
-        self._shards: list[ShardInfo] = []
-        self._piece_counts = np.zeros(tokenizer.vocab_size, np.int64)
-        self._counts: dict[str, int] = {}
-        if files.exists(os.path.join(folder, MANIFEST_FILE)) and not overwrite:
-            raise ValueError(
-                f"{flag} must be a new folder, or be replaced with --overwrite: complete records stand there "
-                f"{self._difference()}. Received: {folder!r}"
-            )
-        files.require_writable_folder(folder, flag)
-        remove_records(folder)
-
-    def _difference(self) -> str:
-        """How the standing folder's settings differ from the new ones, in words."""
-        values = files.read_json(os.path.join(self._folder, MANIFEST_FILE))
-        wanted = self._config.to_dict() | {
-            "vocab_hash": self._tokenizer.vocab_hash,
-            "do_lower_case": self._tokenizer.do_lower_case,
-        }
-        different = [f"{name}={values.get(name)!r}" for name, value in wanted.items() if values.get(name) != value]
-        return f"with other settings ({', '.join(different)})" if different else "with the same settings"
-
-    def add(self, built: BuiltShard) -> None:
-        """Write the files of one input shard."""
-        for info, contents in built.shard_files:
-            _write_bytes(os.path.join(self._folder, info.file_name), contents)
-            self._shards.append(info)
-        self._piece_counts += built.piece_counts
-        for name, count in built.counts.items():
-            self._counts[name] = self._counts.get(name, 0) + count
-
-    def finish(self) -> Manifest:
-        """Write vocabulary, piece counts and manifest, in this order; the folder is complete then.
-
-        Raises:
-            ValueError: there is not a single record.
-        """
-        statistics = self._statistics()
-        if not statistics.records:
-            raise ValueError(
-                f"the documents gave no record: {statistics.documents} documents, {statistics.tokens} tokens"
-            )
-        manifest = Manifest(
-            **self._config.to_dict(),
-            format_version=FORMAT_VERSION,
-            vocab_hash=self._tokenizer.vocab_hash,
-            vocab_size=self._tokenizer.vocab_size,
-            do_lower_case=self._tokenizer.do_lower_case,
-            unicode_version=self._tokenizer.unicode_version,
-            statistics=statistics,
-            shards=tuple(self._shards),
-        )
-        files.write_text(os.path.join(self._folder, VOCABULARY_FILE), "\n".join(self._tokenizer.tokens) + "\n")
-        buffer = io.BytesIO()
-        np.save(buffer, self._piece_counts)
-        _write_bytes(os.path.join(self._folder, PIECE_COUNTS_FILE), buffer.getvalue())
-        files.write_json(os.path.join(self._folder, MANIFEST_FILE), manifest.to_dict())
-        return manifest
-
-    def _statistics(self) -> Statistics:
-        def count(name: str) -> int:
-            return self._counts.get(name, 0)
-
-        def share(part: int, whole: int) -> float:
-            return round(part / whole, 6) if whole else 0.0
-
-        records = sum(shard.records for shard in self._shards)
-        return Statistics(
-            documents=count("documents"),
-            sentences=count("sentences"),
-            tokens=count("tokens"),
-            examples=count("examples"),
-            records=records,
-            random_next_share=share(count("random_next"), count("labelled")),
-            unknown_share=share(count("unknown"), count("tokens")),
-            row_fill=share(sum(shard.tokens for shard in self._shards), records * self._config.max_seq_length),
-        )
-
-
-def remove_records(folder: str) -> None:
-    """Remove the manifest first, then the shards (temporary ones too) of a record folder, and nothing else."""
-    import tensorflow as tf
-
-    manifest = os.path.join(folder, MANIFEST_FILE)
-    if files.exists(manifest):
-        tf.io.gfile.remove(manifest)
-    for path in tf.io.gfile.glob(os.path.join(folder, "shard-*.tfrecord*")):
-        tf.io.gfile.remove(path)
-
-
-def _write_bytes(path: str, contents: bytes) -> None:
-    import tensorflow as tf
-
-    with files.written_whole(path) as temporary, tf.io.gfile.GFile(temporary, "wb") as file:
-        file.write(contents)
