@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any, Self
 
 from bert_tf.strict_config import Config, ConfigError, check_choice, check_range
+from bert_tf.task_configs import AnyTaskConfig, ClassificationConfig
 
 # Layers and hidden size of the published models; heads = hidden / 64, intermediate = 4 x hidden.
 # The 24 small ones: Turc et al. 2019, "Well-Read Students Learn Better"; base and large: Devlin et al. 2018.
@@ -37,6 +38,10 @@ class BertConfig(Config):
             `sinusoidal`, which a short pre-training learns from faster.
         output_bias_from_unigram: start the masked-LM output bias from the log unigram distribution of the
             training pieces instead of zeros; saves the steps that only learn how frequent pieces are.
+        embedding_size: of the embedding tables, where they are factorised: a dense layer leads from there to
+            `hidden_size` (ALBERT, ELECTRA); None for `hidden_size` (BERT).
+        recompute: in training, compute each block again in the backward pass instead of keeping its activations; the
+            gradients are the same.
     """
 
     vocab_size: int = 30522
@@ -54,6 +59,8 @@ class BertConfig(Config):
     position_embedding: str = "learned"
     position_initializer: str = "truncated_normal"
     output_bias_from_unigram: bool = False
+    embedding_size: int | None = None
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,6 +68,8 @@ class BertConfig(Config):
             check_range(name, getattr(self, name), 1)
         check_range("max_position_embeddings", self.max_position_embeddings, 1)
         check_range("type_vocab_size", self.type_vocab_size, 1)
+        if self.embedding_size is not None:
+            check_range("embedding_size", self.embedding_size, 1)
         if self.hidden_size % self.num_heads:
             raise ConfigError(
                 "`hidden_size` must be a multiple of `num_heads`. "
@@ -113,7 +122,9 @@ class MaskingConfig(Config):
         masked_lm_rate: share of a sequence's pieces that are predicted, `[CLS]` and `[SEP]` counted in its length.
         max_predictions_per_seq: places for predictions in a row, P; None derives it from the rate and the
             length (`features.predictions_per_row`).
-        strategy: `token` chooses pieces, `whole_word` chooses words.
+        strategy: `token` chooses pieces, `whole_word` words, `ngram` (ALBERT) and `span` (SpanBERT) runs of words.
+        max_span_words: longest run; None for the published 3 of `ngram` and 10 of `span`.
+        span_probability: of the geometric distribution of a `span`'s words.
         mask_share, random_share: of the chosen pieces, the share that becomes `[MASK]`, and a random piece;
             the rest stays as it is.
     """
@@ -121,6 +132,8 @@ class MaskingConfig(Config):
     masked_lm_rate: float = 0.15
     max_predictions_per_seq: int | None = None
     strategy: str = "token"
+    max_span_words: int | None = None
+    span_probability: float = 0.2
     mask_share: float = 0.8
     random_share: float = 0.1
 
@@ -129,9 +142,16 @@ class MaskingConfig(Config):
         check_range("masked_lm_rate", self.masked_lm_rate, 1e-6, 1.0)
         if self.max_predictions_per_seq is not None:
             check_range("max_predictions_per_seq", self.max_predictions_per_seq, 1)
-        check_choice("strategy", self.strategy, ("token", "whole_word"))
+        check_choice("strategy", self.strategy, ("token", "whole_word", "ngram", "span"))
+        if self.max_span_words is not None:
+            check_range("max_span_words", self.max_span_words, 1)
+        check_range("span_probability", self.span_probability, 1e-6, 1.0)
         check_range("mask_share", self.mask_share, 0.0, 1.0)
         check_range("mask_share + random_share", self.mask_share + self.random_share, 0.0, 1.0 + 1e-9)
+
+    def longest_span(self) -> int:
+        """Words of the longest run that `ngram` and `span` choose."""
+        return self.max_span_words or (3 if self.strategy == "ngram" else 10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,44 +247,54 @@ class PretrainingConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassificationConfig(Config):
-    """Single-sentence and pair classification.
-
-    Attributes:
-        max_seq_length: pieces in a row, `[CLS]` and `[SEP]` included; longer inputs are cut.
-        dropout_rate: before the classifier's last layer.
-        encoder_dropout_rate: in the encoder, on activations and attention probabilities; None keeps the rates that
-            the encoder was pre-trained with.
-        pooling: what the classifier reads: `cls`, the pooled `[CLS]` output (as published), or `mean`, the pooler
-            over the mean of the sequence output (better for weakly pre-trained models).
-    """
-
-    max_seq_length: int = 128
-    text_column: str = "text"
-    text_pair_column: str | None = None
-    label_column: str = "label"
-    dropout_rate: float = 0.1
-    encoder_dropout_rate: float | None = None
-    pooling: str = "cls"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range("max_seq_length", self.max_seq_length, 3)
-        check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
-        if self.encoder_dropout_rate is not None:
-            check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, 0.999)
-        check_choice("pooling", self.pooling, ("cls", "mean"))
-
-
-@dataclasses.dataclass(frozen=True)
 class FinetuningConfig(Config):
     """A fine-tuning experiment: what `experiments.finetune --config FILE` gets from the file.
 
     The encoder's own configuration comes from the checkpoint it starts from; `model` serves a start from
     random weights only.
+
+    Attributes:
+        num_epochs: passes over the training examples; sets `train.num_steps`, `train.warmup_steps` (by
+            `warmup_share`), and `train.eval_every` (by `evals_per_epoch`). None leaves those as they are.
+        warmup_share: of the steps.
+        evals_per_epoch: evaluations in each epoch; 0 for one at the end.
+        reinitialize_layers: how many of the encoder's last blocks start from random weights, and the pooler with them
+            (Zhang et al. 2021, "Revisiting few-sample BERT fine-tuning").
+        keep_best: whether the weights of the best evaluation are the result, instead of the last ones.
+        patience: evaluations without a better score after which training stops; 0 for never.
+        metric: the score that `keep_best` and `patience` go by; None for the task's own. Errors and losses
+            (`*loss`, `mse`) are the better the lower.
     """
 
     model: BertConfig = BertConfig()
-    task: ClassificationConfig = ClassificationConfig()
+    task: AnyTaskConfig = ClassificationConfig()
     optimizer: OptimizerConfig = OptimizerConfig(bias_correction=True)
     train: TrainConfig = TrainConfig()
+    num_epochs: float | None = None
+    warmup_share: float = 0.1
+    evals_per_epoch: int = 1
+    reinitialize_layers: int = 0
+    keep_best: bool = True
+    patience: int = 0
+    metric: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_epochs is not None:
+            check_range("num_epochs", self.num_epochs, 1e-6)
+        check_range("warmup_share", self.warmup_share, 0.0, 1.0)
+        for name in ("evals_per_epoch", "reinitialize_layers", "patience"):
+            check_range(name, getattr(self, name), 0)
+
+    def with_steps(self, steps_per_epoch: int) -> Self:
+        """The configuration with `num_epochs` told in steps; itself, where it is None."""
+        if self.num_epochs is None:
+            return self
+        num_steps = max(1, round(self.num_epochs * steps_per_epoch))
+        eval_every = -(-steps_per_epoch // self.evals_per_epoch) if self.evals_per_epoch else 0
+        steps = {
+            "num_steps": num_steps,
+            "warmup_steps": round(self.warmup_share * num_steps),
+            "eval_every": min(eval_every, num_steps),
+        }
+        return self.replace(train=self.train.replace(**steps))

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.layers.base import BertLayer, dense
 from bert_tf.layers.dropout import Dropout
 
 
@@ -22,11 +23,48 @@ def attention_allowed(input_mask: Any) -> Any:
     return ops.logical_and(same, ops.greater(input_mask, 0)[:, None, None, :])
 
 
+def attention_probabilities(scores: Any, allowed: Any, training: bool = False) -> Any:
+    """Softmax of the scores over the keys that may be read: taken in float32, returned in the scores' dtype.
+
+    Under training its gradient is made from the probabilities as they are returned. They are kept for the product with
+    the values anyway: nothing else of size [B, N, L, L] has to wait for the backward pass, in float32 least of all.
+
+    Args:
+        scores: float [B, N, L, L].
+        allowed: bool, broadcast to the scores' shape.
+        training: whether gradients are asked for.
+    """
+
+    def softmax(scores: Any) -> Any:
+        # A query on padding may read nothing: equal scores leave its (unused) softmax finite.
+        masked = ops.where(allowed, ops.cast(scores, "float32"), ops.cast(-1e9, "float32"))
+        return ops.cast(ops.softmax(masked, axis=-1), scores.dtype)
+
+    def softmax_and_gradient(scores: Any) -> tuple[Any, Any]:
+        probabilities = softmax(scores)
+
+        def gradient(upstream: Any) -> Any:
+            share, slope = ops.cast(probabilities, "float32"), ops.cast(upstream, "float32")
+            found = share * (slope - ops.sum(share * slope, axis=-1, keepdims=True))
+            return ops.cast(ops.where(allowed, found, ops.zeros((), "float32")), scores.dtype)
+
+        return probabilities, gradient
+
+    # Exported models are made of the plain function: they need no gradients.
+    return ops.custom_gradient(softmax_and_gradient)(scores) if training else softmax(scores)
+
+
 @keras.saving.register_keras_serializable(package="bert_tf")
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(BertLayer):
     """Scaled dot-product attention with one fused query-key-value product (Vaswani et al. 2017, section 3.2).
 
     The scores are scaled by 1 / sqrt(H); the softmax is taken in float32; dropout falls on the probabilities.
+
+    Args:
+        hidden_size: D.
+        num_heads: N; divides D.
+        dropout_rate: on the probabilities.
+        initializer_range: standard deviation of the kernels' truncated normal.
 
     >>> layer = SelfAttention(hidden_size=8, num_heads=2)
     >>> x = keras.ops.ones((3, 5, 8))
@@ -52,13 +90,8 @@ class SelfAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
         self.initializer_range = initializer_range
-
-        def dense(units: int, name: str) -> keras.layers.Dense:
-            initializer = keras.initializers.TruncatedNormal(stddev=initializer_range)
-            return keras.layers.Dense(units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name)
-
-        self.query_key_value = dense(3 * hidden_size, "query_key_value")
-        self.output_dense = dense(hidden_size, "output_dense")
+        self.query_key_value = dense(3 * hidden_size, initializer_range, self.dtype_policy, "query_key_value")
+        self.output_dense = dense(hidden_size, initializer_range, self.dtype_policy, "output_dense")
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
 
     def build(self, input_shape: Any = None, *_: Any) -> None:
@@ -81,23 +114,8 @@ class SelfAttention(keras.layers.Layer):
         qkv = ops.reshape(self.query_key_value(x), (batch, length, 3, self.num_heads, head_size))
         query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), num=3)  # each [B, N, L, H]
         query = ops.multiply(query, ops.cast(head_size**-0.5, query.dtype))
-        scores = ops.cast(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))), "float32")  # [B, N, L, L]
-        # A query on padding may read nothing: equal scores leave its (unused) softmax finite.
-        scores = ops.where(allowed, scores, ops.cast(-1e9, "float32"))
-        probabilities = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, N, L, L]
+        probabilities = attention_probabilities(scores, allowed, training)
         probabilities = self.dropout(probabilities, training=training, seed=seed)
         context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))  # [B, L, N, H]
         return self.output_dense(ops.reshape(context, (batch, length, self.hidden_size)))
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[int | None, ...]:
-        """The input's shape."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
-        return super().get_config() | {
-            "hidden_size": self.hidden_size,
-            "num_heads": self.num_heads,
-            "dropout_rate": self.dropout_rate,
-            "initializer_range": self.initializer_range,
-        }

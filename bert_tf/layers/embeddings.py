@@ -1,4 +1,7 @@
-"""Piece, position and segment embeddings, summed, normalised, dropped."""
+"""Piece, position and segment embeddings, summed, normalised, dropped.
+
+Shapes: B batch, L length, D hidden, E embedding size (D, where the embedding is not factorised).
+"""
 
 from typing import Any
 
@@ -6,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from bert_tf.layers.base import BertLayer, dense, layer_norm, truncated_normal
 from bert_tf.layers.dropout import Dropout
 
 
@@ -36,8 +40,23 @@ class ScaledSinusoids(keras.initializers.Initializer):
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertEmbeddings(keras.layers.Layer):
+class BertEmbeddings(BertLayer):
     """LayerNorm(piece + position + segment), with dropout (Devlin et al. 2018, section 3 and figure 2).
+
+    Where `embedding_size` is not `hidden_size`, a dense layer leads from one to the other, after the dropout (Lan et
+    al. 2019, "ALBERT", section 3.1; Clark et al. 2020, "ELECTRA").
+
+    Args:
+        vocab_size: pieces.
+        hidden_size: D.
+        max_position_embeddings: the longest sequence.
+        type_vocab_size: kinds of segments.
+        dropout_rate: on the normalised sum.
+        layer_norm_epsilon: added to the variance.
+        initializer_range: standard deviation of the tables' truncated normal.
+        position_embedding: `learned` or `sinusoidal` (fixed).
+        position_initializer: what learned positions start from, `truncated_normal` or `sinusoidal`.
+        embedding_size: E; None for D.
 
     >>> layer = BertEmbeddings(vocab_size=10, hidden_size=4, max_position_embeddings=8)
     >>> ids = keras.ops.zeros((2, 6), "int32")
@@ -56,6 +75,7 @@ class BertEmbeddings(keras.layers.Layer):
         initializer_range: float = 0.02,
         position_embedding: str = "learned",
         position_initializer: str = "truncated_normal",
+        embedding_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # the tables are read in float32
@@ -68,15 +88,16 @@ class BertEmbeddings(keras.layers.Layer):
         self.initializer_range = initializer_range
         self.position_embedding = position_embedding
         self.position_initializer = position_initializer
+        self.embedding_size = embedding_size
+        width = embedding_size or hidden_size
         fixed = position_embedding == "sinusoidal"
         sinusoidal = fixed or position_initializer == "sinusoidal"
 
         def table(rows: int, name: str, initializer: Any = None, trainable: bool = True) -> keras.layers.Embedding:
-            # An initializer draws the same numbers whenever it is asked: each table gets its own.
             return keras.layers.Embedding(
                 rows,
-                hidden_size,
-                embeddings_initializer=initializer or keras.initializers.TruncatedNormal(stddev=initializer_range),
+                width,
+                embeddings_initializer=initializer or truncated_normal(initializer_range),
                 dtype="float32",
                 trainable=trainable,
                 name=name,
@@ -90,16 +111,20 @@ class BertEmbeddings(keras.layers.Layer):
             trainable=not fixed,
         )
         self.token_type_embeddings = table(type_vocab_size, "token_type_embeddings")
-        self.layer_norm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype="float32", name="layer_norm"
-        )
+        self.layer_norm = layer_norm(layer_norm_epsilon, "layer_norm")
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
+        self.projection = None
+        if width != hidden_size:
+            self.projection = dense(hidden_size, initializer_range, self.dtype_policy, "projection")
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the three tables and the normalisation."""
+        """Make the three tables, the normalisation and, where there is one, the projection."""
         for table in (self.word_embeddings, self.position_embeddings, self.token_type_embeddings):
             table.build((None, None))
-        self.layer_norm.build((None, None, self.hidden_size))
+        width = self.embedding_size or self.hidden_size
+        self.layer_norm.build((None, None, width))
+        if self.projection is not None:
+            self.projection.build((None, None, width))
         self.built = True
 
     def call(
@@ -125,8 +150,9 @@ class BertEmbeddings(keras.layers.Layer):
         # not a scatter with collisions on every row (TPU and XLA are slow at those; Google's code does it too).
         positions = self._few(position_ids, self.position_embeddings)
         segments = self._few(segment_ids, self.token_type_embeddings)
-        x = self.layer_norm(words + positions + segments)
-        return self.dropout(ops.cast(x, self.compute_dtype), training=training, seed=seed)
+        x = self.layer_norm(words + positions + segments)  # [B, L, E]
+        x = self.dropout(ops.cast(x, self.compute_dtype), training=training, seed=seed)
+        return x if self.projection is None else self.projection(x)
 
     def _few(self, ids: Any, table: keras.layers.Embedding) -> Any:
         one_hot = ops.one_hot(ids, table.input_dim, dtype="float32")
@@ -135,17 +161,3 @@ class BertEmbeddings(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[int | None, ...]:
         """[B, L, D]."""
         return (*input_shape, self.hidden_size)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
-        return super().get_config() | {
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "max_position_embeddings": self.max_position_embeddings,
-            "type_vocab_size": self.type_vocab_size,
-            "dropout_rate": self.dropout_rate,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "initializer_range": self.initializer_range,
-            "position_embedding": self.position_embedding,
-            "position_initializer": self.position_initializer,
-        }

@@ -1,6 +1,7 @@
 """What stands on the encoder: pooler, masked-LM head, classification head.
 
-Shapes: B batch, L length, P predictions, D hidden, V vocabulary, C classes.
+Shapes: B batch, L length, P predictions, D hidden, V vocabulary, C classes, E embedding size (D, where the embedding is
+not factorised).
 """
 
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.layers.base import BertLayer, activation, dense, layer_norm
 from bert_tf.layers.dropout import Dropout
-from bert_tf.layers.transformer_block import activation
 
 
 def gather_positions(sequence_output: Any, positions: Any) -> Any:
@@ -18,20 +19,22 @@ def gather_positions(sequence_output: Any, positions: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class Pooler(keras.layers.Layer):
-    """tanh(dense(x)) over the vector of `[CLS]` (Devlin et al. 2018, section 3.1; `pooled_output` in their code)."""
+class Pooler(BertLayer):
+    """tanh(dense(x)) over the vector of `[CLS]` (Devlin et al. 2018, section 3.1; `pooled_output` in their code).
+
+    Args:
+        hidden_size: D.
+        initializer_range: standard deviation of the kernel's truncated normal.
+
+    >>> Pooler(hidden_size=8)(keras.ops.ones((3, 8))).shape
+    TensorShape([3, 8])
+    """
 
     def __init__(self, hidden_size: int, initializer_range: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.hidden_size = hidden_size
         self.initializer_range = initializer_range
-        self.dense = keras.layers.Dense(
-            hidden_size,
-            activation="tanh",
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=initializer_range),
-            dtype=self.dtype_policy,
-            name="dense",
-        )
+        self.dense = dense(hidden_size, initializer_range, self.dtype_policy, "dense", activation="tanh")
 
     def build(self, input_shape: Any = None) -> None:
         """Make the product."""
@@ -42,24 +45,27 @@ class Pooler(keras.layers.Layer):
         """[..., D] from the `[CLS]` vectors [..., D]."""
         return self.dense(first_vectors)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The input's shape."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
-        return super().get_config() | {
-            "hidden_size": self.hidden_size,
-            "initializer_range": self.initializer_range,
-        }
-
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class MaskedLMHead(keras.layers.Layer):
+class MaskedLMHead(BertLayer):
     """Scores of all pieces at the masked positions (google-research/bert, `get_masked_lm_output`).
 
     Gathers first, so that the product with the vocabulary covers P places instead of L; then dense, activation and
-    LayerNorm; then the piece embeddings, transposed (tied), and an output bias of their own.
+    LayerNorm; then the piece embeddings, transposed (tied), and an output bias of their own. Where the embedding is
+    factorised, the dense layer leads to its size, as in ALBERT and ELECTRA.
+
+    Args:
+        vocab_size: V.
+        hidden_size: D.
+        hidden_act: gelu, gelu_new or relu, see `base.activation`.
+        layer_norm_epsilon: added to the variance.
+        initializer_range: standard deviation of the kernel's truncated normal.
+        embedding_size: E; None for D.
+
+    >>> head = MaskedLMHead(vocab_size=30, hidden_size=8)
+    >>> positions, word_embeddings = keras.ops.ones((2, 3), "int32"), keras.ops.ones((30, 8))
+    >>> head(keras.ops.ones((2, 6, 8)), positions, word_embeddings).shape
+    TensorShape([2, 3, 30])
     """
 
     def __init__(
@@ -69,6 +75,7 @@ class MaskedLMHead(keras.layers.Layer):
         hidden_act: str = "gelu",
         layer_norm_epsilon: float = 1e-12,
         initializer_range: float = 0.02,
+        embedding_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -77,21 +84,15 @@ class MaskedLMHead(keras.layers.Layer):
         self.hidden_act = hidden_act
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
+        self.embedding_size = embedding_size
         self.activation = activation(hidden_act)
-        self.dense = keras.layers.Dense(
-            hidden_size,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=initializer_range),
-            dtype=self.dtype_policy,
-            name="dense",
-        )
-        self.layer_norm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype="float32", name="layer_norm"
-        )
+        self.dense = dense(embedding_size or hidden_size, initializer_range, self.dtype_policy, "dense")
+        self.layer_norm = layer_norm(layer_norm_epsilon, "layer_norm")
 
     def build(self, input_shape: Any = None, *_: Any) -> None:
         """Make dense, norm and the output bias."""
         self.dense.build((None, None, self.hidden_size))
-        self.layer_norm.build((None, None, self.hidden_size))
+        self.layer_norm.build((None, None, self.embedding_size or self.hidden_size))
         self.output_bias = self.add_weight(
             name="output_bias", shape=(self.vocab_size,), initializer="zeros", dtype="float32", autocast=False
         )
@@ -103,10 +104,10 @@ class MaskedLMHead(keras.layers.Layer):
         Args:
             sequence_output: float [B, L, D].
             masked_lm_positions: int32 [B, P].
-            word_embeddings: the encoder's piece embeddings, float [V, D].
+            word_embeddings: the encoder's piece embeddings, float [V, E].
         """
         x = gather_positions(sequence_output, masked_lm_positions)  # [B, P, D]
-        x = ops.cast(self.layer_norm(self.activation(self.dense(x))), self.compute_dtype)
+        x = ops.cast(self.layer_norm(self.activation(self.dense(x))), self.compute_dtype)  # [B, P, E]
         logits = ops.matmul(x, ops.transpose(ops.cast(word_embeddings, self.compute_dtype)))  # [B, P, V]
         return ops.cast(logits, "float32") + self.output_bias
 
@@ -116,20 +117,20 @@ class MaskedLMHead(keras.layers.Layer):
         """[B, P, V]; Keras matches the arguments with those of `call` by their names."""
         return (*masked_lm_positions_shape, self.vocab_size)
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
-        return super().get_config() | {
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "hidden_act": self.hidden_act,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "initializer_range": self.initializer_range,
-        }
-
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class ClassificationHead(keras.layers.Layer):
-    """Dropout, then a dense layer to C classes, in float32 (Devlin et al. 2018, section 4.1)."""
+class ClassificationHead(BertLayer):
+    """Dropout, then a dense layer to C classes, in float32 (Devlin et al. 2018, section 4.1).
+
+    Args:
+        num_classes: C.
+        hidden_size: D.
+        dropout_rate: before the dense layer.
+        initializer_range: standard deviation of the kernel's truncated normal.
+
+    >>> ClassificationHead(num_classes=3, hidden_size=8)(keras.ops.ones((2, 8))).shape
+    TensorShape([2, 3])
+    """
 
     def __init__(
         self,
@@ -145,12 +146,7 @@ class ClassificationHead(keras.layers.Layer):
         self.dropout_rate = dropout_rate
         self.initializer_range = initializer_range
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
-        self.dense = keras.layers.Dense(
-            num_classes,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=initializer_range),
-            dtype="float32",
-            name="dense",
-        )
+        self.dense = dense(num_classes, initializer_range, "float32", "dense")
 
     def build(self, input_shape: Any = None) -> None:
         """Make the product."""
@@ -164,12 +160,3 @@ class ClassificationHead(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """[..., C]."""
         return (*input_shape[:-1], self.num_classes)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
-        return super().get_config() | {
-            "num_classes": self.num_classes,
-            "hidden_size": self.hidden_size,
-            "dropout_rate": self.dropout_rate,
-            "initializer_range": self.initializer_range,
-        }

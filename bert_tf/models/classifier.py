@@ -9,13 +9,14 @@ import keras
 from keras import ops
 
 from bert_tf.configs import BertConfig
+from bert_tf.layers.base import seed_part
 from bert_tf.layers.heads import ClassificationHead
-from bert_tf.layers.random_bits import fold_in
+from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertClassifier(keras.Model):
+class BertClassifier(BertModel):
     """Dropout and a dense layer on the pooled output (Devlin et al. 2018, section 4.1).
 
     Args:
@@ -37,12 +38,11 @@ class BertClassifier(keras.Model):
         pooling: str = "cls",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(config, **kwargs)
         if num_classes < 2:
             raise ValueError(f"`num_classes` must be at least 2. Received: {num_classes!r}")
         if pooling not in ("cls", "mean"):
             raise ValueError(f"`pooling` must be cls or mean. Received: {pooling!r}")
-        self.config = config if isinstance(config, BertConfig) else BertConfig.from_dict(config)
         self.num_classes = num_classes
         self.dropout_rate = dropout_rate
         self.pooling = pooling
@@ -83,16 +83,4 @@ class BertClassifier(keras.Model):
             mean = summed / ops.maximum(ops.sum(weights, axis=1), 1.0)
             pooled = self.encoder.pooler(ops.cast(mean, pooled.dtype))
         # The encoder folds 0 .. num_layers into the seed; the head takes the next number.
-        head_seed = None if seed is None else fold_in(seed, self.config.num_layers + 1)
-        return self.classification(pooled, training=training, seed=head_seed)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this model again."""
-        return {
-            "config": self.config.to_dict(),
-            "num_classes": self.num_classes,
-            "dropout_rate": self.dropout_rate,
-            "pooling": self.pooling,
-            "name": self.name,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-        }
+        return self.classification(pooled, training=training, seed=seed_part(seed, self.config.num_layers + 1))

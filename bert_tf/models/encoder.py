@@ -10,14 +10,15 @@ from keras import ops
 
 from bert_tf.configs import BertConfig
 from bert_tf.layers.attention import attention_allowed
+from bert_tf.layers.base import seed_part
 from bert_tf.layers.embeddings import BertEmbeddings
 from bert_tf.layers.heads import Pooler
-from bert_tf.layers.random_bits import fold_in
 from bert_tf.layers.transformer_block import TransformerBlock
+from bert_tf.models.base import BertModel
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertEncoder(keras.Model):
+class BertEncoder(BertModel):
     """Embeddings, blocks and pooler (Devlin et al. 2018; google-research/bert `modeling.BertModel`).
 
     Weights are made at once, from truncated normals (see `keras.utils.set_random_seed`).
@@ -32,8 +33,7 @@ class BertEncoder(keras.Model):
     """
 
     def __init__(self, config: BertConfig | dict[str, Any], name: str = "encoder", **kwargs: Any) -> None:
-        super().__init__(name=name, **kwargs)
-        self.config = config if isinstance(config, BertConfig) else BertConfig.from_dict(config)
+        super().__init__(config, name=name, **kwargs)
         c = self.config
         self.embeddings = BertEmbeddings(
             vocab_size=c.vocab_size,
@@ -45,6 +45,7 @@ class BertEncoder(keras.Model):
             initializer_range=c.initializer_range,
             position_embedding=c.position_embedding,
             position_initializer=c.position_initializer,
+            embedding_size=c.embedding_size,
             dtype=self.dtype_policy,
             name="embeddings",
         )
@@ -58,6 +59,7 @@ class BertEncoder(keras.Model):
                 attention_dropout_rate=c.attention_dropout_rate,
                 layer_norm_epsilon=c.layer_norm_epsilon,
                 initializer_range=c.initializer_range,
+                recompute=c.recompute,
                 dtype=self.dtype_policy,
                 name=f"block_{number}",
             )
@@ -101,19 +103,7 @@ class BertEncoder(keras.Model):
         if position_ids is None:
             position_ids = ops.broadcast_to(ops.arange(ops.shape(input_ids)[1]), ops.shape(input_ids))
         allowed = attention_allowed(input_mask)  # [B, 1, L, L]
-
-        def part(number: int) -> Any:
-            return None if seed is None else fold_in(seed, number)
-
-        x = self.embeddings(input_ids, segment_ids, position_ids, training=training, seed=part(0))
+        x = self.embeddings(input_ids, segment_ids, position_ids, training=training, seed=seed_part(seed, 0))
         for number, block in enumerate(self.blocks, 1):
-            x = block(x, allowed, training=training, seed=part(number))
+            x = block(x, allowed, training=training, seed=seed_part(seed, number))
         return {"sequence_output": x, "pooled_output": self.pooler(x[:, 0])}
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this model again."""
-        return {
-            "config": self.config.to_dict(),
-            "name": self.name,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-        }

@@ -9,11 +9,12 @@ import keras
 
 from bert_tf.configs import BertConfig
 from bert_tf.layers.heads import ClassificationHead, MaskedLMHead, gather_positions
+from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
-class BertPretrainer(keras.Model):
+class BertPretrainer(BertModel):
     """Masked-LM and next-sentence heads on the encoder (Devlin et al. 2018, section 3.1).
 
     Args:
@@ -27,8 +28,7 @@ class BertPretrainer(keras.Model):
     """
 
     def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.config = config if isinstance(config, BertConfig) else BertConfig.from_dict(config)
+        super().__init__(config, **kwargs)
         c = self.config
         self.encoder = BertEncoder(c, dtype=self.dtype_policy, name="encoder")
         self.masked_lm = MaskedLMHead(
@@ -37,6 +37,7 @@ class BertPretrainer(keras.Model):
             hidden_act=c.hidden_act,
             layer_norm_epsilon=c.layer_norm_epsilon,
             initializer_range=c.initializer_range,
+            embedding_size=c.embedding_size,
             dtype=self.dtype_policy,
             name="masked_lm",
         )
@@ -79,12 +80,4 @@ class BertPretrainer(keras.Model):
                 sequence_output, inputs["masked_lm_positions"], self.encoder.embeddings.word_embeddings.embeddings
             ),
             "next_sentence_logits": self.next_sentence(pooled, training=training),
-        }
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this model again."""
-        return {
-            "config": self.config.to_dict(),
-            "name": self.name,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }

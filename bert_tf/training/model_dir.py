@@ -49,7 +49,7 @@ class RunDescription(Config):
     data: dict
 
 
-# A run may be continued with other values of these: they change what is reported, not what is learnt.
+# A run may be continued with other values of these: they change what is reported or kept, not what is learnt.
 _FREE = {
     "checkpoint_every",
     "eval_every",
@@ -57,6 +57,7 @@ _FREE = {
     "eval_batch_size",
     "keep_checkpoints",
     "steps_per_loop",
+    "recompute",
 }
 
 

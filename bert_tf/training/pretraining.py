@@ -20,6 +20,7 @@ from bert_tf.training.step import DTYPE_POLICIES, TrainState
 _ARCHITECTURE = (
     "vocab_size",
     "hidden_size",
+    "embedding_size",
     "num_layers",
     "num_heads",
     "intermediate_size",

@@ -5,7 +5,8 @@ import numpy_bert
 import pytest
 
 from bert_tf.layers.attention import attention_allowed
-from bert_tf.layers.transformer_block import TransformerBlock, activation
+from bert_tf.layers.base import activation
+from bert_tf.layers.transformer_block import TransformerBlock
 
 
 def _block(**changes):
