@@ -41,7 +41,7 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
         if value is None and type(None) in _members(annotation):
             return None
         if value is not None:
-            return _convert(name, value, _chosen_member(annotation))
+            return _convert(name, value, _chosen_member(name, value, annotation))
     elif typing.get_origin(annotation) is tuple:
         if isinstance(value, list | tuple):
             return tuple(_convert(name, item, typing.get_args(annotation)[0]) for item in value)
@@ -60,10 +60,19 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
     raise ConfigError(f"`{name}` must be of type {expected}. Received: {value!r} ({type(value).__name__})")
 
 
-def _chosen_member(annotation: Any) -> Any:
-    """T of the only unions that fields have, `T | None`."""
-    (member,) = (member for member in _members(annotation) if member is not type(None))
-    return member
+def _chosen_member(name: str, value: Any, annotation: Any) -> Any:
+    """T of `T | None`; of a union of configurations, the one that `value` is or names by its `kind`.
+
+    Each has a field `kind` with a default of its own; where `value` has no `kind`, the first is meant.
+    """
+    members = [member for member in _members(annotation) if member is not type(None)]
+    if len(members) == 1 or type(value) in members:
+        return type(value) if type(value) in members else members[0]
+    by_kind = {member.kind: member for member in members}
+    kind = value.get("kind", members[0].kind) if isinstance(value, Mapping) else None
+    if kind not in by_kind:
+        raise ConfigError(f"`{name}` must have a kind, one of {', '.join(by_kind)}. Received: {value!r}")
+    return by_kind[kind]
 
 
 def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
@@ -88,7 +97,7 @@ def _parse(name: str, text: str, annotation: Any) -> Any:
     if _members(annotation):
         if text.lower() in ("none", "null"):
             return None
-        annotation = _chosen_member(annotation)
+        annotation = _chosen_member(name, text, annotation)
     if annotation is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"

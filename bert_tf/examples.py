@@ -1,0 +1,84 @@
+"""What the readers of labelled files give: one dataclass a kind of task."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class TextExample:
+    """A text, or a pair of texts.
+
+    Attributes:
+        text_pair: None for a task on single texts.
+        label: a class's name, a tuple of names (multi-label), a number (regression); None where the file was read
+            without labels.
+        group: what must stay together when a file is split; None for no group.
+        source: file and line, for messages.
+    """
+
+    text: str
+    text_pair: str | None = None
+    label: Any = None
+    group: str | None = None
+    source: str = dataclasses.field(default="", compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class TaggedExample:
+    """A sentence of words, each with a tag.
+
+    Attributes:
+        text: the original text.
+        word_offsets: (start, end) of each word in `text`.
+        tags: one a word; None where the file was read without tags.
+        group: as in `TextExample`.
+        source: file and line, for messages.
+    """
+
+    text: str
+    word_offsets: tuple[tuple[int, int], ...]
+    tags: tuple[str, ...] | None = None
+    group: str | None = None
+    source: str = dataclasses.field(default="", compare=False)
+
+    @classmethod
+    def from_words(
+        cls, words: list[str], tags: list[str] | None = None, group: str | None = None, source: str = ""
+    ) -> "TaggedExample":
+        """The example whose text is `words` with a space between.
+
+        >>> TaggedExample.from_words(["New", "York"]).word_offsets
+        ((0, 3), (4, 8))
+        """
+        offsets = []
+        start = 0
+        for word in words:
+            offsets.append((start, start + len(word)))
+            start += len(word) + 1
+        return cls(" ".join(words), tuple(offsets), None if tags is None else tuple(tags), group, source)
+
+    @property
+    def words(self) -> list[str]:
+        """The words."""
+        return [self.text[start:end] for start, end in self.word_offsets]
+
+
+@dataclasses.dataclass(frozen=True)
+class QuestionExample:
+    """A question on a context.
+
+    Attributes:
+        question_id: by which answers are reported.
+        answers: the acceptable answers, (text, its first character in `context`); () for a question that has none.
+        labelled: whether `answers` is known; an empty one then says that the context holds no answer.
+        group: the article's title.
+        source: file and place, for messages.
+    """
+
+    question: str
+    context: str
+    question_id: str = ""
+    answers: tuple[tuple[str, int], ...] = ()
+    labelled: bool = True
+    group: str | None = None
+    source: str = dataclasses.field(default="", compare=False)
