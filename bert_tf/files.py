@@ -117,7 +117,13 @@ def _matches(names: list[str], parts: list[str]) -> bool:
     return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
 
 
-def _read_bytes(path: str) -> bytes:
+def read_bytes(path: str) -> bytes:
+    """The file's contents.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
+    """
     with _os_errors(path):
         if not _gfile().exists(path) or _gfile().isdir(path):
             raise FileNotFoundError(f"no such file: {path!r}")
@@ -132,7 +138,7 @@ def read_text(path: str) -> str:
         FileNotFoundError: there is no such file.
         ValueError: it is not UTF-8; the message names file and byte.
     """
-    data = _read_bytes(path)
+    data = read_bytes(path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -305,6 +311,26 @@ def read_json_lines(path: str) -> list[Any]:
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}, line {number}, column {error.colno}: not JSON ({error.msg})") from None
     return values
+
+
+def iterate_json_objects(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON objects of a file with one a line, blank lines skipped, each behind its place, `FILE, line N`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line is no JSON object; the message names file and line.
+    """
+    for number, line in enumerate(iterate_lines(path), 1):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{place}, column {error.colno}: not JSON ({error.msg})") from None
+        if not isinstance(value, dict):
+            raise ValueError(f"{place}: must be a JSON object. Received: {line[:80]!r}")
+        yield place, value
 
 
 def write_json(path: str, value: Any) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -59,7 +58,7 @@ def read_examples(
         ValueError: another suffix, a missing column, a row with another number of fields than the header, an empty
             field, text that is not UTF-8, or no rows; the message names file, line and column.
     """
-    readers = {".tsv": _tsv_rows, ".csv": _csv_rows, ".jsonl": _json_rows}
+    readers = {".tsv": _tsv_rows, ".csv": _csv_rows, ".jsonl": files.iterate_json_objects}
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in readers:
         raise ValueError(f"{flag} must name a file that ends in {', '.join(readers)}. Received: {path!r}")
@@ -133,20 +132,6 @@ def _csv_rows(path: str) -> _Rows:
             start = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"{path}, line {start}: not CSV ({error})") from None
-
-
-def _json_rows(path: str) -> _Rows:
-    for number, line in enumerate(files.iterate_lines(path), 1):
-        if not line.strip():
-            continue
-        source = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{source}, column {error.colno}: not JSON ({error.msg})") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{source}: must be a JSON object. Received: {line[:80]!r}")
-        yield source, row
 
 
 def _header(fields: list[str], path: str) -> list[str]:

@@ -1,0 +1,74 @@
+"""Work on a stream in several processes, its results in the stream's order."""
+
+import collections
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], num_workers: int) -> Iterator[Result]:
+    """`map(function, items)`, in processes: the same results in the same order, for any number of workers.
+
+    Reading waits for the results, so that memory holds `num_workers` + 2 items and results, whatever the stream's
+    length. A single item, or a single worker, needs no process.
+
+    Args:
+        function: a function of a module, or a `functools.partial` of one: it is sent to the processes.
+        items: read as they are needed.
+        num_workers: processes; 0: one a core.
+
+    Raises:
+        ValueError: `num_workers` is negative.
+        ChildProcessError: a process was killed.
+    """
+    if num_workers < 0:
+        raise ValueError(f"--num_workers must be at least 0. Received: {num_workers}")
+    return _ordered_map(function, iter(items), num_workers or os.cpu_count() or 1)
+
+
+def _ordered_map(function: Callable[[Item], Result], items: Iterator[Item], num_workers: int) -> Iterator[Result]:
+    first = list(itertools.islice(items, 2))
+    if num_workers == 1 or len(first) < 2:
+        yield from map(function, itertools.chain(first, items))
+        return
+    # Spawned, since TensorFlow's threads do not survive a fork.
+    pool = ProcessPoolExecutor(
+        num_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_live_with_parent
+    )
+    waiting: collections.deque[Future[Result]] = collections.deque()
+    try:
+        for item in itertools.chain(first, items):
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > num_workers + 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise ChildProcessError(
+            "a worker process was killed, perhaps by the system for want of memory; try fewer --num_workers. "
+            f"Received: --num_workers {num_workers}"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _live_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it: a killed parent cannot tell its workers, which wait for work."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_after_parent, daemon=True).start()
+
+
+def _exit_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
