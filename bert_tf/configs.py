@@ -197,6 +197,8 @@ class TrainConfig(Config):
         jit_compile: XLA, where one device runs the step (on several, the strategy decides).
         concurrent_parts: on a CPU, parts of the batch whose gradients are computed at the same time, one a core: XLA's
             CPU programs keep hardly more than one core busy. The gradient is that of the whole batch.
+        gradient_accumulation_steps: parts of a replica's batch whose gradients are computed one after another and
+            summed before the update: the memory of a part, and (dropout's masks apart) the update of the whole.
         keep_checkpoints: how many of the newest are kept.
     """
 
@@ -214,16 +216,19 @@ class TrainConfig(Config):
     precision: str = "float32"
     jit_compile: bool = True
     concurrent_parts: int = 1
+    gradient_accumulation_steps: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("num_steps", "batch_size", "steps_per_loop", "eval_batch_size", "keep_checkpoints"):
             check_range(name, getattr(self, name), 1)
-        check_range("concurrent_parts", self.concurrent_parts, 1)
-        if self.batch_size % self.concurrent_parts:
+        for name in ("concurrent_parts", "gradient_accumulation_steps"):
+            check_range(name, getattr(self, name), 1)
+        if self.batch_size % (self.concurrent_parts * self.gradient_accumulation_steps):
             raise ConfigError(
-                "`batch_size` must be a multiple of `concurrent_parts`. "
-                f"Received: batch_size={self.batch_size}, concurrent_parts={self.concurrent_parts}"
+                "`batch_size` must be a multiple of `concurrent_parts` x `gradient_accumulation_steps`. Received: "
+                f"batch_size={self.batch_size}, concurrent_parts={self.concurrent_parts}, "
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
             )
         for name in ("warmup_steps", "checkpoint_every", "eval_every", "log_every", "seed", "learning_rate"):
             check_range(name, getattr(self, name), 0)

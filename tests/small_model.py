@@ -60,6 +60,34 @@ def random_pretraining_batch(
     return batch
 
 
+def packed_pretraining_batch(
+    seed: int = 0, rows: int = 4, length: int = 24, predictions: int = 6, vocab_size: int = 40
+) -> dict[str, np.ndarray]:
+    """`features.pretraining_batch` of rows of one to three random sequences and padding."""
+    random = np.random.default_rng(seed)
+    batch = {
+        name: np.zeros([size or 0 for size in feature.shape], feature.dtype)
+        for name, feature in pretraining_batch(rows, length, predictions, 3).items()
+    }
+    for row in range(rows):
+        start = 0
+        for number in range(row % 3 + 1):
+            size = int(random.integers(4, length // 3 + 1))
+            where = slice(start, start + size)
+            batch["input_ids"][row, where] = random.integers(5, vocab_size, size)
+            batch["input_mask"][row, where] = number + 1
+            batch["segment_ids"][row, start + size // 2 : start + size] = 1
+            batch["position_ids"][row, where] = np.arange(size)
+            batch["masked_lm_positions"][row, number] = start + random.integers(1, size)
+            batch["masked_lm_ids"][row, number] = random.integers(5, vocab_size)
+            batch["masked_lm_weights"][row, number] = 1.0
+            batch["next_sentence_positions"][row, number] = start
+            batch["next_sentence_labels"][row, number] = random.integers(0, 2)
+            batch["next_sentence_weights"][row, number] = 1.0
+            start += size
+    return batch
+
+
 def random_classification_batch(seed: int = 0, rows: int = 4, length: int = 12, classes: int = 3) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     base = random_pretraining_batch(seed, rows, length)

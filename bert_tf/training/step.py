@@ -123,18 +123,25 @@ def make_train_step(
         gradients_and_sums = tf.function(gradients_and_sums, jit_compile=True)
         apply = tf.function(apply, jit_compile=True)
 
+    def at_once(batch: Batch, weights: dict[str, Any], seed: Any) -> tuple[list[tf.Tensor], Sums]:
+        if parts == 1:
+            return gradients_and_sums(batch, weights, seed)
+        results = [
+            gradients_and_sums(part, weights, fold_in(seed, number)) for number, part in enumerate(_split(batch, parts))
+        ]
+        return tf.nest.map_structure(lambda *values: tf.add_n(values), *results)
+
     def train_step(batch: Batch) -> Sums:
+        rows = next(iter(batch.values())).shape[0]
+        if rows % (parts * train.gradient_accumulation_steps):
+            raise ValueError(
+                "a replica's rows must be a multiple of `train.concurrent_parts` x `train.gradient_accumulation_steps`"
+                f". Received: {rows} rows, {parts} x {train.gradient_accumulation_steps}"
+            )
         seed = fold_in(fold_in(train.seed, tf.identity(state.step)), distribution.replica_id())
         weights = objective.weights(batch)
         weights = dict(zip(weights, distribution.all_reduce(list(weights.values())), strict=True))
-        if parts == 1:
-            results = [gradients_and_sums(batch, weights, seed)]
-        else:
-            results = [
-                gradients_and_sums(part, weights, fold_in(seed, number))
-                for number, part in enumerate(_split(batch, parts))
-            ]
-        gradients, sums = tf.nest.map_structure(lambda *values: tf.add_n(values), *results)
+        gradients, sums = _accumulate(at_once, batch, weights, seed, train.gradient_accumulation_steps)
         # One reduction for gradients and figures together.
         reduced = distribution.all_reduce(gradients + tf.nest.flatten(sums))
         sums = tf.nest.pack_sequence_as(sums, reduced[len(gradients) :])
@@ -147,6 +154,29 @@ def _split(batch: Batch, parts: int) -> list[Batch]:
     """The batch's rows in `parts` equal runs."""
     split = {name: tf.split(tensor, parts) for name, tensor in batch.items()}
     return [{name: pieces[number] for name, pieces in split.items()} for number in range(parts)]
+
+
+def _accumulate(
+    function: Callable[[Batch, dict[str, Any], Any], Any], batch: Batch, weights: dict[str, Any], seed: Any, count: int
+) -> Any:
+    """The sum of `function(part, weights, seed of the part)` over `count` parts of the batch, one after another."""
+    if count == 1:
+        return function(batch, weights, seed)
+    parts = {name: tf.reshape(tensor, [count, -1, *tensor.shape[1:]]) for name, tensor in batch.items()}
+
+    @tf.function
+    def of_part(number: tf.Tensor) -> Any:
+        return function({name: tensor[number] for name, tensor in parts.items()}, weights, fold_in(seed, number))
+
+    # A loop needs to know what it sums before it starts; the trace that tells is the one that it runs.
+    number = tf.constant(0)
+    outputs = of_part.get_concrete_function(number).structured_outputs
+    zeros = tf.nest.map_structure(lambda output: tf.zeros(output.shape, output.dtype), outputs)
+
+    def add(number: tf.Tensor, total: Any) -> tuple[tf.Tensor, Any]:
+        return number + 1, tf.nest.map_structure(tf.add, total, of_part(number))
+
+    return tf.while_loop(lambda number, _: number < count, add, (number, zeros), maximum_iterations=count)[1]
 
 
 def _advance(state: TrainState, finite: tf.Tensor | None, distribution: Distribution) -> None:

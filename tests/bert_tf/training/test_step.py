@@ -4,7 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_model import SMALL, numpy_weights, random_classification_batch, random_pretraining_batch
+from small_model import (
+    SMALL,
+    numpy_weights,
+    packed_pretraining_batch,
+    random_classification_batch,
+    random_pretraining_batch,
+)
 
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
@@ -113,6 +119,60 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(parts, jit_compile):
         np.testing.assert_allclose(numpy_weights(split.model)[name], value, atol=2e-5, err_msg=name)
     for one, two in zip(sums, other, strict=True):
         assert two == {name: pytest.approx(pair, rel=1e-4) for name, pair in one.items()}
+
+
+@pytest.mark.parametrize(
+    ("steps", "parts", "jit_compile"),
+    [(2, 1, False), pytest.param(4, 1, True, marks=pytest.mark.long), pytest.param(2, 2, True, marks=pytest.mark.long)],
+)
+def test_accumulated_gradients_update_as_the_whole_batch(steps, parts, jit_compile):
+    # Three sequences a row, and predictions that count differently in each part of the batch. The rule's epsilon is
+    # large: Adam's own would turn the last bit of a vanishing gradient into a whole step.
+    config, optimizer = SMALL.replace(num_layers=1), OptimizerConfig(epsilon=1e-3)
+    batch = _tensors(packed_pretraining_batch(rows=4))
+    states, sums = [], []
+    for train in (
+        TRAIN,
+        TRAIN.replace(gradient_accumulation_steps=steps, concurrent_parts=parts, jit_compile=jit_compile),
+    ):
+        states.append(_state(config))
+        step = tf.function(make_train_step(states[-1], pretraining_objective(), train, optimizer, Distribution()))
+        for _ in range(2):
+            figures = step(batch)
+        sums.append({name: (float(total), float(weight)) for name, (total, weight) in figures.items()})
+    whole, accumulated = (numpy_weights(state.model) for state in states)
+    for name, value in whole.items():
+        np.testing.assert_allclose(accumulated[name], value, atol=1e-6, err_msg=name)
+    assert sums[1] == {name: pytest.approx(pair, rel=1e-5) for name, pair in sums[0].items()}
+
+
+def test_each_accumulated_part_has_its_own_masks():
+    batch = {name: tf.repeat(tensor[:1], 2, axis=0) for name, tensor in _tensors(random_pretraining_batch()).items()}
+    plain = pretraining_objective()
+    losses = []
+
+    def remembered(outputs, part):
+        sums = pretraining_losses(outputs, part)
+        tf.py_function(lambda total: losses.append(float(total)), [sums["masked_lm_loss"][0]], [])
+        return sums
+
+    train = TRAIN.replace(batch_size=2, gradient_accumulation_steps=2)
+    objective = Objective(remembered, plain.weights, plain.metrics)
+    make_train_step(_state(), objective, train, OptimizerConfig(), Distribution())(batch)
+    assert len(losses) == 2
+    assert losses[0] != losses[1]
+
+
+def test_rows_that_cannot_be_split():
+    step = make_train_step(
+        _state(),
+        pretraining_objective(),
+        TRAIN.replace(gradient_accumulation_steps=4),
+        OptimizerConfig(),
+        Distribution(),
+    )
+    with pytest.raises(ValueError, match=r"multiple of `train\.concurrent_parts` x .*Received: 6 rows, 1 x 4"):
+        step(_tensors(random_pretraining_batch(rows=6)))
 
 
 def test_the_loss_falls():
