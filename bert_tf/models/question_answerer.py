@@ -1,0 +1,63 @@
+"""BERT for answers that are spans of a text.
+
+Shapes: B batch, L length, D hidden.
+"""
+
+from typing import Any
+
+import keras
+
+from bert_tf.configs import BertConfig
+from bert_tf.layers.heads import ClassificationHead
+from bert_tf.models.base import BertModel
+from bert_tf.models.encoder import BertEncoder
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertQuestionAnswerer(BertModel):
+    """Scores of every piece as the answer's first and last one (Devlin et al. 2018, section 4.2).
+
+    One dense layer without dropout before it, as in google-research/bert `run_squad.py`.
+
+    Args:
+        config: sizes and options of the encoder; a `BertConfig` or its dictionary.
+
+    >>> config = BertConfig(vocab_size=30, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=16)
+    >>> outputs = BertQuestionAnswerer(config)({"input_ids": keras.ops.ones((2, 6), "int32")})
+    >>> outputs["start_logits"].shape, outputs["end_logits"].shape
+    (TensorShape([2, 6]), TensorShape([2, 6]))
+    """
+
+    def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.question_answering = ClassificationHead(
+            2,
+            self.config.hidden_size,
+            initializer_range=self.config.initializer_range,
+            dtype=self.dtype_policy,
+            name="question_answering",
+        )
+        self.build(None)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the head's weights; they depend on the configuration alone."""
+        if self.built:  # type: ignore[has-type]
+            return
+        self.question_answering.build((None, None, self.config.hidden_size))
+        self.built = True
+
+    def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> dict[str, Any]:
+        """Scores of the answer's ends; those of padding are not masked.
+
+        Args:
+            inputs: the encoder's inputs.
+            training: whether to drop.
+            seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
+
+        Returns:
+            `start_logits` and `end_logits`, float32 [B, L].
+        """
+        encoded = self.encoder(inputs, training=training, seed=seed)
+        logits = self.question_answering(encoded["sequence_output"], training=training)  # [B, L, 2]
+        return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}

@@ -1,0 +1,73 @@
+"""BERT for tags of words: named entities, parts of speech.
+
+Shapes: B batch, L length, D hidden, C classes.
+"""
+
+from typing import Any
+
+import keras
+
+from bert_tf.configs import BertConfig
+from bert_tf.layers.base import seed_part
+from bert_tf.layers.heads import ClassificationHead
+from bert_tf.models.base import BertModel
+from bert_tf.models.encoder import BertEncoder
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
+class BertTokenClassifier(BertModel):
+    """Dropout and a dense layer on every piece's vector (Devlin et al. 2018, section 5.3).
+
+    Args:
+        config: sizes and options of the encoder; a `BertConfig` or its dictionary.
+        num_classes: C.
+        dropout_rate: before the last layer.
+
+    >>> config = BertConfig(vocab_size=30, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=16)
+    >>> BertTokenClassifier(config, num_classes=3)({"input_ids": keras.ops.ones((2, 6), "int32")}).shape
+    TensorShape([2, 6, 3])
+    """
+
+    def __init__(
+        self, config: BertConfig | dict[str, Any], num_classes: int, dropout_rate: float = 0.1, **kwargs: Any
+    ) -> None:
+        super().__init__(config, **kwargs)
+        if num_classes < 2:
+            raise ValueError(f"`num_classes` must be at least 2. Received: {num_classes!r}")
+        self.num_classes = num_classes
+        self.dropout_rate = dropout_rate
+        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.token_classification = ClassificationHead(
+            num_classes,
+            self.config.hidden_size,
+            dropout_rate,
+            self.config.initializer_range,
+            dtype=self.dtype_policy,
+            name="token_classification",
+        )
+        self.build(None)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the head's weights; they depend on the configuration alone."""
+        if self.built:  # type: ignore[has-type]
+            return
+        self.token_classification.build((None, None, self.config.hidden_size))
+        self.built = True
+
+    def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> Any:
+        """Logits, float32 [B, L, C].
+
+        Args:
+            inputs: the encoder's inputs.
+            training: whether to drop.
+            seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
+        """
+        encoded = self.encoder(inputs, training=training, seed=seed)
+        # The encoder folds 0 .. num_layers into the seed; the head takes the next number.
+        head_seed = seed_part(seed, self.config.num_layers + 1)
+        return self.token_classification(encoded["sequence_output"], training=training, seed=head_seed)
+
+    @staticmethod
+    def probabilities(logits: Any) -> Any:
+        """Of each class, float32 [B, L, C]; they sum to 1 at each piece."""
+        return keras.ops.softmax(logits, axis=-1)
