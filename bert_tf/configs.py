@@ -21,10 +21,16 @@ _NAMED_SIZES = {
     "bert_base": (12, 768),
     "bert_large": (24, 1024),
 }
-PUBLISHED_SIZES: dict[str, tuple[int, int]] = _NAMED_SIZES | {
-    f"bert_{layers}_{hidden}": (layers, hidden) for layers in (2, 4, 6, 8, 10, 12) for hidden in (128, 256, 512, 768)
-}
-"""(number of layers, hidden size) of every published BERT, by name."""
+_GRID = [(layers, hidden) for layers in (2, 4, 6, 8, 10, 12) for hidden in (128, 256, 512, 768)]
+_LARGE = _NAMED_SIZES["bert_large"]
+PUBLISHED_SIZES: dict[str, tuple[int, int]] = (
+    _NAMED_SIZES
+    | {f"bert_{layers}_{hidden}": (layers, hidden) for layers, hidden in _GRID}
+    | {f"uncased_L-{layers}_H-{hidden}_A-{hidden // 64}": (layers, hidden) for layers, hidden in [*_GRID, _LARGE]}
+    | {"cased_L-12_H-768_A-12": _NAMED_SIZES["bert_base"], "cased_L-24_H-1024_A-16": _LARGE}
+)
+"""(number of layers, hidden size) of every published BERT, by our short names and by Google's."""
+_CASED_VOCAB_SIZE = 28996
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,16 +107,33 @@ class BertConfig(Config):
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> Self:
-        """A published size: `bert_tiny` ... `bert_large`, or `bert_{layers}_{hidden}` of the 24-model grid."""
+        """A published size.
+
+        >>> BertConfig.named("bert_mini") == BertConfig.named("uncased_L-4_H-256_A-4")
+        True
+        >>> BertConfig.named("bert_base", dropout_rate=0.0).dropout_rate
+        0.0
+
+        Args:
+            name: `bert_tiny`, `bert_mini`, `bert_small`, `bert_medium`, `bert_base`, `bert_large`;
+                `bert_{layers}_{hidden}` of the grid of 24; or the name of Google's archive, such as
+                `uncased_L-4_H-256_A-4` or `cased_L-12_H-768_A-12`, with the size of its vocabulary.
+            **changes: other fields.
+
+        Raises:
+            ConfigError: there is no such size, or a changed field is wrong.
+        """
         if name not in PUBLISHED_SIZES:
             raise ConfigError(f"unknown size; there are: {', '.join(PUBLISHED_SIZES)}. Received: {name!r}")
         layers, hidden = PUBLISHED_SIZES[name]
-        sizes = {
+        sizes: dict[str, Any] = {
             "num_layers": layers,
             "hidden_size": hidden,
             "num_heads": hidden // 64,
             "intermediate_size": 4 * hidden,
         }
+        if name.startswith("cased_"):
+            sizes["vocab_size"] = _CASED_VOCAB_SIZE
         return cls(**(sizes | changes))
 
 

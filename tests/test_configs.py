@@ -141,6 +141,7 @@ class TestOverride:
     ("cls", "field", "value"),
     [
         (BertConfig, "vocab_size", 0),
+        (BertConfig, "embedding_size", 0),
         (BertConfig, "num_heads", 5),
         (BertConfig, "hidden_act", "swish"),
         (BertConfig, "position_embedding", "rotary"),
@@ -158,6 +159,8 @@ class TestOverride:
         (OptimizerConfig, "clip_norm", -1.0),
         (OptimizerConfig, "decay_schedule", "cosine"),
         (TrainConfig, "batch_size", 0),
+        (TrainConfig, "gradient_accumulation_steps", 0),
+        (TrainConfig, "gradient_accumulation_steps", 5),
         (TrainConfig, "keep_checkpoints", 0),
         (TrainConfig, "warmup_steps", -1),
         (ClassificationConfig, "max_seq_length", 2),
@@ -182,6 +185,9 @@ class TestPublishedSizes:
             ("bert_base", (12, 768, 12, 3072)),
             ("bert_large", (24, 1024, 16, 4096)),
             ("bert_10_256", (10, 256, 4, 1024)),
+            ("uncased_L-4_H-256_A-4", (4, 256, 4, 1024)),
+            ("uncased_L-24_H-1024_A-16", (24, 1024, 16, 4096)),
+            ("cased_L-12_H-768_A-12", (12, 768, 12, 3072)),
         ],
     )
     def test_sizes(self, name, sizes):
@@ -189,9 +195,19 @@ class TestPublishedSizes:
         assert (config.num_layers, config.hidden_size, config.num_heads, config.intermediate_size) == sizes
 
     def test_the_grid_is_whole(self):
-        assert len(PUBLISHED_SIZES) == 24 + 6
-        for name in PUBLISHED_SIZES:
+        by_sizes: dict[tuple[int, int], list[str]] = {}
+        for name, sizes in PUBLISHED_SIZES.items():
             assert BertConfig.named(name, vocab_size=100).vocab_size == 100
+            by_sizes.setdefault(sizes, []).append(name)
+        grid = {(layers, hidden) for layers in (2, 4, 6, 8, 10, 12) for hidden in (128, 256, 512, 768)}
+        assert set(by_sizes) == grid | {(24, 1024)}
+        for (layers, hidden), names in by_sizes.items():
+            assert f"uncased_L-{layers}_H-{hidden}_A-{hidden // 64}" in names
+            assert any(name.startswith("bert_") for name in names)
+
+    def test_vocabularies(self):
+        assert BertConfig.named("uncased_L-12_H-768_A-12").vocab_size == 30522
+        assert BertConfig.named("cased_L-12_H-768_A-12").vocab_size == 28996
 
     def test_unknown_size(self):
         with pytest.raises(ConfigError, match=r"unknown size.*bert_base.*'bert_huge'"):
