@@ -6,13 +6,12 @@ Shapes: B batch, L length, D hidden, C classes.
 from typing import Any
 
 import keras
-from keras import ops
-
 from bert_tf.configs import BertConfig
 from bert_tf.layers.base import seed_part
 from bert_tf.layers.heads import ClassificationHead
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.pooling import check_pooling, pooled_vectors
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -41,8 +40,7 @@ class BertClassifier(BertModel):
         super().__init__(config, **kwargs)
         if num_classes < 2:
             raise ValueError(f"`num_classes` must be at least 2. Received: {num_classes!r}")
-        if pooling not in ("cls", "mean"):
-            raise ValueError(f"`pooling` must be cls or mean. Received: {pooling!r}")
+        check_pooling(pooling)
         self.num_classes = num_classes
         self.dropout_rate = dropout_rate
         self.pooling = pooling
@@ -73,14 +71,11 @@ class BertClassifier(BertModel):
             seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
         """
         encoded = self.encoder(inputs, training=training, seed=seed)
-        pooled = encoded["pooled_output"]  # [B, D]
-        if self.pooling == "mean":
-            input_mask = inputs.get("input_mask")
-            if input_mask is None:
-                input_mask = ops.ones_like(inputs["input_ids"])
-            weights = ops.cast(ops.greater(input_mask, 0), "float32")[:, :, None]
-            summed = ops.sum(ops.cast(encoded["sequence_output"], "float32") * weights, axis=1)
-            mean = summed / ops.maximum(ops.sum(weights, axis=1), 1.0)
-            pooled = self.encoder.pooler(ops.cast(mean, pooled.dtype))
+        pooled = pooled_vectors(self.encoder, encoded, inputs, self.pooling)  # [B, D]
         # The encoder folds 0 .. num_layers into the seed; the head takes the next number.
         return self.classification(pooled, training=training, seed=seed_part(seed, self.config.num_layers + 1))
+
+    @staticmethod
+    def probabilities(logits: Any) -> Any:
+        """Of each class, float32 [B, C]; they sum to 1."""
+        return keras.ops.softmax(logits, axis=-1)
