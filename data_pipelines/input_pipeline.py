@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
-from data_pipelines.masking import MaskingVocabulary, mask_batch, num_predictions
+from data_pipelines.masking import MaskingVocabulary, PartOfBatches, mask_batch, num_predictions
 from data_pipelines.records import Manifest, piece_dtype, read_manifest, read_vocabulary
 
 MAX_LANES = 16
@@ -115,36 +115,33 @@ def training_dataset(
         records = reader.read(lane, first_group * steps * rows_per_lane)
         return records.rebatch(steps * rows_per_lane, drop_remainder=True)
 
+    part = PartOfBatches(own_lanes * rows_per_lane, first_lane * rows_per_lane, batch_size, steps)
+
     def to_batches(group: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Records [own lanes, steps x rows of a lane] -> batches, stacked: [steps, own lanes x rows of a lane, ...]."""
+        """Records [own lanes, steps x rows of a lane] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
+        by_step = tf.transpose(tf.reshape(serialized, [own_lanes, steps, rows_per_lane]), [1, 0, 2])
         batch = mask_batch(
-            source.parse(tf.reshape(serialized, [own_lanes * steps * rows_per_lane])),
+            source.parse(tf.reshape(by_step, [steps * part.rows])),
             masking,
             source.predictions,
             source.vocabulary,
             tf.random.experimental.stateless_fold_in(mask_seed, group),
-            first_row=first_lane * steps * rows_per_lane,
-            global_batch_size=None if num_input_pipelines == 1 else batch_size * steps,
+            part,
         )
+        if steps == 1:
+            return batch
+        return {name: tf.reshape(values, [steps, part.rows, values.shape[1]]) for name, values in batch.items()}
 
-        def by_step(values: tf.Tensor) -> tf.Tensor:
-            values = tf.reshape(values, [own_lanes, steps, rows_per_lane, values.shape[1]])
-            return tf.reshape(tf.transpose(values, [1, 0, 2, 3]), [steps, own_lanes * rows_per_lane, -1])
-
-        return {name: by_step(values) for name, values in batch.items()}
-
-    return (
+    groups = (
         tf.data.Dataset.range(first_lane, first_lane + own_lanes)
         .interleave(read_lane, cycle_length=own_lanes, block_length=1)
         .batch(own_lanes, drop_remainder=True)
         .enumerate(first_group)
         .map(to_batches)
-        .prefetch(1)
-        .unbatch()
-        .skip(start_step - first_group * steps)
-        .prefetch(2)
-        .with_options(_options(num_threads))
     )
+    if steps > 1:
+        groups = groups.prefetch(1).unbatch().skip(start_step - first_group * steps)
+    return groups.prefetch(2).with_options(_options(num_threads))
 
 
 def evaluation_dataset(

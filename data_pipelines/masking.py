@@ -8,21 +8,20 @@ Axes: B batch, L length, K sequences in a row, P predictions in a row.
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization import WordPieceTokenizer
+from data_pipelines import mask_selection
 
-# Rounds of choosing whole words. Each takes all words up to the first that no longer fits, and drops what is
-# longer than the places left, of which there are fewer each time; in practice two rounds fill a sequence.
-_WORD_ROUNDS = 4
-
-# Random bits of a piece's score; above them an int32 holds the number of its sequence, up to 127.
-_SCORE_BITS = 24
+# A position, in the lowest bits of a code that also holds a segment and the number of a sequence.
+_POSITION_BITS = 16
+_POSITIONS = 1 << _POSITION_BITS
 
 # Numbers of the random streams of a batch.
-_SELECTION_STREAM, _ACTION_STREAM, _RANDOM_PIECE_STREAM = 0, 1, 2
+_SELECTION_STREAM, _FATE_STREAM, _RANDOM_PIECE_STREAM, _SPAN_STREAM = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +52,21 @@ class MaskingVocabulary:
             continuation=tuple(map(bool, tokenizer.continuation)),
         )
 
+    def piece_kinds(self) -> np.ndarray:
+        """int8 [V]: what each piece is to the search for words (`mask_selection.TEXT` and its fellows)."""
+        kinds = np.where(self.continuation, mask_selection.CONTINUATION, mask_selection.TEXT).astype(np.int8)
+        kinds[[self.cls_id, self.sep_id]] = mask_selection.SPECIAL
+        return kinds
+
 
 def num_predictions(masking: MaskingConfig, max_seq_length: int) -> int:
-    """P, places for predictions in a row: the configured number, or what the rate and the length ask for."""
+    """P, places for predictions in a row: the configured number, or what the rate and the length ask for.
+
+    Raises:
+        ValueError: rows are longer than masking can count.
+    """
+    if max_seq_length > mask_selection.MAX_ROW_LENGTH:
+        raise ValueError(f"max_seq_length must be at most {mask_selection.MAX_ROW_LENGTH}. Received: {max_seq_length}")
     derived = features.predictions_per_row(masking.masked_lm_rate, max_seq_length)
     return min(masking.max_predictions_per_seq or derived, max_seq_length)
 
@@ -72,30 +83,50 @@ def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         each sequence) int32 [B, L]; `next_sentence_positions`, `next_sentence_labels` int32 [B, K],
         `next_sentence_weights` float32 [B, K] (0 for missing sequences and those without a label).
     """
-    lengths = rows["sequence_lengths"]
-    num_sequences = lengths.shape[1]
-    ends = tf.cumsum(lengths, axis=1)
-    starts = ends - lengths
-    places = tf.broadcast_to(tf.range(rows["input_ids"].shape[1]), tf.shape(rows["input_ids"]))
-    # How many sequences end before a place is its sequence's number; K on padding, where empty sequences end too.
-    number = tf.searchsorted(ends, places, side="right")
-    on_sequence = number < num_sequences
-    # In a second segment one more of them has begun than sequences have ended.
-    in_second = tf.searchsorted(starts + rows["first_segment_lengths"], places, side="right") > number
-    if num_sequences == 1:
-        position_ids = places  # the general form below takes as long as all the rest
-    else:
-        position_ids = places - tf.gather(tf.pad(starts, [[0, 0], [0, 1]]), number, batch_dims=1)
-    labelled = (rows["sequence_lengths"] > 0) & (rows["next_sentence_labels"] != features.NO_NEXT_SENTENCE_LABEL)
+    input_ids, lengths = rows["input_ids"], rows["sequence_lengths"]
+    length, num_sequences = input_ids.shape[1], lengths.shape[1]
+    labelled = (lengths > 0) & (rows["next_sentence_labels"] != features.NO_NEXT_SENTENCE_LABEL)
+    starts = tf.cumsum(lengths, axis=1, exclusive=True)
+    # A row is 2K + 1 stretches: two segments of each sequence, and padding. Each is a range of integers that carry,
+    # from the lowest bits up, a position, the segment and the number of the sequence; the ranges of all rows, one
+    # after the other, are the batch. That is one pass over it, where comparing places with bounds is one a bound.
+    first = tf.minimum(rows["first_segment_lengths"], lengths)
+    code = 2 * tf.range(1, num_sequences + 1) * _POSITIONS
+    segments = tf.stack([tf.broadcast_to(code, tf.shape(lengths)), code + _POSITIONS + first], axis=2)  # [B, K, 2]
+    sizes = tf.stack([first, lengths - first], axis=2)
+    segments = tf.pad(tf.reshape(segments, [-1, 2 * num_sequences]), [[0, 0], [0, 1]])
+    padding = length - tf.reduce_sum(lengths, axis=1, keepdims=True)
+    sizes = tf.concat([tf.reshape(sizes, [-1, 2 * num_sequences]), padding], axis=1)
+    segments, sizes = tf.reshape(segments, [-1]), tf.reshape(sizes, [-1])
+    codes = tf.reshape(tf.ragged.range(segments, segments + sizes).flat_values, [-1, length])
+    codes = tf.ensure_shape(codes, input_ids.shape)
+    input_mask = tf.bitwise.right_shift(codes, _POSITION_BITS + 1)
     return {
-        "input_ids": rows["input_ids"],
-        "input_mask": tf.where(on_sequence, number + 1, 0),
-        "segment_ids": tf.cast(in_second, tf.int32),
-        "position_ids": tf.where(on_sequence, position_ids, 0),
+        "input_ids": input_ids,
+        "input_mask": input_mask,
+        "segment_ids": tf.bitwise.right_shift(codes, _POSITION_BITS) & 1,
+        "position_ids": tf.where(input_mask > 0, codes & (_POSITIONS - 1), 0),
         "next_sentence_positions": tf.where(labelled, starts, 0),
         "next_sentence_labels": tf.where(labelled, rows["next_sentence_labels"], 0),
         "next_sentence_weights": tf.cast(labelled, tf.float32),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class PartOfBatches:
+    """Rows that are the same part of each of some batches, batch after batch.
+
+    Attributes:
+        rows: of each batch.
+        first_row: number in its batch of the first.
+        batch_size: rows of a whole batch.
+        num_batches: how many batches.
+    """
+
+    rows: int
+    first_row: int
+    batch_size: int
+    num_batches: int = 1
 
 
 def mask_batch(
@@ -104,8 +135,7 @@ def mask_batch(
     predictions: int,
     vocabulary: MaskingVocabulary,
     seed: tf.Tensor,
-    first_row: int = 0,
-    global_batch_size: int | None = None,
+    part: PartOfBatches | None = None,
 ) -> dict[str, tf.Tensor]:
     """A pre-training batch (`features.pretraining_batch`) from unmasked rows.
 
@@ -113,76 +143,104 @@ def mask_batch(
     min(P, max(1, round(rate x length))) pieces are chosen, `[CLS]` and `[SEP]` counted in the length but never
     chosen. A row's sequences share its P places in proportion when they ask for more together. Of the chosen
     pieces `mask_share` become `[MASK]`, `random_share` a piece drawn from the whole vocabulary, special and unused
-    pieces included as in Google's code, and the rest stay. With `whole_word`, words are chosen in random order, a
-    piece together with the `##` pieces after it; a word that is longer than the places left is passed over; each
-    piece of a word then meets its own fate.
+    pieces included as in Google's code, and the rest stay. How they are chosen is `masking.strategy`:
+
+    - `token`: pieces, each as likely as any other.
+    - `whole_word` (google-research/bert, 2019-05-31): words in random order, a piece together with the `##` pieces
+      after it; a word that is longer than the places left is passed over; each piece of a word meets its own fate.
+    - `ngram` (Lan et al. 2019, ALBERT, section 3.1): n words that begin at a random one, n with probability
+      proportional to 1/n up to `max_span_words`; each piece meets its own fate.
+    - `span` (Joshi et al. 2020, SpanBERT, section 3.1): the same with n from a geometric distribution with
+      `span_probability`, cut off at `max_span_words` and scaled (mean 3.8 words by default); the pieces of a
+      span meet one fate together, though random pieces differ.
+
+    Spans do not leave their segment, and the last one is cut at the number of pieces wanted, as in SpanBERT's code.
 
     Args:
-        rows: see `encoder_features`.
+        rows: see `encoder_features`; `[CLS]` and `[SEP]` stand at the ends of segments only, as in record folders.
         masking: rate, strategy, shares.
         predictions: P.
         vocabulary: ids of the special pieces.
         seed: integer [2], such as (seed, step).
-        first_row: when the rows are a part of a batch that several pipelines read, the number of the first; a
-            row's mask depends on its place in the whole batch.
-        global_batch_size: the whole batch's size; None when the rows are all of it.
+        part: where the rows belong when they are not one whole batch; a row's mask depends on its place in that.
 
     Returns:
         int32 [B, L], [B, P], [B, K] and float32 weights; `masked_lm_positions` ascend, and are 0 with id and weight 0
         in places that are not used.
     """
     batch = encoder_features(rows)
-    input_ids = rows["input_ids"]
+    input_ids, lengths, first_lengths = (
+        rows[name] for name in ("input_ids", "sequence_lengths", "first_segment_lengths")
+    )
     length = input_ids.shape[1]
-    num_sequences = rows["sequence_lengths"].shape[1]
+    rows_in_batch = input_ids.shape[0] or tf.shape(input_ids)[0]
+    part = part or PartOfBatches(rows_in_batch, 0, rows_in_batch)
 
-    def seed_of(stream: int) -> tf.Tensor:
-        return tf.random.experimental.stateless_fold_in(seed, stream)
+    def uniform(stream: int, columns: int, below: int | None = None) -> tf.Tensor:
+        """[B, columns], int32 in [0, below), or float32 in [0, 1)."""
+        shape = [part.num_batches, part.batch_size, columns]
+        stream_seed = tf.random.experimental.stateless_fold_in(seed, stream)
+        draws = tf.random.stateless_uniform(shape, stream_seed, 0, below or 1, tf.int32 if below else tf.float32)
+        return tf.reshape(draws[:, part.first_row : part.first_row + part.rows], [-1, columns])
 
-    def own_rows(values: tf.Tensor) -> tf.Tensor:
-        return values if global_batch_size is None else values[first_row : first_row + tf.shape(input_ids)[0]]
-
-    draws = tf.shape(input_ids)[0] if global_batch_size is None else global_batch_size
-    special = (input_ids == vocabulary.cls_id) | (input_ids == vocabulary.sep_id)
-    candidate = (batch["input_mask"] > 0) & ~special
-    number = tf.where(candidate, batch["input_mask"] - 1, num_sequences)
-    wanted = _wanted_predictions(rows["sequence_lengths"], length, masking.masked_lm_rate, predictions)
-    bits = own_rows(
-        tf.random.stateless_uniform([draws, length], seed_of(_SELECTION_STREAM), None, None, dtype=tf.int32)
-    )
-    bits = tf.bitwise.bitwise_and(bits, (1 << _SCORE_BITS) - 1)
-    first_slots = _first_slots(rows)
-    if masking.strategy == "whole_word":
-        positions = _choose_words(input_ids, candidate, number, bits, wanted, first_slots, predictions, vocabulary)
-    else:
-        positions = _choose_pieces(number, bits, wanted, first_slots, predictions)
-    # Ascending, the places not used (position L) last.
-    positions = -tf.math.top_k(-positions, predictions).values
-    used = positions < length
-    positions = tf.where(used, positions, 0)
-    originals = tf.gather(input_ids, positions, batch_dims=1)
-
-    action = own_rows(tf.random.stateless_uniform([draws, predictions], seed_of(_ACTION_STREAM)))
-    random_pieces = own_rows(
-        tf.random.stateless_uniform(
-            [draws, predictions], seed_of(_RANDOM_PIECE_STREAM), 0, vocabulary.vocab_size, dtype=tf.int32
+    wanted = _wanted_predictions(lengths, length, masking.masked_lm_rate, predictions)
+    fate = uniform(_FATE_STREAM, predictions)
+    if masking.strategy == "token":
+        places = mask_selection.choose_pieces(
+            lengths, first_lengths, wanted, length, uniform(_SELECTION_STREAM, predictions)
         )
-    )
+    else:
+        slots = mask_selection.num_slots(predictions, lengths.shape[1])
+        span_words = None
+        if masking.strategy != "whole_word":
+            bounds = tf.constant(_span_bounds(masking), tf.float32)
+            span_words = 1 + tf.searchsorted(bounds, tf.reshape(uniform(_SPAN_STREAM, slots), [-1]), side="right")
+            span_words = tf.reshape(span_words, [-1, slots])
+        places, stretch = mask_selection.choose_words(
+            input_ids,
+            lengths,
+            first_lengths,
+            wanted,
+            predictions,
+            tf.constant(vocabulary.piece_kinds()),
+            uniform(_SELECTION_STREAM, slots),
+            span_words,
+        )
+        if masking.strategy == "span":
+            fate = tf.gather(fate, tf.minimum(stretch, predictions - 1), batch_dims=1)
+    used = places < length
+    positions = tf.where(used, places, 0)
+
+    # One flat row of the whole batch: gathering and adding at places of it are several times as fast as by row.
+    flat_ids = tf.reshape(input_ids, [-1])
+    flat_positions = positions + length * tf.range(tf.shape(input_ids)[0])[:, None]
+    originals = tf.gather(flat_ids, flat_positions)
+    random_pieces = uniform(_RANDOM_PIECE_STREAM, predictions, below=vocabulary.vocab_size)
     replaced = tf.where(
-        action < masking.mask_share,
+        fate < masking.mask_share,
         vocabulary.mask_id,
-        tf.where(action < masking.mask_share + masking.random_share, random_pieces, originals),
+        tf.where(fate < masking.mask_share + masking.random_share, random_pieces, originals),
     )
-    # Places not used write position 0's own piece, [CLS], back to position 0.
-    replaced = tf.where(used, replaced, originals)
-    flat_positions = tf.reshape(positions + length * tf.range(tf.shape(input_ids)[0])[:, None], [-1, 1])
-    masked_ids = tf.tensor_scatter_nd_update(tf.reshape(input_ids, [-1]), flat_positions, tf.reshape(replaced, [-1]))
+    change = tf.where(used, replaced - originals, 0)
+    flat_ids += tf.math.unsorted_segment_sum(
+        tf.reshape(change, [-1]), tf.reshape(flat_positions, [-1]), tf.size(flat_ids)
+    )
     return batch | {
-        "input_ids": tf.reshape(masked_ids, tf.shape(input_ids)),
+        "input_ids": tf.reshape(flat_ids, [-1, length]),
         "masked_lm_positions": positions,
         "masked_lm_ids": tf.where(used, originals, 0),
         "masked_lm_weights": tf.cast(used, tf.float32),
     }
+
+
+def _span_bounds(masking: MaskingConfig) -> list[float]:
+    """Bounds in (0, 1) between the shares of spans of 1, 2, ... words."""
+    longest = range(1, masking.longest_span() + 1)
+    if masking.strategy == "ngram":
+        weights = [1 / n for n in longest]
+    else:
+        weights = [masking.span_probability * (1 - masking.span_probability) ** (n - 1) for n in longest]
+    return [sum(weights[:n]) / sum(weights) for n in longest[:-1]]
 
 
 def _wanted_predictions(sequence_lengths: tf.Tensor, length: int, rate: float, predictions: int) -> tf.Tensor:
@@ -194,79 +252,3 @@ def _wanted_predictions(sequence_lengths: tf.Tensor, length: int, rate: float, p
     # Rounding up for each sequence can exceed P: the running sum is scaled down, so that its last value is P.
     running = running * tf.minimum(total, predictions) // tf.maximum(total, 1)
     return running - tf.pad(running, [[0, 0], [1, 0]])[:, :-1]
-
-
-def _first_slots(rows: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """int32 [B, K + 1]: rank of each sequence's first candidate among a row's candidates; last, their number."""
-    lengths, first_lengths = rows["sequence_lengths"], rows["first_segment_lengths"]
-    specials = tf.where(lengths > first_lengths, 3, 2)
-    return tf.pad(tf.cumsum(tf.maximum(lengths - specials, 0), axis=1), [[0, 0], [1, 0]])
-
-
-def _ranked(number: tf.Tensor, bits: tf.Tensor, ranks: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Places of a row by (sequence number, random bits): int32 [B, ranks] places and their sequences' numbers.
-
-    Equal bits, one pair in 16 million, keep the order of their places.
-    """
-    top = tf.math.top_k(-(number * (1 << _SCORE_BITS) + bits), ranks)
-    return top.indices, tf.bitwise.right_shift(-top.values, _SCORE_BITS)
-
-
-def _choose_pieces(
-    number: tf.Tensor, bits: tf.Tensor, wanted: tf.Tensor, first_slots: tf.Tensor, predictions: int
-) -> tf.Tensor:
-    """The chosen places, L for "none": int32 [B, R] with R >= P, in no order."""
-    length, num_sequences = number.shape[1], wanted.shape[1]
-    # The first P in rank hold all that a row of one sequence wants; further sequences rank behind its rest.
-    ranks = predictions if num_sequences == 1 else length
-    places, numbers = _ranked(number, bits, ranks)
-    rank_in_sequence = tf.range(ranks) - tf.gather(first_slots, numbers, batch_dims=1)
-    wanted = tf.pad(wanted, [[0, 0], [0, 1]])  # of places that are no candidates: none
-    return tf.where(rank_in_sequence < tf.gather(wanted, numbers, batch_dims=1), places, length)
-
-
-def _choose_words(
-    input_ids: tf.Tensor,
-    candidate: tf.Tensor,
-    number: tf.Tensor,
-    bits: tf.Tensor,
-    wanted: tf.Tensor,
-    first_slots: tf.Tensor,
-    predictions: int,
-    vocabulary: MaskingVocabulary,
-) -> tf.Tensor:
-    """As `_choose_pieces`, by whole words."""
-    length, num_sequences = input_ids.shape[1], wanted.shape[1]
-    # In a row of one sequence, words beyond these ranks would only be needed after as many pieces had been passed
-    # over; looking at fewer places makes all that follows several times as fast.
-    ranks = min(length, 2 * predictions + 16) if num_sequences == 1 else length
-    continues = tf.gather(tf.constant(vocabulary.continuation), input_ids)
-    # A `##` piece behind [CLS] or [SEP], left by truncation, begins a word of its own.
-    follows = candidate & tf.pad(candidate, [[0, 0], [1, 0]])[:, :-1]
-    word = tf.cumsum(tf.cast(~(follows & continues), tf.int32), axis=1) - 1
-    places, numbers = _ranked(number, tf.gather(bits, word, batch_dims=1), ranks)
-
-    # In rank order the pieces of a word are neighbours: [begin, end) of its slots, from where its number changes.
-    ranked_word = tf.gather(word, places, batch_dims=1)
-    begins = tf.pad(ranked_word[:, 1:] != ranked_word[:, :-1], [[0, 0], [1, 0]], constant_values=True)
-    ordinal = tf.cumsum(tf.cast(begins, tf.int32), axis=1)
-    begin = tf.searchsorted(ordinal, ordinal, side="left")
-    end = tf.searchsorted(ordinal, ordinal, side="right")
-    # A word that the last rank may have cut is not one to choose.
-    whole = end < ranks if ranks < length else tf.ones_like(begins)
-    first_slots = tf.minimum(first_slots, ranks)
-    first_slot = tf.gather(first_slots, numbers, batch_dims=1)
-
-    remaining = wanted
-    accepted = tf.zeros_like(begins)
-    for _ in range(_WORD_ROUNDS):
-        left = tf.gather(tf.pad(remaining, [[0, 0], [0, 1]]), numbers, batch_dims=1)
-        eligible = whole & ~accepted & (end - begin <= left)
-        running = tf.pad(tf.cumsum(tf.cast(eligible, tf.int32), axis=1), [[0, 0], [1, 0]])
-        before_sequence = tf.gather(running, first_slot, batch_dims=1)
-        fits = eligible & (tf.gather(running, end, batch_dims=1) - before_sequence <= left)
-        accepted |= fits
-        taken = tf.pad(tf.cumsum(tf.cast(fits, tf.int32), axis=1), [[0, 0], [1, 0]])
-        at_bounds = tf.gather(taken, first_slots, batch_dims=1)
-        remaining -= at_bounds[:, 1:] - at_bounds[:, :-1]
-    return tf.where(accepted, places, length)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
-from data_pipelines.masking import MaskingVocabulary, encoder_features, mask_batch, num_predictions
+from data_pipelines.masking import MaskingVocabulary, PartOfBatches, encoder_features, mask_batch, num_predictions
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 VOCAB_SIZE = 1000
@@ -81,9 +81,8 @@ def test_one_row_of_one_sequence_is_the_same_packed_or_not():
         np.testing.assert_array_equal(one[name], many[name])
 
 
-CASES = [
-    pytest.param(strategy, slots, id=f"{strategy}-{slots}") for strategy in ("token", "whole_word") for slots in (1, 4)
-]
+STRATEGIES = ("token", "whole_word", "ngram", "span")
+CASES = [pytest.param(strategy, slots, id=f"{strategy}-{slots}") for strategy in STRATEGIES for slots in (1, 4)]
 
 
 def masked(strategy: str, slots: int, batch: int = 300, length: int = 64, **changes):
@@ -216,7 +215,7 @@ def chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
     return float(((observed - expected) ** 2 / expected).sum())
 
 
-@pytest.mark.parametrize("strategy", ["token", "whole_word"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_shares_of_mask_random_and_kept(strategy):
     rows = make_rows([[(60, 65, 0)]] * 4000, 128, 1)
     batch = mask_batch(rows, MaskingConfig(strategy=strategy), 20, VOCABULARY, SEED)
@@ -277,7 +276,7 @@ def test_parts_of_a_batch_get_the_masks_of_the_whole(strategy, slots):
     whole = mask_batch(rows, masking, 8, VOCABULARY, SEED)
     for first in range(0, 12, 4):
         part = {name: value[first : first + 4] for name, value in rows.items()}
-        alone = mask_batch(part, masking, 8, VOCABULARY, SEED, first_row=first, global_batch_size=12)
+        alone = mask_batch(part, masking, 8, VOCABULARY, SEED, PartOfBatches(4, first, 12))
         for name in whole:
             np.testing.assert_array_equal(whole[name][first : first + 4], alone[name])
 

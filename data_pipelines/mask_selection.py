@@ -1,0 +1,238 @@
+"""Which places of a row are predicted: pieces, whole words, n-grams or spans, for whole batches at once.
+
+Nothing here sorts or draws for all L places of a row: sampling without replacement needs a random number only for
+each place that is chosen, and a row's words are found in one list of the whole batch. That makes it several times as
+fast as sorting the row by random scores.
+
+Axes: B batch, L length, K sequences in a row, P predictions in a row, R slots in which pieces, words or spans are tried
+one after the other. Tensors over slots are [R, B], so that a step from slot to slot works on neighbouring memory.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+# A place and a second small number (a length, a slot) in one int32.
+_PLACE_BITS = 16
+MAX_ROW_LENGTH = 1 << (_PLACE_BITS - 2)
+
+# Slots beside the predictions that a row's sequences share: words that do not fit, and spans that start where another
+# stands, leave a slot empty.
+_SPARE_SLOTS = 16
+
+# Behind every rank.
+_NOWHERE = 1 << 30
+
+
+def choose_pieces(
+    lengths: tf.Tensor, first_lengths: tf.Tensor, wanted: tf.Tensor, row_length: int, uniform: tf.Tensor
+) -> tf.Tensor:
+    """Pieces of text, each subset of a sequence's as likely as any other of its size.
+
+    Args:
+        lengths: int32 [B, K], pieces of each sequence with `[CLS]` and `[SEP]`.
+        first_lengths: int32 [B, K], of them those of `[CLS] A [SEP]`.
+        wanted: int32 [B, K], how many to choose of each sequence, in a row at most P.
+        row_length: L.
+        uniform: float32 [B, P] in [0, 1).
+
+    Returns:
+        int32 [B, P], the places in ascending order; L where there are no more.
+    """
+    starts = tf.cumsum(lengths, axis=1, exclusive=True)
+    pieces = tf.maximum(lengths - _num_specials(lengths, first_lengths), 0)
+    # Ranks begin at a sequence's place, so that those of different sequences differ.
+    index, (base, population, limit, first) = _over_slots(
+        wanted, [starts, pieces, tf.minimum(wanted, pieces), first_lengths - 2], uniform.shape[1]
+    )
+    ranks = _without_replacement(index, base, population, limit, uniform)
+    # Behind [CLS], and behind the [SEP] that follows the first segment.
+    places = ranks + 1 + tf.cast(ranks - base >= first, tf.int32)
+    places = tf.minimum(places, row_length)
+    return -tf.math.top_k(-tf.transpose(places), uniform.shape[1]).values
+
+
+def choose_words(
+    input_ids: tf.Tensor,
+    lengths: tf.Tensor,
+    first_lengths: tf.Tensor,
+    wanted: tf.Tensor,
+    predictions: int,
+    piece_kinds: tf.Tensor,
+    uniform: tf.Tensor,
+    span_words: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whole words, or spans of words, tried in random order until a sequence has the pieces that it wants.
+
+    Without `span_words` a word that is longer than what is left is passed over. With them, a span whose first word is
+    taken already is passed over; a span ends where its segment or the next span does, and the last one where the
+    sequence has all it wants.
+
+    Args:
+        input_ids: int32 [B, L].
+        lengths, first_lengths, wanted: as in `choose_pieces`.
+        predictions: P.
+        piece_kinds: int8 [V], `TEXT`, `CONTINUATION` or `SPECIAL`.
+        uniform: float32 [B, R] in [0, 1), R = `num_slots`.
+        span_words: int32 [B, R], words in the span that each slot tries.
+
+    Returns:
+        The places, int32 [B, P], ascending, L and more where there are no more; and the number in its row of the word
+        or span that each place belongs to, int32 [B, P].
+    """
+    batch, length = tf.shape(input_ids)[0], input_ids.shape[1]
+    num_slots_, num_sequences = uniform.shape[1], lengths.shape[1]
+    row_starts = length * tf.range(batch)[:, None]
+
+    # Units are words and specials; a `##` piece behind a special, left by truncation, begins a word of its own.
+    kinds = tf.gather(piece_kinds, input_ids)
+    behind_special = tf.pad(kinds[:, :-1] == SPECIAL, [[0, 0], [1, 0]], constant_values=True)
+    begins = tf.reshape((kinds != CONTINUATION) | behind_special, [-1])
+    unit_places = tf.pad(tf.cast(tf.where(begins)[:, 0], tf.int32), [[0, 1]], constant_values=_NOWHERE)
+
+    ends = tf.cumsum(lengths, axis=1)
+    starts = ends - lengths
+    seps = starts + tf.maximum(first_lengths - 1, 0)
+    bounds = tf.reshape(tf.stack([starts, seps, ends]) + row_starts, [-1])
+    cls_unit, sep_unit, end_unit = tf.unstack(
+        tf.reshape(tf.searchsorted(unit_places, bounds), [3, batch, num_sequences])
+    )
+    words = tf.maximum(end_unit - cls_unit - _num_specials(lengths, first_lengths), 0)
+    spare = max(1, _SPARE_SLOTS // num_sequences)
+    slots = tf.where(wanted > 0, wanted + spare, 0)
+    index, (base, population, limit, first_words, first_end, second_end, want) = _over_slots(
+        slots, [cls_unit, words, tf.minimum(slots, words), sep_unit - cls_unit - 1, seps, ends - 1, wanted], num_slots_
+    )
+    ranks = _without_replacement(index, base, population, limit, uniform)
+    tried = ranks < _NOWHERE
+    in_first = ranks - base < first_words
+    unit = tf.where(tried, ranks + tf.where(in_first, 1, 2), 0)
+    next_unit = unit + (1 if span_words is None else tf.transpose(span_words))
+    row_starts = tf.transpose(row_starts)
+    begin = tf.gather(unit_places, unit) - row_starts
+    end = tf.gather(unit_places, tf.minimum(next_unit, tf.size(unit_places) - 1)) - row_starts
+    end = tf.where(tried, tf.minimum(end, tf.where(in_first, first_end, second_end)), begin)
+
+    is_first = tf.broadcast_to(index == 0, tf.shape(begin))
+    want = tf.broadcast_to(want, tf.shape(begin))
+    accept = _accept_words if span_words is None else _accept_spans
+    return _pieces_of(begin, accept(begin, end, is_first, want), predictions, length)
+
+
+def num_slots(predictions: int, num_sequences: int) -> int:
+    """R of `choose_words`: a slot for each prediction, and some to spare for each sequence."""
+    return predictions + num_sequences * max(1, _SPARE_SLOTS // num_sequences)
+
+
+TEXT, CONTINUATION, SPECIAL = range(3)
+"""Kinds of pieces: one that begins a word, one that continues it (`##...`), `[CLS]` and `[SEP]`."""
+
+
+def _num_specials(lengths: tf.Tensor, first_lengths: tf.Tensor) -> tf.Tensor:
+    """`[CLS]` and a `[SEP]` a segment."""
+    return tf.where(lengths > first_lengths, 3, 2)
+
+
+def _over_slots(slots: tf.Tensor, fields: Sequence[tf.Tensor], total: int) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """A row's slots, dealt to its sequences, the last sequence first.
+
+    Args:
+        slots: int32 [B, K], slots of each sequence.
+        fields: int32 [B, K] each.
+        total: R.
+
+    Returns:
+        The number of a slot among those of its sequence, and the fields of its sequence, 0 in slots of none: [R, B], or
+        [R, 1] and [1, B], which are broadcast, for K = 1.
+    """
+    numbers = tf.range(total)[:, None]
+    if slots.shape[1] == 1:
+        return numbers, [tf.transpose(field) for field in fields]
+    backward = tf.reverse(slots, [1])
+    ends = tf.cumsum(backward, axis=1)
+    # [B, K, 1 + fields], and zeros for slots of no sequence.
+    table = tf.stack([ends - backward, *(tf.reverse(field, [1]) for field in fields)], axis=2)
+    table = tf.pad(table, [[0, 0], [0, 1], [0, 0]])
+    of_slot = tf.searchsorted(ends, tf.broadcast_to(tf.range(total), [tf.shape(slots)[0], total]), side="right")
+    first_slot, *values = tf.unstack(tf.transpose(tf.gather(table, of_slot, batch_dims=1), [2, 1, 0]))
+    return numbers - first_slot, values
+
+
+def _without_replacement(
+    index: tf.Tensor, base: tf.Tensor, population: tf.Tensor, limit: tf.Tensor, uniform: tf.Tensor
+) -> tf.Tensor:
+    """Random ranks, `base` and up: in each sequence the first slots of a random permutation of its population.
+
+    Slot i draws one of the n - i ranks that slots before it left over. Going backwards, a rank among what the first i
+    slots left becomes one among what the first i - 1 left: one more, if that slot's is not greater (a Lehmer code).
+    Sequences come last first, so that the ranks of the later slots are smaller than those of another sequence.
+
+    Args:
+        index, base, population: of the slot, [R, B] or broadcastable.
+        limit: slots of the sequence that draw.
+        uniform: float32 [B, R].
+
+    Returns:
+        int32 [R, B]; `_NOWHERE` and more in slots that do not draw.
+    """
+    left = population - index
+    drawn = tf.cast(tf.transpose(uniform) * tf.cast(left, tf.float32), tf.int32)
+    # Rounding may reach the bound that a number below 1 leaves out.
+    drawn = base + tf.minimum(drawn, left - 1)
+    drawn = tf.where(index < limit, drawn, _NOWHERE)
+    ranks = drawn[-1:]
+    for slot in range(drawn.shape[0] - 2, -1, -1):
+        one = drawn[slot : slot + 1]
+        ranks = tf.concat([one, ranks + tf.cast(ranks >= one, tf.int32)], axis=0)
+    return ranks
+
+
+def _accept_words(begin: tf.Tensor, end: tf.Tensor, is_first: tf.Tensor, want: tf.Tensor) -> tf.Tensor:
+    """Ends of the words that are taken, their begins for the others: all [R, B].
+
+    In each sequence, whose slots begin where `is_first`, a word is taken if it is not longer than what is left.
+    """
+    sizes = end - begin
+    left = tf.zeros_like(begin[0])
+    taken = []
+    for slot in range(begin.shape[0]):
+        left = tf.where(is_first[slot], want[slot], left)
+        size = tf.where(sizes[slot] <= left, sizes[slot], 0)
+        left -= size
+        taken.append(size)
+    return begin + tf.stack(taken)
+
+
+def _accept_spans(begin: tf.Tensor, end: tf.Tensor, is_first: tf.Tensor, want: tf.Tensor) -> tf.Tensor:
+    """As `_accept_words`, for spans, which may overlap."""
+    left = tf.zeros_like(begin[0])
+    ends: list[tf.Tensor] = []
+    for slot in range(begin.shape[0]):
+        left = tf.where(is_first[slot], want[slot], left)
+        this, stop = begin[slot], end[slot]
+        if ends:
+            others, other_ends = begin[:slot], tf.stack(ends)
+            covered = tf.reduce_any((others <= this) & (this < other_ends), axis=0)
+            taken_behind = (others > this) & (other_ends > others)
+            stop = tf.minimum(stop, tf.reduce_min(tf.where(taken_behind, others, _NOWHERE), axis=0))
+            stop = tf.where(covered, this, stop)
+        stop = tf.minimum(stop, this + left)
+        left -= stop - this
+        ends.append(stop)
+    return tf.stack(ends)
+
+
+def _pieces_of(begin: tf.Tensor, end: tf.Tensor, predictions: int, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The places [begin, end) of all slots, and the number, in order of places, of the stretch they are in: [B, P]."""
+    sizes = end - begin
+    keys = tf.where(sizes > 0, begin * (1 << _PLACE_BITS) + sizes, (1 << 31) - (1 << _PLACE_BITS))
+    keys = -tf.math.top_k(-tf.transpose(keys), begin.shape[0]).values  # [B, R], ascending
+    sizes = keys & ((1 << _PLACE_BITS) - 1)
+    number = tf.range(begin.shape[0]) * (1 << _PLACE_BITS)
+    firsts = number + tf.bitwise.right_shift(keys, _PLACE_BITS)
+    # One more stretch, behind the row, fills the places for predictions.
+    firsts = tf.pad(firsts, [[0, 0], [0, 1]], constant_values=length)
+    sizes = tf.concat([sizes, predictions - tf.reduce_sum(sizes, axis=1, keepdims=True)], axis=1)
+    firsts, sizes = tf.reshape(firsts, [-1]), tf.reshape(sizes, [-1])
+    places = tf.reshape(tf.ragged.range(firsts, firsts + sizes).flat_values, [-1, predictions])
+    return places & ((1 << _PLACE_BITS) - 1), tf.bitwise.right_shift(places, _PLACE_BITS)
