@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 
 from absl import flags
 
-from bert_tf import files, launching
+from bert_tf import launching
 from bert_tf.progress import progress_bar
 from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import corpora, local_runner
+from data_pipelines import input_flags, local_runner
 from data_pipelines.input_shards import ShardFunction, input_shards
 from data_pipelines.packing import DEFAULT_SEQUENCES_PER_ROW
 from data_pipelines.record_shards import Document
@@ -96,15 +96,9 @@ def create_pretraining_data(
     return manifest
 
 
-def _file_sizes(patterns: str) -> int:
-    import tensorflow as tf
-
-    return sum(tf.io.gfile.stat(path).length for path in files.matching_files(patterns, "--input"))
-
-
 def _define_flags() -> None:
     # Only when this module is launched: others import it, and launchers share names of flags.
-    flags.DEFINE_string("input", None, "Text files: comma-separated globs.", required=True)
+    input_flags.define()
     flags.DEFINE_string("vocab_file", None, "The WordPiece vocabulary, one piece a line.", required=True)
     flags.DEFINE_string("output_dir", None, "The record folder to make.", required=True)
     flags.DEFINE_integer("max_seq_length", 128, "Pieces in a row, [CLS] and [SEP] included.")
@@ -113,19 +107,12 @@ def _define_flags() -> None:
     flags.DEFINE_enum(
         "objective", "nsp", ["nsp", "mlm"], "nsp: next-sentence pairs; mlm: full sentences without pairs."
     )
-    flags.DEFINE_enum(
-        "sentences",
-        "line",
-        ["line", "split"],
-        "line: the input has one sentence a line; split: split it into sentences.",
-    )
     flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary is uncased.")
     flags.DEFINE_float("short_seq_prob", 0.1, "Share of documents that are cut into shorter sequences.")
     flags.DEFINE_integer("dupe_factor", 1, "Passes over the documents, each with other pairs.")
     flags.DEFINE_float(
         "holdout", 0.0, f"Share of documents whose records go to OUTPUT_DIR/{HELD_OUT_FOLDER} instead, for evaluation."
     )
-    flags.DEFINE_integer("seed", 0, "Of every random choice.")
     flags.DEFINE_integer("num_workers", 0, "Processes; 0 for one a core. The records are the same.")
     flags.DEFINE_bool(
         "overwrite", False, "Replace a complete record folder, or an interrupted run with other settings."
@@ -144,14 +131,14 @@ def main(_: Sequence[str]) -> None:
         seed=values.seed,
     )
     manifest = create_pretraining_data(
-        corpora.read_documents(values.input, "--input", values.sentences),
+        input_flags.read(values),
         WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case),
         values.output_dir,
         config,
         holdout=values.holdout,
         num_workers=values.num_workers,
         overwrite=values.overwrite,
-        input_bytes=_file_sizes(values.input),
+        input_bytes=input_flags.num_bytes(values),
     )
     print(f"{values.output_dir}: {manifest.statistics}")
 

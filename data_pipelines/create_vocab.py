@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_tf import files, launching
-from data_pipelines import corpora, vocabulary
+from data_pipelines import input_flags, vocabulary
 
 
 def _define_flags() -> None:
     # Only when this module is launched: others import it, and launchers share names of flags.
-    flags.DEFINE_string("input", None, "Text files: comma-separated globs.", required=True)
+    input_flags.define()
     flags.DEFINE_string("output", None, "The vocabulary file to write, one piece a line.", required=True)
     flags.DEFINE_integer("vocab_size", 30522, "Pieces at most, special tokens included.")
     flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary is uncased.")
@@ -23,13 +23,6 @@ def _define_flags() -> None:
     flags.DEFINE_integer("num_unused", 0, "Places [unusedN] for later tokens; 99 gives the published special ids.")
     flags.DEFINE_list("user_tokens", [], "Words that the vocabulary must hold, separated by commas.")
     flags.DEFINE_float("holdout", 0.0, "Share of documents not to learn from; as for create_pretraining_data.")
-    flags.DEFINE_enum(
-        "sentences",
-        "line",
-        ["line", "split"],
-        "line: the input has one sentence a line; split: split it into sentences. As for create_pretraining_data, "
-        "so that the same documents are held out.",
-    )
     flags.DEFINE_integer("num_workers", 0, "Processes; 0 for one a core. The vocabulary is the same.")
 
 
@@ -38,7 +31,7 @@ def main(_: Sequence[str]) -> None:
     values = flags.FLAGS
     files.require_writable_folder(os.path.dirname(values.output) or ".", "--output")
     vocabulary.create_vocab(
-        corpora.read_documents(values.input, "--input", values.sentences),
+        input_flags.read(values),
         values.vocab_size,
         output=values.output,
         do_lower_case=values.do_lower_case,

@@ -1,6 +1,7 @@
 import pytest
 
 from data_pipelines import corpora
+from data_pipelines.corpora import ReadingOptions
 
 
 def write(path, text, encoding="utf-8"):
@@ -17,7 +18,7 @@ def test_lines_are_sentences_and_blank_lines_or_file_ends_separate_documents(tmp
 
 def test_raw_paragraphs_are_split_into_sentences(tmp_path):
     path = write(tmp_path / "raw.txt", "Dr. Smith went\nhome to tf.Tensor. He slept, e.g. well.\n\n他来了。我走了。\n")
-    documents = list(corpora.read_documents(path, sentences="split"))
+    documents = list(corpora.read_documents(path, options=ReadingOptions(sentences="split")))
     assert documents == [["Dr. Smith went home to tf.Tensor.", "He slept, e.g. well."], ["他来了。", "我走了。"]]
 
 
@@ -47,7 +48,7 @@ def test_text_that_is_not_utf8_is_named_by_file_and_line(tmp_path):
 
 def test_sentences_takes_two_values(tmp_path):
     with pytest.raises(ValueError, match="'words'"):
-        corpora.read_documents(write(tmp_path / "a.txt", "x"), sentences="words")
+        ReadingOptions(sentences="words")
 
 
 def test_held_out_share_is_the_fraction_stable_and_nested():
