@@ -114,6 +114,15 @@ class BasicTokenizer:
             return [part for part in word.translate(self._fold_table).split(" ") if part]
         return [part.text for part in self.split_word_with_offsets(word)]
 
+    def folded(self, text: str) -> str:
+        """Text that gives `words(text)` when it is cut at spaces and around punctuation.
+
+        It holds no white space but spaces, and spaces stand around every ideograph and all punctuation outside ASCII.
+        """
+        if self.context_characters.isdisjoint(text):
+            return text.translate(self._fold_table)
+        return " ".join(self.words(text))
+
     def words(self, text: str) -> list[str]:
         """The text's words, in order."""
         return [part for word in self.split_spaces(text) for part in self.split_word(word)]

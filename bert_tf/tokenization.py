@@ -14,6 +14,7 @@ import numpy as np
 
 from bert_tf import files
 from bert_tf.basic_tokenization import BasicTokenizer
+from bert_tf.batch_tokenization import BatchEncoder
 from bert_tf.unicode_tables import UNICODE_VERSION
 
 __all__ = ["SPECIAL_TOKENS", "BasicTokenizer", "WordPieceTokenizer", "truncated_lengths"]
@@ -129,8 +130,9 @@ class WordPieceTokenizer:
         self._longest_piece = max(map(len, tokens))
         # Of strings between spaces ("end."), of words ("end"), and of strings with offsets.
         self._string_ids = _Cache(self._encode_string)
-        self._word_ids = _Cache(lambda word: tuple([index for index, _ in self._pieces(word)]))
+        self._word_ids = _Cache(self._encode_word)
         self._string_offsets = _Cache(self._encode_string_with_offsets)
+        self._batch_encoder = BatchEncoder(self.basic_tokenizer.folded, do_lower_case, self._encode_word)
 
     def __reduce__(self) -> tuple:
         """Pickled as its vocabulary, for worker processes; the caches start empty there."""
@@ -181,7 +183,18 @@ class WordPieceTokenizer:
 
     def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
         """`encode` of each text."""
-        return [self.encode(text) for text in texts]
+        ids, lengths = self.encode_ragged(texts)
+        ends = np.cumsum(lengths)
+        flat = ids.tolist()
+        return [flat[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
+
+    def encode_ragged(self, texts: Iterable[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """`encode` of many texts, without a Python object for each word or piece: what preparing data runs on.
+
+        Returns:
+            The ids of all texts, one after the other, int32 [all ids], and how many each text has, int64 [texts].
+        """
+        return self._batch_encoder.encode([_decoded(text) for text in texts])
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """`encode`, and where each piece came from.
@@ -264,6 +277,9 @@ class WordPieceTokenizer:
         else:
             words = self.basic_tokenizer.split_word(string)
         return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
+
+    def _encode_word(self, word: str) -> tuple[int, ...]:
+        return tuple([index for index, _ in self._pieces(word)])
 
     def _encode_string_with_offsets(self, string: str) -> list[tuple[int, int, int]]:
         """The ids of one string of `split_spaces`, each with its start and end in the string."""
