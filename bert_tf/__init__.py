@@ -2,19 +2,43 @@
 
 >>> import bert_tf
 >>> predictor = bert_tf.load("runs/quickstart/classifier")  # doctest: +SKIP
+>>> encoder = bert_tf.load_encoder("bert-base-uncased")  # doctest: +SKIP
 """
 
 from typing import Any
 
-__all__ = ["BertClassifier", "BertConfig", "BertEncoder", "BertPretrainer", "WordPieceTokenizer", "load"]
+__all__ = [
+    "BertClassifier",
+    "BertConfig",
+    "BertEncoder",
+    "BertMultiLabelClassifier",
+    "BertPretrainer",
+    "BertQuestionAnswerer",
+    "BertRegressor",
+    "BertTokenClassifier",
+    "WordPieceTokenizer",
+    "load",
+    "load_encoder",
+    "load_pretrained",
+    "load_pretrainer",
+    "save_pretrained",
+]
 
 _HOMES = {
     "BertClassifier": "bert_tf.models.classifier",
     "BertConfig": "bert_tf.configs",
     "BertEncoder": "bert_tf.models.encoder",
+    "BertMultiLabelClassifier": "bert_tf.models.multi_label_classifier",
     "BertPretrainer": "bert_tf.models.pretrainer",
+    "BertQuestionAnswerer": "bert_tf.models.question_answerer",
+    "BertRegressor": "bert_tf.models.regressor",
+    "BertTokenClassifier": "bert_tf.models.token_classifier",
     "WordPieceTokenizer": "bert_tf.tokenization",
     "load": "bert_tf.serving.predictor",
+    "load_encoder": "bert_tf.conversion.loading",
+    "load_pretrained": "bert_tf.conversion.loading",
+    "load_pretrainer": "bert_tf.conversion.loading",
+    "save_pretrained": "bert_tf.conversion.convert",
 }
 
 

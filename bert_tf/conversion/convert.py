@@ -1,0 +1,85 @@
+"""From one form of BERT to another."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from bert_tf.conversion import google, huggingface, keras_hub
+from bert_tf.conversion.loading import load_pretrained, read_pretrained, tell_surprises
+from bert_tf.conversion.pretrained import Pretrained
+from bert_tf.conversion.report import ConversionReport
+from bert_tf.tokenization import WordPieceTokenizer
+
+FORMATS: dict[str, Callable[[Pretrained, str, str], None]] = {
+    "huggingface": huggingface.write,
+    "google": google.write,
+    "keras_hub": keras_hub.write,
+}
+"""What can be written, and by what."""
+
+
+def _writer(output_format: str) -> Callable[[Pretrained, str, str], None]:
+    if output_format not in FORMATS:
+        raise ValueError(f"the output's format must be one of {', '.join(FORMATS)}. Received: {output_format!r}")
+    return FORMATS[output_format]
+
+
+def convert_checkpoint(
+    path: Any, output_dir: str, output_format: str, task: str | None = None, allow_random_heads: bool = False
+) -> ConversionReport:
+    """Read `path`, whatever form it has, and write it in another.
+
+    Args:
+        path: see `loading.read_pretrained`.
+        output_dir: a new or an empty folder; appears whole or not at all.
+        output_format: `huggingface`, `google` or `keras_hub`.
+        task: the model to write, see `loading.load_pretrained`; None writes what is there, as it is.
+        allow_random_heads: whether a head that `task` needs and `path` lacks may be made of random numbers (those of
+            seed 0).
+
+    Returns:
+        What became of every tensor.
+
+    Raises:
+        FileNotFoundError: there is nothing of this name.
+        ValueError: files are damaged, weights are missing, or the form has no place for such a model.
+        OSError: the folder cannot be written.
+    """
+    write = _writer(output_format)
+    if task is None:
+        pretrained = read_pretrained(path)
+        tell_surprises(pretrained)
+    else:
+        keras.utils.set_random_seed(0)
+        model, read = load_pretrained(path, task, allow_random_heads)
+        tokenizer = read.tokenizer() if read.tokens is not None else None
+        pretrained = Pretrained.of_model(model, tokenizer, read.labels)
+        pretrained.report = read.report
+    write(pretrained, output_dir, "--output_dir")
+    return pretrained.report
+
+
+def save_pretrained(
+    model: Any,
+    output_dir: str,
+    output_format: str = "huggingface",
+    tokenizer: WordPieceTokenizer | None = None,
+    labels: Sequence[str] = (),
+) -> None:
+    """Write a model of `bert_tf.models` for other libraries.
+
+    >>> save_pretrained(encoder, "for_others", tokenizer=tokenizer)  # doctest: +SKIP
+
+    Args:
+        model: any of `bert_tf.models`.
+        output_dir: a new or an empty folder; appears whole or not at all.
+        output_format: `huggingface`, `google` or `keras_hub`.
+        tokenizer: of its vocabulary; None writes the weights alone.
+        labels: names of a classifier's classes, by id.
+
+    Raises:
+        ValueError: the form has no place for such a model.
+        OSError: the folder cannot be written.
+    """
+    _writer(output_format)(Pretrained.of_model(model, tokenizer, labels), output_dir, "output_dir")

@@ -1,0 +1,234 @@
+"""Checkpoints of google-research/bert (TF1), and of TensorFlow's model garden (TF2).
+
+```
+bert_config.json  bert_model.ckpt.index  bert_model.ckpt.data-00000-of-00001  vocab.txt
+```
+"""
+
+import os
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf import files
+from bert_tf.conversion import folders
+from bert_tf.conversion.config_files import google_values, read_config
+from bert_tf.conversion.huggingface import read_vocabulary
+from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
+from bert_tf.conversion.report import ConversionReport
+
+CONFIG_FILE = "bert_config.json"
+CHECKPOINT = "bert_model.ckpt"
+"""The name that published checkpoints have, and ours."""
+
+_TF2_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+_OPTIMIZER = re.compile(r"/(adam_[mv]|Adam(_1)?|lamb_[mv]|LAMB(_1)?)$|(^|/)optimizer/|/\.OPTIMIZER_SLOT/")
+_COUNTERS = re.compile(r"^(global_step|save_counter|_CHECKPOINTABLE_OBJECT_GRAPH)(/|$)|^beta[12]_power$")
+
+# A block's attributes in the model garden -> their place in TF1's names. The attention's output product stood beside
+# the attention layer at first, and inside it since.
+_TF2_BLOCK = (
+    (re.compile(r"_attention_layer/_(query|key|value)_dense/(.*)"), r"attention/self/\1/\2"),
+    (re.compile(r"(?:_attention_layer/_output_dense|_attention_output_dense)/(.*)"), r"attention/output/dense/\1"),
+    (re.compile(r"_attention_layer_norm/(.*)"), r"attention/output/LayerNorm/\1"),
+    (re.compile(r"_intermediate_dense/(.*)"), r"intermediate/dense/\1"),
+    (re.compile(r"_output_dense/(.*)"), r"output/dense/\1"),
+    (re.compile(r"_output_layer_norm/(.*)"), r"output/LayerNorm/\1"),
+)
+_TF2_EMBEDDINGS = {
+    "_embedding_layer/embeddings": "word_embeddings",
+    "_position_embedding_layer/embeddings": "position_embeddings",
+    "_type_embedding_layer/embeddings": "token_type_embeddings",
+    "_embedding_norm_layer/gamma": "LayerNorm/gamma",
+    "_embedding_norm_layer/beta": "LayerNorm/beta",
+}
+_TF2_HEADS = (
+    (re.compile(r"_pooler_layer/(.*)"), r"bert/pooler/dense/\1"),
+    (re.compile(r"next_sentence\.\.pooler_dense/(.*)"), r"bert/pooler/dense/\1"),
+    (re.compile(r"masked_lm/dense/(.*)"), r"cls/predictions/transform/dense/\1"),
+    (re.compile(r"masked_lm/layer_norm/(.*)"), r"cls/predictions/transform/LayerNorm/\1"),
+    (re.compile(r"masked_lm/bias"), "cls/predictions/output_bias"),
+)
+
+
+def _prefix(path: str) -> str | None:
+    """The prefix of the checkpoint that `path` is or holds; None where there is none."""
+    path = path.removesuffix(".index")
+    if files.exists(f"{path}.index"):
+        return path
+    if not files.exists(path) or not tf.io.gfile.isdir(path):
+        return None
+    if folders.has(path, f"{CHECKPOINT}.index"):
+        return os.path.join(path, CHECKPOINT)
+    found = sorted(name.removesuffix(".index") for name in tf.io.gfile.listdir(path) if name.endswith(".index"))
+    if len(found) > 1:
+        raise ValueError(f"the folder holds several checkpoints: name one of {', '.join(found)}. Received: {path!r}")
+    return os.path.join(path, found[0]) if found else None
+
+
+def is_checkpoint(path: str) -> bool:
+    """Whether `path` is the prefix of a TensorFlow checkpoint, or a folder with one and its configuration."""
+    prefix = _prefix(path)
+    return prefix is not None and folders.has(os.path.dirname(prefix), CONFIG_FILE)
+
+
+def read_bundle(prefix: str) -> dict[str, np.ndarray]:
+    """The numeric tensors of a TensorFlow checkpoint, by name.
+
+    Raises:
+        ValueError: it is damaged or incomplete.
+    """
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        kinds = reader.get_variable_to_dtype_map()
+        return {name: reader.get_tensor(name) for name, kind in sorted(kinds.items()) if kind != tf.string}
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+        raise ValueError(f"{prefix}: the checkpoint cannot be read ({error})") from None
+
+
+def read(path: str) -> Pretrained:
+    """Configuration, weights and vocabulary of a checkpoint.
+
+    Casing stands nowhere in this form: a vocabulary without a single capital is an uncased one.
+
+    Args:
+        path: the folder, or the checkpoint's prefix in it.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or it is no BERT.
+    """
+    prefix = _prefix(path)
+    if prefix is None:
+        raise FileNotFoundError(f"no checkpoint of TensorFlow. Received: {path!r}")
+    folder = os.path.dirname(prefix)
+    config_file = os.path.join(folder, CONFIG_FILE)
+    config = read_config(files.read_json(config_file), config_file)
+    report = ConversionReport(prefix)
+    tensors: dict[str, tuple[str, np.ndarray]] = {}
+    upright: set[str] = set()  # output products that TF2 keeps as [D, C], and TF1 as [C, D]
+    for original, value in read_bundle(prefix).items():
+        if _OPTIMIZER.search(original):
+            report.ignored[original] = "the state of the optimizer"
+        elif _COUNTERS.search(original):
+            report.ignored[original] = "a counter"
+        elif original == f"masked_lm/embedding_table{_TF2_SUFFIX}":
+            report.ignored[original] = "the piece embeddings again"
+        else:
+            name = _tf1_name(original, config.num_layers)
+            if name.endswith("/output_weights") and name != original:
+                value = value.T
+                upright.add(original)
+            tensors[name] = (original, value)
+    heads, task = _heads_and_task(tensors)
+    weights = assemble("google", config, heads, tensors, report)
+    report.transposed = [name for name in report.transposed if name not in upright]
+    tokens, do_lower_case = read_vocabulary(folder)
+    classes = len(weights.get("classification/dense/bias", ()))
+    return Pretrained(
+        config=config,
+        weights=weights,
+        report=report,
+        task=task,
+        tokens=tokens,
+        do_lower_case=do_lower_case,
+        labels=tuple(f"LABEL_{number}" for number in range(classes)),
+    )
+
+
+def _tf1_name(name: str, num_layers: int) -> str:
+    """The name in google-research/bert of a variable of the model garden; others as they are."""
+    if not name.endswith(_TF2_SUFFIX):
+        return name
+    path = re.sub(r"^(model|encoder)/", "", name.removesuffix(_TF2_SUFFIX))
+    if path in _TF2_EMBEDDINGS:
+        return f"bert/embeddings/{_TF2_EMBEDDINGS[path]}"
+    for pattern, replacement in _TF2_HEADS:
+        if pattern.fullmatch(path):
+            return pattern.sub(replacement, path)
+    block = re.fullmatch(r"_transformer_layers/(\d+)/(.*)", path)
+    if block:
+        return _tf1_block_name(int(block[1]), block[2]) or name
+    # Layers by number: those of the encoder, or the pre-training model's (encoder, masked LM, next sentence) with
+    # the layers of each.
+    counted = re.fullmatch(r"((?:layer_with_weights-\d+/)+)(.*)", path)
+    if not counted:
+        return name
+    numbers, rest = [int(number) for number in re.findall(r"\d+", counted[1])], counted[2]
+    if len(numbers) == 1:
+        return _tf1_encoder_name(numbers[0], rest, num_layers) or name
+    if len(numbers) == 3 and numbers[:2] == [0, 0]:
+        return _tf1_encoder_name(numbers[2], rest, num_layers) or name
+    if numbers[:2] == [0, 1] and len(numbers) == 3:
+        places = ("transform/dense/", "transform/LayerNorm/", "output_")
+        return f"cls/predictions/{places[numbers[2]]}{rest}" if numbers[2] < len(places) else name
+    if numbers == [0, 2, 0]:
+        return "cls/seq_relationship/output_weights" if rest == "kernel" else f"cls/seq_relationship/output_{rest}"
+    return name
+
+
+def _tf1_encoder_name(number: int, rest: str, num_layers: int) -> str | None:
+    tables = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+    if number < len(tables):
+        return f"bert/embeddings/{tables[number]}" if rest == "embeddings" else None
+    if number == len(tables):
+        return f"bert/embeddings/LayerNorm/{rest}"
+    if number < len(tables) + 1 + num_layers:
+        return _tf1_block_name(number - len(tables) - 1, rest)
+    return f"bert/pooler/dense/{rest}" if number == len(tables) + 1 + num_layers else None
+
+
+def _tf1_block_name(number: int, rest: str) -> str | None:
+    for pattern, replacement in _TF2_BLOCK:
+        if pattern.fullmatch(rest):
+            return f"bert/encoder/layer_{number}/{pattern.sub(replacement, rest)}"
+    return None
+
+
+def _heads_and_task(tensors: Mapping[str, tuple[str, np.ndarray]]) -> tuple[list[str], str]:
+    """The heads that the tensors have, and the task that they make of the model."""
+    if "cls/squad/output_weights" in tensors:
+        return ["question_answering"], "question_answering"
+    if "output_weights" in tensors:
+        # A tagger's would look the same as a classifier's.
+        task = "regression" if len(tensors["output_weights"][1]) == 1 else "classification"
+        return [task], task
+    heads = [
+        head
+        for head, start in (("masked_lm", "cls/predictions/"), ("next_sentence", "cls/seq_relationship/"))
+        if any(name.startswith(start) for name in tensors)
+    ]
+    return heads, "pretraining" if heads else "encoder"
+
+
+def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> None:
+    """Write `bert_config.json`, `bert_model.ckpt` with the names of google-research/bert, and `vocab.txt`.
+
+    `hidden_act` is written as we name it. Google's code knows `gelu` alone and computes the tanh approximation under
+    this name: for it, a model of `gelu_new` must be told to be one of `gelu`.
+
+    Args:
+        pretrained: what to write.
+        output_dir: a new or an empty folder; appears whole or not at all.
+        flag: the flag or argument it came from, for messages.
+
+    Raises:
+        ValueError: this form has no place for such a model.
+        OSError: the folder cannot be written.
+    """
+    if pretrained.pooling != "cls":
+        raise ValueError(f"Google's classifiers have `pooling` cls. Received: {pretrained.pooling!r}")
+    values = google_values(pretrained.config)
+    tensors = disassemble("google", pretrained)
+    with folders.folder_written_whole(output_dir, flag) as folder, tf.device("/cpu:0"):
+        tf.raw_ops.SaveV2(
+            prefix=os.path.join(folder, CHECKPOINT),
+            tensor_names=list(tensors),
+            shape_and_slices=[""] * len(tensors),
+            tensors=list(tensors.values()),
+        )
+        if pretrained.tokens is not None:
+            files.write_text(os.path.join(folder, "vocab.txt"), "".join(f"{token}\n" for token in pretrained.tokens))
+        files.write_json(os.path.join(folder, CONFIG_FILE), values)

@@ -1,0 +1,54 @@
+"""Models by name, from the Hugging Face hub or its local cache."""
+
+import os
+
+from bert_tf.conversion.huggingface import CONFIG_FILE, TOKENIZER_FILES, WEIGHT_FILES
+
+
+def fetch(name: str) -> str:
+    """The local folder with the files of a repository on the hub, fetched where its cache does not have them.
+
+    Without network (or with `HF_HUB_OFFLINE=1`) it is looked for in the local cache alone. `HF_HOME` moves the cache.
+
+    Args:
+        name: `owner/name`, or `name` alone for the oldest ones, such as `bert-base-uncased`.
+
+    Raises:
+        FileNotFoundError: it cannot be had; the message says which files to put where.
+    """
+    advice = (
+        f"Without the hub, put {CONFIG_FILE}, {WEIGHT_FILES[0]} (or {WEIGHT_FILES[2]}) and {TOKENIZER_FILES[0]} of "
+        f"https://huggingface.co/{name} into a folder, and give its path"
+    )
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+    except ImportError:
+        raise FileNotFoundError(
+            f"no such folder; to fetch a model by its name, the package huggingface_hub is needed "
+            f"(pip install 'bert_tf[hub]'). {advice}. Received: {name!r}"
+        ) from None
+
+    def file(entry: str) -> str | None:
+        try:
+            return hf_hub_download(name, entry)
+        except EntryNotFoundError:
+            return None
+
+    try:
+        config = file(CONFIG_FILE)
+        weights = next(filter(None, map(file, (WEIGHT_FILES[0], WEIGHT_FILES[2]))), None) if config else None
+        for entry in TOKENIZER_FILES if weights else ():
+            file(entry)
+    # A name that is no repository, a gated one, no network, a full disk: the package has an exception for each.
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise FileNotFoundError(
+            f"no such folder, and the Hugging Face hub does not give it ({reason[:300]}). {advice}. Received: {name!r}"
+        ) from None
+    if config is None or weights is None:
+        raise FileNotFoundError(
+            f"no such folder; neither the Hugging Face hub, as far as it can be reached, nor its local cache has "
+            f"{CONFIG_FILE} and weights of this name. {advice}. Received: {name!r}"
+        )
+    return os.path.dirname(config)

@@ -1,0 +1,226 @@
+"""KerasHub: presets, and `BertBackbone` objects.
+
+KerasHub's `BertBackbone` always computes the tanh approximation of GELU, and adds 1e-12 to variances. A model with
+another activation or epsilon (most of Hugging Face have the exact GELU) becomes a `BertBackboneVariant`, a subclass
+that gives the same outputs as ours; its presets can be loaded where `register()` has been called.
+"""
+
+import functools
+import os
+import re
+import tempfile
+from typing import Any
+
+from bert_tf import files
+from bert_tf.configs import BertConfig
+from bert_tf.conversion import folders
+from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
+from bert_tf.conversion.report import ConversionReport
+from bert_tf.layers.base import activation
+
+CONFIG_FILE = "config.json"
+_PRESET_NAME = re.compile(r"kaggle://.+|[a-z0-9]+(_[a-z0-9.]+)+")
+_FIXED_ACTIVATION, _FIXED_EPSILON = "gelu_new", 1e-12
+
+
+def _keras_hub() -> Any:
+    try:
+        import keras_hub
+    except ImportError:
+        raise ImportError("KerasHub is needed here: pip install 'bert_tf[hub]'") from None
+    return keras_hub
+
+
+@functools.cache
+def register() -> Any:
+    """Make `BertBackboneVariant` known to Keras, so that `from_preset` finds it.
+
+    Returns:
+        The class: `keras_hub.models.BertBackbone` with the arguments `hidden_act` and `layer_norm_epsilon`.
+    """
+    import keras
+
+    base: Any = _keras_hub().models.BertBackbone
+
+    @keras.saving.register_keras_serializable(package="bert_tf")
+    class BertBackboneVariant(base):
+        """A `BertBackbone` with another activation or epsilon than KerasHub's own."""
+
+        def __init__(self, *args: Any, hidden_act: str, layer_norm_epsilon: float, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.hidden_act = hidden_act
+            self.layer_norm_epsilon = layer_norm_epsilon
+            self.embeddings_layer_norm.epsilon = layer_norm_epsilon
+            # The backbone hands neither on to its layers, so they are changed in place; tests compare the outputs.
+            for layer in self.transformer_layers:
+                layer.activation = activation(hidden_act)
+                layer._feedforward_intermediate_dense.activation = layer.activation
+                layer._self_attention_layer_norm.epsilon = layer_norm_epsilon
+                layer._feedforward_layer_norm.epsilon = layer_norm_epsilon
+
+        def get_config(self) -> dict[str, Any]:
+            own = {"hidden_act": self.hidden_act, "layer_norm_epsilon": self.layer_norm_epsilon}
+            return super().get_config() | own
+
+    return BertBackboneVariant
+
+
+def is_preset(path: str) -> bool:
+    """Whether `path` is a folder with a KerasHub preset of BERT, or the name of one of KerasHub's own.
+
+    Raises:
+        ValueError: it is a preset of another model.
+    """
+    if folders.has(path, CONFIG_FILE):
+        values = files.read_json(os.path.join(path, CONFIG_FILE))
+        registered = values.get("registered_name") if isinstance(values, dict) else None
+        if not isinstance(registered, str) or ">" not in registered:
+            return False
+        if registered not in ("keras_hub>BertBackbone", "keras_nlp>BertBackbone", "bert_tf>BertBackboneVariant"):
+            raise ValueError(f"a KerasHub preset must be one of BertBackbone. Received: {path!r}, of {registered!r}")
+        return True
+    if not _PRESET_NAME.fullmatch(path) or files.exists(path):
+        return False
+    try:
+        keras_hub = _keras_hub()
+    except ImportError:
+        return False
+    return path.startswith("kaggle://") or path in keras_hub.models.BertBackbone.presets
+
+
+def read(preset: str) -> Pretrained:
+    """Configuration, weights and vocabulary of a preset.
+
+    Args:
+        preset: a folder (local or `gs://`), or a name of KerasHub's own.
+
+    Raises:
+        FileNotFoundError: it cannot be fetched.
+        ValueError: it cannot be read.
+        ImportError: KerasHub is not installed.
+    """
+    keras_hub = _keras_hub()
+    register()
+    in_folder = folders.has(preset, CONFIG_FILE)
+    if not in_folder:
+        try:
+            return _read_with(keras_hub, preset, preset)
+        # No network, no licence, no disk: kagglehub and its HTTP library have exceptions of their own.
+        except Exception as error:
+            raise FileNotFoundError(
+                f"KerasHub cannot fetch this preset ({' '.join(str(error).split())[:300]}). Download it elsewhere, and "
+                f"give the folder with its config.json and model.weights.h5. Received: {preset!r}"
+            ) from None
+    with folders.local_copy(preset) as local:
+        try:
+            return _read_with(keras_hub, local, preset)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{preset}: the preset cannot be read ({error})") from None
+
+
+def _read_with(keras_hub: Any, preset: str, source: str) -> Pretrained:
+    pretrained = read_backbone(keras_hub.models.BertBackbone.from_preset(preset, dtype="float32"), source)
+    if "://" not in preset and not os.path.exists(os.path.join(preset, "tokenizer.json")) and os.path.isdir(preset):
+        return pretrained
+    tokenizer = keras_hub.tokenizers.BertTokenizer.from_preset(preset)
+    pretrained.tokens = tuple(tokenizer.get_vocabulary())
+    pretrained.do_lower_case = bool(tokenizer.lowercase)
+    return pretrained
+
+
+def read_backbone(backbone: Any, source: str | None = None) -> Pretrained:
+    """Configuration and weights of a `keras_hub.models.BertBackbone`; the object knows no vocabulary.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    kind = f"{type(backbone).__module__}.{type(backbone).__name__}"
+    bases = {base.__name__ for base in type(backbone).__mro__ if base.__module__.startswith("keras_hub.")}
+    if "BertBackbone" not in bases:
+        raise ValueError(f"`path` must be a path, a name or a keras_hub BertBackbone. Received: a {kind}")
+    config = BertConfig(
+        vocab_size=backbone.vocabulary_size,
+        hidden_size=backbone.hidden_dim,
+        num_layers=backbone.num_layers,
+        num_heads=backbone.num_heads,
+        intermediate_size=backbone.intermediate_dim,
+        hidden_act=getattr(backbone, "hidden_act", _FIXED_ACTIVATION),
+        dropout_rate=backbone.dropout,
+        attention_dropout_rate=backbone.dropout,
+        max_position_embeddings=backbone.max_sequence_length,
+        type_vocab_size=backbone.num_segments,
+        layer_norm_epsilon=getattr(backbone, "layer_norm_epsilon", _FIXED_EPSILON),
+    )
+    report = ConversionReport(source or backbone.name)
+    tensors = {variable.path: (variable.path, variable.numpy()) for variable in backbone.weights}
+    tensors = {name: found for name, found in tensors.items() if "seed_generator" not in name}
+    weights = assemble("keras_hub", config, (), tensors, report)
+    return Pretrained(config=config, weights=weights, report=report, task="encoder")
+
+
+def to_backbone(pretrained: Pretrained, dtype: str = "float32") -> Any:
+    """A `keras_hub.models.BertBackbone` (or its variant, see above) with the weights; heads are left out.
+
+    KerasHub has one dropout rate: that of the activations.
+
+    Args:
+        pretrained: of `read_pretrained`, or `Pretrained.of_model(model)`.
+        dtype: Keras dtype policy.
+
+    Raises:
+        ImportError: KerasHub is not installed.
+        ValueError: the pooler is missing.
+    """
+    config = pretrained.config
+    arguments: dict[str, Any] = {
+        "vocabulary_size": config.vocab_size,
+        "num_layers": config.num_layers,
+        "num_heads": config.num_heads,
+        "hidden_dim": config.hidden_size,
+        "intermediate_dim": config.intermediate_size,
+        "dropout": config.dropout_rate,
+        "max_sequence_length": config.max_position_embeddings,
+        "num_segments": config.type_vocab_size,
+        "dtype": dtype,
+    }
+    if (config.hidden_act, config.layer_norm_epsilon) == (_FIXED_ACTIVATION, _FIXED_EPSILON):
+        backbone = _keras_hub().models.BertBackbone(**arguments)
+    else:
+        backbone = register()(hidden_act=config.hidden_act, layer_norm_epsilon=config.layer_norm_epsilon, **arguments)
+    tensors = disassemble("keras_hub", pretrained)
+    for variable in backbone.weights:
+        if "seed_generator" in variable.path:
+            continue
+        if variable.path not in tensors:
+            raise ValueError(
+                f"{pretrained.source} must hold every weight of a KerasHub backbone. Missing: {variable.path}"
+            )
+        variable.assign(tensors[variable.path].reshape(variable.shape))
+    return backbone
+
+
+def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> None:
+    """Write a preset: the backbone, and the tokenizer where there is a vocabulary.
+
+    Args:
+        pretrained: what to write; its heads have no place there.
+        output_dir: a new or an empty folder; appears whole or not at all.
+        flag: the flag or argument it came from, for messages.
+
+    Raises:
+        ImportError: KerasHub is not installed.
+        ValueError: the pooler is missing.
+        OSError: the folder cannot be written.
+    """
+    backbone = to_backbone(pretrained)
+    for name in [name for name in pretrained.report.loaded if not name.startswith("encoder/")]:
+        for tensor in pretrained.report.loaded.pop(name):
+            pretrained.report.ignored[tensor] = "KerasHub's backbone has no heads"
+    with folders.folder_written_whole(output_dir, flag) as folder, tempfile.TemporaryDirectory() as local:
+        backbone.save_to_preset(local)
+        if pretrained.tokens is not None:
+            tokenizer = _keras_hub().tokenizers.BertTokenizer(
+                vocabulary=list(pretrained.tokens), lowercase=pretrained.do_lower_case
+            )
+            tokenizer.save_to_preset(local)
+        folders.copy_folder(local, folder)

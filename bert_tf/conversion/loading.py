@@ -1,0 +1,174 @@
+"""Published or own weights, in whatever form, as models.
+
+What is understood: a run's folder of ours; a folder of Hugging Face; a checkpoint of google-research/bert or of
+TensorFlow's model garden; a KerasHub preset or `BertBackbone`; and names of these that are no folders.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from absl import logging
+
+from bert_tf import files
+from bert_tf.conversion import google, hub, huggingface, keras_hub, runs
+from bert_tf.conversion.names import TASKS
+from bert_tf.conversion.pretrained import MODELS, WITH_CLASSES, Pretrained
+from bert_tf.models.base import BertModel
+from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.pretrainer import BertPretrainer
+
+# `name` or `owner/name`, as on the Hugging Face hub.
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def read_pretrained(path: Any) -> Pretrained:
+    """Configuration, weights and vocabulary of `path`, whatever form they have.
+
+    Args:
+        path: a folder (local or `gs://`); a prefix of a TensorFlow checkpoint; the name of a KerasHub preset, such as
+            `bert_tiny_en_uncased`, or of a repository on the Hugging Face hub, such as `bert-base-uncased`; or a
+            `keras_hub.models.BertBackbone`.
+
+    Raises:
+        FileNotFoundError: there is nothing of this name, here or (as far as it can be reached) on a hub.
+        ValueError: files are damaged or disagree, or it is no BERT.
+    """
+    if not isinstance(path, str | os.PathLike):
+        return keras_hub.read_backbone(path)
+    path = os.fspath(path).rstrip("/")
+    if runs.is_folder(path):
+        return runs.read(path)
+    if keras_hub.is_preset(path):
+        return keras_hub.read(path)
+    if huggingface.is_folder(path):
+        return huggingface.read(path)
+    if google.is_checkpoint(path):
+        return google.read(path)
+    if files.exists(path):
+        raise FileNotFoundError(
+            f"{path!r} holds no BERT. There must be, in the same folder, {huggingface.CONFIG_FILE} with one of "
+            f"{', '.join(huggingface.WEIGHT_FILES)} (Hugging Face); {google.CONFIG_FILE} with NAME.ckpt.index and "
+            f"NAME.ckpt.data-... (Google); or a KerasHub preset; or a run of this package"
+        )
+    name = path.removeprefix("hf://")
+    if not _HUB_NAME.fullmatch(name):
+        raise FileNotFoundError(f"no such folder, and no name of a model on a hub. Received: {path!r}")
+    return huggingface.read(hub.fetch(name))
+
+
+def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None, dtype: str = "float32") -> BertModel:
+    """The model for `task` with fresh weights, of the sizes that `pretrained` has.
+
+    Args:
+        pretrained: whose configuration to take, and its number of classes where `num_classes` is None.
+        task: a key of `pretrained.MODELS`.
+        num_classes: C, for classifiers and taggers.
+        dtype: Keras dtype policy.
+
+    Raises:
+        ValueError: there is no such task, or a number of classes is known from nowhere.
+    """
+    if task not in MODELS:
+        raise ValueError(f"`task` must be one of {', '.join(MODELS)}. Received: {task!r}")
+    options: dict[str, Any] = {"dtype": dtype}
+    if task in WITH_CLASSES:
+        bias = pretrained.weights.get(f"{TASKS[task][-1]}/dense/bias")
+        classes = num_classes if bias is None else len(bias)
+        if classes is None or num_classes not in (None, classes):
+            raise ValueError(
+                f"`num_classes` must be given for a new head, and agree with one that is loaded ({classes}). "
+                f"Received: {num_classes} for {pretrained.source}"
+            )
+        options["num_classes"] = classes
+    if task in ("classification", "multi_label", "regression"):
+        options["pooling"] = pretrained.pooling
+    return MODELS[task](pretrained.config, **options)
+
+
+def load_pretrained(
+    path: Any,
+    task: str | None = None,
+    allow_random_heads: bool = False,
+    num_classes: int | None = None,
+    dtype: str = "float32",
+) -> tuple[BertModel, Pretrained]:
+    """A model with the weights of `path`, and what stood there beside them.
+
+    >>> model, pretrained = load_pretrained("bert-base-uncased")  # doctest: +SKIP
+    >>> print(pretrained.report)  # doctest: +SKIP
+    >>> pretrained.tokenizer().encode("a text")  # doctest: +SKIP
+
+    Args:
+        path: see `read_pretrained`.
+        task: `encoder`, `pretraining`, `classification`, `multi_label`, `regression`, `tagging` or
+            `question_answering`; None for the one whose heads stand there.
+        allow_random_heads: whether a head that is missing there may start from random numbers.
+        num_classes: C, for a new classifier or tagger.
+        dtype: Keras dtype policy; the variables stay float32.
+
+    Returns:
+        The model, and its `Pretrained`: configuration, `tokenizer()`, `labels` and `report`.
+
+    Raises:
+        FileNotFoundError: there is nothing of this name.
+        ValueError: files are damaged, weights are missing, or it is no BERT.
+    """
+    pretrained = read_pretrained(path)
+    task = task or pretrained.task
+    model = make_model(pretrained, task, num_classes, dtype)
+    pretrained.assign_to(model, task, allow_random_heads)
+    tell_surprises(pretrained)
+    return model, pretrained
+
+
+def tell_surprises(pretrained: Pretrained) -> None:
+    """Log what a user should know of a conversion: random weights, tensors without a place."""
+    report = pretrained.report
+    for kind, names in (("random", report.missing), ("without a place here", report.unexpected)):
+        if names:
+            logging.warning("%s: %d tensors are %s: %s", report.source, len(names), kind, _some(names))
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def load_encoder(path: Any, allow_random_heads: bool = False, dtype: str = "float32") -> BertEncoder:
+    """The encoder of a published BERT or of a run of ours, with its pooler.
+
+    >>> encoder = load_encoder("bert-base-uncased")  # doctest: +SKIP
+    >>> outputs = encoder({"input_ids": ids, "input_mask": mask, "segment_ids": segments})  # doctest: +SKIP
+    >>> outputs["sequence_output"], outputs["pooled_output"]  # doctest: +SKIP
+
+    Args:
+        path: a folder, checkpoint, preset or name: see `read_pretrained`.
+        allow_random_heads: whether a missing pooler may start from random numbers (masked-LM models are published
+            without one); `sequence_output` does not depend on it.
+        dtype: Keras dtype policy.
+
+    Raises:
+        FileNotFoundError: there is nothing of this name.
+        ValueError: files are damaged, weights are missing, or it is no BERT.
+    """
+    model, _ = load_pretrained(path, "encoder", allow_random_heads, dtype=dtype)
+    assert isinstance(model, BertEncoder)
+    return model
+
+
+def load_pretrainer(path: Any, allow_random_heads: bool = False, dtype: str = "float32") -> BertPretrainer:
+    """A published BERT, or a run of ours, with its masked-LM and next-sentence heads.
+
+    Args:
+        path: a folder, checkpoint, preset or name: see `read_pretrained`.
+        allow_random_heads: whether missing heads may start from random numbers.
+        dtype: Keras dtype policy.
+
+    Raises:
+        FileNotFoundError: there is nothing of this name.
+        ValueError: files are damaged, weights are missing, or it is no BERT.
+    """
+    model, _ = load_pretrained(path, "pretraining", allow_random_heads, dtype=dtype)
+    assert isinstance(model, BertPretrainer)
+    return model

@@ -1,0 +1,228 @@
+"""A published BERT in memory: what every reader returns and every writer takes."""
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bert_tf.configs import BertConfig
+from bert_tf.conversion.names import HEADS, TASKS, is_encoder_weight, weights_of
+from bert_tf.conversion.report import ConversionReport
+from bert_tf.models.classifier import BertClassifier
+from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
+from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.models.question_answerer import BertQuestionAnswerer
+from bert_tf.models.regressor import BertRegressor
+from bert_tf.models.token_classifier import BertTokenClassifier
+from bert_tf.models.weights import named_weights
+from bert_tf.tokenization import WordPieceTokenizer
+
+MODELS = {
+    "encoder": BertEncoder,
+    "pretraining": BertPretrainer,
+    "classification": BertClassifier,
+    "multi_label": BertMultiLabelClassifier,
+    "regression": BertRegressor,
+    "tagging": BertTokenClassifier,
+    "question_answering": BertQuestionAnswerer,
+}
+"""Each task's model; the keys of `names.TASKS`."""
+
+WITH_CLASSES = ("classification", "multi_label", "tagging")
+"""The tasks whose models have a number of classes of their own."""
+
+
+@dataclasses.dataclass
+class Pretrained:
+    """Configuration, weights and vocabulary, whatever form they came in.
+
+    Attributes:
+        config: of the encoder.
+        weights: our name (`models.weights.named_weights`) -> float32 array.
+        report: what became of the source's tensors.
+        task: the model whose heads the source holds, a key of `MODELS`: `encoder`, `pretraining`, `classification`,
+            `multi_label`, `regression`, `tagging` or `question_answering`.
+        tokens: the vocabulary's pieces by id; None where the source has none.
+        do_lower_case: how texts are tokenized.
+        labels: names of the classes or tags, by id.
+        pooling: of a classifier or regressor, as in `BertClassifier`.
+        max_seq_length: pieces in a row, where the source says so; None for as many as there are positions.
+    """
+
+    config: BertConfig
+    weights: dict[str, np.ndarray]
+    report: ConversionReport
+    task: str
+    tokens: tuple[str, ...] | None = None
+    do_lower_case: bool = True
+    labels: tuple[str, ...] = ()
+    pooling: str = "cls"
+    max_seq_length: int | None = None
+
+    @property
+    def source(self) -> str:
+        """Where it came from, for messages."""
+        return self.report.source
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads that it holds weights of."""
+        return tuple(head for head in HEADS if any(name.startswith(f"{head}/") for name in self.weights))
+
+    def tokenizer(self) -> WordPieceTokenizer:
+        """The tokenizer of its vocabulary.
+
+        Raises:
+            ValueError: the source has no vocabulary, or one that lacks a special token.
+        """
+        if self.tokens is None:
+            raise ValueError(f"{self.source} must hold a vocabulary (vocab.txt). Received: none")
+        try:
+            return WordPieceTokenizer.from_tokens(self.tokens, self.do_lower_case)
+        except ValueError as error:
+            raise ValueError(f"{self.source}: {error}") from None
+
+    def assign_to(self, model: Any, task: str, allow_random_heads: bool = False) -> None:
+        """Give a model its weights; all names are checked before the first assignment. The report tells what was done.
+
+        Args:
+            model: of `bert_tf.models`, with this configuration.
+            task: which of the models it is; see `task`.
+            allow_random_heads: whether a head that this source lacks may keep the model's fresh weights.
+
+        Raises:
+            ValueError: weights are missing.
+        """
+        variables = named_weights(model)
+        missing = [name for name in variables if name not in self.weights]
+        encoder = [name for name in missing if is_encoder_weight(name)]
+        held = ("pooler",) if any(name.startswith("encoder/pooler/") for name in self.weights) else ()
+        if encoder:
+            raise ValueError(
+                f"{self.source} must hold every weight of the encoder that its configuration describes. "
+                f"Missing: {encoder[0]}" + (f" and {len(encoder) - 1} more" if len(encoder) > 1 else "")
+            )
+        # A pooler that no output of the model depends on may be missing: token classifiers are published without.
+        heads = [head for head in TASKS[task] if any(name.startswith(f"{head}/") for name in missing)]
+        if heads and not allow_random_heads:
+            raise ValueError(
+                f"{self.source} has no weights for {', '.join(heads)}, which a model for {task} needs. Give "
+                "allow_random_heads=True (--allow_random_heads) to start them from random numbers. "
+                f"It holds: {', '.join(('encoder', *held, *self.heads))}"
+            )
+        for name, variable in variables.items():
+            if name in self.weights:
+                variable.assign(self.weights[name])
+        self.report.missing = missing
+        for name in [name for name in self.report.loaded if name not in variables]:
+            for tensor in self.report.loaded.pop(name):
+                self.report.ignored[tensor] = f"a model for {task} has no {name}"
+        loaded = {tensor for tensors in self.report.loaded.values() for tensor in tensors}
+        self.report.transposed = [tensor for tensor in self.report.transposed if tensor in loaded]
+
+    @classmethod
+    def of_model(
+        cls, model: Any, tokenizer: WordPieceTokenizer | None = None, labels: Sequence[str] = ()
+    ) -> "Pretrained":
+        """What a model of ours holds, in float32, to be written.
+
+        Args:
+            model: of `bert_tf.models`.
+            tokenizer: of its vocabulary.
+            labels: names of its classes or tags, by id.
+
+        Raises:
+            ValueError: it is none of our models.
+        """
+        task = next((task for task, kind in MODELS.items() if type(model) is kind), None)
+        if task is None:
+            raise ValueError(f"`model` must be one of bert_tf.models. Received: a {type(model).__name__}")
+        weights = {name: np.asarray(variable.numpy(), np.float32) for name, variable in named_weights(model).items()}
+        report = ConversionReport(type(model).__name__, loaded={name: (name,) for name in weights})
+        return cls(
+            config=model.config,
+            weights=weights,
+            report=report,
+            task=task,
+            tokens=tuple(tokenizer.tokens) if tokenizer else None,
+            do_lower_case=tokenizer.do_lower_case if tokenizer else True,
+            labels=tuple(labels),
+            pooling=getattr(model, "pooling", "cls"),
+        )
+
+
+def assemble(
+    form: str,
+    config: BertConfig,
+    heads: Sequence[str],
+    tensors: Mapping[str, tuple[str, np.ndarray]],
+    report: ConversionReport,
+) -> dict[str, np.ndarray]:
+    """Our weights, made of a source's tensors; fills `loaded`, `transposed` and `unexpected` of the report.
+
+    Args:
+        form: `google`, `hugging_face` or `keras_hub`: whose names `tensors` has.
+        config: sizes.
+        heads: those whose tensors are looked for.
+        tensors: name in the form's own scheme -> (name in the source, values). A product may be split by heads into
+            three axes, as in TensorFlow's model garden and KerasHub.
+        report: what is filled.
+
+    Raises:
+        ValueError: a tensor has another shape than the configuration says.
+    """
+    weights: dict[str, np.ndarray] = {}
+    taken: set[str] = set()
+    for weight in weights_of(config, heads):
+        names = [getattr(part, form) for part in weight.parts]
+        if not all(name in tensors for name in names):
+            continue
+        values = []
+        last = weight.shape[-1]
+        shape = (*weight.shape[:-1], None if last is None else last // len(weight.parts))
+        for part, name in zip(weight.parts, names, strict=True):
+            original, value = tensors[name]
+            if getattr(part, f"{form}_transposed", False):
+                value = value.T
+                report.transposed.append(original)
+            sizes = [size for size in shape if size is not None]
+            if value.ndim > len(shape) == len(sizes) and value.size == math.prod(sizes):
+                value = value.reshape(sizes)
+            fits = value.ndim == len(shape) and all(
+                wanted in (None, size) for wanted, size in zip(shape, value.shape, strict=True)
+            )
+            if not fits:
+                told = ", ".join("any" if size is None else str(size) for size in shape)
+                raise ValueError(
+                    f"{report.source}: the tensor {original!r} must have the shape that the configuration beside it "
+                    f"says, ({told}) for {weight.name}. Received: {value.shape}"
+                )
+            values.append(value.astype(np.float32))
+        weights[weight.name] = values[0] if len(values) == 1 else np.concatenate(values, axis=-1)
+        report.loaded[weight.name] = tuple(tensors[name][0] for name in names)
+        taken.update(names)
+    report.unexpected.extend(original for name, (original, _) in tensors.items() if name not in taken)
+    return weights
+
+
+def disassemble(form: str, pretrained: Pretrained, without: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """The tensors of our weights in another form, by its names; weights it has no tensor for are left out.
+
+    Args:
+        form: `google`, `hugging_face` or `keras_hub`.
+        pretrained: what to write.
+        without: names of weights to leave out.
+    """
+    tensors = {}
+    for weight in weights_of(pretrained.config, pretrained.heads):
+        if weight.name not in pretrained.weights or weight.name in without:
+            continue
+        for part, value in zip(weight.parts, weight.split(pretrained.weights[weight.name]), strict=True):
+            name = getattr(part, form)
+            if name is not None:
+                transposed = getattr(part, f"{form}_transposed", False)
+                tensors[name] = np.ascontiguousarray(value.T if transposed else value)
+    return tensors

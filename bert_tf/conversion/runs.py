@@ -1,0 +1,50 @@
+"""A run's folder of ours, read as any published checkpoint is."""
+
+import os
+
+import tensorflow as tf
+
+from bert_tf import files
+from bert_tf.conversion.google import read_bundle
+from bert_tf.conversion.pretrained import Pretrained
+from bert_tf.conversion.report import ConversionReport
+from bert_tf.training import checkpoints, model_dir
+
+
+def is_folder(path: str) -> bool:
+    """Whether `path` looks like a run's folder."""
+    file = os.path.join(path, model_dir.CONFIG_FILE)
+    if not files.exists(file) or tf.io.gfile.isdir(file):
+        return False
+    values = files.read_json(file)
+    return isinstance(values, dict) and "vocab_hash" in values
+
+
+def read(path: str) -> Pretrained:
+    """Weights of the newest complete checkpoint, with vocabulary and labels.
+
+    Raises:
+        FileNotFoundError: there is no complete checkpoint.
+        ValueError: it is damaged.
+    """
+    description, tokenizer = model_dir.read(path, "path")
+    checkpoint = checkpoints.require_newest(path, "path")
+    report = ConversionReport(path)
+    weights = {}
+    for name, value in read_bundle(checkpoint.bundle).items():
+        if name == "step" or ":" in name:
+            report.ignored[name] = "the state of the optimizer"
+        else:
+            weights[name] = value
+            report.loaded[name] = (name,)
+    return Pretrained(
+        config=description.model,
+        weights=weights,
+        report=report,
+        task=description.task,
+        tokens=tuple(tokenizer.tokens),
+        do_lower_case=tokenizer.do_lower_case,
+        labels=tuple(description.labels),
+        pooling=description.experiment.get("task", {}).get("pooling", "cls"),
+        max_seq_length=description.max_seq_length,
+    )

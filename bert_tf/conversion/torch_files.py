@@ -1,0 +1,181 @@
+"""`pytorch_model.bin` without PyTorch, and without running code from the file.
+
+PyTorch writes a pickle whose tensors refer to storages: inside a zip archive since version 1.6, one stream before
+(`torch/serialization.py`). A pickle names functions that its reader calls, which is how one runs code; here it may
+name the few that make tensors, and each of those stands for a description that NumPy carries out.
+"""
+
+import collections
+import dataclasses
+import io
+import math
+import pickle
+import struct
+import zipfile
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+
+_STORAGE_DTYPES = {
+    "DoubleStorage": np.float64,
+    "FloatStorage": np.float32,
+    "HalfStorage": np.float16,
+    "BFloat16Storage": ml_dtypes.bfloat16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "ShortStorage": np.int16,
+    "CharStorage": np.int8,
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Storage:
+    """A run of numbers in the file."""
+
+    key: str
+    dtype: np.dtype
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tensor:
+    """A view of a storage; `offset` and `strides` count its numbers."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def read(self, data: np.ndarray) -> np.ndarray:
+        """The view of the storage's numbers, copied."""
+        numbers = (self.offset, *self.shape, *self.strides)
+        if len(self.shape) != len(self.strides) or any(number < 0 for number in numbers):
+            raise ValueError("a tensor has a negative size or stride")
+        last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+        if math.prod(self.shape) and last >= len(data):
+            raise ValueError("a tensor reaches beyond its storage")
+        strides = [stride * data.itemsize for stride in self.strides]
+        return np.lib.stride_tricks.as_strided(data[self.offset :], self.shape, strides).copy()
+
+
+def _rebuild_tensor(storage: Any, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor without a storage")
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
+    return tensor
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+} | {("torch", name): np.dtype(dtype) for name, dtype in _STORAGE_DTYPES.items()}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Resolves the names in `_ALLOWED`, and storages; refuses everything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of a file of weights") from None
+
+    def persistent_load(self, identity: Any) -> _Storage:
+        if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
+            raise pickle.UnpicklingError("it refers to something that is no storage")
+        _, dtype, key, _, size, *view = identity
+        if not isinstance(dtype, np.dtype) or any(part is not None for part in view):
+            raise pickle.UnpicklingError("it has a storage of an unknown kind")
+        return _Storage(str(key), dtype, int(size))
+
+
+def _tensors_of(value: Any) -> dict[str, _Tensor]:
+    if not isinstance(value, dict):
+        raise ValueError(f"it must hold a dictionary of tensors. Received: a {type(value).__name__}")
+    tensors = {name: tensor for name, tensor in value.items() if isinstance(tensor, _Tensor)}
+    if not tensors:
+        raise ValueError("it holds no tensors")
+    return tensors
+
+
+def _read_zip(data: bytes) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError("it is no file of weights (no data.pkl)")
+        folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+            raise ValueError("its numbers are big-endian")
+        tensors = _tensors_of(_Unpickler(io.BytesIO(archive.read(pickles[0]))).load())
+        storages: dict[str, np.ndarray] = {}
+        arrays = {}
+        for name, tensor in tensors.items():
+            storage = tensor.storage
+            if storage.key not in storages:
+                storages[storage.key] = np.frombuffer(archive.read(f"{folder}data/{storage.key}"), storage.dtype)
+            arrays[name] = tensor.read(storages[storage.key])
+        return arrays
+
+
+def _read_stream(data: bytes) -> dict[str, np.ndarray]:
+    """The form before PyTorch 1.6: five pickles, then each storage's length and numbers."""
+    stream = io.BytesIO(data)
+    if _Unpickler(stream).load() != _LEGACY_MAGIC or _Unpickler(stream).load() != _LEGACY_PROTOCOL:
+        raise ValueError("it is no file of PyTorch")
+    system = _Unpickler(stream).load()
+    if not isinstance(system, dict) or not system.get("little_endian"):
+        raise ValueError("its numbers are big-endian")
+    tensors = _tensors_of(_Unpickler(stream).load())
+    known = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    storages: dict[str, np.ndarray] = {}
+    for key in _Unpickler(stream).load():
+        if key not in known:
+            raise ValueError(f"it has a storage that no tensor refers to ({key!r})")
+        (size,) = struct.unpack("<q", stream.read(8))
+        if size != known[key].size:
+            raise ValueError("a storage is of another length than its tensors say")
+        start = stream.tell()
+        storages[key] = np.frombuffer(data, known[key].dtype, size, start)
+        stream.seek(start + size * known[key].dtype.itemsize)
+    return {name: tensor.read(storages[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
+def read_torch_file(data: bytes, source: str) -> dict[str, np.ndarray]:
+    """The tensors of a file that `torch.save(model.state_dict())` wrote.
+
+    Args:
+        data: the file's bytes.
+        source: its name, for the message.
+
+    Returns:
+        name -> array, in the file's order.
+
+    Raises:
+        ValueError: the file is damaged, or its pickle names anything but tensors, dictionaries and numbers.
+    """
+    try:
+        return _read_zip(data) if zipfile.is_zipfile(io.BytesIO(data)) else _read_stream(data)
+    except (
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        struct.error,
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # A damaged pickle can fail in any of these ways.
+        raise ValueError(f"{source}: the weights cannot be read ({error})") from None
