@@ -1,0 +1,58 @@
+"""The virtual environments of the implementations that the train-step benchmark compares with."""
+
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+
+# tf-models-official asks for much that training BERT does not import (Kaggle, Google's API client, OpenCV ...): its
+# own dependencies are left out, and what the import of its masked-LM task needs is named.
+_TF_MODELS_IMPORTS = (
+    "etils fsspec gin-config immutabledict importlib_resources matplotlib numpy opencv-python-headless pandas pillow "
+    "promise psutil pycocotools pyyaml sacrebleu scipy sentencepiece seqeval simple-parsing six tensorflow-hub "
+    "tensorflow-metadata toml dm-tree"
+)
+INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
+    "tf_models_official": (
+        ("tensorflow-cpu==2.20.0", "tf-keras==2.20.1", *_TF_MODELS_IMPORTS.split()),
+        (
+            "--no-deps",
+            "tf-models-official==2.20.0",
+            "tensorflow-text==2.20.1",
+            "tf-slim",
+            "tensorflow-datasets",
+            "tensorflow-model-optimization",
+        ),
+    ),
+    "keras_hub": (("tensorflow==2.21.0", "keras==3.15.1", "keras-hub==0.32.0"),),
+    "transformers": (("torch==2.13.0", "transformers==5.23.0", "numpy"),),
+}
+"""Environment -> the arguments of each `pip install` that makes it."""
+
+
+def python_of(name: str, folder: str) -> str:
+    """The interpreter of an environment, which is made first where it does not stand complete.
+
+    Args:
+        name: of `INSTALLATIONS`.
+        folder: holds one folder an environment.
+
+    Raises:
+        OSError: the installation failed; the message has pip's last words.
+    """
+    environment = os.path.join(folder, name)
+    python = os.path.join(environment, "bin", "python")
+    complete = os.path.join(environment, ".complete")
+    if os.path.exists(complete):
+        return python
+    print(f"Making {environment} (once; some minutes)", file=sys.stderr, flush=True)
+    venv.create(environment, with_pip=True, clear=True)
+    for requirements in INSTALLATIONS[name]:
+        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if result.returncode:
+            raise OSError(f"the environment {environment!r} could not be made: {result.stdout[-2000:]}")
+    with open(complete, "w", encoding="ascii"):
+        pass
+    return python

@@ -1,0 +1,213 @@
+"""Runs the workers of the train-step benchmark side by side, a round of steps each in turn, and sums up."""
+
+import dataclasses
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from bert_tf.features import predictions_per_row, pretraining_batch
+from experiments.benchmarks.step_workers.protocol import MATRIX_SIZE, PRODUCTS_PER_STEP, Case
+
+WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "step_workers")
+OURS = "bert_tf"
+MATRIX_PRODUCTS = "matrix_products"
+
+# name -> layers, hidden size, rows, length
+SHAPES = {
+    "base_8x128": (12, 768, 8, 128),
+    "base_4x512": (12, 768, 4, 512),
+    "mini_32x128": (4, 256, 32, 128),
+    "mini_8x512": (4, 256, 8, 512),
+}
+
+
+def random_batches(rows: int, length: int, predictions: int, vocab_size: int, count: int) -> dict[str, np.ndarray]:
+    """`features.pretraining_batch`es of random pieces, two segments a row and no padding; `count` on the first axis."""
+    random = np.random.default_rng(0)
+    features = pretraining_batch(rows, length, predictions)
+    arrays: dict[str, np.ndarray] = {
+        name: np.zeros((count, *(size or 0 for size in feature.shape)), feature.dtype)
+        for name, feature in features.items()
+    }
+    arrays["input_ids"][:] = random.integers(1000, vocab_size, (count, rows, length))
+    arrays["input_mask"][:] = 1
+    arrays["segment_ids"][:, :, length // 2 :] = 1
+    arrays["position_ids"][:] = np.arange(length)
+    places = np.argsort(random.random((count, rows, length - 1)), axis=-1)[..., :predictions] + 1
+    arrays["masked_lm_positions"][:] = np.sort(places, axis=-1)
+    arrays["masked_lm_ids"][:] = random.integers(1000, vocab_size, (count, rows, predictions))
+    arrays["masked_lm_weights"][:] = 1
+    arrays["next_sentence_labels"][:] = random.integers(0, 2, (count, rows, 1))
+    arrays["next_sentence_weights"][:] = 1
+    return arrays
+
+
+def make_case(name: str, precision: str, folder: str) -> Case:
+    """The case of a name of `SHAPES`, with random batches written to `folder`."""
+    layers, hidden, rows, length = SHAPES[name]
+    predictions = predictions_per_row(0.15, length)
+    case = Case(name, layers, hidden, rows, length, predictions, precision, os.path.join(folder, f"{name}.npz"))
+    arrays: dict[str, Any] = dict(random_batches(rows, length, predictions, case.vocab_size, count=2))
+    np.savez(case.batches, **arrays)
+    return case
+
+
+def model_flops(case: Case) -> float:
+    """Floating-point operations in the matrix products of one step, three times the forward pass's."""
+    tokens, width = case.batch_size * case.max_seq_length, case.hidden_size
+    block = 2 * tokens * 12 * width**2 + 2 * 2 * tokens * case.max_seq_length * width
+    head = 2 * case.batch_size * case.predictions * (width**2 + width * case.vocab_size)
+    return 3.0 * (case.num_layers * block + head)
+
+
+class Worker:
+    """One worker process; see `step_workers/protocol.py`."""
+
+    def __init__(self, python: str, script: str, case: Case) -> None:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        self.script = script
+        self.process = subprocess.Popen(
+            [python, os.path.join(WORKERS, f"worker_{script}.py"), json.dumps(dataclasses.asdict(case))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if script != OURS else None,
+            text=True,
+            env=environment,
+        )
+
+    def read(self) -> dict[str, Any]:
+        """The next answer.
+
+        Raises:
+            OSError: the worker ended instead.
+        """
+        line = self.process.stdout.readline() if self.process.stdout else ""
+        if not line:
+            words = self.process.stderr.read()[-2000:] if self.process.stderr else ""
+            raise OSError(f"the worker {self.script!r} ended with code {self.process.wait()}: {words}")
+        return json.loads(line)
+
+    def run(self, steps: int) -> dict[str, Any]:
+        """Run some steps."""
+        if self.process.stdin:
+            self.process.stdin.write(f"{steps}\n")
+            self.process.stdin.flush()
+        return self.read()
+
+    def finish(self) -> dict[str, Any]:
+        """End the process; its last answer."""
+        if self.process.stdin:
+            self.process.stdin.close()
+        last = self.read()
+        self.process.wait()
+        return last
+
+
+def race(case: Case, pythons: dict[str, str], rounds: int, peer_cases: Case | None = None) -> list[dict[str, Any]]:
+    """Figures of each implementation on one case.
+
+    All workers are alive at once, and each in turn runs steps for about a second, `rounds` times: a machine whose speed
+    drifts drifts for all of them.
+
+    Args:
+        case: sizes and batches.
+        pythons: implementation -> interpreter.
+        rounds: how often each has its turn.
+        peer_cases: the case of all but this project, where their batches are others.
+
+    Returns:
+        A row an implementation; see `_row`.
+    """
+    workers, started = {}, {}
+    for name, python in pythons.items():
+        workers[name] = Worker(python, name, case if name in (OURS, MATRIX_PRODUCTS) else peer_cases or case)
+        started[name] = workers[name].read()
+    steps, losses = {}, {}
+    seconds: dict[str, list[float]] = {name: [] for name in workers}
+    for name, worker in workers.items():
+        steps[name] = max(1, math.floor(0.8 / min(worker.run(1)["seconds"])))
+    for _ in range(rounds):
+        for name, worker in workers.items():
+            answer = worker.run(min(steps[name], 8))
+            seconds[name].append(statistics.fmean(answer["seconds"]))
+            losses[name] = answer["loss"]
+            time.sleep(0.25)  # a thread pool that spins after its work takes no time from the next
+    ended = {name: worker.finish() for name, worker in workers.items()}
+    peak = None
+    if MATRIX_PRODUCTS in workers:
+        flops = 2.0 * MATRIX_SIZE**3 * PRODUCTS_PER_STEP
+        peak = flops / statistics.median(seconds[MATRIX_PRODUCTS])
+    return [
+        _row(case, name, seconds[name], started[name], ended[name], losses[name], peak)
+        for name in workers
+        if name != MATRIX_PRODUCTS
+    ]
+
+
+def _row(
+    case: Case,
+    name: str,
+    seconds: list[float],
+    started: dict[str, Any],
+    ended: dict[str, Any],
+    loss: float,
+    peak: float | None,
+) -> dict[str, Any]:
+    median = statistics.median(seconds)
+    return {
+        "case": case.name,
+        "precision": case.precision,
+        "implementation": name,
+        "milliseconds": 1e3 * median,
+        "milliseconds_spread": [1e3 * min(seconds), 1e3 * max(seconds)],
+        "tokens_per_second": case.batch_size * case.max_seq_length / median,
+        "share_of_matrix_rate": model_flops(case) / median / peak if peak else None,
+        "matrix_gflops": peak / 1e9 if peak else None,
+        "start_seconds": started["start_seconds"],
+        "peak_step_mib": ended["peak_step_bytes"] / 2**20,
+        "peak_mib": ended["peak_bytes"] / 2**20,
+        "loss": loss,
+        "versions": started["versions"],
+    }
+
+
+def describe(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table, with the ratio to the fastest peer of the same case and precision."""
+    lines = [
+        "| case | precision | | ms a step | tokens/s | x best peer | of matrix rate | start, s | peak MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        peers = [
+            other["tokens_per_second"]
+            for other in rows
+            if (other["case"], other["precision"]) == (row["case"], row["precision"])
+            and other["implementation"] != OURS
+        ]
+        ratio = f"{row['tokens_per_second'] / max(peers):.2f}" if peers and row["implementation"] == OURS else ""
+        share = f"{row['share_of_matrix_rate']:.0%}" if row["share_of_matrix_rate"] else ""
+        lines.append(
+            f"| {row['case']} | {row['precision']} | {row['implementation']} | {row['milliseconds']:.0f} "
+            f"| {row['tokens_per_second']:,.0f} | {ratio} | {share} | {row['start_seconds']:.0f} "
+            f"| {row['peak_step_mib']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def interpreters(implementations: list[str], venvs: str) -> dict[str, str]:
+    """Implementation -> interpreter; those of peers are made in `venvs`."""
+    from experiments.benchmarks.peer_environments import INSTALLATIONS, python_of
+
+    return {name: python_of(name, venvs) if name in INSTALLATIONS else sys.executable for name in implementations}

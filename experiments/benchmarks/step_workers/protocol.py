@@ -1,0 +1,110 @@
+"""What the workers of the train-step benchmark share; NumPy only, since each worker runs in an environment of its own.
+
+A worker is a process that builds one implementation's training step, warms it up, and then runs as many steps as each
+line of its standard input asks for. It answers each line with one line of JSON on its standard output:
+
+    {"event": "ready", "start_seconds": ..., "parameters": ..., "versions": {...}}
+    {"event": "ran", "seconds": [one number a step], "loss": ...}
+    {"event": "done", "peak_bytes": ..., "peak_step_bytes": ...}       (after the end of the input)
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Batch = dict[str, np.ndarray]
+
+MATRIX_SIZE = 2048
+"""Rows and columns of what `worker_matrix_products` multiplies, `PRODUCTS_PER_STEP` times a step."""
+PRODUCTS_PER_STEP = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is trained: sizes and precision, the same for all implementations.
+
+    Attributes:
+        num_heads: hidden_size / 64; the feed-forward part is four times as wide as the hidden size.
+        precision: `bfloat16` (variables stay float32) or `float32`.
+        packed: rows of real text, several sequences in each where the implementation can do that.
+        batches: .npz file of the batches, each array with one more axis in front; they are used in turn.
+    """
+
+    name: str
+    num_layers: int
+    hidden_size: int
+    batch_size: int
+    max_seq_length: int
+    predictions: int
+    precision: str
+    batches: str
+    packed: bool = False
+    vocab_size: int = 30522
+    dropout_rate: float = 0.1
+    learning_rate: float = 1e-4
+
+    @property
+    def num_heads(self) -> int:
+        """Heads of 64."""
+        return self.hidden_size // 64
+
+
+def serve(start: Callable[[Case, list[Batch]], tuple[Callable[[int], float], int, dict[str, str]]]) -> None:
+    """Run a worker whose only argument is a `Case` as JSON.
+
+    Args:
+        start: from the case and its batches, makes (a function of a batch's number that runs one step, waits for its
+            end and returns the loss; the number of parameters; the versions of the packages that matter).
+    """
+    # Libraries print to standard output: the answers get a copy of it, and it becomes standard error.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def answer(event: str, **values: Any) -> None:
+        answers.write(json.dumps({"event": event} | values) + "\n")
+
+    case = Case(**json.loads(sys.argv[1]))
+    with np.load(case.batches) as arrays:
+        stacked = {name: arrays[name] for name in arrays.files}
+    count = len(next(iter(stacked.values())))
+    batches = [{name: array[number] for name, array in stacked.items()} for number in range(count)]
+    begin = time.perf_counter()
+    step, parameters, versions = start(case, batches)
+    step(0)
+    answer("ready", start_seconds=time.perf_counter() - begin, parameters=parameters, versions=versions)
+    step(1 % count)
+    _reset_peak()
+    number = 2
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            begin = time.perf_counter()
+            loss = step(number % count)
+            seconds.append(time.perf_counter() - begin)
+            number += 1
+        answer("ran", seconds=seconds, loss=loss)
+    after = _peak_bytes()
+    answer("done", peak_bytes=max(after, _before_steps), peak_step_bytes=after)
+
+
+_before_steps = 0
+
+
+def _peak_bytes() -> int:
+    """The most memory this process has had, since its start or since `_reset_peak`."""
+    with open("/proc/self/status", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def _reset_peak() -> None:
+    """Forget what starting and compiling took (Linux)."""
+    global _before_steps
+    _before_steps = _peak_bytes()
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")

@@ -1,0 +1,48 @@
+"""This project: the training step as `bert_tf.training.loop` runs it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from protocol import Batch, Case, serve
+
+sys.path.append(str(Path(__file__).resolve().parents[3]))
+
+
+def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int, dict[str, str]]:
+    """See `protocol.serve`."""
+    import keras
+    import tensorflow as tf
+
+    from bert_tf.configs import BertConfig, OptimizerConfig, TrainConfig
+    from bert_tf.models.pretrainer import BertPretrainer
+    from bert_tf.objectives import pretraining_objective
+    from bert_tf.training.distribution import Distribution
+    from bert_tf.training.step import DTYPE_POLICIES, TrainState, make_train_step
+
+    config = BertConfig(
+        vocab_size=case.vocab_size,
+        hidden_size=case.hidden_size,
+        num_layers=case.num_layers,
+        num_heads=case.num_heads,
+        intermediate_size=4 * case.hidden_size,
+        dropout_rate=case.dropout_rate,
+        attention_dropout_rate=case.dropout_rate,
+    )
+    train = TrainConfig(
+        batch_size=case.batch_size, learning_rate=case.learning_rate, warmup_steps=0, precision=case.precision
+    )
+    state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[case.precision]), case.precision)
+    step = tf.function(make_train_step(state, pretraining_objective(), train, OptimizerConfig(), Distribution()))
+    tensors = [{name: tf.constant(array) for name, array in batch.items()} for batch in batches]
+
+    def run(number: int) -> float:
+        total, weight = step(tensors[number])["masked_lm_loss"]
+        return float(total) / float(weight)
+
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    return run, state.model.count_params(), versions
+
+
+if __name__ == "__main__":
+    serve(start)

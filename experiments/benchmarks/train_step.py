@@ -1,0 +1,54 @@
+"""The training step beside its peers: tf-models-official, keras-hub, transformers.
+
+    python -m experiments.benchmarks.train_step --venvs ~/peers --output train_step.json
+
+What is compared, and what came out: README.md in this folder.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_tf import files
+from bert_tf.launching import run
+from experiments.benchmarks import step_race
+from experiments.benchmarks.peer_environments import INSTALLATIONS
+
+IMPLEMENTATIONS = [step_race.OURS, *INSTALLATIONS, step_race.MATRIX_PRODUCTS]
+
+VENVS = flags.DEFINE_string("venvs", None, "Folder of the peers' environments; what is missing is made.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
+CASES: flags.FlagHolder[list[str]] = flags.DEFINE_list("cases", list(step_race.SHAPES), "Sizes and shapes.")
+PRECISIONS: flags.FlagHolder[list[str]] = flags.DEFINE_list(
+    "precisions", ["bfloat16", "float32"], "Precisions of the computation."
+)
+ONLY: flags.FlagHolder[list[str]] = flags.DEFINE_list("implementations", IMPLEMENTATIONS, "Who takes part.")
+ROUNDS = flags.DEFINE_integer("rounds", 7, "How often each has its turn.", lower_bound=1)
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags; print the table."""
+    known = {
+        "cases": (CASES.value, step_race.SHAPES),
+        "precisions": (PRECISIONS.value, ("bfloat16", "float32")),
+        "implementations": (ONLY.value, IMPLEMENTATIONS),
+    }
+    for flag, (given, choices) in known.items():
+        unknown = sorted(set(given) - set(choices))
+        if unknown:
+            raise ValueError(f"--{flag}: there are {', '.join(choices)}. Received: {', '.join(unknown)}")
+    pythons = step_race.interpreters(ONLY.value, VENVS.value)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in CASES.value:
+            for precision in PRECISIONS.value:
+                rows += step_race.race(step_race.make_case(name, precision, folder), pythons, ROUNDS.value)
+                print(step_race.describe(rows), flush=True)
+                if OUTPUT.value:
+                    files.write_text(OUTPUT.value, json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)
