@@ -97,10 +97,10 @@ class ShardBuilder:
         Raises:
             ValueError: a next-sentence shard holds a single document with text.
         """
-        corpus = tokenize_documents(documents, self._tokenizer.encode)
+        corpus = tokenize_documents(documents, self._tokenizer.encode_ragged)
         counts = {
             "documents": len(corpus.documents),
-            "sentences": len(corpus.sentence_starts),
+            "sentences": corpus.num_sentences,
             "tokens": len(corpus.pieces),
             "unknown": int(np.count_nonzero(corpus.pieces == self._tokenizer.unk_id)),
             "examples": 0,

@@ -5,8 +5,10 @@ drawn depends on the generator alone, which the caller seeds from (seed, shard n
 """
 
 import dataclasses
-from array import array
+import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from random import Random
 from typing import NamedTuple
 
@@ -26,15 +28,19 @@ class TokenizedDocuments:
 
     Attributes:
         pieces: int32 [number of pieces], all sentences one after the other.
-        sentence_starts: where each sentence starts in `pieces`; sentences without a piece are left out.
-        sentence_lengths: its number of pieces.
+        sentence_bounds: sentence s is `pieces[sentence_bounds[s] : sentence_bounds[s + 1]]`; sentences without a piece
+            are left out.
         documents: (first sentence, last sentence + 1) of each document; documents without a piece are left out.
     """
 
     pieces: np.ndarray
-    sentence_starts: list[int]
-    sentence_lengths: list[int]
+    sentence_bounds: list[int]
     documents: list[tuple[int, int]]
+
+    @property
+    def num_sentences(self) -> int:
+        """Sentences with a piece."""
+        return len(self.sentence_bounds) - 1
 
 
 class SegmentPair(NamedTuple):
@@ -54,26 +60,23 @@ class SegmentPair(NamedTuple):
 
 
 def tokenize_documents(
-    documents: Iterable[Sequence[str]], encode: Callable[[str], Sequence[int]]
+    documents: Sequence[Sequence[str]], encode: Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
 ) -> TokenizedDocuments:
-    """Tokenize sentence by sentence; four bytes a piece are kept."""
-    pieces = array("i")
-    starts: list[int] = []
-    lengths: list[int] = []
-    spans: list[tuple[int, int]] = []
-    for document in documents:
-        first = len(starts)
-        for sentence in document:
-            ids = encode(sentence)
-            if ids:
-                starts.append(len(pieces))
-                lengths.append(len(ids))
-                pieces.extend(ids)
-        if len(starts) > first:
-            spans.append((first, len(starts)))
-    return TokenizedDocuments(
-        np.frombuffer(pieces, np.int32) if pieces else np.zeros(0, np.int32), starts, lengths, spans
-    )
+    """Tokenize all sentences at once; four bytes a piece are kept.
+
+    Args:
+        documents: each a sequence of sentences.
+        encode: sentences -> the ids of all of them and how many each has, as `WordPieceTokenizer.encode_ragged`.
+    """
+    pieces, lengths = encode([sentence for document in documents for sentence in document])
+    has_pieces = lengths > 0
+    sentence_bounds = np.append(0, np.cumsum(lengths[has_pieces]))
+    # Of all sentences up to the end of each document, how many are left.
+    sentences_left = np.append(0, np.cumsum(has_pieces))
+    document_ends = np.cumsum([0, *map(len, documents)])
+    bounds = sentences_left[document_ends].tolist()
+    spans = [(first, end) for first, end in itertools.pairwise(bounds) if first < end]
+    return TokenizedDocuments(pieces, sentence_bounds.tolist(), spans)
 
 
 def shuffled(items: Iterable, generator: Random) -> list:
@@ -81,9 +84,10 @@ def shuffled(items: Iterable, generator: Random) -> list:
 
     Sorted by `random()`, whose stream Python guarantees for ever; that of `random.shuffle` it does not.
     """
-    keyed = [(generator.random(), number, item) for number, item in enumerate(items)]
-    keyed.sort(key=lambda entry: entry[:2])
-    return [item for _, _, item in keyed]
+    # Each key is drawn when its item comes, which may itself have drawn from the generator.
+    keyed = [(item, generator.random()) for item in items]
+    keyed.sort(key=itemgetter(1))
+    return [item for item, _ in keyed]
 
 
 def _uniform(generator: Random, low: int, high: int) -> int:
@@ -126,38 +130,30 @@ def next_sentence_pairs(
             "next-sentence pairs need at least two documents in a shard, for random second segments; documents are "
             "separated by blank lines. Received: 1 document (use --objective mlm for pre-training without pairs)"
         )
-    starts, lengths = corpus.sentence_starts, corpus.sentence_lengths
+    bounds = corpus.sentence_bounds
     longest = max_seq_length - SPECIALS_IN_PAIR
     documents = shuffled(corpus.documents, generator)
     for number, (first_sentence, end) in enumerate(documents):
         target = _target_length(generator, longest, 2, short_seq_prob)
         chunk = first_sentence
-        collected = 0
-        sentence = first_sentence
-        while sentence < end:
-            collected += lengths[sentence]
-            sentence += 1
-            if sentence < end and collected < target:
-                continue
+        while chunk < end:
+            sentence = _filled(bounds, chunk, end, target)
             sentences_in_chunk = sentence - chunk
             split = chunk + (1 if sentences_in_chunk == 1 else _uniform(generator, 1, sentences_in_chunk - 1))
-            first_start = starts[chunk]
-            first_length = starts[split - 1] + lengths[split - 1] - first_start
+            first_start = bounds[chunk]
+            first_length = bounds[split] - first_start
             if sentences_in_chunk == 1 or generator.random() < 0.5:
                 label = IS_RANDOM
                 other = _uniform(generator, 0, len(documents) - 2)
                 other_first, other_end = documents[other + (other >= number)]
                 second = _uniform(generator, other_first, other_end - 1)
-                second_start = starts[second]
-                second_length = lengths[second]
-                while second_length < target - first_length and second + 1 < other_end:
-                    second += 1
-                    second_length += lengths[second]
+                second_start = bounds[second]
+                second_length = bounds[_filled(bounds, second, other_end, target - first_length)] - second_start
                 sentence = split
             else:
                 label = IS_NEXT
-                second_start = starts[split]
-                second_length = starts[sentence - 1] + lengths[sentence - 1] - second_start
+                second_start = bounds[split]
+                second_length = bounds[sentence] - second_start
             if first_length + second_length > longest:
                 first_cut, second_cut = _cuts(first_length, second_length, longest)
                 first_start += _from_front(generator, first_cut)
@@ -166,7 +162,11 @@ def next_sentence_pairs(
                 second_length -= second_cut
             yield SegmentPair(first_start, first_length, second_start, second_length, label)
             chunk = sentence
-            collected = 0
+
+
+def _filled(bounds: list[int], first: int, end: int, target: int) -> int:
+    """Behind which sentence, from `first` on, `target` pieces are reached; `end` where the document has fewer."""
+    return bisect_left(bounds, bounds[first] + target, first + 1, end)
 
 
 def _cuts(first_length: int, second_length: int, longest: int) -> tuple[int, int]:
@@ -201,17 +201,18 @@ def full_sentences(
     Yields:
         Sequences without segment B, labelled `features.NO_NEXT_SENTENCE_LABEL`.
     """
-    starts, lengths = corpus.sentence_starts, corpus.sentence_lengths
+    bounds = corpus.sentence_bounds
     longest = max_seq_length - SPECIALS_IN_SINGLE
     for first_sentence, end in shuffled(corpus.documents, generator):
         target = _target_length(generator, longest, min(2, longest), short_seq_prob)
-        start = starts[first_sentence]
+        start = bounds[first_sentence]
         length = 0
         for sentence in range(first_sentence, end):
-            if length and length + lengths[sentence] > target:
+            sentence_length = bounds[sentence + 1] - bounds[sentence]
+            if length and length + sentence_length > target:
                 yield SegmentPair(start, length, 0, 0, NO_NEXT_SENTENCE_LABEL)
                 start, length = start + length, 0
-            length += lengths[sentence]
+            length += sentence_length
             while length > longest:
                 yield SegmentPair(start, longest, 0, 0, NO_NEXT_SENTENCE_LABEL)
                 start, length = start + longest, length - longest

@@ -2,66 +2,64 @@
 
 Worker processes that prepare data would need seconds and hundreds of megabytes to import TensorFlow; the two
 formats are small and fixed. The framing is that of tensorflow/core/lib/io/record_writer.h, the checksum CRC-32C
-(RFC 3720, appendix B.4) computed for many records at a time; the encoding is Protocol Buffers' wire format of
-tensorflow/core/example/example.proto.
+(RFC 3720, appendix B.4); the encoding is Protocol Buffers' wire format of tensorflow/core/example/example.proto.
 """
 
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
+import google_crc32c
 import numpy as np
 
-_CRC_BLOCK = 4096  # records whose checksums are computed together; bounds the padded matrix
 _MASK_DELTA = 0xA282EAD8
-
-
-def _crc_table() -> np.ndarray:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = (table >> np.uint32(1)) ^ np.where(table & np.uint32(1), np.uint32(0x82F63B78), np.uint32(0))
-    return table
-
-
-_CRC_TABLE = _crc_table()
+_HEADER_BYTES = 12  # the length, and its checksum
+_CHECKSUM_BYTES = 4
 
 
 def _masked_crc32c(records: Sequence[bytes]) -> np.ndarray:
-    """The masked CRC-32C of each of `records`, uint32 [len(records)].
+    """The masked CRC-32C of each of `records`, uint32 [len(records)]."""
+    crc = np.fromiter(map(google_crc32c.value, records), np.uint32, len(records))
+    return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(_MASK_DELTA)
 
-    The checksum runs byte by byte; here it runs over the same byte of all records at once. Longest first, so that the
-    records which still have a byte at a place are a prefix.
-    """
-    lengths = np.fromiter(map(len, records), np.int64, len(records))
-    order = np.argsort(-lengths, kind="stable")
-    longest = int(lengths.max(initial=0))
-    columns = np.zeros((longest, len(records)), np.uint8)
-    for column, record in enumerate(order):
-        columns[: lengths[record], column] = np.frombuffer(records[record], np.uint8)
-    # How many records are longer than j, for each byte j.
-    active = np.searchsorted(np.sort(lengths), np.arange(longest), side="right")
-    crc = np.full(len(records), 0xFFFFFFFF, np.uint32)
-    for j, shorter in enumerate(active):
-        head = crc[: len(records) - shorter]
-        head[:] = _CRC_TABLE[(head ^ columns[j, : len(head)]) & np.uint32(0xFF)] ^ (head >> np.uint32(8))
-    crc = ~crc
-    masked = ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(_MASK_DELTA)
-    result = np.empty_like(masked)
-    result[order] = masked
-    return result
+
+@lru_cache(maxsize=65536)
+def _record_header(length: int) -> bytes:
+    header = struct.pack("<Q", length)
+    return header + _masked_crc32c([header]).astype("<u4").tobytes()
 
 
 def tfrecord_bytes(records: Sequence[bytes]) -> bytes:
     """The contents of a TFRecord file, uncompressed, that holds `records` in their order."""
+    checksums = _masked_crc32c(records).astype("<u4").tobytes()
     parts: list[bytes] = []
-    for first in range(0, len(records), _CRC_BLOCK):
-        block = records[first : first + _CRC_BLOCK]
-        headers = [struct.pack("<Q", len(record)) for record in block]
-        header_crcs = _masked_crc32c(headers).tolist()
-        record_crcs = _masked_crc32c(block).tolist()
-        for header, header_crc, record, record_crc in zip(headers, header_crcs, block, record_crcs, strict=True):
-            parts += (header, struct.pack("<I", header_crc), record, struct.pack("<I", record_crc))
+    for number, record in enumerate(records):
+        parts += (_record_header(len(record)), record, checksums[4 * number : 4 * number + 4])
     return b"".join(parts)
+
+
+def read_tfrecords(contents: bytes) -> tuple[list[bytes | None], bool]:
+    """The records of a TFRecord file's contents, as far as they can be read.
+
+    Returns:
+        The records in their order, None where the bytes of one are not those of its checksum; and whether the contents
+        end where a record ends. They are not read on behind a length that its checksum contradicts.
+    """
+    records: list[bytes | None] = []
+    place = 0
+    while place < len(contents):
+        header = contents[place : place + _HEADER_BYTES]
+        length = int.from_bytes(header[:8], "little")
+        if len(header) < _HEADER_BYTES or header != _record_header(length):
+            return records, False
+        start, end = place + _HEADER_BYTES, place + _HEADER_BYTES + length
+        place = end + _CHECKSUM_BYTES
+        if place > len(contents):
+            return records, False
+        record = contents[start:end]
+        is_right = _masked_crc32c([record]).astype("<u4").tobytes() == contents[end:place]
+        records.append(record if is_right else None)
+    return records, True
 
 
 def _varint(value: int) -> bytes:
@@ -74,8 +72,13 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
+@lru_cache(maxsize=65536)
+def _field_header(number: int, length: int) -> bytes:
+    return _varint(number << 3 | 2) + _varint(length)
+
+
 def _field(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
+    return _field_header(number, len(payload)) + payload
 
 
 @lru_cache(maxsize=65536)
@@ -85,9 +88,18 @@ def int64_feature(name: str, values: tuple[int, ...]) -> bytes:
     return _field(1, _field(1, name.encode()) + _field(2, _field(3, _field(1, packed))))
 
 
+@lru_cache(maxsize=65536)
+def _bytes_feature_header(name: str, length: int) -> bytes:
+    """All of `bytes_feature` that stands before a value of `length` bytes."""
+    in_list = _field_header(1, length)
+    in_feature = _field_header(1, len(in_list) + length) + in_list
+    in_entry = _field(1, name.encode()) + _field_header(2, len(in_feature) + length) + in_feature
+    return _field_header(1, len(in_entry) + length) + in_entry
+
+
 def bytes_feature(name: str, value: bytes) -> bytes:
     """An entry of an `Example`'s map with a `bytes_list` of one value."""
-    return _field(1, _field(1, name.encode()) + _field(2, _field(1, _field(1, value))))
+    return _bytes_feature_header(name, len(value)) + value
 
 
 def example_bytes(*entries: bytes) -> bytes:

@@ -22,7 +22,12 @@ def corpus_of(sentence_lengths: list[list[int]]):
     """Documents of sentences of these lengths; each piece is its own number, so that a span tells its place."""
     next_piece = iter(range(10**9))
     documents = [[" ".join(str(next(next_piece)) for _ in range(n)) for n in document] for document in sentence_lengths]
-    return tokenize_documents(documents, lambda text: [int(word) for word in text.split()])
+
+    def encode(sentences):
+        words = [sentence.split() for sentence in sentences]
+        return np.array([int(word) for line in words for word in line], np.int32), np.array(list(map(len, words)), int)
+
+    return tokenize_documents(documents, encode)
 
 
 def random_corpus(documents: int = 200, seed: int = 0):
@@ -34,8 +39,7 @@ def random_corpus(documents: int = 200, seed: int = 0):
 
 def document_of(corpus, piece: int) -> int:
     for number, (first, last) in enumerate(corpus.documents):
-        end = corpus.sentence_starts[last - 1] + corpus.sentence_lengths[last - 1]
-        if corpus.sentence_starts[first] <= piece < end:
+        if corpus.sentence_bounds[first] <= piece < corpus.sentence_bounds[last]:
             return number
     raise AssertionError(piece)
 
@@ -43,8 +47,8 @@ def document_of(corpus, piece: int) -> int:
 def test_sentences_and_documents_without_a_piece_are_left_out():
     corpus = corpus_of([[2, 0, 1], [0], [], [3]])
     assert corpus.documents == [(0, 2), (2, 3)]
-    assert corpus.sentence_starts == [0, 2, 3]
-    assert corpus.sentence_lengths == [2, 1, 3]
+    assert corpus.sentence_bounds == [0, 2, 3, 6]
+    assert corpus.num_sentences == 3
     np.testing.assert_array_equal(corpus.pieces, np.arange(6))
 
 
