@@ -41,7 +41,9 @@ class BertConfig(Config):
         hidden_act: `gelu` (erf; Google before 2019-02, Hugging Face), `gelu_new` (tanh; Google since), `relu`.
         position_embedding: `learned` (the published models) or `sinusoidal` (fixed, Vaswani et al. 2017).
         position_initializer: what learned positions start from: `truncated_normal` (as published) or
-            `sinusoidal`, which a short pre-training learns from faster.
+            `sinusoidal`, which a short pre-training learns from faster, or `neighbours`: sinusoids too, and attention
+            heads that start by reading the pieces next to them, which is faster still
+            (`layers.initializers.NeighbourHeads`).
         output_bias_from_unigram: start the masked-LM output bias from the log unigram distribution of the
             training pieces instead of zeros; saves the steps that only learn how frequent pieces are.
         embedding_size: of the embedding tables, where they are factorised: a dense layer leads from there to
@@ -83,7 +85,18 @@ class BertConfig(Config):
             )
         check_choice("hidden_act", self.hidden_act, ("gelu", "gelu_new", "relu"))
         check_choice("position_embedding", self.position_embedding, ("learned", "sinusoidal"))
-        check_choice("position_initializer", self.position_initializer, ("truncated_normal", "sinusoidal"))
+        starts = ("truncated_normal", "sinusoidal", "neighbours")
+        check_choice("position_initializer", self.position_initializer, starts)
+        if self.position_initializer == "neighbours" and (
+            self.position_embedding != "learned"
+            or self.embedding_size not in (None, self.hidden_size)
+            or self.hidden_size // self.num_heads % 2
+        ):
+            raise ConfigError(
+                "`position_initializer` neighbours needs learned positions, no factorised embedding and heads of even "
+                f"size. Received: position_embedding={self.position_embedding!r}, "
+                f"embedding_size={self.embedding_size!r}, hidden_size={self.hidden_size}, num_heads={self.num_heads}"
+            )
         for name in ("layer_norm_epsilon", "initializer_range"):
             check_range(name, getattr(self, name), 0.0)
         for name in ("dropout_rate", "attention_dropout_rate"):

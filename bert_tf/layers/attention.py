@@ -10,6 +10,7 @@ from keras import ops
 
 from bert_tf.layers.base import BertLayer, dense
 from bert_tf.layers.dropout import Dropout
+from bert_tf.layers.initializers import NeighbourHeads
 
 
 def attention_allowed(input_mask: Any) -> Any:
@@ -65,6 +66,7 @@ class SelfAttention(BertLayer):
         num_heads: N; divides D.
         dropout_rate: on the probabilities.
         initializer_range: standard deviation of the kernels' truncated normal.
+        start: what queries and keys start from, `truncated_normal` or `neighbours` (`initializers.NeighbourHeads`).
 
     >>> layer = SelfAttention(hidden_size=8, num_heads=2)
     >>> x = keras.ops.ones((3, 5, 8))
@@ -78,6 +80,7 @@ class SelfAttention(BertLayer):
         num_heads: int,
         dropout_rate: float = 0.0,
         initializer_range: float = 0.02,
+        start: str = "truncated_normal",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -90,7 +93,10 @@ class SelfAttention(BertLayer):
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
         self.initializer_range = initializer_range
+        self.start = start
         self.query_key_value = dense(3 * hidden_size, initializer_range, self.dtype_policy, "query_key_value")
+        if start == "neighbours":
+            self.query_key_value.kernel_initializer = NeighbourHeads(num_heads, initializer_range)
         self.output_dense = dense(hidden_size, initializer_range, self.dtype_policy, "output_dense")
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
 

@@ -6,37 +6,11 @@ Shapes: B batch, L length, D hidden, E embedding size (D, where the embedding is
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from bert_tf.layers.base import BertLayer, dense, layer_norm, truncated_normal
 from bert_tf.layers.dropout import Dropout
-
-
-def sinusoids(num_positions: int, size: int) -> np.ndarray:
-    """float32 [num_positions, size]: sines in the first half of the columns, cosines in the second.
-
-    Wavelengths grow from 2 pi to 10,000 x 2 pi (Vaswani et al. 2017, section 3.5).
-    """
-    half = (size + 1) // 2
-    angles = np.arange(num_positions)[:, None] * np.exp(-np.log(10000.0) * np.arange(half) / half)
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)[:, :size].astype(np.float32)
-
-
-@keras.saving.register_keras_serializable(package="bert_tf")
-class ScaledSinusoids(keras.initializers.Initializer):
-    """Initialises a [positions, size] table with sinusoids of standard deviation `stddev`."""
-
-    def __init__(self, stddev: float = 0.02) -> None:
-        self.stddev = stddev
-
-    def __call__(self, shape: tuple[int, int], dtype: str | None = None) -> Any:
-        """The table, of `shape` and `dtype`."""
-        return ops.convert_to_tensor(sinusoids(*shape) * (self.stddev * 2**0.5), dtype=dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this initializer again."""
-        return {"stddev": self.stddev}
+from bert_tf.layers.initializers import NEIGHBOUR_WAVELENGTH, ScaledSinusoids
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -55,7 +29,8 @@ class BertEmbeddings(BertLayer):
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the tables' truncated normal.
         position_embedding: `learned` or `sinusoidal` (fixed).
-        position_initializer: what learned positions start from, `truncated_normal` or `sinusoidal`.
+        position_initializer: what learned positions start from, `truncated_normal`, `sinusoidal`, or `neighbours`
+            (sinusoids of the wavelengths that `initializers.NeighbourHeads` looks for).
         embedding_size: E; None for D.
 
     >>> layer = BertEmbeddings(vocab_size=10, hidden_size=4, max_position_embeddings=8)
@@ -91,7 +66,10 @@ class BertEmbeddings(BertLayer):
         self.embedding_size = embedding_size
         width = embedding_size or hidden_size
         fixed = position_embedding == "sinusoidal"
-        sinusoidal = fixed or position_initializer == "sinusoidal"
+        starts: dict[str, Any] = {
+            "sinusoidal": ScaledSinusoids(initializer_range),
+            "neighbours": ScaledSinusoids(initializer_range, NEIGHBOUR_WAVELENGTH),
+        }
 
         def table(rows: int, name: str, initializer: Any = None, trainable: bool = True) -> keras.layers.Embedding:
             return keras.layers.Embedding(
@@ -107,7 +85,7 @@ class BertEmbeddings(BertLayer):
         self.position_embeddings = table(
             max_position_embeddings,
             "position_embeddings",
-            ScaledSinusoids(initializer_range) if sinusoidal else None,
+            starts.get(position_embedding if fixed else position_initializer),
             trainable=not fixed,
         )
         self.token_type_embeddings = table(type_vocab_size, "token_type_embeddings")

@@ -23,6 +23,7 @@ class TransformerBlock(BertLayer):
         attention_dropout_rate: on the attention probabilities.
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the kernels' truncated normal.
+        attention_start: what queries and keys start from, see `attention.SelfAttention`.
         recompute: under training keep only the block's input, and compute the rest again in the backward pass (Chen et
             al. 2016): a third more products, for a fraction of the activations' memory.
 
@@ -42,6 +43,7 @@ class TransformerBlock(BertLayer):
         attention_dropout_rate: float = 0.0,
         layer_norm_epsilon: float = 1e-12,
         initializer_range: float = 0.02,
+        attention_start: str = "truncated_normal",
         recompute: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -54,6 +56,7 @@ class TransformerBlock(BertLayer):
         self.attention_dropout_rate = attention_dropout_rate
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
+        self.attention_start = attention_start
         self.recompute = recompute
         self.activation = activation(hidden_act)
         self.attention = SelfAttention(
@@ -61,6 +64,7 @@ class TransformerBlock(BertLayer):
             num_heads,
             dropout_rate=attention_dropout_rate,
             initializer_range=initializer_range,
+            start=attention_start,
             dtype=self.dtype_policy,
             name="attention",
         )

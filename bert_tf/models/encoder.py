@@ -59,6 +59,7 @@ class BertEncoder(BertModel):
                 attention_dropout_rate=c.attention_dropout_rate,
                 layer_norm_epsilon=c.layer_norm_epsilon,
                 initializer_range=c.initializer_range,
+                attention_start="neighbours" if c.position_initializer == "neighbours" else "truncated_normal",
                 recompute=c.recompute,
                 dtype=self.dtype_policy,
                 name=f"block_{number}",

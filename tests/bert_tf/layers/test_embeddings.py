@@ -4,7 +4,8 @@ import numpy_bert
 import pytest
 import tensorflow as tf
 
-from bert_tf.layers.embeddings import BertEmbeddings, ScaledSinusoids, sinusoids
+from bert_tf.layers.embeddings import BertEmbeddings
+from bert_tf.layers.initializers import ScaledSinusoids, sinusoids
 
 
 def _layer(**changes):
