@@ -51,8 +51,8 @@ class NeighbourHeads(keras.initializers.Initializer):
     Positions must start as sinusoids with the same `longest`. Each head takes every N-th frequency: its key is the
     place's waves themselves, its query the same waves turned to the place `offset` further (a shift is a rotation of
     each pair of sine and cosine), so that a query's product is largest with the key at that distance: -1, +1, -2, +2,
-    and again. Values start from BERT's truncated normal. A short pre-training otherwise spends most of its steps on finding
-    this pattern (experiments/configs/quickstart.py has the figures); the like was done with convolutions' locality
+    and again. Values start from BERT's truncated normal. A short pre-training otherwise spends most of its steps on
+    finding this pattern (experiments/configs/quickstart.py has the figures); the like was done with convolutions' locality
     by d'Ascoli et al. 2021, "ConViT", section 3.
 
     Args:
