@@ -16,7 +16,7 @@ from absl import flags
 from bert_tf import launching
 from bert_tf.progress import progress_bar
 from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import input_flags, local_runner
+from data_pipelines import beam_runner, input_flags, local_runner
 from data_pipelines.input_shards import ShardFunction, input_shards
 from data_pipelines.packing import DEFAULT_SEQUENCES_PER_ROW
 from data_pipelines.record_shards import Document
@@ -34,6 +34,8 @@ def create_pretraining_data(
     num_workers: int = 1,
     overwrite: bool = False,
     input_bytes: int | None = None,
+    runner: str = "local",
+    beam_options: str = "",
 ) -> Manifest:
     """Write the record folder `output_dir`, and with `holdout` a second one, `output_dir/heldout`.
 
@@ -55,6 +57,8 @@ def create_pretraining_data(
         overwrite: whether a complete record folder, or what an interrupted run with other settings left, may be
             replaced.
         input_bytes: size of the text, where it is known, for the progress bar.
+        runner: `local` builds shards in processes of this machine, `beam` in an Apache Beam pipeline.
+        beam_options: Beam's pipeline options in one string; `num_workers` is not used then.
 
     Returns:
         The manifest of the training records.
@@ -68,6 +72,11 @@ def create_pretraining_data(
         raise ValueError(f"--holdout must be at least 0 and less than 1. Received: {holdout}")
     if num_workers < 0:
         raise ValueError(f"--num_workers must be at least 0. Received: {num_workers}")
+    if runner not in ("local", "beam"):
+        raise ValueError(f"--runner must be local or beam. Received: {runner!r}")
+    if beam_options and runner != "beam":
+        raise ValueError(f"--beam_options needs --runner=beam. Received: --beam_options={beam_options!r}")
+    pipeline = beam_runner.make_pipeline(beam_options) if runner == "beam" else None
     held_out_config = config.replace(dupe_factor=1)
     held_out_dir = os.path.join(output_dir, HELD_OUT_FOLDER)
     writer = held_out_writer = RecordFolderWriter(output_dir, config, tokenizer, "--output_dir", overwrite)
@@ -79,7 +88,11 @@ def create_pretraining_data(
 
     shards = input_shards(documents, holdout, config.objective)
     function = ShardFunction(tokenizer, config, held_out_config)
-    done = local_runner.run(shards, function, (writer, held_out_writer), num_workers or os.cpu_count() or 1)
+    writers = (writer, held_out_writer)
+    if pipeline is None:
+        done = local_runner.run(shards, function, writers, num_workers)
+    else:
+        done = beam_runner.run(shards, function, writers, output_dir, pipeline)
     kept = 0
     with contextlib.closing(done), progress_bar(label="records", total=input_bytes, unit="B", unit_scale=True) as bar:
         for shard in done:
@@ -114,6 +127,10 @@ def _define_flags() -> None:
         "holdout", 0.0, f"Share of documents whose records go to OUTPUT_DIR/{HELD_OUT_FOLDER} instead, for evaluation."
     )
     flags.DEFINE_integer("num_workers", 0, "Processes; 0 for one a core. The records are the same.")
+    flags.DEFINE_enum(
+        "runner", "local", ["local", "beam"], "local: processes of this machine; beam: an Apache Beam pipeline."
+    )
+    flags.DEFINE_string("beam_options", "", "With --runner=beam: its pipeline options, in one string.")
     flags.DEFINE_bool(
         "overwrite", False, "Replace a complete record folder, or an interrupted run with other settings."
     )
@@ -138,6 +155,8 @@ def main(_: Sequence[str]) -> None:
         holdout=values.holdout,
         num_workers=values.num_workers,
         overwrite=values.overwrite,
+        runner=values.runner,
+        beam_options=values.beam_options,
         input_bytes=input_flags.num_bytes(values),
     )
     print(f"{values.output_dir}: {manifest.statistics}")

@@ -105,6 +105,10 @@ class ShardFunction:
         self._builders = tuple(ShardBuilder(tokenizer, config) for config in configs)
         self._settings = tuple(record_settings(config, tokenizer) for config in configs)
 
+    def settings(self, held_out: bool) -> dict[str, Any]:
+        """How the shards of a part are made, see `record_settings`."""
+        return self._settings[held_out]
+
     def fingerprint(self, shard: InputShard) -> str:
         """See `fingerprint`."""
         return fingerprint(self._settings[shard.held_out], shard)
@@ -116,3 +120,9 @@ class ShardFunction:
             ValueError: see `ShardBuilder.build`.
         """
         return self._builders[shard.held_out].build(shard.number, unpack_documents(shard.packed_documents))
+
+    def build_unless_standing(self, task: tuple[InputShard, str | None]) -> tuple[str, BuiltShard | None]:
+        """The shard's fingerprint, and its records unless those that stand, by the fingerprint given, are the same."""
+        shard, standing = task
+        made_from = self.fingerprint(shard)
+        return made_from, None if made_from == standing else self.build(shard)

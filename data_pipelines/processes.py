@@ -6,23 +6,26 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], num_workers: int) -> Iterator[Result]:
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
+) -> Generator[Result, None, None]:
     """`map(function, items)`, in processes: the same results in the same order, for any number of workers.
 
     Reading waits for the results, so that memory holds `num_workers` + 2 items and results, whatever the stream's
     length. A single item, or a single worker, needs no process.
 
     Args:
-        function: a function of a module, or a `functools.partial` of one: it is sent to the processes.
+        function: a function of a module, a `functools.partial` of one, or a method of an object: sent to each
+            process once.
         items: read as they are needed.
         num_workers: processes; 0: one a core.
 
@@ -35,19 +38,24 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], num_w
     return _ordered_map(function, iter(items), num_workers or os.cpu_count() or 1)
 
 
-def _ordered_map(function: Callable[[Item], Result], items: Iterator[Item], num_workers: int) -> Iterator[Result]:
+def _ordered_map(
+    function: Callable[[Item], Result], items: Iterator[Item], num_workers: int
+) -> Generator[Result, None, None]:
     first = list(itertools.islice(items, 2))
     if num_workers == 1 or len(first) < 2:
         yield from map(function, itertools.chain(first, items))
         return
     # Spawned, since TensorFlow's threads do not survive a fork.
     pool = ProcessPoolExecutor(
-        num_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_live_with_parent
+        num_workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(function,),
     )
     waiting: collections.deque[Future[Result]] = collections.deque()
     try:
         for item in itertools.chain(first, items):
-            waiting.append(pool.submit(function, item))
+            waiting.append(pool.submit(_call, item))
             if len(waiting) > num_workers + 1:
                 yield waiting.popleft().result()
         while waiting:
@@ -61,10 +69,21 @@ def _ordered_map(function: Callable[[Item], Result], items: Iterator[Item], num_
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _live_with_parent() -> None:
+# What this worker process calls; it may be large, such as a tokenizer with its cache, so it stays here.
+_worker_function: Callable | None = None
+
+
+def _start_worker(function: Callable) -> None:
     """Leave Ctrl-C to the parent, and end with it: a killed parent cannot tell its workers, which wait for work."""
+    global _worker_function
+    _worker_function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_after_parent, daemon=True).start()
+
+
+def _call(item: Any) -> Any:
+    assert _worker_function is not None
+    return _worker_function(item)
 
 
 def _exit_after_parent() -> None:

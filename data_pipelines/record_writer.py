@@ -30,6 +30,11 @@ from data_pipelines.records import (
     record_settings,
 )
 
+_SHARD_FILE = re.compile(r"shard-\d+(-\d+\.tfrecord|\.finished\.json)")
+# What a killed process leaves of a file that it was writing (`files.written_whole`, `files.require_writable_folder`).
+_TEMPORARY = re.compile(
+    r"(shard-.*|vocab\.txt|piece_counts\.npy|manifest\.json)\.tmp-[0-9a-f]{8}|\.writable-[0-9a-f]{8}"
+)
 _ENTRY = re.compile(r"shard-(\d+)\.finished\.json")
 
 
@@ -73,24 +78,31 @@ def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, set
     return finished
 
 
-def read_finished(folder: str, number: int) -> FinishedShard | None:
-    """The journal's entry of input shard `number`; None where there is none, or where its files are not as it says.
-
-    Every byte is read: after a power failure a file may have its full length and yet not its contents.
-    """
+def read_entry(folder: str, number: int) -> FinishedShard | None:
+    """The journal's entry of input shard `number`; None where there is none that can be read."""
     values = _read_entry(_entry_path(folder, number))
     if values is None:
         return None
     del values["settings"]
     try:
-        finished = FinishedShard.from_dict(values)
+        return FinishedShard.from_dict(values)
     except (ConfigError, TypeError):  # written by another version
         return None
+
+
+def _record_files_stand(folder: str, finished: FinishedShard) -> bool:
+    """Whether every byte is there: after a power failure a file may have its full length and yet not its contents."""
     for info in finished.shard_files:
         path = os.path.join(folder, info.file_name)
         if not files.exists(path) or files.sha256(path) != info.sha256:
-            return None
-    return finished
+            return False
+    return True
+
+
+def entry_numbers(folder: str) -> set[int]:
+    """The numbers of the input shards that have a journal entry."""
+    found = (_ENTRY.fullmatch(os.path.basename(path)) for path in _shard_paths(folder))
+    return {int(match[1]) for match in found if match}
 
 
 def _entry_path(folder: str, number: int) -> str:
@@ -124,7 +136,7 @@ class RecordFolderWriter:
     def __init__(
         self, folder: str, config: PreparationConfig, tokenizer: WordPieceTokenizer, flag: str, overwrite: bool = False
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._config = config
         self._tokenizer = tokenizer
         self._settings = record_settings(config, tokenizer)
@@ -149,24 +161,24 @@ class RecordFolderWriter:
 
     def _prepare_folder(self) -> set[int]:
         """Make the folder incomplete and remove what cannot be kept; the numbers of the journal's entries."""
-        files.remove(os.path.join(self._folder, MANIFEST_FILE))
-        standing = _standing_settings(self._folder)
+        files.remove(os.path.join(self.folder, MANIFEST_FILE))
+        for name in files.names_in_folder(self.folder):
+            if _TEMPORARY.fullmatch(name):
+                files.remove(os.path.join(self.folder, name))
+        standing = _standing_settings(self.folder)
         if standing is None or self._difference(standing[1]):
-            remove_records(self._folder)
+            remove_records(self.folder)
             return set()
-        for path in _shard_paths(self._folder):
-            if ".tmp-" in os.path.basename(path):
-                files.remove(path)
-        return _entry_numbers(self._folder)
-
-    @property
-    def entries(self) -> int:
-        """How many input shards an interrupted run finished here, by its journal."""
-        return len(self._entries)
+        return entry_numbers(self.folder)
 
     def finished(self, number: int) -> FinishedShard | None:
-        """Input shard `number` as an interrupted run left it, checked (see `read_finished`); None where it did not."""
-        return read_finished(self._folder, number) if number in self._entries else None
+        """Input shard `number` as an interrupted run left it; None where its files are not what its entry says."""
+        finished = read_entry(self.folder, number) if number in self._entries else None
+        return finished if finished and _record_files_stand(self.folder, finished) else None
+
+    def forget(self, number: int) -> None:
+        """Remove the journal entry of an input shard that is to be built again."""
+        files.remove(_entry_path(self.folder, number))
 
     def write(self, number: int, built: BuiltShard, made_from: str) -> None:
         """Write input shard `number` and its journal entry.
@@ -174,7 +186,7 @@ class RecordFolderWriter:
         Raises:
             OSError: it cannot be written.
         """
-        self.keep(write_shard(self._folder, number, built, made_from, self._settings))
+        self.keep(write_shard(self.folder, number, built, made_from, self._settings))
 
     def keep(self, finished: FinishedShard) -> None:
         """Count an input shard whose files stand already; shards are written or kept in the order of their numbers."""
@@ -197,20 +209,20 @@ class RecordFolderWriter:
             )
         manifest = Manifest(**self._settings, statistics=statistics, shards=tuple(self._shards))
         own = {shard.file_name for shard in self._shards}
-        for path in _shard_paths(self._folder):  # an interrupted run may have had more documents
+        for path in _shard_paths(self.folder):  # an interrupted run may have had more documents
             if path.endswith(".tfrecord") and os.path.basename(path) not in own:
                 files.remove(path)
-        files.write_text(os.path.join(self._folder, VOCABULARY_FILE), "\n".join(self._tokenizer.tokens) + "\n")
+        files.write_text(os.path.join(self.folder, VOCABULARY_FILE), "\n".join(self._tokenizer.tokens) + "\n")
         buffer = io.BytesIO()
         np.save(buffer, self._piece_counts)
-        files.write_bytes(os.path.join(self._folder, PIECE_COUNTS_FILE), buffer.getvalue())
-        files.write_json(os.path.join(self._folder, MANIFEST_FILE), manifest.to_dict())
+        files.write_bytes(os.path.join(self.folder, PIECE_COUNTS_FILE), buffer.getvalue())
+        files.write_json(os.path.join(self.folder, MANIFEST_FILE), manifest.to_dict())
         return manifest
 
     def remove_journal(self) -> None:
         """Remove the entries, when nothing that they are needed for can be interrupted any more."""
-        for number in sorted(_entry_numbers(self._folder)):
-            files.remove(_entry_path(self._folder, number))
+        for number in sorted(entry_numbers(self.folder)):
+            files.remove(_entry_path(self.folder, number))
 
     def _statistics(self) -> Statistics:
         def count(name: str) -> int:
@@ -239,24 +251,16 @@ def _standing_settings(folder: str) -> tuple[str, dict[str, Any]] | None:
     if files.exists(manifest):
         values = files.read_json(manifest)
         return "complete records", values if isinstance(values, dict) else {}
-    for number in sorted(_entry_numbers(folder)):
+    for number in sorted(entry_numbers(folder)):
         entry = _read_entry(_entry_path(folder, number))
         if entry is not None:  # all entries of a folder have the same settings
             return "shards of an interrupted run", entry["settings"]
     return None
 
 
-def _entry_numbers(folder: str) -> set[int]:
-    found = (_ENTRY.fullmatch(os.path.basename(path)) for path in _shard_paths(folder))
-    return {int(match[1]) for match in found if match}
-
-
 def _shard_paths(folder: str) -> list[str]:
-    """Record files, journal entries and what is left of an interrupted writing of either."""
-    names = files.names_in_folder(folder)
-    return [
-        os.path.join(folder, name) for name in names if re.match(r"shard-\d+(-\d+\.tfrecord|\.finished\.json)", name)
-    ]
+    """Record files and journal entries."""
+    return [os.path.join(folder, name) for name in files.names_in_folder(folder) if _SHARD_FILE.fullmatch(name)]
 
 
 def remove_records(folder: str) -> None:
