@@ -28,6 +28,7 @@ def main(_: Sequence[str]) -> None:
         values.model_dir,
         launch.distribution_from_flags(),
         values.init_checkpoint,
+        values.allow_random_heads,
     )
     print(json.dumps(figures, indent=2))
 
@@ -36,5 +37,8 @@ if __name__ == "__main__":
     launch.define_training_flags("experiments/configs/bert_base.py")
     flags.DEFINE_string("train_data", None, "Record folder.", required=True)
     flags.DEFINE_string("eval_data", None, "Record folder of held-out documents.")
-    flags.DEFINE_string("init_checkpoint", None, "Folder of a pre-training run whose weights to start from.")
+    flags.DEFINE_string(
+        "init_checkpoint", None, "Weights to start from: a run, Hugging Face, Google or KerasHub; a folder or a name."
+    )
+    flags.DEFINE_bool("allow_random_heads", False, "Start heads that --init_checkpoint lacks from random weights.")
     launching.run(main)

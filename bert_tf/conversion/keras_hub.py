@@ -40,10 +40,11 @@ def register() -> Any:
     """
     import keras
 
-    base: Any = _keras_hub().models.BertBackbone
+    backbone: Any = _keras_hub().models.BertBackbone
+    tokenizer: Any = _keras_hub().tokenizers.BertTokenizer
 
     @keras.saving.register_keras_serializable(package="bert_tf")
-    class BertBackboneVariant(base):
+    class BertBackboneVariant(backbone):
         """A `BertBackbone` with another activation or epsilon than KerasHub's own."""
 
         def __init__(self, *args: Any, hidden_act: str, layer_norm_epsilon: float, **kwargs: Any) -> None:
@@ -61,6 +62,12 @@ def register() -> Any:
         def get_config(self) -> dict[str, Any]:
             own = {"hidden_act": self.hidden_act, "layer_norm_epsilon": self.layer_norm_epsilon}
             return super().get_config() | own
+
+    @keras.saving.register_keras_serializable(package="bert_tf")
+    class BertTokenizerVariant(tokenizer):
+        """The same tokenizer; `from_preset` takes the class whose `backbone_cls` is the preset's."""
+
+        backbone_cls = BertBackboneVariant
 
     return BertBackboneVariant
 
@@ -120,7 +127,7 @@ def read(preset: str) -> Pretrained:
 
 def _read_with(keras_hub: Any, preset: str, source: str) -> Pretrained:
     pretrained = read_backbone(keras_hub.models.BertBackbone.from_preset(preset, dtype="float32"), source)
-    if "://" not in preset and not os.path.exists(os.path.join(preset, "tokenizer.json")) and os.path.isdir(preset):
+    if os.path.isdir(preset) and not os.path.exists(os.path.join(preset, "tokenizer.json")):
         return pretrained
     tokenizer = keras_hub.tokenizers.BertTokenizer.from_preset(preset)
     pretrained.tokens = tuple(tokenizer.get_vocabulary())
@@ -220,7 +227,9 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
         backbone.save_to_preset(local)
         if pretrained.tokens is not None:
             tokenizer = _keras_hub().tokenizers.BertTokenizer(
-                vocabulary=list(pretrained.tokens), lowercase=pretrained.do_lower_case
+                vocabulary=list(pretrained.tokens),
+                lowercase=pretrained.do_lower_case,
+                strip_accents=pretrained.do_lower_case,  # as BERT's own tokenizer does; off by default there
             )
             tokenizer.save_to_preset(local)
         folders.copy_folder(local, folder)

@@ -23,13 +23,14 @@ from bert_tf.models.pretrainer import BertPretrainer
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def read_pretrained(path: Any) -> Pretrained:
+def read_pretrained(path: Any, flag: str = "path") -> Pretrained:
     """Configuration, weights and vocabulary of `path`, whatever form they have.
 
     Args:
         path: a folder (local or `gs://`); a prefix of a TensorFlow checkpoint; the name of a KerasHub preset, such as
             `bert_tiny_en_uncased`, or of a repository on the Hugging Face hub, such as `bert-base-uncased`; or a
             `keras_hub.models.BertBackbone`.
+        flag: the flag or argument it came from, for messages.
 
     Raises:
         FileNotFoundError: there is nothing of this name, here or (as far as it can be reached) on a hub.
@@ -39,7 +40,7 @@ def read_pretrained(path: Any) -> Pretrained:
         return keras_hub.read_backbone(path)
     path = os.fspath(path).rstrip("/")
     if runs.is_folder(path):
-        return runs.read(path)
+        return runs.read(path, flag)
     if keras_hub.is_preset(path):
         return keras_hub.read(path)
     if huggingface.is_folder(path):
@@ -48,14 +49,14 @@ def read_pretrained(path: Any) -> Pretrained:
         return google.read(path)
     if files.exists(path):
         raise FileNotFoundError(
-            f"{path!r} holds no BERT. There must be, in the same folder, {huggingface.CONFIG_FILE} with one of "
-            f"{', '.join(huggingface.WEIGHT_FILES)} (Hugging Face); {google.CONFIG_FILE} with NAME.ckpt.index and "
-            f"NAME.ckpt.data-... (Google); or a KerasHub preset; or a run of this package"
+            f"{flag} must name a folder that holds a BERT: a run's, with its {huggingface.CONFIG_FILE}; one of Hugging "
+            f"Face, with {huggingface.CONFIG_FILE} and one of {', '.join(huggingface.WEIGHT_FILES)}; one of Google, "
+            f"with {google.CONFIG_FILE}, NAME.ckpt.index and NAME.ckpt.data-...; or a KerasHub preset. Received: {path!r}"
         )
     name = path.removeprefix("hf://")
     if not _HUB_NAME.fullmatch(name):
-        raise FileNotFoundError(f"no such folder, and no name of a model on a hub. Received: {path!r}")
-    return huggingface.read(hub.fetch(name))
+        raise FileNotFoundError(f"{flag}: no such folder, and no name of a model on a hub. Received: {path!r}")
+    return huggingface.read(hub.fetch(name, flag))
 
 
 def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None, dtype: str = "float32") -> BertModel:

@@ -70,7 +70,7 @@ class Pretrained:
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads that it holds weights of."""
-        return tuple(head for head in HEADS if any(name.startswith(f"{head}/") for name in self.weights))
+        return tuple(head for head in HEADS if self._holds(head))
 
     def tokenizer(self) -> WordPieceTokenizer:
         """The tokenizer of its vocabulary.
@@ -85,33 +85,49 @@ class Pretrained:
         except ValueError as error:
             raise ValueError(f"{self.source}: {error}") from None
 
+    def check_heads(self, task: str, allow_random_heads: bool = False) -> None:
+        """Refuse a task whose model would start from a random head unasked.
+
+        Args:
+            task: a key of `MODELS`.
+            allow_random_heads: whether that was asked for.
+
+        Raises:
+            ValueError: a head that the task's model needs is not there.
+        """
+        held = [part for part in ("encoder", "encoder/pooler", *HEADS) if self._holds(part)]
+        missing = [head for head in TASKS[task] if head not in held]
+        if missing and not allow_random_heads:
+            raise ValueError(
+                f"{self.source} has no weights for {', '.join(missing)}, which a model for {task} needs. Give "
+                "allow_random_heads=True (--allow_random_heads) to start them from random numbers. "
+                f"It holds: {', '.join(held)}"
+            )
+
+    def _holds(self, part: str) -> bool:
+        return any(name.startswith(f"{part}/") for name in self.weights)
+
     def assign_to(self, model: Any, task: str, allow_random_heads: bool = False) -> None:
         """Give a model its weights; all names are checked before the first assignment. The report tells what was done.
 
         Args:
             model: of `bert_tf.models`, with this configuration.
-            task: which of the models it is; see `task`.
+            task: which of the models it is, a key of `MODELS`.
             allow_random_heads: whether a head that this source lacks may keep the model's fresh weights.
 
         Raises:
             ValueError: weights are missing.
         """
+        self.check_heads(task, allow_random_heads)
         variables = named_weights(model)
         missing = [name for name in variables if name not in self.weights]
-        encoder = [name for name in missing if is_encoder_weight(name)]
-        held = ("pooler",) if any(name.startswith("encoder/pooler/") for name in self.weights) else ()
-        if encoder:
+        # A head stands whole or not at all. A pooler that no output of the model depends on may be missing: taggers
+        # are published without.
+        torn = [name for name in missing if is_encoder_weight(name) or self._holds(_head_of(name))]
+        if torn:
             raise ValueError(
-                f"{self.source} must hold every weight of the encoder that its configuration describes. "
-                f"Missing: {encoder[0]}" + (f" and {len(encoder) - 1} more" if len(encoder) > 1 else "")
-            )
-        # A pooler that no output of the model depends on may be missing: token classifiers are published without.
-        heads = [head for head in TASKS[task] if any(name.startswith(f"{head}/") for name in missing)]
-        if heads and not allow_random_heads:
-            raise ValueError(
-                f"{self.source} has no weights for {', '.join(heads)}, which a model for {task} needs. Give "
-                "allow_random_heads=True (--allow_random_heads) to start them from random numbers. "
-                f"It holds: {', '.join(('encoder', *held, *self.heads))}"
+                f"{self.source} must hold every weight that its configuration describes. Missing: {torn[0]}"
+                + (f" and {len(torn) - 1} more" if len(torn) > 1 else "")
             )
         for name, variable in variables.items():
             if name in self.weights:
@@ -152,6 +168,10 @@ class Pretrained:
             labels=tuple(labels),
             pooling=getattr(model, "pooling", "cls"),
         )
+
+
+def _head_of(name: str) -> str:
+    return "encoder/pooler" if name.startswith("encoder/pooler/") else name.partition("/")[0]
 
 
 def assemble(

@@ -20,15 +20,19 @@ def is_folder(path: str) -> bool:
     return isinstance(values, dict) and "vocab_hash" in values
 
 
-def read(path: str) -> Pretrained:
+def read(path: str, flag: str = "path") -> Pretrained:
     """Weights of the newest complete checkpoint, with vocabulary and labels.
+
+    Args:
+        path: the folder.
+        flag: the flag or argument it came from, for messages.
 
     Raises:
         FileNotFoundError: there is no complete checkpoint.
         ValueError: it is damaged.
     """
-    description, tokenizer = model_dir.read(path, "path")
-    checkpoint = checkpoints.require_newest(path, "path")
+    description, tokenizer = model_dir.read(path, flag)
+    checkpoint = checkpoints.require_newest(path, flag)
     report = ConversionReport(path)
     weights = {}
     for name, value in read_bundle(checkpoint.bundle).items():

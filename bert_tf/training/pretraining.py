@@ -8,10 +8,11 @@ import numpy as np
 
 from bert_tf import metrics
 from bert_tf.configs import MaskingConfig, PretrainingConfig
-from bert_tf.models.weights import named_weights
+from bert_tf.conversion.loading import read_pretrained
+from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.objectives import pretraining_objective
 from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import checkpoints, model_dir
+from bert_tf.training import model_dir
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.loop import train_and_evaluate
 from bert_tf.training.step import DTYPE_POLICIES, TrainState
@@ -62,6 +63,7 @@ def pretrain(
     run_dir: str,
     distribution: Distribution,
     init_checkpoint: str | None = None,
+    allow_random_heads: bool = False,
 ) -> dict[str, float]:
     """Pre-train, or go on pre-training, in `run_dir`.
 
@@ -71,13 +73,15 @@ def pretrain(
         eval_records: records of held-out documents, of the same vocabulary; None for no evaluation.
         run_dir: the run's folder.
         distribution: where it runs.
-        init_checkpoint: folder of another pre-training run whose weights to start from.
+        init_checkpoint: whose weights to start from: whatever `conversion.loading.read_pretrained` takes (a run's
+            folder, one of Hugging Face or Google, a KerasHub preset, a name on a hub).
+        allow_random_heads: whether a head that `init_checkpoint` lacks may start from random weights.
 
     Returns:
         Losses (nats) and metrics on `eval_records`, or, without them, on the last steps.
 
     Raises:
-        FileNotFoundError: `init_checkpoint` holds no complete checkpoint.
+        FileNotFoundError: `init_checkpoint` does not exist, or is not complete.
         ValueError: vocabulary, lengths, sizes or experiment do not agree; the message says which.
         FloatingPointError: the loss is not finite.
     """
@@ -95,7 +99,9 @@ def pretrain(
         experiment=config.to_dict(),
         data={"train": train_records.identity(), "eval": eval_records.identity() if eval_records else None},
     )
-    start_from = _checkpoint_to_start_from(init_checkpoint, config, tokenizer) if init_checkpoint else None
+    start_from = _weights_to_start_from(init_checkpoint, config, tokenizer) if init_checkpoint else None
+    if start_from is not None:
+        start_from.check_heads("pretraining", allow_random_heads)
     model_dir.claim(run_dir, description, tokenizer)
 
     log_unigram = metrics.log_unigram(train_records.piece_counts(), tokenizer.special_ids, config.model.vocab_size)
@@ -105,8 +111,8 @@ def pretrain(
 
     def initialize(state: TrainState) -> None:
         if start_from is not None:
-            checkpoints.restore(start_from, named_weights(state.model))
-        elif config.model.output_bias_from_unigram:
+            start_from.assign_to(state.model, "pretraining", allow_random_heads)
+        if config.model.output_bias_from_unigram and (start_from is None or "masked_lm" not in start_from.heads):
             state.weights["masked_lm/output_bias"].assign(log_unigram)
 
     return train_and_evaluate(
@@ -123,28 +129,29 @@ def pretrain(
     )
 
 
-def _checkpoint_to_start_from(
+def _weights_to_start_from(
     init_checkpoint: str, config: PretrainingConfig, tokenizer: WordPieceTokenizer
-) -> checkpoints.Checkpoint:
-    """The newest checkpoint of another run, if its weights mean the same in this one."""
-    other, other_tokenizer = model_dir.read(init_checkpoint, "--init_checkpoint")
-    if other.task != "pretraining":
-        raise ValueError(
-            f"--init_checkpoint must be a pre-training run's folder. Received: {init_checkpoint!r}, one of {other.task}"
-        )
+) -> Pretrained:
+    """Published weights, or another run's, if they mean the same in this one."""
+    other = read_pretrained(init_checkpoint, "--init_checkpoint")
+    other_tokenizer = other.tokenizer()
     if (other_tokenizer.vocab_hash, other.do_lower_case) != (tokenizer.vocab_hash, tokenizer.do_lower_case):
         raise ValueError(
             "--init_checkpoint must have the vocabulary and casing of the records, whose hash is "
-            f"{tokenizer.vocab_hash[:12]}. Received: {init_checkpoint!r}, with {other_tokenizer.vocab_hash[:12]}"
+            f"{_vocabulary(tokenizer)}. Received: {init_checkpoint!r}, with {_vocabulary(other_tokenizer)}"
         )
     differences = [
-        f"`model.{name}` is {getattr(other.model, name)!r} there and {getattr(config.model, name)!r} here"
+        f"`model.{name}` is {getattr(other.config, name)!r} there and {getattr(config.model, name)!r} here"
         for name in _ARCHITECTURE
-        if getattr(other.model, name) != getattr(config.model, name)
+        if getattr(other.config, name) != getattr(config.model, name)
     ]
     if differences:
         raise ValueError(
             f"--init_checkpoint must hold a model of the same size and kind: {'; '.join(differences)}. "
             f"Received: {init_checkpoint!r}"
         )
-    return checkpoints.require_newest(init_checkpoint, "--init_checkpoint")
+    return other
+
+
+def _vocabulary(tokenizer: WordPieceTokenizer) -> str:
+    return f"{tokenizer.vocab_hash[:12]} ({'uncased' if tokenizer.do_lower_case else 'cased'})"
