@@ -41,6 +41,20 @@ def predictions_per_row(masked_lm_rate: float, max_seq_length: int) -> int:
     return max(1, math.ceil(masked_lm_rate * max_seq_length))
 
 
+def predictions_by_length(masked_lm_rate: float, max_seq_length: int, predictions: int) -> list[int]:
+    """How many pieces of a sequence are predicted, by the sequence's length, specials included, 0 to L.
+
+    min(P, max(1, round(rate x length))), rounded by Python in double precision, as in google-research/bert
+    `create_masked_lm_predictions`. An empty sequence has none.
+
+    Args:
+        masked_lm_rate: share of a sequence's pieces to predict.
+        max_seq_length: L.
+        predictions: P, places for predictions in a row.
+    """
+    return [0] + [min(predictions, max(1, round(masked_lm_rate * n))) for n in range(1, max_seq_length + 1)]
+
+
 def encoder_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
     """What every encoder reads: `input_ids`, `input_mask`, `segment_ids`, `position_ids`, all int32 [B, L]."""
     row = Feature((batch_size, max_seq_length), "int32")

@@ -245,8 +245,8 @@ def _span_bounds(masking: MaskingConfig) -> list[float]:
 
 def _wanted_predictions(sequence_lengths: tf.Tensor, length: int, rate: float, predictions: int) -> tf.Tensor:
     """int32 [B, K]: how many pieces of each sequence to predict, together at most P in a row."""
-    # Looked up, not computed, so that rounding is Python's in double precision, as in Google's code.
-    table = [0] + [min(predictions, max(1, round(rate * n))) for n in range(1, length + 1)]
+    # Looked up, not computed, so that rounding is Python's.
+    table = features.predictions_by_length(rate, length, predictions)
     running = tf.cumsum(tf.gather(tf.constant(table), sequence_lengths), axis=1)
     total = running[:, -1:]
     # Rounding up for each sequence can exceed P: the running sum is scaled down, so that its last value is P.

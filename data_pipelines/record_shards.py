@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 
 from bert_tf import features
+from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization import WordPieceTokenizer
 from data_pipelines.packing import pack_rows
 from data_pipelines.records import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, piece_dtype
@@ -106,6 +107,7 @@ class ShardBuilder:
             "examples": 0,
             "labelled": 0,
             "random_next": 0,
+            "predicted": 0,
         }
         shard_files: list[tuple[ShardInfo, bytes]] = []
         piece_counts = np.zeros(self._tokenizer.vocab_size, np.int64)
@@ -115,6 +117,7 @@ class ShardBuilder:
             counts["labelled"] += sum(pair.label != features.NO_NEXT_SENTENCE_LABEL for pair in sequences)
             counts["random_next"] += sum(pair.label == IS_RANDOM for pair in sequences)
             rows = self._rows(sequences)
+            counts["predicted"] += self._predictions(rows)
             for first in range(0, len(rows), MAX_RECORDS_PER_SHARD):
                 name = f"shard-{number:05d}-{len(shard_files):02d}.tfrecord"
                 info, contents, occurrences = self._record_file(
@@ -136,6 +139,13 @@ class ShardBuilder:
             (pair.num_pieces for pair in sequences), self._config.max_seq_length, self._config.max_sequences_per_row
         )
         return [[sequences[number] for number in row] for row in packed]
+
+    def _predictions(self, rows: list[list[SegmentPair]]) -> int:
+        """How many pieces of the rows are predicted when they are masked at the default rate."""
+        rate, length = MaskingConfig().masked_lm_rate, self._config.max_seq_length
+        places = features.predictions_per_row(rate, length)
+        by_length = features.predictions_by_length(rate, length, places)
+        return sum(min(places, sum(by_length[pair.num_pieces] for pair in row)) for row in rows)
 
     def _record_file(
         self, name: str, corpus: TokenizedDocuments, rows: list[list[SegmentPair]]

@@ -100,6 +100,8 @@ class Statistics(Config):
         random_next_share: of the sequences with a next-sentence label, the share with a random second segment.
         unknown_share: of the text's tokens, the share that is `[UNK]`.
         row_fill: share of the rows' places that hold a piece and not padding.
+        expected_masked_share: of the rows' pieces, the share that masking at the default rate predicts
+            (`configs.MaskingConfig`, strategy `token`); None where it was not counted.
     """
 
     documents: int
@@ -110,12 +112,14 @@ class Statistics(Config):
     random_next_share: float
     unknown_share: float
     row_fill: float
+    expected_masked_share: float | None = None
 
     def __str__(self) -> str:
         return (
             f"{self.documents:,} documents, {self.sentences:,} sentences, {self.tokens:,} tokens "
             f"({self.unknown_share:.2%} [UNK]) -> {self.examples:,} sequences in {self.records:,} rows, "
             f"{self.row_fill:.1%} filled; random next: {self.random_next_share:.1%}"
+            + (f"; to be masked: {self.expected_masked_share:.1%}" if self.expected_masked_share is not None else "")
         )
 
 
@@ -262,7 +266,7 @@ class BuiltShard:
         shard_files: (what the manifest says, contents) of each file.
         piece_counts: int64 [V].
         counts: integers to be summed over the shards: documents, sentences, tokens, unknown, examples, labelled,
-            random_next.
+            random_next, predicted (see `Statistics.expected_masked_share`).
         input_bytes: size of the text, for the progress bar.
     """
 

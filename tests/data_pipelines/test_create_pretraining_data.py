@@ -8,9 +8,10 @@ import tensorflow as tf
 from small_corpus import corpus_documents, write_corpus
 from small_records import CONFIG, TOKENIZER, contents_of, make, small_tokenizer
 
+from bert_tf.configs import MaskingConfig
 from bert_tf.features import NO_NEXT_SENTENCE_LABEL
 from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import corpora, record_shards
+from data_pipelines import corpora, input_pipeline, record_shards
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.records import PreparationConfig, check_vocabulary, read_manifest, read_piece_counts
 
@@ -74,6 +75,16 @@ def test_the_manifest_tells_what_the_records_hold(tmp_path, small_shards):
     assert read_piece_counts(str(tmp_path)).dtype == np.int64
     assert sum(shard.tokens for shard in manifest.shards) == counts.sum()
     assert WordPieceTokenizer(str(tmp_path / "vocab.txt")).vocab_hash == manifest.vocab_hash == TOKENIZER.vocab_hash
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_the_masked_share_expected_is_the_share_that_is_masked(tmp_path, small_shards, slots):
+    statistics = make(tmp_path, CONFIG.replace(max_sequences_per_row=slots, short_seq_prob=0.5)).statistics
+    batches = list(input_pipeline.evaluation_dataset(str(tmp_path), MaskingConfig(), 32))
+    masked = sum(float(tf.reduce_sum(batch["masked_lm_weights"])) for batch in batches)
+    pieces = sum(int(tf.math.count_nonzero(batch["input_mask"])) for batch in batches)
+    assert statistics.expected_masked_share == pytest.approx(masked / pieces, abs=1e-6)
+    assert f"; to be masked: {masked / pieces:.1%}" in str(statistics)
 
 
 def test_full_sentences_have_no_label(tmp_path):
