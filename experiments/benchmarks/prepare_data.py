@@ -1,0 +1,52 @@
+"""Preparing pre-training data beside tf-models-official's `create_pretraining_data`.
+
+    python -m experiments.benchmarks.prepare_data --venvs ~/peers --work_dir /tmp/prepare --output prepare_data.json
+
+Without --input the text is the documentation of the installed Python packages. What is compared, and what came
+out: README.md in this folder.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_tf import files
+from bert_tf.launching import run
+from experiments.benchmarks import preparation_race
+from experiments.benchmarks.peer_environments import python_of
+
+VENVS = flags.DEFINE_string("venvs", None, "Folder of the peers' environments; what is missing is made.", required=True)
+WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for text, vocabulary and records.", required=True)
+INPUT = flags.DEFINE_string("input", None, "Text, one sentence a line, blank lines between documents.")
+VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "Uncased vocabulary; default: 30,522 pieces, of the text.")
+MEGABYTES = flags.DEFINE_float("megabytes", 5.0, "How much text each prepares.", lower_bound=0.01)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each has its turn.", lower_bound=1)
+MEMORY_MEGABYTES: flags.FlagHolder[list[str]] = flags.DEFINE_list(
+    "memory_megabytes", ["20", "200"], "Sizes of text at which this project's peak memory is measured."
+)
+OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
+
+
+def main(_: Sequence[str]) -> None:
+    """Make what is missing, let both take turns, print and write the figures."""
+    corpus, vocab_file = preparation_race.corpus_and_vocabulary(WORK_DIR.value, INPUT.value, VOCAB_FILE.value)
+    peer_python = python_of("tf_models_official", VENVS.value)
+    text = os.path.join(WORK_DIR.value, "text.txt")
+    preparation_race.write_text(corpus, text, MEGABYTES.value)
+    figures = {
+        "race": preparation_race.race(text, vocab_file, WORK_DIR.value, peer_python, ROUNDS.value),
+        "tokenizer": preparation_race.tokenizer_speed(text, vocab_file, ROUNDS.value),
+        "memory": [
+            preparation_race.memory(corpus, vocab_file, WORK_DIR.value, float(megabytes))
+            for megabytes in MEMORY_MEGABYTES.value
+        ],
+    }
+    print(json.dumps(figures, indent=2))
+    if OUTPUT.value:
+        files.write_json(OUTPUT.value, figures)
+
+
+if __name__ == "__main__":
+    run(main)
