@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.deduplication import NearDuplicateFilter, fingerprints, normalized_words
+from data_pipelines.deduplication import ExactDuplicateFilter, NearDuplicateFilter, fingerprints, normalized_words
 
 TEXT = "The quick brown fox jumps over the lazy dog and runs into the dark forest before night."
 
@@ -47,3 +47,21 @@ def test_a_text_is_never_admitted_twice(texts):
     for text in texts:
         duplicates.admit(text)
         assert not duplicates.admit(text)
+
+
+def test_exactly_the_documents_that_came_before_are_refused():
+    duplicates = ExactDuplicateFilter()
+    documents = [[f"Sentence {number}.", "Last."] for number in range(30_000)]
+    assert all(map(duplicates.admit, documents))
+    assert duplicates.num_bytes() <= 16 * len(documents)
+    assert not any(map(duplicates.admit, documents))
+    assert duplicates.admit(["Last.", "Sentence 1."])
+    assert duplicates.admit(["Sentence 1. Last."])
+    assert duplicates.admit(["half a character \ud800"])
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "ab", ""]), max_size=3), max_size=30))
+def test_admitted_documents_are_the_set_of_all(documents):
+    admitted = list(filter(ExactDuplicateFilter().admit, documents))
+    joined = ["\n".join(document) for document in documents]
+    assert ["\n".join(document) for document in admitted] == list(dict.fromkeys(joined))
