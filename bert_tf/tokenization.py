@@ -128,9 +128,10 @@ class WordPieceTokenizer:
         self._first_ids = {token: index for token, index in ids.items() if token}
         self._next_ids = {token[2:]: index for token, index in ids.items() if token.startswith("##") and token[2:]}
         self._longest_piece = max(map(len, tokens))
-        # Of strings between spaces ("end."), of words ("end"), and of strings with offsets.
+        # Of strings between spaces ("end.") and of words ("end"), without and with offsets.
         self._string_ids = _Cache(self._encode_string)
         self._word_ids = _Cache(self._encode_word)
+        self._word_pieces = _Cache(self._pieces)
         self._string_offsets = _Cache(self._encode_string_with_offsets)
         self._batch_encoder = BatchEncoder(self.basic_tokenizer.folded, do_lower_case, self._encode_word)
 
@@ -207,9 +208,15 @@ class WordPieceTokenizer:
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
         for string, indices in self.basic_tokenizer.split_spaces_with_offsets(text):
-            for index, start, end in self._string_offsets[string]:
-                ids.append(index)
-                offsets.append((indices[start], indices[end - 1] + 1))
+            if isinstance(indices, range):  # nothing was dropped inside the string
+                first = indices.start
+                for index, start, end in self._string_offsets[string]:
+                    ids.append(index)
+                    offsets.append((first + start, first + end))
+            else:
+                for index, start, end in self._string_offsets[string]:
+                    ids.append(index)
+                    offsets.append((indices[start], indices[end - 1] + 1))
         return ids, offsets
 
     def encode_pair(
@@ -284,6 +291,14 @@ class WordPieceTokenizer:
     def _encode_string_with_offsets(self, string: str) -> list[tuple[int, int, int]]:
         """The ids of one string of `split_spaces`, each with its start and end in the string."""
         pieces: list[tuple[int, int, int]] = []
+        if string.isascii():
+            # As in `_encode_string`; a lower-cased ASCII letter is one letter too, so that no place moves.
+            for match in _ASCII_WORDS.finditer(string.lower() if self.do_lower_case else string):
+                end = match.start()
+                for index, length in self._word_pieces[match[0]]:
+                    start, end = end, end + length
+                    pieces.append((index, start, end))
+            return pieces
         for word in self.basic_tokenizer.split_word_with_offsets(string):
             end = 0
             for index, length in self._pieces(word.text):

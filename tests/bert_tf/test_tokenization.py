@@ -106,6 +106,25 @@ def test_offsets_cover_what_the_pieces_are_made_of(text):
             assert piece in "".join(tokenizer.words(text[start:end]))
 
 
+@pytest.mark.parametrize("do_lower_case", [True, False])
+def test_offsets_of_ascii_are_those_of_the_plain_path(published_tokenizers, do_lower_case):
+    tokenizer = published_tokenizers[do_lower_case]
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.text(st.characters(max_codepoint=0x7E), max_size=40))
+    def check(text):
+        plain = []
+        for string, indices in tokenizer.basic_tokenizer.split_spaces_with_offsets(text):
+            for word in tokenizer.basic_tokenizer.split_word_with_offsets(string):
+                end = 0
+                for _, length in tokenizer._pieces(word.text):
+                    start, end = end, end + length
+                    plain.append((indices[word.starts[start]], indices[word.ends[end - 1] - 1] + 1))
+        assert tokenizer.encode_with_offsets(text)[1] == plain
+
+    check()
+
+
 def test_offsets_of_accents_controls_and_syllables(published_tokenizers):
     tokenizer = published_tokenizers[True]
 
