@@ -5,6 +5,10 @@ r"""Text files -> record folder for pre-training.
 
 The records hold sequences before masking: masks are drawn when a batch is read (data_pipelines/masking.py), new
 ones each epoch.
+
+Documents are cut into input shards in their order (input_shards.py); one pure function turns each into record files, in
+processes of this machine (local_runner.py) or in an Apache Beam pipeline (beam_runner.py); record_writer.py keeps a
+journal of the finished ones, by which the same command goes on after an interruption.
 """
 
 import contextlib
@@ -21,7 +25,7 @@ from data_pipelines.input_shards import ShardFunction, input_shards
 from data_pipelines.packing import DEFAULT_SEQUENCES_PER_ROW
 from data_pipelines.record_shards import Document
 from data_pipelines.record_writer import RecordFolderWriter, remove_records
-from data_pipelines.records import HELD_OUT_FOLDER, Manifest, PreparationConfig
+from data_pipelines.records import HELD_OUT_FOLDER, Manifest, PreparationConfig, read_manifest
 
 
 def create_pretraining_data(
@@ -160,6 +164,9 @@ def main(_: Sequence[str]) -> None:
         input_bytes=input_flags.num_bytes(values),
     )
     print(f"{values.output_dir}: {manifest.statistics}")
+    if values.holdout:
+        held_out_dir = os.path.join(values.output_dir, HELD_OUT_FOLDER)
+        print(f"{held_out_dir}: {read_manifest(held_out_dir, '--output_dir').statistics}")
 
 
 if __name__ == "__main__":

@@ -297,13 +297,15 @@ def test_the_launcher_writes_records_and_says_what_they_hold(tmp_path):
         f"--vocab_file={tmp_path}/vocab.txt",
         f"--output_dir={tmp_path}/records",
         "--max_seq_length=64",
+        "--holdout=0.2",
     )
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     manifest = read_manifest(str(tmp_path / "records"))
     assert str(manifest.statistics) in out
+    assert str(read_manifest(str(tmp_path / "records" / "heldout")).statistics) in out
     # The library function called in this process gives the same bytes.
-    make(tmp_path / "library")
+    make(tmp_path / "library", holdout=0.2)
     assert contents_of(tmp_path / "library") == contents_of(tmp_path / "records")
 
 
