@@ -5,11 +5,11 @@ Hardware:  two cores of an x86-64 CPU (measured on two hyper-threads of one Xeon
            is quiet, 5 when it is not).
 Expect:    README.md, "quickstart", as measured.
 
-What was tried (2 layers, width 128, 4 heads, rows of 64, batch 32, sinusoidal start of positions with standard deviation 0.08, output bias from the
-unigram distribution, AdamW with beta2 0.98 and bias correction, unless said otherwise). The gap is that between a
-unigram model's held-out loss and ours, in nats; all on the documentation of one environment, 10 % of it held out. Most
-of a short run is spent on a plateau near the unigram loss, until attention has found its neighbours; what leaves it
-early wins.
+What was tried (2 layers, width 128, 4 heads, rows of 64, batch 32, sinusoidal start of positions, initializer_range
+0.08, output bias from the unigram distribution, AdamW with beta2 0.98 and bias correction, unless said otherwise). The
+gap is that between a unigram model's held-out loss and ours, in nats; all on the documentation of one environment, 10 %
+of it held out. Most of a short run is spent on a plateau near the unigram loss, until attention has found its
+neighbours; what leaves it early wins.
 
   600 steps, 15 % masked, learning rate 2e-3                0.47   (to the 30 % rows: training's masks)
     learning rate 4e-3                                      0.44
@@ -22,8 +22,8 @@ early wins.
     30 % masked, 1 layer, positions start at 0.04           0.57
   1200 steps, 15 % masked, learning rate 2e-3               0.57   (from here on: evaluated with 15 % masked)
   1800 steps, the same                                      0.66
-  2200 steps, 30 % masked, feed-forward 256, rate 2.5e-3    1.56   next-sentence accuracy 0.62; kept, with fewer steps
-  1600 steps, the same (quickstart of five minutes)         0.95   next-sentence accuracy 0.58: a little too short
+  2200 steps, 30 % masked, feed-forward 256, rate 2.5e-3    1.56   next-sentence accuracy 0.62
+  1600 steps, the same (quickstart of five minutes)         0.95   next-sentence accuracy 0.58
   1600 steps, the same with width 96, 3 heads, rate 3e-3    0.76   a third faster, but it stays on the plateau
   1900 steps, the same as 2200                              1.33   next-sentence accuracy 0.61
   1900 steps, the same with 1 layer, rate 3e-3              1.26   next-sentence accuracy 0.56; hardly faster
