@@ -119,6 +119,23 @@ class BertConfig(Config):
             )
 
     @classmethod
+    def from_file(cls, path: str) -> "BertConfig":
+        """The configuration in a `bert_config.json` (google-research/bert) or `config.json` (Hugging Face).
+
+        Args:
+            path: the file, local or remote.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it holds no BERT, or a setting that this model does not have; the message names both.
+        """
+        # On first use: other modules read this one without waiting for TensorFlow, which reads remote files.
+        from bert_tf import files
+        from bert_tf.conversion.config_files import read_config
+
+        return read_config(files.read_json(path), path)
+
+    @classmethod
     def named(cls, name: str, **changes: Any) -> Self:
         """A published size.
 
@@ -198,6 +215,8 @@ class OptimizerConfig(Config):
         name: `adamw` (Loshchilov and Hutter 2019) or `lamb` (You et al. 2020).
         bias_correction: off in BERT's pre-training; fine-tuning wants it on (Zhang et al. 2021, Mosbach et al. 2021).
         clip_norm: bound on the global norm of the gradient; 0 for none.
+        layer_decay: factor of the learning rate from a layer to the one below it, heads and pooler on top; 1 for the
+            same rate everywhere.
         decay_schedule: `linear` to zero at the last step, counted from step 0, or `constant` after warm-up.
     """
 
@@ -209,11 +228,13 @@ class OptimizerConfig(Config):
     bias_correction: bool = False
     clip_norm: float = 1.0
     decay_schedule: str = "linear"
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("name", self.name, ("adamw", "lamb"))
         check_choice("decay_schedule", self.decay_schedule, ("linear", "constant"))
+        check_range("layer_decay", self.layer_decay, 1e-6, 1.0)
         for name in ("beta1", "beta2"):
             check_range(name, getattr(self, name), 0.0, 1.0)
         for name in ("epsilon", "weight_decay", "clip_norm"):
@@ -308,7 +329,7 @@ class FinetuningConfig(Config):
     """
 
     model: BertConfig = BertConfig()
-    task: AnyTaskConfig = ClassificationConfig()
+    task: AnyTaskConfig = dataclasses.field(default_factory=ClassificationConfig)
     optimizer: OptimizerConfig = OptimizerConfig(bias_correction=True)
     train: TrainConfig = TrainConfig()
     num_epochs: float | None = None

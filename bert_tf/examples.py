@@ -1,6 +1,7 @@
 """What the readers of labelled files give: one dataclass a kind of task."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -82,3 +83,21 @@ class QuestionExample:
     labelled: bool = True
     group: str | None = None
     source: str = dataclasses.field(default="", compare=False)
+
+    def holds(self, answer: tuple[str, int]) -> bool:
+        """Whether the answer's text stands in the context where it says."""
+        text, start = answer
+        return start >= 0 and self.context.startswith(text, start)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples of one kind, and where they come from.
+
+    Attributes:
+        examples: at least one.
+        path: file, data set or part of one, for messages and for the run's description.
+    """
+
+    examples: Sequence[Any]
+    path: str

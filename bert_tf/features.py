@@ -95,3 +95,39 @@ def classification_batch(batch_size: int | None, max_seq_length: int | None) -> 
         "label_ids": Feature((batch_size,), "int32"),
         "label_weights": Feature((batch_size,), "float32"),
     }
+
+
+def multi_label_batch(batch_size: int | None, max_seq_length: int | None, num_labels: int) -> dict[str, Feature]:
+    """The encoder's features, `label_targets` float32 [B, C] of 0 and 1, `label_weights` float32 [B]."""
+    return encoder_batch(batch_size, max_seq_length) | {
+        "label_targets": Feature((batch_size, num_labels), "float32"),
+        "label_weights": Feature((batch_size,), "float32"),
+    }
+
+
+def regression_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
+    """The encoder's features, `label_values` float32 [B], `label_weights` float32 [B]."""
+    return encoder_batch(batch_size, max_seq_length) | {
+        "label_values": Feature((batch_size,), "float32"),
+        "label_weights": Feature((batch_size,), "float32"),
+    }
+
+
+def tagging_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
+    """The encoder's features, `tag_ids` int32 [B, L], `tag_weights` float32 [B, L]: 1 on the first piece of a word."""
+    return encoder_batch(batch_size, max_seq_length) | {
+        "tag_ids": Feature((batch_size, max_seq_length), "int32"),
+        "tag_weights": Feature((batch_size, max_seq_length), "float32"),
+    }
+
+
+def question_answering_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
+    """The encoder's features, `start_positions`, `end_positions` int32 [B], `answer_weights` float32 [B].
+
+    Positions of the answer's first and last piece; both 0, the `[CLS]`, where the row holds no answer.
+    """
+    return encoder_batch(batch_size, max_seq_length) | {
+        "start_positions": Feature((batch_size,), "int32"),
+        "end_positions": Feature((batch_size,), "int32"),
+        "answer_weights": Feature((batch_size,), "float32"),
+    }

@@ -45,11 +45,67 @@ def pretraining_losses(outputs: dict[str, Any], batch: dict[str, Any]) -> Sums:
     }
 
 
-def classification_losses(logits: Any, batch: dict[str, Any]) -> Sums:
+def classification_losses(logits: Any, batch: dict[str, Any], label_smoothing: float = 0.0) -> Sums:
     """`classification_loss` per example.
 
     Args:
         logits: of `BertClassifier`, [B, C].
         batch: `features.classification_batch`.
+        label_smoothing: share of the target that all classes have equal parts in (Szegedy et al. 2016).
     """
-    return {"classification_loss": cross_entropy(logits, batch["label_ids"], batch["label_weights"])}
+    labels, weights = batch["label_ids"], batch["label_weights"]
+    total, weight = cross_entropy(logits, labels, weights)
+    if label_smoothing:
+        # Cross-entropy is linear in its target: of the uniform one it is the mean over the classes.
+        log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+        uniform = ops.sum(-ops.mean(log_probabilities, axis=-1) * weights)
+        total = (1.0 - label_smoothing) * total + label_smoothing * uniform
+    return {"classification_loss": (total, weight)}
+
+
+def multi_label_losses(logits: Any, batch: dict[str, Any]) -> Sums:
+    """`multi_label_loss`: binary cross-entropy in nats, the mean over the labels, per example.
+
+    Args:
+        logits: of `BertMultiLabelClassifier`, [B, C].
+        batch: `features.multi_label_batch`.
+    """
+    logits, targets = ops.cast(logits, "float32"), batch["label_targets"]
+    losses = ops.mean(ops.softplus(logits) - logits * targets, axis=-1)
+    return {"multi_label_loss": (ops.sum(losses * batch["label_weights"]), ops.sum(batch["label_weights"]))}
+
+
+def regression_losses(values: Any, batch: dict[str, Any]) -> Sums:
+    """`regression_loss`: squared error per example.
+
+    Args:
+        values: of `BertRegressor`, [B].
+        batch: `features.regression_batch`.
+    """
+    errors = ops.square(ops.cast(values, "float32") - batch["label_values"])
+    return {"regression_loss": (ops.sum(errors * batch["label_weights"]), ops.sum(batch["label_weights"]))}
+
+
+def tagging_losses(logits: Any, batch: dict[str, Any]) -> Sums:
+    """`tagging_loss` per word.
+
+    Args:
+        logits: of `BertTokenClassifier`, [B, L, C].
+        batch: `features.tagging_batch`.
+    """
+    return {"tagging_loss": cross_entropy(logits, batch["tag_ids"], batch["tag_weights"])}
+
+
+def question_answering_losses(outputs: dict[str, Any], batch: dict[str, Any]) -> Sums:
+    """`answer_loss` per row: the mean of the cross-entropies of start and end (google-research/bert `run_squad.py`).
+
+    Args:
+        outputs: of `BertQuestionAnswerer`.
+        batch: `features.question_answering_batch`.
+    """
+    # Padding takes no part, so that the loss of a row does not depend on the length of its batch.
+    outside = ops.equal(batch["input_mask"], 0)
+    start_logits, end_logits = (ops.where(outside, -1e9, outputs[name]) for name in ("start_logits", "end_logits"))
+    start, weight = cross_entropy(start_logits, batch["start_positions"], batch["answer_weights"])
+    end, _ = cross_entropy(end_logits, batch["end_positions"], batch["answer_weights"])
+    return {"answer_loss": ((start + end) / 2.0, weight)}

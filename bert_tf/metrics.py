@@ -63,8 +63,13 @@ def pretraining_metrics(outputs: dict[str, Any], batch: dict[str, Any], log_unig
 
 
 def classification_metrics(logits: Any, batch: dict[str, Any]) -> Sums:
-    """`classification_accuracy` per example."""
-    return {"classification_accuracy": accuracy(logits, batch["label_ids"], batch["label_weights"])}
+    """`accuracy` per example."""
+    return {"accuracy": accuracy(logits, batch["label_ids"], batch["label_weights"])}
+
+
+def tagging_metrics(logits: Any, batch: dict[str, Any]) -> Sums:
+    """`accuracy` per word."""
+    return {"accuracy": accuracy(logits, batch["tag_ids"], batch["tag_weights"])}
 
 
 def ratios(sums: dict[str, tuple[float, float]]) -> dict[str, float]:

@@ -7,8 +7,16 @@ from typing import Any
 
 from keras import ops
 
-from bert_tf.losses import Sums, classification_losses, pretraining_losses
-from bert_tf.metrics import classification_metrics, pretraining_metrics
+from bert_tf.losses import (
+    Sums,
+    classification_losses,
+    multi_label_losses,
+    pretraining_losses,
+    question_answering_losses,
+    regression_losses,
+    tagging_losses,
+)
+from bert_tf.metrics import classification_metrics, pretraining_metrics, tagging_metrics
 
 Batch = dict[str, Any]
 
@@ -45,10 +53,39 @@ def pretraining_objective(log_unigram: Any = None) -> Objective:
     return Objective(pretraining_losses, weights, partial(pretraining_metrics, log_unigram=log_unigram))
 
 
-def classification_objective() -> Objective:
-    """Classification of texts or pairs of texts."""
+def _weighted_by(loss: str, weights: str) -> Callable[[Batch], dict[str, Any]]:
+    """Weights of an objective whose only loss is `loss`, divided by the batch's `weights`."""
+    return lambda batch: {loss: ops.sum(batch[weights])}
 
-    def weights(batch: Batch) -> dict[str, Any]:
-        return {"classification_loss": ops.sum(batch["label_weights"])}
 
-    return Objective(classification_losses, weights, classification_metrics)
+def _no_metrics(outputs: Any, batch: Batch) -> Sums:
+    return {}
+
+
+def classification_objective(label_smoothing: float = 0.0) -> Objective:
+    """One of several classes for a text or a pair of texts."""
+    return Objective(
+        partial(classification_losses, label_smoothing=label_smoothing),
+        _weighted_by("classification_loss", "label_weights"),
+        classification_metrics,
+    )
+
+
+def multi_label_objective() -> Objective:
+    """Any number of labels."""
+    return Objective(multi_label_losses, _weighted_by("multi_label_loss", "label_weights"), _no_metrics)
+
+
+def regression_objective() -> Objective:
+    """A number."""
+    return Objective(regression_losses, _weighted_by("regression_loss", "label_weights"), _no_metrics)
+
+
+def tagging_objective() -> Objective:
+    """A tag for each word."""
+    return Objective(tagging_losses, _weighted_by("tagging_loss", "tag_weights"), tagging_metrics)
+
+
+def question_answering_objective() -> Objective:
+    """Start and end of an answer."""
+    return Objective(question_answering_losses, _weighted_by("answer_loss", "answer_weights"), _no_metrics)

@@ -5,6 +5,7 @@ of all but LayerNorm and biases, epsilon outside the root. LAMB follows You et a
 exclusions.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,24 @@ def is_decayed(name: str) -> bool:
     """
     last = name.rsplit("/", 1)[-1]
     return last not in ("gamma", "beta") and not last.endswith("bias")
+
+
+def layer_factors(names: Sequence[str], layer_decay: float) -> list[float]:
+    """What each weight's learning rate is multiplied with: `layer_decay` once more for each layer further down.
+
+    Heads and pooler have 1, the top block `layer_decay`, the embeddings its power of the number of blocks plus one
+    (layer-wise learning-rate decay of Howard and Ruder 2018, as used for BERT by Sun et al. 2019 and ELECTRA).
+
+    >>> layer_factors(["encoder/embeddings/word", "encoder/block_0/a", "encoder/block_1/a", "span/dense/kernel"], 0.5)
+    [0.125, 0.25, 0.5, 1.0]
+    """
+    blocks = [re.match(r"encoder/block_(\d+)/", name) for name in names]
+    count = 1 + max((int(block[1]) for block in blocks if block), default=-1)
+    powers = [
+        count - int(block[1]) if block else (count + 1 if name.startswith("encoder/embeddings/") else 0)
+        for name, block in zip(names, blocks, strict=True)
+    ]
+    return [layer_decay**power for power in powers]
 
 
 def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) -> Any:

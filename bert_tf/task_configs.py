@@ -15,7 +15,6 @@ class TaskConfig(Config):
         bucket_lengths: the lengths that rows are padded to, so that short texts do not pay for long ones: a batch gets
             the shortest that holds its longest row. () takes multiples of 8 up to 64, of 16 up to 128, and so on
             (`bert_tf.rows.default_bucket_lengths`); `max_seq_length` is always one of them.
-        dropout_rate: before the head's last layer.
         encoder_dropout_rate: in the encoder, on activations and attention probabilities; None keeps the rates that
             the encoder was pre-trained with.
     """
@@ -23,7 +22,6 @@ class TaskConfig(Config):
     kind: str = ""
     max_seq_length: int = 128
     bucket_lengths: tuple[int, ...] = ()
-    dropout_rate: float = 0.1
     encoder_dropout_rate: float | None = None
 
     def __post_init__(self) -> None:
@@ -32,7 +30,6 @@ class TaskConfig(Config):
         check_range("max_seq_length", self.max_seq_length, 3)
         for length in self.bucket_lengths:
             check_range("bucket_lengths", length, 3, self.max_seq_length)
-        check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
         if self.encoder_dropout_rate is not None:
             check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, 0.999)
 
@@ -46,6 +43,7 @@ class TextTaskConfig(TaskConfig):
         text_pair_column: the second text of a pair; None for a task on single texts.
         label_column: what is to be learnt.
         group_column: what must not be torn apart by `--split`; None for no groups.
+        dropout_rate: before the head's last layer.
         pooling: what the head reads: `cls`, the pooled `[CLS]` output (as published), or `mean`, the pooler
             over the mean of the sequence output (better for weakly pre-trained models).
     """
@@ -54,10 +52,12 @@ class TextTaskConfig(TaskConfig):
     text_pair_column: str | None = None
     label_column: str = "label"
     group_column: str | None = None
+    dropout_rate: float = 0.1
     pooling: str = "cls"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
         check_choice("pooling", self.pooling, ("cls", "mean"))
 
 
@@ -133,6 +133,7 @@ class TaggingConfig(TaskConfig):
             `-DOCSTART-` lines the documents are groups.
         scheme: `iob` (IOB1, IOB2: `B-`, `I-`, `O`), `iobes` (with `E-` and `S-`), `none` for tags that are no parts of
             spans; `auto` reads it from the training tags.
+        dropout_rate: before the head's last layer.
     """
 
     kind: str = "tagging"
@@ -142,9 +143,11 @@ class TaggingConfig(TaskConfig):
     tags_field: str = "tags"
     group_field: str | None = None
     scheme: str = "auto"
+    dropout_rate: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
         check_choice("scheme", self.scheme, ("auto", "iob", "iobes", "none"))
 
 

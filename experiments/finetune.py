@@ -1,46 +1,84 @@
-"""Fine-tune a pre-trained BERT on labelled texts or pairs of texts.
+"""Fine-tune a pre-trained BERT on labelled texts, tagged words or questions.
 
 ```bash
 python -m experiments.finetune --config experiments/configs/classification.py --train_file train.tsv \
     --eval_file dev.tsv --init_checkpoint run --model_dir run2
 ```
+
+Three seeds of each point of the paper's grid, or one file in three parts:
+
+```sh
+python -m experiments.finetune ... --seeds 0,1,2 --grid train.learning_rate=5e-5,3e-5,2e-5 --grid train.batch_size=16,32
+python -m experiments.finetune ... --train_file all.tsv --split 80/10/10
+```
 """
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 from absl import flags
 
 from bert_tf import launching
 from bert_tf.configs import FinetuningConfig
+from bert_tf.tasks import task_of
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
-from data_pipelines.finetuning.classification import LabelledFile
+from bert_tf.training.sweeps import parse_grid, sweep
+from data_pipelines.finetuning.labelled import read_parts
 from experiments import launch
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, fine-tune, print the figures."""
+    """Read flags and files, fine-tune once or for each seed and setting, print the scores."""
     values = flags.FLAGS
     config = launch.load_config(values.config, FinetuningConfig, values.set)
     vocab_file = values.vocab_file
-    figures = finetune(
-        config,
-        LabelledFile(values.train_file, config.task, "--train_file"),
-        LabelledFile(values.eval_file, config.task, "--eval_file") if values.eval_file else None,
-        values.model_dir,
-        launch.distribution_from_flags(),
-        values.init_checkpoint,
-        WordPieceTokenizer(vocab_file, do_lower_case=values.do_lower_case) if vocab_file else None,
+    paths = {"train": values.train_file, "eval": values.eval_file, "test": values.test_file}
+    parts = read_parts(config.task, paths, values.split, values.split_seed, values.strict)
+    run = partial(
+        finetune,
+        train_examples=parts["train"],
+        eval_examples=parts.get("eval"),
+        test_examples=parts.get("test"),
+        distribution=launch.distribution_from_flags(),
+        init_checkpoint=values.init_checkpoint,
+        tokenizer=WordPieceTokenizer(vocab_file, do_lower_case=values.do_lower_case) if vocab_file else None,
+        data=paths | {"split": values.split, "split_seed": values.split_seed},
     )
-    print(json.dumps(figures, indent=2))
+    if not values.seeds and not values.grid:
+        print(json.dumps(run(config, run_dir=values.model_dir), indent=2))
+        return
+    task = task_of(config.task)
+    score = config.metric or task.main_score(task.label_names(parts["train"].examples))
+    seeds = [int(seed) for seed in values.seeds] or [config.train.seed]
+    summary = sweep(
+        config,
+        seeds,
+        parse_grid(values.grid),
+        values.model_dir,
+        lambda changed, folder: run(changed, run_dir=folder),
+        score,
+    )
+    print(json.dumps(summary, indent=2))
 
 
 if __name__ == "__main__":
     launch.define_training_flags("experiments/configs/classification.py")
-    flags.DEFINE_string("train_file", None, "Labelled examples: .tsv, .csv or .jsonl with a header.", required=True)
-    flags.DEFINE_string("eval_file", None, "The same, to evaluate on.")
-    flags.DEFINE_string("init_checkpoint", None, "Folder of the run whose encoder to start from.")
+    flags.DEFINE_string(
+        "train_file",
+        None,
+        "Labelled examples: .tsv, .csv, .jsonl, .conll, .json (SQuAD), tfds:NAME[SPLIT].",
+        required=True,
+    )
+    flags.DEFINE_string("eval_file", None, "The same, to evaluate on while training goes on.")
+    flags.DEFINE_string("test_file", None, "The same, scored once at the end.")
+    flags.DEFINE_string("split", None, "Instead of those two: shares of --train_file, such as 80/10/10 or 80/20.")
+    flags.DEFINE_integer("split_seed", 0, "Of the choice of --split.")
+    flags.DEFINE_bool("strict", False, "Whether an answer that does not stand at its answer_start is an error.")
+    flags.DEFINE_list("seeds", [], "Run once for each of these seeds, in folders of their own: 0,1,2.")
+    flags.DEFINE_multi_string("grid", [], "Run for each value: train.learning_rate=5e-5,3e-5. Repeatable.")
+    flags.DEFINE_string("init_checkpoint", None, "Whose encoder to start from: a run, Hugging Face, Google, KerasHub.")
     flags.DEFINE_string("vocab_file", None, "Instead: the vocabulary for a start from random weights, as a control.")
     flags.DEFINE_bool("do_lower_case", True, "With --vocab_file: whether it is uncased.")
     launching.run(main)

@@ -70,7 +70,7 @@ class Quickstart:
             FileNotFoundError: `corpus` or `labelled` names no file.
             ValueError: a file, size or share does not fit; the message names its flag.
         """
-        from data_pipelines.finetuning.classification import LabelledFile
+        from data_pipelines.finetuning.labelled import read_examples
 
         if not 0.0 < holdout < 1.0:
             raise ValueError(f"--holdout must be above 0 and below 1. Received: {holdout}")
@@ -83,7 +83,7 @@ class Quickstart:
             if labelled.count(",") != 1:
                 raise ValueError(f"--labelled takes two files, train.tsv,dev.tsv. Received: {labelled!r}")
             for path in labelled.split(","):
-                LabelledFile(path, self.finetuning.task, "--labelled")
+                read_examples(path, self.finetuning.task, "--labelled")
                 paths.append(path)
         own = os.path.join(os.path.abspath(self.output_dir), "")
         for path in paths:
@@ -165,10 +165,10 @@ class Quickstart:
         from bert_tf.tokenization import WordPieceTokenizer
         from bert_tf.training.distribution import Distribution
         from bert_tf.training.finetuning import finetune
-        from data_pipelines.finetuning.classification import LabelledFile
+        from data_pipelines.finetuning.labelled import read_examples
 
-        train = LabelledFile(train_file, self.finetuning.task, "--labelled")
-        evaluation = LabelledFile(eval_file, self.finetuning.task, "--labelled")
+        train = read_examples(train_file, self.finetuning.task, "--labelled")
+        evaluation = read_examples(eval_file, self.finetuning.task, "--labelled")
         classifier = finetune(
             self.finetuning,
             train,
@@ -187,8 +187,8 @@ class Quickstart:
         )
         labels = [example.label for example in evaluation.examples]
         self.summary |= {
-            "classification_accuracy": classifier["classification_accuracy"],
-            "from_scratch_accuracy": control["classification_accuracy"],
+            "classification_accuracy": classifier["accuracy"],
+            "from_scratch_accuracy": control["accuracy"],
             "majority_accuracy": max(labels.count(label) for label in set(labels)) / len(labels),
             "classification_examples": len(labels),
         }
@@ -197,9 +197,9 @@ class Quickstart:
         """Export both models, ask them in fresh processes, and hold the answers against the Python predictor's."""
         from bert_tf.serving.export import export_saved_model
         from bert_tf.serving.predictor import load
-        from data_pipelines.finetuning.classification import LabelledFile
+        from data_pipelines.finetuning.labelled import read_examples
 
-        examples = LabelledFile(eval_file, self.finetuning.task, "--labelled").examples[:NUM_SERVED_TEXTS]
+        examples = read_examples(eval_file, self.finetuning.task, "--labelled").examples[:NUM_SERVED_TEXTS]
         texts = [example.text for example in examples]
         cloze = self._cloze_sentences()
         questions = {"classifier": texts, "pretrained": [sentence for sentence, _ in cloze]}

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -171,6 +172,89 @@ def test_values_out_of_range_are_named(cls, field, value):
     with pytest.raises(ConfigError, match=field) as caught:
         cls(**{field: value})
     assert "Received" in str(caught.value)
+
+
+class TestPublishedFiles:
+    GOOGLE: ClassVar = {  # uncased_L-4_H-256_A-4/bert_config.json
+        "hidden_size": 256,
+        "hidden_act": "gelu",
+        "initializer_range": 0.02,
+        "vocab_size": 30522,
+        "hidden_dropout_prob": 0.1,
+        "num_attention_heads": 4,
+        "type_vocab_size": 2,
+        "max_position_embeddings": 512,
+        "num_hidden_layers": 4,
+        "intermediate_size": 1024,
+        "attention_probs_dropout_prob": 0.1,
+    }
+    HUGGING_FACE: ClassVar = GOOGLE | {  # what transformers 5 writes beside them
+        "add_cross_attention": False,
+        "architectures": ["BertForPreTraining"],
+        "bos_token_id": None,
+        "classifier_dropout": None,
+        "dtype": "float32",
+        "eos_token_id": None,
+        "is_decoder": False,
+        "layer_norm_eps": 1e-12,
+        "model_type": "bert",
+        "pad_token_id": 0,
+        "position_embedding_type": "absolute",
+        "tie_word_embeddings": True,
+        "transformers_version": "5.23.0",
+        "use_cache": True,
+    }
+
+    @staticmethod
+    def _read(tmp_path, values):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(values))
+        return BertConfig.from_file(str(path))
+
+    @pytest.mark.parametrize("values", [GOOGLE, HUGGING_FACE])
+    def test_both_forms(self, values, tmp_path):
+        assert self._read(tmp_path, values) == BertConfig.named("uncased_L-4_H-256_A-4")
+
+    @pytest.mark.parametrize(
+        ("theirs", "ours"),
+        [
+            ({"hidden_act": "gelu_pytorch_tanh"}, {"hidden_act": "gelu_new"}),
+            ({"hidden_act": "gelu_python"}, {"hidden_act": "gelu"}),
+            ({"hidden_act": "relu"}, {"hidden_act": "relu"}),
+            ({"layer_norm_eps": 1e-5}, {"layer_norm_epsilon": 1e-5}),
+            ({"hidden_dropout_prob": 0.2}, {"dropout_rate": 0.2}),
+            ({"attention_probs_dropout_prob": 0.0}, {"attention_dropout_rate": 0.0}),
+            ({"embedding_size": 128}, {"embedding_size": 128}),
+            ({"embedding_size": 256}, {}),
+            ({"pooler_type": "first_token_transform", "directionality": "bidi"}, {}),
+            ({"a_feature_of_tomorrow": False}, {}),
+        ],
+    )
+    def test_options(self, theirs, ours, tmp_path):
+        assert self._read(tmp_path, self.HUGGING_FACE | theirs) == BertConfig.named("bert_mini", **ours)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("position_embedding_type", "relative_key"),
+            ("is_decoder", True),
+            ("add_cross_attention", True),
+            ("model_type", "roberta"),
+            ("tie_word_embeddings", False),
+            ("pruned_heads", {"0": [1]}),
+            ("hidden_act", "swish"),
+            ("num_hidden_groups", 1),
+            ("hidden_size", "256"),
+        ],
+    )
+    def test_what_this_model_does_not_have_is_refused(self, name, value, tmp_path):
+        with pytest.raises(ValueError, match=rf"config\.json.*`{name}`.*Received"):
+            self._read(tmp_path, self.HUGGING_FACE | {name: value})
+
+    def test_sizes_are_required(self, tmp_path):
+        values = {name: value for name, value in self.GOOGLE.items() if name != "num_hidden_layers"}
+        with pytest.raises(ValueError, match=r"config\.json must have `num_hidden_layers`"):
+            self._read(tmp_path, values)
 
 
 class TestPublishedSizes:

@@ -13,10 +13,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("bert_tf", "data_pipelines", "experiments", "tpu_configs")
 
 # What data_pipelines may know of bert_tf: text and tokens, no models.
-FOR_DATA = {"configs", "features", "tokenization", "files", "progress", "launching"}
+FOR_DATA = {"configs", "task_configs", "examples", "features", "tokenization", "files", "progress", "launching"}
 # Inside bert_tf, a module imports from its own level or a lower one. Modules that stand in none of these folders
 # are level 0; the package's own __init__ offers names from every level.
-LEVELS = {"layers": 1, "models": 2, "training": 3, "conversion": 3, "serving": 3}
+LEVELS = {"scoring": 0, "layers": 1, "models": 2, "tasks": 3, "training": 3, "conversion": 3, "serving": 3}
 
 PRIVATE = ("keras.src", "tensorflow.python")
 STRATEGY_HOME = "bert_tf/training/distribution.py"
@@ -182,7 +182,7 @@ _IMPORT_ALL = """
 import importlib, sys
 from absl import flags
 
-EXTRAS = {"tensorflow_text", "keras_hub", "keras_nlp", "tensorflow_datasets", "huggingface_hub"}
+EXTRAS = {"tensorflow_text", "keras_hub", "keras_nlp", "tensorflow_datasets", "huggingface_hub", "apache_beam"}
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):

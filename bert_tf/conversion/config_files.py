@@ -30,7 +30,7 @@ _ACTIVATIONS = {
     "relu": "relu",
 }
 
-# What would change the model's outputs, and the values that mean BERT. Any other key changes nothing here.
+# What would change the model's outputs, and the values that mean BERT.
 _ONLY: dict[str, tuple[Any, ...]] = {
     "model_type": ("bert",),
     "position_embedding_type": ("absolute", None),
@@ -38,7 +38,23 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (False, None),
     "pruned_heads": ({}, None),
     "quantization_config": (None,),
+    "tie_word_embeddings": (True, None),
 }
+
+# What changes no output: how the file was made, how a framework calls the model, how texts are generated, ids that a
+# tokenizer knows better, and the head's settings (read with the head).
+_HARMLESS = """
+_name_or_path architectures name language transformers_version torch_dtype dtype use_bfloat16 torchscript xla_device
+attn_implementation _attn_implementation _attn_implementation_autoset gradient_checkpointing chunk_size_feed_forward
+output_attentions output_hidden_states output_past output_scores return_dict return_dict_in_generate use_cache
+tf_legacy_loss backward_compatible tokenizer_class pad_token_id bos_token_id eos_token_id sep_token_id
+cls_token_id mask_token_id unk_token_id decoder_start_token_id
+problem_type finetuning_task task_specific_params num_labels id2label label2id classifier_dropout
+summary_type summary_use_proj summary_activation summary_last_dropout summary_first_dropout
+directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type
+max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p
+typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences
+"""
 
 
 def read_config(values: Any, source: str) -> BertConfig:
@@ -53,13 +69,18 @@ def read_config(values: Any, source: str) -> BertConfig:
         source: the file, for the message.
 
     Raises:
-        ValueError: a size is missing, a value is out of range, or it is no BERT.
+        ValueError: a size is missing, a value is out of range, a setting that may matter is unknown, or it is no BERT.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{source} must hold a JSON object. Received: a {type(values).__name__}")
     for name, allowed in _ONLY.items():
         if name in values and values[name] not in allowed:
             raise ValueError(f"{source}: `{name}` must be {allowed[0]!r} for BERT. Received: {values[name]!r}")
+    known = {*_NAMES.values(), *_ONLY, *_HARMLESS.split(), "hidden_act", "layer_norm_eps", "embedding_size"}
+    # A setting that is off (null, false, empty) asks for nothing, whatever it is.
+    unknown = sorted(name for name, value in values.items() if name not in known and value)
+    if unknown:
+        raise ValueError(f"{source}: `{unknown[0]}` is no setting of BERT. Received: {values[unknown[0]]!r}")
     missing = [_NAMES[name] for name in _SIZES if _NAMES[name] not in values]
     if missing:
         raise ValueError(f"{source} must have `{missing[0]}`. Received: {sorted(values)}")

@@ -36,23 +36,21 @@ def attention_probabilities(scores: Any, allowed: Any, training: bool = False) -
         training: whether gradients are asked for.
     """
 
-    def softmax(scores: Any) -> Any:
-        # A query on padding may read nothing: equal scores leave its (unused) softmax finite.
-        masked = ops.where(allowed, ops.cast(scores, "float32"), ops.cast(-1e9, "float32"))
-        return ops.cast(ops.softmax(masked, axis=-1), scores.dtype)
+    # A query on padding may read nothing: equal scores leave its (unused) softmax finite.
+    masked = ops.where(allowed, ops.cast(scores, "float32"), ops.cast(-1e9, "float32"))
+    dtype = scores.dtype
 
-    def softmax_and_gradient(scores: Any) -> tuple[Any, Any]:
-        probabilities = softmax(scores)
+    def softmax_and_gradient(masked: Any) -> tuple[Any, Any]:
+        probabilities = ops.cast(ops.softmax(masked, axis=-1), dtype)
 
         def gradient(upstream: Any) -> Any:
             share, slope = ops.cast(probabilities, "float32"), ops.cast(upstream, "float32")
-            found = share * (slope - ops.sum(share * slope, axis=-1, keepdims=True))
-            return ops.cast(ops.where(allowed, found, ops.zeros((), "float32")), scores.dtype)
+            return share * (slope - ops.sum(share * slope, axis=-1, keepdims=True))
 
         return probabilities, gradient
 
     # Exported models are made of the plain function: they need no gradients.
-    return ops.custom_gradient(softmax_and_gradient)(scores) if training else softmax(scores)
+    return ops.custom_gradient(softmax_and_gradient)(masked) if training else softmax_and_gradient(masked)[0]
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")

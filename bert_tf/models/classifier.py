@@ -6,6 +6,7 @@ Shapes: B batch, L length, D hidden, C classes.
 from typing import Any
 
 import keras
+
 from bert_tf.configs import BertConfig
 from bert_tf.layers.base import seed_part
 from bert_tf.layers.heads import ClassificationHead

@@ -121,6 +121,12 @@ class _ServedMaskedLM(_Served):
         return {"serving_default": serving_default, "token_ids": token_ids}
 
 
+_SERVED: dict[str, type[_ServedMaskedLM | _ServedClassifier]] = {
+    "pretraining": _ServedMaskedLM,
+    "classification": _ServedClassifier,
+}
+
+
 def _named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
     return tf.TensorSpec(spec.shape, spec.dtype, name)
 
@@ -142,12 +148,18 @@ def export_saved_model(run_dir: str, export_dir: str | None = None) -> str:
 
     Raises:
         FileNotFoundError: it is no folder of a run, or has no complete checkpoint.
+        ValueError: its task has no export.
         ImportError: TensorFlow Text is not installed.
     """
     model, description, tokenizer = model_dir.load_model(run_dir)
     export_dir = export_dir or os.path.join(run_dir, "export")
     files.require_writable_folder(export_dir, "--export_dir")
-    kind = _ServedMaskedLM if description.task == "pretraining" else _ServedClassifier
+    if description.task not in _SERVED:
+        raise ValueError(
+            f"--model_dir must hold a model for one of {', '.join(_SERVED)}: only those are exported. "
+            f"Received: {run_dir!r}, for {description.task}"
+        )
+    kind = _SERVED[description.task]
     module = kind(model, description, tokenizer)
     versions = [int(name.rstrip("/")) for name in tf.io.gfile.listdir(export_dir) if name.rstrip("/").isdigit()]
     path = os.path.join(export_dir, str(max(versions, default=0) + 1))

@@ -1,5 +1,6 @@
 """A trained model behind the verb of its task: texts in, answers out, in Python."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -7,19 +8,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import files
+from bert_tf import features, files
+from bert_tf.configs import FinetuningConfig
+from bert_tf.examples import QuestionExample, TaggedExample, TextExample
+from bert_tf.rows import Rows
+from bert_tf.tasks import task_of
+from bert_tf.tasks.tagging import word_offsets
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import model_dir
 from bert_tf.training.model_dir import RunDescription
-
-_LENGTH_STEP = 16  # rows are padded to multiples of this, so that few shapes are traced
 
 
 class Predictor:
     """A model, its tokenizer and its labels.
 
     Args:
-        model: `BertPretrainer` or `BertClassifier`.
+        model: `BertPretrainer`, or a fine-tuned model.
         description: of the run that trained it.
         tokenizer: of its vocabulary.
         batch_size: rows computed at a time.
@@ -32,6 +36,9 @@ class Predictor:
         self.description = description
         self.tokenizer = tokenizer
         self.batch_size = batch_size
+        self.task = None
+        if description.task != "pretraining":
+            self.task = task_of(FinetuningConfig.from_dict(description.experiment).task)
         self._forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
 
     def classify(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -47,21 +54,95 @@ class Predictor:
         Raises:
             ValueError: the model is no classifier, or the numbers of texts differ.
         """
-        self._require("classification", "classify")
-        if text_pairs is not None and len(text_pairs) != len(texts):
-            raise ValueError(f"`text_pairs` must be as many as `texts`. Received: {len(text_pairs)} and {len(texts)}")
-        pairs: Sequence[str | None] = text_pairs if text_pairs is not None else [None] * len(texts)
-        rows = [
-            self.tokenizer.encode_pair(text, pair, self.description.max_seq_length)
-            for text, pair in zip(texts, pairs, strict=True)
-        ]
-        results: list[dict[str, Any]] = [{}] * len(rows)
-        for indices, inputs in self._batches(rows):
-            probabilities = tf.nn.softmax(self._forward(inputs), axis=-1).numpy()
-            for index, row in zip(indices, probabilities, strict=False):
-                named = dict(zip(self.description.labels, row.tolist(), strict=True))
-                results[index] = {"label": self.description.labels[int(row.argmax())], "probabilities": named}
-        return results
+        self._require("classify", "classification")
+        return self.predict(_texts(texts, text_pairs))
+
+    def label(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The labels of each text of a multi-label model, and the probabilities of all.
+
+        Returns:
+            For each text, `{"labels": [name, ...], "probabilities": {name: probability}}`.
+
+        Raises:
+            ValueError: the model is none of multi-label classification, or the numbers of texts differ.
+        """
+        self._require("label", "multi_label")
+        return self.predict(_texts(texts, text_pairs))
+
+    def rate(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The number of each text, or pair of texts.
+
+        Returns:
+            For each text, `{"value": number}`.
+
+        Raises:
+            ValueError: the model is none of regression, or the numbers of texts differ.
+        """
+        self._require("rate", "regression")
+        return self.predict(_texts(texts, text_pairs))
+
+    def tag(self, texts: Sequence[str | Sequence[str]]) -> list[dict[str, Any]]:
+        """The tags of each text's words, and the spans that they make.
+
+        Args:
+            texts: any number, each a text, whose words are then what is between spaces and punctuation (as
+                `BasicTokenizer` cuts it; each ideograph is a word); or a list of words.
+
+        Returns:
+            For each text, `{"words": [...], "tags": [...], "spans": [{"label", "text", "start", "end"}]}`; start and
+            end count characters of the text (words that are given are joined by spaces).
+
+        Raises:
+            ValueError: the model is no tagger.
+        """
+        self._require("tag", "tagging")
+        return self.predict([self._tagged(text) for text in texts])
+
+    def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[dict[str, Any]]:
+        """The answer of each question, a part of its context.
+
+        Returns:
+            For each question, `answer` ("" for none), `start`, `end` in the context, and `n_best`; see
+            `tasks.question_answering.QuestionAnswering.answers`.
+
+        Raises:
+            ValueError: the model is none of question answering, or the numbers differ.
+        """
+        self._require("answer", "question_answering")
+        if len(questions) != len(contexts):
+            raise ValueError(
+                f"`contexts` must be as many as `questions`. Received: {len(contexts)} and {len(questions)}"
+            )
+        return self.predict(
+            [
+                QuestionExample(question, context, str(number), labelled=False)
+                for number, (question, context) in enumerate(zip(questions, contexts, strict=True))
+            ]
+        )
+
+    def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
+        """The answers of a fine-tuned model to the examples of its task (`bert_tf.examples`), in their order.
+
+        Raises:
+            ValueError: the model is none of a fine-tuning task.
+        """
+        if self.task is None:
+            raise ValueError(f"`predict` needs a fine-tuned model. Received: one of {self.description.task}")
+        labels = self.description.labels
+        unlabelled = [_without_label(example) for example in examples]
+        rows = self.task.encode(unlabelled, labels, self.tokenizer)
+        outputs: list[Any] = [None] * len(rows)
+        for indices, batch in rows.batches(self.batch_size):
+            found = tf.nest.map_structure(lambda tensor: tensor.numpy(), self._forward(_encoder_inputs(batch)))
+            for place, index in enumerate(indices):
+                if index >= 0:
+                    outputs[index] = tf.nest.map_structure(lambda array, place=place: array[place], found)
+        return self.task.answers(unlabelled, rows, outputs, labels)
+
+    def _tagged(self, text: str | Sequence[str]) -> TaggedExample:
+        if not isinstance(text, str):
+            return TaggedExample.from_words(list(text))
+        return TaggedExample(text, tuple(word_offsets(text, self.tokenizer.basic_tokenizer)))
 
     def fill_mask(self, texts: Sequence[str], top_k: int = 5) -> list[list[list[tuple[str, float]]]]:
         """The likeliest pieces at each `[MASK]` of each text.
@@ -76,7 +157,7 @@ class Predictor:
         Raises:
             ValueError: the model has no masked-LM head; a text has no `[MASK]`; there are fewer pieces than `top_k`.
         """
-        self._require("pretraining", "fill_mask")
+        self._require("fill_mask", "pretraining")
         tokenizer = self.tokenizer
         if not 1 <= top_k <= tokenizer.vocab_size:
             raise ValueError(
@@ -90,7 +171,15 @@ class Predictor:
             if tokenizer.mask_id not in ids:
                 raise ValueError(f"a text must hold [MASK] within the model's length. Received: {text!r}")
         results: list[list[list[tuple[str, float]]]] = [[]] * len(rows)
-        for indices, inputs in self._batches(rows):
+        padded = Rows.from_lists(
+            [ids for ids, _ in rows],
+            [segments for _, segments in rows],
+            tokenizer.pad_id,
+            self.description.max_seq_length,
+        )
+        for numbers, batch in padded.batches(self.batch_size):
+            indices = numbers[numbers >= 0]
+            inputs = {name: array[: len(indices)] for name, array in _encoder_inputs(batch).items()}
             masks = [np.flatnonzero(ids == tokenizer.mask_id) for ids in inputs["input_ids"]]
             positions = np.zeros((len(masks), max(map(len, masks))), np.int32)
             for row, places in enumerate(masks):
@@ -108,26 +197,29 @@ class Predictor:
                 ]
         return results
 
-    def _require(self, task: str, verb: str) -> None:
+    def _require(self, verb: str, task: str) -> None:
         if self.description.task != task:
             raise ValueError(f"`{verb}` needs a model of {task}. Received: one of {self.description.task}")
 
-    def _batches(self, rows: Sequence[tuple[list[int], list[int]]]) -> Any:
-        """(indices of rows, the encoder's inputs) for batches of rows of similar length, padded."""
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index][0]))
-        for start in range(0, len(order), self.batch_size):
-            indices = order[start : start + self.batch_size]
-            longest = len(rows[indices[-1]][0])
-            length = min(-(-longest // _LENGTH_STEP) * _LENGTH_STEP, self.description.max_seq_length)
-            shape = (len(indices), length)
-            inputs = {name: np.zeros(shape, np.int32) for name in ("input_ids", "input_mask", "segment_ids")}
-            inputs["input_ids"][:] = self.tokenizer.pad_id
-            for row, index in enumerate(indices):
-                ids, segments = rows[index]
-                inputs["input_ids"][row, : len(ids)] = ids
-                inputs["input_mask"][row, : len(ids)] = 1
-                inputs["segment_ids"][row, : len(ids)] = segments
-            yield indices, inputs
+
+def _encoder_inputs(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: batch[name] for name in features.encoder_batch(None, None)}
+
+
+def _texts(texts: Sequence[str], text_pairs: Sequence[str] | None) -> list[TextExample]:
+    if text_pairs is None:
+        return [TextExample(text) for text in texts]
+    if len(text_pairs) != len(texts):
+        raise ValueError(f"`text_pairs` must be as many as `texts`. Received: {len(text_pairs)} and {len(texts)}")
+    return [TextExample(text, pair) for text, pair in zip(texts, text_pairs, strict=True)]
+
+
+def _without_label(example: Any) -> Any:
+    """The example as it would be read without labels: an unknown label is no reason not to answer."""
+    if isinstance(example, QuestionExample):
+        return dataclasses.replace(example, answers=(), labelled=False)
+    field = "tags" if isinstance(example, TaggedExample) else "label"
+    return dataclasses.replace(example, **{field: None})
 
 
 def load(path: str) -> Predictor:

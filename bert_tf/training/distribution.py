@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -43,6 +44,34 @@ class Distribution:
             return step(batch)
         results = self.strategy.run(step, args=(batch,))
         return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
+
+    def run_and_gather(self, step: Callable[[Any], tuple[Any, Any]], batch: Any) -> tuple[Any, Any]:
+        """`step(batch)` on every replica: its first result, the replicas' joined along axis 0, and its second.
+
+        The second must be equal on all replicas (all-reduced), and is replica 0's.
+        """
+        if self.strategy is None:
+            return step(batch)
+        local = self.strategy.experimental_local_results
+        outputs, figures = self.strategy.run(step, args=(batch,))
+        return (
+            tf.nest.map_structure(lambda value: tf.concat(local(value), axis=0), outputs),
+            tf.nest.map_structure(lambda value: local(value)[0], figures),
+        )
+
+    def place(self, batch: dict[str, Any]) -> Any:
+        """A global batch of NumPy arrays as `run` wants it: each replica gets consecutive rows, in replica order."""
+        strategy = self.strategy
+        if strategy is None:
+            return batch
+        parts = {name: np.split(array, self.num_replicas) for name, array in batch.items()}
+
+        def part(name: str) -> Any:
+            return strategy.experimental_distribute_values_from_function(
+                lambda context: tf.constant(parts[name][context.replica_id_in_sync_group])
+            )
+
+        return {name: part(name) for name in batch}
 
     def replica_id(self) -> Any:
         """Inside `run`: this replica's number, a scalar."""

@@ -1,60 +1,66 @@
 """Fine-tuning: a pre-trained encoder learns a labelled task."""
 
+import os
+import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import keras
+from absl import logging
 
+from bert_tf import files
 from bert_tf.configs import BertConfig, FinetuningConfig
+from bert_tf.conversion.loading import read_pretrained
+from bert_tf.conversion.pretrained import Pretrained
+from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
-from bert_tf.objectives import classification_objective
+from bert_tf.rows import Rows
+from bert_tf.tasks import Task, task_of
 from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import checkpoints, model_dir
+from bert_tf.training import best_result, model_dir
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.loop import train_and_evaluate
+from bert_tf.training.row_batches import steps_per_epoch, training_dataset
+from bert_tf.training.row_evaluation import RowOutputs, make_row_outputs
 from bert_tf.training.step import DTYPE_POLICIES, TrainState
 
-
-class LabelledExamples(Protocol):
-    """What fine-tuning reads; `data_pipelines.finetuning.classification.LabelledFile` is one."""
-
-    path: str
-
-    def label_names(self) -> list[str]:
-        """The labels that occur, in the order of their ids."""
-        ...
-
-    def encode(self, labels: Sequence[str], tokenizer: WordPieceTokenizer) -> Any:
-        """Rows with `training_dataset(batch_size, seed, start_step)` and `evaluation_dataset(batch_size)`."""
-        ...
+SCORES_FILE = "scores.json"
 
 
 def finetune(
     config: FinetuningConfig,
-    train_examples: LabelledExamples,
-    eval_examples: LabelledExamples | None,
+    train_examples: Examples,
+    eval_examples: Examples | None,
     run_dir: str,
     distribution: Distribution,
     init_checkpoint: str | None = None,
     tokenizer: WordPieceTokenizer | None = None,
-) -> dict[str, float]:
-    """Fine-tune a classifier, or go on fine-tuning it, in `run_dir`.
+    test_examples: Examples | None = None,
+    data: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fine-tune a model for `config.task`, or go on fine-tuning it, in `run_dir`.
+
+    The scores are written to `run_dir/scores.json` too, with all their details.
 
     Args:
         config: the experiment.
         train_examples: what is learnt; their labels are the classes.
-        eval_examples: the same, to evaluate on; None for no evaluation.
+        eval_examples: the same, to evaluate on while training goes on; None for no evaluation.
         run_dir: the run's folder.
         distribution: where it runs.
-        init_checkpoint: folder of the run whose encoder, vocabulary and casing to take.
+        init_checkpoint: whose encoder, vocabulary and casing to take: whatever `conversion.loading.read_pretrained`
+            takes (a run's folder, one of Hugging Face or Google, a preset of KerasHub).
         tokenizer: instead, for a start from random weights of `config.model`.
+        test_examples: scored once, at the end, with the weights that are the result; their scores are under `test`.
+        data: what the run reads, for its description; by default the examples' paths.
 
     Returns:
-        Loss (nats) and accuracy on `eval_examples`, or, without them, on the last steps.
+        Loss and the task's scores on `eval_examples` of the weights that are the result (the best evaluation's with
+        `config.keep_best`, else the last ones); without evaluation, losses and metrics of the last steps.
 
     Raises:
-        FileNotFoundError: `init_checkpoint` is no run's folder, or holds no complete checkpoint.
+        FileNotFoundError: `init_checkpoint` does not exist, or is not complete.
         ValueError: labels, lengths, sizes or experiment do not agree; the message says which.
         FloatingPointError: the loss is not finite.
     """
@@ -63,56 +69,147 @@ def finetune(
             "one of --init_checkpoint (pre-trained weights) and --vocab_file (random weights) must be given. "
             f"Received: {'neither' if tokenizer is None else 'both'}"
         )
-    task, train = config.task, config.train
-    encoder_config, start_from = config.model, None
+    task = task_of(config.task)
+    labels = task.label_names(train_examples.examples)
+    pretrained = None
+    encoder = config.model
     if init_checkpoint is not None:
-        pretrained, tokenizer = model_dir.read(init_checkpoint, "--init_checkpoint")
-        encoder_config = pretrained.model
-        start_from = checkpoints.require_newest(init_checkpoint, "--init_checkpoint")
+        pretrained = read_pretrained(init_checkpoint)
+        tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
-    encoder_config = _with_dropout(encoder_config, task.encoder_dropout_rate)
-    encoder_config.check_fits(tokenizer.vocab_size, task.max_seq_length)
-    labels = train_examples.label_names()
-    train_rows = train_examples.encode(labels, tokenizer)
-    eval_rows = eval_examples.encode(labels, tokenizer) if eval_examples else None
+    encoder = _with_dropout(encoder, config.task.encoder_dropout_rate)
+    encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length)
+    _check_reinitialized(config, encoder)
+    main_score = config.metric or task.main_score(labels)
+
+    train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), distribution)
+    eval_rows = task.encode(eval_examples.examples, labels, tokenizer) if eval_examples else None
+    test_rows = task.encode(test_examples.examples, labels, tokenizer) if test_examples else None
+    config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
+    train = config.train
+    paths = {"train": train_examples.path, "eval": eval_examples.path if eval_examples else None}
     description = model_dir.RunDescription(
-        task="classification",
-        model=encoder_config,
+        task=config.task.kind,
+        model=encoder,
         do_lower_case=tokenizer.do_lower_case,
         vocab_hash=tokenizer.vocab_hash,
-        max_seq_length=task.max_seq_length,
-        labels=tuple(labels),
+        max_seq_length=config.task.max_seq_length,
+        labels=labels,
         experiment=config.to_dict(),
-        data={
-            "train": train_examples.path,
-            "eval": eval_examples.path if eval_examples else None,
-            "init_checkpoint": init_checkpoint,
-        },
+        data=(data or paths) | {"init_checkpoint": init_checkpoint},
     )
     model_dir.claim(run_dir, description, tokenizer)
 
     keras.utils.set_random_seed(train.seed)
     with distribution.scope():
         state = TrainState(model_dir.make_model(description, DTYPE_POLICIES[train.precision]), train.precision)
+    outputs_of = make_row_outputs(state.model, distribution, train.eval_batch_size, task.objective(training=False))
 
-    def initialize(state: TrainState) -> None:
-        if start_from is not None:
-            weights = named_weights(state.model).items()
-            checkpoints.restore(start_from, {name: weight for name, weight in weights if name.startswith("encoder/")})
+    def evaluate() -> dict[str, Any]:
+        assert eval_examples is not None
+        assert eval_rows is not None
+        scores = _scores(task, eval_examples, eval_rows, labels, outputs_of)
+        if main_score not in scores:
+            raise ValueError(f"`metric` must be one of {', '.join(scores)}. Received: {main_score!r}")
+        return scores
 
-    return train_and_evaluate(
+    keeper = best_result.Keeper(run_dir, state.model, main_score, config.keep_best, config.patience)
+    figures = train_and_evaluate(
         state,
-        classification_objective(),
-        partial(train_rows.training_dataset, train.batch_size, train.seed),
-        partial(eval_rows.evaluation_dataset, train.eval_batch_size) if eval_rows else None,
+        task.objective(training=True),
+        partial(training_dataset, train_rows, train.batch_size, train.seed),
+        evaluate if eval_rows is not None else None,
         run_dir,
         train,
         config.optimizer,
         distribution,
-        initialize,
+        partial(_initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
         label="fine-tuning",
+        after_evaluation=keeper,
     )
+    if keeper.best is not None and config.keep_best:
+        figures = {"best_step": keeper.best[0]} | keeper.best[1]
+    if test_examples is not None and test_rows is not None:
+        best_result.restore(run_dir, state.model)
+        figures = figures | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
+    files.write_json(os.path.join(run_dir, SCORES_FILE), figures)
+    return figures
+
+
+def score(
+    model: keras.Model,
+    task: Task,
+    examples: Examples,
+    labels: Sequence[str],
+    tokenizer: WordPieceTokenizer,
+    distribution: Distribution,
+    batch_size: int,
+) -> dict[str, Any]:
+    """Loss and scores of a fine-tuned model on labelled examples: what `finetune` reports on them.
+
+    Args:
+        model: of `model_dir.load_model`.
+        task: of the run.
+        examples: labelled.
+        labels: of the run.
+        tokenizer: of the run.
+        distribution: where it runs.
+        batch_size: rows at a time.
+
+    Raises:
+        ValueError: a label is not one of `labels`.
+    """
+    rows = task.encode(examples.examples, labels, tokenizer)
+    outputs_of = make_row_outputs(model, distribution, batch_size, task.objective(training=False))
+    return _scores(task, examples, rows, labels, outputs_of)
+
+
+def _scores(
+    task: Task, examples: Examples, rows: Rows, labels: Sequence[str], outputs_of: RowOutputs
+) -> dict[str, Any]:
+    outputs, losses = outputs_of(rows)
+    return losses | task.scores(examples.examples, task.answers(examples.examples, rows, outputs, labels), labels)
+
+
+def _rows(rows: Rows, distribution: Distribution) -> Rows:
+    """A TPU compiles for one shape."""
+    return rows.in_one_length() if distribution.is_tpu else rows
 
 
 def _with_dropout(encoder: BertConfig, rate: float | None) -> BertConfig:
     return encoder if rate is None else encoder.replace(dropout_rate=rate, attention_dropout_rate=rate)
+
+
+def _check_reinitialized(config: FinetuningConfig, encoder: BertConfig) -> None:
+    if config.reinitialize_layers > encoder.num_layers:
+        raise ValueError(
+            f"`reinitialize_layers` must be at most the encoder's {encoder.num_layers} layers. "
+            f"Received: {config.reinitialize_layers}"
+        )
+
+
+def _initialize(state: TrainState, pretrained: Pretrained | None, reinitialize_layers: int) -> None:
+    """The pre-trained encoder into the model; what is to start anew keeps its fresh weights.
+
+    A pooler that the source does not have starts anew as well.
+    """
+    if pretrained is None:
+        return
+    encoder = {name: weight for name, weight in named_weights(state.model).items() if name.startswith("encoder/")}
+    kept = pretrained.config.num_layers - reinitialize_layers
+    missing = []
+    for name, weight in encoder.items():
+        block = re.match(r"encoder/block_(\d+)/", name)
+        is_pooler = name.startswith("encoder/pooler/")
+        if reinitialize_layers and (is_pooler or (block and int(block[1]) >= kept)):
+            continue
+        if name in pretrained.weights:
+            weight.assign(pretrained.weights[name])
+        elif is_pooler:
+            missing.append(name)
+        else:
+            raise ValueError(
+                f"--init_checkpoint must hold the whole encoder; {name!r} is missing. Received: {pretrained.source!r}"
+            )
+    if missing:
+        logging.warning("%s has no pooler: it starts from random weights", pretrained.source)

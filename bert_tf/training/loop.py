@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,19 +21,23 @@ from bert_tf.training.step import TrainState, make_evaluation_step, make_train_s
 DatasetFrom = Callable[[int], tf.data.Dataset]
 """step -> the data set of global batches from this step on."""
 
+Evaluation = tuple[int, dict[str, Any]]
+"""Step, and what the evaluation after it gave."""
+
 
 def train_and_evaluate(
     state: TrainState,
     objective: Objective,
     train_data: DatasetFrom,
-    eval_data: Callable[[], tf.data.Dataset] | None,
+    evaluate: Callable[[], dict[str, Any]] | None,
     model_dir: str,
     train: TrainConfig,
     optimizer: OptimizerConfig,
     distribution: Distribution,
     initialize: Callable[[TrainState], None] | None = None,
     label: str = "training",
-) -> dict[str, float]:
+    after_evaluation: Callable[[Sequence[Evaluation]], bool] | None = None,
+) -> dict[str, Any]:
     """Train to `train.num_steps`, with logs, checkpoints and evaluations on the way.
 
     Where the weights come from, in this order:
@@ -45,13 +49,15 @@ def train_and_evaluate(
         state: model and optimizer, made in the distribution's scope.
         objective: losses and metrics.
         train_data: the data set of global batches from a step on.
-        eval_data: the whole evaluation set, once; None for no evaluation.
+        evaluate: losses and metrics of the state's model on the whole evaluation set; None for no evaluation.
         model_dir: the run's folder, claimed (`model_dir.claim`).
         train: steps, batch, logs, checkpoints.
         optimizer: the update rule.
         distribution: where it runs.
         initialize: see above.
         label: of the progress bar.
+        after_evaluation: of all evaluations so far, the newest last: whether to stop here. A function of them alone, so
+            that a run that is started again stops where it did.
 
     Returns:
         The last evaluation's metrics, or, without evaluation, the last logged training metrics.
@@ -67,13 +73,13 @@ def train_and_evaluate(
     start = int(state.step.numpy())
 
     log = _Log(model_dir, start)
-    evaluate_now = make_evaluation(state.model, objective, distribution)
-    results: dict[str, float] = log.figures("eval" if eval_data else "train", start)
-    if eval_data is not None and start and not results and _is_due(start, train.eval_every, train.num_steps):
+    results: dict[str, Any] = log.figures("eval" if evaluate else "train", start)
+    if evaluate is not None and start and not results and _is_due(start, train.eval_every, train.num_steps):
         # The run that this one goes on from was stopped between its checkpoint and its evaluation.
-        results = evaluate_now(eval_data())
+        results = evaluate()
         log.write("eval", start, results)
-    if start >= train.num_steps:
+    stop = after_evaluation is not None and bool(log.evaluations()) and after_evaluation(log.evaluations())
+    if start >= train.num_steps or stop:
         return results
     train_step = make_train_step(state, objective, train, optimizer, distribution)
 
@@ -89,7 +95,7 @@ def train_and_evaluate(
     logged: Any = None
     logged_steps = 0
     with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
-        while step < train.num_steps:
+        while step < train.num_steps and not stop:
             steps = _steps_to_next_event(step, train)
             sums = inner_loop(iterator, tf.constant(steps))
             logged = sums if logged is None else tf.nest.map_structure(tf.add, logged, sums)
@@ -102,12 +108,15 @@ def train_and_evaluate(
                 values["learning_rate"] = float(optimization.learning_rate_at(step - 1, train, optimizer))
                 bar.set_postfix_str(", ".join(f"{k} {v:.3f}" for k, v in values.items() if k.endswith("loss")))
                 log.write("train", step, values, steps=logged_steps)
-                results, logged, logged_steps = (values if eval_data is None else results), None, 0
+                results, logged, logged_steps = (values if evaluate is None else results), None, 0
             if _is_due(step, train.checkpoint_every, train.num_steps):
                 checkpoints.save(model_dir, step, state.variables(), train.keep_checkpoints)
-            if eval_data is not None and _is_due(step, train.eval_every, train.num_steps):
-                results = evaluate_now(eval_data())
+            if evaluate is not None and _is_due(step, train.eval_every, train.num_steps):
+                results = evaluate()
                 log.write("eval", step, results)
+                stop = after_evaluation is not None and after_evaluation(log.evaluations())
+    if stop and step < train.num_steps and not _is_due(step, train.checkpoint_every, train.num_steps):
+        checkpoints.save(model_dir, step, state.variables(), train.keep_checkpoints)
     return results
 
 
@@ -177,14 +186,19 @@ class _Log:
         # Steps after the checkpoint that this run starts from are made again: their lines go.
         self.lines = [line for line in lines if json.loads(line)["step"] <= start]
 
-    def figures(self, kind: str, step: int) -> dict[str, float]:
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations so far, in order."""
+        lines = [line for line in map(json.loads, self.lines) if line.pop("kind") == "eval"]
+        return [(line.pop("step"), line) for line in lines]
+
+    def figures(self, kind: str, step: int) -> dict[str, Any]:
         """What was written for this step, or nothing."""
         for line in map(json.loads, reversed(self.lines)):
             if (line.pop("kind"), line.pop("step")) == (kind, step):
                 return line
         return {}
 
-    def write(self, kind: str, step: int, values: dict[str, float], steps: int | None = None) -> None:
+    def write(self, kind: str, step: int, values: dict[str, Any], steps: int | None = None) -> None:
         if steps is not None:
             now = time.monotonic()
             values = values | {"steps_per_second": steps / max(now - self.since, 1e-9)}
@@ -199,5 +213,7 @@ class _Log:
         )
         with self.writers[kind].as_default():
             for name, value in values.items():
+                if isinstance(value, dict):
+                    continue  # a table, such as the confusion matrix
                 tf.summary.write(name, tf.constant(value, tf.float32), step=step, metadata=metadata)
         self.writers[kind].flush()

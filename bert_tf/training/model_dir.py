@@ -12,12 +12,12 @@ from typing import Any
 import keras
 
 from bert_tf import files
-from bert_tf.configs import BertConfig, Config
-from bert_tf.models.classifier import BertClassifier
+from bert_tf.configs import BertConfig, Config, FinetuningConfig
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
+from bert_tf.tasks import task_of
 from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import checkpoints
+from bert_tf.training import best_result, checkpoints
 
 CONFIG_FILE = "config.json"
 VOCAB_FILE = "vocab.txt"
@@ -29,7 +29,7 @@ class RunDescription(Config):
     """What stands in `config.json`: enough to make the model again, and to know another experiment from this one.
 
     Attributes:
-        task: `pretraining` or `classification`.
+        task: `pretraining`, or the `kind` of the fine-tuning task.
         model: sizes and options of the encoder.
         do_lower_case: how texts are tokenized, with `vocab.txt` beside it.
         vocab_hash: of `vocab.txt` (`WordPieceTokenizer.vocab_hash`).
@@ -126,27 +126,21 @@ def make_model(description: RunDescription, dtype: str = "float32") -> keras.Mod
     """
     if description.task == "pretraining":
         return BertPretrainer(description.model, dtype=dtype)
-    if description.task == "classification":
-        task = description.experiment["task"]
-        return BertClassifier(
-            description.model,
-            num_classes=len(description.labels),
-            dropout_rate=task["dropout_rate"],
-            pooling=task["pooling"],
-            dtype=dtype,
-        )
-    raise ValueError(f"`task` must be pretraining or classification. Received: {description.task!r}")
+    task = FinetuningConfig.from_dict(description.experiment).task
+    return task_of(task).make_model(description.model, description.labels, dtype)
 
 
 def load_model(model_dir: str, flag: str = "--model_dir") -> tuple[keras.Model, RunDescription, WordPieceTokenizer]:
-    """The model of a run's folder with the weights of its newest complete checkpoint, in float32.
+    """The model of a run's folder with the weights of its result, in float32.
+
+    Those of the best evaluation, where fine-tuning kept them, else of the newest complete checkpoint.
 
     Raises:
         FileNotFoundError: it is no folder of a run, or has no complete checkpoint.
         ValueError: checkpoint and configuration disagree.
     """
     description, tokenizer = read(model_dir, flag)
-    checkpoint = checkpoints.require_newest(model_dir, flag)
+    checkpoint = best_result.result(model_dir, flag)
     model = make_model(description)
     checkpoints.restore(checkpoint, named_weights(model))
     return model, description, tokenizer

@@ -14,7 +14,7 @@ from bert_tf.objectives import pretraining_objective
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import model_dir
 from bert_tf.training.distribution import Distribution
-from bert_tf.training.loop import train_and_evaluate
+from bert_tf.training.loop import make_evaluation, train_and_evaluate
 from bert_tf.training.step import DTYPE_POLICIES, TrainState
 
 # What a checkpoint's weights depend on; dropout and initialisation may differ.
@@ -115,11 +115,18 @@ def pretrain(
         if config.model.output_bias_from_unigram and (start_from is None or "masked_lm" not in start_from.heads):
             state.weights["masked_lm/output_bias"].assign(log_unigram)
 
+    objective = pretraining_objective(log_unigram)
+    evaluation = make_evaluation(state.model, objective, distribution)
+
+    def evaluate() -> dict[str, float]:
+        assert eval_records is not None
+        return evaluation(eval_records.evaluation_dataset(config.eval_masking, train.eval_batch_size))
+
     return train_and_evaluate(
         state,
-        pretraining_objective(log_unigram),
+        objective,
         partial(train_records.training_dataset, config.masking, train.batch_size, train.seed),
-        partial(eval_records.evaluation_dataset, config.eval_masking, train.eval_batch_size) if eval_records else None,
+        evaluate if eval_records else None,
         run_dir,
         train,
         config.optimizer,

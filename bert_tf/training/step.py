@@ -101,11 +101,13 @@ def make_train_step(
         if state.loss_scale is not None:
             factor = factor / state.loss_scale
         rate = optimization.learning_rate_at(step, train, optimizer)
+        layer_factors = optimization.layer_factors(names, optimizer.layer_decay)
 
         def update(index: int, group: tuple[tf.Variable, ...], gradient: tf.Tensor) -> None:
             decayed = optimization.is_decayed(names[index])
             old = [tf.convert_to_tensor(variable) for variable in group]
-            new = optimization.update(old[0], gradient * factor, old[1], old[2], step, rate, decayed, optimizer)
+            layer_rate = rate * layer_factors[index]
+            new = optimization.update(old[0], gradient * factor, old[1], old[2], step, layer_rate, decayed, optimizer)
             for variable, before, after in zip(group, old, new, strict=True):
                 variable.assign(after if finite is None else tf.where(finite, after, before))
 

@@ -56,7 +56,7 @@ def test_classification_metrics():
     logits = np.eye(3, dtype="float32")[batch["label_ids"]]
     logits[0] = np.roll(logits[0], 1)
     logits[5] = np.roll(logits[5], 1)
-    assert ratios(classification_metrics(logits, batch)) == {"classification_accuracy": pytest.approx(3 / 4)}
+    assert ratios(classification_metrics(logits, batch)) == {"accuracy": pytest.approx(3 / 4)}
 
 
 def test_ratios():

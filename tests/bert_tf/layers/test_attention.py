@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from small_model import SMALL, numpy_weights, shake
 
-from bert_tf.layers.attention import SelfAttention, attention_allowed
+from bert_tf.layers.attention import SelfAttention, attention_allowed, attention_probabilities
 from bert_tf.models.encoder import BertEncoder
 
 
@@ -103,6 +103,32 @@ def test_the_softmax_is_float32_under_bfloat16(monkeypatch):
     assert seen == [tf.float32]
     assert out.dtype == tf.bfloat16
     assert {weight.dtype for weight in layer.trainable_weights} == {"float32"}
+
+
+def test_what_waits_for_the_backward_pass_is_not_float32():
+    # Of all that the backward pass of the probabilities reads, only they themselves are of the scores' size.
+    scores = tf.cast(_vectors(2, 4, 8, 8), tf.bfloat16)
+    allowed = attention_allowed(np.ones((2, 8), "int32"))
+
+    @tf.function
+    def value_and_gradient(scores):
+        with tf.GradientTape() as tape:
+            tape.watch(scores)
+            value = attention_probabilities(scores, allowed, training=True)
+        return value, tape.gradient(value, scores, output_gradients=scores)
+
+    value, gradient = value_and_gradient(scores)
+    assert value.dtype == gradient.dtype == tf.bfloat16
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        plain = attention_probabilities(scores, allowed)
+    np.testing.assert_array_equal(tf.cast(value, tf.float32), tf.cast(plain, tf.float32))
+    expected = tape.gradient(plain, scores, output_gradients=scores)
+    np.testing.assert_allclose(tf.cast(gradient, tf.float32), tf.cast(expected, tf.float32), atol=4e-3)
+    # The one float32 tensor that the backward pass gets from the forward pass would be the softmax.
+    graph = value_and_gradient.get_concrete_function(scores).graph
+    (softmax,) = (operation for operation in graph.get_operations() if operation.type == "Softmax")
+    assert [consumer.type for consumer in softmax.outputs[0].consumers()] == ["Cast"]
 
 
 def test_the_mask_is_not_cast(monkeypatch):

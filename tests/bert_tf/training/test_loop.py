@@ -57,11 +57,13 @@ def _eval_data():
 def _train(folder, train=TRAIN, eval_data=_eval_data, objective=None, config=CONFIG, **arguments):
     keras.utils.set_random_seed(train.seed)
     state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[train.precision]), train.precision)
+    objective = objective or pretraining_objective()
+    evaluation = make_evaluation(state.model, objective, Distribution())
     figures = train_and_evaluate(
         state,
-        objective or pretraining_objective(),
+        objective,
         arguments.pop("train_data", _train_data),
-        eval_data,
+        (lambda: evaluation(eval_data())) if eval_data else None,
         str(folder),
         train,
         OptimizerConfig(),
@@ -123,7 +125,7 @@ def test_a_stop_between_checkpoint_and_evaluation(whole, tmp_path, monkeypatch):
         return evaluate
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "make_evaluation", broken)
+        patched.setitem(globals(), "make_evaluation", broken)
         with pytest.raises(_Stop):
             _train(tmp_path)
     assert [(line["kind"], line["step"]) for line in _lines(tmp_path)] == [("train", 4)]

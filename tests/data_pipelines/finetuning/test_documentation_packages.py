@@ -6,7 +6,7 @@ import pytest
 from bert_tf.configs import ClassificationConfig
 from data_pipelines.corpora import ModuleDocumentation, is_held_out
 from data_pipelines.finetuning import documentation_packages as task_module
-from data_pipelines.finetuning.classification import read_examples
+from data_pipelines.finetuning.texts import read_texts
 
 PACKAGES = ["alpha", "keras_hub", "numpy", "omega", "python", "sklearn", "tensorflow", "zeta"]
 WORDS = [first + second for first in ("ba", "co", "di", "fu", "ge") for second in ("lor", "min", "tas", "ven", "zak")]
@@ -60,7 +60,7 @@ def test_the_task_is_the_same_every_time_and_is_written_as_the_reader_expects(tm
     assert task == task_module.package_task(made_modules(), 0.3)
     train, dev = task_module.write_package_task(task, str(tmp_path))
     for path, part in ((train, task.train), (dev, task.evaluation)):
-        read = read_examples(path, ClassificationConfig(), "--train_file")
+        read = read_texts(path, ClassificationConfig(), "--train_file")
         assert [(example.text, example.label) for example in read] == [(row.text, row.label) for row in part]
 
 

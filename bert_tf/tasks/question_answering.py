@@ -1,0 +1,235 @@
+"""Extractive question answering: windows over a context, and answers that are substrings of it.
+
+Follows google-research/bert `run_squad.py`: windows with a stride, a piece counted where it has most context around
+it, the n best pairs of start and end, and `[CLS]` for "no answer". Answers are cut out by character offsets, so that
+nothing has to be mended afterwards.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from bert_tf import objectives
+from bert_tf.configs import BertConfig
+from bert_tf.examples import QuestionExample
+from bert_tf.models.question_answerer import BertQuestionAnswerer
+from bert_tf.rows import Rows
+from bert_tf.scoring.answers import best_null_threshold, question_answering_scores
+from bert_tf.task_configs import QuestionAnsweringConfig
+from bert_tf.tasks.base import Task
+from bert_tf.tokenization import WordPieceTokenizer
+
+Offsets = list[tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A part of a context in a row.
+
+    Attributes:
+        example: number of the example.
+        start: the window's first piece, counted in the context.
+        length: pieces of the context in the window.
+        position: of the window's first piece in the row.
+        offsets: of each piece of the whole context, (start, end) characters.
+        has_most_context: bool [length], whether no other window has more context around the piece.
+    """
+
+    example: int
+    start: int
+    length: int
+    position: int
+    offsets: Offsets
+    has_most_context: np.ndarray
+
+
+def window_starts(context_length: int, room: int, stride: int) -> list[tuple[int, int]]:
+    """(first piece, pieces) of the windows over a context.
+
+    >>> window_starts(10, 6, 3)
+    [(0, 6), (3, 6), (6, 4)]
+    """
+    windows = [(0, min(context_length, room))]
+    while sum(windows[-1]) < context_length:
+        start = windows[-1][0] + min(stride, room)
+        windows.append((start, min(context_length - start, room)))
+    return windows
+
+
+def most_context(windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    """For each window, which of its pieces have their most context there: of left and right, the smaller one counts."""
+    end = max(start + length for start, length in windows)
+    scores = np.full((len(windows), end), -1.0)
+    for number, (start, length) in enumerate(windows):
+        places = np.arange(length)
+        scores[number, start : start + length] = np.minimum(places, length - 1 - places) + 0.01 * length
+    best = scores.argmax(axis=0)  # the first of equals
+    return [best[start : start + length] == number for number, (start, length) in enumerate(windows)]
+
+
+class QuestionAnswering(Task[QuestionExample]):
+    """Answers that stand in the context."""
+
+    config: QuestionAnsweringConfig
+
+    def label_names(self, examples: Sequence[QuestionExample]) -> tuple[str, ...]:
+        """None; but there must be answers."""
+        if not any(example.answers for example in examples):
+            source = examples[0].source if examples else "no examples"
+            raise ValueError(f"the training examples ({source} ...) must have answers. Received: none with an answer")
+        return ()
+
+    def encode(
+        self,
+        examples: Sequence[QuestionExample],
+        labels: Sequence[str],
+        tokenizer: WordPieceTokenizer,
+        training: bool = False,
+    ) -> Rows:
+        """Rows of `features.question_answering_batch`; a place is a `Window`.
+
+        Raises:
+            ValueError: a question has no answer, and the task is not `unanswerable`.
+        """
+        config = self.config
+        encoded: dict[str, tuple[list[int], Offsets]] = {}  # a context has several questions
+        input_ids: list[list[int]] = []
+        segment_ids: list[list[int]] = []
+        places: list[Window] = []
+        positions: list[tuple[int, int]] = []
+        for number, example in enumerate(examples):
+            if example.labelled and not example.answers and not config.unanswerable:
+                raise ValueError(
+                    f"{example.source}: a question without an answer needs `task.unanswerable=true` (SQuAD 2.0). "
+                    f"Received: {example.question_id!r}"
+                )
+            if example.context not in encoded:
+                encoded[example.context] = tokenizer.encode_with_offsets(example.context)
+            context, offsets = encoded[example.context]
+            query = tokenizer.encode(example.question)[: config.max_query_length]
+            head = [tokenizer.cls_id, *query, tokenizer.sep_id]
+            windows = window_starts(len(context), config.max_seq_length - len(head) - 1, config.doc_stride)
+            answer = _answer_pieces(example, offsets)
+            for (start, length), has_most_context in zip(windows, most_context(windows), strict=True):
+                input_ids.append([*head, *context[start : start + length], tokenizer.sep_id])
+                segment_ids.append([0] * len(head) + [1] * (length + 1))
+                places.append(Window(number, start, length, len(head), offsets, has_most_context))
+                inside = answer is not None and start <= answer[0] and answer[1] < start + length
+                shift = len(head) - start
+                positions.append((answer[0] + shift, answer[1] + shift) if inside and answer else (0, 0))
+        both = np.array(positions, np.int32).reshape(-1, 2)
+        weights = np.array([_teaches(examples[window.example]) for window in places], np.float32)
+        return Rows.from_lists(
+            input_ids,
+            segment_ids,
+            tokenizer.pad_id,
+            config.max_seq_length,
+            config.bucket_lengths,
+            values={"start_positions": both[:, 0], "end_positions": both[:, 1], "answer_weights": weights},
+            places=places,
+        )
+
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+        """A `BertQuestionAnswerer`."""
+        return BertQuestionAnswerer(encoder, dtype=dtype)
+
+    def objective(self, training: bool) -> objectives.Objective:
+        """Cross-entropies of start and end."""
+        return objectives.question_answering_objective()
+
+    def answers(
+        self, examples: Sequence[QuestionExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """`id`, `answer` ("" for none), `start`, `end` in the context, `n_best`.
+
+        Each of the `n_best` has `text`, `start`, `end`, `score` (the sum of the logits) and `probability` (the softmax
+        of the scores). A task with unanswerable questions has `null_difference` too: the score of no answer less that
+        of the best one.
+        """
+        windows: list[list[tuple[Window, Any]]] = [[] for _ in examples]
+        for window, output in zip(rows.places, outputs, strict=True):
+            windows[window.example].append((window, output))
+        return [self._answer(example, found) for example, found in zip(examples, windows, strict=True)]
+
+    def _answer(self, example: QuestionExample, windows: list[tuple[Window, Any]]) -> dict[str, Any]:
+        candidates = [candidate for window, output in windows for candidate in self._candidates(window, output)]
+        candidates.sort(key=lambda candidate: -candidate[0])
+        best: list[dict[str, Any]] = []
+        seen = set()
+        for score, start, end in candidates:
+            text = example.context[start:end]
+            if text not in seen and len(best) < self.config.n_best_size:
+                seen.add(text)
+                best.append({"text": text, "start": start, "end": end, "score": score})
+        scores = np.array([each["score"] for each in best])
+        null_score = min(float(output["start_logits"][0] + output["end_logits"][0]) for _, output in windows)
+        if self.config.unanswerable:
+            scores = np.append(scores, null_score)
+        exponentials = np.exp(scores - scores.max(initial=-np.inf)) if len(scores) else scores
+        for each, exponential in zip(best, exponentials, strict=False):
+            each["probability"] = float(exponential / exponentials.sum())
+        answer: dict[str, Any] = {"id": example.question_id, "question": example.question}
+        chosen = best[0] if best else {"text": "", "start": None, "end": None}
+        if self.config.unanswerable:
+            difference = null_score - best[0]["score"] if best else float("inf")
+            answer["null_difference"] = difference
+            if difference > self.config.null_threshold:
+                chosen = {"text": "", "start": None, "end": None}
+        return answer | {
+            "answer": chosen["text"],
+            "start": chosen["start"],
+            "end": chosen["end"],
+            "n_best": best,
+        }
+
+    def _candidates(self, window: Window, output: Any) -> list[tuple[float, int, int]]:
+        """(score, first character, character behind the last) of the window's best pairs of start and end."""
+        inside = slice(window.position, window.position + window.length)
+        start_logits, end_logits = output["start_logits"][inside], output["end_logits"][inside]
+        start_logits = np.where(window.has_most_context, start_logits, -np.inf)
+        count = self.config.n_best_size
+        starts = np.argsort(-start_logits, kind="stable")[:count]
+        ends = np.argsort(-end_logits, kind="stable")[:count]
+        scores = start_logits[starts][:, None] + end_logits[ends][None, :]
+        lengths = ends[None, :] - starts[:, None] + 1
+        allowed = (lengths >= 1) & (lengths <= self.config.max_answer_length) & np.isfinite(scores)
+        return [
+            (
+                float(scores[row, column]),
+                window.offsets[window.start + starts[row]][0],
+                window.offsets[window.start + ends[column]][1],
+            )
+            for row, column in np.argwhere(allowed)
+        ]
+
+    def scores(
+        self, examples: Sequence[QuestionExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """See `scoring.answers.question_answering_scores`; with unanswerable questions, the best threshold too."""
+        truths = [[text for text, _ in example.answers] for example in examples]
+        scores = question_answering_scores(truths, [answer["answer"] for answer in answers])
+        if self.config.unanswerable:
+            best = [answer["n_best"][0]["text"] if answer["n_best"] else "" for answer in answers]
+            scores |= best_null_threshold(truths, best, [answer["null_difference"] for answer in answers])
+        return dict(scores)
+
+    def main_score(self, labels: Sequence[str]) -> str:
+        """`f1`."""
+        return "f1"
+
+
+def _answer_pieces(example: QuestionExample, offsets: Offsets) -> tuple[int, int] | None:
+    """First and last piece of the first answer that stands in its place; None for no answer, or one without pieces."""
+    for text, start in filter(example.holds, example.answers):
+        end = start + len(text)
+        touched = [number for number, (first, behind) in enumerate(offsets) if behind > start and first < end]
+        return (touched[0], touched[-1]) if touched else None
+    return None
+
+
+def _teaches(example: QuestionExample) -> bool:
+    """Whether something can be learnt from it: that it has no answer, or an answer that stands in its place."""
+    return example.labelled and (not example.answers or any(map(example.holds, example.answers)))

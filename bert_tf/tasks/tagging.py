@@ -1,0 +1,158 @@
+"""Tagging: a tag for each word, learnt and read off at the word's first piece (Devlin et al. 2018, section 5.3)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from bert_tf import objectives
+from bert_tf.configs import BertConfig
+from bert_tf.examples import TaggedExample
+from bert_tf.models.token_classifier import BertTokenClassifier
+from bert_tf.rows import Rows
+from bert_tf.scoring.tags import scheme_of, tag_spans, tagging_scores
+from bert_tf.task_configs import TaggingConfig
+from bert_tf.tasks.base import Task
+from bert_tf.tokenization import BasicTokenizer, WordPieceTokenizer
+
+OUTSIDE = "O"
+
+
+class Tagging(Task[TaggedExample]):
+    """A tag for each word.
+
+    A sentence that is longer than a row is cut between two words, so that every word gets a tag. A word without pieces
+    (of control characters only) has no place in a row, and counts as outside of every span.
+    """
+
+    config: TaggingConfig
+
+    def label_names(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:
+        """The tags that occur, sorted."""
+        names = {tag for example in examples for tag in example.tags or ()}
+        if len(names) < 2:
+            source = examples[0].source if examples else "no examples"
+            raise ValueError(
+                f"the training examples ({source} ...) must have at least two tags. Received: {sorted(names)!r}"
+            )
+        return tuple(sorted(names))
+
+    def scheme(self, labels: Sequence[str]) -> str:
+        """`iob`, `iobes` or `none`."""
+        return scheme_of(labels) if self.config.scheme == "auto" else self.config.scheme
+
+    def encode(
+        self,
+        examples: Sequence[TaggedExample],
+        labels: Sequence[str],
+        tokenizer: WordPieceTokenizer,
+        training: bool = False,
+    ) -> Rows:
+        """Rows of `features.tagging_batch`; a place is (example, [(word, its first piece's position in the row)])."""
+        ids = {label: number for number, label in enumerate(labels)}
+        room = self.config.max_seq_length - 2
+        rows: list[list[int]] = []
+        places: list[tuple[int, list[tuple[int, int]]]] = []
+        tag_ids: list[list[int]] = []
+        tag_weights: list[list[float]] = []
+
+        def close(number: int, pieces: list[int], words: list[tuple[int, int]]) -> None:
+            length = len(pieces) + 2
+            row_ids, row_weights = [0] * length, [0.0] * length
+            tags = examples[number].tags
+            if tags is not None:
+                for word, position in words:
+                    row_ids[position], row_weights[position] = ids[tags[word]], 1.0
+            rows.append([tokenizer.cls_id, *pieces, tokenizer.sep_id])
+            places.append((number, words))
+            tag_ids.append(row_ids)
+            tag_weights.append(row_weights)
+
+        for number, example in enumerate(examples):
+            unknown = next((tag for tag in example.tags or () if tag not in ids), None)
+            if unknown is not None:
+                raise ValueError(
+                    f"{example.source}: must have tags of the training examples only ({', '.join(labels)}). "
+                    f"Received: {unknown!r}"
+                )
+            pieces: list[int] = []
+            words: list[tuple[int, int]] = []
+            for word, text in enumerate(example.words):
+                word_pieces = tokenizer.encode(text)[:room]
+                if not word_pieces:
+                    continue
+                if len(pieces) + len(word_pieces) > room:
+                    close(number, pieces, words)
+                    pieces, words = [], []
+                words.append((word, len(pieces) + 1))
+                pieces += word_pieces
+            close(number, pieces, words)
+        return Rows.from_lists(
+            rows,
+            [[0] * len(row) for row in rows],
+            tokenizer.pad_id,
+            self.config.max_seq_length,
+            self.config.bucket_lengths,
+            labels={"tag_ids": (tag_ids, "int32"), "tag_weights": (tag_weights, "float32")},
+            places=places,
+        )
+
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+        """A `BertTokenClassifier`."""
+        return BertTokenClassifier(encoder, len(labels), self.config.dropout_rate, dtype=dtype)
+
+    def objective(self, training: bool) -> objectives.Objective:
+        """Cross-entropy of the words' first pieces."""
+        return objectives.tagging_objective()
+
+    def answers(
+        self, examples: Sequence[TaggedExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """`words`, `tags` and, unless the scheme is `none`, `spans`: `label`, `text`, `start`, `end` in the text."""
+        outside = OUTSIDE if OUTSIDE in labels else labels[0]
+        tags = [[outside] * len(example.word_offsets) for example in examples]
+        for (number, words), logits in zip(rows.places, outputs, strict=True):
+            best = np.argmax(logits, axis=-1)
+            for word, position in words:
+                tags[number][word] = labels[int(best[position])]
+        with_spans = self.scheme(labels) != "none"
+        answers = []
+        for example, found in zip(examples, tags, strict=True):
+            answer: dict[str, Any] = {"words": example.words, "tags": found}
+            if with_spans:
+                answer["spans"] = [
+                    _span(example, label, first, behind_last) for label, first, behind_last in tag_spans(found)
+                ]
+            answers.append(answer)
+        return answers
+
+    def scores(
+        self, examples: Sequence[TaggedExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """See `scoring.tags.tagging_scores`."""
+        truth = [example.tags or () for example in examples]
+        return tagging_scores(truth, [answer["tags"] for answer in answers], self.scheme(labels))
+
+    def main_score(self, labels: Sequence[str]) -> str:
+        """`f1` of spans, or `accuracy` of tags that make none."""
+        return "accuracy" if self.scheme(labels) == "none" else "f1"
+
+
+def word_offsets(text: str, basic_tokenizer: BasicTokenizer) -> list[tuple[int, int]]:
+    """(start, end) of each word of a raw text: what is between spaces and punctuation; an ideograph is a word.
+
+    >>> word_offsets("Mr. Miller", BasicTokenizer())
+    [(0, 2), (2, 3), (4, 10)]
+    """
+    return [
+        (indices[min(word.starts)], indices[max(word.ends) - 1] + 1)
+        for string, indices in basic_tokenizer.split_spaces_with_offsets(text)
+        for word in basic_tokenizer.split_word_with_offsets(string)
+        if word.text
+    ]
+
+
+def _span(example: TaggedExample, label: str, first: int, behind_last: int) -> dict[str, Any]:
+    start, end = example.word_offsets[first][0], example.word_offsets[behind_last - 1][1]
+    return {"label": label, "text": example.text[start:end], "start": start, "end": end}

@@ -1,0 +1,261 @@
+"""The tasks on texts and pairs of texts: one class, any number of labels, a number."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from bert_tf import objectives
+from bert_tf.configs import BertConfig
+from bert_tf.examples import TextExample
+from bert_tf.models.classifier import BertClassifier
+from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
+from bert_tf.models.regressor import BertRegressor
+from bert_tf.rows import Rows
+from bert_tf.scoring import texts as scoring
+from bert_tf.task_configs import ClassificationConfig, MultiLabelConfig, RegressionConfig
+from bert_tf.tasks.base import Task
+from bert_tf.tokenization import WordPieceTokenizer
+
+
+def _encoded(
+    examples: Sequence[TextExample], tokenizer: WordPieceTokenizer, config: Any, values: dict[str, np.ndarray]
+) -> Rows:
+    pairs = [tokenizer.encode_pair(example.text, example.text_pair, config.max_seq_length) for example in examples]
+    return Rows.from_lists(
+        [ids for ids, _ in pairs],
+        [segments for _, segments in pairs],
+        tokenizer.pad_id,
+        config.max_seq_length,
+        config.bucket_lengths,
+        values=values,
+    )
+
+
+def _is_labelled(examples: Sequence[TextExample]) -> np.ndarray:
+    """1 for an example with a label, 0 for one without, float32 [N]."""
+    return np.array([example.label is not None for example in examples], np.float32)
+
+
+def _distinct(examples: Sequence[TextExample], names: set[str]) -> tuple[str, ...]:
+    if len(names) < 2:
+        source = examples[0].source if examples else "no examples"
+        raise ValueError(
+            f"the training examples ({source} ...) must have at least two labels. Received: {sorted(names)!r}"
+        )
+    return tuple(sorted(names))
+
+
+def _label_ids(example: TextExample, names: Sequence[str], ids: dict[str, int], column: str) -> list[int]:
+    for name in names:
+        if name not in ids:
+            raise ValueError(
+                f"{example.source}, column {column!r}: must be one of the training labels ({', '.join(ids)}). "
+                f"Received: {name!r}"
+            )
+    return [ids[name] for name in names]
+
+
+class Classification(Task[TextExample]):
+    """One of two or more classes."""
+
+    config: ClassificationConfig
+
+    def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
+        """The classes that occur, sorted."""
+        return _distinct(examples, {example.label for example in examples if example.label is not None})
+
+    def encode(
+        self,
+        examples: Sequence[TextExample],
+        labels: Sequence[str],
+        tokenizer: WordPieceTokenizer,
+        training: bool = False,
+    ) -> Rows:
+        """Rows of `features.classification_batch`; in training, a row's weight is its class's."""
+        ids = {label: number for number, label in enumerate(labels)}
+        label_ids = np.array(
+            [
+                0 if example.label is None else _label_ids(example, [example.label], ids, self.config.label_column)[0]
+                for example in examples
+            ],
+            np.int32,
+        )
+        weights = _is_labelled(examples)
+        if training:
+            weights = weights * self._class_weights(label_ids, labels)[label_ids]
+        return _encoded(examples, tokenizer, self.config, {"label_ids": label_ids, "label_weights": weights})
+
+    def _class_weights(self, label_ids: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        """float32 [C]."""
+        given = self.config.class_weights
+        if given:
+            if len(given) != len(labels):
+                raise ValueError(
+                    f"`task.class_weights` must have a weight for each of the {len(labels)} labels "
+                    f"({', '.join(labels)}). Received: {given!r}"
+                )
+            return np.array(given, np.float32)
+        if not self.config.balanced_classes:
+            return np.ones(len(labels), np.float32)
+        counts = np.bincount(label_ids, minlength=len(labels))
+        return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype(np.float32)
+
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+        """A `BertClassifier`."""
+        config = self.config
+        return BertClassifier(encoder, len(labels), config.dropout_rate, config.pooling, dtype=dtype)
+
+    def objective(self, training: bool) -> objectives.Objective:
+        """Cross-entropy, smoothed in training only."""
+        return objectives.classification_objective(self.config.label_smoothing if training else 0.0)
+
+    def answers(
+        self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """`label` and `probabilities` by label."""
+        if not len(outputs):
+            return []
+        probabilities = np.asarray(BertClassifier.probabilities(np.stack(outputs)))
+        return [
+            {"label": labels[int(row.argmax())], "probabilities": dict(zip(labels, row.tolist(), strict=True))}
+            for row in probabilities
+        ]
+
+    def scores(
+        self, examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """See `scoring.texts.classification_scores`."""
+        return scoring.classification_scores(
+            [example.label for example in examples],
+            [answer["label"] for answer in answers],
+            labels,
+            self.config.positive_label,
+        )
+
+    def main_score(self, labels: Sequence[str]) -> str:
+        """`accuracy`."""
+        return "accuracy"
+
+
+class MultiLabel(Task[TextExample]):
+    """Any number of labels."""
+
+    config: MultiLabelConfig
+
+    def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
+        """The labels that occur, sorted."""
+        return _distinct(examples, {label for example in examples for label in example.label or ()})
+
+    def encode(
+        self,
+        examples: Sequence[TextExample],
+        labels: Sequence[str],
+        tokenizer: WordPieceTokenizer,
+        training: bool = False,
+    ) -> Rows:
+        """Rows of `features.multi_label_batch`."""
+        values = {"label_targets": self._targets(examples, labels), "label_weights": _is_labelled(examples)}
+        return _encoded(examples, tokenizer, self.config, values)
+
+    def _targets(self, examples: Sequence[TextExample], labels: Sequence[str]) -> np.ndarray:
+        """float32 [N, C]."""
+        ids = {label: number for number, label in enumerate(labels)}
+        targets = np.zeros((len(examples), len(labels)), np.float32)
+        for row, example in enumerate(examples):
+            targets[row, _label_ids(example, example.label or (), ids, self.config.label_column)] = 1.0
+        return targets
+
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+        """A `BertMultiLabelClassifier`."""
+        config = self.config
+        return BertMultiLabelClassifier(encoder, len(labels), config.dropout_rate, config.pooling, dtype=dtype)
+
+    def objective(self, training: bool) -> objectives.Objective:
+        """Binary cross-entropy."""
+        return objectives.multi_label_objective()
+
+    def answers(
+        self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """`labels`, those with at least the threshold's probability, and `probabilities` of all."""
+        if not len(outputs):
+            return []
+        probabilities = np.asarray(BertMultiLabelClassifier.probabilities(np.stack(outputs)))
+        return [
+            {
+                "labels": [label for label, p in zip(labels, row, strict=True) if p >= self.config.threshold],
+                "probabilities": dict(zip(labels, row.tolist(), strict=True)),
+            }
+            for row in probabilities
+        ]
+
+    def scores(
+        self, examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """See `scoring.texts.multi_label_scores`."""
+        probabilities = np.array([[answer["probabilities"][label] for label in labels] for answer in answers])
+        return dict(
+            scoring.multi_label_scores(
+                self._targets(examples, labels).astype(int), probabilities, self.config.threshold
+            )
+        )
+
+    def main_score(self, labels: Sequence[str]) -> str:
+        """`micro_f1`."""
+        return "micro_f1"
+
+
+class Regression(Task[TextExample]):
+    """A number."""
+
+    config: RegressionConfig
+
+    def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
+        """None; but the numbers must differ."""
+        if len({example.label for example in examples}) < 2:
+            source = examples[0].source if examples else "no examples"
+            raise ValueError(
+                f"the training examples ({source} ...) must have at least two different numbers in column "
+                f"{self.config.label_column!r}. Received: {examples[0].label if examples else None}"
+            )
+        return ()
+
+    def encode(
+        self,
+        examples: Sequence[TextExample],
+        labels: Sequence[str],
+        tokenizer: WordPieceTokenizer,
+        training: bool = False,
+    ) -> Rows:
+        """Rows of `features.regression_batch`."""
+        numbers = np.array([example.label or 0.0 for example in examples], np.float32)
+        values = {"label_values": numbers, "label_weights": _is_labelled(examples)}
+        return _encoded(examples, tokenizer, self.config, values)
+
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+        """A `BertRegressor`."""
+        return BertRegressor(encoder, self.config.dropout_rate, self.config.pooling, dtype=dtype)
+
+    def objective(self, training: bool) -> objectives.Objective:
+        """Squared error."""
+        return objectives.regression_objective()
+
+    def answers(
+        self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """`value`."""
+        return [{"value": float(output)} for output in outputs]
+
+    def scores(
+        self, examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
+    ) -> dict[str, Any]:
+        """See `scoring.texts.regression_scores`."""
+        return dict(
+            scoring.regression_scores([example.label for example in examples], [answer["value"] for answer in answers])
+        )
+
+    def main_score(self, labels: Sequence[str]) -> str:
+        """`pearson`."""
+        return "pearson"

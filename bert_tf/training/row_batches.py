@@ -1,0 +1,116 @@
+"""Training batches of rows of different lengths: a pure function of (rows, seed, step), in few shapes.
+
+Shapes: N rows, B batch, L length.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.rows import Rows, weights_of
+
+_BATCHES_TOGETHER = 64
+"""Batches whose rows are sorted by length before they are cut: enough for rows of like length to meet, few enough for
+batches that differ from epoch to epoch."""
+
+
+def steps_per_epoch(rows: Rows, batch_size: int) -> int:
+    """Batches in which every row stands once."""
+    return -(-len(rows) // batch_size)
+
+
+def training_dataset(rows: Rows, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
+    """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
+
+    Rows are shuffled; runs of 64 batches are sorted by length and cut into batches, which are shuffled again. So a
+    batch holds rows of like length, and is as long as the shortest of `rows.bucket_lengths` that holds them. The last
+    rows of an epoch are filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set
+    that starts at step s gives what one that started at 0 gives from s on, at no cost.
+
+    Args:
+        rows: of a task.
+        batch_size: B, static.
+        seed: of the order.
+        start_step: the step of the first batch.
+
+    Returns:
+        Batches of the encoder's inputs, int32 [B, L], and the rows' labels; L is static where there is one length.
+
+    Raises:
+        ValueError: there is no row, or a number is out of range.
+    """
+    if not len(rows):
+        raise ValueError("`rows` must hold at least one row. Received: none")
+    if batch_size < 1 or start_step < 0:
+        raise ValueError(
+            "`batch_size` must be at least 1 and `start_step` at least 0. "
+            f"Received: batch_size={batch_size}, start_step={start_step}"
+        )
+    steps = steps_per_epoch(rows, batch_size)
+    first_epoch, skipped = divmod(start_step, steps)
+
+    def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = _epoch_order(rows, batch_size, steps, seed, epoch)
+        return tf.data.Dataset.from_tensor_slices(order[tf.where(epoch == first_epoch, skipped, 0) :])
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    return epochs.flat_map(batches_of).map(_gatherer(rows, batch_size)).prefetch(tf.data.AUTOTUNE)
+
+
+def _epoch_order(rows: Rows, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """The rows' numbers in the batches of an epoch, int64 [steps, B]; -1 fills the last one up."""
+
+    def shuffled(count: int, salt: int) -> tf.Tensor:
+        seeds = tf.stack([tf.constant(2 * seed + salt, tf.int64), epoch])
+        numbers = tf.range(count, dtype=tf.int64)
+        return tf.random.experimental.stateless_shuffle(numbers, seed=seeds, alg="philox")
+
+    order = shuffled(len(rows), 0)
+    if len(rows.bucket_lengths) > 1:
+        run = tf.range(len(rows), dtype=tf.int64) // (batch_size * _BATCHES_TOGETHER)
+        lengths = tf.gather(tf.constant(rows.lengths, tf.int64), order)
+        order = tf.gather(order, tf.argsort(run * (int(rows.lengths.max()) + 1) + lengths, stable=True))
+    order = tf.concat([order, tf.fill([steps * batch_size - len(rows)], tf.constant(-1, tf.int64))], axis=0)
+    return tf.gather(tf.reshape(order, [steps, batch_size]), shuffled(steps, 1))
+
+
+def _gatherer(rows: Rows, batch_size: int) -> Any:
+    """A function of the numbers of a batch's rows: the batch (`Rows.batch`, as operations of TensorFlow)."""
+    buckets = tf.constant(rows.bucket_lengths, tf.int32)
+    lengths = tf.constant(rows.lengths, tf.int32)
+    most = rows.bucket_lengths[-1]
+    static_length = most if len(rows.bucket_lengths) == 1 else None
+    pieces = {
+        name: tf.constant(
+            np.pad(
+                array,
+                ((0, 0), (0, most - array.shape[1])),
+                constant_values=rows.pad_id if name == "input_ids" else 0,
+            )
+        )
+        for name, array in rows.pieces.items()
+    }
+    values = {name: tf.constant(array) for name, array in rows.values.items()}
+
+    def gather(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        numbers = tf.ensure_shape(numbers, [batch_size])
+        chosen = tf.maximum(numbers, 0)
+        real = numbers >= 0
+        row_lengths = tf.gather(lengths, chosen)
+        longest = tf.reduce_max(tf.where(real, row_lengths, 0))
+        length = most if static_length else buckets[tf.searchsorted(buckets, longest[None])[0]]
+        batch = {name: tf.gather(array, chosen)[:, :length] for name, array in pieces.items()}
+        for name in batch:
+            batch[name].set_shape([batch_size, static_length])
+        batch |= {name: tf.gather(array, chosen) for name, array in values.items()}
+        for name in weights_of(batch):
+            batch[name] *= tf.reshape(tf.cast(real, batch[name].dtype), [-1] + [1] * (batch[name].shape.rank - 1))
+        positions = tf.range(length, dtype=tf.int32)
+        batch["input_mask"] = tf.cast(positions < row_lengths[:, None], tf.int32)
+        batch["position_ids"] = tf.broadcast_to(positions, [batch_size, length])
+        for name in ("input_mask", "position_ids"):
+            batch[name].set_shape([batch_size, static_length])
+        return batch
+
+    return gather

@@ -1,0 +1,109 @@
+"""Several runs of one experiment: seeds, and grids of settings, in one command that may be interrupted.
+
+```
+model_dir/learning_rate=5e-05,batch_size=16/seed-0/  ...   each a run's folder
+model_dir/results.jsonl    one line a finished run        model_dir/summary.json    mean and deviation over the seeds
+```
+"""
+
+import itertools
+import json
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bert_tf import files
+from bert_tf.configs import FinetuningConfig
+from bert_tf.training.best_result import gain
+
+RESULTS_FILE = "results.jsonl"
+SUMMARY_FILE = "summary.json"
+
+
+def parse_grid(assignments: Sequence[str]) -> dict[str, list[str]]:
+    """Field -> values, from `train.learning_rate=5e-5,3e-5,2e-5` and so on.
+
+    Raises:
+        ValueError: one is not of that form, or names a field again.
+    """
+    grid: dict[str, list[str]] = {}
+    for assignment in assignments:
+        name, equals, values = assignment.partition("=")
+        found = [value.strip() for value in values.split(",") if value.strip()]
+        if not equals or not found or name.strip() in grid:
+            raise ValueError(f"--grid takes NAME=VALUE,VALUE, each name once. Received: {assignment!r}")
+        grid[name.strip()] = found
+    return grid
+
+
+def sweep(
+    config: FinetuningConfig,
+    seeds: Sequence[int],
+    grid: dict[str, list[str]],
+    model_dir: str,
+    run: Callable[[FinetuningConfig, str], dict[str, Any]],
+    score: str,
+) -> dict[str, Any]:
+    """Run every point of the grid with every seed, and summarize; runs that are finished are not made again.
+
+    Args:
+        config: the experiment.
+        seeds: for `train.seed`.
+        grid: of `parse_grid`; {} for the experiment as it is.
+        model_dir: the folder of all runs.
+        run: trains a configuration in a folder, going on where it stopped, and returns its scores.
+        score: which says what point is the best, by the mean over the seeds.
+
+    Returns:
+        `points`, best first: each its `settings`, `mean`, `deviation` (of the sample; 0.0 of one seed) and `values` of
+        each score.
+
+    Raises:
+        ConfigError: the grid names no field, or a value that it cannot have.
+    """
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    configs = [_with(config, settings) for settings in points]  # all are checked before the first is run
+    files.require_writable_folder(model_dir, "--model_dir")
+    lines: list[str] = []
+    found: list[dict[str, Any]] = []
+    for settings, changed in zip(points, configs, strict=True):
+        scores = []
+        for seed in seeds:
+            folder = os.path.join(model_dir, _folder(settings), f"seed-{seed}")
+            figures = run(changed.replace(train=changed.train.replace(seed=seed)), folder)
+            scores.append(_numbers(figures))
+            lines.append(json.dumps({"settings": settings, "seed": seed} | scores[-1]))
+            files.write_text(os.path.join(model_dir, RESULTS_FILE), "\n".join(lines) + "\n")
+        found.append({"settings": settings, "seeds": list(seeds)} | _summary(scores))
+    if any(score not in point["mean"] for point in found):
+        raise ValueError(f"`metric` must be one of {', '.join(found[0]['mean'])}. Received: {score!r}")
+    found.sort(key=lambda point: -gain(score, point["mean"][score]))
+    summary = {"score": score, "points": found}
+    files.write_json(os.path.join(model_dir, SUMMARY_FILE), summary)
+    return summary
+
+
+def _with(config: FinetuningConfig, settings: dict[str, str]) -> FinetuningConfig:
+    for name, value in settings.items():
+        config = config.override(f"{name}={value}")
+    return config
+
+
+def _folder(settings: dict[str, str]) -> str:
+    return ",".join(f"{name.rpartition('.')[2]}={value}" for name, value in settings.items())
+
+
+def _numbers(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """The scores that are numbers; those of the test part under `test/`."""
+    found = {f"{prefix}{name}": value for name, value in figures.items() if isinstance(value, int | float)}
+    return found | (_numbers(figures["test"], "test/") if isinstance(figures.get("test"), dict) else {})
+
+
+def _summary(scores: Sequence[dict[str, float]]) -> dict[str, Any]:
+    values = {name: [each[name] for each in scores] for name in scores[0]}
+    return {
+        "mean": {name: statistics.fmean(numbers) for name, numbers in values.items()},
+        "deviation": {name: statistics.stdev(numbers) if len(numbers) > 1 else 0.0 for name, numbers in values.items()},
+        "values": values,
+    }

@@ -1,0 +1,113 @@
+"""Sentences of tagged words: CoNLL columns and JSON lines."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bert_tf import files
+from bert_tf.examples import TaggedExample
+from bert_tf.task_configs import TaggingConfig
+from data_pipelines.finetuning import tables
+
+CONLL_SUFFIXES = (".conll", ".conllu", ".bio", ".iob", ".txt")
+_DOCUMENT_START = "-DOCSTART-"
+
+
+def read_tagged(path: str, config: TaggingConfig, flag: str, labelled: bool = True) -> list[TaggedExample]:
+    r"""The sentences of a file.
+
+    CoNLL columns (`.conll`, `.conllu`, `.bio`, `.iob`, `.txt`): a word and its tag a line, in columns between tabs or
+    spaces (tabs, where the line has one), an empty line behind each sentence. `-DOCSTART-` lines are left out, and
+    number the groups. Comments are lines that start with `# ` and have no tab, before the first word of a sentence.
+    JSON lines (`.jsonl`): an object a sentence, with lists of words and of tags.
+
+    Args:
+        path: the file, local or remote, perhaps compressed.
+        config: names columns and fields.
+        flag: the flag the path came from, for messages.
+        labelled: whether tags are read; without, a CoNLL file may have one column only.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another suffix, rows of different numbers of columns, as many tags as words are missing, no
+            sentence; the message names file and line.
+    """
+    suffix = tables.suffix_of(path)
+    if suffix == ".jsonl":
+        examples = list(_json_examples(path, config, labelled))
+    elif suffix in CONLL_SUFFIXES:
+        examples = list(_conll_examples(path, config, labelled))
+    else:
+        raise ValueError(
+            f"{flag} must name a file that ends in {', '.join((*CONLL_SUFFIXES, '.jsonl'))}. Received: {path!r}"
+        )
+    if not examples:
+        raise ValueError(f"{flag} must name a file with at least one sentence. Received: {path!r}")
+    return examples
+
+
+def _conll_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterator[TaggedExample]:
+    columns: int | None = None  # of the file's first row
+    words: list[str] = []
+    tags: list[str] = []
+    start = 1
+    document = 0
+
+    def example() -> TaggedExample:
+        group = str(document) if document else None
+        return TaggedExample.from_words(words, tags if labelled else None, group, f"{path}, line {start}")
+
+    for number, line in enumerate(files.iterate_lines(path), 1):
+        if not line.strip():
+            if words:
+                yield example()
+                words, tags = [], []
+            continue
+        if not words:
+            start = number
+            if line.startswith("# ") and "\t" not in line:
+                continue
+        fields = line.split("\t") if "\t" in line else line.split(" ")
+        fields = [field.strip() for field in fields if field.strip()]
+        if fields[0] == _DOCUMENT_START:
+            document += 1
+            continue
+        source = f"{path}, line {number}"
+        columns = columns or len(fields)
+        if len(fields) != columns:
+            raise ValueError(
+                f"{source}: must have {columns} columns, as the first row has. Received: {len(fields)}, {line!r}"
+            )
+        words.append(_column(fields, config.word_column, "word_column", source))
+        if labelled:
+            if columns < 2:
+                raise ValueError(f"{source}: must have a word and a tag. Received: {line!r}")
+            tags.append(_column(fields, config.tag_column, "tag_column", source))
+    if words:
+        yield example()
+
+
+def _column(fields: list[str], number: int, name: str, source: str) -> str:
+    if not -len(fields) <= number < len(fields):
+        raise ValueError(
+            f"{source}: `task.{name}` must be a column of the file, which has {len(fields)}. Received: {number}"
+        )
+    return fields[number]
+
+
+def _json_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterator[TaggedExample]:
+    for source, row in files.iterate_json_objects(path):
+        words = _texts(row, config.words_field, source)
+        if not words:
+            raise ValueError(f"{source}, field {config.words_field!r}: must not be empty. Received: []")
+        tags = _texts(row, config.tags_field, source) if labelled else None
+        if tags is not None and len(tags) != len(words):
+            raise ValueError(f"{source}: must have a tag for each word. Received: {len(words)} words, {len(tags)} tags")
+        group = None if config.group_field is None else tables.text_field(row, config.group_field, source)
+        yield TaggedExample.from_words(words, tags, group, source)
+
+
+def _texts(row: dict[str, Any], name: str, source: str) -> list[str]:
+    values = tables.field(row, name, source)
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+        raise ValueError(f"{source}, field {name!r}: must be a list of texts, none empty. Received: {values!r}")
+    return values

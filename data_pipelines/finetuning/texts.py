@@ -1,0 +1,76 @@
+"""Labelled texts and pairs of texts, from tables: one class, any number of labels, or a number each."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from bert_tf.examples import TextExample
+from bert_tf.task_configs import MultiLabelConfig, RegressionConfig, TextTaskConfig
+from data_pipelines.finetuning import tables
+
+
+def read_texts(path: str, config: TextTaskConfig, flag: str, labelled: bool = True) -> list[TextExample]:
+    """The examples of a table (`tables.read_rows`); columns that the configuration does not name are ignored.
+
+    Args:
+        path: a file or a data set.
+        config: names the columns, and says by its class what a label is.
+        flag: the flag the path came from, for messages.
+        labelled: whether the label column is read; without, it need not exist.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a missing column, an empty field, a label of another kind, or no rows; the message names file, line
+            and column.
+    """
+    label_of = _label_reader(config)
+    examples = []
+    for source, row in tables.read_rows(path, flag):
+        pair, group = config.text_pair_column, config.group_column
+        examples.append(
+            TextExample(
+                text=tables.text_field(row, config.text_column, source),
+                text_pair=None if pair is None else tables.text_field(row, pair, source),
+                label=label_of(row, config.label_column, source) if labelled else None,
+                group=None if group is None else tables.text_field(row, group, source),
+                source=source,
+            )
+        )
+    if not examples:
+        raise ValueError(f"{flag} must name a file with at least one example; it has no rows. Received: {path!r}")
+    return examples
+
+
+def _label_reader(config: TextTaskConfig) -> Callable[[dict[str, Any], str, str], Any]:
+    if isinstance(config, MultiLabelConfig):
+        return lambda row, column, source: _labels(row, column, source, config.label_separator)
+    return _number if isinstance(config, RegressionConfig) else tables.text_field
+
+
+def _labels(row: dict[str, Any], column: str, source: str, separator: str) -> tuple[str, ...]:
+    """Any number of labels, each once; an empty field is none."""
+    value = tables.field(row, column, source)
+    if isinstance(value, list):
+        if not all(isinstance(label, str) and label.strip() for label in value):
+            raise ValueError(f"{source}, column {column!r}: must be a list of texts. Received: {value!r}")
+        names = [label.strip() for label in value]
+    else:
+        text = tables.text_field(row, column, source, may_be_empty=True)
+        names = [label.strip() for label in text.split(separator)] if text else []
+        if not all(names):
+            raise ValueError(
+                f"{source}, column {column!r}: must be labels with {separator!r} between, none empty. "
+                f"Received: {value!r}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _number(row: dict[str, Any], column: str, source: str) -> float:
+    value = tables.field(row, column, source)
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{source}, column {column!r}: must be a finite number. Received: {value!r}")
+    return number

@@ -1,0 +1,62 @@
+import pytest
+
+from bert_tf.examples import TaggedExample
+from bert_tf.task_configs import TaggingConfig
+from data_pipelines.finetuning.tagging import read_tagged
+
+CONLL = (
+    "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\nPeter NNP B-NP B-PER\nBlackburn NNP I-NP I-PER\n"
+)
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def read(path, labelled=True, **config):
+    return read_tagged(path, TaggingConfig(**config), "--train_file", labelled)
+
+
+def test_conll_columns(tmp_path):
+    path = write(tmp_path / "a.conll", CONLL)
+    first, second = read(path)
+    assert first == TaggedExample("EU rejects", ((0, 2), (3, 10)), ("B-ORG", "O"), "1")
+    assert (second.words, second.tags, second.source) == (["Peter", "Blackburn"], ("B-PER", "I-PER"), f"{path}, line 7")
+    assert read(path, tag_column=2)[1].tags == ("B-NP", "I-NP")
+    assert read(path, labelled=False)[0].tags is None
+
+
+def test_tabs_and_rows_of_white_space(tmp_path):
+    """As W-NUT 2017 is written: tabs, lines with a tab alone between sentences, and no end of line at the end."""
+    first, second = read(write(tmp_path / "a.conll", "@paul\tO\nEmpire\tB-location\n\t\nso\u00a0far\tO"))
+    assert first.words == ["@paul", "Empire"]
+    assert (second.words, second.tags) == (["so\u00a0far"], ("O",))
+
+
+def test_json_lines(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"tokens": ["New", "York"], "tags": ["B-LOC", "I-LOC"], "doc": "d1"}\n')
+    assert read(path, group_field="doc") == [TaggedExample("New York", ((0, 3), (4, 8)), ("B-LOC", "I-LOC"), "d1")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.conll", "a O\nb\n", r"a\.conll, line 2: must have 2 columns.*Received: 1, 'b'"),
+        ("a.conll", "a\nb\n", r"a\.conll, line 1: must have a word and a tag.*'a'"),
+        ("a.conll", "\n\n", r"--train_file must name a file with at least one sentence.*a\.conll"),
+        ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', r"a\.jsonl, line 1: must have a tag.*2 words, 1 tags"),
+        ("a.jsonl", '{"tokens": []}', r"line 1, field 'tokens': must not be empty"),
+        ("a.jsonl", '{"tokens": ["a"]}', r"line 1: there is no column 'tags'"),
+        ("a.jsonl", '{"tokens": "a", "tags": ["O"]}', r"field 'tokens': must be a list of texts.*'a'"),
+        ("a.csv", "a O\n", r"--train_file must name a file that ends in \.conll.*a\.csv"),
+    ],
+)
+def test_bad_files(tmp_path, name, text, message):
+    with pytest.raises(ValueError, match=message):
+        read(write(tmp_path / name, text))
+
+
+def test_columns_must_exist(tmp_path):
+    with pytest.raises(ValueError, match=r"line 1: `task\.tag_column` must be a column of the file, which has 2.*: 5"):
+        read(write(tmp_path / "a.conll", "a O\n"), tag_column=5)
