@@ -8,7 +8,7 @@ from bert_tf import files
 from bert_tf.conversion.google import read_bundle
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
-from bert_tf.training import checkpoints, model_dir
+from bert_tf.training import best_result, model_dir
 
 
 def is_folder(path: str) -> bool:
@@ -21,7 +21,7 @@ def is_folder(path: str) -> bool:
 
 
 def read(path: str, flag: str = "path") -> Pretrained:
-    """Weights of the newest complete checkpoint, with vocabulary and labels.
+    """Weights with vocabulary and labels: of the best evaluation, where it was kept, else of the newest checkpoint.
 
     Args:
         path: the folder.
@@ -32,7 +32,7 @@ def read(path: str, flag: str = "path") -> Pretrained:
         ValueError: it is damaged.
     """
     description, tokenizer = model_dir.read(path, flag)
-    checkpoint = checkpoints.require_newest(path, flag)
+    checkpoint = best_result.result(path, flag)
     report = ConversionReport(path)
     weights = {}
     for name, value in read_bundle(checkpoint.bundle).items():

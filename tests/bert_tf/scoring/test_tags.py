@@ -1,0 +1,48 @@
+"""Spans and their scores against seqeval's README and conlleval's published example."""
+
+import pytest
+
+from bert_tf.scoring.tags import scheme_of, tag_spans, tagging_scores
+
+
+def test_example_of_seqeval():
+    """The example of seqeval's README: F1 0.50, MISC 0, PER 1; accuracy 0.80."""
+    truth = [["O", "O", "O", "B-MISC", "I-MISC", "I-MISC", "O"], ["B-PER", "I-PER", "O"]]
+    predicted = [["O", "O", "B-MISC", "I-MISC", "I-MISC", "I-MISC", "O"], ["B-PER", "I-PER", "O"]]
+    scores = tagging_scores(truth, predicted, "iob")
+    assert (scores["precision"], scores["recall"], scores["f1"]) == (0.5, 0.5, 0.5)
+    assert scores["accuracy"] == pytest.approx(0.8)
+    assert scores["macro_f1"] == pytest.approx(0.5)
+    assert scores["types"]["MISC"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
+    assert scores["types"]["PER"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
+
+
+@pytest.mark.parametrize(
+    ("tags", "spans"),
+    [
+        (["B-PER", "I-PER", "O", "B-LOC"], [("PER", 0, 2), ("LOC", 3, 4)]),
+        (["I-PER", "I-PER", "B-PER", "O"], [("PER", 0, 2), ("PER", 2, 3)]),  # IOB1
+        (["S-LOC", "B-ORG", "I-ORG", "E-ORG", "S-LOC"], [("LOC", 0, 1), ("ORG", 1, 4), ("LOC", 4, 5)]),
+        (["B-PER", "I-LOC", "I-LOC"], [("PER", 0, 1), ("LOC", 1, 3)]),  # no scheme allows it
+        (["O", "I-PER", "O"], [("PER", 1, 2)]),
+        (["E-PER", "E-PER"], [("PER", 0, 1), ("PER", 1, 2)]),
+        (["S-PER", "I-PER"], [("PER", 0, 1), ("PER", 1, 2)]),
+        (["B-a-b", "I-a-b"], [("a-b", 0, 2)]),
+        ([], []),
+    ],
+)
+def test_spans(tags, spans):
+    assert tag_spans(tags) == spans
+
+
+def test_schemes():
+    assert scheme_of(["O", "B-x", "I-y"]) == "iob"
+    assert scheme_of(["O", "B-x", "E-x", "S-x"]) == "iobes"
+    assert scheme_of(["NN", "VB", "O"]) == "none"
+    assert scheme_of(["IN", "B"]) == "none"
+    assert tagging_scores([["NN", "VB"]], [["NN", "NN"]], "none") == {"accuracy": 0.5}
+
+
+def test_nothing_found_and_nothing_there():
+    assert tagging_scores([["O", "B-x"]], [["O", "O"]], "iob")["f1"] == 0.0
+    assert tagging_scores([["O"]], [["O"]], "iob")["f1"] == 0.0
