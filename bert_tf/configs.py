@@ -312,8 +312,8 @@ class PretrainingConfig(Config):
 class FinetuningConfig(Config):
     """A fine-tuning experiment: what `experiments.finetune --config FILE` gets from the file.
 
-    The encoder's own configuration comes from the checkpoint it starts from; `model` serves a start from
-    random weights only.
+    The encoder's own configuration comes from the checkpoint it starts from, all but `model.recompute`; the rest of
+    `model` serves a start from random weights only.
 
     Attributes:
         num_epochs: passes over the training examples; sets `train.num_steps`, `train.warmup_steps` (by

@@ -25,7 +25,8 @@ def pooled_vectors(encoder: BertEncoder, encoded: dict[str, Any], inputs: dict[s
         encoder: whose pooler is used.
         encoded: its outputs.
         inputs: its inputs.
-        pooling: `cls`, the pooled output of `[CLS]`; or `mean`, the pooler over the mean of the row's vectors.
+        pooling: `cls`, the pooled output of `[CLS]`; or `mean`, the pooler over the mean of the vectors of the
+            row's first sequence, to which `[CLS]` belongs.
     """
     pooled = encoded["pooled_output"]
     if pooling == "cls":
@@ -33,7 +34,7 @@ def pooled_vectors(encoder: BertEncoder, encoded: dict[str, Any], inputs: dict[s
     input_mask = inputs.get("input_mask")
     if input_mask is None:
         input_mask = ops.ones_like(inputs["input_ids"])
-    weights = ops.cast(ops.greater(input_mask, 0), "float32")[:, :, None]  # [B, L, 1]
+    weights = ops.cast(ops.equal(input_mask, 1), "float32")[:, :, None]  # [B, L, 1]
     summed = ops.sum(ops.cast(encoded["sequence_output"], "float32") * weights, axis=1)
     mean = summed / ops.maximum(ops.sum(weights, axis=1), 1.0)
     return encoder.pooler(ops.cast(mean, pooled.dtype))

@@ -77,7 +77,7 @@ def finetune(
         pretrained = read_pretrained(init_checkpoint)
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
-    encoder = _with_dropout(encoder, config.task.encoder_dropout_rate)
+    encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)
     encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length)
     _check_reinitialized(config, encoder)
     main_score = config.metric or task.main_score(labels)

@@ -24,9 +24,12 @@ def test_examples(name):
     "name",
     [
         "bert_tf.features",
+        "bert_tf.configs",
         "bert_tf.layers.attention",
+        "bert_tf.layers.base",
         "bert_tf.layers.dropout",
         "bert_tf.layers.embeddings",
+        "bert_tf.layers.heads",
         "bert_tf.layers.transformer_block",
         "bert_tf.models.classifier",
         "bert_tf.models.encoder",

@@ -5,7 +5,14 @@ import numpy as np
 import numpy_bert
 import pytest
 import tensorflow as tf
-from small_model import SMALL, numpy_weights, random_classification_batch, random_pretraining_batch, shake
+from small_model import (
+    SMALL,
+    numpy_weights,
+    packed_pretraining_batch,
+    random_classification_batch,
+    random_pretraining_batch,
+    shake,
+)
 
 from bert_tf.features import encoder_batch
 from bert_tf.models.classifier import BertClassifier
@@ -88,6 +95,18 @@ def test_packed_rows_have_a_next_sentence_answer_each():
             packed["next_sentence_logits"][0, number], alone["next_sentence_logits"][0], atol=1e-5
         )
         np.testing.assert_allclose(packed["masked_lm_logits"][0, number], alone["masked_lm_logits"][0, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_the_classifier_answers_for_the_first_sequence_of_a_row(pooling):
+    model = BertClassifier(SMALL, num_classes=3, pooling=pooling)
+    shake(model)
+    batch = packed_pretraining_batch()
+    logits = model(batch)
+    for row, mask in enumerate(batch["input_mask"]):
+        size = int((mask == 1).sum())
+        alone = model({name: batch[name][row : row + 1, :size] for name in ("input_ids", "segment_ids")})
+        np.testing.assert_allclose(logits[row], alone[0], atol=1e-5)
 
 
 def test_left_out_inputs_have_defaults(make):

@@ -1,0 +1,112 @@
+"""Blocks that are computed again in the backward pass: the same gradients and masks, less memory."""
+
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_model import SMALL, packed_pretraining_batch, shake
+
+import bert_tf.layers.dropout as dropout
+from bert_tf.losses import pretraining_losses
+from bert_tf.models.classifier import BertClassifier
+from bert_tf.models.pretrainer import BertPretrainer
+
+DROPPING = SMALL.replace(num_layers=1, dropout_rate=0.2, attention_dropout_rate=0.2)
+
+
+def _gradient_function(model, batch):
+    def gradients(seed):
+        with tf.GradientTape() as tape:
+            sums = pretraining_losses(model(batch, training=True, seed=seed), batch)
+            loss = tf.add_n([total / weight for total, weight in sums.values()])
+        found = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+        return [tf.convert_to_tensor(gradient) for gradient in found]
+
+    return gradients
+
+
+@pytest.mark.parametrize("policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.long)])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_the_gradients_are_the_same(policy, jit_compile):
+    batch = {name: tf.constant(array) for name, array in packed_pretraining_batch().items()}
+    results = []
+    for recompute in (False, True):
+        model = BertPretrainer(DROPPING.replace(recompute=recompute), dtype=policy)
+        shake(model)
+        function = tf.function(_gradient_function(model, batch), jit_compile=jit_compile)
+        results.append(function(tf.constant(5)))
+        if not jit_compile:
+            graph = function.get_concrete_function(tf.constant(5)).graph
+            softmaxes = [operation for operation in graph.get_operations() if operation.type == "Softmax"]
+            assert len(softmaxes) == DROPPING.num_layers * (2 if recompute else 1)
+    for kept, again in zip(*results, strict=True):
+        if jit_compile:  # XLA fuses the two programs differently
+            scale = np.abs(kept).max()
+            np.testing.assert_allclose(again, kept, atol=1e-6 * scale)
+        else:
+            assert np.array_equal(again, kept)
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+def test_the_masks_are_the_same(seed, rate, monkeypatch):
+    # Without a seed each layer counts its calls: computed again, it must not count again.
+    model = BertPretrainer(DROPPING.replace(recompute=True, dropout_rate=rate))
+    seeds = []
+    random_bits = dropout.random_bits
+    monkeypatch.setattr(dropout, "random_bits", lambda shape, seed: seeds.append(int(seed)) or random_bits(shape, seed))
+    batch = {name: tf.constant(array) for name, array in packed_pretraining_batch().items()}
+    _gradient_function(model, batch)(seed)
+    masks = 3 if rate else 1
+    forward, again = seeds[-2 * masks : -masks], seeds[-masks:]
+    assert len(set(forward)) == masks
+    assert again == forward
+    assert len(seeds) == 2 * masks + (1 if rate else 0)  # the embeddings' mask is drawn once
+
+
+@pytest.mark.long
+def test_fits_with_keras():
+    keras.utils.set_random_seed(0)
+    model = BertClassifier(DROPPING.replace(recompute=True), num_classes=3)
+    ids = np.random.default_rng(0).integers(5, 40, (12, 8)).astype("int32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.Adam(3e-3), loss=loss, jit_compile=False)
+    history = model.fit({"input_ids": ids}, ids[:, 1] % 3, epochs=30, batch_size=12, verbose=0).history["loss"]
+    assert history[-1] < 0.7 * history[0]
+
+
+_PEAK = """
+    import resource, sys
+    import tensorflow as tf
+    from bert_tf.configs import BertConfig
+    from bert_tf.models.encoder import BertEncoder
+
+    config = BertConfig(
+        vocab_size=40, hidden_size=64, num_layers=8, num_heads=4, intermediate_size=256, recompute=sys.argv[1] == "yes"
+    )
+    model = BertEncoder(config, dtype="mixed_bfloat16")
+
+    @tf.function
+    def gradient(ids):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(model({"input_ids": ids}, training=True, seed=1)["pooled_output"], tf.float32))
+        found = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+        return [tf.reduce_sum(tf.convert_to_tensor(one)) for one in found]
+
+    gradient(tf.zeros((16, 256), tf.int32))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.long
+def test_the_peak_of_memory_is_lower():
+    peaks = {}
+    for recompute in ("no", "yes"):
+        command = [sys.executable, "-c", textwrap.dedent(_PEAK), recompute]
+        peaks[recompute] = int(subprocess.run(command, check=True, capture_output=True, timeout=300).stdout) / 1024
+    # 8 blocks x about 60 MiB of activations (16 x 4 x 256 x 256 scores among them) against those of one block.
+    assert peaks["yes"] < peaks["no"] - 200, peaks
