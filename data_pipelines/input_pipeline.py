@@ -10,6 +10,7 @@ the manifest's counts. Axes: B batch, L length, K sequences in a row, P predicti
 import dataclasses
 import math
 import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,12 +18,16 @@ import tensorflow as tf
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
 from data_pipelines.masking import MaskingVocabulary, PartOfBatches, mask_batch, num_predictions
-from data_pipelines.records import Manifest, piece_dtype, read_manifest, read_vocabulary
+from data_pipelines.record_parsing import parse_rows
+from data_pipelines.records import Manifest, read_manifest, read_vocabulary
 
 MAX_LANES = 16
 WINDOW_RECORDS = 2048
 _READ_BYTES = 1 << 20
 _ROWS_TOGETHER = 1024
+
+Skipped = Mapping[str, Sequence[tuple[int, int]]]
+"""File name of a shard -> stretches (first record, records) that cannot be used."""
 
 # Numbers of the random streams drawn from the training seed.
 _ORDER_STREAM, _WINDOW_STREAM, _MASK_STREAM = 0, 1, 2
@@ -61,6 +66,7 @@ def training_dataset(
     num_input_pipelines: int = 1,
     flag: str = "--train_data",
     num_threads: int = 1,
+    skipped: Skipped | None = None,
 ) -> tf.data.Dataset:
     """Batches for training without end, from the one of step `start_step` on.
 
@@ -78,6 +84,9 @@ def training_dataset(
         num_input_pipelines: how many read together; a divisor of the number of lanes.
         flag: where `folder` came from, for messages.
         num_threads: threads of the pipeline; one keeps the cores for the step.
+        skipped: records that cannot be used; None stops at the first such. Each is replaced by an empty row, all of
+            whose weights are 0, in its place; no other row of any batch changes, so that batches stay a function
+            of manifest, seed and step.
 
     Returns:
         A dataset of `features.pretraining_batch` with static shapes. Reading raises `tf.errors.DataLossError` on a
@@ -87,7 +96,7 @@ def training_dataset(
         FileNotFoundError: the folder, its manifest or a shard is missing.
         ValueError: the folder contradicts its manifest, or the batch size cannot be divided over the pipelines.
     """
-    source = _open(folder, masking, flag)
+    source = _open(folder, masking, flag, allow_damage=skipped is not None)
     if batch_size < 1 or start_step < 0:
         raise ValueError(
             f"batch_size must be at least 1 and start_step at least 0. Received: {batch_size} and {start_step}"
@@ -108,7 +117,8 @@ def training_dataset(
     own_lanes = lanes // num_input_pipelines
     first_lane = input_pipeline_id * own_lanes
     first_group = start_step // steps
-    reader = _LaneReader(source.folder, source.manifest, lanes, seed)
+    shards = _ShardReader(source.folder, source.manifest, skipped)
+    reader = _LaneReader(shards, source.manifest, lanes, seed)
     mask_seed = _stream_seed(seed, _MASK_STREAM)
 
     def read_lane(lane: tf.Tensor) -> tf.data.Dataset:
@@ -151,6 +161,7 @@ def evaluation_dataset(
     seed: int = 0,
     flag: str = "--eval_data",
     num_threads: int = 1,
+    skipped: Skipped | None = None,
 ) -> tf.data.Dataset:
     """Every record once, in order, with the same masks each time the dataset is read.
 
@@ -161,6 +172,7 @@ def evaluation_dataset(
         seed: of the masks, together with the number of the batch; the same for all runs that are to be compared.
         flag: where `folder` came from, for messages.
         num_threads: threads of the pipeline.
+        skipped: as in `training_dataset`.
 
     Returns:
         A finite dataset of `features.pretraining_batch` with static shapes.
@@ -170,7 +182,7 @@ def evaluation_dataset(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1. Received: {batch_size}")
-    source = _open(folder, masking, flag)
+    source = _open(folder, masking, flag, allow_damage=skipped is not None)
     mask_seed = _stream_seed(seed, _MASK_STREAM)
 
     def to_batch(number: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -179,9 +191,11 @@ def evaluation_dataset(
         batch_seed = tf.random.experimental.stateless_fold_in(mask_seed, number)
         return mask_batch(rows, masking, source.predictions, source.vocabulary, batch_seed)
 
-    paths = [os.path.join(source.folder, shard.file_name) for shard in source.manifest.shards]
+    shards = _ShardReader(source.folder, source.manifest, skipped)
+    sizes = tf.constant([shard.records for shard in source.manifest.shards], tf.int64)
     return (
-        tf.data.TFRecordDataset(paths, buffer_size=_READ_BYTES)
+        tf.data.Dataset.range(len(source.manifest.shards))
+        .flat_map(lambda shard: shards.read(shard, tf.constant(0, tf.int64), sizes[shard]))
         .apply(tf.data.experimental.assert_cardinality(source.manifest.num_records))
         .batch(batch_size)
         .enumerate()
@@ -208,7 +222,7 @@ def _stream_seed(seed: int, stream: int) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """An opened record folder and how its serialized records become rows."""
+    """An opened record folder."""
 
     folder: str
     manifest: Manifest
@@ -216,51 +230,73 @@ class _Source:
     predictions: int
 
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Strings [B] of records -> rows (`masking.encoder_features`); an empty string becomes an empty row.
-
-        The whole batch is parsed at once, several times as fast as record by record.
-        """
-        length, num_sequences = self.manifest.max_seq_length, self.manifest.max_sequences_per_row
-        dtype = piece_dtype(self.manifest.vocab_size)
-        per_sequence = tf.io.FixedLenFeature([num_sequences], tf.int64, [0] * num_sequences)
-        names = (
-            features.RECORD_SEQUENCE_LENGTHS,
-            features.RECORD_FIRST_SEGMENT_LENGTHS,
-            features.RECORD_NEXT_SENTENCE_LABELS,
-        )
-        parsed = tf.io.parse_example(
-            serialized,
-            {features.RECORD_INPUT_IDS: tf.io.FixedLenFeature([], tf.string, "")} | dict.fromkeys(names, per_sequence),
-        )
-        raw = parsed[features.RECORD_INPUT_IDS]
-        pieces = tf.io.decode_raw(raw, tf.as_dtype(dtype), fixed_length=length * dtype.itemsize)
-        rows = {name: tf.cast(parsed[name], tf.int32) for name in names}
-        row_lengths = tf.reduce_sum(rows[features.RECORD_SEQUENCE_LENGTHS], axis=1)
-        input_ids = tf.cast(pieces, tf.int32)
-        where = f"{self.folder}: the records contradict {self.folder}/manifest.json: "
-        checks = [
-            tf.debugging.assert_equal(
-                tf.strings.length(raw), row_lengths * dtype.itemsize, where + "bytes of a row and sequence_lengths"
-            ),
-            tf.debugging.assert_less_equal(row_lengths, length, where + "a row is longer than max_seq_length"),
-            tf.debugging.assert_less(
-                tf.reduce_max(input_ids), self.manifest.vocab_size, where + "a piece id is not below vocab_size"
-            ),
-        ]
-        with tf.control_dependencies([check for check in checks if check is not None]):
-            return {name: tf.identity(value) for name, value in (rows | {"input_ids": input_ids}).items()}
+        """See `parse_rows`."""
+        return parse_rows(serialized, self.folder, self.manifest)
 
 
-def _open(folder: str, masking: MaskingConfig, flag: str) -> _Source:
-    manifest = read_manifest(folder, flag)
+def _open(folder: str, masking: MaskingConfig, flag: str, allow_damage: bool) -> _Source:
+    manifest = read_manifest(folder, flag, allow_damage)
     vocabulary = MaskingVocabulary.of(read_vocabulary(folder, manifest, flag))
     return _Source(folder, manifest, vocabulary, num_predictions(masking, manifest.max_seq_length))
+
+
+class _ShardReader:
+    """Reads stretches of shards; records known to be unusable come as empty strings, which become empty rows."""
+
+    def __init__(self, folder: str, manifest: Manifest, skipped: Skipped | None) -> None:
+        self._paths = tf.constant([os.path.join(folder, shard.file_name) for shard in manifest.shards])
+        self._records = tf.constant([shard.records for shard in manifest.shards], tf.int64)
+        self._damage_allowed = skipped is not None
+        # Rows of shard, first record, records, usable or not: each shard from end to end.
+        self._runs = tf.constant(
+            [
+                (index, *run)
+                for index, shard in enumerate(manifest.shards)
+                for run in _runs(shard.records, (skipped or {}).get(shard.file_name, ()))
+            ],
+            tf.int64,
+        )
+
+    def read(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
+        """Strings: `records` records of a shard, from number `first` on."""
+        if not self._damage_allowed:
+            return self._read_usable(shard, first, records)
+
+        def read_run(run: tf.Tensor) -> tf.data.Dataset:
+            start = tf.maximum(run[1], first)
+            size = tf.minimum(run[1] + run[2], first + records) - start
+            size = tf.maximum(size, 0)
+            empty = tf.data.Dataset.from_tensors("").repeat(size * (1 - run[3]))
+            # A data set that is not read from opens no file, so a run that cannot be read is never begun.
+            usable = tf.data.Dataset.range(tf.cast(size * run[3] > 0, tf.int64)).flat_map(
+                lambda _: self._read_usable(shard, start, size)
+            )
+            return empty.concatenate(usable)
+
+        runs = tf.boolean_mask(self._runs, self._runs[:, 0] == shard)
+        return tf.data.Dataset.from_tensor_slices(runs).flat_map(read_run)
+
+    def _read_usable(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
+        # A shard that ends early must not pass for one that was read, nor one that goes on behind its last record:
+        # at the end of a shard one record more is asked for, and must not be there.
+        surplus = tf.cast(first + records == self._records[shard], tf.int64) * (1 - self._damage_allowed)
+        whole = tf.data.TFRecordDataset(self._paths[shard], buffer_size=_READ_BYTES).skip(first)
+        return whole.take(records + surplus).apply(tf.data.experimental.assert_cardinality(records))
+
+
+def _runs(records: int, skipped: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """A shard's records as runs (first record, records, 1 if they are usable, else 0), without empty ones."""
+    runs, place = [], 0
+    for first, count in sorted(skipped):
+        runs += [(place, first - place, 1), (first, count, 0)]
+        place = first + count
+    return [run for run in (*runs, (place, records - place, 1)) if run[1]]
 
 
 class _LaneReader:
     """Reads lanes: `read(lane, row)` is the lane's endless stream of records from row number `row` on."""
 
-    def __init__(self, folder: str, manifest: Manifest, lanes: int, seed: int) -> None:
+    def __init__(self, shards: _ShardReader, manifest: Manifest, lanes: int, seed: int) -> None:
         segments = [_lane_segments(manifest, lane, lanes) for lane in range(lanes)]
         width = max(map(len, segments))
         # [lanes, S, 3] shard, first record, records; padded with segments of no record.
@@ -269,7 +305,7 @@ class _LaneReader:
             table[lane, : len(rows)] = rows
         self._table = tf.constant(table)
         self._records_in_lane = tf.constant(table[:, :, 2].sum(axis=1))
-        self._paths = tf.constant([os.path.join(folder, shard.file_name) for shard in manifest.shards])
+        self._shards = shards
         self._order_seed = _stream_seed(seed, _ORDER_STREAM)
         self._window_seed = _stream_seed(seed, _WINDOW_STREAM)
 
@@ -285,7 +321,7 @@ class _LaneReader:
             skipped = tf.where(is_first, row_in_epoch % WINDOW_RECORDS, 0)
             return (
                 self._segments_from(lane, epoch, window * WINDOW_RECORDS)
-                .flat_map(self._records)
+                .flat_map(lambda segment: self._shards.read(segment[0], segment[1], segment[2]))
                 .batch(WINDOW_RECORDS)
                 .enumerate(window)
                 .map(lambda number, records: self._shuffle(lane, epoch, number, records))
@@ -304,11 +340,6 @@ class _LaneReader:
         skip = tf.clip_by_value(row - tf.cumsum(records, exclusive=True), 0, records)
         segments = tf.stack([segments[:, 0], segments[:, 1] + skip, records - skip], axis=1)
         return tf.data.Dataset.from_tensor_slices(segments).filter(lambda segment: segment[2] > 0)
-
-    def _records(self, segment: tf.Tensor) -> tf.data.Dataset:
-        records = tf.data.TFRecordDataset(self._paths[segment[0]], buffer_size=_READ_BYTES)
-        # A shard that ends early must not pass for one that was read.
-        return records.skip(segment[1]).take(segment[2]).apply(tf.data.experimental.assert_cardinality(segment[2]))
 
     def _shuffle(self, lane: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
         seed = _fold(self._window_seed, lane, epoch, number)

@@ -70,7 +70,9 @@ def choose_words(
 
     Args:
         input_ids: int32 [B, L].
-        lengths, first_lengths, wanted: as in `choose_pieces`.
+        lengths: as in `choose_pieces`.
+        first_lengths: as there.
+        wanted: as there.
         predictions: P.
         piece_kinds: int8 [V], `TEXT`, `CONTINUATION` or `SPECIAL`.
         uniform: float32 [B, R] in [0, 1), R = `num_slots`.
@@ -168,7 +170,9 @@ def _without_replacement(
     Sequences come last first, so that the ranks of the later slots are smaller than those of another sequence.
 
     Args:
-        index, base, population: of the slot, [R, B] or broadcastable.
+        index: number of the slot in its sequence, int32 [R, B] or broadcastable, as all that follow.
+        base: lowest rank of the sequence.
+        population: number of its ranks.
         limit: slots of the sequence that draw.
         uniform: float32 [B, R].
 

@@ -21,6 +21,7 @@ import numpy as np
 from bert_tf import files
 from bert_tf.configs import Config, ConfigError
 from bert_tf.tokenization import WordPieceTokenizer
+from data_pipelines.tfrecords import read_tfrecords
 
 FORMAT_VERSION = 1
 MAX_RECORDS_PER_SHARD = 100_000
@@ -146,12 +147,13 @@ class Manifest(PreparationConfig):
         return {"records": self.num_records, "sha256": digest.hexdigest()}
 
 
-def read_manifest(folder: str, flag: str = "--train_data") -> Manifest:
+def read_manifest(folder: str, flag: str = "--train_data", allow_damage: bool = False) -> Manifest:
     """The manifest of a complete record folder whose shards are all there.
 
     Args:
         folder: a folder that `create_pretraining_data` wrote.
         flag: the flag or argument it came from, for messages.
+        allow_damage: whether a shard may have another size than the manifest says.
 
     Raises:
         FileNotFoundError: there is no manifest, or a shard is missing.
@@ -178,9 +180,11 @@ def read_manifest(folder: str, flag: str = "--train_data") -> Manifest:
     for shard_path, shard, size in zip(paths, manifest.shards, sizes, strict=True):
         if size is None:
             raise FileNotFoundError(f"{flag}: a shard of the manifest is missing. Received: {shard_path!r}")
-        if size != shard.bytes:
+        if size != shard.bytes and not allow_damage:
+            found, _ = read_tfrecords(files.read_bytes(shard_path))
             raise ValueError(
-                f"{flag}: {shard_path} must have {shard.bytes} bytes, as its manifest says. Received: {size}"
+                f"{flag}: {shard_path} must have {shard.bytes} bytes and {shard.records} records, as its manifest "
+                f"says. Received: {size} bytes, which can be read up to record {len(found)}"
             )
     return manifest
 

@@ -53,7 +53,8 @@ def evaluate(
         description.model.check_fits(tokenizer.vocab_size, folder.max_seq_length)
         masking = PretrainingConfig.from_dict(description.experiment).eval_masking
         data = folder.evaluation_dataset(masking, batch_size)
-        return make_evaluation(model, pretraining_objective(), Distribution())(data)
+        with folder.naming_bad_records():
+            return make_evaluation(model, pretraining_objective(), Distribution())(data)
     config = FinetuningConfig.from_dict(description.experiment).task
     if eval_data is not None:
         examples = read_examples(eval_data, config, "--eval_data", strict=strict)

@@ -20,11 +20,13 @@ from experiments import launch
 def main(_: Sequence[str]) -> None:
     """Read the flags, pre-train, print the figures."""
     values = flags.FLAGS
-    train_records = RecordFolder(values.train_data, "--train_data")
+    train_records = RecordFolder(values.train_data, "--train_data", skip_corrupt=values.skip_corrupt)
     figures = pretrain(
         launch.load_config(values.config, PretrainingConfig, values.set),
         train_records,
-        RecordFolder(values.eval_data, "--eval_data", train_records.tokenizer) if values.eval_data else None,
+        RecordFolder(values.eval_data, "--eval_data", train_records.tokenizer, values.skip_corrupt)
+        if values.eval_data
+        else None,
         values.model_dir,
         launch.distribution_from_flags(),
         values.init_checkpoint,
@@ -37,6 +39,7 @@ if __name__ == "__main__":
     launch.define_training_flags("experiments/configs/bert_base.py")
     flags.DEFINE_string("train_data", None, "Record folder.", required=True)
     flags.DEFINE_string("eval_data", None, "Record folder of held-out documents.")
+    flags.DEFINE_bool("skip_corrupt", False, "Read all records first, and go on without those that cannot be used.")
     flags.DEFINE_string(
         "init_checkpoint", None, "Weights to start from: a run, Hugging Face, Google or KerasHub; a folder or a name."
     )

@@ -1,5 +1,6 @@
 """Pre-training: masked-LM and next-sentence prediction on records of text."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -55,6 +56,10 @@ class PretrainingRecords(Protocol):
         """Every record once, with fixed masks."""
         ...
 
+    def naming_bad_records(self) -> AbstractContextManager[None]:
+        """A context in which an error of reading these records becomes a ValueError that names shard and record."""
+        ...
+
 
 def pretrain(
     config: PretrainingConfig,
@@ -82,7 +87,8 @@ def pretrain(
 
     Raises:
         FileNotFoundError: `init_checkpoint` does not exist, or is not complete.
-        ValueError: vocabulary, lengths, sizes or experiment do not agree; the message says which.
+        ValueError: vocabulary, lengths, sizes or experiment do not agree, or a record cannot be used; the message says
+            which.
         FloatingPointError: the loss is not finite.
     """
     train, tokenizer = config.train, train_records.tokenizer
@@ -122,18 +128,19 @@ def pretrain(
         assert eval_records is not None
         return evaluation(eval_records.evaluation_dataset(config.eval_masking, train.eval_batch_size))
 
-    return train_and_evaluate(
-        state,
-        objective,
-        partial(train_records.training_dataset, config.masking, train.batch_size, train.seed),
-        evaluate if eval_records else None,
-        run_dir,
-        train,
-        config.optimizer,
-        distribution,
-        initialize,
-        label="pre-training",
-    )
+    with train_records.naming_bad_records(), eval_records.naming_bad_records() if eval_records else nullcontext():
+        return train_and_evaluate(
+            state,
+            objective,
+            partial(train_records.training_dataset, config.masking, train.batch_size, train.seed),
+            evaluate if eval_records else None,
+            run_dir,
+            train,
+            config.optimizer,
+            distribution,
+            initialize,
+            label="pre-training",
+        )
 
 
 def _weights_to_start_from(

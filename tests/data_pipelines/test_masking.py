@@ -215,7 +215,7 @@ def chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
     return float(((observed - expected) ** 2 / expected).sum())
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", ["token", "whole_word", "ngram"])
 def test_shares_of_mask_random_and_kept(strategy):
     rows = make_rows([[(60, 65, 0)]] * 4000, 128, 1)
     batch = mask_batch(rows, MaskingConfig(strategy=strategy), 20, VOCABULARY, SEED)
@@ -288,3 +288,54 @@ def test_other_seeds_give_other_masks():
         for step in (0, 1)
     )
     assert (first.numpy() != second.numpy()).any()
+
+
+def runs_of(strategy: str, **changes) -> np.ndarray:
+    """Lengths of the runs of neighbouring places that are chosen, in rows of one-piece words."""
+    rows = make_rows([[(500, 0, -1)]] * 1000, 502, 1)
+    rows["input_ids"] = tf.where(rows["input_ids"] >= FIRST_CONTINUATION, 9, rows["input_ids"])
+    masking = MaskingConfig(strategy=strategy, masked_lm_rate=0.05, **changes)
+    places = mask_batch(rows, masking, 25, VOCABULARY, SEED)["masked_lm_positions"].numpy()
+    return np.concatenate([np.diff(np.flatnonzero(np.diff(row, prepend=-9, append=999) != 1)) for row in places])
+
+
+def test_spans_have_the_published_lengths():
+    # Few runs are two spans side by side, or the last one of a row, cut at its 25th piece.
+    ngrams = runs_of("ngram")
+    np.testing.assert_allclose(np.bincount(ngrams, minlength=4)[1:4] / len(ngrams), np.array([6, 3, 2]) / 11, atol=0.05)
+    assert np.mean(runs_of("span")) == pytest.approx(3.8, abs=0.3)  # the mean that SpanBERT gives
+    assert (runs_of("span", max_span_words=2) > 2).mean() < 0.1
+    assert (runs_of("span", span_probability=1.0) > 1).mean() < 0.1
+
+
+@pytest.mark.parametrize("strategy", ["ngram", "span"])
+@pytest.mark.parametrize("slots", [1, 4])
+def test_spans_begin_with_words_and_fill_the_row(strategy, slots):
+    rows, predictions, batch = masked(strategy, slots)
+    mask = batch["input_mask"].numpy()
+    for row, ids in enumerate(rows["input_ids"].numpy()):
+        words = words_of(ids)
+        chosen = batch["masked_lm_positions"].numpy()[row][batch["masked_lm_weights"].numpy()[row] > 0]
+        for k, length in enumerate(rows["sequence_lengths"].numpy()[row]):
+            if length:
+                wanted = min(predictions, max(1, round(0.15 * length)))
+                assert (mask[row][chosen] == k + 1).sum() <= wanted
+        # A piece inside a word is chosen only behind the piece before it.
+        for place in chosen:
+            assert words[place] != words[place - 1] or place - 1 in chosen
+    assert batch["masked_lm_weights"].numpy().sum() > 0.9 * sum(
+        min(predictions, sum(expected_count(n, predictions) for n in row if n))
+        for row in rows["sequence_lengths"].numpy()
+    )
+
+
+def test_the_pieces_of_a_span_meet_one_fate():
+    rows = make_rows([[(60, 65, 0)]] * 200, 128, 1)
+    masking = MaskingConfig(strategy="span", mask_share=0.5, random_share=0.0)
+    batch = mask_batch(rows, masking, 20, VOCABULARY, SEED)
+    now = tf.gather(batch["input_ids"], batch["masked_lm_positions"], batch_dims=1).numpy() == MASK
+    positions = batch["masked_lm_positions"].numpy()
+    neighbours = (np.diff(positions, axis=1) == 1) & (batch["masked_lm_weights"].numpy()[:, 1:] > 0)
+    assert now[batch["masked_lm_weights"].numpy() > 0].mean() == pytest.approx(0.5, abs=0.05)
+    # Two spans may be neighbours; pieces with fates of their own would differ half the time.
+    assert (now[:, 1:] != now[:, :-1])[neighbours].mean() < 0.1

@@ -1,0 +1,53 @@
+"""Convert between record folders and Google's TFRecords, in the direction that the input asks for.
+
+```bash
+python -m data_pipelines.convert_records --from records --to google.tfrecord
+python -m data_pipelines.convert_records --from 'google*.tfrecord' --vocab_file vocab.txt --to records
+```
+"""
+
+import os
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_tf import files, launching
+from bert_tf.configs import MaskingConfig
+from bert_tf.tokenization import WordPieceTokenizer
+from data_pipelines.google_records import export_google_records, import_google_records
+from data_pipelines.record_folder import RecordFolder
+from data_pipelines.records import MANIFEST_FILE
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags, convert, print how many records there are."""
+    values = flags.FLAGS
+    source, target = values.get_flag_value("from", ""), values.to  # `from` is a word of Python
+    if files.exists(os.path.join(source, MANIFEST_FILE)):
+        masking = MaskingConfig(
+            masked_lm_rate=values.masked_lm_rate,
+            max_predictions_per_seq=values.max_predictions_per_seq,
+            strategy=values.masking,
+        )
+        folder = RecordFolder(source, "--from", skip_corrupt=values.skip_corrupt)
+        written = export_google_records(folder, target, masking, values.dupe_factor)
+    else:
+        if not values.vocab_file:
+            raise ValueError("--vocab_file must name the vocabulary of Google's records. Received: none")
+        tokenizer = WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case)
+        written = import_google_records(source, tokenizer, target, values.overwrite, "--from")
+    print(f"{target}: {written:,} records")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("from", None, "A record folder, or globs of Google's TFRecord files (.gz too).", required=True)
+    flags.DEFINE_string("to", None, "The TFRecord file, or record folder, to make.", required=True)
+    flags.DEFINE_string("vocab_file", None, "To a folder: the vocabulary of the records.")
+    flags.DEFINE_bool("do_lower_case", True, "To a folder: whether the vocabulary is uncased.")
+    flags.DEFINE_bool("overwrite", False, "To a folder: replace complete records.")
+    flags.DEFINE_float("masked_lm_rate", 0.15, "From a folder: share of the pieces to predict.")
+    flags.DEFINE_integer("max_predictions_per_seq", None, "From a folder: places for them; by default from the rate.")
+    flags.DEFINE_enum("masking", "token", ["token", "whole_word", "ngram", "span"], "From a folder: what is chosen.")
+    flags.DEFINE_integer("dupe_factor", 1, "From a folder: copies of each record, with other masks.", lower_bound=1)
+    flags.DEFINE_bool("skip_corrupt", False, "From a folder: leave out records that cannot be used.")
+    launching.run(main)
