@@ -1,4 +1,4 @@
-"""Writes loss_curve.json: the losses of the debug experiment's 20 steps on batches that are always the same.
+"""Writes loss_curve.json: the losses of the debug experiment's 50 steps on batches that are always the same.
 
 A change of the model, of the step or of the random numbers changes them: make it again, and say why in the commit.
 
@@ -20,12 +20,13 @@ from experiments.configs import bert_tiny_debug
 
 FILE = Path(__file__).resolve().parent / "loss_curve.json"
 VOCAB_SIZE = 40
+NUM_STEPS = 50
 
 
 def loss_curve() -> dict[str, list[float]]:
     """The losses and the gradient's norm, a number a step."""
     config = bert_tiny_debug.get_config()
-    train = config.train.replace(jit_compile=False)
+    train = config.train.replace(jit_compile=False, num_steps=NUM_STEPS)
     keras.utils.set_random_seed(train.seed)
     state = TrainState(BertPretrainer(config.model.replace(vocab_size=VOCAB_SIZE)))
     step = tf.function(make_train_step(state, pretraining_objective(), train, config.optimizer, Distribution()))

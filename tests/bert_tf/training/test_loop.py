@@ -311,6 +311,6 @@ def test_evaluation_equals_the_mean_over_single_examples():
 def test_golden_loss_curve():
     expected = json.loads((GOLDEN / "loss_curve.json").read_text(encoding="utf-8"))
     found = runpy.run_path(str(GOLDEN / "make_loss_curve.py"))["loss_curve"]()
-    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(expected, 20)
+    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(expected, 50)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-3, rtol=1e-3, err_msg=name)
