@@ -1,0 +1,191 @@
+"""Rows and answers of each task, without a model: outputs are made by hand."""
+
+import numpy as np
+import pytest
+from small_corpus import corpus_documents
+
+from bert_tf.examples import QuestionExample, TaggedExample, TextExample
+from bert_tf.task_configs import (
+    ClassificationConfig,
+    MultiLabelConfig,
+    QuestionAnsweringConfig,
+    RegressionConfig,
+    TaggingConfig,
+)
+from bert_tf.tasks import task_of
+from bert_tf.tasks.question_answering import most_context, window_starts
+from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """Every letter, and the words of a small corpus that start with `r`."""
+    words = {word.strip(".").lower() for document in corpus_documents(20) for line in document for word in line.split()}
+    pieces = [*SPECIAL_TOKENS, *LETTERS, *(f"##{letter}" for letter in LETTERS), *".,!0123456789京北"]
+    return WordPieceTokenizer.from_tokens([*pieces, *sorted(word for word in words if word.startswith("r"))])
+
+
+def test_classes_and_their_weights(tokenizer):
+    examples = [TextExample("a", None, "x"), TextExample("b", "c", "y"), TextExample("d", None, "x")]
+    task = task_of(ClassificationConfig(max_seq_length=8, balanced_classes=True))
+    labels = task.label_names(examples)
+    assert labels == ("x", "y")
+    rows = task.encode(examples, labels, tokenizer, training=True)
+    np.testing.assert_allclose(rows.values["label_weights"], [3 / 4, 3 / 2, 3 / 4])
+    np.testing.assert_array_equal(rows.values["label_ids"], [0, 1, 0])
+    np.testing.assert_array_equal(task.encode(examples, labels, tokenizer).values["label_weights"], [1, 1, 1])
+    given = task_of(ClassificationConfig(class_weights=(1, 5)))
+    np.testing.assert_allclose(given.encode(examples, labels, tokenizer, True).values["label_weights"], [1, 5, 1])
+    wrong = task_of(ClassificationConfig(class_weights=(1, 5, 2)))
+    with pytest.raises(ValueError, match=r"`task\.class_weights` must have a weight for each of the 2 labels"):
+        wrong.encode(examples, labels, tokenizer, training=True)
+    [answer] = task.answers(examples[:1], rows, [np.array([0.0, np.log(3.0)], np.float32)], labels)
+    assert answer["label"] == "y"
+    assert answer["probabilities"] == pytest.approx({"x": 0.25, "y": 0.75})
+
+
+def test_unknown_labels_are_named_with_their_line(tokenizer):
+    example = TextExample("a", None, "z", source="dev.tsv, line 7")
+    with pytest.raises(ValueError, match=r"dev\.tsv, line 7, column 'label'.*x, y.*'z'"):
+        task_of(ClassificationConfig()).encode([example], ("x", "y"), tokenizer)
+    many = TextExample("a", None, ("x", "z"), source="dev.tsv, line 7")
+    with pytest.raises(ValueError, match=r"dev\.tsv, line 7, column 'label'.*'z'"):
+        task_of(MultiLabelConfig()).encode([many], ("x", "y"), tokenizer)
+    tagged = TaggedExample.from_words(["a"], ["B-Z"], source="dev.conll, line 3")
+    with pytest.raises(ValueError, match=r"dev\.conll, line 3: must have tags of the training examples.*'B-Z'"):
+        task_of(TaggingConfig()).encode([tagged], ("B-X", "O"), tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("config", "example", "message"),
+    [
+        (ClassificationConfig(), TextExample("a", None, "x"), r"at least two labels.*\['x'\]"),
+        (MultiLabelConfig(), TextExample("a", None, ("x",)), r"at least two labels.*\['x'\]"),
+        (RegressionConfig(), TextExample("a", None, 2.0), r"at least two different numbers.*2\.0"),
+        (TaggingConfig(), TaggedExample.from_words(["a"], ["O"]), r"at least two tags.*\['O'\]"),
+        (QuestionAnsweringConfig(), QuestionExample("a", "b"), r"must have answers"),
+    ],
+)
+def test_nothing_to_learn(config, example, message):
+    with pytest.raises(ValueError, match=message):
+        task_of(config).label_names([example, example])
+
+
+def test_sets_of_labels_and_numbers(tokenizer):
+    many = task_of(MultiLabelConfig(max_seq_length=8))
+    examples = [TextExample("a", None, ("y",)), TextExample("b", None, ())]
+    np.testing.assert_array_equal(
+        many.encode(examples, ("x", "y"), tokenizer).values["label_targets"], [[0, 1], [0, 0]]
+    )
+    logits = [np.array([1.0, -1.0], np.float32), np.array([-1.0, -1.0], np.float32)]
+    answers = many.answers(examples, None, logits, ("x", "y"))
+    assert [answer["labels"] for answer in answers] == [["x"], []]
+    numbers = task_of(RegressionConfig(max_seq_length=8))
+    rows = numbers.encode([TextExample("a", None, 2.5), TextExample("a")], (), tokenizer)
+    np.testing.assert_array_equal(rows.values["label_values"], [2.5, 0.0])
+    np.testing.assert_array_equal(rows.values["label_weights"], [1.0, 0.0])
+
+
+def _tag_outputs(task, rows, labels):
+    """Outputs that are sure of the right tag at each first piece, and of another one elsewhere."""
+    outputs = []
+    for tags, weights in zip(rows.pieces["tag_ids"], rows.pieces["tag_weights"], strict=True):
+        wrong = (tags + 1) % len(labels)
+        outputs.append(np.eye(len(labels))[np.where(weights > 0, tags, wrong)])
+    return outputs
+
+
+def test_tags_stand_on_first_pieces_and_come_back_as_spans_of_the_text(tokenizer):
+    text = "Dr. Kim  flew\tto Zürich, Peking 北京 \u200b x"
+    words = ["Dr.", "Kim", "flew", "to", "Zürich", ",", "Peking", "北京", "\u200b", "x"]
+    offsets = []
+    for word in words:
+        start = text.index(word, offsets[-1][1] if offsets else 0)
+        offsets.append((start, start + len(word)))
+    tags = ("O", "B-PER", "O", "O", "B-LOC", "O", "B-LOC", "I-LOC", "O", "O")
+    example = TaggedExample(text, tuple(offsets), tags)
+    task = task_of(TaggingConfig(max_seq_length=9))
+    labels = ("B-LOC", "B-PER", "I-LOC", "O")
+    rows = task.encode([example], labels, tokenizer)
+    assert len(rows) > 2, "the sentence is longer than a row"
+    assert rows.lengths.max() <= 9
+    assert rows.pieces["tag_weights"].sum() == 9, "the word of a zero-width space has no piece"
+    [answer] = task.answers([example], rows, _tag_outputs(task, rows, labels), labels)
+    assert answer["tags"] == list(tags)
+    assert [(span["label"], span["text"]) for span in answer["spans"]] == [
+        ("PER", "Kim"),
+        ("LOC", "Zürich"),
+        ("LOC", "Peking 北京"),
+    ]
+    assert all(text[span["start"] : span["end"]] == span["text"] for span in answer["spans"])
+    scores = task.scores([example], [answer], labels)
+    assert (scores["f1"], scores["accuracy"]) == (1.0, 1.0)
+
+
+def test_windows():
+    assert window_starts(10, 6, 3) == [(0, 6), (3, 6), (6, 4)]
+    assert window_starts(4, 6, 3) == [(0, 4)]
+    assert window_starts(0, 6, 3) == [(0, 0)]
+    assert window_starts(7, 3, 9) == [(0, 3), (3, 3), (6, 1)], "no piece is left out by a long stride"
+    kept = most_context(window_starts(10, 6, 3))
+    places = sorted(
+        start + place
+        for (start, _), mask in zip(window_starts(10, 6, 3), kept, strict=True)
+        for place in np.flatnonzero(mask)
+    )
+    assert places == list(range(10)), "each piece counts in one window"
+
+
+def _span_outputs(rows, sure=10.0):
+    """Outputs that are sure of the right start and end, where the window holds the answer."""
+    outputs = []
+    for row in range(len(rows)):
+        logits = {name: np.zeros(rows.pieces["input_ids"].shape[1]) for name in ("start_logits", "end_logits")}
+        logits["start_logits"][rows.values["start_positions"][row]] = sure
+        logits["end_logits"][rows.values["end_positions"][row]] = sure
+        outputs.append(logits)
+    return outputs
+
+
+CONTEXT = "Café 😀 in the river, 308 rivers!  Near 北京 a road ran to the river again and again."
+
+
+@pytest.mark.parametrize("answer", ["Café", "308 rivers", "308", "北", "北京", "again.", "river, 308"])
+def test_answers_are_substrings_of_the_context(tokenizer, answer):
+    example = QuestionExample("where?", CONTEXT, "q", ((answer, CONTEXT.rindex(answer)),))
+    task = task_of(QuestionAnsweringConfig(max_seq_length=40, max_query_length=4, doc_stride=12))
+    rows = task.encode([example], (), tokenizer)
+    assert len(rows) > 1
+    assert (rows.values["start_positions"] > 0).any()
+    [found] = task.answers([example], rows, _span_outputs(rows), ())
+    assert found["answer"] == answer
+    assert CONTEXT[found["start"] : found["end"]] == answer
+    assert all(CONTEXT[each["start"] : each["end"]] == each["text"] for each in found["n_best"])
+    assert sum(each["probability"] for each in found["n_best"]) == pytest.approx(1.0)
+    assert task.scores([example], [found], ())["exact_match"] == 1.0
+
+
+def test_no_answer_and_its_threshold(tokenizer):
+    config = QuestionAnsweringConfig(max_seq_length=64, max_query_length=4, unanswerable=True)
+    example = QuestionExample("where?", "a river", "q")
+    task = task_of(config)
+    rows = task.encode([example], (), tokenizer)
+    np.testing.assert_array_equal(rows.values["start_positions"], [0])
+    [found] = task.answers([example], rows, _span_outputs(rows), ())
+    assert (found["answer"], found["start"], found["null_difference"]) == ("", None, 20.0)
+    assert task.scores([example], [found], ())["unanswerable_exact_match"] == 1.0
+    bold = task_of(config.replace(null_threshold=25.0))
+    assert bold.answers([example], rows, _span_outputs(rows), ())[0]["answer"] != ""
+    with pytest.raises(ValueError, match=r"needs `task\.unanswerable=true`.*'q'"):
+        task_of(config.replace(unanswerable=False)).encode([example], (), tokenizer)
+
+
+def test_answers_in_the_wrong_place_teach_nothing(tokenizer):
+    examples = [
+        QuestionExample("x", "a river", "q1", (("river", 0),)),
+        QuestionExample("x", "a river", "q2", (("river", 0), ("river", 2))),
+    ]
+    rows = task_of(QuestionAnsweringConfig()).encode(examples, (), tokenizer)
+    np.testing.assert_array_equal(rows.values["answer_weights"], [0.0, 1.0])
