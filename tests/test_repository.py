@@ -59,7 +59,8 @@ def test_targets():
 def project(tmp_path):
     """A folder with the Makefile and empty files for what it depends on."""
     (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
-    for name in ("setup.cfg", "pyproject.toml"):
+    (tmp_path / "tests").mkdir()
+    for name in ("setup.cfg", "pyproject.toml", "tests/weights.txt"):
         (tmp_path / name).touch()
     return tmp_path
 

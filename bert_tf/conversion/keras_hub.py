@@ -23,11 +23,15 @@ _PRESET_NAME = re.compile(r"kaggle://.+|[a-z0-9]+(_[a-z0-9.]+)+")
 _FIXED_ACTIVATION, _FIXED_EPSILON = "gelu_new", 1e-12
 
 
+class KerasHubMissingError(ImportError, ValueError):
+    """KerasHub is not installed; a ValueError too, so that commands tell it in one line."""
+
+
 def _keras_hub() -> Any:
     try:
         import keras_hub
     except ImportError:
-        raise ImportError("KerasHub is needed here: pip install 'bert_tf[hub]'") from None
+        raise KerasHubMissingError("KerasHub must be installed for its presets: pip install 'bert_tf[hub]'") from None
     return keras_hub
 
 
@@ -90,7 +94,7 @@ def is_preset(path: str) -> bool:
         return False
     try:
         keras_hub = _keras_hub()
-    except ImportError:
+    except KerasHubMissingError:
         return False
     return path.startswith("kaggle://") or path in keras_hub.models.BertBackbone.presets
 
@@ -104,7 +108,7 @@ def read(preset: str) -> Pretrained:
     Raises:
         FileNotFoundError: it cannot be fetched.
         ValueError: it cannot be read.
-        ImportError: KerasHub is not installed.
+        KerasHubMissingError: KerasHub is not installed.
     """
     keras_hub = _keras_hub()
     register()
@@ -175,7 +179,7 @@ def to_backbone(pretrained: Pretrained, dtype: str = "float32") -> Any:
         dtype: Keras dtype policy.
 
     Raises:
-        ImportError: KerasHub is not installed.
+        KerasHubMissingError: KerasHub is not installed.
         ValueError: the pooler is missing.
     """
     config = pretrained.config
@@ -215,7 +219,7 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
         flag: the flag or argument it came from, for messages.
 
     Raises:
-        ImportError: KerasHub is not installed.
+        KerasHubMissingError: KerasHub is not installed.
         ValueError: the pooler is missing.
         OSError: the folder cannot be written.
     """

@@ -49,9 +49,9 @@ def read_pretrained(path: Any, flag: str = "path") -> Pretrained:
         return google.read(path)
     if files.exists(path):
         raise FileNotFoundError(
-            f"{flag} must name a folder that holds a BERT: a run's, with its {huggingface.CONFIG_FILE}; one of Hugging "
-            f"Face, with {huggingface.CONFIG_FILE} and one of {', '.join(huggingface.WEIGHT_FILES)}; one of Google, "
-            f"with {google.CONFIG_FILE}, NAME.ckpt.index and NAME.ckpt.data-...; or a KerasHub preset. Received: {path!r}"
+            f"{flag} must name a folder that holds a BERT: {huggingface.CONFIG_FILE} with checkpoints/ (a run) or with "
+            f"one of {', '.join(huggingface.WEIGHT_FILES)} (Hugging Face); {google.CONFIG_FILE}, NAME.ckpt.index and "
+            f"NAME.ckpt.data-... (Google); or a KerasHub preset. Received: {path!r}"
         )
     name = path.removeprefix("hf://")
     if not _HUB_NAME.fullmatch(name):

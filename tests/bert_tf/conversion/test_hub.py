@@ -1,0 +1,49 @@
+import sys
+
+import pytest
+from small_checkpoints import hf_encoder, write_hf
+
+import bert_tf
+
+constants = pytest.importorskip("huggingface_hub.constants")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty local cache of the hub; the tests' environment allows no network (HF_HUB_OFFLINE)."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_name_is_found_in_the_local_cache(cache):
+    repository = cache / "models--someone--small-bert"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0123abcd")
+    write_hf(repository / "snapshots" / "0123abcd", hf_encoder())
+    _, pretrained = bert_tf.load_pretrained("someone/small-bert")
+    assert pretrained.config.hidden_size == 8
+    assert pretrained.tokens is not None
+    _, again = bert_tf.load_pretrained("hf://someone/small-bert")
+    assert again.config == pretrained.config
+
+
+@pytest.mark.parametrize("name", ["bert-base-uncased", "someone/other"])
+def test_without_network_the_message_says_which_files_to_put_where(name, cache):
+    message = (
+        rf"Without the hub, put config\.json, model\.safetensors \(or pytorch_model\.bin\) and vocab\.txt of "
+        rf"https://huggingface\.co/{name} into a folder, and give its path\. Received: '{name}'"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        bert_tf.load_encoder(name)
+
+
+def test_without_the_package_too(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(FileNotFoundError, match=r"pip install 'bert_tf\[hub\]'.*Without the hub, put config\.json"):
+        bert_tf.load_encoder("bert-base-uncased")
+
+
+@pytest.mark.parametrize("path", ["/nowhere/at/all", "./a", "a/b/c", "memory of a name"])
+def test_what_can_be_no_name_is_no_folder(path):
+    with pytest.raises(FileNotFoundError, match="no such folder, and no name of a model"):
+        bert_tf.load_encoder(path)
