@@ -6,17 +6,16 @@ Words are counted as the tokenizer will cut them (`BasicTokenizer`); the pieces 
 
 import collections
 import dataclasses
+import functools
 import itertools
-import multiprocessing
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 
 from bert_tf import files
 from bert_tf.progress import progress_bar
 from bert_tf.tokenization import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, BasicTokenizer, WordPieceTokenizer
 from data_pipelines import corpora
+from data_pipelines.processes import ordered_map
 
 Document = Sequence[str]
 
@@ -27,6 +26,10 @@ SAMPLE_EVERY = 20
 # cut into words: both bound memory, neither changes the counts.
 _GROUP_CHARACTERS = 1 << 20
 _MAX_DISTINCT_STRINGS = 1 << 19
+
+# The trainer takes text, not counts. More occurrences than these are scaled down, so that training takes a minute at
+# most; the rounding touches words that are far too rare to be learnt from so much text.
+_MAX_OCCURRENCES = 200_000_000
 
 _RESERVED_TOKEN = re.compile(r"\[[^\s\[\]]+\]")
 
@@ -87,7 +90,8 @@ def create_vocab(
         vocab_size: pieces at most, special tokens included; a small corpus gives fewer.
         output: file to write it to, one piece a line, whole or not at all; None: it is only returned.
         do_lower_case: for an uncased model.
-        min_frequency: a pair that occurs less often is not joined to a piece.
+        min_frequency: a pair that occurs less often is not joined to a piece. Where the documents hold more than 200
+            million words, this and all counts are divided by the same number before pieces are learnt.
         limit_alphabet: characters at most, the most frequent ones; words with others are `[UNK]`.
         num_unused: places `[unused0]`, `[unused1]`, ... behind `[PAD]`, for tokens that are invented later. 99
             puts `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]` at 100 to 103, as in the published vocabularies.
@@ -136,12 +140,11 @@ def count_words(
     """
     if not 0.0 <= holdout < 1.0:
         raise ValueError(f"`holdout` must be at least 0 and less than 1. Received: {holdout!r}")
-    if num_workers < 0:
-        raise ValueError(f"`num_workers` must be at least 0. Received: {num_workers!r}")
     counts = WordCounts()
     groups = _groups(documents)
+    count_group = functools.partial(_count_group, do_lower_case=do_lower_case, holdout=holdout)
     with progress_bar(label="words", unit=" documents") as bar:
-        for group_counts in _count_groups(groups, do_lower_case, holdout, num_workers or os.cpu_count() or 1):
+        for group_counts in ordered_map(count_group, groups, num_workers):
             counts.add(group_counts)
             bar.update(group_counts.documents + group_counts.held_out_documents)
     if not counts.words:
@@ -198,6 +201,10 @@ def learn_vocab(
         for word in sorted(counts)
         if len(word) > 1 and len(word) <= MAX_WORD_CHARACTERS and known.issuperset(word)
     }
+    scale = -(-sum(trained.values()) // _MAX_OCCURRENCES)
+    if scale > 1:
+        trained = {word: (count + scale // 2) // scale for word, count in trained.items()}
+        min_frequency = -(-min_frequency // scale)
     return _train(trained, first, alphabet, vocab_size, min_frequency)
 
 
@@ -299,7 +306,7 @@ def _count_group(group: _Group, do_lower_case: bool, holdout: float) -> WordCoun
             source.clear()
 
     for number, document in enumerate(group.documents, group.first):
-        held_out = corpora.is_held_out(document, holdout)
+        held_out = holdout > 0 and corpora.is_held_out(document, holdout)
         counts.documents += not held_out
         counts.held_out_documents += held_out
         targets = [sample_strings] if held_out else [strings]
@@ -313,26 +320,3 @@ def _count_group(group: _Group, do_lower_case: bool, holdout: float) -> WordCoun
             cut_into_words()
     cut_into_words()
     return counts
-
-
-def _count_groups(
-    groups: Iterator[_Group], do_lower_case: bool, holdout: float, num_workers: int
-) -> Iterator[WordCounts]:
-    first = list(itertools.islice(groups, 2))
-    if num_workers == 1 or len(first) < 2:  # processes cost more than they give for one group
-        for group in itertools.chain(first, groups):
-            yield _count_group(group, do_lower_case, holdout)
-        return
-    # Spawned, since TensorFlow's threads do not survive a fork. Reading waits for the results, so that memory
-    # does not grow with the corpus.
-    with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting: collections.deque[Future[WordCounts]] = collections.deque()
-        try:
-            for group in itertools.chain(first, groups):
-                waiting.append(pool.submit(_count_group, group, do_lower_case, holdout))
-                if len(waiting) > num_workers + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

@@ -131,6 +131,19 @@ def test_words_with_rare_characters_teach_nothing():
     assert {"ac", "bc"} <= set(tokens)
 
 
+def test_counts_of_very_much_text_are_scaled(monkeypatch):
+    counts = count_words(_documents()).words
+    expected = learn_vocab(counts, 300, min_frequency=2)
+    learnt_from = sum(count for word, count in counts.items() if len(word) > 1)
+    monkeypatch.setattr(vocabulary, "_MAX_OCCURRENCES", learnt_from)
+    fed = []
+    repeated = vocabulary._repeated
+    monkeypatch.setattr(vocabulary, "_repeated", lambda counts: fed.append(sum(counts.values())) or repeated(counts))
+    sevenfold = {word: 7 * count for word, count in counts.items()}
+    assert learn_vocab(sevenfold, 300, min_frequency=8) == expected
+    assert fed == [learnt_from]
+
+
 def test_vocab_size_is_a_bound():
     counts = count_words(_documents()).words
     assert len(learn_vocab(counts, 80)) == 80
