@@ -47,8 +47,8 @@ def write_text(corpus: str, path: str, megabytes: float) -> None:
     """Write so much of the corpus, whole documents, over and over with other words where it is too short.
 
     In the n-th repetition the letters of one word in four of at least four letters are moved on by n in the alphabet
-    (by n modulo 25, plus 1): new words, so that a cache of words is not flattered by repetition, and as many of
-    them a megabyte as in the first.
+    (by n modulo 25, plus 1): new words, so that a cache of words is flattered less by repetition. In the
+    documentation of Python packages, 10 MB hold 80,000 words between spaces, each further 10 MB 24,000 new ones.
     """
     files.write_text(path, "".join(_documents(corpus, int(megabytes * 1e6))))
 
