@@ -12,7 +12,12 @@ def get_config() -> FinetuningConfig:
     """The experiment; `model` is for the control from random weights, and the same as in pre-training."""
     return FinetuningConfig(
         model=quickstart.get_config().model,
-        task=ClassificationConfig(max_seq_length=64, encoder_dropout_rate=0.1, pooling="mean"),
+        task=ClassificationConfig(
+            max_seq_length=64,
+            bucket_lengths=(64,),  # one length, so that XLA compiles once
+            encoder_dropout_rate=0.1,
+            pooling="mean",
+        ),
         train=TrainConfig(
             num_steps=180,
             batch_size=32,

@@ -1,0 +1,30 @@
+"""Named entities of CoNLL-2003, and any other file in CoNLL columns (--set task.tag_column=2 for its chunks).
+
+Paper:     Devlin et al. 2018, "BERT", section 5.3 and appendix A.3; cased models.
+Command:   python -m experiments.finetune --config experiments/configs/conll2003.py --train_file train.conll
+           --eval_file valid.conll --test_file test.conll --init_checkpoint bert-base-cased --model_dir conll2003
+Hardware:  a GPU for base, a CPU for small models.
+Expect:    F1 0.924 (base) and 0.928 (large) on the test set, as published, there with the context of the document.
+           Not run by this project.
+"""
+
+from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
+from bert_tf.task_configs import TaggingConfig
+
+
+def get_config() -> FinetuningConfig:
+    """The experiment."""
+    return FinetuningConfig(
+        task=TaggingConfig(max_seq_length=128),
+        optimizer=OptimizerConfig(bias_correction=True),
+        train=TrainConfig(
+            batch_size=32,
+            learning_rate=5e-5,
+            steps_per_loop=50,
+            log_every=50,
+            keep_checkpoints=1,
+            jit_compile=False,  # rows come in several lengths, each of which XLA would compile anew
+        ),
+        num_epochs=3,
+        evals_per_epoch=1,
+    )

@@ -1,0 +1,31 @@
+"""MRPC of GLUE: do two sentences say the same? The TSV has the header Quality, #1 String, #2 String.
+
+Paper:     Devlin et al. 2018, "BERT", section 4.1 and appendix A.3.
+Command:   python -m experiments.finetune --config experiments/configs/mrpc.py --train_file MRPC/train.tsv
+           --eval_file MRPC/dev.tsv --init_checkpoint bert-base-uncased --model_dir mrpc --seeds 0,1,2
+Hardware:  a GPU for base, a CPU for small models.
+Expect:    F1 0.889 (base) and 0.893 (large) on the test set, as published. Not run by this project.
+"""
+
+from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
+from bert_tf.task_configs import ClassificationConfig
+
+
+def get_config() -> FinetuningConfig:
+    """The experiment."""
+    return FinetuningConfig(
+        task=ClassificationConfig(
+            text_column="#1 String", text_pair_column="#2 String", label_column="Quality", max_seq_length=128
+        ),
+        optimizer=OptimizerConfig(bias_correction=True),
+        train=TrainConfig(
+            batch_size=16,
+            learning_rate=3e-5,
+            steps_per_loop=50,
+            log_every=50,
+            keep_checkpoints=1,
+            jit_compile=False,  # rows come in several lengths, each of which XLA would compile anew
+        ),
+        num_epochs=3,
+        metric="f1",
+    )

@@ -1,0 +1,30 @@
+"""SQuAD 1.1: the answer to a question is a part of the text.
+
+Paper:     Devlin et al. 2018, "BERT", section 4.2: batch 32, learning rate 5e-5, 3 epochs (run_squad.py: 384 pieces, a
+           stride of 128).
+Command:   python -m experiments.finetune --config experiments/configs/squad.py --train_file train-v1.1.json
+           --eval_file dev-v1.1.json --init_checkpoint bert-base-uncased --model_dir squad
+Hardware:  a GPU of 16 GB for base.
+Expect:    F1 0.885, exact match 0.808 (base) on the development set, as published. Not run by this project.
+"""
+
+from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
+from bert_tf.task_configs import QuestionAnsweringConfig
+
+
+def get_config() -> FinetuningConfig:
+    """The experiment."""
+    return FinetuningConfig(
+        task=QuestionAnsweringConfig(),
+        optimizer=OptimizerConfig(bias_correction=True),
+        train=TrainConfig(
+            batch_size=32,
+            learning_rate=3e-5,
+            steps_per_loop=50,
+            log_every=50,
+            keep_checkpoints=1,
+            jit_compile=False,  # rows come in several lengths, each of which XLA would compile anew
+        ),
+        num_epochs=3,
+        warmup_share=0.1,
+    )

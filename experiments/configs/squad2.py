@@ -1,0 +1,30 @@
+"""SQuAD 2.0: the answer to a question is a part of the text, or is not there.
+
+Paper:     Devlin et al. 2018, "BERT", section 4.3: batch 48, learning rate 5e-5, 2 epochs.
+Command:   python -m experiments.finetune --config experiments/configs/squad2.py --train_file train-v2.0.json
+           --eval_file dev-v2.0.json --init_checkpoint bert-large-uncased --model_dir squad2
+           The threshold for "no answer" is `task.null_threshold`; the best one on --eval_file is reported.
+Hardware:  a GPU of 16 GB for base.
+Expect:    F1 0.819 (large) on the development set, as published. Not run by this project.
+"""
+
+from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
+from bert_tf.task_configs import QuestionAnsweringConfig
+
+
+def get_config() -> FinetuningConfig:
+    """The experiment."""
+    return FinetuningConfig(
+        task=QuestionAnsweringConfig(unanswerable=True),
+        optimizer=OptimizerConfig(bias_correction=True),
+        train=TrainConfig(
+            batch_size=48,
+            learning_rate=5e-5,
+            steps_per_loop=50,
+            log_every=50,
+            keep_checkpoints=1,
+            jit_compile=False,  # rows come in several lengths, each of which XLA would compile anew
+        ),
+        num_epochs=2,
+        warmup_share=0.1,
+    )

@@ -1,0 +1,32 @@
+"""SST-2 of GLUE: is a sentence of a film review positive? GLUE's TSV has the columns sentence and label.
+
+Paper:     Devlin et al. 2018, "BERT", section 4.1 and appendix A.3: batch 16 or 32, learning rate 5e-5, 4e-5, 3e-5 or
+           2e-5, 2 to 4 epochs; bias-corrected AdamW with 10 % warm-up (Mosbach et al. 2021).
+Command:   python -m experiments.finetune --config experiments/configs/sst2.py --train_file SST-2/train.tsv
+           --eval_file SST-2/dev.tsv --init_checkpoint bert-base-uncased --model_dir sst2
+           The grid of the paper, three seeds each: --seeds 0,1,2 --grid train.learning_rate=5e-5,3e-5,2e-5
+           --grid train.batch_size=16,32 --grid num_epochs=2,3,4
+Hardware:  a GPU for base, a CPU for small models.
+Expect:    accuracy 0.935 (base) and 0.949 (large) on the test set, as published. Not run by this project.
+"""
+
+from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
+from bert_tf.task_configs import ClassificationConfig
+
+
+def get_config() -> FinetuningConfig:
+    """The experiment."""
+    return FinetuningConfig(
+        task=ClassificationConfig(text_column="sentence", max_seq_length=128),
+        optimizer=OptimizerConfig(bias_correction=True),
+        train=TrainConfig(
+            batch_size=32,
+            learning_rate=3e-5,
+            steps_per_loop=50,
+            log_every=50,
+            keep_checkpoints=1,
+            jit_compile=False,  # rows come in several lengths, each of which XLA would compile anew
+        ),
+        num_epochs=3,
+        warmup_share=0.1,
+    )

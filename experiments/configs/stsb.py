@@ -1,0 +1,31 @@
+"""STS-B of GLUE: how similar are two sentences, from 0 to 5? The TSV has sentence1, sentence2, score.
+
+Paper:     Devlin et al. 2018, "BERT", section 4.1 and appendix A.3.
+Command:   python -m experiments.finetune --config experiments/configs/stsb.py --train_file STS-B/train.tsv
+           --eval_file STS-B/dev.tsv --init_checkpoint bert-base-uncased --model_dir stsb
+Hardware:  a GPU for base, a CPU for small models.
+Expect:    Spearman 0.858 (base) and 0.865 (large) on the test set, as published. Not run by this project.
+"""
+
+from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
+from bert_tf.task_configs import RegressionConfig
+
+
+def get_config() -> FinetuningConfig:
+    """The experiment."""
+    return FinetuningConfig(
+        task=RegressionConfig(
+            text_column="sentence1", text_pair_column="sentence2", label_column="score", max_seq_length=128
+        ),
+        optimizer=OptimizerConfig(bias_correction=True),
+        train=TrainConfig(
+            batch_size=16,
+            learning_rate=3e-5,
+            steps_per_loop=50,
+            log_every=50,
+            keep_checkpoints=1,
+            jit_compile=False,  # rows come in several lengths, each of which XLA would compile anew
+        ),
+        num_epochs=3,
+        warmup_share=0.1,
+    )
