@@ -1,5 +1,6 @@
 """Bad input stops a launcher with one line that names flag or file, rule and value, and leaves nothing."""
 
+import gzip
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,28 @@ CASES = {
     "no corpus": ([VOCAB, "--input=nothing/*.txt", *_VOCAB_OUT], ["--input", "no file matches", "'nothing/*.txt'"]),
     "empty corpus": ([VOCAB, "--input=empty.txt", *_VOCAB_OUT], ["--input", "at least one sentence", "'empty.txt'"]),
     "corpus not UTF-8": ([VOCAB, "--input=latin.txt", *_VOCAB_OUT], ["latin.txt, line 2", "not UTF-8", "0xe9"]),
+    "corpus of broken gzip": ([VOCAB, "--input=broken.txt.gz", *_VOCAB_OUT], ["broken.txt.gz", "end too early"]),
+    "corpus of bad JSON": ([RECORDS, "--input=bad.jsonl", *_RECORDS_OUT], ["bad.jsonl, line 2", "not JSON"]),
+    "no such field": (
+        [RECORDS, "--input=bad.jsonl", "--text_field=body", *_RECORDS_OUT],
+        ["bad.jsonl, line 1", "--text_field", "'body'"],
+    ),
+    "weights of other corpora": (
+        [VOCAB, "--input=a=corpus.txt", "--input=b=corpus.txt", "--weights=a=1,c=2", *_VOCAB_OUT],
+        ["--weights", "a, b", "a=1,c=2"],
+    ),
+    "weights without numbers": (
+        [VOCAB, "--input=a=corpus.txt", "--weights=a=much", *_VOCAB_OUT],
+        ["--weights", "NAME=NUMBER", "'a=much'"],
+    ),
+    "weights without names": (
+        [RECORDS, "--input=corpus.txt", "--temperature=2", *_RECORDS_OUT],
+        ["--temperature", "NAME=GLOBS", "corpus.txt"],
+    ),
+    "some corpora with names": (
+        [VOCAB, "--input=a=corpus.txt", "--input=corpus.txt", *_VOCAB_OUT],
+        ["--input", "NAME=GLOBS", "a=corpus.txt"],
+    ),
     "vocabulary to a file's inside": (
         [VOCAB, "--input=corpus.txt", "--output=empty.txt/vocab.txt", "--vocab_size=100"],
         ["--output", "can be written to", "'empty.txt'"],
@@ -169,6 +192,8 @@ def results(tmp_path_factory):
     (folder / "other.txt").write_text("\n".join([*pieces, "extra"]) + "\n")
     (folder / "empty.txt").write_text("\n \n")
     (folder / "nil.txt").write_text("")
+    (folder / "broken.txt.gz").write_bytes(gzip.compress(b"One line.\n" * 99)[:-9])
+    (folder / "bad.jsonl").write_text('{"text": "good"}\n{"text": "bad\n')
     (folder / "latin.txt").write_bytes(b"One line.\nA caf\xe9.\n")
     (folder / "train.tsv").write_text("text\tlabel\n" + "the boat\triver\nthe road\tland\n" * 4)
     (folder / "strange.tsv").write_text("text\tlabel\nthe boat\tlake\n")
