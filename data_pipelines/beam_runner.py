@@ -13,8 +13,6 @@ import threading
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from bert_tf import files
 from data_pipelines.input_shards import InputShard, ShardFunction
 from data_pipelines.local_runner import DoneShard, Writers
@@ -76,6 +74,8 @@ def run(
         ValueError: see `input_shards`.
         OSError: a file cannot be written, or the pipeline failed.
     """
+    import tensorflow as tf  # here: the local runner's processes import this module with the launcher
+
     staging = os.path.join(output_dir, STAGING_FOLDER)
     in_order: list[tuple[bool, int]] = []
     staged: list[StagedShard] = []

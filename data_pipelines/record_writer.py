@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from bert_tf import files
-from bert_tf.configs import Config, ConfigError
 from bert_tf.tokenization import WordPieceTokenizer
 from data_pipelines.records import (
     MANIFEST_FILE,
@@ -39,23 +38,47 @@ _ENTRY = re.compile(r"shard-(\d+)\.finished\.json")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FinishedShard(Config):
+class FinishedShard:
     """The journal's entry of one input shard whose record files stand.
 
     Attributes:
         made_from: fingerprint of what it was made from.
         shard_files: its record files.
-        piece_counts: [V], how often each piece occurs in them.
-        counts: as in `BuiltShard`, the names and the numbers.
+        piece_counts: int64 [V], how often each piece occurs in them.
+        counts: as in `BuiltShard`.
         input_bytes: size of its text.
     """
 
     made_from: str
     shard_files: tuple[ShardInfo, ...]
-    piece_counts: tuple[int, ...]
-    count_names: tuple[str, ...]
-    counts: tuple[int, ...]
+    piece_counts: np.ndarray
+    counts: dict[str, int]
     input_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {
+            "made_from": self.made_from,
+            "shard_files": [info.to_dict() for info in self.shard_files],
+            "piece_counts": self.piece_counts.tolist(),
+            "counts": self.counts,
+            "input_bytes": self.input_bytes,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "FinishedShard":
+        """The entry that `to_dict` gave `values` for.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is of another version.
+        """
+        return cls(
+            made_from=values["made_from"],
+            shard_files=tuple(ShardInfo.from_dict(info) for info in values["shard_files"]),
+            piece_counts=np.array(values["piece_counts"], np.int64),
+            counts=values["counts"],
+            input_bytes=values["input_bytes"],
+        )
 
 
 def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, settings: dict[str, Any]) -> FinishedShard:
@@ -69,9 +92,8 @@ def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, set
     finished = FinishedShard(
         made_from=made_from,
         shard_files=tuple(info for info, _ in built.shard_files),
-        piece_counts=tuple(built.piece_counts.tolist()),
-        count_names=tuple(built.counts),
-        counts=tuple(built.counts.values()),
+        piece_counts=built.piece_counts,
+        counts=built.counts,
         input_bytes=built.input_bytes,
     )
     files.write_text(_entry_path(folder, number), json.dumps({"settings": settings} | finished.to_dict()))
@@ -83,10 +105,9 @@ def read_entry(folder: str, number: int) -> FinishedShard | None:
     values = _read_entry(_entry_path(folder, number))
     if values is None:
         return None
-    del values["settings"]
     try:
         return FinishedShard.from_dict(values)
-    except (ConfigError, TypeError):  # written by another version
+    except (KeyError, TypeError, ValueError):  # written by another version
         return None
 
 
@@ -191,8 +212,8 @@ class RecordFolderWriter:
     def keep(self, finished: FinishedShard) -> None:
         """Count an input shard whose files stand already; shards are written or kept in the order of their numbers."""
         self._shards += finished.shard_files
-        self._piece_counts += np.array(finished.piece_counts, np.int64)
-        for name, count in zip(finished.count_names, finished.counts, strict=True):
+        self._piece_counts += finished.piece_counts
+        for name, count in finished.counts.items():
             self._counts[name] = self._counts.get(name, 0) + count
 
     def finish(self) -> Manifest:

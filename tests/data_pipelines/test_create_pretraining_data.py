@@ -309,6 +309,12 @@ def test_the_launcher_writes_records_and_says_what_they_hold(tmp_path):
     assert contents_of(tmp_path / "library") == contents_of(tmp_path / "records")
 
 
+def test_worker_processes_need_no_tensorflow():
+    """They import the launcher's module when they start; TensorFlow would cost each seconds and hundreds of MB."""
+    code = "import sys, data_pipelines.create_pretraining_data; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
 def test_the_launcher_tells_bad_input_in_one_line(tmp_path):
     process = launch("--input=nothing/*.txt", "--vocab_file=missing.txt", f"--output_dir={tmp_path}", cwd=tmp_path)
     _, err = process.communicate(timeout=60)
