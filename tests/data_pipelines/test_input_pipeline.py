@@ -104,22 +104,6 @@ def test_starting_at_a_step_gives_what_a_run_from_0_sees_there(kind, request, sm
         assert_same(take(training_dataset(folder, MASKING, 8, 3, start_step=start), 4), whole[start : start + 4])
 
 
-def test_pipelines_share_the_records_of_an_epoch(folder, small_windows):
-    on_disk = Counter(rows_on_disk(folder))
-    total = sum(on_disk.values())
-    lanes = number_of_lanes(16, total)
-    for pipelines in (1, 2, 4, 8):
-        read: Counter = Counter()
-        for index in range(pipelines):
-            # Each lane's first records, as many as the shortest lane has.
-            part = training_dataset(
-                folder, UNCHANGED, 16, 0, input_pipeline_id=index, num_input_pipelines=pipelines
-            ).take(total // lanes)
-            read += Counter(rows_in(list(part.as_numpy_iterator())))
-        assert not read - on_disk  # disjoint: none twice
-        assert sum((on_disk - read).values()) == total - total // lanes * lanes  # all but what the longer lanes hold
-
-
 def test_another_process_of_the_pipeline_gives_the_same(folder):
     assert_same(take(training_dataset(folder, MASKING, 8, 3), 5), take(training_dataset(folder, MASKING, 8, 3), 5))
 
