@@ -52,8 +52,8 @@ class NeighbourHeads(keras.initializers.Initializer):
     place's waves themselves, its query the same waves turned to the place `offset` further (a shift is a rotation of
     each pair of sine and cosine), so that a query's product is largest with the key at that distance: -1, +1, -2, +2,
     and again. Values start from BERT's truncated normal. A short pre-training otherwise spends most of its steps on
-    finding this pattern (experiments/configs/quickstart.py has the figures); the like was done with convolutions' locality
-    by d'Ascoli et al. 2021, "ConViT", section 3.
+    finding this pattern (experiments/configs/quickstart.py has the figures). D'Ascoli et al. 2021, "ConViT", section 3,
+    start heads at neighbouring patches of an image in the same spirit.
 
     Args:
         num_heads: N; D / N must be even.
