@@ -131,7 +131,7 @@ class BertConfig(Config):
         """
         # On first use: other modules read this one without waiting for TensorFlow, which reads remote files.
         from bert_tf import files
-        from bert_tf.conversion.config_files import read_config
+        from bert_tf.config_files import read_config
 
         return read_config(files.read_json(path), path)
 

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import files
+from bert_tf.config_files import google_values, read_config
 from bert_tf.conversion import folders
-from bert_tf.conversion.config_files import google_values, read_config
 from bert_tf.conversion.huggingface import read_vocabulary
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport

@@ -14,9 +14,9 @@ import safetensors
 import safetensors.numpy
 
 from bert_tf import files
+from bert_tf.config_files import hugging_face_values, read_config
 from bert_tf.configs import BertConfig
 from bert_tf.conversion import folders
-from bert_tf.conversion.config_files import hugging_face_values, read_config
 from bert_tf.conversion.pretrained import WITH_CLASSES, Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.torch_files import read_torch_file

@@ -19,7 +19,8 @@ from bert_tf.conversion.report import ConversionReport
 from bert_tf.layers.base import activation
 
 CONFIG_FILE = "config.json"
-_PRESET_NAME = re.compile(r"kaggle://.+|[a-z0-9]+(_[a-z0-9.]+)+")
+_KAGGLE = "kaggle://"
+_PRESET_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9.]+)+")
 _FIXED_ACTIVATION, _FIXED_EPSILON = "gelu_new", 1e-12
 
 
@@ -82,6 +83,8 @@ def is_preset(path: str) -> bool:
     Raises:
         ValueError: it is a preset of another model.
     """
+    if path.startswith(_KAGGLE):
+        return True
     if folders.has(path, CONFIG_FILE):
         values = files.read_json(os.path.join(path, CONFIG_FILE))
         registered = values.get("registered_name") if isinstance(values, dict) else None
@@ -96,14 +99,14 @@ def is_preset(path: str) -> bool:
         keras_hub = _keras_hub()
     except KerasHubMissingError:
         return False
-    return path.startswith("kaggle://") or path in keras_hub.models.BertBackbone.presets
+    return path in keras_hub.models.BertBackbone.presets
 
 
 def read(preset: str) -> Pretrained:
     """Configuration, weights and vocabulary of a preset.
 
     Args:
-        preset: a folder (local or `gs://`), or a name of KerasHub's own.
+        preset: a folder (local or `gs://`), a name of KerasHub's own, or a `kaggle://` handle.
 
     Raises:
         FileNotFoundError: it cannot be fetched.
@@ -112,8 +115,7 @@ def read(preset: str) -> Pretrained:
     """
     keras_hub = _keras_hub()
     register()
-    in_folder = folders.has(preset, CONFIG_FILE)
-    if not in_folder:
+    if preset.startswith(_KAGGLE) or not folders.has(preset, CONFIG_FILE):
         try:
             return _read_with(keras_hub, preset, preset)
         # No network, no licence, no disk: kagglehub and its HTTP library have exceptions of their own.

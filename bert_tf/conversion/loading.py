@@ -39,10 +39,12 @@ def read_pretrained(path: Any, flag: str = "path") -> Pretrained:
     if not isinstance(path, str | os.PathLike):
         return keras_hub.read_backbone(path)
     path = os.fspath(path).rstrip("/")
-    if runs.is_folder(path):
-        return runs.read(path, flag)
+    if path.startswith("hf://"):
+        return huggingface.read(hub.fetch(path.removeprefix("hf://"), flag))
     if keras_hub.is_preset(path):
         return keras_hub.read(path)
+    if runs.is_folder(path):
+        return runs.read(path, flag)
     if huggingface.is_folder(path):
         return huggingface.read(path)
     if google.is_checkpoint(path):
@@ -53,10 +55,9 @@ def read_pretrained(path: Any, flag: str = "path") -> Pretrained:
             f"one of {', '.join(huggingface.WEIGHT_FILES)} (Hugging Face); {google.CONFIG_FILE}, NAME.ckpt.index and "
             f"NAME.ckpt.data-... (Google); or a KerasHub preset. Received: {path!r}"
         )
-    name = path.removeprefix("hf://")
-    if not _HUB_NAME.fullmatch(name):
+    if not _HUB_NAME.fullmatch(path):
         raise FileNotFoundError(f"{flag}: no such folder, and no name of a model on a hub. Received: {path!r}")
-    return huggingface.read(hub.fetch(name, flag))
+    return huggingface.read(hub.fetch(path, flag))
 
 
 def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None, dtype: str = "float32") -> BertModel:

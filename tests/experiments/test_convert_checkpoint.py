@@ -24,7 +24,6 @@ WRONG = {
         [CONVERT, "--input=bare", "--format=huggingface", "--task=pretraining", "--output_dir=none"],
         "--allow_random_heads",
     ),
-    "no model": ([CONVERT, "--input=./absent", "--format=google", "--output_dir=none"], "Received: './absent'"),
     "something there": ([CONVERT, "--input=hf", "--format=google", "--output_dir=bare"], "--output_dir must be a new"),
 }
 

@@ -30,8 +30,8 @@ def _close(backbone, encoder, inputs):
     [
         ("gelu_new", 1e-12, "BertBackbone"),
         ("gelu", 1e-12, "BertBackboneVariant"),
-        ("gelu_new", 1e-3, "BertBackboneVariant"),
-        ("relu", 1e-12, "BertBackboneVariant"),
+        pytest.param("gelu_new", 1e-3, "BertBackboneVariant", marks=pytest.mark.long),
+        pytest.param("relu", 1e-12, "BertBackboneVariant", marks=pytest.mark.long),
     ],
 )
 def test_a_preset_computes_what_our_encoder_does(hidden_act, epsilon, kind, tmp_path):
@@ -126,3 +126,10 @@ def test_without_keras_hub_the_message_says_what_to_install(monkeypatch, tmp_pat
     with pytest.raises(ValueError, match=r"pip install 'bert_tf\[hub\]'"):
         convert_checkpoint(source, str(tmp_path / "out"), "keras_hub")
     assert not conversion.is_preset("bert_tiny_en_uncased")
+
+
+def test_handles_of_kaggle_are_presets(monkeypatch):
+    asked = []
+    monkeypatch.setattr(conversion, "_read_with", lambda _, preset, source: asked.append((preset, source)))
+    read_pretrained("kaggle://keras/bert/keras/bert_tiny_en_uncased")
+    assert asked == [("kaggle://keras/bert/keras/bert_tiny_en_uncased",) * 2]
