@@ -4,7 +4,7 @@ A worker is a process that builds one implementation's training step, warms it u
 line of its standard input asks for. It answers each line with one line of JSON on its standard output:
 
     {"event": "ready", "start_seconds": ..., "parameters": ..., "versions": {...}}
-    {"event": "ran", "seconds": [one number a step], "loss": ...}
+    {"event": "ran", "seconds": [one number a step], "cpu_seconds": [...], "loss": ...}
     {"event": "done", "peak_bytes": ..., "peak_step_bytes": ...}       (after the end of the input)
 """
 
@@ -82,13 +82,14 @@ def serve(start: Callable[[Case, list[Batch]], tuple[Callable[[int], float], int
     _reset_peak()
     number = 2
     for line in sys.stdin:
-        seconds = []
+        seconds, cpu_seconds = [], []
         for _ in range(int(line)):
-            begin = time.perf_counter()
+            begin, cpu_begin = time.perf_counter(), time.process_time()
             loss = step(number % count)
             seconds.append(time.perf_counter() - begin)
+            cpu_seconds.append(time.process_time() - cpu_begin)
             number += 1
-        answer("ran", seconds=seconds, loss=loss)
+        answer("ran", seconds=seconds, cpu_seconds=cpu_seconds, loss=loss)
     after = _peak_bytes()
     answer("done", peak_bytes=max(after, _before_steps), peak_step_bytes=after)
 
