@@ -127,6 +127,10 @@ def make_model(description: RunDescription, dtype: str = "float32") -> keras.Mod
     if description.task == "pretraining":
         return BertPretrainer(description.model, dtype=dtype)
     task = FinetuningConfig.from_dict(description.experiment).task
+    if description.task != task.kind:
+        raise ValueError(
+            f"`task` must be pretraining or the experiment's own, {task.kind}. Received: {description.task!r}"
+        )
     return task_of(task).make_model(description.model, description.labels, dtype)
 
 

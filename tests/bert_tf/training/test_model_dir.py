@@ -145,5 +145,5 @@ def test_pooling_and_dropout_come_from_the_task(finished):
     assert (model.pooling, model.dropout_rate, model.num_classes) == ("mean", 0.25, 3)
     assert model(random_classification_batch()).shape == (4, 3)
     unknown = dataclasses.replace(description, task="translation")
-    with pytest.raises(ValueError, match=r"`task` must be pretraining or classification\. Received: 'translation'"):
+    with pytest.raises(ValueError, match=r"`task` must be pretraining or .*classification\. Received: 'translation'"):
         model_dir.make_model(unknown)
