@@ -39,7 +39,7 @@ def corpus_and_vocabulary(work_dir: str, corpus: str | None, vocab_file: str | N
         vocab_file = os.path.join(work_dir, "vocab.txt")
         if not files.exists(vocab_file):
             command = [sys.executable, "-m", "data_pipelines.create_vocab", f"--input={corpus}", "--vocab_size=30522"]
-            _measure([*command, f"--output={vocab_file}"])
+            measure([*command, f"--output={vocab_file}"])
     return corpus, vocab_file
 
 
@@ -87,7 +87,7 @@ def race(text: str, vocab_file: str, work_dir: str, peer_python: str, rounds: in
     for _ in range(rounds):
         for name, command in commands.items():
             with tempfile.TemporaryDirectory(dir=work_dir) as folder:
-                runs[name].append(_measure(command(text, vocab_file, os.path.join(folder, "records"))))
+                runs[name].append(measure(command(text, vocab_file, os.path.join(folder, "records"))))
     figures: dict[str, Any] = {"megabytes": megabytes, "rounds": rounds}
     for name, found in runs.items():
         speeds = [megabytes / run["work_cpu_seconds"] for run in found]
@@ -120,7 +120,7 @@ def memory(corpus: str, vocab_file: str, work_dir: str, megabytes: float) -> dic
     with tempfile.TemporaryDirectory(dir=work_dir) as folder:
         text = os.path.join(folder, "text.txt")
         write_text(corpus, text, megabytes)
-        return {"megabytes": os.path.getsize(text) / 1e6} | _measure(
+        return {"megabytes": os.path.getsize(text) / 1e6} | measure(
             _our_command(text, vocab_file, os.path.join(folder, "records"))
         )
 
@@ -173,7 +173,7 @@ sys.exit(os.waitstatus_to_exitcode(status) != 0)
 """
 
 
-def _measure(command: Sequence[str]) -> dict[str, float]:
+def measure(command: Sequence[str]) -> dict[str, float]:
     """Processor seconds, wall-clock seconds and peak memory in megabytes of a whole process; of a timed one, its work.
 
     Raises:

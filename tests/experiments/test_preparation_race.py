@@ -27,6 +27,6 @@ def test_repetitions_have_new_words_of_the_same_length(tmp_path):
 
 
 def test_a_timed_process_tells_its_work_apart_from_the_imports():
-    figures = preparation_race._measure(preparation_race._timed(sys.executable, "this", "json"))
+    figures = preparation_race.measure(preparation_race._timed(sys.executable, "this", "json"))
     assert 0 <= figures["work_cpu_seconds"] < figures["cpu_seconds"]
     assert figures["peak_megabytes"] > 1
