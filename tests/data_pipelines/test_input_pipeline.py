@@ -53,7 +53,7 @@ def packed_folder(tmp_path_factory):
 def small_windows(monkeypatch):
     """Windows and groups of a few records, so that few records cross many of them."""
     monkeypatch.setattr(input_pipeline, "WINDOW_RECORDS", 5)
-    monkeypatch.setattr(input_pipeline, "_ROWS_TOGETHER", 24)
+    monkeypatch.setattr(input_pipeline, "_PLACES_TOGETHER", 24 * LENGTH)
 
 
 def take(dataset: tf.data.Dataset, count: int) -> list[dict[str, np.ndarray]]:

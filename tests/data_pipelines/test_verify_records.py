@@ -32,7 +32,7 @@ def sound(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
-    monkeypatch.setattr(input_pipeline, "_ROWS_TOGETHER", 8)
+    monkeypatch.setattr(input_pipeline, "_PLACES_TOGETHER", 8 * LENGTH)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def epochs(folder: RecordFolder) -> list[list[dict[str, np.ndarray]]]:
 @pytest.fixture(scope="module")
 def sound_epochs(sound):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(input_pipeline, "_ROWS_TOGETHER", 8)
+        monkeypatch.setattr(input_pipeline, "_PLACES_TOGETHER", 8 * LENGTH)
         return epochs(RecordFolder(str(sound), "--train_data"))
 
 
