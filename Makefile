@@ -11,6 +11,8 @@ TENSORFLOW ?= 2.21
 VENV ?= .venv$(if $(filter-out 2.21,$(TENSORFLOW)),-$(TENSORFLOW))
 EXTRAS = cpu,text,hub,tfds,test,dev
 ARGS ?=
+# A file's tests share their fixtures, and so a process; one process a core, as long as memory allows for four.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
@@ -30,10 +32,10 @@ quickstart: $(INSTALLED)  ## the whole path on this machine; ARGS="--corpus 'doc
 	@$(BIN)/python -m experiments.quickstart $(ARGS)
 
 test: $(WEIGHTS)  ## the quick tests; ARGS="tests/test_files.py" for some of them
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-long: $(WEIGHTS)  ## the tests that take minutes
-	@$(BIN)/python -m pytest -m long $(ARGS)
+	@$(PYTEST) -m long $(ARGS)
 
 lint: $(INSTALLED)  ## ruff (rules and format) and mypy
 	@$(BIN)/ruff check $(SOURCES)
