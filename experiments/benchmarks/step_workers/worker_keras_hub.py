@@ -1,7 +1,7 @@
 """keras-hub: `BertMaskedLM.fit` on TensorFlow. It has no next-sentence head.
 
-`compile` is given jit_compile=False: on a CPU that is the faster choice by far in bfloat16 (see the README beside the
-benchmark), and XLA is tried in float32 by naming the worker `keras_hub_xla`.
+`compile` is given jit_compile=False: XLA's CPU programs convert bfloat16 products to float32. keras-hub under XLA was not
+measured.
 """
 
 from collections.abc import Callable
