@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:
     """By the names of the model's class, without what every version of the library makes itself."""
     file = folder / "model.safetensors"
-    found = load_file(file) if file.exists() else torch.load(folder / "pytorch_model.bin", weights_only=True)
+    found = load_file(file) if file.exists() else torch.load(folder / "pytorch_model.bin", "cpu", weights_only=True)
     made = ("embeddings.position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
     return {name: value for name, value in found.items() if name.removeprefix("bert.") not in made}
 
