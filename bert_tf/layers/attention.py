@@ -35,7 +35,6 @@ def attention_probabilities(scores: Any, allowed: Any, training: bool = False) -
         allowed: bool, broadcast to the scores' shape.
         training: whether gradients are asked for.
     """
-
     # A query on padding may read nothing: equal scores leave its (unused) softmax finite.
     masked = ops.where(allowed, ops.cast(scores, "float32"), ops.cast(-1e9, "float32"))
     dtype = scores.dtype
