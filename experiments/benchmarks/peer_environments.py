@@ -5,6 +5,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Sequence
+from pathlib import Path
 
 # tf-models-official asks for much that training BERT does not import (Kaggle, Google's API client, OpenCV ...): its
 # own dependencies are left out, and what the import of its masked-LM task needs is named.
@@ -53,6 +54,5 @@ def python_of(name: str, folder: str) -> str:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if result.returncode:
             raise OSError(f"the environment {environment!r} could not be made: {result.stdout[-2000:]}")
-    with open(complete, "w", encoding="ascii"):
-        pass
+    Path(complete).touch()
     return python

@@ -8,12 +8,12 @@ from bert_tf.configs import FinetuningConfig, PretrainingConfig
 from experiments.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
-KINDS = {"classification": FinetuningConfig, "quickstart_classification": FinetuningConfig}
+PRETRAINING = {"bert_base", "bert_large", "bert_tiny_debug", "quickstart"}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)
 def test_experiment_files(path):
-    kind = KINDS.get(path.stem, PretrainingConfig)
+    kind = PretrainingConfig if path.stem in PRETRAINING else FinetuningConfig
     config = load_config(str(path), kind, ["train.num_steps=7", "train.seed=5"])
     assert isinstance(config, kind)
     assert (config.train.num_steps, config.train.seed) == (7, 5)
