@@ -107,9 +107,10 @@ def test_a_run_that_is_done_says_what_it_said(results, folder):
 
 @pytest.mark.long
 def test_answers(results, folder):
+    finetuned = _figures(results["finetune"])
+    assert finetuned.pop("best_step") > 0
     assert _figures(results["evaluate"]) == {
-        name: pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
-        for name, value in _figures(results["finetune"]).items()
+        name: pytest.approx(value, rel=1e-5) if isinstance(value, float) else value for name, value in finetuned.items()
     }
     predicted, answered, filled = (
         [json.loads(line) for line in (folder / name).read_text().splitlines()]
