@@ -32,6 +32,7 @@ def main(_: Sequence[str]) -> None:
         folder = RecordFolder(source, "--from", skip_corrupt=values.skip_corrupt)
         written = export_google_records(folder, target, masking, values.dupe_factor)
     else:
+        files.matching_files(source, "--from")  # nothing there is told before what else Google's records need
         if not values.vocab_file:
             raise ValueError("--vocab_file must name the vocabulary of Google's records. Received: none")
         tokenizer = WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case)

@@ -18,7 +18,9 @@ from bert_tf.conversion.pretrained import MODELS
 def main(_: Sequence[str]) -> None:
     """Read the flags, convert, print what became of every tensor."""
     values = flags.FLAGS
-    report = convert_checkpoint(values.input, values.output_dir, values.format, values.task, values.allow_random_heads)
+    report = convert_checkpoint(
+        values.input, values.output_dir, values.format, values.task, values.allow_random_heads, "--input"
+    )
     print(report)
     print(values.output_dir)
 

@@ -26,7 +26,7 @@ def _writer(output_format: str) -> Callable[[Pretrained, str, str], None]:
 
 
 def convert_checkpoint(
-    path: Any, output_dir: str, output_format: str, task: str | None = None, allow_random_heads: bool = False
+    path: Any, output_dir: str, output_format: str, task: str | None = None, allow_random_heads: bool = False, flag: str = "path"
 ) -> ConversionReport:
     """Read `path`, whatever form it has, and write it in another.
 
@@ -37,6 +37,7 @@ def convert_checkpoint(
         task: the model to write, see `loading.load_pretrained`; None writes what is there, as it is.
         allow_random_heads: whether a head that `task` needs and `path` lacks may be made of random numbers (those of
             seed 0).
+        flag: the flag or argument that `path` came from, for messages.
 
     Returns:
         What became of every tensor.
@@ -48,11 +49,11 @@ def convert_checkpoint(
     """
     write = _writer(output_format)
     if task is None:
-        pretrained = read_pretrained(path)
+        pretrained = read_pretrained(path, flag)
         tell_surprises(pretrained)
     else:
         keras.utils.set_random_seed(0)
-        model, read = load_pretrained(path, task, allow_random_heads)
+        model, read = load_pretrained(path, task, allow_random_heads, flag=flag)
         tokenizer = read.tokenizer() if read.tokens is not None else None
         pretrained = Pretrained.of_model(model, tokenizer, read.labels)
         pretrained.report = read.report

@@ -95,6 +95,7 @@ def load_pretrained(
     allow_random_heads: bool = False,
     num_classes: int | None = None,
     dtype: str = "float32",
+    flag: str = "path",
 ) -> tuple[BertModel, Pretrained]:
     """A model with the weights of `path`, and what stood there beside them.
 
@@ -109,6 +110,7 @@ def load_pretrained(
         allow_random_heads: whether a head that is missing there may start from random numbers.
         num_classes: C, for a new classifier or tagger.
         dtype: Keras dtype policy; the variables stay float32.
+        flag: the flag or argument that `path` came from, for messages.
 
     Returns:
         The model, and its `Pretrained`: configuration, `tokenizer()`, `labels` and `report`.
@@ -117,7 +119,7 @@ def load_pretrained(
         FileNotFoundError: there is nothing of this name.
         ValueError: files are damaged, weights are missing, or it is no BERT.
     """
-    pretrained = read_pretrained(path)
+    pretrained = read_pretrained(path, flag)
     task = task or pretrained.task
     model = make_model(pretrained, task, num_classes, dtype)
     pretrained.assign_to(model, task, allow_random_heads)

@@ -74,7 +74,7 @@ def finetune(
     pretrained = None
     encoder = config.model
     if init_checkpoint is not None:
-        pretrained = read_pretrained(init_checkpoint)
+        pretrained = read_pretrained(init_checkpoint, "--init_checkpoint")
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
     encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)
