@@ -26,7 +26,12 @@ def _writer(output_format: str) -> Callable[[Pretrained, str, str], None]:
 
 
 def convert_checkpoint(
-    path: Any, output_dir: str, output_format: str, task: str | None = None, allow_random_heads: bool = False, flag: str = "path"
+    path: Any,
+    output_dir: str,
+    output_format: str,
+    task: str | None = None,
+    allow_random_heads: bool = False,
+    flag: str = "path",
 ) -> ConversionReport:
     """Read `path`, whatever form it has, and write it in another.
 
