@@ -6,6 +6,7 @@ import keras
 
 from bert_tf.configs import BertConfig
 from bert_tf.layers.base import constructor_arguments
+from bert_tf.layers.heads import ClassificationHead
 
 
 class BertModel(keras.Model):
@@ -18,6 +19,23 @@ class BertModel(keras.Model):
     def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config if isinstance(config, BertConfig) else BertConfig.from_dict(config)
+
+    def make_head(self, name: str, num_classes: int, dropout_rate: float = 0.0) -> ClassificationHead:
+        """A dense layer on vectors of `hidden_size`, its weights made; `call` gives float32 [..., num_classes].
+
+        Args:
+            name: of the layer, first part of its weights' names.
+            num_classes: size of the output's last axis.
+            dropout_rate: before the dense layer.
+        """
+        size, stddev = self.config.hidden_size, self.config.initializer_range
+        head = ClassificationHead(num_classes, size, dropout_rate, stddev, dtype=self.dtype_policy, name=name)
+        head.build((None, size))
+        return head
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing is left to make: weights depend on the configuration alone, and are made with the model."""
+        self.built = True
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this model again."""

@@ -9,7 +9,6 @@ import keras
 
 from bert_tf.configs import BertConfig
 from bert_tf.layers.base import seed_part
-from bert_tf.layers.heads import ClassificationHead
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pooling import check_pooling, pooled_vectors
@@ -46,22 +45,8 @@ class BertClassifier(BertModel):
         self.dropout_rate = dropout_rate
         self.pooling = pooling
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
-        self.classification = ClassificationHead(
-            num_classes,
-            self.config.hidden_size,
-            dropout_rate,
-            self.config.initializer_range,
-            dtype=self.dtype_policy,
-            name="classification",
-        )
+        self.classification = self.make_head("classification", num_classes, dropout_rate)
         self.build(None)
-
-    def build(self, input_shape: Any = None) -> None:
-        """Make the head's weights; they depend on the configuration alone."""
-        if self.built:  # type: ignore[has-type]
-            return
-        self.classification.build((None, self.config.hidden_size))
-        self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> Any:
         """Logits, float32 [B, C].

@@ -71,7 +71,7 @@ class BertEncoder(BertModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Make all weights; they depend on the configuration alone."""
-        if self.built:  # type: ignore[has-type]
+        if self.built:
             return
         shape = (None, None, self.config.hidden_size)
         self.embeddings.build((None, None))

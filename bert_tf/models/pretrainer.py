@@ -49,7 +49,7 @@ class BertPretrainer(BertModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Make the heads' weights; they depend on the configuration alone."""
-        if self.built:  # type: ignore[has-type]
+        if self.built:
             return
         self.masked_lm.build((None, None, self.config.hidden_size))
         self.next_sentence.build((None, self.config.hidden_size))

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 
 from bert_tf.configs import BertConfig
-from bert_tf.layers.heads import ClassificationHead
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 
@@ -31,21 +30,8 @@ class BertQuestionAnswerer(BertModel):
     def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
-        self.question_answering = ClassificationHead(
-            2,
-            self.config.hidden_size,
-            initializer_range=self.config.initializer_range,
-            dtype=self.dtype_policy,
-            name="question_answering",
-        )
+        self.question_answering = self.make_head("question_answering", 2)
         self.build(None)
-
-    def build(self, input_shape: Any = None) -> None:
-        """Make the head's weights; they depend on the configuration alone."""
-        if self.built:  # type: ignore[has-type]
-            return
-        self.question_answering.build((None, None, self.config.hidden_size))
-        self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> dict[str, Any]:
         """Scores of the answer's ends; those of padding are not masked.

@@ -9,7 +9,6 @@ import keras
 
 from bert_tf.configs import BertConfig
 from bert_tf.layers.base import seed_part
-from bert_tf.layers.heads import ClassificationHead
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 
@@ -37,22 +36,8 @@ class BertTokenClassifier(BertModel):
         self.num_classes = num_classes
         self.dropout_rate = dropout_rate
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
-        self.token_classification = ClassificationHead(
-            num_classes,
-            self.config.hidden_size,
-            dropout_rate,
-            self.config.initializer_range,
-            dtype=self.dtype_policy,
-            name="token_classification",
-        )
+        self.token_classification = self.make_head("token_classification", num_classes, dropout_rate)
         self.build(None)
-
-    def build(self, input_shape: Any = None) -> None:
-        """Make the head's weights; they depend on the configuration alone."""
-        if self.built:  # type: ignore[has-type]
-            return
-        self.token_classification.build((None, None, self.config.hidden_size))
-        self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> Any:
         """Logits, float32 [B, L, C].
