@@ -86,7 +86,7 @@ _PEAK = """
     from bert_tf.models.encoder import BertEncoder
 
     config = BertConfig(
-        vocab_size=40, hidden_size=64, num_layers=8, num_heads=4, intermediate_size=256, recompute=sys.argv[1] == "yes"
+        vocab_size=40, hidden_size=64, num_layers=16, num_heads=4, intermediate_size=256, recompute=sys.argv[1] == "yes"
     )
     model = BertEncoder(config, dtype="mixed_bfloat16")
 
@@ -108,5 +108,6 @@ def test_the_peak_of_memory_is_lower():
     for recompute in ("no", "yes"):
         command = [sys.executable, "-c", textwrap.dedent(_PEAK), recompute]
         peaks[recompute] = int(subprocess.run(command, check=True, capture_output=True, timeout=300).stdout) / 1024
-    # Measured: 2,431 MiB with the activations of 8 blocks (each with 16 x 4 x 512 x 512 scores), 1,713 without.
+    # Measured three times: 3,548 to 3,658 MiB with the activations of 16 blocks (16 x 4 x 512 x 512 scores in each),
+    # 1,717 to 2,195 without. The executor's order varies, and the peaks with it: with 8 blocks they came within 285.
     assert peaks["yes"] < peaks["no"] - 300, peaks
