@@ -33,6 +33,7 @@ def main(_: Sequence[str]) -> None:
     """Read flags and files, fine-tune once or for each seed and setting, print the scores."""
     values = flags.FLAGS
     config = launch.load_config(values.config, FinetuningConfig, values.set)
+    distribution = launch.distribution_from_flags()
     vocab_file = values.vocab_file
     paths = {"train": values.train_file, "eval": values.eval_file, "test": values.test_file}
     parts = read_parts(config.task, paths, values.split, values.split_seed, values.strict)
@@ -41,10 +42,11 @@ def main(_: Sequence[str]) -> None:
         train_examples=parts["train"],
         eval_examples=parts.get("eval"),
         test_examples=parts.get("test"),
-        distribution=launch.distribution_from_flags(),
+        distribution=distribution,
         init_checkpoint=values.init_checkpoint,
         tokenizer=WordPieceTokenizer(vocab_file, do_lower_case=values.do_lower_case) if vocab_file else None,
         data=paths | {"split": values.split, "split_seed": values.split_seed},
+        allow_random_heads=values.allow_random_heads,
     )
     if not values.seeds and not values.grid:
         print(json.dumps(run(config, run_dir=values.model_dir), indent=2))
@@ -79,6 +81,7 @@ if __name__ == "__main__":
     flags.DEFINE_list("seeds", [], "Run once for each of these seeds, in folders of their own: 0,1,2.")
     flags.DEFINE_multi_string("grid", [], "Run for each value: train.learning_rate=5e-5,3e-5. Repeatable.")
     flags.DEFINE_string("init_checkpoint", None, "Whose encoder to start from: a run, Hugging Face, Google, KerasHub.")
+    flags.DEFINE_bool("allow_random_heads", False, "Start a pooler that --init_checkpoint lacks from random weights.")
     flags.DEFINE_string("vocab_file", None, "Instead: the vocabulary for a start from random weights, as a control.")
     flags.DEFINE_bool("do_lower_case", True, "With --vocab_file: whether it is uncased.")
     launching.run(main)

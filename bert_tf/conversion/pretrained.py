@@ -85,18 +85,19 @@ class Pretrained:
         except ValueError as error:
             raise ValueError(f"{self.source}: {error}") from None
 
-    def check_heads(self, task: str, allow_random_heads: bool = False) -> None:
+    def check_heads(self, task: str, allow_random_heads: bool = False, new: Collection[str] = ()) -> None:
         """Refuse a task whose model would start from a random head unasked.
 
         Args:
             task: a key of `MODELS`.
             allow_random_heads: whether that was asked for.
+            new: heads that are to be new in any case, such as a classifier that is about to be learnt.
 
         Raises:
             ValueError: a head that the task's model needs is not there.
         """
         held = [part for part in ("encoder", "encoder/pooler", *HEADS) if self._holds(part)]
-        missing = [head for head in TASKS[task] if head not in held]
+        missing = [head for head in TASKS[task] if head not in held and head not in new]
         if missing and not allow_random_heads:
             raise ValueError(
                 f"{self.source} has no weights for {', '.join(missing)}, which a model for {task} needs. Give "

@@ -12,6 +12,7 @@ from absl import logging
 from bert_tf import files
 from bert_tf.configs import BertConfig, FinetuningConfig
 from bert_tf.conversion.loading import read_pretrained
+from bert_tf.conversion.names import TASKS
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
@@ -38,6 +39,7 @@ def finetune(
     tokenizer: WordPieceTokenizer | None = None,
     test_examples: Examples | None = None,
     data: dict[str, Any] | None = None,
+    allow_random_heads: bool = False,
 ) -> dict[str, Any]:
     """Fine-tune a model for `config.task`, or go on fine-tuning it, in `run_dir`.
 
@@ -54,6 +56,8 @@ def finetune(
         tokenizer: instead, for a start from random weights of `config.model`.
         test_examples: scored once, at the end, with the weights that are the result; their scores are under `test`.
         data: what the run reads, for its description; by default the examples' paths.
+        allow_random_heads: whether a pooler that `init_checkpoint` lacks may start from random weights. (The task's own
+            head always does.)
 
     Returns:
         Loss and the task's scores on `eval_examples` of the weights that are the result (the best evaluation's with
@@ -75,6 +79,8 @@ def finetune(
     encoder = config.model
     if init_checkpoint is not None:
         pretrained = read_pretrained(init_checkpoint, "--init_checkpoint")
+        pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
+        pretrained.check_heads(config.task.kind, allow_random_heads, new=(TASKS[config.task.kind][-1], *pooler))
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
     encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)

@@ -1,0 +1,41 @@
+"""Fine-tuning starts no part of a published model from random weights unasked."""
+
+import pytest
+from small_checkpoints import hf_encoder, write_hf
+
+from bert_tf.configs import FinetuningConfig, TrainConfig
+from bert_tf.examples import Examples, TaggedExample, TextExample
+from bert_tf.task_configs import ClassificationConfig, TaggingConfig
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.finetuning import finetune
+
+TRAIN = TrainConfig(num_steps=1, warmup_steps=0, batch_size=2, steps_per_loop=1, log_every=0, jit_compile=False)
+TEXTS = Examples([TextExample("a b", label="red"), TextExample("c d", label="blue")], "texts")
+WORDS = Examples([TaggedExample.from_words(["a", "b"], ["O", "B-X"])], "words")
+
+
+@pytest.fixture(scope="module")
+def without_pooler(tmp_path_factory):
+    return write_hf(tmp_path_factory.mktemp("published") / "hf", hf_encoder(pooler=False), architectures=["BertModel"])
+
+
+def _finetune(task, examples, folder, source, **options):
+    config = FinetuningConfig(task=task, train=TRAIN, num_epochs=None, evals_per_epoch=0)
+    return finetune(config, examples, None, str(folder), Distribution(), init_checkpoint=source, **options)
+
+
+def test_a_missing_pooler_is_an_error(tmp_path, without_pooler):
+    with pytest.raises(ValueError, match=r"no weights for encoder/pooler, .*--allow_random_heads"):
+        _finetune(ClassificationConfig(max_seq_length=8), TEXTS, tmp_path / "run", without_pooler)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
+def test_it_can_be_asked_for(tmp_path, without_pooler):
+    task = ClassificationConfig(max_seq_length=8)
+    assert "classification_loss" in _finetune(task, TEXTS, tmp_path, without_pooler, allow_random_heads=True)
+
+
+@pytest.mark.long
+def test_a_tagger_needs_no_pooler(tmp_path, without_pooler):
+    assert _finetune(TaggingConfig(max_seq_length=8), WORDS, tmp_path, without_pooler)["learning_rate"] > 0
