@@ -1,13 +1,14 @@
 """SavedModels that take raw strings: tokenization, model and answer in one graph, for TF Serving.
 
 ```
-model_dir/export/<version>/  saved_model.pb  variables/  assets/vocab.txt [labels.txt]
+model_dir/export/<version>/  saved_model.pb  variables/  assets/vocab.txt config.json [labels.txt]
 ```
 
 Signatures: `serving_default` takes UTF-8 strings, `token_ids` the encoder's inputs. The graph uses operations of
 TensorFlow and TensorFlow Text only, which a stock TF Serving has.
 """
 
+import json
 import os
 import uuid
 from typing import Any
@@ -165,7 +166,9 @@ def export_saved_model(run_dir: str, export_dir: str | None = None) -> str:
     path = os.path.join(export_dir, str(max(versions, default=0) + 1))
     # TF Serving takes folders with numbers for names as they appear: it must appear whole.
     temporary = os.path.join(export_dir, f"tmp-{uuid.uuid4().hex[:8]}")
-    assets = {"vocab.txt": tokenizer.tokens, "labels.txt": description.labels}
+    # With config.json, `bert_tf.load` reads an export as it reads a run.
+    described = (json.dumps(description.to_dict(), ensure_ascii=False),)
+    assets = {"vocab.txt": tokenizer.tokens, "labels.txt": description.labels, "config.json": described}
     try:
         for name, lines in assets.items():
             if lines:
