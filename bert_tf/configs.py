@@ -257,6 +257,10 @@ class TrainConfig(Config):
         gradient_accumulation_steps: parts of a replica's batch whose gradients are computed one after another and
             summed before the update: the memory of a part, and (dropout's masks apart) the update of the whole.
         keep_checkpoints: how many of the newest are kept.
+        keep_checkpoint_every_hours: of the older ones, one is kept for good each time so many hours of the clock have
+            passed; 0 for none.
+        skip_nonfinite: how many steps whose loss or gradient is not finite are left out, each with a warning, before
+            the run stops; 0 stops at the first.
     """
 
     num_steps: int = 1000
@@ -269,6 +273,8 @@ class TrainConfig(Config):
     log_every: int = 100
     eval_batch_size: int = 128
     keep_checkpoints: int = 3
+    keep_checkpoint_every_hours: float = 0.0
+    skip_nonfinite: int = 0
     seed: int = 0
     precision: str = "float32"
     jit_compile: bool = True
@@ -288,6 +294,8 @@ class TrainConfig(Config):
                 f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
             )
         for name in ("warmup_steps", "checkpoint_every", "eval_every", "log_every", "seed", "learning_rate"):
+            check_range(name, getattr(self, name), 0)
+        for name in ("keep_checkpoint_every_hours", "skip_nonfinite"):
             check_range(name, getattr(self, name), 0)
         check_choice("precision", self.precision, ("float32", "bfloat16", "float16"))
 

@@ -246,6 +246,17 @@ def write_bytes(path: str, contents: bytes) -> None:
         file.write(contents)
 
 
+def append_text(path: str, text: str) -> None:
+    """Append `text` as UTF-8; a process that is killed meanwhile may leave a part of it.
+
+    Raises:
+        OSError: the file cannot be written; the message names it and the system's reason.
+    """
+    make_folder(os.path.dirname(path))
+    with _os_errors(path), _gfile().GFile(path, "ab") as file:
+        file.write(text.encode("utf-8"))
+
+
 def remove(path: str) -> None:
     """Remove the file at `path`, where there is one.
 

@@ -4,7 +4,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, logging
+from absl import app, flags, logging
+
+from bert_tf import preemption
 
 # Before anything imports TensorFlow: its notes on CPU instructions are no news to who launches a job, nor, on a machine
 # without an NVIDIA device, its error that CUDA does not start.
@@ -17,6 +19,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     Those are the errors of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any
     other exception is a fault of the program and keeps its traceback; so do these under `BERT_TF_TRACEBACK=1`.
     Arguments that are no flags are refused: they are misspelt flags.
+    A run that SIGTERM stopped ends with `--preemption_exit_code`, where a launcher has that flag, else with 143; and
     Ctrl-C ends with exit code 130, and a reader of standard output that has gone away (`... | head`) with 141,
     as shells count signals.
     """
@@ -36,6 +39,9 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
                 raise
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except preemption.Preempted as notice:
+            print(notice, file=sys.stderr)
+            sys.exit(flags.FLAGS.get_flag_value("preemption_exit_code", preemption.EXIT_CODE))
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)

@@ -62,9 +62,14 @@ def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) 
     return rate
 
 
+def squared_norms(tensors: Sequence[Any]) -> list[Any]:
+    """Of each tensor the sum of its squares, float32 scalar."""
+    return [ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors]
+
+
 def global_norm(tensors: Sequence[Any]) -> Any:
     """Root of the sum of all squares, float32 scalar."""
-    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors))
+    return ops.sqrt(sum(squared_norms(tensors)))
 
 
 def clip_factor(norm: Any, clip_norm: float) -> Any:

@@ -13,7 +13,7 @@ import keras
 
 from bert_tf.models.weights import named_weights
 from bert_tf.training import checkpoints
-from bert_tf.training.loop import Evaluation
+from bert_tf.training.metrics_log import Evaluation
 
 _LOWER_IS_BETTER = ("loss", "mse")
 

@@ -5,22 +5,31 @@ model_dir/checkpoints/step-00001000/  bundle.index  bundle.data-00000-of-00001  
 ```
 
 Names are the weights' own (`models.weights.named_weights`), `MOMENT:WEIGHT` for what the optimizer keeps, and
-`step`; `tf.train.load_checkpoint(PATH + "/bundle")` reads them anywhere.
+`step`; `tf.train.load_checkpoint(PATH + "/bundle")` reads them anywhere. The marker holds the step, the files' sizes,
+the time, and what the loop needs to go on (`progress`).
 """
 
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bert_tf import files
 
 _FOLDER = re.compile(r"step-(\d{8,})")
 _MARKER = "complete.json"
+_DAMAGED_MARKER = "damaged.json"
+
+
+class DamagedCheckpointError(ValueError):
+    """A complete checkpoint that cannot be read any more, or whose contents have changed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,23 +44,38 @@ class Checkpoint:
         """The prefix that TensorFlow's readers take."""
         return os.path.join(self.path, "bundle")
 
+    def marker(self) -> dict[str, Any]:
+        """What its marker says: `step`, `bytes` of each file, `time` (seconds since 1970), `progress` of the loop.
+
+        Raises:
+            DamagedCheckpointError: it is not what was written.
+        """
+        try:
+            marker = files.read_json(os.path.join(self.path, _MARKER))
+            if marker["step"] != self.step:
+                raise ValueError(f"{_MARKER} is that of step {marker['step']}")
+            return {"time": 0.0, "progress": {}} | marker
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise DamagedCheckpointError(f"{self.path}: the checkpoint is damaged ({error})") from None
+
 
 def _folder(model_dir: str) -> str:
     return os.path.join(model_dir, "checkpoints")
 
 
-def complete_checkpoints(model_dir: str) -> list[Checkpoint]:
-    """The complete checkpoints of a run's folder, oldest first; those without their marker do not count."""
+def _step_folders(model_dir: str) -> list[Checkpoint]:
+    """All folders of checkpoints, complete or not, oldest first."""
     folder = _folder(model_dir)
     if not files.exists(folder):
         return []
-    found = []
-    for name in tf.io.gfile.listdir(folder):
-        match = _FOLDER.fullmatch(name.rstrip("/"))
-        path = os.path.join(folder, name.rstrip("/"))
-        if match and files.exists(os.path.join(path, _MARKER)):
-            found.append(Checkpoint(path, int(match[1])))
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    found = [(match, os.path.join(folder, name)) for name in names if (match := _FOLDER.fullmatch(name))]
+    return sorted((Checkpoint(path, int(match[1])) for match, path in found), key=lambda checkpoint: checkpoint.step)
+
+
+def complete_checkpoints(model_dir: str) -> list[Checkpoint]:
+    """The complete checkpoints of a run's folder, oldest first; those without their marker do not count."""
+    return [one for one in _step_folders(model_dir) if files.exists(os.path.join(one.path, _MARKER))]
 
 
 def newest_checkpoint(model_dir: str) -> Checkpoint | None:
@@ -59,40 +83,126 @@ def newest_checkpoint(model_dir: str) -> Checkpoint | None:
     return next(iter(reversed(complete_checkpoints(model_dir))), None)
 
 
+def remove_incomplete(model_dir: str) -> None:
+    """Remove what interrupted writes left. Only the job that writes to `model_dir` may call this, before it writes."""
+    for one in _step_folders(model_dir):
+        if not any(files.exists(os.path.join(one.path, name)) for name in (_MARKER, _DAMAGED_MARKER)):
+            tf.io.gfile.rmtree(one.path)
+
+
+def host_copy(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The values of `variables` (anything with `numpy()`) in the host's memory, which later updates do not change."""
+    return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
+
+
 def save(model_dir: str, step: int, variables: Mapping[str, Any], keep: int) -> Checkpoint:
-    """Write `variables` (anything with `numpy()`) as the checkpoint of `step`; keep the `keep` newest.
+    """`write` the values of `variables`, here and now."""
+    return write(model_dir, step, host_copy(variables), keep)
+
+
+def write(
+    model_dir: str,
+    step: int,
+    tensors: Mapping[str, np.ndarray],
+    keep: int,
+    keep_every_hours: float = 0.0,
+    progress: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Write `tensors` as the checkpoint of `step`, and remove the old ones that need not be kept.
+
+    Args:
+        model_dir: the run's folder.
+        step: the number of updates made.
+        tensors: name -> value.
+        keep: how many of the newest are kept.
+        keep_every_hours: of those older, one is kept for good each time so many hours have passed; 0 for none.
+        progress: what else the loop needs to go on from here, as JSON has it.
 
     Returns:
         The checkpoint, complete.
+
+    Raises:
+        OSError: it cannot be written, for want of space say; the ones before it stay, and nothing of this one does.
     """
     checkpoint = Checkpoint(os.path.join(_folder(model_dir), f"step-{step:08d}"), step)
+    with _cleaned_up(checkpoint):
+        if files.exists(checkpoint.path):
+            _remove(checkpoint)
+        files.make_folder(checkpoint.path)
+        with tf.device("/cpu:0"):
+            tf.raw_ops.SaveV2(
+                prefix=checkpoint.bundle,
+                tensor_names=list(tensors),
+                shape_and_slices=[""] * len(tensors),
+                tensors=list(tensors.values()),
+            )
+        marker = {"step": step, "bytes": _file_sizes(checkpoint), "time": time.time(), "progress": progress or {}}
+        files.write_json(os.path.join(checkpoint.path, _MARKER), marker)
+    for old in _superseded(complete_checkpoints(model_dir), keep, keep_every_hours):
+        try:
+            _remove(old)
+        except (OSError, tf.errors.OpError) as error:
+            logging.warning("%s: a checkpoint that is no longer needed cannot be removed (%s)", old.path, error)
+    return checkpoint
+
+
+@contextmanager
+def _cleaned_up(checkpoint: Checkpoint) -> Iterator[None]:
+    """Whatever fails in the block leaves no part of the checkpoint; a file system's failure is told as one."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            _remove(checkpoint)
+        except (OSError, tf.errors.OpError):
+            logging.warning("%s: what was written of it cannot be removed", checkpoint.path)
+        if not isinstance(error, OSError | tf.errors.OpError):
+            raise
+        reason = getattr(error, "message", None) or str(error)
+        raise OSError(
+            f"{checkpoint.path}: the checkpoint of step {checkpoint.step} cannot be written ({reason}); those before "
+            f"it are kept"
+        ) from None
+
+
+def _file_sizes(checkpoint: Checkpoint) -> dict[str, int]:
+    """Bytes of each file that is not a marker."""
+    return {
+        name: tf.io.gfile.stat(os.path.join(checkpoint.path, name)).length
+        for name in files.names_in_folder(checkpoint.path)
+        if name not in (_MARKER, _DAMAGED_MARKER)
+    }
+
+
+def _remove(checkpoint: Checkpoint) -> None:
+    # The marker goes first: a removal that is interrupted leaves no checkpoint that looks complete.
+    files.remove(os.path.join(checkpoint.path, _MARKER))
     if files.exists(checkpoint.path):
         tf.io.gfile.rmtree(checkpoint.path)
-    files.make_folder(checkpoint.path)
-    tensors = {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
-    with tf.device("/cpu:0"):
-        tf.raw_ops.SaveV2(
-            prefix=checkpoint.bundle,
-            tensor_names=list(tensors),
-            shape_and_slices=[""] * len(tensors),
-            tensors=list(tensors.values()),
-        )
-    sizes = {
-        name: tf.io.gfile.stat(os.path.join(checkpoint.path, name)).length
-        for name in sorted(tf.io.gfile.listdir(checkpoint.path))
-    }
-    files.write_json(os.path.join(checkpoint.path, _MARKER), {"step": step, "bytes": sizes})
-    for old in complete_checkpoints(model_dir)[:-keep]:
-        # The marker goes first: a removal that is interrupted leaves no checkpoint that looks complete.
-        tf.io.gfile.remove(os.path.join(old.path, _MARKER))
-        tf.io.gfile.rmtree(old.path)
-    return checkpoint
+
+
+def _superseded(complete: list[Checkpoint], keep: int, keep_every_hours: float) -> list[Checkpoint]:
+    """Those of `complete`, oldest first, that need not be kept."""
+    removed = []
+    last_kept = -np.inf
+    for one in complete[:-keep]:
+        if keep_every_hours:
+            try:
+                written = one.marker()["time"]
+            except DamagedCheckpointError:
+                written = -np.inf
+            if written - last_kept >= 3600 * keep_every_hours:
+                last_kept = written
+                continue
+        removed.append(one)
+    return removed
 
 
 def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing: str | None = None) -> list[str]:
     """Assign the checkpoint's tensors to `variables` of the same names; tensors with other names are left alone.
 
-    All names and shapes are checked before the first assignment.
+    All names and shapes are checked before the first assignment. Each tensor is held to its checksum, which the bundle
+    has beside it, as it is read.
 
     Args:
         checkpoint: where to read.
@@ -104,13 +214,20 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
         The names that were missing.
 
     Raises:
-        ValueError: a name is missing, a shape differs, or the data are damaged; the message names the checkpoint and
-            the tensor.
+        DamagedCheckpointError: it cannot be read, or its contents have changed. Some variables may have been assigned.
+        ValueError: a name is missing, or a shape differs; the message names the checkpoint and the tensor.
     """
+    sizes, expected = _file_sizes(checkpoint), checkpoint.marker()["bytes"]
+    for name in expected:
+        if sizes.get(name) != expected[name]:
+            raise DamagedCheckpointError(
+                f"{checkpoint.path}: the checkpoint is damaged ({name} must have {expected[name]} bytes, and "
+                f"{'has ' + str(sizes[name]) if name in sizes else 'is missing'})"
+            )
     try:
         reader = tf.train.load_checkpoint(checkpoint.bundle)
     except (tf.errors.OpError, ValueError) as error:
-        raise ValueError(f"{checkpoint.path}: the checkpoint cannot be read ({error})") from None
+        raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({error})") from None
     shapes = reader.get_variable_to_shape_map()
     missing = [name for name in variables if name not in shapes]
     refused = [name for name in missing if not (allow_missing and re.search(allow_missing, name))]
@@ -128,11 +245,46 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
     for name, variable in variables.items():
         if name in shapes:
             try:
-                tensor = reader.get_tensor(name)  # the bundle holds a checksum of each
+                tensor = reader.get_tensor(name)
             except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
-                raise ValueError(f"{checkpoint.path}: the tensor {name!r} cannot be read ({error})") from None
+                raise DamagedCheckpointError(
+                    f"{checkpoint.path}: the checkpoint is damaged (the tensor {name!r} cannot be read: {error})"
+                ) from None
             variable.assign(tensor)
     return missing
+
+
+def restore_newest(model_dir: str, variables: Mapping[str, Any], set_aside: bool = False) -> Checkpoint | None:
+    """`restore` the newest checkpoint that can be read; damaged ones that are newer are reported.
+
+    Args:
+        model_dir: the run's folder.
+        variables: name -> variable.
+        set_aside: whether the damaged ones lose their marker, so that they count for nothing any more: for the job
+            that writes to `model_dir`.
+
+    Returns:
+        The checkpoint; None if there is none.
+
+    Raises:
+        ValueError: none can be read, or it does not fit `variables`.
+    """
+    damaged = []
+    for checkpoint in reversed(complete_checkpoints(model_dir)):
+        try:
+            restore(checkpoint, variables)
+        except DamagedCheckpointError as error:
+            damaged.append((checkpoint, error))
+            continue
+        for bad, error in damaged:
+            logging.warning("%s. The checkpoint of step %d is used instead", error, checkpoint.step)
+            if set_aside:
+                marker = os.path.join(bad.path, _MARKER)
+                tf.io.gfile.rename(marker, os.path.join(bad.path, _DAMAGED_MARKER), overwrite=True)
+        return checkpoint
+    if damaged:
+        raise ValueError(f"no checkpoint of {model_dir!r} can be read: {'; '.join(str(error) for _, error in damaged)}")
+    return None
 
 
 def require_newest(model_dir: str, flag: str) -> Checkpoint:

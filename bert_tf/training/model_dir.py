@@ -18,10 +18,10 @@ from bert_tf.models.weights import named_weights
 from bert_tf.tasks import task_of
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import best_result, checkpoints
+from bert_tf.training.metrics_log import METRICS_FILE
 
 CONFIG_FILE = "config.json"
 VOCAB_FILE = "vocab.txt"
-METRICS_FILE = "metrics.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,8 @@ _FREE = {
     "log_every",
     "eval_batch_size",
     "keep_checkpoints",
+    "keep_checkpoint_every_hours",
+    "skip_nonfinite",
     "steps_per_loop",
     "recompute",
 }

@@ -22,6 +22,9 @@ from bert_tf.training.distribution import Distribution
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """`train.precision` -> Keras dtype policy: the computation's dtype; variables are float32 in all of them."""
 
+NONFINITE_GRADIENT = "nonfinite_gradient"
+"""Among a step's figures: the place, counted from 1, of the first weight whose gradient is not finite; 0 for none."""
+
 _INITIAL_LOSS_SCALE = 2.0**15
 _LOSS_SCALE_GROWTH_STEPS = 2000
 
@@ -69,7 +72,8 @@ def make_train_step(
 
     Returns:
         A function of this replica's batch, which updates `state` and returns the sums over all replicas of losses and
-        metrics, and `gradient_norm` before clipping.
+        metrics, `gradient_norm` before clipping, and `NONFINITE_GRADIENT`. With `train.skip_nonfinite`, a step
+        whose losses, metrics or gradient are not finite changes nothing but the number of steps.
     """
     names = list(state.weights)
     variables = [state.weights[name] for name in names]
@@ -90,13 +94,16 @@ def make_train_step(
         ]
         return gradients, sums | objective.metrics(outputs, batch)
 
-    def apply(gradients: list[tf.Tensor]) -> Sums:
+    def apply(gradients: list[tf.Tensor], sums: Sums) -> Sums:
         step = tf.identity(state.step)
-        norm = optimization.global_norm(gradients)
+        squares = optimization.squared_norms(gradients)
+        norm = tf.sqrt(sum(squares))
         finite = None
         if state.loss_scale is not None:
             norm = norm / state.loss_scale
             finite = tf.math.is_finite(norm)
+        elif train.skip_nonfinite:
+            finite = tf.reduce_all(tf.math.is_finite(tf.stack([norm, *(total for total, _ in sums.values())])))
         factor = optimization.clip_factor(norm, optimizer.clip_norm)
         if state.loss_scale is not None:
             factor = factor / state.loss_scale
@@ -114,8 +121,10 @@ def make_train_step(
         groups = [(state.weights[name].value, *state.moments[name]) for name in names]
         distribution.update(groups, gradients, update)
         _advance(state, finite, distribution)
-        if finite is None:
-            return {"gradient_norm": (norm, tf.ones(()))}
+        if state.loss_scale is None:
+            bad = tf.cast(~tf.math.is_finite(tf.stack(squares)), tf.float32)
+            place = tf.reduce_max(bad) * tf.cast(tf.argmax(bad) + 1, tf.float32)
+            return {"gradient_norm": (norm, tf.ones(())), NONFINITE_GRADIENT: (place, tf.ones(()))}
         # A step that the loss scale made overflow is skipped: it counts in no figure.
         return {"gradient_norm": (tf.where(finite, norm, 0.0), tf.cast(finite, tf.float32))}
 
@@ -147,7 +156,7 @@ def make_train_step(
         # One reduction for gradients and figures together.
         reduced = distribution.all_reduce(gradients + tf.nest.flatten(sums))
         sums = tf.nest.pack_sequence_as(sums, reduced[len(gradients) :])
-        return sums | apply(reduced[: len(gradients)])
+        return sums | apply(reduced[: len(gradients)], sums)
 
     return tf.function(train_step, jit_compile=True) if xla and parts == 1 else train_step
 
@@ -185,7 +194,7 @@ def _advance(state: TrainState, finite: tf.Tensor | None, distribution: Distribu
     """Count the step; under float16, halve the loss scale after an overflow and double it after a long time without."""
     counters: list[tuple[tf.Variable, ...]] = [(state.step,)]
     values: list[Any] = [tf.identity(state.step) + 1]
-    if finite is not None:
+    if state.loss_scale is not None:
         good = tf.where(finite, tf.identity(state.finite_steps) + 1, 0)
         grown = good >= _LOSS_SCALE_GROWTH_STEPS
         scale = tf.identity(state.loss_scale)
