@@ -97,9 +97,15 @@ class RecordFolder:
         return counts
 
     def training_dataset(
-        self, masking: MaskingConfig, batch_size: int, seed: int, start_step: int = 0
+        self,
+        masking: MaskingConfig,
+        batch_size: int,
+        seed: int,
+        start_step: int = 0,
+        input_pipeline_id: int = 0,
+        num_input_pipelines: int = 1,
     ) -> "tf.data.Dataset":
-        """Endless batches from `start_step` on: see `input_pipeline.training_dataset`.
+        """Endless batches, or one of several pipelines' rows of them: see `input_pipeline.training_dataset`.
 
         Warns where `masking` asks for whole words, and no word of the records has a second piece.
         """
@@ -110,7 +116,15 @@ class RecordFolder:
                 stacklevel=2,
             )
         return input_pipeline.training_dataset(
-            self.path, masking, batch_size, seed, start_step, flag=self.flag, skipped=self._skipped
+            self.path,
+            masking,
+            batch_size,
+            seed,
+            start_step,
+            input_pipeline_id,
+            num_input_pipelines,
+            flag=self.flag,
+            skipped=self._skipped,
         )
 
     def evaluation_dataset(self, masking: MaskingConfig, batch_size: int, seed: int = 0) -> "tf.data.Dataset":

@@ -9,18 +9,26 @@ from absl import flags
 
 from bert_tf import files
 from bert_tf.configs import Config, ConfigError
-from bert_tf.training.distribution import Distribution, make_distribution
+from bert_tf.training.distribution import STRATEGIES, Distribution, make_distribution
 
 _Config = TypeVar("_Config", bound=Config)
 
 
 def define_training_flags(default_config: str) -> None:
-    """`--config`, `--set`, `--model_dir`, `--tpu`, `--num_devices`."""
+    """`--config`, `--set`, `--model_dir`, and where to run: `--strategy`, `--tpu`, `--num_devices`."""
     flags.DEFINE_string("config", default_config, "Experiment file; its get_config() returns the configuration.")
     flags.DEFINE_multi_string("set", [], "Change a field of the configuration: train.num_steps=1000. Repeatable.")
     flags.DEFINE_string("model_dir", None, "Folder of the run; a run that stands there is continued.", required=True)
+    flags.DEFINE_enum(
+        "strategy",
+        "auto",
+        STRATEGIES,
+        "auto: the TPU of --tpu, else the workers that TF_CONFIG names, else all GPUs, else one device.",
+    )
     flags.DEFINE_string("tpu", None, "Name or address of a TPU, or `local` on a TPU VM.")
-    flags.DEFINE_integer("num_devices", None, "GPUs to use; all by default.", lower_bound=1)
+    flags.DEFINE_integer(
+        "num_devices", None, "GPUs to use, all by default; without any, logical devices of the CPU.", lower_bound=1
+    )
 
 
 def load_config(path: str, kind: type[_Config], overrides: list[str]) -> _Config:
@@ -67,7 +75,11 @@ def _from_experiment(path: str, kind: type[_Config]) -> _Config:
 
 
 def distribution_from_flags() -> Distribution:
-    """The distribution that the flags ask for; says what was found."""
-    distribution = make_distribution(flags.FLAGS.tpu, flags.FLAGS.num_devices)
-    print(f"runs on {distribution.describe()}")
+    """The distribution that the flags ask for; says what was found and what is used.
+
+    To be called before anything else that starts TensorFlow (`make_distribution`).
+    """
+    values = flags.FLAGS
+    distribution = make_distribution(values.tpu, values.num_devices, values.strategy)
+    print(f"found {distribution.found}; runs on {distribution.describe()}", flush=True)
     return distribution

@@ -20,15 +20,17 @@ from experiments import launch
 def main(_: Sequence[str]) -> None:
     """Read the flags, pre-train, print the figures."""
     values = flags.FLAGS
+    config = launch.load_config(values.config, PretrainingConfig, values.set)
+    distribution = launch.distribution_from_flags()
     train_records = RecordFolder(values.train_data, "--train_data", skip_corrupt=values.skip_corrupt)
     figures = pretrain(
-        launch.load_config(values.config, PretrainingConfig, values.set),
+        config,
         train_records,
         RecordFolder(values.eval_data, "--eval_data", train_records.tokenizer, values.skip_corrupt)
         if values.eval_data
         else None,
         values.model_dir,
-        launch.distribution_from_flags(),
+        distribution,
         values.init_checkpoint,
         values.allow_random_heads,
     )

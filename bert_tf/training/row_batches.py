@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.rows import Rows, weights_of
+from bert_tf.training.distribution import InputPart
 
+_WHOLE = InputPart()
 _BATCHES_TOGETHER = 64
 """Batches whose rows are sorted by length before they are cut: enough for rows of like length to meet, few enough for
 batches that differ from epoch to epoch."""
@@ -20,7 +22,9 @@ def steps_per_epoch(rows: Rows, batch_size: int) -> int:
     return -(-len(rows) // batch_size)
 
 
-def training_dataset(rows: Rows, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
+def training_dataset(
+    rows: Rows, batch_size: int, seed: int, start_step: int = 0, part: InputPart = _WHOLE
+) -> tf.data.Dataset:
     """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
 
     Rows are shuffled; runs of 64 batches are sorted by length and cut into batches, which are shuffled again. So a
@@ -33,6 +37,7 @@ def training_dataset(rows: Rows, batch_size: int, seed: int, start_step: int = 0
         batch_size: B, static.
         seed: of the order.
         start_step: the step of the first batch.
+        part: which of each batch's rows are wanted; all by default.
 
     Returns:
         Batches of the encoder's inputs, int32 [B, L], and the rows' labels; L is static where there is one length.
@@ -55,7 +60,7 @@ def training_dataset(rows: Rows, batch_size: int, seed: int, start_step: int = 0
         return tf.data.Dataset.from_tensor_slices(order[tf.where(epoch == first_epoch, skipped, 0) :])
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return epochs.flat_map(batches_of).map(_gatherer(rows, batch_size)).prefetch(tf.data.AUTOTUNE)
+    return part.of(epochs.flat_map(batches_of).map(_gatherer(rows, batch_size))).prefetch(tf.data.AUTOTUNE)
 
 
 def _epoch_order(rows: Rows, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
