@@ -51,7 +51,7 @@ def _is_cjk(character: str) -> bool:
     return any(first <= code <= last for first, last in _CJK_RANGES)
 
 
-def _clean(character: str) -> str:
+def clean(character: str) -> str:
     """`_clean_text` and `_tokenize_chinese_chars` of the reference, for one character."""
     character_class = ucd.CHARACTER_CLASS[ord(character)]
     if character_class == ucd.SPACE:
@@ -70,7 +70,7 @@ class BasicTokenizer:
 
     def __init__(self, do_lower_case: bool = True):
         self.do_lower_case = do_lower_case
-        self._clean_table = _CharacterTable(_clean)
+        self._clean_table = _CharacterTable(clean)
         self._fold_table = _CharacterTable(self.fold)
         self.context_characters = frozenset(ucd.characters_with_context() if do_lower_case else ())
 
@@ -81,7 +81,7 @@ class BasicTokenizer:
         spaces gives the text's words: of all steps of the reference only the final form of sigma and the
         canonical order of marks look at more than one character.
         """
-        cleaned = _clean(character)
+        cleaned = clean(character)
         if cleaned in ("", " "):
             return cleaned
         parts = [character]

@@ -6,62 +6,35 @@ Operations: TensorFlow core and TensorFlow Text's `FastWordpieceTokenizer`, whic
 Axes: B texts, C characters of all texts, L length.
 """
 
-from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from bert_tf import unicode_tables as ucd
+from bert_tf.basic_tokenization import clean
+from bert_tf.serving.graph_tables import Characters, Expansion, PagedTable
 from bert_tf.tokenization import MASK, MAX_WORD_CHARACTERS, WordPieceTokenizer
 
-_CODE_POINTS = 0x110000
-_PAGE = 256
-_CAPITAL_SIGMA, _FINAL_SIGMA = ord("Σ"), ord("ς")
+_SPACE, _CAPITAL_SIGMA, _FINAL_SIGMA = map(ord, " Σς")
 
 # UTF-8 takes at most 4 bytes a character; whatever is longer than this is a word of too many characters.
 _MAX_WORD_BYTES = 4 * MAX_WORD_CHARACTERS
 _TOO_LONG_WORD = "x" * (_MAX_WORD_BYTES + 1)
 
 
-class _PagedTable(tf.Module):
-    """An integer for each code point. Most pages of 256 are equal, and equal ones are stored once."""
+class Pieces(NamedTuple):
+    """What texts are made of: words, or pieces of words.
 
-    def __init__(self, values: np.ndarray):
-        super().__init__()
-        pages, page_of = np.unique(values.reshape(-1, _PAGE), axis=0, return_inverse=True)
-        self._first = tf.constant(page_of.reshape(-1) * _PAGE, tf.int32)
-        self._values = tf.constant(pages.reshape(-1), tf.int32)
+    Attributes:
+        starts: int64 [B, None], the first character of each in its text, as Python counts characters: of the text
+            without its invalid bytes, from 0.
+        ends: int64 [B, None], behind its last character.
+        ids: int32 [B, None], of pieces; None of words.
+    """
 
-    def __call__(self, codes: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._values, tf.gather(self._first, codes // _PAGE) + codes % _PAGE)
-
-
-class _Expansion(tf.Module):
-    """Replaces code points by strings of them, of any length; most stay as they are."""
-
-    def __init__(self, replacement: Callable[[str], str], characters: Iterable[str]):
-        super().__init__()
-        # In a row -1 stands for the code point itself, so that ideographs and punctuation share one: (" ", -1, " ").
-        row_numbers: dict[tuple[int, ...], int] = {(-1,): 0}
-        row_of = np.zeros(_CODE_POINTS, np.int32)
-        for character in characters:
-            row = tuple(-1 if part == character else ord(part) for part in replacement(character))
-            row_of[ord(character)] = row_numbers.setdefault(row, len(row_numbers))
-        rows = list(row_numbers)
-        self._index = _PagedTable(row_of)
-        self._lengths = tf.constant([len(row) for row in rows], tf.int64)
-        self._starts = tf.constant(np.cumsum([0, *map(len, rows[:-1])]), tf.int64)
-        self._flat = tf.constant([code for row in rows for code in row], tf.int32)
-
-    def __call__(self, codes: tf.Tensor, splits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`codes` [C] in rows that end at `splits` [B + 1]; returns the same of the replacements."""
-        index = self._index(codes)
-        lengths = tf.gather(self._lengths, index)
-        ends = tf.concat([[tf.constant(0, tf.int64)], tf.cumsum(lengths)], axis=0)
-        source = tf.repeat(tf.range(tf.size(codes, tf.int64)), lengths)
-        within = tf.range(ends[-1]) - tf.gather(ends, source)
-        replaced = tf.gather(self._flat, tf.gather(tf.gather(self._starts, index), source) + within)
-        return tf.where(replaced < 0, tf.gather(codes, source), replaced), tf.gather(ends, splits)
+    starts: tf.RaggedTensor
+    ends: tf.RaggedTensor
+    ids: tf.RaggedTensor | None = None
 
 
 class GraphTokenizer(tf.Module):
@@ -89,9 +62,21 @@ class GraphTokenizer(tf.Module):
         self._do_lower_case = tokenizer.do_lower_case
         self._mask_id, self._pad_id = tokenizer.mask_id, tokenizer.pad_id
         self._cls_id, self._sep_id = tokenizer.cls_id, tokenizer.sep_id
-        self._fold = _Expansion(basic_tokenizer.fold, basic_tokenizer.folded_characters())
+        characters = basic_tokenizer.folded_characters()
+        self._fold = Expansion(basic_tokenizer.fold, characters)
         if self._do_lower_case:
-            self._build_context_tables(tokenizer)
+            # What is needed where a character's neighbours count: the final form of sigma, the order of marks.
+            self._has_context = PagedTable.of_characters(basic_tokenizer.context_characters)
+            dropped = [character for character in characters if ucd.CHARACTER_CLASS[ord(character)] == ucd.DROPPED]
+            self._is_dropped = PagedTable.of_characters(dropped)
+            self._case_class = PagedTable.of_bytes(ucd.CASE_CLASS)
+            self._combining_class = PagedTable.of_bytes(ucd.COMBINING_CLASS)
+            self._decompose = Expansion(_lowered_marks, characters)
+            # And for offsets: which marks are stripped, and what keeps them from belonging to what stands before.
+            self._is_stripped = PagedTable.of_characters(filter(_is_stripped, characters))
+            self._cuts_strings = PagedTable.of_characters(
+                character for character in characters if " " in clean(character)
+            )
         # Blank lines of a vocabulary stand for no text; here every piece needs a text, one that no word can be.
         pieces = [token or f"blank line {index}" for index, token in enumerate(tokenizer.tokens)]
         self._wordpiece = tensorflow_text.FastWordpieceTokenizer(
@@ -102,18 +87,6 @@ class GraphTokenizer(tf.Module):
             unknown_token=tokenizer.tokens[tokenizer.unk_id],
             no_pretokenization=True,
         )
-
-    def _build_context_tables(self, tokenizer: WordPieceTokenizer) -> None:
-        """What is needed where a character's neighbours count: the final form of sigma, the order of marks."""
-        context = tokenizer.basic_tokenizer.context_characters
-        flags = np.zeros(_CODE_POINTS, np.int32)
-        flags[[ord(character) for character in context]] = 1
-        self._has_context = _PagedTable(flags)
-        classes = np.frombuffer(ucd.CHARACTER_CLASS, np.uint8)
-        self._is_dropped = _PagedTable((classes == ucd.DROPPED).astype(np.int32))
-        self._case_class = _PagedTable(np.frombuffer(ucd.CASE_CLASS, np.uint8).astype(np.int32))
-        self._combining_class = _PagedTable(np.frombuffer(ucd.COMBINING_CLASS, np.uint8).astype(np.int32))
-        self._decompose = _Expansion(_lowered_marks, tokenizer.basic_tokenizer.folded_characters())
 
     def tokenize(self, texts: tf.Tensor, parse_mask: bool = False) -> tf.RaggedTensor:
         """The ids of each text.
@@ -137,42 +110,128 @@ class GraphTokenizer(tf.Module):
         return joined[:, :-1]
 
     def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        characters = tf.strings.unicode_decode(texts, "UTF-8", errors="ignore")
-        codes, splits = characters.flat_values, characters.row_splits
+        words = _words(self._fold_texts(texts)[2])
+        return self._wordpiece.tokenize(_without_long_words(words)).merge_dims(1, 2)
+
+    def tokenize_with_offsets(self, texts: tf.Tensor) -> Pieces:
+        """The pieces of each text, and where they came from, as `WordPieceTokenizer.encode_with_offsets` tells it.
+
+        Args:
+            texts: string [B], UTF-8.
+        """
+        decoded, resolved, folded = self._fold_texts(texts)
+        words = _words(folded)
+        ids, starts, ends = self._wordpiece.tokenize_with_offsets(_without_long_words(words))
+        # All letters in order are all words in order: a byte of the one is a byte of the other.
+        word_bytes = tf.strings.length(words.flat_values)
+        counts = ids.values.row_lengths()
+        word_starts = tf.repeat(tf.cumsum(word_bytes, exclusive=True), counts)
+        byte_counts = tf.where(
+            tf.repeat(_is_long(words.flat_values), counts),
+            tf.repeat(word_bytes, counts),  # a word that was replaced is one piece
+            tf.cast(ends.flat_values - starts.flat_values, tf.int32),
+        )
+        letter_bytes = _utf8_lengths(tf.boolean_mask(folded.codes, folded.codes != _SPACE))
+        letter_of_byte = tf.repeat(tf.range(tf.size(letter_bytes)), letter_bytes)
+        first_bytes = word_starts + tf.cast(starts.flat_values, tf.int32)
+        first = tf.gather(letter_of_byte, first_bytes)
+        last = tf.gather(letter_of_byte, first_bytes + byte_counts - 1)
+        ids = ids.merge_dims(1, 2)
+        starts, ends = self._offsets(decoded, resolved, folded, last - first + 1, ids.row_splits)
+        return Pieces(starts, ends, ids)
+
+    def words_with_offsets(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, Pieces]:
+        """The words of each text as they stand there, and where (`tasks.tagging.word_offsets`).
+
+        Args:
+            texts: string [B], UTF-8.
+
+        Returns:
+            string [B, None], without invalid bytes, and their offsets.
+        """
+        decoded, resolved, folded = self._fold_texts(texts)
+        words = _words(folded)
+        letters = tf.strings.length(words.flat_values, unit="UTF8_CHAR")
+        starts, ends = self._offsets(decoded, resolved, folded, letters, words.row_splits)
+        return substrings(tf.RaggedTensor.from_row_splits(decoded.codes, decoded.splits), starts, ends), Pieces(
+            starts, ends
+        )
+
+    def _fold_texts(self, texts: tf.Tensor) -> tuple[Characters, Characters, Characters]:
+        """The texts' characters; the same once their neighbours are settled; and what each of those becomes."""
+        ragged = tf.strings.unicode_decode(texts, "UTF-8", errors="ignore")
+        codes, splits = ragged.flat_values, ragged.row_splits
+        decoded = resolved = Characters(codes, splits, tf.range(tf.size(codes, tf.int64)))
         if self._do_lower_case:
-            codes, splits = tf.cond(
+            resolved = tf.cond(
                 tf.reduce_any(self._has_context(codes) == 1),
-                lambda: self._resolve_context(codes, splits),
-                lambda: (codes, splits),
+                lambda: self._resolve_context(decoded),
+                lambda: decoded,
             )
-        codes, splits = self._fold(codes, splits)
-        normalized = tf.strings.unicode_encode(tf.RaggedTensor.from_row_splits(codes, splits, validate=False), "UTF-8")
-        words = tf.strings.split(normalized)
-        is_too_long = tf.strings.length(words.flat_values, unit="UTF8_CHAR") > MAX_WORD_CHARACTERS
-        words = words.with_flat_values(tf.where(is_too_long, _TOO_LONG_WORD, words.flat_values))
-        return self._wordpiece.tokenize(words).merge_dims(1, 2)
+        return decoded, resolved, self._fold(resolved.codes, resolved.splits)
 
-    def _resolve_context(self, codes: tf.Tensor, splits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _offsets(
+        self,
+        decoded: Characters,
+        resolved: Characters,
+        folded: Characters,
+        letter_counts: tf.Tensor,
+        row_splits: tf.Tensor,
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Where words or pieces came from that have `letter_counts` letters each: starts and ends in their texts."""
+        places = tf.boolean_mask(folded.sources, folded.codes != _SPACE)  # of letters in `resolved`
+        letter_starts = tf.gather(resolved.sources, places)
+        letter_ends = letter_starts + 1
+        if self._do_lower_case:
+            letter_ends = self._with_stripped_marks(resolved, places, letter_ends)
+        owners = tf.repeat(tf.range(tf.size(letter_counts)), letter_counts)
+        text_starts = tf.repeat(decoded.splits[:-1], row_splits[1:] - row_splits[:-1])
+        # Marks can have changed places, so that the first letter need not be the one that stands first in the text.
+        starts = tf.math.segment_min(letter_starts, owners) - text_starts
+        ends = tf.math.segment_max(letter_ends, owners) - text_starts
+        return (
+            tf.RaggedTensor.from_row_splits(starts, row_splits, validate=False),
+            tf.RaggedTensor.from_row_splits(ends, row_splits, validate=False),
+        )
+
+    def _with_stripped_marks(self, resolved: Characters, places: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
+        """`ends` of letters, each behind the marks that were stripped off it: those up to the next letter or cut."""
+        cuts = tf.cast(self._cuts_strings(resolved.codes), tf.int64)
+        # A number that changes before and behind what cuts, and where a text starts.
+        strings = tf.cumsum(cuts) + tf.cumsum(cuts, exclusive=True) + tf.cumsum(resolved.row_starts())
+        marks = tf.where(self._is_stripped(resolved.codes) == 1)[:, 0]
+        owners = tf.cast(tf.searchsorted(places, marks, side="right"), tf.int32) - 1
+        marks, owners = tf.boolean_mask(marks, owners >= 0), tf.boolean_mask(owners, owners >= 0)
+        belongs = tf.gather(strings, tf.gather(places, owners)) == tf.gather(strings, marks)
+        marks, owners = tf.boolean_mask(marks, belongs), tf.boolean_mask(owners, belongs)
+        return tf.tensor_scatter_nd_max(ends, owners[:, None], tf.gather(resolved.sources, marks) + 1)
+
+    def _resolve_context(self, decoded: Characters) -> Characters:
         """Settles what depends on neighbours, so that each character can then be folded on its own."""
-        kept = tf.boolean_mask(codes, self._is_dropped(codes) == 0)
-        kept_before = tf.concat([[0], tf.cumsum(1 - self._is_dropped(codes))], axis=0)
-        splits = tf.cast(tf.gather(kept_before, splits), tf.int64)
-        codes = self._final_sigmas(kept, splits)
-        codes, splits = self._decompose(codes, splits)
+        is_kept = self._is_dropped(decoded.codes) == 0
+        kept_before = tf.concat([[0], tf.cumsum(tf.cast(is_kept, tf.int32))], axis=0)
+        kept = Characters(
+            tf.boolean_mask(decoded.codes, is_kept),
+            tf.cast(tf.gather(kept_before, decoded.splits), tf.int64),
+            tf.boolean_mask(decoded.sources, is_kept),
+        )
+        decomposed = self._decompose(self._final_sigmas(kept), kept.splits)
         # Canonical order sorts, stably, each run of marks; a starter (class 0) and the start of a text begin a run.
-        combining = self._combining_class(codes)
-        begins = tf.cast(combining == 0, tf.int64) + _row_starts(codes, splits)
+        combining = self._combining_class(decomposed.codes)
+        begins = tf.cast(combining == 0, tf.int64) + decomposed.row_starts()
         order = tf.argsort(tf.cumsum(begins) * 256 + tf.cast(combining, tf.int64), stable=True)
-        return tf.gather(codes, order), splits
+        sources = tf.gather(kept.sources, tf.gather(decomposed.sources, order))
+        return Characters(tf.gather(decomposed.codes, order), decomposed.splits, sources)
 
-    def _final_sigmas(self, codes: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
-        """Replaces capital sigmas that end a word (`unicode_tables.is_final_sigma`).
+    def _final_sigmas(self, characters: Characters) -> tf.Tensor:
+        """The codes with capital sigmas that end a word replaced (`unicode_tables.is_final_sigma`).
 
         Spaces and ideographs, at which the tokenizer cuts first, are uncased as the end of a word is.
         """
+        codes = characters.codes
         case = self._case_class(codes)
         places = tf.where(case != ucd.CASE_IGNORABLE)[:, 0]
-        rows = tf.gather(tf.cumsum(_row_starts(codes, splits)), places)
+        rows = tf.gather(tf.cumsum(characters.row_starts()), places)
         cased = tf.gather(case, places) == ucd.CASED
         next_is_cased = cased[1:] & (rows[1:] == rows[:-1])
         before_is_cased = cased[:-1] & (rows[1:] == rows[:-1])
@@ -237,10 +296,47 @@ def _lowered_marks(character: str) -> str:
     return decomposed if any(ucd.COMBINING_CLASS[ord(part)] for part in decomposed) else character
 
 
-def _row_starts(codes: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
-    """int64 [C]: how many rows start at each code point (several where rows are empty)."""
-    starts = tf.math.bincount(tf.cast(splits[:-1], tf.int32), minlength=tf.size(codes) + 1, dtype=tf.int64)
-    return starts[: tf.size(codes)]
+def _is_stripped(character: str) -> bool:
+    """Whether it becomes marks that stripping takes off."""
+    first = ucd.decompose(ucd.lower(character)[0])[0]
+    return ucd.CHARACTER_CLASS[ord(first)] == ucd.NONSPACING_MARK
+
+
+def _words(folded: Characters) -> tf.RaggedTensor:
+    """The words between the spaces of folded texts, string [B, None]."""
+    codes = tf.RaggedTensor.from_row_splits(folded.codes, folded.splits, validate=False)
+    return tf.strings.split(tf.strings.unicode_encode(codes, "UTF-8"))
+
+
+def _is_long(words: tf.Tensor) -> tf.Tensor:
+    return tf.strings.length(words, unit="UTF8_CHAR") > MAX_WORD_CHARACTERS
+
+
+def _without_long_words(words: tf.RaggedTensor) -> tf.RaggedTensor:
+    flat = words.flat_values
+    return words.with_flat_values(tf.where(_is_long(flat), _TOO_LONG_WORD, flat))
+
+
+def _utf8_lengths(codes: tf.Tensor) -> tf.Tensor:
+    """Bytes of each code point in UTF-8, int32."""
+    return 1 + tf.add_n([tf.cast(codes > last, tf.int32) for last in (0x7F, 0x7FF, 0xFFFF)])
+
+
+def substrings(codes: tf.RaggedTensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Parts of texts.
+
+    Args:
+        codes: int32 [B, None], the texts' code points.
+        starts: int64 [B, None], first characters.
+        ends: int64 [B, None], behind the last ones; not below `starts`.
+
+    Returns:
+        string [B, None], in UTF-8.
+    """
+    text_starts = tf.repeat(codes.row_starts(), starts.row_lengths())
+    indices = tf.ragged.range(starts.flat_values + text_starts, ends.flat_values + text_starts)
+    parts = indices.with_values(tf.gather(codes.flat_values, indices.values))
+    return starts.with_values(tf.strings.unicode_encode(parts, "UTF-8"))
 
 
 def _take(ids: tf.RaggedTensor, index: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,88 @@
+"""What becomes of a code point, in graph operations: tables made from the Python tokenizer's own functions.
+
+Axes: B texts, C characters of all texts.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+NUM_CODE_POINTS = 0x110000
+_PAGE = 256
+
+
+class Characters(NamedTuple):
+    """The characters of several texts, one after the other.
+
+    Attributes:
+        codes: int32 [C], code points.
+        splits: int64 [B + 1], where texts begin and end.
+        sources: int64 [C], the character (of those that these were made from) that each came from.
+    """
+
+    codes: tf.Tensor
+    splits: tf.Tensor
+    sources: tf.Tensor
+
+    def row_starts(self) -> tf.Tensor:
+        """int64 [C]: how many texts start at each character (several where texts are empty)."""
+        starts = tf.math.bincount(
+            tf.cast(self.splits[:-1], tf.int32), minlength=tf.size(self.codes) + 1, dtype=tf.int64
+        )
+        return starts[: tf.size(self.codes)]
+
+
+class PagedTable(tf.Module):
+    """An integer for each code point. Most pages of 256 are equal, and equal ones are stored once."""
+
+    def __init__(self, values: np.ndarray):
+        super().__init__()
+        pages, page_of = np.unique(values.reshape(-1, _PAGE), axis=0, return_inverse=True)
+        self._first = tf.constant(page_of.reshape(-1) * _PAGE, tf.int32)
+        self._values = tf.constant(pages.reshape(-1), tf.int32)
+
+    @classmethod
+    def of_bytes(cls, values: bytes) -> "PagedTable":
+        """One of the byte tables of `unicode_tables`."""
+        return cls(np.frombuffer(values, np.uint8).astype(np.int32))
+
+    @classmethod
+    def of_characters(cls, characters: Iterable[str]) -> "PagedTable":
+        """1 for `characters`, 0 for all others."""
+        flags = np.zeros(NUM_CODE_POINTS, np.int32)
+        flags[[ord(character) for character in characters]] = 1
+        return cls(flags)
+
+    def __call__(self, codes: tf.Tensor) -> tf.Tensor:
+        """The integers of `codes`, int32, of their shape."""
+        return tf.gather(self._values, tf.gather(self._first, codes // _PAGE) + codes % _PAGE)
+
+
+class Expansion(tf.Module):
+    """Replaces code points by strings of them, of any length; most stay as they are."""
+
+    def __init__(self, replacement: Callable[[str], str], characters: Iterable[str]):
+        super().__init__()
+        # In a row -1 stands for the code point itself, so that ideographs and punctuation share one: (" ", -1, " ").
+        row_numbers: dict[tuple[int, ...], int] = {(-1,): 0}
+        row_of = np.zeros(NUM_CODE_POINTS, np.int32)
+        for character in characters:
+            row = tuple(-1 if part == character else ord(part) for part in replacement(character))
+            row_of[ord(character)] = row_numbers.setdefault(row, len(row_numbers))
+        rows = list(row_numbers)
+        self._index = PagedTable(row_of)
+        self._lengths = tf.constant([len(row) for row in rows], tf.int64)
+        self._starts = tf.constant(np.cumsum([0, *map(len, rows[:-1])]), tf.int64)
+        self._flat = tf.constant([code for row in rows for code in row], tf.int32)
+
+    def __call__(self, codes: tf.Tensor, splits: tf.Tensor) -> Characters:
+        """`codes` [C] in texts that end at `splits` [B + 1]; returns the same of the replacements."""
+        index = self._index(codes)
+        lengths = tf.gather(self._lengths, index)
+        ends = tf.concat([[tf.constant(0, tf.int64)], tf.cumsum(lengths)], axis=0)
+        sources = tf.repeat(tf.range(tf.size(codes, tf.int64)), lengths)
+        within = tf.range(ends[-1]) - tf.gather(ends, sources)
+        replaced = tf.gather(self._flat, tf.gather(tf.gather(self._starts, index), sources) + within)
+        return Characters(tf.where(replaced < 0, tf.gather(codes, sources), replaced), tf.gather(ends, splits), sources)

@@ -1,0 +1,124 @@
+"""Offsets from the graph are those of the Python tokenizer, to the character, whatever was dropped or moved."""
+
+import random
+
+import pytest
+import reference_tokenizer
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bert_tf import unicode_tables as ucd
+from bert_tf.serving.graph_tokenizer import GraphTokenizer
+from bert_tf.tasks.tagging import word_offsets
+
+pytest.importorskip("tensorflow_text")
+
+MARKS = "".join(chr(code) for code in range(0x110000) if ucd.COMBINING_CLASS[code])
+ALPHABETS = [
+    "ab éệÉ",
+    MARKS,
+    "".join(ucd.characters_with_context()),
+    "!.,-",
+    "中文豈",
+    " \t\u200b\u00ad\x00",
+    "가ΣσßİﬁΑ𐐀",
+    "\u0344\u0345\u0300",
+]
+
+
+class Pair:
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        graph = GraphTokenizer(tokenizer)
+        signature = [tf.TensorSpec([None], tf.string)]
+        self.pieces = tf.function(graph.tokenize_with_offsets, input_signature=signature)
+        self.words = tf.function(graph.words_with_offsets, input_signature=signature)
+
+    def differences(self, texts):
+        """(text, expected, found) of each text whose pieces or words, or their offsets, differ."""
+        tensor = tf.constant([t if isinstance(t, bytes) else t.encode() for t in texts], tf.string, shape=[len(texts)])
+        decoded = [t.decode(errors="ignore") if isinstance(t, bytes) else t for t in texts]
+        pieces = self.pieces(tensor)
+        words, places = self.words(tensor)
+        columns = (pieces.ids, pieces.starts, pieces.ends, words, places.starts, places.ends)
+        found = list(zip(*(column.to_list() for column in columns), strict=True))
+        assert len(found) == len(texts)
+        entries = zip(decoded, map(self.expected, decoded), found, strict=True)
+        return [entry for entry in entries if entry[1] != entry[2]]
+
+    def expected(self, text):
+        ids, offsets = self.tokenizer.encode_with_offsets(text)
+        words = word_offsets(text, self.tokenizer.basic_tokenizer)
+        return (
+            ids,
+            [start for start, _ in offsets],
+            [end for _, end in offsets],
+            [text[start:end].encode() for start, end in words],
+            [start for start, _ in words],
+            [end for _, end in words],
+        )
+
+
+@pytest.fixture(scope="module")
+def pairs(published_tokenizers):
+    return {do_lower_case: Pair(tokenizer) for do_lower_case, tokenizer in published_tokenizers.items()}
+
+
+@pytest.fixture(params=[True, False], ids=["uncased", "cased"])
+def pair(request, pairs):
+    return pairs[request.param]
+
+
+def test_plain_text(pair):
+    # A mark belongs to the character before it, across punctuation too; not across a space, nor to an ideograph.
+    texts = ["The unaffable fox.", "e\u0301! !\u0301a", "a \u0301b", "中\u0301a", "so\u00adft hy\u200bphen"]
+    assert not pair.differences(texts)
+    assert pair.pieces(tf.constant(["ab naïve."])).starts.to_list()[0][-1] == 8
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(reference_tokenizer.TEXTS, max_size=8))
+def test_fuzzed_texts(pairs, texts):
+    for pair in pairs.values():
+        assert not pair.differences(texts)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    texts=st.lists(
+        st.lists(st.sampled_from([*b"A .\xc3\xa9\xcc\x81\xe2\x82\xac\xed\xa0\xf0\x9f\x98\xff\xce\xa3"])).map(bytes),
+        max_size=6,
+    )
+)
+def test_invalid_bytes_count_as_nothing(pairs, texts):
+    for pair in pairs.values():
+        assert not pair.differences(texts)
+
+
+def test_marks_that_move_and_are_stripped(pair):
+    generator = random.Random(0)
+    texts = [
+        "".join(generator.choice(generator.choice(ALPHABETS)) for _ in range(generator.randint(0, 20)))
+        for _ in range(4000)
+    ]
+    assert not pair.differences(texts)
+
+
+def test_words_of_200_characters_and_more(pair):
+    texts = [character * count for count in (199, 200, 201, 900) for character in "aé中ßΣ𐐀가"]
+    assert not pair.differences([*texts, " ".join(texts)])
+
+
+def test_nothing(pair):
+    assert not pair.differences([])
+    assert not pair.differences(["", " ", "\u0301", "\x00"])
+
+
+def test_characters_that_change(pair):
+    changed = ucd.mapped_code_points()
+    inside_blocks = {code for code in changed if 0x3400 <= code < 0xD7A4 or 0x20000 <= code < 0x2F800}
+    # Of ideographs and syllables, which follow one rule, some; of all others each.
+    characters = [chr(code) for code in sorted(changed - inside_blocks) + sorted(inside_blocks)[::37]]
+    texts = [f"b{character}\u0301a {character}\u0301{character}" for character in characters]
+    assert not pair.differences([" ".join(texts[start : start + 32]) for start in range(0, len(texts), 32)])
