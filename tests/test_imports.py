@@ -24,6 +24,7 @@ STRATEGY_HOME = "bert_tf/training/distribution.py"
 # Files that may use Python's own file functions, and why: everything else reaches gs:// as well, through bert_tf.files.
 LOCAL_FILES = {
     "bert_tf/launching.py": "the null device stands in for a standard output that is gone",
+    "bert_tf/training/run_lock.py": "flock, which object stores do not have; these get a lease",
     "experiments/benchmarks/step_workers/protocol.py": "/proc; and peers' environments need not hold TensorFlow",
 }
 LOCAL_FILE_CALLS = {"open", "io.open", "os.open", "gzip.open", "bz2.open", "lzma.open", "codecs.open", "tokenize.open"}

@@ -274,16 +274,16 @@ def restore_newest(model_dir: str, variables: Mapping[str, Any], set_aside: bool
         try:
             restore(checkpoint, variables)
         except DamagedCheckpointError as error:
-            damaged.append((checkpoint, error))
+            damaged.append((checkpoint, str(error)))
             continue
-        for bad, error in damaged:
-            logging.warning("%s. The checkpoint of step %d is used instead", error, checkpoint.step)
+        for bad, reason in damaged:
+            logging.warning("%s. The checkpoint of step %d is used instead", reason, checkpoint.step)
             if set_aside:
                 marker = os.path.join(bad.path, _MARKER)
                 tf.io.gfile.rename(marker, os.path.join(bad.path, _DAMAGED_MARKER), overwrite=True)
         return checkpoint
     if damaged:
-        raise ValueError(f"no checkpoint of {model_dir!r} can be read: {'; '.join(str(error) for _, error in damaged)}")
+        raise ValueError(f"no checkpoint of {model_dir!r} can be read: {'; '.join(reason for _, reason in damaged)}")
     return None
 
 

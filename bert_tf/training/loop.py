@@ -1,28 +1,32 @@
 """The loop around the step: compiled inner loop, host outer loop for logs, checkpoints and evaluations."""
 
-import json
-import math
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
-from bert_tf import files, metrics, optimization
+from bert_tf import metrics, optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.losses import Sums
 from bert_tf.objectives import Objective
+from bert_tf.preemption import Preempted, TerminationNotice
 from bert_tf.progress import progress_bar
 from bert_tf.training import checkpoints
-from bert_tf.training.distribution import Distribution
+from bert_tf.training.checkpoint_writer import CheckpointWriter
+from bert_tf.training.distribution import Distribution, InputPart
+from bert_tf.training.metrics_log import Evaluation, MetricsLog
 from bert_tf.training.step import TrainState, make_evaluation_step, make_train_step
+from bert_tf.training.step_figures import FigureSums, nonfinite_message, nonfinite_part, packed
 
-DatasetFrom = Callable[[int], tf.data.Dataset]
-"""step -> the data set of global batches from this step on."""
+DatasetFrom = Callable[[int, InputPart], tf.data.Dataset]
+"""step, part -> that part of the global batches from this step on, without end."""
 
-Evaluation = tuple[int, dict[str, Any]]
-"""Step, and what the evaluation after it gave."""
+# A notice of termination, like Ctrl-C, is answered when the device returns: well within the 30 seconds that clusters
+# give, and seldom enough to cost nothing.
+_SECONDS_BETWEEN_RETURNS = 5.0
 
 
 def train_and_evaluate(
@@ -37,20 +41,24 @@ def train_and_evaluate(
     initialize: Callable[[TrainState], None] | None = None,
     label: str = "training",
     after_evaluation: Callable[[Sequence[Evaluation]], bool] | None = None,
+    describe_batch: Callable[[int], str] | None = None,
 ) -> dict[str, Any]:
     """Train to `train.num_steps`, with logs, checkpoints and evaluations on the way.
 
     Where the weights come from, in this order:
-      1. the newest complete checkpoint in `model_dir`: weights, moments and step; the data go on from that step;
+      1. the newest checkpoint in `model_dir` that can be read: weights, moments and step; the data go on from there;
       2. `initialize` (such as another run's encoder, `--init_checkpoint`);
       3. the fresh weights that the model was made with.
+
+    A run that is stopped anywhere and started again makes the same updates and writes the same `metrics.jsonl`, but for
+    times. On SIGTERM it saves a checkpoint and stops.
 
     Args:
         state: model and optimizer, made in the distribution's scope.
         objective: losses and metrics.
-        train_data: the data set of global batches from a step on.
+        train_data: the global batches from a step on, or a part of each.
         evaluate: losses and metrics of the state's model on the whole evaluation set; None for no evaluation.
-        model_dir: the run's folder, claimed (`model_dir.claim`).
+        model_dir: the run's folder, claimed (`model_dir.claimed`).
         train: steps, batch, logs, checkpoints.
         optimizer: the update rule.
         distribution: where it runs.
@@ -58,66 +66,143 @@ def train_and_evaluate(
         label: of the progress bar.
         after_evaluation: of all evaluations so far, the newest last: whether to stop here. A function of them alone, so
             that a run that is started again stops where it did.
+        describe_batch: which records the batch of a step, counted from 0, holds, for messages.
 
     Returns:
         The last evaluation's metrics, or, without evaluation, the last logged training metrics.
 
     Raises:
-        FloatingPointError: the loss is not finite; the last checkpoint stays.
+        FloatingPointError: loss or gradient are not finite; the last checkpoint stays.
+        Preempted: SIGTERM came; the newest checkpoint is of the last step made.
+        OSError: a checkpoint or the log cannot be written; the checkpoints before it stay.
+        ValueError: no checkpoint can be read, or they do not fit the model.
     """
-    newest = checkpoints.newest_checkpoint(model_dir)
-    if newest is not None:
-        checkpoints.restore(newest, state.variables())
-    elif initialize is not None:
+    newest = checkpoints.restore_newest(model_dir, state.variables(), set_aside=distribution.is_chief)
+    if newest is None and initialize is not None:
         initialize(state)
     start = int(state.step.numpy())
+    distribution.require_agreement("step to go on from", start)
+    progress = newest.marker()["progress"] if newest is not None else {}
+    logged = FigureSums.from_json(progress["logged"]) if "logged" in progress else FigureSums()
+    skipped_steps = progress.get("skipped_steps", 0)
 
-    log = _Log(model_dir, start)
+    log = MetricsLog(model_dir, start, writes=distribution.is_chief)
     results: dict[str, Any] = log.figures("eval" if evaluate else "train", start)
-    if evaluate is not None and start and not results and _is_due(start, train.eval_every, train.num_steps):
-        # The run that this one goes on from was stopped between its checkpoint and its evaluation.
-        results = evaluate()
-        log.write("eval", start, results)
-    stop = after_evaluation is not None and bool(log.evaluations()) and after_evaluation(log.evaluations())
-    if start >= train.num_steps or stop:
-        return results
+    step = start
     train_step = make_train_step(state, objective, train, optimizer, distribution)
+    names: list[str] = []
 
     @tf.function
-    def inner_loop(iterator: Any, steps: tf.Tensor) -> Any:
-        sums = distribution.run(train_step, next(iterator))
-        for _ in tf.range(steps - 1):
-            sums = tf.nest.map_structure(tf.add, sums, distribution.run(train_step, next(iterator)))
-        return sums
+    def inner_loop(iterator: Any, steps: tf.Tensor) -> tf.Tensor:
+        """The figures of each step, float32 [steps, names, 2]."""
+        figures = tf.TensorArray(tf.float32, size=steps)
+        for number in tf.range(steps):
+            sums = distribution.run(train_step, next(iterator))
+            _note_names(names, sums)
+            figures = figures.write(number, packed(sums))
+        return figures.stack()
 
-    iterator = iter(distribution.split(train_data(start)))
-    step = start
-    logged: Any = None
-    logged_steps = 0
-    with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
-        while step < train.num_steps and not stop:
-            steps = _steps_to_next_event(step, train)
-            sums = inner_loop(iterator, tf.constant(steps))
-            logged = sums if logged is None else tf.nest.map_structure(tf.add, logged, sums)
-            logged_steps += steps
-            step += steps
-            _require_finite(sums, step)
-            bar.update(steps)
-            if _is_due(step, train.log_every, train.num_steps):
-                values = metrics.ratios(logged)
-                values["learning_rate"] = float(optimization.learning_rate_at(step - 1, train, optimizer))
-                bar.set_postfix_str(", ".join(f"{k} {v:.3f}" for k, v in values.items() if k.endswith("loss")))
-                log.write("train", step, values, steps=logged_steps)
-                results, logged, logged_steps = (values if evaluate is None else results), None, 0
-            if _is_due(step, train.checkpoint_every, train.num_steps):
-                checkpoints.save(model_dir, step, state.variables(), train.keep_checkpoints)
-            if evaluate is not None and _is_due(step, train.eval_every, train.num_steps):
+    with (
+        TerminationNotice() as notice,
+        CheckpointWriter(model_dir, train.keep_checkpoints, train.keep_checkpoint_every_hours) as writer,
+    ):
+
+        def save() -> None:
+            # Workers of one job hold the same values, and nothing here asks the others: the chief writes for all.
+            if writer.step != step and distribution.is_chief:
+                writer.save(step, state.variables(), {"logged": logged.to_json(), "skipped_steps": skipped_steps})
+
+        def evaluate_and_log() -> None:
+            nonlocal results
+            assert evaluate is not None
+            # One worker that leaves an evaluation would leave the others waiting.
+            with notice.interrupting() if distribution.cluster.size == 1 else nullcontext():
                 results = evaluate()
-                log.write("eval", step, results)
-                stop = after_evaluation is not None and after_evaluation(log.evaluations())
-    if stop and step < train.num_steps and not _is_due(step, train.checkpoint_every, train.num_steps):
-        checkpoints.save(model_dir, step, state.variables(), train.keep_checkpoints)
+            log.write("eval", step, results)
+
+        def is_time_to_stop() -> bool:
+            evaluations = log.evaluations()
+            return after_evaluation is not None and bool(evaluations) and after_evaluation(evaluations)
+
+        try:
+            writer.step = newest.step if newest is not None else None
+            if evaluate is not None and start and not results and _is_due(start, train.eval_every, train.num_steps):
+                # The run that this one goes on from was stopped between its checkpoint and its evaluation.
+                evaluate_and_log()
+            stop = is_time_to_stop()
+            if step >= train.num_steps or stop:
+                return results
+            iterator = iter(distribution.read(lambda part: train_data(start, part), endless=True))
+            pace = _Pace()
+            with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
+                while step < train.num_steps and not stop:
+                    pace_steps, notices = distribution.sum_over_workers([pace.steps, notice.received])
+                    if notices:
+                        raise Preempted
+                    steps = min(_steps_to_next_event(step, train), int(pace_steps / distribution.cluster.size))
+                    with pace.measured(steps):
+                        figures = inner_loop(iterator, tf.constant(steps)).numpy()
+                    for figures_of_step in figures:
+                        step += 1
+                        part = nonfinite_part(names, figures_of_step, list(state.weights))
+                        if part is not None:
+                            skipped_steps += 1
+                            message = nonfinite_message(step, part, describe_batch, skipped_steps, train.skip_nonfinite)
+                            if skipped_steps > train.skip_nonfinite:
+                                raise FloatingPointError(message)
+                            logging.warning("%s", message)
+                        logged.add(names, figures_of_step, skipped=part is not None)
+                    bar.update(steps)
+                    writer.check()
+                    if _is_due(step, train.log_every, train.num_steps):
+                        values: dict[str, Any] = logged.ratios()
+                        values["learning_rate"] = float(optimization.learning_rate_at(step - 1, train, optimizer))
+                        if train.skip_nonfinite:
+                            values["skipped_steps"] = skipped_steps
+                        bar.set_postfix_str(", ".join(f"{k} {v:.3f}" for k, v in values.items() if k.endswith("loss")))
+                        log.write("train", step, values, steps=logged.steps)
+                        results, logged = (values if evaluate is None else results), FigureSums()
+                    if _is_due(step, train.checkpoint_every, train.num_steps):
+                        save()
+                    if evaluate is not None and _is_due(step, train.eval_every, train.num_steps):
+                        evaluate_and_log()
+                        stop = is_time_to_stop()
+            save()
+        except Preempted:
+            save()
+            writer.wait()
+            raise Preempted(
+                f"stopped by SIGTERM at step {step} of {train.num_steps}, which is saved; the same command goes on"
+            ) from None
     return results
+
+
+class _Pace:
+    """How many steps may run on the device between two returns to the host, by the clock.
+
+    Attributes:
+        steps: as many as take about `_SECONDS_BETWEEN_RETURNS`; one, as long as that is not known.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 1
+        self._is_traced = False
+
+    @contextmanager
+    def measured(self, steps: int) -> Iterator[None]:
+        """A block that runs `steps` steps."""
+        start = time.monotonic()
+        yield
+        seconds = time.monotonic() - start
+        if self._is_traced:
+            self.steps = max(1, int(steps * _SECONDS_BETWEEN_RETURNS / max(seconds, 1e-6)))
+        self._is_traced = True  # the first call traces and compiles, and tells nothing about the next
+
+
+@tf.autograph.experimental.do_not_convert
+def _note_names(names: list[str], sums: Sums) -> None:
+    """The names of a step's figures, known when it is traced."""
+    names[:] = sums
 
 
 def _is_due(step: int, every: int, last: int) -> bool:
@@ -128,16 +213,6 @@ def _steps_to_next_event(step: int, train: TrainConfig) -> int:
     """How many steps may run on the device before the host has something to do."""
     periods = (train.steps_per_loop, train.log_every, train.checkpoint_every, train.eval_every)
     return min(train.num_steps - step, *(every - step % every for every in periods if every > 0))
-
-
-def _require_finite(sums: Sums, step: int) -> None:
-    """Stop before anything of a run that diverged is saved or reported."""
-    bad = [f"{name} {float(total)}" for name, (total, _) in sums.items() if not math.isfinite(float(total))]
-    if bad:
-        raise FloatingPointError(
-            f"the loss is not finite by step {step} ({', '.join(bad)}); the last checkpoint is kept. A lower "
-            f"train.learning_rate, a longer warm-up, or train.precision=float32 are the usual mends"
-        )
 
 
 def make_evaluation(
@@ -172,48 +247,3 @@ def make_evaluation(
         return metrics.ratios(totals)
 
     return evaluate
-
-
-class _Log:
-    """`metrics.jsonl` and TensorBoard's event files of one run."""
-
-    def __init__(self, model_dir: str, start: int) -> None:
-        self.path = os.path.join(model_dir, "metrics.jsonl")
-        self.model_dir = model_dir
-        self.writers: dict[str, Any] = {}
-        self.since = time.monotonic()
-        lines = files.read_text(self.path).splitlines() if files.exists(self.path) else []
-        # Steps after the checkpoint that this run starts from are made again: their lines go.
-        self.lines = [line for line in lines if json.loads(line)["step"] <= start]
-
-    def evaluations(self) -> list[Evaluation]:
-        """All evaluations so far, in order."""
-        lines = [line for line in map(json.loads, self.lines) if line.pop("kind") == "eval"]
-        return [(line.pop("step"), line) for line in lines]
-
-    def figures(self, kind: str, step: int) -> dict[str, Any]:
-        """What was written for this step, or nothing."""
-        for line in map(json.loads, reversed(self.lines)):
-            if (line.pop("kind"), line.pop("step")) == (kind, step):
-                return line
-        return {}
-
-    def write(self, kind: str, step: int, values: dict[str, Any], steps: int | None = None) -> None:
-        if steps is not None:
-            now = time.monotonic()
-            values = values | {"steps_per_second": steps / max(now - self.since, 1e-9)}
-            self.since = now
-        self.lines.append(json.dumps({"kind": kind, "step": step} | values))
-        files.write_text(self.path, "\n".join(self.lines) + "\n")
-        if kind not in self.writers:
-            self.writers[kind] = tf.summary.create_file_writer(os.path.join(self.model_dir, kind))
-        # `tf.summary.scalar` needs the tensorboard package only to name its plug-in: name it here.
-        metadata = tf.compat.v1.SummaryMetadata(
-            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
-        )
-        with self.writers[kind].as_default():
-            for name, value in values.items():
-                if isinstance(value, dict):
-                    continue  # a table, such as the confusion matrix
-                tf.summary.write(name, tf.constant(value, tf.float32), step=step, metadata=metadata)
-        self.writers[kind].flush()

@@ -21,13 +21,15 @@ class MetricsLog:
     Args:
         model_dir: the run's folder.
         start: the step; reports of later ones are dropped, for those steps are made again.
+        writes: whether to write; of several workers, which all report the same, the chief does.
     """
 
-    def __init__(self, model_dir: str, start: int) -> None:
+    def __init__(self, model_dir: str, start: int, writes: bool = True) -> None:
         self._path = os.path.join(model_dir, METRICS_FILE)
         self._model_dir = model_dir
         self._writers: dict[str, Any] = {}
         self._since = time.monotonic()
+        self._writes = writes
         self._reports: list[dict[str, Any]] = []
         self._cut_back(start)
 
@@ -43,7 +45,7 @@ class MetricsLog:
                 kept.append(line)
                 self._reports.append(report)
         whole = "".join(f"{line}\n" for line in kept)
-        if whole != text:
+        if whole != text and self._writes:
             files.write_text(self._path, whole)
 
     def evaluations(self) -> list[Evaluation]:
@@ -75,8 +77,9 @@ class MetricsLog:
             self._since = now
         report = {"kind": kind, "step": step} | values
         self._reports.append(report)
-        files.append_text(self._path, json.dumps(report) + "\n")
-        self._write_summaries(kind, step, values)
+        if self._writes:
+            files.append_text(self._path, json.dumps(report) + "\n")
+            self._write_summaries(kind, step, values)
 
     def _write_summaries(self, kind: str, step: int, values: dict[str, Any]) -> None:
         if kind not in self._writers:

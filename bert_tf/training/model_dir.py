@@ -7,6 +7,8 @@ model_dir/  config.json  vocab.txt  checkpoints/  train/ eval/ (TensorBoard)  me
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -17,7 +19,7 @@ from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
 from bert_tf.tasks import task_of
 from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import best_result, checkpoints
+from bert_tf.training import best_result, checkpoints, run_lock
 from bert_tf.training.metrics_log import METRICS_FILE
 
 CONFIG_FILE = "config.json"
@@ -72,6 +74,31 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
             for line in _differences(old.get(key), new.get(key), f"{prefix}{key}.")
         ]
     return [] if old == new else [f"{prefix[:-1]} was {old!r}, now {new!r}"]
+
+
+@contextmanager
+def claimed(
+    model_dir: str, description: RunDescription, tokenizer: WordPieceTokenizer, is_chief: bool = True
+) -> Iterator[run_lock.RunLock]:
+    """`claim` the folder, and hold it while the block runs: no other job writes there.
+
+    Args:
+        model_dir: the run's folder.
+        description: of the run.
+        tokenizer: of the run.
+        is_chief: whether this process is the one of its job that writes the folder; others go in without.
+
+    Raises:
+        OSError: the folder cannot be written to, or another job holds it.
+        ValueError: it holds another experiment; the message names what differs.
+    """
+    if not is_chief:
+        yield run_lock.RunLock()
+        return
+    files.require_writable_folder(model_dir, "--model_dir")
+    with run_lock.held(model_dir) as lock:
+        claim(model_dir, description, tokenizer)
+        yield lock
 
 
 def claim(model_dir: str, description: RunDescription, tokenizer: WordPieceTokenizer) -> None:

@@ -1,7 +1,6 @@
 """Pre-training: masked-LM and next-sentence prediction on records of text."""
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any, Protocol
 
 import keras
@@ -14,7 +13,7 @@ from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.objectives import pretraining_objective
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import model_dir
-from bert_tf.training.distribution import Distribution
+from bert_tf.training.distribution import Distribution, InputPart
 from bert_tf.training.loop import make_evaluation, train_and_evaluate
 from bert_tf.training.step import DTYPE_POLICIES, TrainState
 
@@ -48,8 +47,16 @@ class PretrainingRecords(Protocol):
         """How often each piece occurs, int [vocabulary]."""
         ...
 
-    def training_dataset(self, masking: MaskingConfig, batch_size: int, seed: int, start_step: int) -> Any:
-        """Endless `features.pretraining_batch`es, a pure function of (records, arguments, step)."""
+    def training_dataset(
+        self,
+        masking: MaskingConfig,
+        batch_size: int,
+        seed: int,
+        start_step: int,
+        input_pipeline_id: int,
+        num_input_pipelines: int,
+    ) -> Any:
+        """Endless `features.pretraining_batch`es, or one pipeline's rows of them: a function of its arguments alone."""
         ...
 
     def evaluation_dataset(self, masking: MaskingConfig, batch_size: int) -> Any:
@@ -124,6 +131,11 @@ def pretrain(
     objective = pretraining_objective(log_unigram)
     evaluation = make_evaluation(state.model, objective, distribution)
 
+    def train_data(start: int, part: InputPart = InputPart()) -> Any:
+        return train_records.training_dataset(
+            config.masking, train.batch_size, train.seed, start, part.index, part.count
+        )
+
     def evaluate() -> dict[str, float]:
         assert eval_records is not None
         return evaluation(eval_records.evaluation_dataset(config.eval_masking, train.eval_batch_size))
@@ -132,7 +144,7 @@ def pretrain(
         return train_and_evaluate(
             state,
             objective,
-            partial(train_records.training_dataset, config.masking, train.batch_size, train.seed),
+            train_data,
             evaluate if eval_records else None,
             run_dir,
             train,
