@@ -50,6 +50,7 @@ class Distribution:
         self.cluster = cluster or Cluster(addresses=("",), index=0)
         self.found = found
         self.num_replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+        self._worker_sums: Any = None
 
     @property
     def is_chief(self) -> bool:
@@ -195,16 +196,14 @@ class Distribution:
         """Outside `run`: the sum of each number over the processes. All of them must call it, at the same place."""
         if self.cluster.size == 1:
             return list(values)
-        strategy = self.strategy
-        assert strategy is not None
-
-        @tf.function
-        def total(tensor: tf.Tensor) -> tf.Tensor:
-            reduced = strategy.run(lambda: self.all_reduce([tensor])[0])
-            return strategy.experimental_local_results(reduced)[0]
-
+        if self._worker_sums is None:
+            self._worker_sums = tf.function(
+                # A copy on the device of each replica: a reduction goes to where its values are.
+                lambda numbers: self.run(lambda own: self.all_reduce([tf.identity(own)])[0], numbers),
+                input_signature=[tf.TensorSpec([None], tf.float64)],
+            )
         replicas_of_worker = self.num_replicas // self.cluster.size
-        return (total(tf.constant(values, tf.float64)) / replicas_of_worker).numpy().tolist()
+        return (self._worker_sums(tf.constant(values, tf.float64)) / replicas_of_worker).numpy().tolist()
 
     def require_agreement(self, name: str, value: int) -> None:
         """Outside `run`: stop every process where they do not all have the same value. All must call it.
