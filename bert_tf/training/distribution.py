@@ -67,7 +67,9 @@ class Distribution:
         if self.strategy is None:
             gpus = tf.config.list_logical_devices("GPU")
             return f"one device ({gpus[0].name if gpus else 'CPU'})"
-        name = type(self.strategy).__name__
+        # The classes' own names are internal ones.
+        names = ("TPUStrategy", "MultiWorkerMirroredStrategy", "MirroredStrategy")
+        name = next(name for name in names if isinstance(self.strategy, getattr(tf.distribute, name)))
         if self.cluster.size == 1:
             return f"{name}, {self.num_replicas} replicas"
         role = "the chief" if self.is_chief else f"worker {self.cluster.index}"
