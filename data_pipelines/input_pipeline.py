@@ -4,7 +4,10 @@ Training reads in lanes. The records, in the manifest's order, are cut into a fi
 a lane reads its range again and again, each epoch with its pieces of shards in another order, and windows of records
 shuffled. A batch takes the same number of rows from each lane, and pipelines own whole lanes. So batch s is
 known without reading what came before: the lane's epoch, its shard, the place in it and the window follow from s and
-the manifest's counts. Axes: B batch, L length, K sequences in a row, P predictions, S segments of a lane.
+the manifest's counts.
+
+A window is parsed as soon as it is read: behind that only a few dense tensors move, not a string for each record.
+Axes: B batch, L length, K sequences in a row, P predictions, S segments of a lane.
 """
 
 import dataclasses
@@ -24,7 +27,11 @@ from data_pipelines.records import Manifest, read_manifest, read_vocabulary
 MAX_LANES = 16
 WINDOW_RECORDS = 2048
 _READ_BYTES = 1 << 20
+_RECORDS_OF_A_SHARD = 1 << 32  # more than any holds
 _PLACES_TOGETHER = 1 << 17  # 1,024 rows of 128; more leave the cache
+
+Rows = Mapping[str, tf.Tensor]
+"""Parsed records, by the names in `record_parsing.parse_rows`."""
 
 Skipped = Mapping[str, Sequence[tuple[int, int]]]
 """File name of a shard -> stretches (first record, records) that cannot be used."""
@@ -118,20 +125,20 @@ def training_dataset(
     first_lane = input_pipeline_id * own_lanes
     first_group = start_step // steps
     shards = _ShardReader(source.folder, source.manifest, skipped)
-    reader = _LaneReader(shards, source.manifest, lanes, seed)
+    reader = _LaneReader(shards, source, lanes, seed)
     mask_seed = _stream_seed(seed, _MASK_STREAM)
 
     def read_lane(lane: tf.Tensor) -> tf.data.Dataset:
-        records = reader.read(lane, first_group * steps * rows_per_lane)
-        return records.rebatch(steps * rows_per_lane, drop_remainder=True)
+        rows = reader.read(lane, first_group * steps * rows_per_lane)
+        return rows.rebatch(steps * rows_per_lane, drop_remainder=True)
 
     part = PartOfBatches(own_lanes * rows_per_lane, first_lane * rows_per_lane, batch_size, steps)
 
-    def to_batches(group: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Records [own lanes, steps x rows of a lane] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
-        by_step = tf.transpose(tf.reshape(serialized, [own_lanes, steps, rows_per_lane]), [1, 0, 2])
+    def to_batches(group: tf.Tensor, rows: Rows) -> dict[str, tf.Tensor]:
+        """Rows [own lanes, steps x rows of a lane, ...] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
+        rows = {name: _step_by_step(values, steps, rows_per_lane) for name, values in rows.items()}
         batch = mask_batch(
-            source.parse(tf.reshape(by_step, [steps * part.rows])),
+            rows,
             masking,
             source.predictions,
             source.vocabulary,
@@ -152,6 +159,19 @@ def training_dataset(
     if steps > 1:
         groups = groups.prefetch(1).unbatch().skip(start_step - first_group * steps)
     return groups.prefetch(2).with_options(_options(num_threads))
+
+
+def records_of_batch(folder: str, batch_size: int, seed: int, step: int) -> list[tuple[str, int]]:
+    """Shard and number in it, counted from 0, of each record in the batch of a step of `training_dataset`."""
+    manifest = read_manifest(folder, allow_damage=True)
+    lanes = number_of_lanes(batch_size, manifest.num_records)
+    rows_per_lane = batch_size // lanes
+    reader = _LaneReader(_RecordNumbers(), manifest, lanes, seed)
+    found = []
+    for lane in range(lanes):
+        numbers = reader.read(tf.constant(lane, tf.int64), step * rows_per_lane).unbatch().take(rows_per_lane)
+        found += [divmod(int(number), _RECORDS_OF_A_SHARD) for number in numbers]
+    return [(manifest.shards[shard].file_name, record) for shard, record in found]
 
 
 def evaluation_dataset(
@@ -204,6 +224,13 @@ def evaluation_dataset(
         .prefetch(4)
         .with_options(_options(num_threads))
     )
+
+
+def _step_by_step(values: tf.Tensor, steps: int, rows_per_lane: int) -> tf.Tensor:
+    """[lanes, steps x rows of a lane, N] -> [steps x lanes x rows of a lane, N], the rows of a step together."""
+    lanes, _, width = values.shape
+    by_step = tf.transpose(tf.reshape(values, [lanes, steps, rows_per_lane * width]), [1, 0, 2])
+    return tf.reshape(by_step, [steps * lanes * rows_per_lane, width])
 
 
 def _options(num_threads: int) -> tf.data.Options:
@@ -293,10 +320,19 @@ def _runs(records: int, skipped: Sequence[tuple[int, int]]) -> list[tuple[int, i
     return [run for run in (*runs, (place, records - place, 1)) if run[1]]
 
 
-class _LaneReader:
-    """Reads lanes: `read(lane, row)` is the lane's endless stream of records from row number `row` on."""
+class _RecordNumbers:
+    """Gives, in place of records, which ones they are."""
 
-    def __init__(self, shards: _ShardReader, manifest: Manifest, lanes: int, seed: int) -> None:
+    def read(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
+        """Int64 numbers: shard * `_RECORDS_OF_A_SHARD` + record."""
+        start = shard * _RECORDS_OF_A_SHARD + first
+        return tf.data.Dataset.range(start, start + records)
+
+
+class _LaneReader:
+    """Reads lanes: `read(lane, row)` is the lane's endless stream of rows from number `row` on."""
+
+    def __init__(self, shards: _ShardReader | _RecordNumbers, manifest: Manifest, lanes: int, seed: int) -> None:
         segments = [_lane_segments(manifest, lane, lanes) for lane in range(lanes)]
         width = max(map(len, segments))
         # [lanes, S, 3] shard, first record, records; padded with segments of no record.
@@ -306,11 +342,12 @@ class _LaneReader:
         self._table = tf.constant(table)
         self._records_in_lane = tf.constant(table[:, :, 2].sum(axis=1))
         self._shards = shards
+        self._parse = source.parse
         self._order_seed = _stream_seed(seed, _ORDER_STREAM)
         self._window_seed = _stream_seed(seed, _WINDOW_STREAM)
 
     def read(self, lane: tf.Tensor, row: int) -> tf.data.Dataset:
-        """String tensors of whole or partial windows, from the lane's record number `row` on, counted over epochs."""
+        """Rows of whole or partial windows, from the lane's record number `row` on, counted over epochs."""
         first_epoch = row // self._records_in_lane[lane]
         row_in_epoch = row % self._records_in_lane[lane]
         first_window = row_in_epoch // WINDOW_RECORDS
@@ -324,9 +361,9 @@ class _LaneReader:
                 .flat_map(lambda segment: self._shards.read(segment[0], segment[1], segment[2]))
                 .batch(WINDOW_RECORDS)
                 .enumerate(window)
-                .map(lambda number, records: self._shuffle(lane, epoch, number, records))
+                .map(lambda number, records: self._shuffled_rows(lane, epoch, number, records))
                 .enumerate()
-                .map(lambda index, records: records[tf.where(index == 0, skipped, 0) :])
+                .map(lambda index, rows: _rows_from(rows, tf.where(index == 0, skipped, 0)))
             )
 
         return tf.data.Dataset.counter(first_epoch).flat_map(read_epoch)
@@ -341,10 +378,14 @@ class _LaneReader:
         segments = tf.stack([segments[:, 0], segments[:, 1] + skip, records - skip], axis=1)
         return tf.data.Dataset.from_tensor_slices(segments).filter(lambda segment: segment[2] > 0)
 
-    def _shuffle(self, lane: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
+    def _shuffled_rows(self, lane: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, records: tf.Tensor) -> Rows:
         seed = _fold(self._window_seed, lane, epoch, number)
-        scores = tf.random.stateless_uniform([tf.size(records)], seed)
-        return tf.gather(records, tf.argsort(scores, stable=True))
+        order = tf.argsort(tf.random.stateless_uniform([tf.size(records)], seed), stable=True)
+        return {name: tf.gather(values, order) for name, values in self._parse(records).items()}
+
+
+def _rows_from(rows: Rows, first: tf.Tensor) -> Rows:
+    return {name: values[first:] for name, values in rows.items()}
 
 
 def _fold(seed: tf.Tensor, *numbers: tf.Tensor) -> tf.Tensor:

@@ -127,6 +127,16 @@ class RecordFolder:
             skipped=self._skipped,
         )
 
+    def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
+        """Which records the batch of a step of `training_dataset` holds: numbers, counted from 0, by shard."""
+        by_shard: dict[str, list[int]] = {}
+        for shard, number in input_pipeline.records_of_batch(self.path, batch_size, seed, step):
+            by_shard.setdefault(shard, []).append(number)
+        return "; ".join(
+            f"records {', '.join(map(str, sorted(numbers)))} of {os.path.join(self.path, shard)}"
+            for shard, numbers in sorted(by_shard.items())
+        )
+
     def evaluation_dataset(self, masking: MaskingConfig, batch_size: int, seed: int = 0) -> "tf.data.Dataset":
         """Every record once, with masks that are always the same: see `input_pipeline.evaluation_dataset`."""
         return input_pipeline.evaluation_dataset(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from absl import flags
 
-from bert_tf import files
+from bert_tf import files, preemption
 from bert_tf.configs import Config, ConfigError
 from bert_tf.training.distribution import STRATEGIES, Distribution, make_distribution
 
@@ -24,6 +24,9 @@ def define_training_flags(default_config: str) -> None:
         "auto",
         STRATEGIES,
         "auto: the TPU of --tpu, else the workers that TF_CONFIG names, else all GPUs, else one device.",
+    )
+    flags.DEFINE_integer(
+        "preemption_exit_code", preemption.EXIT_CODE, "Exit code after SIGTERM, once a checkpoint is saved.", 0, 255
     )
     flags.DEFINE_string("tpu", None, "Name or address of a TPU, or `local` on a TPU VM.")
     flags.DEFINE_integer(

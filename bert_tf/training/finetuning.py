@@ -22,7 +22,7 @@ from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import best_result, model_dir
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.loop import train_and_evaluate
-from bert_tf.training.row_batches import steps_per_epoch, training_dataset
+from bert_tf.training.row_batches import rows_of_batch, steps_per_epoch, training_dataset
 from bert_tf.training.row_evaluation import RowOutputs, make_row_outputs
 from bert_tf.training.step import DTYPE_POLICIES, TrainState
 
@@ -66,7 +66,8 @@ def finetune(
     Raises:
         FileNotFoundError: `init_checkpoint` does not exist, or is not complete.
         ValueError: labels, lengths, sizes or experiment do not agree; the message says which.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the gradient is not finite.
+        Preempted: SIGTERM came; a checkpoint of the last step stands.
     """
     if (init_checkpoint is None) == (tokenizer is None):
         raise ValueError(
@@ -104,42 +105,47 @@ def finetune(
         experiment=config.to_dict(),
         data=(data or paths) | {"init_checkpoint": init_checkpoint},
     )
-    model_dir.claim(run_dir, description, tokenizer)
+    with model_dir.claimed(run_dir, description, tokenizer, distribution.is_chief) as lock:
+        keras.utils.set_random_seed(train.seed)
+        with distribution.scope():
+            state = TrainState(model_dir.make_model(description, DTYPE_POLICIES[train.precision]), train.precision)
+        outputs_of = make_row_outputs(state.model, distribution, train.eval_batch_size, task.objective(training=False))
 
-    keras.utils.set_random_seed(train.seed)
-    with distribution.scope():
-        state = TrainState(model_dir.make_model(description, DTYPE_POLICIES[train.precision]), train.precision)
-    outputs_of = make_row_outputs(state.model, distribution, train.eval_batch_size, task.objective(training=False))
+        def evaluate() -> dict[str, Any]:
+            assert eval_examples is not None
+            assert eval_rows is not None
+            scores = _scores(task, eval_examples, eval_rows, labels, outputs_of)
+            if main_score not in scores:
+                raise ValueError(f"`metric` must be one of {', '.join(scores)}. Received: {main_score!r}")
+            return scores
 
-    def evaluate() -> dict[str, Any]:
-        assert eval_examples is not None
-        assert eval_rows is not None
-        scores = _scores(task, eval_examples, eval_rows, labels, outputs_of)
-        if main_score not in scores:
-            raise ValueError(f"`metric` must be one of {', '.join(scores)}. Received: {main_score!r}")
-        return scores
+        def describe_batch(step: int) -> str:
+            numbers = rows_of_batch(train_rows, train.batch_size, train.seed, step)
+            return f"rows {', '.join(map(str, sorted(numbers)))} of {train_examples.path}, counted from 0"
 
-    keeper = best_result.Keeper(run_dir, state.model, main_score, config.keep_best, config.patience)
-    figures = train_and_evaluate(
-        state,
-        task.objective(training=True),
-        partial(training_dataset, train_rows, train.batch_size, train.seed),
-        evaluate if eval_rows is not None else None,
-        run_dir,
-        train,
-        config.optimizer,
-        distribution,
-        partial(_initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
-        label="fine-tuning",
-        after_evaluation=keeper,
-    )
-    if keeper.best is not None and config.keep_best:
-        figures = {"best_step": keeper.best[0]} | keeper.best[1]
-    if test_examples is not None and test_rows is not None:
-        best_result.restore(run_dir, state.model)
-        figures = figures | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
-    files.write_json(os.path.join(run_dir, SCORES_FILE), figures)
-    return figures
+        keeper = best_result.Keeper(run_dir, state.model, main_score, config.keep_best, config.patience)
+        figures = train_and_evaluate(
+            state,
+            task.objective(training=True),
+            partial(training_dataset, train_rows, train.batch_size, train.seed),
+            evaluate if eval_rows is not None else None,
+            run_dir,
+            train,
+            config.optimizer,
+            distribution,
+            partial(initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
+            label="fine-tuning",
+            after_evaluation=keeper,
+            describe_batch=describe_batch,
+            still_held=lock.check,
+        )
+        if keeper.best is not None and config.keep_best:
+            figures = {"best_step": keeper.best[0]} | keeper.best[1]
+        if test_examples is not None and test_rows is not None:
+            best_result.restore(run_dir, state.model)
+            figures = figures | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
+        files.write_json(os.path.join(run_dir, SCORES_FILE), figures)
+        return figures
 
 
 def score(
@@ -194,7 +200,7 @@ def _check_reinitialized(config: FinetuningConfig, encoder: BertConfig) -> None:
         )
 
 
-def _initialize(state: TrainState, pretrained: Pretrained | None, reinitialize_layers: int) -> None:
+def initialize(state: TrainState, pretrained: Pretrained | None, reinitialize_layers: int) -> None:
     """The pre-trained encoder into the model; what is to start anew keeps its fresh weights.
 
     A pooler that the source does not have starts anew as well.

@@ -42,6 +42,7 @@ def train_and_evaluate(
     label: str = "training",
     after_evaluation: Callable[[Sequence[Evaluation]], bool] | None = None,
     describe_batch: Callable[[int], str] | None = None,
+    still_held: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Train to `train.num_steps`, with logs, checkpoints and evaluations on the way.
 
@@ -67,6 +68,7 @@ def train_and_evaluate(
         after_evaluation: of all evaluations so far, the newest last: whether to stop here. A function of them alone, so
             that a run that is started again stops where it did.
         describe_batch: which records the batch of a step, counted from 0, holds, for messages.
+        still_held: raises OSError once another job has taken `model_dir` (`RunLock.check`).
 
     Returns:
         The last evaluation's metrics, or, without evaluation, the last logged training metrics.
@@ -154,6 +156,8 @@ def train_and_evaluate(
                         logged.add(names, figures_of_step, skipped=part is not None)
                     bar.update(steps)
                     writer.check()
+                    if still_held is not None:
+                        still_held()
                     if _is_due(step, train.log_every, train.num_steps):
                         values: dict[str, Any] = logged.ratios()
                         values["learning_rate"] = float(optimization.learning_rate_at(step - 1, train, optimizer))

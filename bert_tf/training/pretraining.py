@@ -1,6 +1,7 @@
 """Pre-training: masked-LM and next-sentence prediction on records of text."""
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 import keras
@@ -59,6 +60,10 @@ class PretrainingRecords(Protocol):
         """Endless `features.pretraining_batch`es, or one pipeline's rows of them: a function of its arguments alone."""
         ...
 
+    def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
+        """Which records the batch of a step holds, for people."""
+        ...
+
     def evaluation_dataset(self, masking: MaskingConfig, batch_size: int) -> Any:
         """Every record once, with fixed masks."""
         ...
@@ -96,7 +101,8 @@ def pretrain(
         FileNotFoundError: `init_checkpoint` does not exist, or is not complete.
         ValueError: vocabulary, lengths, sizes or experiment do not agree, or a record cannot be used; the message says
             which.
-        FloatingPointError: the loss is not finite.
+        FloatingPointError: the loss or the gradient is not finite.
+        Preempted: SIGTERM came; a checkpoint of the last step stands.
     """
     train, tokenizer = config.train, train_records.tokenizer
     for records in (train_records, eval_records):
@@ -115,32 +121,34 @@ def pretrain(
     start_from = _weights_to_start_from(init_checkpoint, config, tokenizer) if init_checkpoint else None
     if start_from is not None:
         start_from.check_heads("pretraining", allow_random_heads)
-    model_dir.claim(run_dir, description, tokenizer)
+    with (
+        model_dir.claimed(run_dir, description, tokenizer, distribution.is_chief) as lock,
+        train_records.naming_bad_records(),
+        eval_records.naming_bad_records() if eval_records else nullcontext(),
+    ):
+        log_unigram = metrics.log_unigram(train_records.piece_counts(), tokenizer.special_ids, config.model.vocab_size)
+        keras.utils.set_random_seed(train.seed)
+        with distribution.scope():
+            state = TrainState(model_dir.make_model(description, DTYPE_POLICIES[train.precision]), train.precision)
 
-    log_unigram = metrics.log_unigram(train_records.piece_counts(), tokenizer.special_ids, config.model.vocab_size)
-    keras.utils.set_random_seed(train.seed)
-    with distribution.scope():
-        state = TrainState(model_dir.make_model(description, DTYPE_POLICIES[train.precision]), train.precision)
+        def initialize(state: TrainState) -> None:
+            if start_from is not None:
+                start_from.assign_to(state.model, "pretraining", allow_random_heads)
+            if config.model.output_bias_from_unigram and (start_from is None or "masked_lm" not in start_from.heads):
+                state.weights["masked_lm/output_bias"].assign(log_unigram)
 
-    def initialize(state: TrainState) -> None:
-        if start_from is not None:
-            start_from.assign_to(state.model, "pretraining", allow_random_heads)
-        if config.model.output_bias_from_unigram and (start_from is None or "masked_lm" not in start_from.heads):
-            state.weights["masked_lm/output_bias"].assign(log_unigram)
+        objective = pretraining_objective(log_unigram)
+        evaluation = make_evaluation(state.model, objective, distribution)
 
-    objective = pretraining_objective(log_unigram)
-    evaluation = make_evaluation(state.model, objective, distribution)
+        def train_data(start: int, part: InputPart) -> Any:
+            return train_records.training_dataset(
+                config.masking, train.batch_size, train.seed, start, part.index, part.count
+            )
 
-    def train_data(start: int, part: InputPart = InputPart()) -> Any:
-        return train_records.training_dataset(
-            config.masking, train.batch_size, train.seed, start, part.index, part.count
-        )
+        def evaluate() -> dict[str, float]:
+            assert eval_records is not None
+            return evaluation(eval_records.evaluation_dataset(config.eval_masking, train.eval_batch_size))
 
-    def evaluate() -> dict[str, float]:
-        assert eval_records is not None
-        return evaluation(eval_records.evaluation_dataset(config.eval_masking, train.eval_batch_size))
-
-    with train_records.naming_bad_records(), eval_records.naming_bad_records() if eval_records else nullcontext():
         return train_and_evaluate(
             state,
             objective,
@@ -152,6 +160,8 @@ def pretrain(
             distribution,
             initialize,
             label="pre-training",
+            describe_batch=partial(train_records.describe_batch, train.batch_size, train.seed),
+            still_held=lock.check,
         )
 
 

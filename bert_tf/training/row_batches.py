@@ -63,6 +63,14 @@ def training_dataset(
     return part.of(epochs.flat_map(batches_of).map(_gatherer(rows, batch_size))).prefetch(tf.data.AUTOTUNE)
 
 
+def rows_of_batch(rows: Rows, batch_size: int, seed: int, step: int) -> list[int]:
+    """The numbers of the rows in the batch of a step of `training_dataset`, without what fills it up."""
+    steps = steps_per_epoch(rows, batch_size)
+    epoch, place = divmod(step, steps)
+    order = _epoch_order(rows, batch_size, steps, seed, tf.constant(epoch, tf.int64))
+    return [number for number in order[place].numpy().tolist() if number >= 0]
+
+
 def _epoch_order(rows: Rows, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """The rows' numbers in the batches of an epoch, int64 [steps, B]; -1 fills the last one up."""
 

@@ -99,6 +99,6 @@ def nonfinite_message(
         return f"{start} It is skipped, the {count}. of at most {allowed}"
     return (
         f"{start} The last checkpoint is kept. A lower train.learning_rate, a longer warm-up, or "
-        f"train.precision=float32 are the usual mends; train.skip_nonfinite=N leaves out up to N such steps"
+        f"train.precision=float32 are the usual mends; --set train.skip_nonfinite=N leaves out up to N such steps"
         + (f", and {allowed} are left out already" if allowed else "")
     )

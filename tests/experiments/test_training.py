@@ -10,7 +10,8 @@ from small_model import SMALL, write_vocab
 from bert_tf.configs import ClassificationConfig, FinetuningConfig, PretrainingConfig, TrainConfig
 from bert_tf.models.weights import named_weights
 from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import checkpoints, loop, model_dir
+from bert_tf.training import checkpoints, model_dir
+from bert_tf.training.checkpoint_writer import CheckpointWriter
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.pretraining import pretrain
@@ -83,14 +84,14 @@ def _lines(run):
 
 def test_a_run_stopped_at_a_checkpoint_ends_as_one_that_was_not(folder, config, pretrained, monkeypatch):
     run, figures = pretrained
-    save = loop.checkpoints.save
+    save = CheckpointWriter.save
 
     def stop_after(*arguments):
         save(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.checkpoints, "save", stop_after)
+        patched.setattr(CheckpointWriter, "save", stop_after)
         with pytest.raises(KeyboardInterrupt):
             _pretrain(folder, config, "stopped")
     assert checkpoints.newest_checkpoint(str(folder / "stopped")).step == 2
