@@ -4,10 +4,7 @@ Training reads in lanes. The records, in the manifest's order, are cut into a fi
 a lane reads its range again and again, each epoch with its pieces of shards in another order, and windows of records
 shuffled. A batch takes the same number of rows from each lane, and pipelines own whole lanes. So batch s is
 known without reading what came before: the lane's epoch, its shard, the place in it and the window follow from s and
-the manifest's counts.
-
-A window is parsed as soon as it is read: behind that only a few dense tensors move, not a string for each record.
-Axes: B batch, L length, K sequences in a row, P predictions, S segments of a lane.
+the manifest's counts. Axes: B batch, L length, K sequences in a row, P predictions, S segments of a lane.
 """
 
 import dataclasses
@@ -29,9 +26,6 @@ WINDOW_RECORDS = 2048
 _READ_BYTES = 1 << 20
 _RECORDS_OF_A_SHARD = 1 << 32  # more than any holds
 _PLACES_TOGETHER = 1 << 17  # 1,024 rows of 128; more leave the cache
-
-Rows = Mapping[str, tf.Tensor]
-"""Parsed records, by the names in `record_parsing.parse_rows`."""
 
 Skipped = Mapping[str, Sequence[tuple[int, int]]]
 """File name of a shard -> stretches (first record, records) that cannot be used."""
@@ -125,20 +119,20 @@ def training_dataset(
     first_lane = input_pipeline_id * own_lanes
     first_group = start_step // steps
     shards = _ShardReader(source.folder, source.manifest, skipped)
-    reader = _LaneReader(shards, source, lanes, seed)
+    reader = _LaneReader(shards, source.manifest, lanes, seed)
     mask_seed = _stream_seed(seed, _MASK_STREAM)
 
     def read_lane(lane: tf.Tensor) -> tf.data.Dataset:
-        rows = reader.read(lane, first_group * steps * rows_per_lane)
-        return rows.rebatch(steps * rows_per_lane, drop_remainder=True)
+        records = reader.read(lane, first_group * steps * rows_per_lane)
+        return records.rebatch(steps * rows_per_lane, drop_remainder=True)
 
     part = PartOfBatches(own_lanes * rows_per_lane, first_lane * rows_per_lane, batch_size, steps)
 
-    def to_batches(group: tf.Tensor, rows: Rows) -> dict[str, tf.Tensor]:
-        """Rows [own lanes, steps x rows of a lane, ...] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
-        rows = {name: _step_by_step(values, steps, rows_per_lane) for name, values in rows.items()}
+    def to_batches(group: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Records [own lanes, steps x rows of a lane] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
+        by_step = tf.transpose(tf.reshape(serialized, [own_lanes, steps, rows_per_lane]), [1, 0, 2])
         batch = mask_batch(
-            rows,
+            source.parse(tf.reshape(by_step, [steps * part.rows])),
             masking,
             source.predictions,
             source.vocabulary,
@@ -224,13 +218,6 @@ def evaluation_dataset(
         .prefetch(4)
         .with_options(_options(num_threads))
     )
-
-
-def _step_by_step(values: tf.Tensor, steps: int, rows_per_lane: int) -> tf.Tensor:
-    """[lanes, steps x rows of a lane, N] -> [steps x lanes x rows of a lane, N], the rows of a step together."""
-    lanes, _, width = values.shape
-    by_step = tf.transpose(tf.reshape(values, [lanes, steps, rows_per_lane * width]), [1, 0, 2])
-    return tf.reshape(by_step, [steps * lanes * rows_per_lane, width])
 
 
 def _options(num_threads: int) -> tf.data.Options:
@@ -330,7 +317,7 @@ class _RecordNumbers:
 
 
 class _LaneReader:
-    """Reads lanes: `read(lane, row)` is the lane's endless stream of rows from number `row` on."""
+    """Reads lanes: `read(lane, row)` is the lane's endless stream of records from row number `row` on."""
 
     def __init__(self, shards: _ShardReader | _RecordNumbers, manifest: Manifest, lanes: int, seed: int) -> None:
         segments = [_lane_segments(manifest, lane, lanes) for lane in range(lanes)]
@@ -342,12 +329,11 @@ class _LaneReader:
         self._table = tf.constant(table)
         self._records_in_lane = tf.constant(table[:, :, 2].sum(axis=1))
         self._shards = shards
-        self._parse = source.parse
         self._order_seed = _stream_seed(seed, _ORDER_STREAM)
         self._window_seed = _stream_seed(seed, _WINDOW_STREAM)
 
     def read(self, lane: tf.Tensor, row: int) -> tf.data.Dataset:
-        """Rows of whole or partial windows, from the lane's record number `row` on, counted over epochs."""
+        """String tensors of whole or partial windows, from the lane's record number `row` on, counted over epochs."""
         first_epoch = row // self._records_in_lane[lane]
         row_in_epoch = row % self._records_in_lane[lane]
         first_window = row_in_epoch // WINDOW_RECORDS
@@ -361,9 +347,9 @@ class _LaneReader:
                 .flat_map(lambda segment: self._shards.read(segment[0], segment[1], segment[2]))
                 .batch(WINDOW_RECORDS)
                 .enumerate(window)
-                .map(lambda number, records: self._shuffled_rows(lane, epoch, number, records))
+                .map(lambda number, records: self._shuffle(lane, epoch, number, records))
                 .enumerate()
-                .map(lambda index, rows: _rows_from(rows, tf.where(index == 0, skipped, 0)))
+                .map(lambda index, records: records[tf.where(index == 0, skipped, 0) :])
             )
 
         return tf.data.Dataset.counter(first_epoch).flat_map(read_epoch)
@@ -378,14 +364,10 @@ class _LaneReader:
         segments = tf.stack([segments[:, 0], segments[:, 1] + skip, records - skip], axis=1)
         return tf.data.Dataset.from_tensor_slices(segments).filter(lambda segment: segment[2] > 0)
 
-    def _shuffled_rows(self, lane: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, records: tf.Tensor) -> Rows:
+    def _shuffle(self, lane: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
         seed = _fold(self._window_seed, lane, epoch, number)
-        order = tf.argsort(tf.random.stateless_uniform([tf.size(records)], seed), stable=True)
-        return {name: tf.gather(values, order) for name, values in self._parse(records).items()}
-
-
-def _rows_from(rows: Rows, first: tf.Tensor) -> Rows:
-    return {name: values[first:] for name, values in rows.items()}
+        scores = tf.random.stateless_uniform([tf.size(records)], seed)
+        return tf.gather(records, tf.argsort(scores, stable=True))
 
 
 def _fold(seed: tf.Tensor, *numbers: tf.Tensor) -> tf.Tensor:
