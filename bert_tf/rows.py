@@ -129,8 +129,12 @@ class Rows:
         batch["position_ids"] = np.broadcast_to(positions, (len(indices), length))
         return batch
 
-    def batches(self, batch_size: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    def batches(self, batch_size: int, fill: bool = True) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Every row once, rows of like length together, in batches of `batch_size` rows.
+
+        Args:
+            batch_size: B.
+            fill: whether the last batch is filled up; without, it may be smaller.
 
         Yields:
             Indices of the rows, int [B], -1 where the last batch is filled up, and the batch.
@@ -139,7 +143,8 @@ class Rows:
         for start in range(0, len(order), batch_size):
             indices = order[start : start + batch_size]
             length = self.bucket_length(int(self.lengths[indices].max()))
-            indices = np.pad(indices, (0, batch_size - len(indices)), constant_values=_FILLER)
+            if fill:
+                indices = np.pad(indices, (0, batch_size - len(indices)), constant_values=_FILLER)
             yield indices, self.batch(indices, length)
 
 

@@ -72,7 +72,14 @@ def read(path: str) -> Pretrained:
         tokens=tokens,
         do_lower_case=do_lower_case,
         labels=labels,
+        max_seq_length=_max_seq_length(path),
     )
+
+
+def _max_seq_length(path: str) -> int | None:
+    """`model_max_length` of the tokenizer; None where it is missing, or a number that stands for no limit (1e30)."""
+    length = _json_object(os.path.join(path, "tokenizer_config.json")).get("model_max_length")
+    return length if isinstance(length, int) and 3 <= length < 1_000_000 else None
 
 
 def _read_tensors(path: str) -> dict[str, np.ndarray]:

@@ -1,85 +1,100 @@
 """A trained model behind the verb of its task: texts in, answers out, in Python."""
 
 import dataclasses
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import features, files
+from bert_tf import features
 from bert_tf.configs import FinetuningConfig
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
+from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors
 from bert_tf.rows import Rows
+from bert_tf.serving.sources import read_model
 from bert_tf.tasks import task_of
 from bert_tf.tasks.tagging import word_offsets
 from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import model_dir
 from bert_tf.training.model_dir import RunDescription
+
+VERBS = {
+    "encoder": ("embed",),
+    "pretraining": ("fill_mask", "embed"),
+    "classification": ("classify",),
+    "multi_label": ("classify",),
+    "regression": ("score",),
+    "tagging": ("tag",),
+    "question_answering": ("answer",),
+}
+"""What a model for each task can be asked."""
+
+BATCH_SIZE = 32
+"""Rows computed at a time, by default."""
 
 
 class Predictor:
     """A model, its tokenizer and its labels.
 
+    Any number of texts may be asked at once: they are computed in batches of like length, and answered in the caller's
+    order.
+
     Args:
-        model: `BertPretrainer`, or a fine-tuned model.
+        model: `BertEncoder`, `BertPretrainer`, a fine-tuned model, or what stands for one (`sources.ExportedModel`).
         description: of the run that trained it.
         tokenizer: of its vocabulary.
         batch_size: rows computed at a time.
+        source: where it comes from, for messages.
     """
 
     def __init__(
-        self, model: Any, description: RunDescription, tokenizer: WordPieceTokenizer, batch_size: int = 32
+        self,
+        model: Any,
+        description: RunDescription,
+        tokenizer: WordPieceTokenizer,
+        batch_size: int = BATCH_SIZE,
+        source: str = "the model",
     ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
         self.model = model
         self.description = description
         self.tokenizer = tokenizer
         self.batch_size = batch_size
+        self.source = source
         self.task = None
-        if description.task != "pretraining":
+        if description.task not in ("encoder", "pretraining"):
             self.task = task_of(FinetuningConfig.from_dict(description.experiment).task)
         self._forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+        self._vectors = tf.function(self._text_vectors, reduce_retracing=True)
 
     def classify(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """The label of each text, or pair of texts, and the probabilities of all labels.
+        """The class of each text, or pair of texts, and the probabilities of all classes.
 
         Args:
             texts: any number.
             text_pairs: the second texts, as many, for a model of pairs.
 
         Returns:
-            For each text, in the caller's order, `{"label": name, "probabilities": {name: probability}}`.
+            For each text, in the caller's order, `{"label": name, "probabilities": {name: probability}}`; of a
+            multi-label model `{"labels": [name, ...], "probabilities": {name: probability}}`, each label's own.
 
         Raises:
-            ValueError: the model is no classifier, or the numbers of texts differ.
+            ValueError: the model is no classifier, an item is no text, or the numbers of texts differ.
         """
-        self._require("classify", "classification")
-        return self.predict(_texts(texts, text_pairs))
+        self._require("classify")
+        return self.predict(_examples(texts, text_pairs))
 
-    def label(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """The labels of each text of a multi-label model, and the probabilities of all.
-
-        Returns:
-            For each text, `{"labels": [name, ...], "probabilities": {name: probability}}`.
+    def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[float]:
+        """The number that a regression model gives each text, or pair of texts.
 
         Raises:
-            ValueError: the model is none of multi-label classification, or the numbers of texts differ.
+            ValueError: the model is none of regression, an item is no text, or the numbers of texts differ.
         """
-        self._require("label", "multi_label")
-        return self.predict(_texts(texts, text_pairs))
-
-    def rate(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """The number of each text, or pair of texts.
-
-        Returns:
-            For each text, `{"value": number}`.
-
-        Raises:
-            ValueError: the model is none of regression, or the numbers of texts differ.
-        """
-        self._require("rate", "regression")
-        return self.predict(_texts(texts, text_pairs))
+        self._require("score")
+        return [answer["value"] for answer in self.predict(_examples(texts, text_pairs))]
 
     def tag(self, texts: Sequence[str | Sequence[str]]) -> list[dict[str, Any]]:
         """The tags of each text's words, and the spans that they make.
@@ -93,10 +108,10 @@ class Predictor:
             end count characters of the text (words that are given are joined by spaces).
 
         Raises:
-            ValueError: the model is no tagger.
+            ValueError: the model is no tagger, or an item is neither a text nor a list of words.
         """
-        self._require("tag", "tagging")
-        return self.predict([self._tagged(text) for text in texts])
+        self._require("tag")
+        return self.predict([self._tagged(number, text) for number, text in enumerate(_items("texts", texts))])
 
     def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[dict[str, Any]]:
         """The answer of each question, a part of its context.
@@ -106,9 +121,10 @@ class Predictor:
             `tasks.question_answering.QuestionAnswering.answers`.
 
         Raises:
-            ValueError: the model is none of question answering, or the numbers differ.
+            ValueError: the model is none of question answering, an item is no text, or the numbers differ.
         """
-        self._require("answer", "question_answering")
+        self._require("answer")
+        questions, contexts = _texts("questions", questions), _texts("contexts", contexts)
         if len(questions) != len(contexts):
             raise ValueError(
                 f"`contexts` must be as many as `questions`. Received: {len(contexts)} and {len(questions)}"
@@ -127,22 +143,44 @@ class Predictor:
             ValueError: the model is none of a fine-tuning task.
         """
         if self.task is None:
-            raise ValueError(f"`predict` needs a fine-tuned model. Received: one of {self.description.task}")
+            raise ValueError(f"`predict` needs a fine-tuned model. Received: {self._told()}")
         labels = self.description.labels
         unlabelled = [_without_label(example) for example in examples]
         rows = self.task.encode(unlabelled, labels, self.tokenizer)
         outputs: list[Any] = [None] * len(rows)
-        for indices, batch in rows.batches(self.batch_size):
-            found = tf.nest.map_structure(lambda tensor: tensor.numpy(), self._forward(_encoder_inputs(batch)))
+        for indices, inputs in self._batches(rows):
+            found = tf.nest.map_structure(lambda tensor: tensor.numpy(), self._forward(inputs))
             for place, index in enumerate(indices):
-                if index >= 0:
-                    outputs[index] = tf.nest.map_structure(lambda array, place=place: array[place], found)
+                outputs[index] = tf.nest.map_structure(lambda array, place=place: array[place], found)
         return self.task.answers(unlabelled, rows, outputs, labels)
 
-    def _tagged(self, text: str | Sequence[str]) -> TaggedExample:
-        if not isinstance(text, str):
-            return TaggedExample.from_words(list(text))
-        return TaggedExample(text, tuple(word_offsets(text, self.tokenizer.basic_tokenizer)))
+    def embed(self, texts: Sequence[str], pooling: str | None = None, normalize: bool | None = None) -> np.ndarray:
+        """A vector for each text.
+
+        Args:
+            texts: any number; longer ones are cut to the model's length.
+            pooling: `mean` of the last block's vectors, `[CLS]` and `[SEP]` included; `cls`, the vector of `[CLS]`; or
+                `pooler`, its pooled output. None: as a folder of Sentence Transformers says, else `mean`.
+            normalize: whether vectors are brought to length 1. None: as such a folder says, else not.
+
+        Returns:
+            float32 [N, D].
+
+        Raises:
+            ValueError: the model is none that embeds, an item is no text, or there is no such pooling or no pooler.
+        """
+        self._require("embed")
+        settings = self.description.experiment
+        pooling = settings.get("pooling", "mean") if pooling is None else pooling
+        check_pooling(pooling, TEXT_POOLINGS)
+        if pooling == "pooler" and not settings.get("has_pooler", True):
+            raise ValueError(f"`pooling` pooler needs a model with a pooler. Received: {self._told()}, without")
+        normalize = settings.get("normalize", False) if normalize is None else normalize
+        rows = self._rows([self.tokenizer.encode_pair(text, None, self._length) for text in _texts("texts", texts)])
+        vectors = np.zeros((len(rows), self.description.model.hidden_size), np.float32)
+        for indices, inputs in self._batches(rows):
+            vectors[indices] = self._vectors(inputs, pooling, bool(normalize)).numpy()
+        return vectors
 
     def fill_mask(self, texts: Sequence[str], top_k: int = 5) -> list[list[list[tuple[str, float]]]]:
         """The likeliest pieces at each `[MASK]` of each text.
@@ -155,31 +193,24 @@ class Predictor:
             For each text, for each of its masks within the model's length, (piece, probability) pairs, likeliest first.
 
         Raises:
-            ValueError: the model has no masked-LM head; a text has no `[MASK]`; there are fewer pieces than `top_k`.
+            ValueError: the model has no masked-LM head; an item is no text, or has no `[MASK]`; there are fewer pieces
+                than `top_k`.
         """
-        self._require("fill_mask", "pretraining")
+        self._require("fill_mask")
         tokenizer = self.tokenizer
         if not 1 <= top_k <= tokenizer.vocab_size:
             raise ValueError(
                 f"`top_k` must be between 1 and the {tokenizer.vocab_size} pieces of the vocabulary. Received: {top_k}"
             )
-        rows = [
-            tokenizer.encode_pair(text, None, self.description.max_seq_length, parse_special_tokens=["[MASK]"])
-            for text in texts
-        ]
-        for text, (ids, _) in zip(texts, rows, strict=True):
+        texts = _texts("texts", texts)
+        encoded = [tokenizer.encode_pair(text, None, self._length, parse_special_tokens=["[MASK]"]) for text in texts]
+        for number, (ids, _) in enumerate(encoded):
             if tokenizer.mask_id not in ids:
-                raise ValueError(f"a text must hold [MASK] within the model's length. Received: {text!r}")
-        results: list[list[list[tuple[str, float]]]] = [[]] * len(rows)
-        padded = Rows.from_lists(
-            [ids for ids, _ in rows],
-            [segments for _, segments in rows],
-            tokenizer.pad_id,
-            self.description.max_seq_length,
-        )
-        for numbers, batch in padded.batches(self.batch_size):
-            indices = numbers[numbers >= 0]
-            inputs = {name: array[: len(indices)] for name, array in _encoder_inputs(batch).items()}
+                raise ValueError(
+                    f"`texts[{number}]` must hold [MASK] within the model's length. Received: {texts[number]!r}"
+                )
+        results: list[list[list[tuple[str, float]]]] = [[]] * len(encoded)
+        for indices, inputs in self._batches(self._rows(encoded)):
             masks = [np.flatnonzero(ids == tokenizer.mask_id) for ids in inputs["input_ids"]]
             positions = np.zeros((len(masks), max(map(len, masks))), np.int32)
             for row, places in enumerate(masks):
@@ -197,21 +228,67 @@ class Predictor:
                 ]
         return results
 
-    def _require(self, verb: str, task: str) -> None:
-        if self.description.task != task:
-            raise ValueError(f"`{verb}` needs a model of {task}. Received: one of {self.description.task}")
+    @property
+    def _length(self) -> int:
+        return self.description.max_seq_length
+
+    def _rows(self, encoded: Sequence[tuple[list[int], list[int]]]) -> Rows:
+        ids, segments = [ids for ids, _ in encoded], [segments for _, segments in encoded]
+        return Rows.from_lists(ids, segments, self.tokenizer.pad_id, self._length)
+
+    def _batches(self, rows: Rows) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Numbers of rows, and the encoder's inputs for them."""
+        names = tuple(features.encoder_batch(None, None))
+        for indices, batch in rows.batches(self.batch_size, fill=False):
+            yield indices, {name: batch[name] for name in names}
+
+    def _text_vectors(self, inputs: dict[str, tf.Tensor], pooling: str, normalize: bool) -> tf.Tensor:
+        encoder = self.model
+        if isinstance(encoder, keras.Model) and not isinstance(encoder, BertEncoder):
+            encoder = encoder.encoder
+        return text_vectors(encoder(inputs, training=False), inputs, pooling, normalize)
+
+    def _tagged(self, number: int, text: str | Sequence[str]) -> TaggedExample:
+        if isinstance(text, str):
+            return TaggedExample(text, tuple(word_offsets(text, self.tokenizer.basic_tokenizer)))
+        if not isinstance(text, list | tuple) or not all(isinstance(word, str) for word in text):
+            raise ValueError(f"`texts[{number}]` must be a text or a list of words. Received: {text!r:.100}")
+        return TaggedExample.from_words(list(text))
+
+    def _told(self) -> str:
+        return f"{self.source}, a model for {self.description.task}"
+
+    def _require(self, verb: str) -> None:
+        own = VERBS[self.description.task]
+        if verb not in own:
+            tasks = " or ".join(task for task, verbs in VERBS.items() if verb in verbs)
+            raise ValueError(
+                f"`{verb}` needs a model for {tasks}. Received: {self._told()}, which answers `{'` and `'.join(own)}`"
+            )
 
 
-def _encoder_inputs(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: batch[name] for name in features.encoder_batch(None, None)}
+def _items(name: str, items: Sequence[Any]) -> list[Any]:
+    if isinstance(items, str | bytes):
+        raise ValueError(f"`{name}` must be a list of texts, not one text. Received: {items!r:.100}")
+    return list(items)
 
 
-def _texts(texts: Sequence[str], text_pairs: Sequence[str] | None) -> list[TextExample]:
+def _texts(name: str, texts: Sequence[str]) -> list[str]:
+    found = _items(name, texts)
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            raise ValueError(f"`{name}[{number}]` must be a text. Received: {text!r:.100}")
+    return found
+
+
+def _examples(texts: Sequence[str], text_pairs: Sequence[str] | None) -> list[TextExample]:
+    first = _texts("texts", texts)
     if text_pairs is None:
-        return [TextExample(text) for text in texts]
-    if len(text_pairs) != len(texts):
-        raise ValueError(f"`text_pairs` must be as many as `texts`. Received: {len(text_pairs)} and {len(texts)}")
-    return [TextExample(text, pair) for text, pair in zip(texts, text_pairs, strict=True)]
+        return [TextExample(text) for text in first]
+    second = _texts("text_pairs", text_pairs)
+    if len(second) != len(first):
+        raise ValueError(f"`text_pairs` must be as many as `texts`. Received: {len(second)} and {len(first)}")
+    return [TextExample(text, pair) for text, pair in zip(first, second, strict=True)]
 
 
 def _without_label(example: Any) -> Any:
@@ -222,15 +299,24 @@ def _without_label(example: Any) -> Any:
     return dataclasses.replace(example, **{field: None})
 
 
-def load(path: str) -> Predictor:
-    """The predictor of a run's folder, with its newest complete checkpoint.
+def load(path: str, batch_size: int = BATCH_SIZE) -> Predictor:
+    """The predictor of a run's folder, of an export, or of published weights.
 
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
+    Its verb is that of the task: `classify`, `score`, `tag`, `answer`, `fill_mask`, `embed` (`VERBS`).
+
+    Args:
+        path: a run's folder (the best evaluation's weights, where they were kept, else the newest complete
+            checkpoint); a SavedModel of `export_saved_model`, or the folder of its versions; or whatever
+            `load_pretrained` takes: a folder or name of Hugging Face, one of Sentence Transformers, a checkpoint of
+            Google, a preset of KerasHub.
+        batch_size: rows computed at a time.
+
     Raises:
-        FileNotFoundError: it is no folder of a run, or has no complete checkpoint.
+        FileNotFoundError: there is nothing of this name, or no complete checkpoint.
+        ValueError: files are damaged, weights are missing, or it is no BERT.
+        ImportError: an export needs TensorFlow Text.
     """
-    if not files.exists(os.path.join(path, model_dir.CONFIG_FILE)):
-        raise FileNotFoundError(f"no run's folder ({model_dir.CONFIG_FILE} is missing). Received: {path!r}")
-    return Predictor(*model_dir.load_model(path, "path"))
+    return Predictor(*read_model(path), batch_size=batch_size, source=str(path))

@@ -21,7 +21,7 @@ from bert_tf.training import checkpoints, model_dir
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.finetuning import finetune
 from data_pipelines.finetuning.labelled import read_examples
-from experiments import predict
+from experiments import prediction
 from experiments.evaluate import evaluate
 
 TRAIN = TrainConfig(
@@ -96,8 +96,8 @@ def test_from_a_file_to_scores_and_answers(kind, tmp_path, tokenizer):
             assert value == figures[name], name
     predictor = load(run)
     assert predictor.description.task == kind
-    inputs = predict.read_inputs(str(path), predictor)
-    answers = list(predict.answers(predictor, inputs))
+    inputs = prediction.read_inputs(str(path), predictor)
+    answers = list(prediction.answers(predictor, inputs))
     assert len(answers) == len(inputs)
     _check_answer(kind, answers[0], predictor)
 
@@ -109,7 +109,7 @@ def _check_answer(kind, answer, predictor):
     elif kind == "multi_label":
         assert set(answer["labels"]) <= {"odd", *PLACES}
     elif kind == "regression":
-        assert np.isfinite(predictor.rate(["the road"])[0]["value"])
+        assert np.isfinite(predictor.score(["the road"])[0])
     elif kind == "tagging":
         text = "Old  miller, saw the river."
         [found] = predictor.tag([text])

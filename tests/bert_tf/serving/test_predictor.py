@@ -91,8 +91,27 @@ def test_fill_mask(masked_lm):
 
 @pytest.mark.parametrize("text", ["no mask here", "", "the boat " * 30 + "[MASK]", "[mask]"])
 def test_a_text_without_a_mask(masked_lm, text):
-    with pytest.raises(ValueError, match=r"must hold \[MASK\] within the model's length"):
+    with pytest.raises(ValueError, match=r"`texts\[1\]` must hold \[MASK\] within the model's length"):
         masked_lm.fill_mask(["[MASK]", text])
+
+
+def test_embed(masked_lm):
+    vectors = masked_lm.embed(TEXTS)
+    assert vectors.shape == (len(TEXTS), masked_lm.description.model.hidden_size)
+    assert vectors.dtype == np.float32
+    for text, vector in list(zip(TEXTS, vectors, strict=True))[1:3]:
+        ids, _ = masked_lm.tokenizer.encode_pair(text, None, masked_lm.description.max_seq_length)
+        outputs = masked_lm.model.encoder({"input_ids": np.array([ids])})
+        sequence = outputs["sequence_output"].numpy()[0]
+        np.testing.assert_allclose(vector, sequence.mean(axis=0), atol=1e-5)
+        first, pooled = (masked_lm.embed([text], pooling=pooling)[0] for pooling in ("cls", "pooler"))
+        np.testing.assert_allclose(first, sequence[0], atol=1e-5)
+        np.testing.assert_allclose(pooled, outputs["pooled_output"].numpy()[0], atol=1e-5)
+    lengths = np.linalg.norm(masked_lm.embed(TEXTS, normalize=True), axis=1)
+    np.testing.assert_allclose(lengths, 1.0, atol=1e-6)
+    assert masked_lm.embed([]).shape == (0, masked_lm.description.model.hidden_size)
+    with pytest.raises(ValueError, match=r"`pooling` must be mean or cls or pooler\. Received: 'max'"):
+        masked_lm.embed(TEXTS, pooling="max")
 
 
 def test_more_pieces_than_there_are(masked_lm):
@@ -103,12 +122,26 @@ def test_more_pieces_than_there_are(masked_lm):
 
 
 def test_the_wrong_verb(classifier, masked_lm):
-    with pytest.raises(ValueError, match="`fill_mask` needs a model of pretraining"):
+    with pytest.raises(
+        ValueError, match=r"`fill_mask` needs a model for pretraining.*for classification, .*`classify`"
+    ):
         classifier.fill_mask(["[MASK]"])
-    with pytest.raises(ValueError, match="`classify` needs a model of classification"):
+    told = "`classify` needs a model for classification or multi_label.*for pretraining, .*`fill_mask` and `embed`"
+    with pytest.raises(ValueError, match=told):
         masked_lm.classify(["text"])
+    with pytest.raises(ValueError, match="`predict` needs a fine-tuned model"):
+        masked_lm.predict(["text"])
+
+
+def test_what_is_no_text(classifier):
+    with pytest.raises(ValueError, match=r"`texts` must be a list of texts, not one text\. Received: 'boat'"):
+        classifier.classify("boat")
+    with pytest.raises(ValueError, match=r"`texts\[1\]` must be a text\. Received: None"):
+        classifier.classify(["boat", None])
+    with pytest.raises(ValueError, match=r"`text_pairs\[0\]` must be a text\. Received: 3"):
+        classifier.classify(["boat"], [3])
 
 
 def test_no_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
+    with pytest.raises(FileNotFoundError, match="path must name a folder that holds a BERT"):
         load(str(tmp_path))

@@ -1,0 +1,72 @@
+"""What a folder of Sentence Transformers says about vectors of texts, beside the files of Hugging Face's BERT.
+
+```
+modules.json  sentence_bert_config.json  1_Pooling/config.json  [config.json  model.safetensors ... of the encoder]
+```
+"""
+
+import dataclasses
+import os
+from typing import Any
+
+from bert_tf import files
+
+_MODULES_FILE = "modules.json"
+_LENGTH_FILE = "sentence_bert_config.json"
+_POOLINGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceSettings:
+    """How a text becomes a vector.
+
+    Attributes:
+        pooling: `mean` or `cls`, as in `models.pooling.text_vectors`.
+        normalize: whether vectors are brought to length 1.
+        max_seq_length: pieces in a row; None where the folder does not say.
+        encoder_dir: the folder that holds the encoder.
+    """
+
+    pooling: str
+    normalize: bool
+    max_seq_length: int | None
+    encoder_dir: str
+
+
+def is_folder(path: str) -> bool:
+    """Whether `path` looks like a folder of Sentence Transformers."""
+    return files.exists(os.path.join(path, _MODULES_FILE))
+
+
+def read_settings(path: str) -> SentenceSettings:
+    """The settings of a folder: an encoder, the mean or the `[CLS]` vector of its output, perhaps normalized.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, or the vectors are made in another way.
+    """
+    file = os.path.join(path, _MODULES_FILE)
+    modules = files.read_json(file)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise ValueError(f"{file} must hold a list of modules. Received: {modules!r:.100}")
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise ValueError(f"{file} must name a Transformer, a Pooling and perhaps Normalize. Received: {kinds}")
+    encoder_dir = os.path.join(path, str(modules[0].get("path", ""))).rstrip("/")
+    pooling_file = os.path.join(path, str(modules[1].get("path", "")), "config.json")
+    pooling = _object(pooling_file)
+    modes = [name for name, value in pooling.items() if name.startswith("pooling_mode_") and value is True]
+    if len(modes) != 1 or modes[0] not in _POOLINGS:
+        raise ValueError(f"{pooling_file} must choose one of {', '.join(_POOLINGS)}. Received: {modes}")
+    length_file = os.path.join(encoder_dir, _LENGTH_FILE)
+    length = _object(length_file).get("max_seq_length") if files.exists(length_file) else None
+    if length is not None and (not isinstance(length, int) or length < 3):
+        raise ValueError(f"{length_file}: `max_seq_length` must be a whole number of at least 3. Received: {length!r}")
+    return SentenceSettings(_POOLINGS[modes[0]], kinds[-1] == "Normalize", length, encoder_dir)
+
+
+def _object(file: str) -> dict[str, Any]:
+    value = files.read_json(file)
+    if not isinstance(value, dict):
+        raise ValueError(f"{file} must hold a JSON object. Received: a {type(value).__name__}")
+    return value

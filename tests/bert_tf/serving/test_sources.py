@@ -1,0 +1,156 @@
+"""`bert_tf.load` on published folders: each head answers by its verb, with the numbers of the model itself."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from small_checkpoints import hf_encoder, hf_heads, with_heads, write_hf
+
+import bert_tf
+from bert_tf.conversion.loading import load_pretrained
+from bert_tf.serving.predictor import VERBS, Predictor
+
+LABELS = {"0": "red", "1": "green", "2": "blue"}
+TEXTS = ["a b c", "", "h", "de g i a b c d e f g h i j k", "文 a"]
+LENGTH = 12  # positions of these models
+
+
+def _folder(path, *heads, pooler=True, classes=3, **config):
+    return write_hf(path / "hf", with_heads(*heads, pooler=pooler, classes=classes), **config)
+
+
+def _model_outputs(folder, texts, task=None):
+    model, pretrained = load_pretrained(folder, task, allow_random_heads=True)
+    rows = [pretrained.tokenizer().encode_pair(text, None, LENGTH) for text in texts]
+    return [model({"input_ids": np.array([ids]), "segment_ids": np.array([segments])}) for ids, segments in rows]
+
+
+def test_classification(tmp_path):
+    folder = _folder(tmp_path, "classifier", architectures=["BertForSequenceClassification"], id2label=LABELS)
+    answers = bert_tf.load(folder).classify(TEXTS)
+    for answer, logits in zip(answers, _model_outputs(folder, TEXTS), strict=True):
+        expected = keras.ops.softmax(logits)[0].numpy()
+        assert list(answer["probabilities"]) == ["red", "green", "blue"]
+        np.testing.assert_allclose(list(answer["probabilities"].values()), expected, atol=1e-5)
+        assert answer["label"] == LABELS[str(expected.argmax())]
+    [pair] = bert_tf.load(folder).classify(["a b"], ["c d"])
+    assert pair != bert_tf.load(folder).classify(["a b"])[0]
+
+
+def test_multi_label(tmp_path):
+    options = {"problem_type": "multi_label_classification", "id2label": LABELS}
+    folder = _folder(tmp_path, "classifier", architectures=["BertForSequenceClassification"], **options)
+    answers = bert_tf.load(folder).classify(TEXTS)
+    for answer, logits in zip(answers, _model_outputs(folder, TEXTS), strict=True):
+        expected = keras.ops.sigmoid(logits)[0].numpy()
+        np.testing.assert_allclose(list(answer["probabilities"].values()), expected, atol=1e-5)
+        assert answer["labels"] == [LABELS[str(number)] for number in np.flatnonzero(expected >= 0.5)]
+
+
+def test_regression(tmp_path):
+    folder = _folder(tmp_path, "classifier", classes=1, architectures=["BertForSequenceClassification"])
+    scores = bert_tf.load(folder).score(TEXTS)
+    expected = [float(value[0]) for value in _model_outputs(folder, TEXTS)]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_tagging(tmp_path):
+    options = {"architectures": ["BertForTokenClassification"], "id2label": {"0": "O", "1": "B-X", "2": "I-X"}}
+    folder = _folder(tmp_path, "classifier", pooler=False, **options)
+    [answer] = bert_tf.load(folder).tag(["a, b c"])
+    [logits] = _model_outputs(folder, ["a, b c"])
+    assert answer["words"] == ["a", ",", "b", "c"]
+    assert answer["tags"] == [["O", "B-X", "I-X"][number] for number in logits.numpy()[0, 1:-1].argmax(axis=-1)]
+    with pytest.raises(ValueError, match=r"`texts\[1\]` must be a text or a list of words\. Received: \['a', 1\]"):
+        bert_tf.load(folder).tag([["a", "b"], ["a", 1]])
+
+
+def test_question_answering(tmp_path):
+    folder = _folder(tmp_path, "qa", pooler=False, architectures=["BertForQuestionAnswering"])
+    context = "a b c d e f g h i a b c"  # longer than a row: windows
+    answers = bert_tf.load(folder).answer(["a", "b c", ""], [context, context, "a"])
+    for answer, text in zip(answers, (context, context, "a"), strict=True):
+        assert answer["answer"] == text[answer["start"] : answer["end"]] != ""
+        assert sum(each["probability"] for each in answer["n_best"]) == pytest.approx(1.0)
+    assert bert_tf.load(folder).answer(["a"], [""])[0]["answer"] == ""
+
+
+def test_masked_lm_without_pooler(tmp_path):
+    folder = _folder(tmp_path, "mlm", pooler=False, architectures=["BertForMaskedLM"])
+    predictor = bert_tf.load(folder)
+    [[best]] = predictor.fill_mask(["a [MASK] c"], top_k=2)
+    model, pretrained = load_pretrained(folder, allow_random_heads=True)
+    ids, _ = pretrained.tokenizer().encode_pair("a [MASK] c", parse_special_tokens=True)
+    logits = model({"input_ids": np.array([ids]), "masked_lm_positions": np.array([[2]])})["masked_lm_logits"]
+    probabilities = keras.ops.softmax(logits)[0, 0].numpy()
+    for (piece, probability), number in zip(best, np.argsort(-probabilities), strict=False):
+        assert piece == predictor.tokenizer.tokens[number]
+        assert probability == pytest.approx(probabilities[number], abs=1e-5)
+    assert predictor.embed(["a"]).shape == (1, 8)
+    with pytest.raises(ValueError, match=r"`pooling` pooler needs a model with a pooler\. Received: .*, without"):
+        predictor.embed(["a"], pooling="pooler")
+
+
+def test_a_next_sentence_head_alone_embeds(tmp_path):
+    folder = _folder(tmp_path, "nsp", architectures=["BertForNextSentencePrediction"])
+    predictor = bert_tf.load(folder)
+    assert predictor.embed(["a"], pooling="pooler").shape == (1, 8)
+    with pytest.raises(ValueError, match="`fill_mask` needs a model for pretraining"):
+        predictor.fill_mask(["[MASK]"])
+
+
+def _sentence_transformer(path, modules=("Transformer", "Pooling", "Normalize"), mode="mean_tokens", length=6):
+    folder = write_hf(path / "sentences", hf_encoder(), architectures=["BertModel"])
+    names = ["", "1_Pooling", "2_Normalize"]
+    listed = [
+        {"idx": number, "path": name, "type": f"sentence_transformers.models.{kind}"}
+        for number, (kind, name) in enumerate(zip(modules, names, strict=False))
+    ]
+    path = path / "sentences"
+    (path / "modules.json").write_text(json.dumps(listed))
+    (path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": length}))
+    (path / "1_Pooling").mkdir()
+    modes = {f"pooling_mode_{name}": name == mode for name in ("cls_token", "mean_tokens", "max_tokens")}
+    (path / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 8} | modes))
+    return folder
+
+
+@pytest.mark.parametrize("mode", ["mean_tokens", "cls_token"])
+def test_sentence_transformers(tmp_path, mode):
+    predictor = bert_tf.load(_sentence_transformer(tmp_path, mode=mode))
+    texts = ["a b c d e f g h i j k", "b"]
+    for text, vector in zip(texts, predictor.embed(texts), strict=True):
+        ids, _ = predictor.tokenizer.encode_pair(text, None, 6)  # as `max_seq_length` says
+        sequence = predictor.model({"input_ids": np.array([ids])})["sequence_output"].numpy()[0]
+        expected = sequence[0] if mode == "cls_token" else sequence.mean(axis=0)
+        np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-5)
+    raw = predictor.embed(["b"], normalize=False)[0]
+    assert np.linalg.norm(raw) != pytest.approx(1.0, abs=1e-3)
+
+
+def test_sentence_transformers_of_other_kinds(tmp_path):
+    with pytest.raises(ValueError, match=r"must choose one of .*\. Received: \['pooling_mode_max_tokens'\]"):
+        bert_tf.load(_sentence_transformer(tmp_path / "a", mode="max_tokens"))
+    with pytest.raises(ValueError, match=r"must name a Transformer, a Pooling .*Received: .*'Dense'"):
+        bert_tf.load(_sentence_transformer(tmp_path / "b", modules=("Transformer", "Pooling", "Dense")))
+    with pytest.raises(ValueError, match=r"`max_seq_length` must be a whole number of at least 3\. Received: 2"):
+        bert_tf.load(_sentence_transformer(tmp_path / "c", length=2))
+
+
+def test_a_classifier_without_its_pooler_is_refused(tmp_path):
+    folder = _folder(tmp_path, "classifier", pooler=False, architectures=["BertForSequenceClassification"])
+    with pytest.raises(ValueError, match="no weights for encoder/pooler"):
+        bert_tf.load(folder)
+
+
+def test_no_vocabulary(tmp_path):
+    folder = write_hf(tmp_path / "hf", hf_encoder() | hf_heads(), vocabulary=False, architectures=["BertModel"])
+    with pytest.raises(ValueError, match=r"must hold a vocabulary \(vocab\.txt\)"):
+        bert_tf.load(folder)
+
+
+def test_every_verb_is_a_method():
+    verbs = {verb for verbs in VERBS.values() for verb in verbs}
+    assert verbs == {"classify", "score", "tag", "answer", "fill_mask", "embed"}
+    assert all(callable(getattr(Predictor, verb)) for verb in verbs)
