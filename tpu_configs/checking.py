@@ -1,0 +1,166 @@
+"""The check of an experiment on a topology: lower, compile, and tell what a TPU would say."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from bert_tf.configs import PretrainingConfig
+from tpu_configs import compiler, lowering
+from tpu_configs.compiler import GIB, DoesNotFitError, Program
+from tpu_configs.flops import pretraining_step_flops
+from tpu_configs.topologies import Measurement, Topology
+
+Lower = Callable[[PretrainingConfig, int, int, int], lowering.LoweredStep]
+"""(experiment, replicas, rows a device, length) -> the step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """An experiment's step, compiled for a topology.
+
+    Attributes:
+        topology: what it was compiled for.
+        experiment: the experiment file's name, without its ending.
+        config: the experiment.
+        rows: of a device.
+        max_seq_length: pieces in a row.
+        lowered: the step as TensorFlow gave it.
+        program: what the compiler made of it.
+    """
+
+    topology: Topology
+    experiment: str
+    config: PretrainingConfig
+    rows: int
+    max_seq_length: int
+    lowered: lowering.LoweredStep
+    program: Program
+
+    @property
+    def hand_flops(self) -> float:
+        """Of a device's matrix products in one step, counted by hand."""
+        predictions = lowering.predictions_in(self.config, self.max_seq_length)
+        return pretraining_step_flops(self.config.model, self.rows, self.max_seq_length, predictions)
+
+    def lines(self) -> list[str]:
+        """The report."""
+        topology, program, model = self.topology, self.program, self.config.model
+        free = topology.hbm_gib - program.total / GIB
+        warnings = [f"lint         {finding}" for finding in self.lowered.findings]
+        return [
+            f"topology     {topology.name}: {topology.devices} x {program.device_kind} "
+            f"({topology.compiler.topology_name}), {topology.hosts} host{'s' if topology.hosts > 1 else ''}",
+            f"step         {self.experiment}: {self.rows} rows of {self.max_seq_length} a device, "
+            f"{self.rows * topology.devices} in all; {self.config.train.precision}, dropout {model.dropout_rate:g}",
+            *(warnings or ["lint         nothing that a TPU should not see"]),
+            f"compiles     yes, in {program.seconds:.0f} s ({self.lowered.versions}, {program.versions})",
+            f"HBM          {program.total / GIB:.2f} of {topology.hbm_gib:.2f} GiB a device, {free:.2f} free: "
+            f"arguments {program.arguments / GIB:.2f}, temporaries {program.temporaries / GIB:.2f}, code "
+            f"{program.code / GIB:.3f}, results that take no argument's place {program.results / GIB:.3f}",
+            f"FLOPs        {program.flops:.4g} a step and device by the compiler, {self.hand_flops:.4g} in matrix products "
+            f"by hand, {self.hand_flops / topology.peak_tflops / 1e9:.4g} ms at {topology.peak_tflops:g} TFLOP/s",
+            f"all-reduce   {len(program.all_reduces)}, each over all {topology.devices} replicas",
+        ]
+
+    def measurement(self, largest_batch: int | None) -> Measurement:
+        """The figures as the topology's file holds them."""
+        program = self.program
+        return Measurement(
+            experiment=self.experiment,
+            max_seq_length=self.max_seq_length,
+            batch_per_device=self.rows,
+            arguments_gib=round(program.arguments / GIB, 2),
+            temporaries_gib=round(program.temporaries / GIB, 2),
+            code_gib=round(program.code / GIB, 3),
+            total_gib=round(program.total / GIB, 2),
+            compiler_tflop=round(program.flops / 1e12, 3),
+            hand_tflop=round(self.hand_flops / 1e12, 3),
+            all_reduces=len(program.all_reduces),
+            largest_batch=largest_batch,
+            versions=f"{self.lowered.versions}, {program.versions}",
+        )
+
+
+def check(
+    topology: Topology,
+    experiment: str,
+    config: PretrainingConfig,
+    rows: int,
+    max_seq_length: int,
+    lower: Lower | None = None,
+) -> Check:
+    """Compile an experiment's step for a topology.
+
+    Args:
+        topology: what to compile for.
+        experiment: the experiment file's name, for the report.
+        config: the experiment.
+        rows: of a device.
+        max_seq_length: pieces in a row.
+        lower: how the step becomes StableHLO; None for route A.
+
+    Raises:
+        DoesNotFitError: a device's memory is too small.
+        ValueError: the step cannot run on a TPU, or its gradients are not summed over all replicas.
+    """
+    config.model.check_fits(config.model.vocab_size, max_seq_length)
+    lowered = (lower or lower_by_cpu_kernels)(config, topology.devices, rows, max_seq_length)
+    program = compiler.compile_for(topology, lowered.stablehlo, lowered.aliases)
+    if not program.all_reduces or set(program.all_reduces) != {topology.devices}:
+        raise ValueError(
+            f"the gradients must be summed over all {topology.devices} replicas. Received: all-reduces over "
+            f"{sorted(set(program.all_reduces)) or 'none'}"
+        )
+    return Check(topology, experiment, config, rows, max_seq_length, lowered, program)
+
+
+def lower_by_cpu_kernels(
+    config: PretrainingConfig, replicas: int, rows: int, max_seq_length: int
+) -> lowering.LoweredStep:
+    """Route A: see `lowering`."""
+    step, _ = lowering.pretraining_step(config, replicas)
+    return lowering.lower(step, lowering.pretraining_specs(config, rows, max_seq_length))
+
+
+def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib: float, step: int = 8) -> int:
+    """The most rows a device, in steps of `step`, that the compiler has room for.
+
+    Memory grows with the rows nearly as a straight line, so the next guess lies where the line through the last two
+    points meets the memory; it ends with a batch that fits and one more step that does not.
+
+    Args:
+        check_rows: a function of rows that returns a `Check`, or raises DoesNotFitError.
+        first: rows of the first guess.
+        usable_gib: memory of a device.
+        step: of the search.
+
+    Returns:
+        The number of rows; 0 where `step` rows are too many.
+    """
+    points: list[tuple[int, float]] = []
+    low, high = 0, None
+    guess = max(step, first // step * step)
+    while high is None or high - low > step:
+        try:
+            found = check_rows(guess)
+            low, needed = guess, found.program.total / GIB
+            print(f"{guess} rows a device: {needed:.2f} GiB", flush=True)
+        except DoesNotFitError as error:
+            high, needed = guess, error.needed_gib
+            print(f"{guess} rows a device: {error}", flush=True)
+        if needed is not None:
+            points.append((guess, needed))
+        guess = _next_guess(points, low, high, usable_gib, step)
+    return low
+
+
+def _next_guess(points: list[tuple[int, float]], low: int, high: int | None, usable_gib: float, step: int) -> int:
+    """A multiple of `step` above `low` and below `high`."""
+    target = 2 * low if high is None else (low + high) // 2
+    if len(points) > 1:
+        (rows, gib), (other_rows, other_gib) = points[-2:]
+        slope = (gib - other_gib) / (rows - other_rows)
+        if slope > 0:
+            target = int(other_rows + (usable_gib - other_gib) / slope)
+    target = target // step * step
+    return max(low + step, target if high is None else min(target, high - step))

@@ -1,0 +1,215 @@
+"""Google's TPU compiler on a machine without a TPU: JAX gives it a topology's description instead of devices.
+
+Needs the `tpu-check` extra. What is imported from inside JAX has no public form; the extra pins the version.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tpu_configs.topologies import Topology
+
+# libtpu reads these when it is loaded, and would ask a TPU VM's metadata server for minutes without them. Which type is
+# named does not matter: the topology is an argument.
+ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "TPU_MIN_LOG_LEVEL": "3",
+    "TPU_STDERR_LOG_LEVEL": "3",
+    "TPU_LOG_DIR": "disabled",
+}
+GIB = 2.0**30
+
+
+class DoesNotFitError(ValueError):
+    """The program needs more memory than a device has.
+
+    Attributes:
+        needed_gib: what the compiler asked for; None where it did not say.
+    """
+
+    def __init__(self, message: str, needed_gib: float | None) -> None:
+        super().__init__(message)
+        self.needed_gib = needed_gib
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What the compiler made of a step; sizes in bytes a device.
+
+    Attributes:
+        device_kind: as JAX names it.
+        arguments: weights, moments and the batch.
+        results: those that do not take an argument's place.
+        temporaries: activations and gradients.
+        code: the program.
+        flops: floating-point operations a step, of every kind.
+        all_reduces: over how many replicas each of them goes.
+        seconds: that compiling took.
+        versions: of what compiled.
+    """
+
+    device_kind: str
+    arguments: int
+    results: int
+    temporaries: int
+    code: int
+    flops: float
+    all_reduces: tuple[int, ...]
+    seconds: float
+    versions: str
+
+    @property
+    def total(self) -> int:
+        """Memory of a device that the step needs."""
+        return self.arguments + self.results + self.temporaries + self.code
+
+
+def compile_for(topology: Topology, stablehlo: bytes, aliases: Mapping[int, int] | None = None) -> Program:
+    """Compile a module for all devices of a topology, none of which is attached.
+
+    Args:
+        topology: what to compile for.
+        stablehlo: the serialized module of one replica.
+        aliases: argument -> the result that takes its place, beside what the module itself says.
+
+    Raises:
+        DoesNotFitError: a device's memory is too small.
+        ValueError: the compiler refuses the program, or knows no such topology.
+        ModuleNotFoundError: the `tpu-check` extra is not installed.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import jax
+    from jax._src.interpreters import mlir
+    from jax._src.lib import _jax, xla_client
+    from jax.experimental import topologies
+    from jax.extend.mlir import ir
+
+    started = time.monotonic()
+    try:
+        description = topologies.get_topology_desc(**topology.compiler.arguments())
+    except (jax.errors.JaxRuntimeError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(
+            f"the compiler knows no topology {topology.compiler.topology_name!r} ({_first_line(error)}). "
+            f"Received: {topology.name!r}"
+        ) from None
+    devices = list(description.devices)
+    if len(devices) != topology.devices:
+        raise ValueError(
+            f"{topology.name}: `devices` must be the {len(devices)} that the compiler sees in "
+            f"{topology.compiler.topology_name}. Received: {topology.devices}"
+        )
+    options = xla_client.CompileOptions()
+    options.num_replicas, options.num_partitions = len(devices), 1
+    options.device_assignment = xla_client.DeviceAssignment.create(np.arange(len(devices)).reshape(-1, 1))
+    with mlir.make_ir_context(), ir.Location.unknown():
+        module = ir.Module.parse(stablehlo)
+        _drop_copies(module, ir)
+        _donate(module, ir, aliases or {})
+        try:
+            executable = devices[0].client.compile(module, _jax.DeviceList(tuple(devices)), options)
+        except jax.errors.JaxRuntimeError as error:
+            raise _explained(error, topology) from None
+    memory = executable.get_compiled_memory_stats()
+    costs = executable.cost_analysis()
+    text = "\n".join(part.to_string() for part in executable.hlo_modules())
+    return Program(
+        device_kind=devices[0].device_kind,
+        arguments=memory.argument_size_in_bytes,
+        results=memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        temporaries=memory.temp_size_in_bytes,
+        code=memory.generated_code_size_in_bytes,
+        flops=float((costs[0] if isinstance(costs, list) else costs)["flops"]),
+        all_reduces=tuple(all_reduces(text)),
+        seconds=time.monotonic() - started,
+        versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu")),
+    )
+
+
+def all_reduces(hlo: str) -> list[int]:
+    """Over how many replicas each all-reduce of a compiled program goes.
+
+    >>> all_reduces("%a = f32[] all-reduce(%x), replica_groups={{0,1},{2,3}}, to_apply=%add")
+    [2]
+    >>> all_reduces("%a = (f32[2], f32[]) all-reduce-start(%x, %y), replica_groups=[1,8]<=[8], to_apply=%add")
+    [8]
+
+    Args:
+        hlo: the program's text, an operation a line.
+    """
+    found = []
+    for line in re.findall(r"^.* all-reduce(?:-start)?\(.*$", hlo, re.MULTILINE):
+        listed = re.search(r"replica_groups=\{\{([\d,]+)\}", line)
+        counted = re.search(r"replica_groups=\[\d+,(\d+)\]", line)
+        if listed:
+            found.append(len(listed[1].split(",")))
+        elif counted:
+            found.append(int(counted[1]))
+    return found
+
+
+def _drop_copies(module: Any, ir: Any) -> None:
+    """Remove the copies that TensorFlow puts before each result, which the compiler's reader of StableHLO refuses."""
+    copies = []
+
+    def visit(operation: Any) -> Any:
+        if operation.name == "mhlo.copy":
+            operation.results[0].replace_all_uses_with(operation.operands[0])
+            copies.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for copy in copies:
+        copy.erase()
+
+
+def _donate(module: Any, ir: Any, aliases: Mapping[int, int]) -> None:
+    """Tell the compiler that arguments may be overwritten by results."""
+    if not aliases:
+        return
+    main = ir.SymbolTable(module.operation)["main"]
+    kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
+    attributes = [{} for _ in kind.inputs]
+    if "arg_attrs" in main.attributes:
+        attributes = [{one.name: one.attr for one in ir.DictAttr(each)} for each in main.attributes["arg_attrs"]]
+    number = ir.IntegerType.get_signless(32)
+    for argument, result in aliases.items():
+        if kind.inputs[argument] != kind.results[result]:
+            raise ValueError(
+                f"result {result} cannot take the place of argument {argument}: they are {kind.results[result]} and "
+                f"{kind.inputs[argument]}"
+            )
+        attributes[argument]["tf.aliasing_output"] = ir.IntegerAttr.get(number, result)
+    main.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(each) for each in attributes])
+
+
+def _explained(error: Exception, topology: Topology) -> ValueError:
+    """The compiler's refusal in one line."""
+    message = str(error)
+    if "RESOURCE_EXHAUSTED" not in message:
+        return ValueError(f"the TPU compiler refuses the step for {topology.name}: {_first_line(error)}")
+    needed = re.search(r"Used ([\d.]+)([KMG]) of ([\d.]+[KMG]) hbm", message) or re.search(
+        r"HLO temporaries \(([\d.]+)([KMG])\) exceeds available HBM \(([\d.]+[KMG])\)", message
+    )
+    if needed is None:
+        return DoesNotFitError(f"the step does not fit on {topology.name}: {_first_line(error)}", None)
+    gib = float(needed[1]) / {"G": 1.0, "M": 2.0**10, "K": 2.0**20}[needed[2]]
+    return DoesNotFitError(
+        f"the step does not fit on {topology.name}: it needs {needed[1]}{needed[2]}iB of a device's {needed[3]}iB "
+        f"(RESOURCE_EXHAUSTED). Fewer rows a device, `train.gradient_accumulation_steps` or `model.recompute` help",
+        gib,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

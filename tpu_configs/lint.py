@@ -1,0 +1,96 @@
+"""Operations that a TPU should not see, found in a traced step before anything is compiled.
+
+Some of them Google's compiler refuses; of others it makes a program that is slow, or wrong without a word: an assert is
+dropped, and a shape that depends on values becomes the largest one that is possible.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+_HOST = "runs Python or prints on the host, which a TPU cannot call"
+_DYNAMIC = "its output's shape depends on values"
+REFUSED = dict.fromkeys(
+    ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunc", "Print", "PrintV2", "LogString"), _HOST
+)
+"""Operation -> why a step with it is refused; string tensors are refused whatever the operation."""
+DOUBTFUL = {
+    "Where": f"{_DYNAMIC} (boolean_mask, or where with one argument)",
+    "Unique": _DYNAMIC,
+    "UniqueV2": _DYNAMIC,
+    "UniqueWithCounts": _DYNAMIC,
+    "UniqueWithCountsV2": _DYNAMIC,
+    "ListDiff": _DYNAMIC,
+    "DynamicPartition": _DYNAMIC,
+    "NonMaxSuppressionV3": _DYNAMIC,
+    "Assert": "it is dropped on a TPU: nothing is checked there",
+    "CheckNumericsV2": "it is dropped on a TPU: nothing is checked there",
+}
+"""Operation -> why a step should do without it."""
+_DOUBLE = "float64 is emulated on a TPU, many times slower"
+_STRING = "a TPU has no strings"
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """An operation that a TPU should not see.
+
+    Attributes:
+        operation: its kind, such as `Where`.
+        name: of the node, which tells the layer.
+        why: in words.
+        refused: whether the step cannot be compiled at all.
+        source: file and line that made it; empty where that is not known (inside nested functions).
+    """
+
+    operation: str
+    name: str
+    why: str
+    refused: bool
+    source: str = ""
+
+    def __str__(self) -> str:
+        place = f" ({self.source})" if self.source else ""
+        return f"{self.operation} {self.name!r}{place}: {self.why}"
+
+
+def lint(graph: tf.Graph) -> list[Finding]:
+    """What a TPU should not see in a traced function's graph and the functions that it calls, a kind and place once.
+
+    Args:
+        graph: of a concrete function.
+    """
+    definition = graph.as_graph_def()
+    found = [_finding(node, _source(graph, node.name)) for node in definition.node]
+    found += [_finding(node, "") for function in definition.library.function for node in function.node_def]
+    once = {(finding.operation, finding.source or finding.name): finding for finding in found if finding is not None}
+    return list(once.values())
+
+
+def _finding(node: Any, source: str) -> Finding | None:
+    types = set(_types(node))
+    if tf.string.as_datatype_enum in types:
+        return Finding(node.op, node.name, _STRING, True, source)
+    if node.op in REFUSED:
+        return Finding(node.op, node.name, REFUSED[node.op], True, source)
+    if node.op in DOUBTFUL:
+        return Finding(node.op, node.name, DOUBTFUL[node.op], False, source)
+    if tf.float64.as_datatype_enum in types:
+        return Finding(node.op, node.name, _DOUBLE, False, source)
+    return None
+
+
+def _types(node: Any) -> Iterator[int]:
+    """The dtypes among a node's attributes: those of its inputs and outputs."""
+    for value in node.attr.values():
+        yield value.type
+        yield from value.list.type
+
+
+def _source(graph: tf.Graph, name: str) -> str:
+    """The innermost line of code outside installed packages that made a node."""
+    frames = graph.get_operation_by_name(name).traceback or ()
+    own = [frame for frame in frames if "site-packages" not in frame.filename and frame.filename != __file__]
+    return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""

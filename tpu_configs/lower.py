@@ -1,0 +1,35 @@
+"""Lower an experiment's step with the TPU's own kernels (route B); `tpu_configs.check --route b` runs it.
+
+```sh
+.venv-tpu-lowering/bin/python -m tpu_configs.lower --config experiments/configs/bert_base.py --replicas 8 --rows 32 \
+    --max_seq_length 512 --output_dir lowered
+```
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_tf import launching
+from bert_tf.configs import PretrainingConfig
+from experiments.launch import load_config
+from tpu_configs import lowering, tpu_kernels
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags, lower, write."""
+    values = flags.FLAGS
+    config = load_config(values.config, PretrainingConfig, values.set)
+    step, _ = lowering.pretraining_step(config, values.replicas)
+    specs = lowering.pretraining_specs(config, values.rows, values.max_seq_length)
+    tpu_kernels.write(values.output_dir, tpu_kernels.lower_in_this_process(step, specs))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("config", None, "Pre-training experiment file.", required=True)
+    flags.DEFINE_multi_string("set", [], "Change a field of the configuration. Repeatable.")
+    flags.DEFINE_integer("replicas", None, "Devices of the topology.", required=True, lower_bound=1)
+    flags.DEFINE_integer("rows", None, "Rows of a device.", required=True, lower_bound=1)
+    flags.DEFINE_integer("max_seq_length", None, "Pieces in a row.", required=True, lower_bound=8)
+    flags.DEFINE_string("output_dir", None, "Folder for the module and what is to be told of it.", required=True)
+    launching.run(main)

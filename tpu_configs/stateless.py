@@ -1,0 +1,92 @@
+"""A traced step as a function of its state: variables come in as tensors, and what is assigned to them comes out.
+
+TensorFlow lowers functions that hold variables for attached devices only; with the TPU's own kernels (route B) the
+state has to be arguments and results. The graph of the project's own step is rewritten for that: a read becomes the
+argument, an assignment a result.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+_ALLOWED = {"ReadVariableOp", "AssignVariableOp"}
+
+
+def stateless(concrete: Any) -> tuple[Any, list[tf.TensorSpec], dict[int, int]]:
+    """A concrete function without its variables.
+
+    Args:
+        concrete: of `tf.function`; its graph reads and assigns variables itself, not in functions that it calls.
+
+    Returns:
+        A Python function of the same arguments and, behind them, the variables' values, which returns the same results
+        and, behind them, the new values of those that are assigned; the specifications of the variables; argument ->
+        the result that takes its place.
+
+    Raises:
+        ValueError: a variable is used in another way.
+    """
+    arguments = concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]
+    resources = [tensor.op.name for tensor in concrete.inputs[len(arguments) :]]
+    specs = [_spec(concrete, handle) for handle in concrete.captured_inputs]
+    graph = concrete.graph.as_graph_def()
+    assigned = _rewrite(graph, {tensor.op.name for tensor in arguments}, resources)
+    wanted = [tensor.name for tensor in concrete.outputs] + [
+        f"{assigned[name]}:0" for name in resources if name in assigned
+    ]
+    written = [position for position, name in enumerate(resources) if name in assigned]
+    names = [tensor.op.name for tensor in arguments] + resources
+    used = {source.split(":")[0].lstrip("^") for node in graph.node for source in node.input}
+
+    def function(*tensors: tf.Tensor) -> list[tf.Tensor]:
+        given = {name: tensor for name, tensor in zip(names, tensors, strict=True) if name in used}
+        return tf.graph_util.import_graph_def(graph, input_map=given, return_elements=wanted, name="step")
+
+    aliases = {len(arguments) + position: len(concrete.outputs) + number for number, position in enumerate(written)}
+    return function, specs, aliases
+
+
+def _spec(concrete: Any, handle: Any) -> tf.TensorSpec:
+    """Shape and dtype of the variable behind a captured handle."""
+    for variable in concrete.graph.variables:
+        if variable.handle is handle:
+            return tf.TensorSpec(variable.shape, variable.dtype)
+    raise ValueError(f"the step may capture variables only. Received: {handle!r}")
+
+
+def _rewrite(graph: Any, arguments: set[str], resources: list[str]) -> dict[str, str]:
+    """Take the placeholders out of a graph definition, and make identities of reads and assignments, in place.
+
+    Returns:
+        Resource -> the node that holds the value that is assigned to it.
+    """
+    assigned: dict[str, str] = {}
+    for node in graph.node:
+        used = [source for source in node.input if source.split(":")[0] in resources]
+        if used and node.op not in _ALLOWED:
+            raise ValueError(
+                "the TPU's kernels (route b) take no step with functions that use variables, as "
+                "`train.gradient_accumulation_steps` and `model.recompute` make them: "
+                f"take route a. Received: {node.op} {node.name!r}"
+            )
+        if node.op == "AssignVariableOp":
+            if used[0] in assigned:
+                raise ValueError(f"a step may assign to a variable once. Received: {node.name!r}")
+            assigned[used[0]] = node.name
+    kept = [node for node in graph.node if node.name not in arguments | set(resources)]
+    for node in kept:
+        node.attr.pop("_class", None)  # it may name a node that goes
+        if node.op not in _ALLOWED:
+            continue
+        resource, dtype = node.input[0], node.attr["dtype"].type
+        if node.op == "AssignVariableOp":
+            del node.input[0]
+        elif f"^{assigned.get(resource)}" in node.input:
+            node.input[0] = assigned[resource]  # a read behind the assignment
+        node.op = "Identity"
+        node.attr.clear()
+        node.attr["T"].type = dtype
+    kept = [type(node).FromString(node.SerializeToString()) for node in kept]
+    del graph.node[:]
+    graph.node.extend(kept)
+    return assigned

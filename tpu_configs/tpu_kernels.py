@@ -1,0 +1,107 @@
+"""Route B: TensorFlow for TPU lowers the step with the TPU's own kernels, in an environment of its own.
+
+`tensorflow-tpu` and the `tpu-check` extra cannot share an environment: each pins another libtpu.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from bert_tf import files
+from bert_tf.configs import PretrainingConfig
+from tpu_configs.compiler import ENVIRONMENT
+from tpu_configs.lint import Finding
+from tpu_configs.lowering import LoweredStep, Specs, Step, compiler_ir, traced
+from tpu_configs.stateless import stateless
+
+MODULE_FILE = "step.stablehlo"
+NOTES_FILE = "step.json"
+
+
+def lower_in_this_process(step: Step, specs: Specs) -> LoweredStep:
+    """The step as StableHLO, by the TPU's kernels of the `tensorflow-tpu` that this Python has.
+
+    Args:
+        step: a function of a batch, which changes variables in place.
+        specs: of the batch.
+
+    Raises:
+        ValueError: a shape is not known, or an operation cannot be compiled; the message names it.
+    """
+    traced_function, findings = traced(step, specs)
+    function, variables, aliases = stateless(traced_function.get_concrete_function(*specs.values()))
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    module = compiler_ir(compiled, [*specs.values(), *variables], "TPU")
+    return LoweredStep(module, findings, f"tensorflow-tpu {tf.__version__}, route B", aliases)
+
+
+def lower_by_tpu_kernels(
+    python: str,
+    config_file: str,
+    overrides: Sequence[str],
+    config: PretrainingConfig,
+    replicas: int,
+    rows: int,
+    max_seq_length: int,
+) -> LoweredStep:
+    """Route B, in a process of the environment that has `tensorflow-tpu`.
+
+    Args:
+        python: of that environment.
+        config_file: the experiment file.
+        overrides: changes to it, as `--set` takes them.
+        config: what the two give; that process reads them again.
+        replicas: devices of the topology.
+        rows: of a device.
+        max_seq_length: pieces in a row.
+
+    Raises:
+        FileNotFoundError: there is no such Python.
+        ValueError: the step cannot be lowered; the message is that process's.
+    """
+    if not files.exists(python):
+        raise FileNotFoundError(
+            "--lowering_python must be a Python with tensorflow-tpu, such as `make tpu-check ROUTE=b` makes. "
+            f"Received: {python!r}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [python, "-m", "tpu_configs.lower", f"--config={config_file}", f"--output_dir={folder}"]
+        command += [f"--set={override}" for override in overrides]
+        command += [f"--replicas={replicas}", f"--rows={rows}", f"--max_seq_length={max_seq_length}"]
+        result = subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)
+        if result.returncode:
+            lines = [line for line in result.stderr.splitlines() if line.strip()] or ["no message"]
+            raise ValueError(f"{python} could not lower the step: {lines[-1].removeprefix('error: ')}")
+        sys.stderr.write("".join(line for line in result.stderr.splitlines(True) if line.startswith("warning")))
+        return read(folder)
+
+
+def write(folder: str, lowered: LoweredStep) -> None:
+    """Write a lowered step for another process.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    files.write_bytes(os.path.join(folder, MODULE_FILE), lowered.stablehlo)
+    notes = {
+        "findings": [vars(finding) for finding in lowered.findings],
+        "versions": lowered.versions,
+        "aliases": list(lowered.aliases.items()),
+    }
+    files.write_json(os.path.join(folder, NOTES_FILE), notes)
+
+
+def read(folder: str) -> LoweredStep:
+    """What `write` wrote.
+
+    Raises:
+        FileNotFoundError: it did not.
+    """
+    notes = files.read_json(os.path.join(folder, NOTES_FILE))
+    findings = [Finding(**finding) for finding in notes["findings"]]
+    module = files.read_bytes(os.path.join(folder, MODULE_FILE))
+    return LoweredStep(module, findings, notes["versions"], dict(notes["aliases"]))
