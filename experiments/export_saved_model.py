@@ -1,4 +1,4 @@
-"""Export a trained model as a SavedModel that takes raw strings.
+"""Export a trained or published model as a SavedModel that takes raw strings.
 
 ```bash
 python -m experiments.export_saved_model --model_dir run2
@@ -11,14 +11,22 @@ from absl import flags
 
 from bert_tf import launching
 from bert_tf.serving.export import export_saved_model
+from bert_tf.serving.options import PRECISIONS, ExportOptions
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, export, print the folder."""
-    print(export_saved_model(flags.FLAGS.model_dir, flags.FLAGS.export_dir))
+    values = flags.FLAGS
+    options = ExportOptions(values.precision, values.jit_compile, values.fixed_batch_size, values.top_k)
+    print(export_saved_model(values.model_dir, values.export_dir, options, values.weights_license))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("model_dir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("model_dir", None, "Folder of the run, or of published weights.", required=True)
     flags.DEFINE_string("export_dir", None, "Folder of the versions; default: MODEL_DIR/export.")
+    flags.DEFINE_string("precision", "float32", f"Of weights and products: {', '.join(PRECISIONS)}.")
+    flags.DEFINE_bool("jit_compile", False, "Let XLA compile the model.")
+    flags.DEFINE_integer("fixed_batch_size", None, "Compute so many rows of full length at a time, as TPUs want it.")
+    flags.DEFINE_integer("top_k", 5, "Pieces for each [MASK], of a pre-trained model.")
+    flags.DEFINE_string("weights_license", None, "Licence of the weights, for the model card.")
     launching.run(main)

@@ -228,7 +228,7 @@ class Quickstart:
         print("\nThe exported classifier answers:")
         for example, answer in list(zip(examples, answers["classifier"], strict=True))[:NUM_EXAMPLES]:
             print(f"  {example.text[:150]}")
-            print(f"    -> {answer['label']} ({max(answer['probabilities']):.2f}); it is {example.label}")
+            print(f"    -> {answer['labels']} ({max(answer['probabilities']):.2f}); it is {example.label}")
         print("\nThe exported pre-trained model fills the mask:")
         for (sentence, word), answer in zip(cloze, answers["pretrained"], strict=True):
             guesses = zip(answer["pieces"][0], answer["probabilities"][0], strict=True)

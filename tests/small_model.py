@@ -6,9 +6,16 @@ from typing import Any
 import numpy as np
 from small_corpus import corpus_documents
 
-from bert_tf.configs import BertConfig, ClassificationConfig, FinetuningConfig, PretrainingConfig
+from bert_tf.configs import BertConfig, FinetuningConfig, PretrainingConfig
 from bert_tf.features import classification_batch, pretraining_batch
 from bert_tf.models.weights import named_weights
+from bert_tf.task_configs import (
+    ClassificationConfig,
+    MultiLabelConfig,
+    QuestionAnsweringConfig,
+    RegressionConfig,
+    TaggingConfig,
+)
 from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
 
 SMALL = BertConfig(
@@ -22,6 +29,17 @@ SMALL = BertConfig(
     attention_dropout_rate=0.0,
 )
 LABELS = ("miller", "river", "sailor")
+TAGS = ("B-PER", "B-LOC", "I-PER", "O")
+TASK_CONFIGS: dict[str, Any] = {
+    "classification": ClassificationConfig(max_seq_length=24),
+    "multi_label": MultiLabelConfig(max_seq_length=24),
+    "regression": RegressionConfig(max_seq_length=24),
+    "tagging": TaggingConfig(max_seq_length=12),
+    "question_answering": QuestionAnsweringConfig(
+        max_seq_length=24, max_query_length=6, doc_stride=8, n_best_size=5, max_answer_length=6
+    ),
+}
+"""A small task of each kind."""
 
 
 def shake(model: Any, seed: int = 0, scale: float = 0.3) -> None:
@@ -107,8 +125,13 @@ def write_vocab(path: Path) -> Path:
     return path
 
 
-def write_run(folder: Path, task: str, pairs: bool = False, seed: int = 0, **changes: Any) -> Path:
-    """A run's folder as training leaves it, with random weights: `task` is pretraining or classification."""
+def write_run(
+    folder: Path, task: str, pairs: bool = False, seed: int = 0, options: dict[str, Any] | None = None, **changes: Any
+) -> Path:
+    """A run's folder as training leaves it, with random weights.
+
+    `task` is pretraining or a key of `TASK_CONFIGS`, whose fields `options` changes; `changes` are of the encoder.
+    """
     import keras
 
     from bert_tf.training import checkpoints, model_dir
@@ -116,16 +139,21 @@ def write_run(folder: Path, task: str, pairs: bool = False, seed: int = 0, **cha
     tokenizer = WordPieceTokenizer(str(write_vocab(folder.parent / f"{folder.name}_vocab.txt")))
     model_config = SMALL.replace(vocab_size=tokenizer.vocab_size, **changes)
     experiment: Any = PretrainingConfig(model=model_config)
-    if task == "classification":
-        columns = ClassificationConfig(max_seq_length=24, text_pair_column="second" if pairs else None)
-        experiment = FinetuningConfig(model=model_config, task=columns)
+    labels: tuple[str, ...] = ()
+    max_seq_length = 24
+    if task != "pretraining":
+        pair = {"text_pair_column": "second"} if pairs else {}
+        config = TASK_CONFIGS[task].replace(**pair, **(options or {}))
+        experiment = FinetuningConfig(model=model_config, task=config)
+        labels = {"classification": LABELS, "multi_label": LABELS, "tagging": TAGS}.get(task, ())
+        max_seq_length = config.max_seq_length
     description = model_dir.RunDescription(
         task=task,
         model=model_config,
         do_lower_case=True,
         vocab_hash=tokenizer.vocab_hash,
-        max_seq_length=24,
-        labels=LABELS if task == "classification" else (),
+        max_seq_length=max_seq_length,
+        labels=labels,
         experiment=experiment.to_dict(),
         data={"train": "none"},
     )

@@ -118,7 +118,7 @@ def test_answers(results, folder):
     )
     assert [line["text"] for line in predicted] == (folder / "texts.txt").read_text().splitlines()
     for one, other in zip(predicted, answered, strict=True):
-        assert one["label"] == other["label"]
+        assert one["label"] == other["labels"]
         np.testing.assert_allclose(list(one["probabilities"].values()), other["probabilities"], atol=1e-5)
     assert len(filled) == 1
     assert len(filled[0]["masks"][0]) == 3

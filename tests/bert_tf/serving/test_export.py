@@ -70,7 +70,7 @@ def test_classifiers_equal_the_predictor(runs, signatures, name):
     inputs = {"text": tf.constant(TEXTS)} | ({"text_pair": tf.constant(pairs)} if pairs else {})
     served = signatures[name][1]["serving_default"](**inputs)
     np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
-    assert [label.decode() for label in served["label"].numpy()] == [answer["label"] for answer in predicted]
+    assert [label.decode() for label in served["labels"].numpy()] == [answer["label"] for answer in predicted]
     np.testing.assert_allclose(tf.nn.softmax(served["logits"]), expected, atol=1e-5)
     by_ids = signatures[name][1]["token_ids"](**_ids(predictor, TEXTS, pairs))
     np.testing.assert_allclose(by_ids["probabilities"], expected, atol=1e-5)
@@ -118,7 +118,7 @@ def test_assets(exports, runs):
     assets = Path(exports["single"]) / "assets"
     assert (assets / "vocab.txt").read_text() == vocab
     assert tuple((assets / "labels.txt").read_text().split()) == LABELS
-    assert os.listdir(os.path.join(exports["masked_lm"], "assets")) == ["vocab.txt"]
+    assert sorted(os.listdir(os.path.join(exports["masked_lm"], "assets"))) == ["config.json", "vocab.txt"]
 
 
 def test_versions_count_up(runs, exports, tmp_path):

@@ -1,0 +1,116 @@
+"""The page that tells what an exported model is (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf import files
+from bert_tf.training import model_dir
+from bert_tf.training.finetuning import SCORES_FILE
+from bert_tf.training.model_dir import RunDescription
+
+CARD_FILE = "MODEL_CARD.md"
+UNKNOWN = "not stated"
+
+_LICENSE_LINE = re.compile(r"license:\s*[\"']?([^\"'\n]+)")
+
+
+def weights_license(*sources: Any) -> str:
+    """The licence that the `README.md` of one of the folders names, in the manner of the Hugging Face hub.
+
+    Args:
+        sources: folders, the nearest first; anything else is skipped.
+
+    Returns:
+        Its name, such as `apache-2.0`, or `UNKNOWN`.
+    """
+    for source in sources:
+        path = os.path.join(source, "README.md") if isinstance(source, str) and source else ""
+        if path and files.exists(path):
+            lines = files.read_text(path).split("\n")
+            # The page begins with a block of settings between two lines of ---.
+            header = lines[1 : lines.index("---", 1)] if lines[0] == "---" and "---" in lines[1:] else []
+            found = [match[1].strip() for line in header if (match := _LICENSE_LINE.match(line))]
+            if found:
+                return found[0]
+    return UNKNOWN
+
+
+def git_revision() -> str:
+    """The revision of this project's code, with `-dirty` where files differ from it; `UNKNOWN` outside of git."""
+    folder = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True, check=True, text=True, timeout=20,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN
+    return done.stdout.strip()
+
+
+def run_metrics(path: str) -> dict[str, float]:
+    """The numbers that a run's last evaluation gave; none where `path` is no run's folder, or nothing was evaluated."""
+    scores, log = os.path.join(path, SCORES_FILE), os.path.join(path, model_dir.METRICS_FILE)
+    figures: dict[str, Any] = {}
+    if files.exists(scores):
+        figures = files.read_json(scores)
+    elif files.exists(log):
+        for report in files.read_json_lines(log):
+            if report["kind"] == "eval":
+                figures = report
+    return {name: value for name, value in figures.items() if isinstance(value, int | float)}
+
+
+def card(
+    description: RunDescription,
+    source: str,
+    license_name: str,
+    metrics: Mapping[str, float],
+    details: Mapping[str, Any],
+) -> str:
+    """The page, in Markdown.
+
+    Args:
+        description: of the run that trained the model.
+        source: where its weights come from.
+        license_name: of the weights.
+        metrics: of the run's last evaluation.
+        details: further lines of the first table, by name.
+    """
+    encoder = description.model
+    rows = {
+        "task": description.task,
+        "weights": source,
+        "licence of the weights": license_name,
+        "encoder": f"{encoder.num_layers} layers of {encoder.hidden_size}, {encoder.num_heads} heads",
+        "vocabulary": f"{encoder.vocab_size} pieces, {'un' if description.do_lower_case else ''}cased, "
+        f"SHA-256 {description.vocab_hash}",
+        "longest row": f"{description.max_seq_length} pieces",
+        "labels": ", ".join(description.labels) or "none",
+        "exported by": f"bert_tf at git revision {git_revision()}, TensorFlow {tf.__version__}",
+        **details,
+    }
+    table = "".join(f"| {name} | {_cell(value)} |\n" for name, value in rows.items())
+    figures = "".join(f"| {name} | {value:.6g} |\n" for name, value in metrics.items())
+    measured = f"| metric | value |\n| --- | --- |\n{figures}" if figures else "None are known.\n"
+    return (
+        f"# Model card\n\n| | |\n| --- | --- |\n{table}\n"
+        f"## Metrics\n\nOf the run's last evaluation, on its own evaluation data.\n\n{measured}\n"
+        f"## Data\n\n{_json(description.data)}\n"
+        f"## Configuration\n\n{_json({'model': encoder.to_dict(), 'experiment': description.experiment})}"
+    )
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _json(value: Any) -> str:
+    return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```\n"

@@ -1,0 +1,118 @@
+"""Requests that TensorFlow Serving asks a model when it has loaded it, before users do.
+
+`assets.extra/tf_serving_warmup_requests` is a TFRecord file of `tensorflow.serving.PredictionLog` messages
+(tensorflow/serving, `apis/prediction_log.proto`). They are written field by field, in protobuf's wire format, so that
+the package `tensorflow-serving-api` is not needed for four small messages.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from bert_tf import files
+
+WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
+
+# TensorFlow Serving takes at most so many.
+_MAX_REQUESTS = 1000
+
+# Fields of PredictionLog, by the method that a request is for; in each the request is field 1.
+_LOGS = {"classify": 2, "regress": 3, "predict": 6}
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """A field that holds a string or a message."""
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    digits = bytearray()
+    while value > 0x7F:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*digits, value])
+
+
+def _model_spec(signature: str) -> bytes:
+    """ModelSpec: name = 1, signature_name = 3. The server knows its model; only the signature counts."""
+    return _field(1, b"model") + _field(3, signature.encode())
+
+
+def predict_log(signature: str, inputs: Mapping[str, tf.Tensor]) -> bytes:
+    """A PredictionLog of a Predict request.
+
+    Args:
+        signature: its name.
+        inputs: the signature's inputs by name.
+    """
+    request = _field(1, _model_spec(signature))
+    for name, tensor in inputs.items():
+        proto = tf.make_tensor_proto(tensor).SerializeToString()
+        request += _field(2, _field(1, name.encode()) + _field(2, proto))  # PredictRequest.inputs, a map
+    return _field(_LOGS["predict"], _field(1, request))
+
+
+def example_log(method: str, signature: str, examples: Sequence[Mapping[str, str]]) -> bytes:
+    """A PredictionLog of a Classify or Regress request.
+
+    Args:
+        method: `classify` or `regress`.
+        signature: its name.
+        examples: texts by the names of their features.
+    """
+    example_list = b"".join(_field(1, example_proto(example)) for example in examples)
+    request = _field(1, _model_spec(signature)) + _field(2, _field(1, example_list))  # Input.example_list
+    return _field(_LOGS[method], _field(1, request))
+
+
+def example_proto(texts: Mapping[str, str]) -> bytes:
+    """A serialized `tf.train.Example` of texts."""
+    feature = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])) for name, text in texts.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def texts_of_length(names: Sequence[str], word: str, length: int, has_mask: bool) -> dict[str, str]:
+    """Texts that together make a row of `length` pieces.
+
+    Args:
+        names: of the signature's inputs; of a pair, the second one is the long one.
+        word: one piece.
+        length: pieces in the row, special ones included.
+        has_mask: whether one of them is `[MASK]`.
+    """
+    if len(names) == 1:
+        words = [word] * max(length - 2, 1)
+        return {names[0]: " ".join(["[MASK]", *words[1:]] if has_mask else words)}
+    return {names[0]: word, names[1]: " ".join([word] * max(length - 4, 1))}
+
+
+def write_requests(
+    folder: str, text_inputs: Sequence[str], examples_method: str, word: str, lengths: Sequence[int], has_mask: bool
+) -> None:
+    """Write the warm-up requests of an export: a text for each length, and one example.
+
+    Args:
+        folder: of one version.
+        text_inputs: names of `serving_default`'s inputs.
+        examples_method: `predict`, `classify` or `regress`.
+        word: a word of one piece.
+        lengths: that rows are padded to.
+        has_mask: whether texts need a `[MASK]`.
+    """
+    logs = []
+    for length in lengths[: _MAX_REQUESTS - 1]:
+        texts = texts_of_length(text_inputs, word, length, has_mask)
+        logs.append(predict_log("serving_default", {name: tf.constant([text]) for name, text in texts.items()}))
+    example = texts_of_length(text_inputs, word, lengths[0], has_mask)
+    if examples_method == "predict":
+        logs.append(predict_log("examples", {"inputs": tf.constant([example_proto(example)])}))
+    else:
+        logs.append(example_log(examples_method, "examples", [example]))
+    path = os.path.join(folder, WARMUP_FILE)
+    files.make_folder(os.path.dirname(path))
+    with tf.io.TFRecordWriter(path) as writer:
+        for log in logs:
+            writer.write(log)
