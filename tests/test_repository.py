@@ -50,7 +50,7 @@ def test_every_folder_of_sources_is_a_package():
 
 def test_targets():
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
-    assert targets == {"help", "quickstart", "test", "test-long", "lint", "format", "clean"}
+    assert targets == {"help", "quickstart", "test", "test-long", "tpu-check", "lint", "format", "clean"}
     shown = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r"^make ([a-z-]+)", shown, re.M)) == targets
 

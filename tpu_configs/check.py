@@ -58,7 +58,7 @@ if __name__ == "__main__":
     flags.DEFINE_enum("route", "a", ["a", "b"], "Lower with TensorFlow's CPU kernels (a) or the TPU's own (b).")
     flags.DEFINE_string(
         "lowering_python",
-        ".venv-tpu-lowering/bin/python",
+        ".venv-tpu-kernels/bin/python",
         "For route b: the Python of an environment with tensorflow-tpu (`make tpu-check ROUTE=b` makes it).",
     )
     flags.DEFINE_bool("save", False, "Write the figures into the topology's file.")

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bert_tf.configs import PretrainingConfig
+from bert_tf.flops import pretraining_step_flops
 from tpu_configs import compiler, lowering
 from tpu_configs.compiler import GIB, DoesNotFitError, Program
-from tpu_configs.flops import pretraining_step_flops
 from tpu_configs.topologies import Measurement, Topology
 
 Lower = Callable[[PretrainingConfig, int, int, int], lowering.LoweredStep]
@@ -57,8 +57,8 @@ class Check:
             f"HBM          {program.total / GIB:.2f} of {topology.hbm_gib:.2f} GiB a device, {free:.2f} free: "
             f"arguments {program.arguments / GIB:.2f}, temporaries {program.temporaries / GIB:.2f}, code "
             f"{program.code / GIB:.3f}, results that take no argument's place {program.results / GIB:.3f}",
-            f"FLOPs        {program.flops:.4g} a step and device by the compiler, {self.hand_flops:.4g} by hand, in "
-            f"matrix products: {self.hand_flops / topology.peak_tflops / 1e9:.4g} ms at {topology.peak_tflops:g} TFLOP/s",
+            f"FLOPs        {program.flops:.4g} a step and device by the compiler, {self.hand_flops:.4g} by hand, "
+            f"products of matrices alone; {self.hand_flops / topology.peak_tflops / 1e9:.4g} ms at the peak",
             f"all-reduce   {len(program.all_reduces)}, each over all {topology.devices} replicas",
         ]
 

@@ -1,7 +1,7 @@
 """Lower an experiment's step with the TPU's own kernels (route B); `tpu_configs.check --route b` runs it.
 
 ```sh
-.venv-tpu-lowering/bin/python -m tpu_configs.lower --config experiments/configs/bert_base.py --replicas 8 --rows 32 \
+.venv-tpu-kernels/bin/python -m tpu_configs.lower --config experiments/configs/bert_base.py --replicas 8 --rows 32 \
     --max_seq_length 512 --output_dir lowered
 ```
 """
