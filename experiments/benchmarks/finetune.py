@@ -1,0 +1,153 @@
+"""An epoch of fine-tuning on SST-2 beside transformers with dynamic padding.
+
+    python -m experiments.benchmarks.finetune --data_dir data --weights minilm --venvs ~/peers \
+        --work_dir /tmp/finetune --output finetune.json
+
+What is compared, and what came out: README.md in this folder.
+"""
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from bert_tf import files
+from bert_tf.launching import run
+from experiments.benchmarks.finetune_cases import make_case, prepare
+from experiments.benchmarks.finetune_workers.protocol import Case
+from experiments.benchmarks.peer_environments import python_of
+
+WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "finetune_workers")
+
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder with sst2/train.tsv and sst2/dev.tsv.", required=True)
+WEIGHTS = flags.DEFINE_string("weights", None, "Hugging Face folder of the pre-trained encoder.", required=True)
+VENVS = flags.DEFINE_string("venvs", None, "Folder of the peer's environment; made if missing.", required=True)
+WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for what is made on the way.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
+SENTENCES = flags.DEFINE_integer("sentences", 1500, "The first so many of the training file.", lower_bound=32)
+ROUNDS = flags.DEFINE_integer("rounds", 4, "Epochs of each, in turns; the first of them compiles.", lower_bound=2)
+PRECISIONS: flags.FlagHolder[list[str]] = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all.")
+
+
+class Worker:
+    """A worker's process; see `finetune_workers/protocol.py`."""
+
+    def __init__(self, python: str, name: str, case: Case) -> None:
+        self.name = name
+        script = os.path.join(WORKERS, f"worker_{name}.py")
+        self.process = subprocess.Popen(
+            [python, script, json.dumps(dataclasses.asdict(case))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        )
+
+    def read(self) -> dict[str, Any]:
+        """The next answer.
+
+        Raises:
+            OSError: the worker ended instead.
+        """
+        line = self.process.stdout.readline() if self.process.stdout else ""
+        if not line:
+            raise OSError(f"the worker {self.name!r} ended with code {self.process.wait()}")
+        return json.loads(line)
+
+    def train_epoch(self) -> dict[str, Any]:
+        """One epoch's figures."""
+        if self.process.stdin:
+            self.process.stdin.write("epoch\n")
+            self.process.stdin.flush()
+        return self.read()
+
+    def finish(self) -> None:
+        """End the process."""
+        if self.process.stdin:
+            self.process.stdin.close()
+        self.process.wait()
+
+
+def summary(case: Case, name: str, started: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A row of the table.
+
+    Args:
+        case: what was trained.
+        name: the implementation.
+        started: the worker's first answer.
+        epochs: its answers to the epochs, at least two; the first one compiles.
+    """
+    seconds = [epoch["seconds"] for epoch in epochs]
+    later = statistics.median(seconds[1:])
+    return {
+        "implementation": name,
+        "precision": case.precision,
+        "epoch_seconds": later,
+        "epoch_seconds_spread": [min(seconds[1:]), max(seconds[1:])],
+        "epoch_cpu_seconds": statistics.median(epoch["cpu_seconds"] for epoch in epochs[1:]),
+        "first_epoch_extra_seconds": seconds[0] - later,
+        "steps": started["steps_per_epoch"],
+        "start_seconds": started["start_seconds"],
+        "losses": [epoch["loss"] for epoch in epochs],
+        "versions": started["versions"],
+    }
+
+
+def race(case: Case, pythons: dict[str, str], rounds: int) -> list[dict[str, Any]]:
+    """A row an implementation: all are alive at once, and train an epoch each in turn, `rounds` times."""
+    workers = {name: Worker(python, name, case) for name, python in pythons.items()}
+    started = {name: worker.read() for name, worker in workers.items()}
+    epochs: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
+    for _ in range(rounds):
+        for name, worker in workers.items():
+            epochs[name].append(worker.train_epoch())
+    for worker in workers.values():
+        worker.finish()
+    return [summary(case, name, started[name], epochs[name]) for name in workers]
+
+
+def describe(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a Markdown table; the ratio is this project's time to the peer's of the same precision."""
+    lines = ["| precision | | s an epoch | of the peer's | compiling, s | processor s |", "|" + " --- |" * 6]
+    for row in rows:
+        peers = [
+            other["epoch_seconds"]
+            for other in rows
+            if other["precision"] == row["precision"] and other["implementation"] != row["implementation"]
+        ]
+        ratio = f"{row['epoch_seconds'] / peers[0]:.2f}" if peers and row["implementation"] == "bert_tf" else ""
+        lines.append(
+            f"| {row['precision']} | {row['implementation']} | {row['epoch_seconds']:.1f} | {ratio} "
+            f"| {row['first_epoch_extra_seconds']:.1f} | {row['epoch_cpu_seconds']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags; print the table."""
+    unknown = sorted(set(PRECISIONS.value) - {"float32", "bfloat16"})
+    if unknown:
+        raise ValueError(f"--precisions: there are float32, bfloat16. Received: {', '.join(unknown)}")
+    files.require_writable_folder(WORK_DIR.value, "--work_dir")
+    train, evaluation = prepare("sst2", DATA_DIR.value, WORK_DIR.value)
+    case = make_case("sst2", train, evaluation, WEIGHTS.value, WORK_DIR.value, num_epochs=ROUNDS.value)
+    lines = files.read_text(case.train).splitlines()[: SENTENCES.value]
+    files.write_text(case.train, "\n".join(lines) + "\n")
+    pythons = {"bert_tf": sys.executable, "transformers": python_of("transformers", VENVS.value)}
+    rows = []
+    for precision in PRECISIONS.value:
+        rows += race(dataclasses.replace(case, precision=precision), pythons, ROUNDS.value)
+        print(describe(rows), flush=True)
+        if OUTPUT.value:
+            files.write_json(OUTPUT.value, rows)
+
+
+if __name__ == "__main__":
+    run(main)

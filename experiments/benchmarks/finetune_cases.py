@@ -1,0 +1,155 @@
+"""The tasks of the fine-tuning benchmarks: public files as this project's launcher and as the workers read them."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from bert_tf import files
+from bert_tf.configs import FinetuningConfig
+from bert_tf.examples import QuestionExample, TaggedExample
+from bert_tf.scoring.answers import question_answering_scores
+from bert_tf.scoring.tags import tagging_scores
+from bert_tf.scoring.texts import classification_scores
+from bert_tf.tasks import task_of
+from data_pipelines.finetuning.labelled import read_examples
+from data_pipelines.finetuning.splits import Split
+from experiments.benchmarks.finetune_workers.protocol import Case
+from experiments.launch import load_config
+
+_SST2_SENTENCES = 8000
+_XQUAD_FOLD = "80/20"
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """A task on public files.
+
+    Attributes:
+        config: file in `experiments/configs`.
+        train, eval: below the folder of data; where `eval` is the same file, articles are dealt to the two.
+        scores: what is reported, the first above all.
+        num_epochs, learning_rate: the same for all implementations; so are 32 rows in a batch.
+        max_train_lines: of the training file, its header apart; None for all.
+    """
+
+    config: str
+    train: str
+    eval: str
+    scores: tuple[str, ...]
+    num_epochs: int
+    learning_rate: float = 1e-4
+    max_train_lines: int | None = None
+
+    def settings(self) -> list[str]:
+        """What differs from the experiment's file, for `--set`; the last weights count, as they do for the peer."""
+        return [
+            f"num_epochs={self.num_epochs}",
+            f"train.learning_rate={self.learning_rate}",
+            "train.batch_size=32",
+            "evals_per_epoch=0",
+            "keep_best=false",
+        ]
+
+
+BENCHMARKS = {
+    "mrpc": Benchmark("mrpc.py", "mrpc/train.tsv", "mrpc/dev.tsv", ("f1", "accuracy"), 2),
+    "wnut17": Benchmark("conll2003.py", "wnut17/train.conll", "wnut17/test.conll", ("f1",), 3),
+    "xquad": Benchmark("squad.py", "xquad/xquad.en.json", "xquad/xquad.en.json", ("f1", "exact_match"), 3),
+    "sst2": Benchmark("sst2.py", "sst2/train.tsv", "sst2/dev.tsv", ("accuracy",), 2, max_train_lines=_SST2_SENTENCES),
+}
+
+
+def config_path(benchmark: Benchmark) -> str:
+    """The experiment's file."""
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs", benchmark.config)
+
+
+def prepare(name: str, data_dir: str, work_dir: str) -> tuple[str, str]:
+    """Training and evaluation file of a benchmark: the public ones, or what is cut from them into `work_dir`."""
+    benchmark = BENCHMARKS[name]
+    train, evaluation = (os.path.join(data_dir, path) for path in (benchmark.train, benchmark.eval))
+    if benchmark.max_train_lines is not None:
+        lines = files.read_text(train).splitlines()[: 1 + benchmark.max_train_lines]
+        train = os.path.join(work_dir, f"{name}_train{os.path.splitext(train)[1]}")
+        files.write_text(train, "\n".join(lines) + "\n")
+    if benchmark.eval == benchmark.train:
+        config = load_config(config_path(benchmark), FinetuningConfig, []).task
+        parts = Split.parse(_XQUAD_FOLD).parts(read_examples(train, config, "--data_dir"))
+        articles = files.read_json(train)["data"]
+        for part, examples in parts.items():
+            titles = {example.group for example in examples.examples}
+            path = os.path.join(work_dir, f"{name}_{part}.json")
+            files.write_text(path, json.dumps({"data": [a for a in articles if str(a["title"]) in titles]}) + "\n")
+        train, evaluation = (os.path.join(work_dir, f"{name}_{part}.json") for part in ("train", "eval"))
+    return train, evaluation
+
+
+def make_case(name: str, train: str, evaluation: str, weights: str, work_dir: str, **changes: Any) -> Case:
+    """The case of a benchmark for workers, its files written to `work_dir`.
+
+    Args:
+        name: of `BENCHMARKS`.
+        train: of `prepare`.
+        evaluation: of `prepare`.
+        weights: folder of Hugging Face.
+        work_dir: for the files.
+        changes: other fields of the case.
+    """
+    benchmark = BENCHMARKS[name]
+    config = load_config(config_path(benchmark), FinetuningConfig, benchmark.settings())
+    task: Any = config.task
+    paths = {}
+    labels: tuple[str, ...] = ()
+    for part, path in (("train", train), ("eval", evaluation)):
+        examples = read_examples(path, task, f"--{part}_file").examples
+        labels = labels or task_of(task).label_names(examples)
+        paths[part] = os.path.join(work_dir, f"{name}_{part}.jsonl")
+        files.write_text(paths[part], "".join(json.dumps(_line(example)) + "\n" for example in examples))
+    case = Case(
+        name=name,
+        kind=task.kind,
+        train=paths["train"],
+        eval=paths["eval"],
+        labels=labels,
+        weights=weights,
+        num_epochs=benchmark.num_epochs,
+        batch_size=config.train.batch_size,
+        learning_rate=config.train.learning_rate,
+        max_seq_length=task.max_seq_length,
+    )
+    return dataclasses.replace(case, **changes)
+
+
+def finetuning_config(case: Case, settings: Sequence[str] = ()) -> FinetuningConfig:
+    """The experiment of a case, as this project runs it; `settings` are further changes, as for `--set`."""
+    benchmark = BENCHMARKS[case.name]
+    own = [f"train.seed={case.seed}", f"train.precision={case.precision}"]
+    return load_config(config_path(benchmark), FinetuningConfig, [*benchmark.settings(), *own, *settings])
+
+
+def _line(example: Any) -> dict[str, Any]:
+    if isinstance(example, QuestionExample):
+        return {
+            "id": example.question_id,
+            "question": example.question,
+            "context": example.context,
+            "answers": example.answers,
+        }
+    if isinstance(example, TaggedExample):
+        return {"words": example.words, "tags": example.tags}
+    return {"text": example.text, "text_pair": example.text_pair, "label": example.label}
+
+
+def scores(case: Case, examples: list[dict[str, Any]], answers: list[dict[str, Any]]) -> dict[str, float]:
+    """The scores of a worker's answers, by the functions that score this project's own."""
+    if case.kind == "question_answering":
+        truths = [[text for text, _ in example["answers"]] for example in examples]
+        found = question_answering_scores(truths, [answer["answer"] for answer in answers])
+    elif case.kind == "tagging":
+        found = tagging_scores([each["tags"] for each in examples], [each["tags"] for each in answers], "iob")
+    else:
+        names = [[each["label"] for each in lines] for lines in (examples, answers)]
+        found = classification_scores(names[0], names[1], case.labels)
+    return {name: float(found[name]) for name in BENCHMARKS[case.name].scores}

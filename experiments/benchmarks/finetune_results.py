@@ -1,0 +1,139 @@
+"""Scores of fine-tuning on real data, beside transformers with the same weights, data, hyperparameters and seeds.
+
+    python -m experiments.benchmarks.finetune_results --data_dir data --weights minilm --venvs ~/peers \
+        --work_dir /tmp/finetune --output scores.jsonl
+
+Each score is appended to `--output` as it comes; a command that is started again makes those that are missing. What is
+compared, and what came out: README.md in this folder.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from bert_tf import files
+from bert_tf.launching import run
+from experiments.benchmarks.finetune_cases import BENCHMARKS, make_case, prepare, scores
+from experiments.benchmarks.finetune_workers.protocol import read_lines
+from experiments.benchmarks.peer_environments import python_of
+
+PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "finetune_workers", "worker_transformers.py")
+OURS, TRANSFORMERS, RANDOM = "bert_tf", "transformers", "bert_tf, random weights"
+
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder with mrpc, sst2, wnut17, xquad.", required=True)
+WEIGHTS = flags.DEFINE_string("weights", None, "Hugging Face folder of the pre-trained encoder.", required=True)
+VENVS = flags.DEFINE_string("venvs", None, "Folder of the peer's environment; made if missing.", required=True)
+WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for what is made on the way.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "JSON lines, one a finished run.", required=True)
+TASKS: flags.FlagHolder[list[str]] = flags.DEFINE_list("tasks", list(BENCHMARKS), "Which, in this order.")
+SEEDS: flags.FlagHolder[list[str]] = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of pre-trained runs.")
+RANDOM_SEEDS: flags.FlagHolder[list[str]] = flags.DEFINE_list("random_seeds", ["0"], "Of runs from random weights.")
+IMPLEMENTATIONS: flags.FlagHolder[list[str]] = flags.DEFINE_list(
+    "implementations", [OURS, TRANSFORMERS], "Who takes part, in this order."
+)
+
+
+def random_encoder(weights: str) -> list[str]:
+    """Arguments of the launcher for random weights of the same sizes as those of a Hugging Face folder."""
+    config = files.read_json(os.path.join(weights, "config.json"))
+    names = {
+        "vocab_size": "vocab_size",
+        "hidden_size": "hidden_size",
+        "num_layers": "num_hidden_layers",
+        "num_heads": "num_attention_heads",
+        "intermediate_size": "intermediate_size",
+    }
+    sizes = [f"--set=model.{ours}={config[theirs]}" for ours, theirs in names.items()]
+    return [f"--vocab_file={os.path.join(weights, 'vocab.txt')}", *sizes]
+
+
+def run_ours(name: str, train: str, evaluation: str, start: list[str], seed: int, folder: str) -> dict[str, Any]:
+    """Scores and seconds of `experiments.finetune` in a process of its own."""
+    benchmark = BENCHMARKS[name]
+    config = f"experiments/configs/{benchmark.config}"
+    changes = [f"--set={change}" for change in (*benchmark.settings(), f"train.seed={seed}")]
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [sys.executable, "-m", "experiments.finetune", f"--config={config}", f"--train_file={train}"]
+    command += [f"--eval_file={evaluation}", f"--model_dir={folder}", *start, *changes]
+    begin = time.monotonic()
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise OSError(f"experiments.finetune ended with code {finished.returncode}: {finished.stderr[-2000:]}")
+    found = files.read_json(os.path.join(folder, "scores.json"))
+    shutil.rmtree(folder)
+    return {score: found[score] for score in benchmark.scores} | {"seconds": time.monotonic() - begin}
+
+
+def run_peer(name: str, train: str, evaluation: str, seed: int, work_dir: str) -> dict[str, Any]:
+    """Scores and seconds of the peer's worker."""
+    case = make_case(name, train, evaluation, WEIGHTS.value, work_dir, seed=seed)
+    answers = os.path.join(work_dir, f"{name}_answers.jsonl")
+    commands = "epoch\n" * case.num_epochs + f"predict {answers}\n"
+    command = [python_of("transformers", VENVS.value), PEER, json.dumps(dataclasses.asdict(case))]
+    begin = time.monotonic()
+    finished = subprocess.run(command, input=commands, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise OSError(f"the worker ended with code {finished.returncode}: {finished.stderr[-2000:]}")
+    found = scores(case, read_lines(case.eval), read_lines(answers))
+    return found | {"seconds": time.monotonic() - begin}
+
+
+def describe(lines: Sequence[dict[str, Any]]) -> str:
+    """The scores as a Markdown table: mean and deviation (of the sample) over the seeds, times 100."""
+    table = [f"| task | score | {OURS} | {TRANSFORMERS} | {RANDOM} |", "| --- | --- | --- | --- | --- |"]
+    for name, benchmark in BENCHMARKS.items():
+        for score in benchmark.scores:
+            cells = [name, score]
+            for implementation in (OURS, TRANSFORMERS, RANDOM):
+                values = [
+                    100 * line[score]
+                    for line in lines
+                    if (line["task"], line["implementation"]) == (name, implementation)
+                ]
+                deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+                seeds = f" ({len(values)} seed{'s' * (len(values) > 1)})"
+                cells.append(f"{statistics.fmean(values):.1f}{deviation}{seeds}" if values else "not run")
+            table.append(f"| {' | '.join(cells)} |")
+    return "\n".join(table)
+
+
+def main(_: Sequence[str]) -> None:
+    """Make the runs that `--output` does not have yet, seed by seed; print the table."""
+    unknown = sorted(set(TASKS.value) - set(BENCHMARKS))
+    if unknown:
+        raise ValueError(f"--tasks must be some of {', '.join(BENCHMARKS)}. Received: {', '.join(unknown)}")
+    work_dir = WORK_DIR.value
+    files.require_writable_folder(work_dir, "--work_dir")
+    lines = read_lines(OUTPUT.value) if files.exists(OUTPUT.value) else []
+    done = {(line["task"], line["implementation"], line["seed"]) for line in lines}
+    pretrained = [
+        (name, who, int(seed)) for seed in SEEDS.value for name in TASKS.value for who in IMPLEMENTATIONS.value
+    ]
+    wanted = pretrained + [(name, RANDOM, int(seed)) for seed in RANDOM_SEEDS.value for name in TASKS.value]
+    for name, implementation, seed in wanted:
+        if (name, implementation, seed) in done:
+            continue
+        train, evaluation = prepare(name, DATA_DIR.value, work_dir)
+        if implementation == TRANSFORMERS:
+            found = run_peer(name, train, evaluation, seed, work_dir)
+        else:
+            random = implementation == RANDOM
+            start = random_encoder(WEIGHTS.value) if random else [f"--init_checkpoint={WEIGHTS.value}"]
+            found = run_ours(name, train, evaluation, start, seed, os.path.join(work_dir, "run"))
+        lines.append({"task": name, "implementation": implementation, "seed": seed} | found)
+        print(json.dumps(lines[-1]), flush=True)
+        files.write_text(OUTPUT.value, "".join(json.dumps(line) + "\n" for line in lines))
+    print(describe(lines))
+
+
+if __name__ == "__main__":
+    run(main)

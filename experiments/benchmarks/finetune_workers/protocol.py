@@ -1,0 +1,115 @@
+"""What the workers of the fine-tuning benchmarks share; standard library only: each runs in an environment of its own.
+
+A worker is a process that reads the files of a case, tokenizes them, and makes the model. It answers each line of its
+standard input with one line of JSON on its standard output:
+
+    (at its start)     {"event": "ready", "start_seconds": ..., "steps_per_epoch": ..., "versions": {...}}
+    epoch              {"event": "trained", "seconds": ..., "cpu_seconds": ..., "loss": ...}
+    predict FILE       {"event": "predicted", "seconds": ..., "cpu_seconds": ...}
+
+`epoch` is one pass over the training examples; `predict` writes answers for the evaluation file, JSON lines.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is learnt, and how: the same for all implementations.
+
+    Attributes:
+        kind: `classification`, `tagging` or `question_answering`.
+        train, eval: JSON lines: `text`, `text_pair`, `label`; or `words`, `tags`; or `id`, `question`, `context`,
+            `answers` ([text, first character]).
+        labels: sorted classes or tags; of questions none.
+        weights: folder of Hugging Face.
+        num_epochs: of the schedule: warm-up over a tenth of its steps, then linear decay.
+        precision: `float32` or `bfloat16` (of the computation).
+        settings: for this project only: changes of its experiment, as for `--set`.
+    """
+
+    name: str
+    kind: str
+    train: str
+    eval: str
+    labels: tuple[str, ...]
+    weights: str
+    num_epochs: int
+    batch_size: int
+    learning_rate: float
+    max_seq_length: int
+    seed: int = 0
+    precision: str = "float32"
+    settings: tuple[str, ...] = ()
+    doc_stride: int = 128
+    max_query_length: int = 64
+    max_answer_length: int = 30
+    n_best_size: int = 20
+
+
+def read_lines(path: str) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def write_lines(path: str, lines: list[dict[str, Any]]) -> None:
+    """A file of JSON lines."""
+    Path(path).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+class Implementation:
+    """What a worker runs: made from a case, it holds tokenized examples, model and optimizer.
+
+    Attributes:
+        steps_per_epoch: batches in an epoch.
+        versions: of the packages that matter.
+    """
+
+    steps_per_epoch: int
+    versions: dict[str, str]
+
+    def train_epoch(self) -> float:
+        """One pass over the training examples; the mean loss."""
+        raise NotImplementedError
+
+    def predict(self) -> list[dict[str, Any]]:
+        """`label`, `tags` or `id` and `answer` of each example of the evaluation file."""
+        raise NotImplementedError
+
+
+def serve(make: Callable[[Case], Implementation]) -> None:
+    """Run a worker whose only argument is a `Case` as JSON.
+
+    Args:
+        make: the implementation of a case.
+    """
+    # Libraries print to standard output: the answers get a copy of it, and it becomes standard error.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def answer(event: str, **values: Any) -> None:
+        answers.write(json.dumps({"event": event} | values) + "\n")
+
+    begin = time.perf_counter()
+    implementation = make(Case(**json.loads(sys.argv[1])))
+    start_seconds = time.perf_counter() - begin
+    steps, versions = implementation.steps_per_epoch, implementation.versions
+    answer("ready", start_seconds=start_seconds, steps_per_epoch=steps, versions=versions)
+    for line in sys.stdin:
+        command, _, path = line.strip().partition(" ")
+        begin, cpu_begin = time.perf_counter(), time.process_time()
+        values: dict[str, Any] = {}
+        if command == "epoch":
+            values = {"loss": implementation.train_epoch()}
+        else:
+            write_lines(path, implementation.predict())
+        seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu_begin
+        event = "trained" if command == "epoch" else "predicted"
+        answer(event, seconds=seconds, cpu_seconds=cpu_seconds, **values)

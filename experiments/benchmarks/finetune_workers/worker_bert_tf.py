@@ -1,0 +1,86 @@
+"""This project: the batches and the step that `bert_tf.training.finetuning` gives to its loop."""
+
+import os
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+from protocol import Case, Implementation, read_lines, serve
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
+
+import keras
+import tensorflow as tf
+
+from bert_tf.configs import FinetuningConfig
+from bert_tf.conversion.loading import read_pretrained
+from bert_tf.examples import QuestionExample, TaggedExample, TextExample
+from bert_tf.tasks import task_of
+from bert_tf.training import finetuning
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.row_batches import steps_per_epoch, training_dataset
+from bert_tf.training.row_evaluation import make_row_outputs
+from bert_tf.training.step import DTYPE_POLICIES, TrainState, make_train_step
+from experiments.benchmarks.finetune_cases import finetuning_config
+
+
+class BertTf(Implementation):
+    """The experiment of the case's name, with the case's settings."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.versions = {name: version(name) for name in ("tensorflow", "keras")}
+        config: FinetuningConfig = finetuning_config(case, case.settings)
+        self.task = task_of(config.task)
+        pretrained = read_pretrained(case.weights, "weights")
+        tokenizer = pretrained.tokenizer()
+        train, self.eval_examples = (list(_examples(read_lines(path))) for path in (case.train, case.eval))
+        rows = self.task.encode(train, case.labels, tokenizer, training=True)
+        self.eval_rows = self.task.encode(self.eval_examples, case.labels, tokenizer)
+        self.steps_per_epoch = steps_per_epoch(rows, case.batch_size)
+        config = config.with_steps(self.steps_per_epoch)
+        keras.utils.set_random_seed(case.seed)
+        self.distribution = Distribution()
+        model = self.task.make_model(pretrained.config, case.labels, DTYPE_POLICIES[case.precision])
+        state = TrainState(model, case.precision)
+        finetuning.initialize(state, pretrained, reinitialize_layers=0)
+        objective = self.task.objective(training=True)
+        step = make_train_step(state, objective, config.train, config.optimizer, self.distribution)
+        self.model = model
+
+        @tf.function
+        def inner_loop(iterator: Any, steps: tf.Tensor) -> Any:
+            sums = self.distribution.run(step, next(iterator))
+            for _ in tf.range(steps - 1):
+                sums = tf.nest.map_structure(tf.add, sums, self.distribution.run(step, next(iterator)))
+            return sums
+
+        self.inner_loop = inner_loop
+        self.batches = iter(training_dataset(rows, case.batch_size, case.seed))
+
+    def train_epoch(self) -> float:
+        """See `Implementation`."""
+        sums = self.inner_loop(self.batches, tf.constant(self.steps_per_epoch))
+        total, weight = next(pair for name, pair in sums.items() if name.endswith("loss"))
+        return float(total) / float(weight)
+
+    def predict(self) -> list[dict[str, Any]]:
+        """See `Implementation`."""
+        outputs, _ = make_row_outputs(self.model, self.distribution, 128)(self.eval_rows)
+        return self.task.answers(self.eval_examples, self.eval_rows, outputs, self.case.labels)
+
+
+def _examples(lines: Iterable[dict[str, Any]]) -> Iterable[Any]:
+    for line in lines:
+        if "words" in line:
+            yield TaggedExample.from_words(line["words"], line["tags"])
+        elif "context" in line:
+            answers = tuple((text, start) for text, start in line.pop("answers"))
+            yield QuestionExample(line["question"], line["context"], line["id"], answers)
+        else:
+            yield TextExample(**line)
+
+
+if __name__ == "__main__":
+    serve(BertTf)
