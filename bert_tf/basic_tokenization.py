@@ -46,7 +46,8 @@ class _CharacterTable(dict[int, str]):
         return replacement
 
 
-def _is_cjk(character: str) -> bool:
+def is_cjk(character: str) -> bool:
+    """Whether it is an ideograph, which makes a word of its own and is written without spaces."""
     code = ord(character)
     return any(first <= code <= last for first, last in _CJK_RANGES)
 
@@ -58,7 +59,7 @@ def clean(character: str) -> str:
         return " "
     if character_class == ucd.DROPPED:
         return ""
-    return f" {character} " if _is_cjk(character) else character
+    return f" {character} " if is_cjk(character) else character
 
 
 class BasicTokenizer:
@@ -90,7 +91,7 @@ class BasicTokenizer:
             parts = [part for part in decomposed if ucd.CHARACTER_CLASS[ord(part)] != ucd.NONSPACING_MARK]
         cut = [f" {part} " if ucd.CHARACTER_CLASS[ord(part)] == ucd.PUNCTUATION else part for part in parts]
         folded = "".join(cut)
-        return f" {folded} " if _is_cjk(character) else folded
+        return f" {folded} " if is_cjk(character) else folded
 
     def folded_characters(self) -> list[str]:
         """All characters that `fold` may change, for tables; it leaves every other one as it is."""

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from bert_tf.basic_tokenization import is_cjk
+
 
 @dataclasses.dataclass(frozen=True)
 class TextExample:
@@ -46,17 +48,21 @@ class TaggedExample:
     def from_words(
         cls, words: list[str], tags: list[str] | None = None, group: str | None = None, source: str = ""
     ) -> "TaggedExample":
-        """The example whose text is `words` with a space between.
+        """The example whose text is `words` with a space between, but none between two ideographs.
 
         >>> TaggedExample.from_words(["New", "York"]).word_offsets
         ((0, 3), (4, 8))
+        >>> TaggedExample.from_words(["北", "京", "2008", "年"]).text
+        '北京 2008 年'
         """
+        text = ""
         offsets = []
-        start = 0
         for word in words:
-            offsets.append((start, start + len(word)))
-            start += len(word) + 1
-        return cls(" ".join(words), tuple(offsets), None if tags is None else tuple(tags), group, source)
+            if text and not (is_cjk(text[-1]) and is_cjk(word[0])):
+                text += " "
+            offsets.append((len(text), len(text) + len(word)))
+            text += word
+        return cls(text, tuple(offsets), None if tags is None else tuple(tags), group, source)
 
     @property
     def words(self) -> list[str]:

@@ -24,7 +24,7 @@ from bert_tf.configs import FinetuningConfig
 from bert_tf.tasks import task_of
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
-from bert_tf.training.sweeps import parse_grid, sweep
+from bert_tf.training.sweeps import parse_grid, parse_seeds, sweep
 from data_pipelines.finetuning.labelled import read_parts
 from experiments import launch
 
@@ -53,7 +53,7 @@ def main(_: Sequence[str]) -> None:
         return
     task = task_of(config.task)
     score = config.metric or task.main_score(task.label_names(parts["train"].examples))
-    seeds = [int(seed) for seed in values.seeds] or [config.train.seed]
+    seeds = parse_seeds(values.seeds) or [config.train.seed]
     summary = sweep(
         config,
         seeds,

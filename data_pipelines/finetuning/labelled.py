@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from bert_tf import files
 from bert_tf.examples import Examples
 from data_pipelines.finetuning.question_answering import read_questions
 from data_pipelines.finetuning.splits import Split
+from data_pipelines.finetuning.tables import TFDS
 from data_pipelines.finetuning.tagging import read_tagged
 from data_pipelines.finetuning.texts import read_texts
 
@@ -46,6 +48,8 @@ def read_examples(path: str, config: Any, flag: str, labelled: bool = True, stri
         FileNotFoundError: there is no such file.
         ValueError: it holds something else than the task wants; the message names file and line.
     """
+    if not path.startswith(TFDS) and not files.exists(path):
+        raise FileNotFoundError(f"{flag}: no such file: {path!r}")
     return Examples(READERS[config.kind](path, config, flag, labelled, strict), path)
 
 

@@ -10,7 +10,8 @@ from bert_tf import files
 Rows = Iterator[tuple[str, dict[str, Any]]]
 """(file and line, fields by column)."""
 
-_TFDS = "tfds:"
+TFDS = "tfds:"
+"""What a data set's name starts with, in place of a path."""
 _COMPRESSED = (".gz", ".bz2", ".zst")
 
 
@@ -31,7 +32,7 @@ def read_rows(path: str, flag: str) -> Rows:
         ValueError: another suffix, a row with another number of fields than the header, text that is not UTF-8; or no
             such data set; the message names file and line.
     """
-    if path.startswith(_TFDS):
+    if path.startswith(TFDS):
         return _tfds_rows(path, flag)
     readers = {".tsv": _tsv_rows, ".csv": _csv_rows, ".jsonl": files.iterate_json_objects}
     suffix = suffix_of(path)
@@ -124,7 +125,7 @@ def _header(fields: list[str], path: str) -> list[str]:
 
 
 def _tfds_rows(path: str, flag: str) -> Rows:
-    name, bracket, split = path.removeprefix(_TFDS).partition("[")
+    name, bracket, split = path.removeprefix(TFDS).partition("[")
     if not name or not bracket or not split.endswith("]"):
         raise ValueError(f"{flag} must be tfds:NAME[SPLIT], such as tfds:glue/sst2[train]. Received: {path!r}")
     try:

@@ -28,11 +28,33 @@ def test_example_of_seqeval():
         (["E-PER", "E-PER"], [("PER", 0, 1), ("PER", 1, 2)]),
         (["S-PER", "I-PER"], [("PER", 0, 1), ("PER", 1, 2)]),
         (["B-a-b", "I-a-b"], [("a-b", 0, 2)]),
+        (["I-PER", "I-PER", "B-LOC", "I-LOC", "I-LOC"], [("PER", 0, 2), ("LOC", 2, 5)]),  # IOB1 and IOB2 mixed
+        (["B-PER", "I-PER", "I-PER", "E-PER", "E-PER"], [("PER", 0, 4), ("PER", 4, 5)]),  # IOBES, an end too many
+        (["B-PER", "B-PER", "E-PER"], [("PER", 0, 1), ("PER", 1, 3)]),
+        (["I-PER", "E-PER", "I-PER"], [("PER", 0, 2), ("PER", 2, 3)]),
+        (["S-PER", "E-PER", "O"], [("PER", 0, 1), ("PER", 1, 2)]),
+        (["B-PER", "S-PER", "I-PER"], [("PER", 0, 1), ("PER", 1, 2), ("PER", 2, 3)]),
+        (["B-PER", "E-LOC"], [("PER", 0, 1), ("LOC", 1, 2)]),
         ([], []),
     ],
 )
 def test_spans(tags, spans):
     assert tag_spans(tags) == spans
+
+
+def test_a_span_that_starts_with_i_is_right_as_seqeval_reads_it_by_default():
+    """seqeval's README: F1 1.0 here by default, and 0.0 in its strict mode of IOB2, which this is not."""
+    assert tagging_scores([["B-NP", "I-NP", "O"]], [["I-NP", "I-NP", "O"]], "iob")["f1"] == 1.0
+
+
+def test_iobes_is_scored_by_whole_spans():
+    truth = [["B-ORG", "I-ORG", "E-ORG", "O", "S-LOC"], ["S-PER", "O", "S-LOC"]]
+    predicted = [["B-ORG", "E-ORG", "S-ORG", "O", "S-LOC"], ["S-PER", "S-PER", "S-ORG"]]
+    scores = tagging_scores(truth, predicted, "iobes")
+    assert (scores["precision"], scores["recall"], scores["f1"]) == (2 / 6, 2 / 4, 0.4)  # right: a LOC and a PER
+    assert scores["types"]["ORG"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
+    assert scores["types"]["LOC"] == {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2}
+    assert scores["types"]["PER"] == {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "support": 1}
 
 
 def test_schemes():
