@@ -256,3 +256,22 @@ def test_no_folder_is_told(tmp_path):
 )
 def test_lanes_divide_the_batch_and_have_records(batch_size, records_, lanes):
     assert number_of_lanes(batch_size, records_) == lanes
+
+
+@pytest.mark.parametrize("batch_size", [8, 6])
+def test_the_records_of_a_batch_are_known(folder, small_windows, batch_size):
+    on_disk = rows_on_disk(folder)
+    shards = read_manifest(folder).shards
+    assert len(shards) > 2
+    starts = dict(
+        zip(
+            (shard.file_name for shard in shards),
+            itertools.accumulate((shard.records for shard in shards), initial=0),
+            strict=False,
+        )
+    )
+    epoch = len(on_disk) // batch_size
+    for step in (0, 3, epoch + 2):
+        batch = take(training_dataset(folder, UNCHANGED, batch_size, 5, step), 1)
+        found = input_pipeline.records_of_batch(folder, batch_size, 5, step)
+        assert rows_in(batch) == [on_disk[starts[shard] + number] for shard, number in found]
