@@ -45,15 +45,15 @@ class Checkpoint:
         return os.path.join(self.path, "bundle")
 
     def marker(self) -> dict[str, Any]:
-        """What its marker says: `step`, `bytes` of each file, `time` (seconds since 1970), `progress` of the loop.
+        """What its marker says: `step`, `bytes` of each file, `time` (seconds since 1970), `progress` of the loop, ...
 
         Raises:
             DamagedCheckpointError: it is not what was written.
         """
         try:
             marker = files.read_json(os.path.join(self.path, _MARKER))
-            if marker["step"] != self.step:
-                raise ValueError(f"{_MARKER} is that of step {marker['step']}")
+            if (marker["step"], type(marker["bytes"])) != (self.step, dict):
+                raise ValueError(f"{_MARKER} must tell step {self.step}, and the bytes of each file")
             return {"time": 0.0, "progress": {}} | marker
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DamagedCheckpointError(f"{self.path}: the checkpoint is damaged ({error})") from None
@@ -136,7 +136,14 @@ def write(
                 shape_and_slices=[""] * len(tensors),
                 tensors=list(tensors.values()),
             )
-        marker = {"step": step, "bytes": _file_sizes(checkpoint), "time": time.time(), "progress": progress or {}}
+        marker = {
+            "step": step,
+            "bytes": _file_sizes(checkpoint),
+            # The index holds a checksum of each tensor; so this one stands for all.
+            "index_sha256": files.sha256(f"{checkpoint.bundle}.index"),
+            "time": time.time(),
+            "progress": progress or {},
+        }
         files.write_json(os.path.join(checkpoint.path, _MARKER), marker)
     for old in _superseded(complete_checkpoints(model_dir), keep, keep_every_hours):
         try:
@@ -198,6 +205,33 @@ def _superseded(complete: list[Checkpoint], keep: int, keep_every_hours: float) 
     return removed
 
 
+def _reader(checkpoint: Checkpoint) -> Any:
+    marker = checkpoint.marker()
+    sizes, expected = _file_sizes(checkpoint), marker["bytes"]
+    for name in expected:
+        if sizes.get(name) != expected[name]:
+            raise DamagedCheckpointError(
+                f"{checkpoint.path}: the checkpoint is damaged ({name} must have {expected[name]} bytes, and "
+                f"{'has ' + str(sizes[name]) if name in sizes else 'is missing'})"
+            )
+    index = f"{checkpoint.bundle}.index"
+    if "index_sha256" in marker and files.sha256(index) != marker["index_sha256"]:
+        raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({index} has changed)")
+    try:
+        return tf.train.load_checkpoint(checkpoint.bundle)
+    except (tf.errors.OpError, ValueError) as error:
+        raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({error})") from None
+
+
+def tensor_names(checkpoint: Checkpoint) -> set[str]:
+    """The names of a checkpoint's tensors.
+
+    Raises:
+        DamagedCheckpointError: it cannot be read.
+    """
+    return set(_reader(checkpoint).get_variable_to_shape_map())
+
+
 def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing: str | None = None) -> list[str]:
     """Assign the checkpoint's tensors to `variables` of the same names; tensors with other names are left alone.
 
@@ -217,17 +251,7 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
         DamagedCheckpointError: it cannot be read, or its contents have changed. Some variables may have been assigned.
         ValueError: a name is missing, or a shape differs; the message names the checkpoint and the tensor.
     """
-    sizes, expected = _file_sizes(checkpoint), checkpoint.marker()["bytes"]
-    for name in expected:
-        if sizes.get(name) != expected[name]:
-            raise DamagedCheckpointError(
-                f"{checkpoint.path}: the checkpoint is damaged ({name} must have {expected[name]} bytes, and "
-                f"{'has ' + str(sizes[name]) if name in sizes else 'is missing'})"
-            )
-    try:
-        reader = tf.train.load_checkpoint(checkpoint.bundle)
-    except (tf.errors.OpError, ValueError) as error:
-        raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({error})") from None
+    reader = _reader(checkpoint)
     shapes = reader.get_variable_to_shape_map()
     missing = [name for name in variables if name not in shapes]
     refused = [name for name in missing if not (allow_missing and re.search(allow_missing, name))]
