@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from bert_tf.strict_config import Config, ConfigError, check_choice, check_range
 from bert_tf.task_configs import AnyTaskConfig, ClassificationConfig
+from bert_tf.train_configs import OptimizerConfig, PhaseConfig, TrainConfig
 
 # Layers and hidden size of the published models; heads = hidden / 64, intermediate = 4 x hidden.
 # The 24 small ones: Turc et al. 2019, "Well-Read Students Learn Better"; base and large: Devlin et al. 2018.
@@ -208,112 +209,27 @@ class MaskingConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig(Config):
-    """The update rule and its schedule (`bert_tf/optimization.py`).
-
-    Attributes:
-        name: `adamw` (Loshchilov and Hutter 2019) or `lamb` (You et al. 2020).
-        bias_correction: off in BERT's pre-training; fine-tuning wants it on (Zhang et al. 2021, Mosbach et al. 2021).
-        clip_norm: bound on the global norm of the gradient; 0 for none.
-        layer_decay: factor of the learning rate from a layer to the one below it, heads and pooler on top; 1 for the
-            same rate everywhere.
-        decay_schedule: `linear` to zero at the last step, counted from step 0, or `constant` after warm-up.
-    """
-
-    name: str = "adamw"
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-6
-    weight_decay: float = 0.01
-    bias_correction: bool = False
-    clip_norm: float = 1.0
-    decay_schedule: str = "linear"
-    layer_decay: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("name", self.name, ("adamw", "lamb"))
-        check_choice("decay_schedule", self.decay_schedule, ("linear", "constant"))
-        check_range("layer_decay", self.layer_decay, 1e-6, 1.0)
-        for name in ("beta1", "beta2"):
-            check_range(name, getattr(self, name), 0.0, 1.0)
-        for name in ("epsilon", "weight_decay", "clip_norm"):
-            check_range(name, getattr(self, name), 0.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig(Config):
-    """The loop (`bert_tf/training/loop.py`). Steps count updates; `*_every` are in steps, 0 for only at the end.
-
-    Attributes:
-        batch_size: rows in the global batch, over all replicas.
-        steps_per_loop: steps that run on the device between two returns to the host; logs, checkpoints and
-            evaluations fall on multiples of it.
-        precision: of the computation: `float32`, `bfloat16`, or `float16` with loss scaling (a T4 has no bfloat16).
-            Variables, LayerNorm, softmax and losses stay float32.
-        jit_compile: XLA, where one device runs the step (on several, the strategy decides).
-        concurrent_parts: on a CPU, parts of the batch whose gradients are computed at the same time, one a core: XLA's
-            CPU programs keep hardly more than one core busy. The gradient is that of the whole batch.
-        gradient_accumulation_steps: parts of a replica's batch whose gradients are computed one after another and
-            summed before the update: the memory of a part, and (dropout's masks apart) the update of the whole.
-        keep_checkpoints: how many of the newest are kept.
-        keep_checkpoint_every_hours: of the older ones, one is kept for good each time so many hours of the clock have
-            passed; 0 for none.
-        skip_nonfinite: how many steps whose loss or gradient is not finite are left out, each with a warning, before
-            the run stops; 0 stops at the first.
-    """
-
-    num_steps: int = 1000
-    batch_size: int = 32
-    learning_rate: float = 1e-4
-    warmup_steps: int = 100
-    steps_per_loop: int = 100
-    checkpoint_every: int = 0
-    eval_every: int = 0
-    log_every: int = 100
-    eval_batch_size: int = 128
-    keep_checkpoints: int = 3
-    keep_checkpoint_every_hours: float = 0.0
-    skip_nonfinite: int = 0
-    seed: int = 0
-    precision: str = "float32"
-    jit_compile: bool = True
-    concurrent_parts: int = 1
-    gradient_accumulation_steps: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("num_steps", "batch_size", "steps_per_loop", "eval_batch_size", "keep_checkpoints"):
-            check_range(name, getattr(self, name), 1)
-        for name in ("concurrent_parts", "gradient_accumulation_steps"):
-            check_range(name, getattr(self, name), 1)
-        if self.batch_size % (self.concurrent_parts * self.gradient_accumulation_steps):
-            raise ConfigError(
-                "`batch_size` must be a multiple of `concurrent_parts` x `gradient_accumulation_steps`. Received: "
-                f"batch_size={self.batch_size}, concurrent_parts={self.concurrent_parts}, "
-                f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
-            )
-        for name in ("warmup_steps", "checkpoint_every", "eval_every", "log_every", "seed", "learning_rate"):
-            check_range(name, getattr(self, name), 0)
-        for name in ("keep_checkpoint_every_hours", "skip_nonfinite"):
-            check_range(name, getattr(self, name), 0)
-        check_choice("precision", self.precision, ("float32", "bfloat16", "float16"))
-
-
-@dataclasses.dataclass(frozen=True)
 class PretrainingConfig(Config):
     """A pre-training experiment: what `experiments.pretrain --config FILE` gets from the file.
 
     Attributes:
         masking: of the batches that are trained on.
         eval_masking: of the evaluation; the published 15 % of pieces, so that runs with other masks compare.
+        phases: parts of the training, one after another, on records of different lengths; empty for one length.
     """
 
     model: BertConfig = BertConfig()
     masking: MaskingConfig = MaskingConfig()
     eval_masking: MaskingConfig = MaskingConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    train: TrainConfig = TrainConfig()
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    phases: tuple[PhaseConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shares = sum(phase.share for phase in self.phases)
+        if self.phases and abs(shares - 1.0) > 1e-3:
+            raise ConfigError(f"the `share`s of all `phases` must make 1. Received: {shares:g}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -338,8 +254,8 @@ class FinetuningConfig(Config):
 
     model: BertConfig = BertConfig()
     task: AnyTaskConfig = dataclasses.field(default_factory=ClassificationConfig)
-    optimizer: OptimizerConfig = OptimizerConfig(bias_correction=True)
-    train: TrainConfig = TrainConfig()
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=lambda: OptimizerConfig(bias_correction=True))
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     num_epochs: float | None = None
     warmup_share: float = 0.1
     evals_per_epoch: int = 1

@@ -50,12 +50,15 @@ def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) 
 
     Linear warm-up over `warmup_steps`, then linear decay counted from step 0 to zero at `num_steps`
     (google-research/bert `create_optimizer`: the decay's clock starts with the run, not with the end of the
-    warm-up), or none.
+    warm-up), or none. With `schedule_start` and `schedule_steps` the clock starts and ends there instead.
     """
     step = ops.cast(step, "float32")
+    if train.schedule_start:
+        step = step - train.schedule_start
+    num_steps = train.schedule_steps or train.num_steps - train.schedule_start
     rate = ops.cast(train.learning_rate, "float32")
     if optimizer.decay_schedule == "linear":
-        rate = rate * ops.maximum(0.0, 1.0 - step / train.num_steps)
+        rate = rate * ops.maximum(0.0, 1.0 - step / num_steps)
     if train.warmup_steps:
         warmup = train.learning_rate * step / train.warmup_steps
         rate = ops.where(step < train.warmup_steps, warmup, rate)

@@ -41,6 +41,7 @@ class RecordFolder:
             records.check_vocabulary(self.manifest, tokenizer, flag)
         self.tokenizer = tokenizer or records.read_vocabulary(path, self.manifest, flag)
         self.max_seq_length = self.manifest.max_seq_length
+        self.max_sequences_per_row = self.manifest.max_sequences_per_row
         self._skipped = self._find_skipped() if skip_corrupt else None
 
     def _find_skipped(self) -> dict[str, list[tuple[int, int]]]:

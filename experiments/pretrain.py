@@ -22,13 +22,14 @@ def main(_: Sequence[str]) -> None:
     values = flags.FLAGS
     config = launch.load_config(values.config, PretrainingConfig, values.set)
     distribution = launch.distribution_from_flags()
-    train_records = RecordFolder(values.train_data, "--train_data", skip_corrupt=values.skip_corrupt)
+    first, *others = values.train_data
+    train_records = [RecordFolder(first, "--train_data", skip_corrupt=values.skip_corrupt)]
+    same = (train_records[0].tokenizer, values.skip_corrupt)
+    train_records += [RecordFolder(path, "--train_data", *same) for path in others]
     figures = pretrain(
         config,
         train_records,
-        RecordFolder(values.eval_data, "--eval_data", train_records.tokenizer, values.skip_corrupt)
-        if values.eval_data
-        else None,
+        [RecordFolder(path, "--eval_data", *same) for path in values.eval_data],
         values.model_dir,
         distribution,
         values.init_checkpoint,
@@ -39,8 +40,8 @@ def main(_: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     launch.define_training_flags("experiments/configs/bert_base.py")
-    flags.DEFINE_string("train_data", None, "Record folder.", required=True)
-    flags.DEFINE_string("eval_data", None, "Record folder of held-out documents.")
+    flags.DEFINE_list("train_data", None, "Record folder; with phases, one for each: 128,512.", required=True)
+    flags.DEFINE_list("eval_data", [], "Record folders of held-out documents.")
     flags.DEFINE_bool("skip_corrupt", False, "Read all records first, and go on without those that cannot be used.")
     flags.DEFINE_string(
         "init_checkpoint", None, "Weights to start from: a run, Hugging Face, Google or KerasHub; a folder or a name."

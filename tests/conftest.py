@@ -17,7 +17,7 @@ os.environ.update(
 REPOSITORY = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 
-LOGICAL_DEVICES = 4
+LOGICAL_DEVICES = max(4, int(os.environ.get("REPLICAS", "4")))  # test_distribution.py asks for more
 
 
 def pytest_configure() -> None:

@@ -8,7 +8,7 @@ from bert_tf import files
 from bert_tf.conversion.google import read_bundle
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
-from bert_tf.training import best_result, model_dir
+from bert_tf.training import averages, best_result, model_dir
 
 
 def is_folder(path: str) -> bool:
@@ -35,12 +35,13 @@ def read(path: str, flag: str = "path") -> Pretrained:
     checkpoint = best_result.result(path, flag)
     report = ConversionReport(path)
     weights = {}
-    for name, value in read_bundle(checkpoint.bundle).items():
-        if name == "step" or ":" in name:
-            report.ignored[name] = "the state of the optimizer"
-        else:
-            weights[name] = value
-            report.loaded[name] = (name,)
+    tensors = read_bundle(checkpoint.bundle)
+    result = averages.of_result(tensors, model_dir.use_average(description))
+    for name, tensor in result.items():
+        weights[name] = tensors[tensor]
+        report.loaded[name] = (tensor,)
+    for name in tensors.keys() - set(result.values()):
+        report.ignored[name] = "the state of training"
     return Pretrained(
         config=description.model,
         weights=weights,

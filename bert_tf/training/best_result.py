@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import keras
 
 from bert_tf.models.weights import named_weights
-from bert_tf.training import checkpoints
+from bert_tf.training import averages, checkpoints
 from bert_tf.training.metrics_log import Evaluation
 
 _LOWER_IS_BETTER = ("loss", "mse")
@@ -81,6 +81,20 @@ def result(run_dir: str, flag: str = "--model_dir") -> checkpoints.Checkpoint:
     return best or checkpoints.require_newest(run_dir, flag)
 
 
-def restore(run_dir: str, model: keras.Model) -> None:
-    """Give the model the weights that the run's folder stands for."""
-    checkpoints.restore(result(run_dir), named_weights(model))
+def restore(run_dir: str, model: keras.Model, use_average: bool = True, flag: str = "--model_dir") -> None:
+    """Give the model the weights that the run's folder stands for.
+
+    Args:
+        run_dir: the run's folder.
+        model: of the run.
+        use_average: whether those are the averages, where the run has some (`train.use_average`).
+        flag: where `run_dir` came from, for messages.
+
+    Raises:
+        FileNotFoundError: there is no complete checkpoint.
+        ValueError: it is damaged, or of another model.
+    """
+    checkpoint = result(run_dir, flag)
+    tensors = averages.of_result(checkpoints.tensor_names(checkpoint), use_average)
+    variables = named_weights(model)
+    checkpoints.restore(checkpoint, {tensors.get(name, name): variable for name, variable in variables.items()})

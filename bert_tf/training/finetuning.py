@@ -108,7 +108,8 @@ def finetune(
     with model_dir.claimed(run_dir, description, tokenizer, distribution.is_chief) as lock:
         keras.utils.set_random_seed(train.seed)
         with distribution.scope():
-            state = TrainState(model_dir.make_model(description, DTYPE_POLICIES[train.precision]), train.precision)
+            model = model_dir.make_model(description, DTYPE_POLICIES[train.precision])
+            state = TrainState(model, train.precision, train)
         outputs_of = make_row_outputs(state.model, distribution, train.eval_batch_size, task.objective(training=False))
 
         def evaluate() -> dict[str, Any]:
@@ -142,7 +143,7 @@ def finetune(
         if keeper.best is not None and config.keep_best:
             figures = {"best_step": keeper.best[0]} | keeper.best[1]
         if test_examples is not None and test_rows is not None:
-            best_result.restore(run_dir, state.model)
+            best_result.restore(run_dir, state.model, train.use_average)
             figures = figures | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
         files.write_json(os.path.join(run_dir, SCORES_FILE), figures)
         return figures

@@ -1,8 +1,9 @@
 """The loop around the step: compiled inner loop, host outer loop for logs, checkpoints and evaluations."""
 
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import tensorflow as tf
@@ -11,22 +12,22 @@ from absl import logging
 from bert_tf import metrics, optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.losses import Sums
-from bert_tf.objectives import Objective
+from bert_tf.objectives import Batch, Objective
 from bert_tf.preemption import Preempted, TerminationNotice
 from bert_tf.progress import progress_bar
 from bert_tf.training import checkpoints
+from bert_tf.training.averages import averaging
 from bert_tf.training.checkpoint_writer import CheckpointWriter
 from bert_tf.training.distribution import Distribution, InputPart
+from bert_tf.training.inner_loop import InnerLoop, Pace
 from bert_tf.training.metrics_log import Evaluation, MetricsLog
+from bert_tf.training.profiling import StepProfile
 from bert_tf.training.step import TrainState, make_evaluation_step, make_train_step
-from bert_tf.training.step_figures import FigureSums, nonfinite_message, nonfinite_part, packed
+from bert_tf.training.step_figures import FigureSums, nonfinite_message, nonfinite_part
+from bert_tf.training.throughput import TOKENS, Meter, counting_tokens
 
 DatasetFrom = Callable[[int, InputPart], tf.data.Dataset]
 """step, part -> that part of the global batches from this step on, without end."""
-
-# A notice of termination, like Ctrl-C, is answered when the device returns: well within the 30 seconds that clusters
-# give, and seldom enough to cost nothing.
-_SECONDS_BETWEEN_RETURNS = 5.0
 
 
 def train_and_evaluate(
@@ -43,6 +44,7 @@ def train_and_evaluate(
     after_evaluation: Callable[[Sequence[Evaluation]], bool] | None = None,
     describe_batch: Callable[[int], str] | None = None,
     still_held: Callable[[], None] | None = None,
+    step_flops: float | None = None,
 ) -> dict[str, Any]:
     """Train to `train.num_steps`, with logs, checkpoints and evaluations on the way.
 
@@ -69,6 +71,7 @@ def train_and_evaluate(
             that a run that is started again stops where it did.
         describe_batch: which records the batch of a step, counted from 0, holds, for messages.
         still_held: raises OSError once another job has taken `model_dir` (`RunLock.check`).
+        step_flops: floating-point operations of a step over all replicas, for the share of `train.peak_tflops`.
 
     Returns:
         The last evaluation's metrics, or, without evaluation, the last logged training metrics.
@@ -80,8 +83,11 @@ def train_and_evaluate(
         ValueError: no checkpoint can be read, or they do not fit the model.
     """
     newest = checkpoints.restore_newest(model_dir, state.variables(), set_aside=distribution.is_chief)
-    if newest is None and initialize is not None:
-        initialize(state)
+    if newest is None:
+        if initialize is not None:
+            initialize(state)
+        if state.averages is not None:
+            state.averages.reset()
     start = int(state.step.numpy())
     distribution.require_agreement("step to go on from", start)
     progress = newest.marker()["progress"] if newest is not None else {}
@@ -91,22 +97,12 @@ def train_and_evaluate(
     log = MetricsLog(model_dir, start, writes=distribution.is_chief)
     results: dict[str, Any] = log.figures("eval" if evaluate else "train", start)
     step = start
-    train_step = make_train_step(state, objective, train, optimizer, distribution)
-    names: list[str] = []
-
-    @tf.function
-    def inner_loop(iterator: Any, steps: tf.Tensor) -> tf.Tensor:
-        """The figures of each step, float32 [steps, names, 2]."""
-        figures = tf.TensorArray(tf.float32, size=steps)
-        for number in tf.range(steps):
-            sums = distribution.run(train_step, next(iterator))
-            _note_names(names, sums)
-            figures = figures.write(number, packed(sums))
-        return figures.stack()
-
+    inner_loop = InnerLoop(_make_step(state, objective, train, optimizer, distribution), distribution)
+    weight_norm = tf.function(lambda: optimization.global_norm([weight.value for weight in state.weights.values()]))
     with (
         TerminationNotice() as notice,
         CheckpointWriter(model_dir, train.keep_checkpoints, train.keep_checkpoint_every_hours) as writer,
+        StepProfile(os.path.join(model_dir, "train"), train.profile_steps if distribution.is_chief else ()) as profile,
     ):
 
         def save() -> None:
@@ -118,13 +114,16 @@ def train_and_evaluate(
             nonlocal results
             assert evaluate is not None
             # One worker that leaves an evaluation would leave the others waiting.
-            with notice.interrupting() if distribution.cluster.size == 1 else nullcontext():
+            with state.evaluated_weights(), notice.interrupting() if distribution.cluster.size == 1 else nullcontext():
                 results = evaluate()
             log.write("eval", step, results)
 
         def is_time_to_stop() -> bool:
             evaluations = log.evaluations()
-            return after_evaluation is not None and bool(evaluations) and after_evaluation(evaluations)
+            if after_evaluation is None or not evaluations:
+                return False
+            with state.evaluated_weights():
+                return after_evaluation(evaluations)
 
         try:
             writer.step = newest.step if newest is not None else None
@@ -135,15 +134,20 @@ def train_and_evaluate(
             if step >= train.num_steps or stop:
                 return results
             iterator = iter(distribution.read(lambda part: train_data(start, part), endless=True))
-            pace = _Pace()
+            pace, meter = Pace(), Meter(step_flops, train.peak_tflops * 1e12 * distribution.num_replicas)
             with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
                 while step < train.num_steps and not stop:
                     pace_steps, notices = distribution.sum_over_workers([pace.steps, notice.received])
                     if notices:
                         raise Preempted
+                    profile.at(step)
                     steps = min(_steps_to_next_event(step, train), int(pace_steps / distribution.cluster.size))
-                    with pace.measured(steps):
-                        figures = inner_loop(iterator, tf.constant(steps)).numpy()
+                    asked = time.monotonic()
+                    figures, waited = inner_loop(iterator, steps)
+                    seconds = time.monotonic() - asked
+                    names = inner_loop.names
+                    pace.add(steps, seconds)
+                    meter.add(steps, float(figures[:, names.index(TOKENS), 0].sum()), seconds, waited)
                     for figures_of_step in figures:
                         step += 1
                         part = nonfinite_part(names, figures_of_step, list(state.weights))
@@ -159,12 +163,13 @@ def train_and_evaluate(
                     if still_held is not None:
                         still_held()
                     if _is_due(step, train.log_every, train.num_steps):
-                        values: dict[str, Any] = logged.ratios()
+                        values: dict[str, Any] = logged.ratios() | {"weight_norm": float(weight_norm())}
                         values["learning_rate"] = float(optimization.learning_rate_at(step - 1, train, optimizer))
                         if train.skip_nonfinite:
                             values["skipped_steps"] = skipped_steps
-                        bar.set_postfix_str(", ".join(f"{k} {v:.3f}" for k, v in values.items() if k.endswith("loss")))
-                        log.write("train", step, values, steps=logged.steps)
+                        values |= meter.report()
+                        bar.set_postfix_str(_summary(values))
+                        log.write("train", step, values)
                         results, logged = (values if evaluate is None else results), FigureSums()
                     if _is_due(step, train.checkpoint_every, train.num_steps):
                         save()
@@ -181,32 +186,14 @@ def train_and_evaluate(
     return results
 
 
-class _Pace:
-    """How many steps may run on the device between two returns to the host, by the clock.
-
-    Attributes:
-        steps: as many as take about `_SECONDS_BETWEEN_RETURNS`; one, as long as that is not known.
-    """
-
-    def __init__(self) -> None:
-        self.steps = 1
-        self._is_traced = False
-
-    @contextmanager
-    def measured(self, steps: int) -> Iterator[None]:
-        """A block that runs `steps` steps."""
-        start = time.monotonic()
-        yield
-        seconds = time.monotonic() - start
-        if self._is_traced:
-            self.steps = max(1, int(steps * _SECONDS_BETWEEN_RETURNS / max(seconds, 1e-6)))
-        self._is_traced = True  # the first call traces and compiles, and tells nothing about the next
-
-
-@tf.autograph.experimental.do_not_convert
-def _note_names(names: list[str], sums: Sums) -> None:
-    """The names of a step's figures, known when it is traced."""
-    names[:] = sums
+def _make_step(
+    state: TrainState, objective: Objective, train: TrainConfig, optimizer: OptimizerConfig, distribution: Distribution
+) -> Callable[[Batch], Sums]:
+    """The step of one replica, which tells its tokens too, and moves the averages where there are some."""
+    step = make_train_step(state, counting_tokens(objective), train, optimizer, distribution)
+    if state.averages is None:
+        return step
+    return averaging(step, state.averages, train.ema_decay, state.step, distribution)
 
 
 def _is_due(step: int, every: int, last: int) -> bool:
@@ -216,7 +203,14 @@ def _is_due(step: int, every: int, last: int) -> bool:
 def _steps_to_next_event(step: int, train: TrainConfig) -> int:
     """How many steps may run on the device before the host has something to do."""
     periods = (train.steps_per_loop, train.log_every, train.checkpoint_every, train.eval_every)
-    return min(train.num_steps - step, *(every - step % every for every in periods if every > 0))
+    ends = [train.num_steps, *(edge for edge in train.profile_steps if edge > step)]
+    return min(*(end - step for end in ends), *(every - step % every for every in periods if every > 0))
+
+
+def _summary(values: dict[str, Any]) -> str:
+    """What the progress bar shows beside rate and time left."""
+    losses = [f"{name} {value:.3f}" for name, value in values.items() if name.endswith("loss")]
+    return ", ".join([*losses, f"{values['tokens_per_second']:,.0f} tokens/s"])
 
 
 def make_evaluation(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from typing import Any
 
 import tensorflow as tf
@@ -28,7 +27,6 @@ class MetricsLog:
         self._path = os.path.join(model_dir, METRICS_FILE)
         self._model_dir = model_dir
         self._writers: dict[str, Any] = {}
-        self._since = time.monotonic()
         self._writes = writes
         self._reports: list[dict[str, Any]] = []
         self._cut_back(start)
@@ -59,22 +57,17 @@ class MetricsLog:
                 return _figures(report)[1]
         return {}
 
-    def write(self, kind: str, step: int, values: dict[str, Any], steps: int | None = None) -> None:
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         """Append a report.
 
         Args:
             kind: `train` or `eval`.
             step: number of updates made.
             values: the figures.
-            steps: how many steps they are of, for their rate.
 
         Raises:
             OSError: it cannot be written.
         """
-        if steps is not None:
-            now = time.monotonic()
-            values = values | {"steps_per_second": steps / max(now - self._since, 1e-9)}
-            self._since = now
         report = {"kind": kind, "step": step} | values
         self._reports.append(report)
         if self._writes:

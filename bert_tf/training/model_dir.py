@@ -14,12 +14,11 @@ from typing import Any
 import keras
 
 from bert_tf import files
-from bert_tf.configs import BertConfig, Config, FinetuningConfig
+from bert_tf.configs import BertConfig, Config, ConfigError, FinetuningConfig, PretrainingConfig
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.models.weights import named_weights
 from bert_tf.tasks import task_of
 from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import best_result, checkpoints, run_lock
+from bert_tf.training import best_result, run_lock
 from bert_tf.training.metrics_log import METRICS_FILE
 
 CONFIG_FILE = "config.json"
@@ -62,6 +61,8 @@ _FREE = {
     "skip_nonfinite",
     "steps_per_loop",
     "recompute",
+    "peak_tflops",
+    "profile_steps",
 }
 
 
@@ -74,6 +75,16 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
             for line in _differences(old.get(key), new.get(key), f"{prefix}{key}.")
         ]
     return [] if old == new else [f"{prefix[:-1]} was {old!r}, now {new!r}"]
+
+
+def _with_new_fields(description: Any) -> Any:
+    """A description that an earlier version wrote, with the fields that have come since, at their defaults."""
+    try:
+        kind = PretrainingConfig if description["task"] == "pretraining" else FinetuningConfig
+        experiment = kind.from_dict(description["experiment"]).to_dict()
+        return RunDescription.from_dict(description | {"experiment": experiment}).to_dict()
+    except (ConfigError, KeyError, TypeError):
+        return description  # the differences will tell what does not fit
 
 
 @contextmanager
@@ -116,7 +127,7 @@ def claim(model_dir: str, description: RunDescription, tokenizer: WordPieceToken
     new = description.to_dict()
     checkpoints_exist = files.exists(os.path.join(model_dir, "checkpoints"))
     if files.exists(path) and (checkpoints_exist or files.exists(os.path.join(model_dir, METRICS_FILE))):
-        differences = _differences(files.read_json(path), new)
+        differences = _differences(_with_new_fields(files.read_json(path)), new)
         if differences:
             raise ValueError(
                 f"--model_dir holds another experiment: {'; '.join(differences[:5])}. Take another folder, or remove "
@@ -163,17 +174,22 @@ def make_model(description: RunDescription, dtype: str = "float32") -> keras.Mod
     return task_of(task).make_model(description.model, description.labels, dtype)
 
 
+def use_average(description: RunDescription) -> bool:
+    """Whether the averages of a run's weights, where there are some, stand for them."""
+    return bool(description.experiment.get("train", {}).get("use_average", True))
+
+
 def load_model(model_dir: str, flag: str = "--model_dir") -> tuple[keras.Model, RunDescription, WordPieceTokenizer]:
     """The model of a run's folder with the weights of its result, in float32.
 
-    Those of the best evaluation, where fine-tuning kept them, else of the newest complete checkpoint.
+    Those of the best evaluation, where fine-tuning kept them, else of the newest complete checkpoint; and their
+    averages, where there are some, unless `train.use_average` is off.
 
     Raises:
         FileNotFoundError: it is no folder of a run, or has no complete checkpoint.
         ValueError: checkpoint and configuration disagree.
     """
     description, tokenizer = read(model_dir, flag)
-    checkpoint = best_result.result(model_dir, flag)
     model = make_model(description)
-    checkpoints.restore(checkpoint, named_weights(model))
+    best_result.restore(model_dir, model, use_average(description), flag)
     return model, description, tokenizer

@@ -1,7 +1,7 @@
 """Pre-training: masked-LM and next-sentence prediction on records of text."""
 
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Protocol
 
 import keras
@@ -11,11 +11,15 @@ from bert_tf import metrics
 from bert_tf.configs import MaskingConfig, PretrainingConfig
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
+from bert_tf.features import predictions_per_row
+from bert_tf.flops import pretraining_step_flops
+from bert_tf.models.weights import named_weights
 from bert_tf.objectives import pretraining_objective
 from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import model_dir
+from bert_tf.training import checkpoints, model_dir
 from bert_tf.training.distribution import Distribution, InputPart
 from bert_tf.training.loop import make_evaluation, train_and_evaluate
+from bert_tf.training.phases import Phase, phases_of, remaining
 from bert_tf.training.step import DTYPE_POLICIES, TrainState
 
 # What a checkpoint's weights depend on; dropout and initialisation may differ.
@@ -39,6 +43,7 @@ class PretrainingRecords(Protocol):
 
     tokenizer: WordPieceTokenizer
     max_seq_length: int
+    max_sequences_per_row: int
 
     def identity(self) -> dict[str, Any]:
         """What tells these records from others."""
@@ -75,19 +80,19 @@ class PretrainingRecords(Protocol):
 
 def pretrain(
     config: PretrainingConfig,
-    train_records: PretrainingRecords,
-    eval_records: PretrainingRecords | None,
+    train_records: PretrainingRecords | Sequence[PretrainingRecords],
+    eval_records: PretrainingRecords | Sequence[PretrainingRecords] | None,
     run_dir: str,
     distribution: Distribution,
     init_checkpoint: str | None = None,
     allow_random_heads: bool = False,
 ) -> dict[str, float]:
-    """Pre-train, or go on pre-training, in `run_dir`.
+    """Pre-train, or go on pre-training, in `run_dir`, through all phases of the experiment.
 
     Args:
         config: the experiment.
-        train_records: what is learnt.
-        eval_records: records of held-out documents, of the same vocabulary; None for no evaluation.
+        train_records: what is learnt; for `config.phases`, of each phase, in their order.
+        eval_records: records of held-out documents, of the same vocabulary, of each phase; None for no evaluation.
         run_dir: the run's folder.
         distribution: where it runs.
         init_checkpoint: whose weights to start from: whatever `conversion.loading.read_pretrained` takes (a run's
@@ -104,65 +109,125 @@ def pretrain(
         FloatingPointError: the loss or the gradient is not finite.
         Preempted: SIGTERM came; a checkpoint of the last step stands.
     """
-    train, tokenizer = config.train, train_records.tokenizer
-    for records in (train_records, eval_records):
-        if records is not None:
-            config.model.check_fits(tokenizer.vocab_size, records.max_seq_length)
+    train, phases = config.train, phases_of(config)
+    train_of = _of_phases(train_records, phases, "--train_data")
+    eval_of = _of_phases(eval_records, phases, "--eval_data") if eval_records else []
+    tokenizer = train_of[0].tokenizer
+    for records in (*train_of, *eval_of):
+        config.model.check_fits(tokenizer.vocab_size, records.max_seq_length)
     description = model_dir.RunDescription(
         task="pretraining",
         model=config.model,
         do_lower_case=tokenizer.do_lower_case,
         vocab_hash=tokenizer.vocab_hash,
-        max_seq_length=train_records.max_seq_length,
+        max_seq_length=max(records.max_seq_length for records in train_of),
         labels=(),
         experiment=config.to_dict(),
-        data={"train": train_records.identity(), "eval": eval_records.identity() if eval_records else None},
+        data={"train": _identity(train_of), "eval": _identity(eval_of) if eval_of else None},
     )
     start_from = _weights_to_start_from(init_checkpoint, config, tokenizer) if init_checkpoint else None
     if start_from is not None:
         start_from.check_heads("pretraining", allow_random_heads)
-    with (
-        model_dir.claimed(run_dir, description, tokenizer, distribution.is_chief) as lock,
-        train_records.naming_bad_records(),
-        eval_records.naming_bad_records() if eval_records else nullcontext(),
-    ):
-        log_unigram = metrics.log_unigram(train_records.piece_counts(), tokenizer.special_ids, config.model.vocab_size)
+    with ExitStack() as stack:
+        lock = stack.enter_context(model_dir.claimed(run_dir, description, tokenizer, distribution.is_chief))
+        for records in (*train_of, *eval_of):
+            stack.enter_context(records.naming_bad_records())
+        log_unigram = metrics.log_unigram(train_of[0].piece_counts(), tokenizer.special_ids, config.model.vocab_size)
         keras.utils.set_random_seed(train.seed)
         with distribution.scope():
-            state = TrainState(model_dir.make_model(description, DTYPE_POLICIES[train.precision]), train.precision)
+            model = model_dir.make_model(description, DTYPE_POLICIES[train.precision])
+            state = TrainState(model, train.precision, train)
 
         def initialize(state: TrainState) -> None:
             if start_from is not None:
                 start_from.assign_to(state.model, "pretraining", allow_random_heads)
             if config.model.output_bias_from_unigram and (start_from is None or "masked_lm" not in start_from.heads):
-                state.weights["masked_lm/output_bias"].assign(log_unigram)
+                named_weights(state.model)["masked_lm/output_bias"].assign(log_unigram)
 
         objective = pretraining_objective(log_unigram)
-        evaluation = make_evaluation(state.model, objective, distribution)
-
-        def train_data(start: int, part: InputPart) -> Any:
-            return train_records.training_dataset(
-                config.masking, train.batch_size, train.seed, start, part.index, part.count
+        figures: dict[str, float] = {}
+        newest = checkpoints.newest_checkpoint(run_dir)
+        for place in remaining(phases, newest.step if newest is not None else 0):
+            data = _PhaseData(config, phases[place], train_of[place], eval_of[place] if eval_of else None)
+            figures = train_and_evaluate(
+                state,
+                objective,
+                data.training_dataset,
+                data.evaluation(make_evaluation(model, objective, distribution)),
+                run_dir,
+                phases[place].train,
+                config.optimizer,
+                distribution,
+                initialize,
+                label="pre-training" if len(phases) == 1 else f"pre-training, phase {place + 1} of {len(phases)}",
+                describe_batch=data.describe_batch,
+                still_held=lock.check,
+                step_flops=data.step_flops(),
             )
+        return figures
 
-        def evaluate() -> dict[str, float]:
-            assert eval_records is not None
-            return evaluation(eval_records.evaluation_dataset(config.eval_masking, train.eval_batch_size))
 
-        return train_and_evaluate(
-            state,
-            objective,
-            train_data,
-            evaluate if eval_records else None,
-            run_dir,
-            train,
-            config.optimizer,
-            distribution,
-            initialize,
-            label="pre-training",
-            describe_batch=partial(train_records.describe_batch, train.batch_size, train.seed),
-            still_held=lock.check,
+class _PhaseData:
+    """What a phase reads, by the run's steps."""
+
+    def __init__(
+        self, config: PretrainingConfig, phase: Phase, train: PretrainingRecords, held_out: PretrainingRecords | None
+    ) -> None:
+        self._config = config
+        self._phase = phase
+        self._train = train
+        self._held_out = held_out
+
+    def training_dataset(self, start: int, part: InputPart) -> Any:
+        if start < self._phase.begin:
+            raise ValueError(
+                f"--model_dir: the newest checkpoint that can be read is of step {start}, of an earlier phase than the "
+                f"one from step {self._phase.begin} on; remove the damaged ones. Received: step {start}"
+            )
+        train = self._phase.train
+        return self._train.training_dataset(
+            self._config.masking, train.batch_size, train.seed, start - self._phase.begin, part.index, part.count
         )
+
+    def describe_batch(self, step: int) -> str:
+        return self._train.describe_batch(
+            self._phase.train.batch_size, self._phase.train.seed, step - self._phase.begin
+        )
+
+    def evaluation(self, evaluate: Callable[[Any], dict[str, float]]) -> Callable[[], dict[str, float]] | None:
+        """Of the whole held-out set; None where there is none."""
+        held_out = self._held_out
+        if held_out is None:
+            return None
+        batch_size = self._phase.train.eval_batch_size
+        return lambda: evaluate(held_out.evaluation_dataset(self._config.eval_masking, batch_size))
+
+    def step_flops(self) -> float:
+        masking, length = self._config.masking, self._train.max_seq_length
+        predictions = masking.max_predictions_per_seq or predictions_per_row(masking.masked_lm_rate, length)
+        return pretraining_step_flops(
+            self._config.model, self._phase.train.batch_size, length, predictions, self._train.max_sequences_per_row
+        )
+
+
+def _of_phases(
+    records: PretrainingRecords | Sequence[PretrainingRecords], phases: Sequence[Phase], flag: str
+) -> list[PretrainingRecords]:
+    found = list(records) if isinstance(records, Sequence) else [records]
+    if len(found) != len(phases):
+        raise ValueError(f"{flag} must name one record folder for each of {len(phases)} phases. Received: {len(found)}")
+    for one, phase in zip(found, phases, strict=True):
+        if phase.max_seq_length not in (None, one.max_seq_length):
+            raise ValueError(
+                f"{flag} must name, for each of `phases` in their order, records of its `max_seq_length`, here "
+                f"{phase.max_seq_length}. Received: records of {one.max_seq_length}"
+            )
+    return found
+
+
+def _identity(records: Sequence[PretrainingRecords]) -> Any:
+    identities = [one.identity() for one in records]
+    return identities[0] if len(identities) == 1 else identities
 
 
 def _weights_to_start_from(

@@ -5,7 +5,9 @@ generator state. Losses are divided once, by weights that are summed over all re
 one computes.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -17,6 +19,7 @@ from bert_tf.layers.random_bits import fold_in
 from bert_tf.losses import Sums
 from bert_tf.models.weights import named_weights
 from bert_tf.objectives import Batch, Objective
+from bert_tf.training.averages import WeightAverages
 from bert_tf.training.distribution import Distribution
 
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -33,11 +36,26 @@ class TrainState:
     """Everything that a step changes: the model's weights, the optimizer's moments, the number of updates made.
 
     Under a strategy it must be made in its scope, like the model.
+
+    Args:
+        model: of `bert_tf.models`.
+        precision: `train.precision`.
+        train: what is frozen and averaged; by default nothing.
+
+    Attributes:
+        weights: those that are trained, by name.
+        averages: of them; None for none.
+
+    Raises:
+        ValueError: `train.frozen` names no weight, or leaves none.
     """
 
-    def __init__(self, model: keras.Model, precision: str = "float32") -> None:
+    def __init__(self, model: keras.Model, precision: str = "float32", train: TrainConfig | None = None) -> None:
         self.model = model
-        self.weights = {name: weight for name, weight in named_weights(model).items() if weight.trainable}
+        frozen = train.frozen if train is not None else ()
+        self.weights = trained_weights(model, frozen)
+        self.averages = WeightAverages(self.weights) if train is not None and train.ema_decay else None
+        self._evaluates_averages = train is not None and train.use_average
         self.moments = {
             name: tuple(tf.Variable(tf.zeros(weight.shape), trainable=False) for _ in optimization.MOMENTS)
             for name, weight in self.weights.items()
@@ -52,10 +70,34 @@ class TrainState:
         named: dict[str, Any] = dict(named_weights(self.model))
         for name, moments in self.moments.items():
             named |= {f"{kind}:{name}": moment for kind, moment in zip(optimization.MOMENTS, moments, strict=True)}
+        if self.averages is not None:
+            named |= self.averages.variables()
         named["step"] = self.step
         if self.loss_scale is not None:
             named |= {"loss_scale": self.loss_scale, "finite_steps": self.finite_steps}
         return named
+
+    def evaluated_weights(self) -> AbstractContextManager[None]:
+        """A block in which the model has the weights that an evaluation is of: the averages, if there are some."""
+        return self.averages.in_place() if self.averages is not None and self._evaluates_averages else nullcontext()
+
+
+def trained_weights(model: keras.Model, frozen: Sequence[str]) -> dict[str, Any]:
+    """The weights that training changes, by name: all but those whose names one of `frozen` matches from the start.
+
+    Raises:
+        ValueError: a pattern matches no weight, or no weight is left.
+    """
+    weights = {name: weight for name, weight in named_weights(model).items() if weight.trainable}
+    for pattern in frozen:
+        if not any(re.match(pattern, name) for name in weights):
+            raise ValueError(
+                f"`train.frozen` must match names of weights, such as {next(iter(weights))}. Received: {pattern!r}"
+            )
+    left = {name: weight for name, weight in weights.items() if not any(re.match(pattern, name) for pattern in frozen)}
+    if not left:
+        raise ValueError(f"`train.frozen` must leave a weight to train. Received: {', '.join(frozen)}")
+    return left
 
 
 def make_train_step(

@@ -15,6 +15,7 @@ from bert_tf.training.checkpoint_writer import CheckpointWriter
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.pretraining import pretrain
+from bert_tf.training.throughput import TIMING_FIGURES
 from data_pipelines.corpora import read_documents
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.finetuning.labelled import read_examples
@@ -79,7 +80,7 @@ def _tensors(run):
 
 def _lines(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "steps_per_second"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in TIMING_FIGURES} for line in lines]
 
 
 def test_a_run_stopped_at_a_checkpoint_ends_as_one_that_was_not(folder, config, pretrained, monkeypatch):

@@ -1,7 +1,7 @@
 """Replicas: several logical CPU devices give what one device gives.
 
 TensorFlow's collectives of two strategies in one process disturb each other: the module shares one of two devices, and
-four have a process of their own.
+four and eight have processes of their own.
 """
 
 import os
@@ -12,38 +12,41 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_model import SMALL, numpy_weights, random_pretraining_batch
+from small_model import SMALL, numpy_weights, packed_pretraining_batch, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives import Objective, pretraining_objective
 from bert_tf.training import checkpoints
-from bert_tf.training.distribution import Distribution, make_distribution
+from bert_tf.training.averages import averaging
+from bert_tf.training.distribution import Distribution, InputPart, make_distribution
 from bert_tf.training.loop import make_evaluation
 from bert_tf.training.step import TrainState, make_train_step
 
-STEPS = 10
+STEPS = 20
 REPLICAS = int(os.environ.get("REPLICAS", "2"))
 CONFIG = SMALL.replace(num_layers=1)
-TRAIN = TrainConfig(num_steps=20, batch_size=8, learning_rate=1e-2, warmup_steps=2, jit_compile=False)
+TRAIN = TrainConfig(num_steps=20, batch_size=16, learning_rate=1e-3, warmup_steps=2, ema_decay=0.9, jit_compile=False)
 
 
 def _batches():
-    """Rows whose number of predictions differs, all of one kind in one half: uneven weights on the replicas."""
-    batches = [random_pretraining_batch(seed, rows=8) for seed in range(STEPS)]
+    """Packed rows whose number of predictions differs, and one half with few: uneven weights on the replicas."""
+    batches = [packed_pretraining_batch(seed, rows=16) for seed in range(STEPS)]
     for batch in batches:
-        batch["masked_lm_weights"][4:, 1:] = 0
-        batch["next_sentence_weights"][5:7] = 0
+        batch["masked_lm_weights"][8:, 1:] = 0
+        batch["next_sentence_weights"][9:13] = 0
     return tf.data.Dataset.from_tensor_slices(
         {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
     )
 
 
-def _train(distribution, steps=STEPS):
+def _train(distribution, train=TRAIN, steps=STEPS):
     keras.utils.set_random_seed(0)
     with distribution.scope():
-        state = TrainState(BertPretrainer(CONFIG))
-    step = make_train_step(state, pretraining_objective(), TRAIN, OptimizerConfig(), distribution)
+        state = TrainState(BertPretrainer(CONFIG), train.precision, train)
+    state.averages.reset()
+    step = make_train_step(state, pretraining_objective(), train, OptimizerConfig(), distribution)
+    step = averaging(step, state.averages, train.ema_decay, state.step, distribution)
     compiled = tf.function(lambda batch: distribution.run(step, batch))
     figures = []
     for batch in distribution.split(_batches().take(steps)):
@@ -62,16 +65,17 @@ def replicas():
 
 
 @pytest.mark.long
-def test_four_replicas():
+@pytest.mark.parametrize("count", [4, 8])
+def test_more_replicas(count):
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-k", "test_replicas_equal_one_device"],
-        env=os.environ | {"REPLICAS": "4"},
+        [sys.executable, "-m", "pytest", __file__, "-m", "", "-k", "test_replicas_equal or test_accumulated_replicas"],
+        env=os.environ | {"REPLICAS": str(count)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "1 passed" in result.stdout
+    assert "2 passed" in result.stdout
 
 
 def test_replicas_equal_one_device(one_device, replicas, tmp_path):
@@ -83,8 +87,7 @@ def test_replicas_equal_one_device(one_device, replicas, tmp_path):
     expected, expected_figures = one_device
     for found, wanted in zip(figures, expected_figures, strict=True):
         assert found == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in wanted.items()}
-    for name, value in numpy_weights(expected.model).items():
-        np.testing.assert_allclose(numpy_weights(state.model)[name], value, atol=1e-5, err_msg=name)
+    _assert_equal(state, expected)
     for name, weight in state.weights.items():
         copies = [copy.numpy() for copy in weight.value.values]
         assert len(copies) == num_devices
@@ -93,7 +96,7 @@ def test_replicas_equal_one_device(one_device, replicas, tmp_path):
 
     # Written by replicas, read on one device.
     saved = checkpoints.save(str(tmp_path), STEPS, state.variables(), keep=1)
-    again = TrainState(BertPretrainer(CONFIG))
+    again = TrainState(BertPretrainer(CONFIG), train=TRAIN)
     checkpoints.restore(saved, again.variables())
     for name, value in state.variables().items():
         assert np.array_equal(np.asarray(again.variables()[name].numpy()), np.asarray(value.numpy())), name
@@ -106,10 +109,50 @@ def test_replicas_equal_one_device(one_device, replicas, tmp_path):
     assert several == {name: pytest.approx(value, rel=1e-5) for name, value in one.items()}
 
 
+def _assert_equal(found, expected):
+    """Weights and averages, to 1e-5."""
+    weights = numpy_weights(found.model)
+    for name, value in numpy_weights(expected.model).items():
+        np.testing.assert_allclose(weights[name], value, atol=1e-5, err_msg=name)
+    averages = found.averages.variables()
+    for name, value in expected.averages.variables().items():
+        np.testing.assert_allclose(averages[name].numpy(), value.numpy(), atol=1e-5, err_msg=name)
+
+
+@pytest.mark.long
+def test_accumulated_replicas_equal_one_device(one_device, replicas):
+    # Each replica computes its rows in two parts: as the whole batch at once on one device.
+    rows = TRAIN.batch_size // REPLICAS
+    assert rows % 2 == 0
+    state, figures = _train(replicas, TRAIN.replace(gradient_accumulation_steps=2))
+    expected, expected_figures = one_device
+    _assert_equal(state, expected)
+    assert figures[-1] == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in expected_figures[-1].items()}
+
+
+def test_one_reduction_of_all_gradients(replicas):
+    with replicas.scope():
+        state = TrainState(BertPretrainer(CONFIG))
+    step = make_train_step(state, pretraining_objective(), TRAIN, OptimizerConfig(), replicas)
+    (batch,) = replicas.split(_batches().take(1))
+    traced = tf.function(lambda batch: replicas.run(step, batch)).get_concrete_function(batch)
+    sizes = {}
+    for operation in traced.graph.get_operations():
+        if operation.type.startswith("CollectiveReduce"):
+            sizes.setdefault(operation.device, []).append(operation.inputs[0].shape.num_elements())
+    assert len(sizes) == REPLICAS
+    gradients = sum(weight.shape.num_elements() for weight in (w.value for w in state.weights.values()))
+    for of_device in sizes.values():
+        # The weights of the two losses, before the forward pass; then all gradients and the figures with them.
+        before, reduced = sorted(of_device)
+        assert before == 2
+        assert gradients < reduced < gradients + 40
+
+
 def test_a_checkpoint_of_one_device_goes_on_on_two(one_device, replicas, tmp_path):
     saved = checkpoints.save(str(tmp_path), STEPS, one_device[0].variables(), keep=1)
     with replicas.scope():
-        state = TrainState(BertPretrainer(CONFIG))
+        state = TrainState(BertPretrainer(CONFIG), train=TRAIN)
     checkpoints.restore(saved, state.variables())
     for name, value in one_device[0].variables().items():
         restored = state.variables()[name]
@@ -154,6 +197,41 @@ def test_one_device_needs_no_strategy():
         assert distribution.strategy is None
         assert distribution.num_replicas == 1
         assert distribution.describe() == "one device (CPU)"
+
+
+def test_batches_that_cannot_be_divided(replicas):
+    with pytest.raises(ValueError, match=rf"rows of a batch must be a multiple of the {REPLICAS} .*Received: 3"):
+        replicas.split(tf.data.Dataset.range(9).batch(3, drop_remainder=True))
+
+
+def test_workers_have_consecutive_rows():
+    rows = tf.data.Dataset.range(8).batch(4, drop_remainder=True)
+    assert [batch.numpy().tolist() for batch in InputPart(1, 2).of(rows)] == [[2, 3], [6, 7]]
+    assert InputPart().of(rows) is rows
+    with pytest.raises(ValueError, match=r"a multiple of the 3 workers\. Received: 4"):
+        InputPart(0, 3).of(rows)
+
+
+def test_a_mirrored_strategy_on_demand(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert make_distribution(strategy="mirrored").describe() == "MirroredStrategy, 1 replicas"
+    assert make_distribution(strategy="one_device").found == "a CPU and no GPU"
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"strategy": "all"}, r"--strategy must be one of auto, .*Received: 'all'"),
+        ({"strategy": "mirrored", "tpu": "local"}, r"--tpu needs --strategy auto or tpu\. Received: 'mirrored'"),
+        ({"strategy": "tpu", "num_devices": 2}, r"--num_devices is for GPUs.*Received: 2"),
+        ({"strategy": "one_device", "num_devices": 2}, r"--strategy one_device has --num_devices 1\. Received: 2"),
+        ({"strategy": "multi_worker"}, r"--strategy multi_worker needs the environment variable TF_CONFIG"),
+    ],
+)
+def test_wishes_that_contradict_each_other(monkeypatch, wish, message):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match=message):
+        make_distribution(**wish)
 
 
 def test_wrong_wishes():

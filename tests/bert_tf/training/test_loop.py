@@ -21,6 +21,7 @@ from bert_tf.training import checkpoints, loop
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.loop import make_evaluation, train_and_evaluate
 from bert_tf.training.step import DTYPE_POLICIES, TrainState
+from bert_tf.training.throughput import TIMING_FIGURES
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CONFIG = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1)
@@ -77,7 +78,7 @@ def _train(folder, train=TRAIN, eval_data=_eval_data, objective=None, config=CON
 def _lines(folder):
     """`metrics.jsonl` without what a clock says."""
     lines = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "steps_per_second"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in TIMING_FIGURES} for line in lines]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,33 @@
+"""Floating-point operations of a pre-training step, counted by hand.
+
+Shapes: B rows, L length, P predictions in a row, K sequences in a row, D hidden, I intermediate, E embedding size,
+V vocabulary.
+"""
+
+from bert_tf.configs import BertConfig
+
+
+def pretraining_step_flops(
+    model: BertConfig, rows: int, max_seq_length: int, predictions: int, max_sequences_per_row: int = 1
+) -> float:
+    """Multiplications and additions in the matrix products of one step: forward, and twice that backward.
+
+    A product [m, k] x [k, n] is 2mkn operations. A block has products of D x 3D, D x D, D x I and I x D for each piece,
+    and two of L x L x D for each row. Element-wise work is left out, so that the compiler counts a few per cent more.
+
+    Args:
+        model: sizes; `recompute` adds each block's forward pass once more.
+        rows: B, of the device or of all devices.
+        max_seq_length: L.
+        predictions: P.
+        max_sequences_per_row: K.
+    """
+    hidden, embedding = model.hidden_size, model.embedding_size or model.hidden_size
+    pieces = rows * max_seq_length
+    block = 2 * pieces * (4 * hidden**2 + 2 * hidden * model.intermediate_size)
+    block += 2 * 2 * pieces * max_seq_length * hidden
+    projection = 2 * pieces * embedding * hidden if embedding != hidden else 0
+    masked_lm = 2 * rows * predictions * (hidden * embedding + embedding * model.vocab_size)
+    next_sentence = 2 * rows * max_sequences_per_row * (hidden**2 + 2 * hidden)
+    passes = 4 if model.recompute else 3
+    return float(passes * model.num_layers * block + 3 * (projection + masked_lm + next_sentence))

@@ -1,0 +1,59 @@
+"""The phases of a pre-training: one run, one count of steps, records of another length in each."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from bert_tf.configs import PretrainingConfig, TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A stretch of a run.
+
+    Attributes:
+        begin: the run's step at which it begins; its batches are counted from there.
+        train: as the loop takes it, up to the step at which the phase ends.
+        max_seq_length: of its records; None for any.
+    """
+
+    begin: int
+    train: TrainConfig
+    max_seq_length: int | None
+
+
+def phases_of(config: PretrainingConfig) -> list[Phase]:
+    """The phases in their order; a single one where `config.phases` names none."""
+    train = config.train
+    if not config.phases:
+        return [Phase(0, train, None)]
+    phases = []
+    begin, share = 0, 0.0
+    for phase in config.phases:
+        share += phase.share
+        end = train.num_steps if phase is config.phases[-1] else round(share * train.num_steps)
+        if end <= begin:
+            raise ValueError(
+                f"`train.num_steps` must be enough for each of the {len(config.phases)} `phases` to have a step. "
+                f"Received: {train.num_steps}"
+            )
+        changes: dict[str, float] = {
+            "num_steps": end,
+            "batch_size": phase.batch_size or train.batch_size,
+            "gradient_accumulation_steps": phase.gradient_accumulation_steps or train.gradient_accumulation_steps,
+            "schedule_steps": train.schedule_steps or train.num_steps,
+        }
+        if phase.learning_rate is not None:
+            changes |= {
+                "learning_rate": phase.learning_rate,
+                "warmup_steps": phase.warmup_steps,
+                "schedule_start": begin,
+                "schedule_steps": end - begin,
+            }
+        phases.append(Phase(begin, train.replace(**changes), phase.max_seq_length))
+        begin = end
+    return phases
+
+
+def remaining(phases: Sequence[Phase], step: int) -> list[int]:
+    """The places of the phases that a run at `step` has still to go through; the last one of a finished run."""
+    return [place for place, phase in enumerate(phases) if step < phase.train.num_steps] or [len(phases) - 1]

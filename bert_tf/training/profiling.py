@@ -1,0 +1,48 @@
+"""A profile of some steps on demand, in the form that TensorBoard's profiler shows."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import tensorflow as tf
+from absl import logging
+
+
+class StepProfile:
+    """A context in which the steps from `steps[0]` on, up to `steps[1]`, are profiled.
+
+    Args:
+        folder: whose `plugins/profile/` gets the profile.
+        steps: two numbers of updates made; empty for no profile.
+    """
+
+    def __init__(self, folder: str, steps: Sequence[int]) -> None:
+        self._folder = folder
+        self._first, self._last = steps or (0, 0)
+        self._is_running = False
+
+    def next_event(self, step: int) -> int | None:
+        """The number of updates after which the profile begins or ends next; None where nothing is left to do."""
+        return next((event for event in (self._first, self._last) if event > step), None)
+
+    def at(self, step: int) -> None:
+        """Begin or end the profile, where that is due when `step` updates are made."""
+        if not self._is_running and self._first <= step < self._last:
+            tf.profiler.experimental.start(self._folder)
+            self._is_running = True
+        elif self._is_running and step >= self._last:
+            self._stop()
+
+    def _stop(self) -> None:
+        tf.profiler.experimental.stop()
+        self._is_running = False
+        logging.info("the profile stands in %s", self._folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._is_running:
+            self._stop()

@@ -1,0 +1,116 @@
+"""What a run reports of its speed, and profiles."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_model import SMALL, random_pretraining_batch
+
+from bert_tf.configs import ConfigError, OptimizerConfig, TrainConfig
+from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.objectives import pretraining_objective
+from bert_tf.training import loop
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.inner_loop import InnerLoop
+from bert_tf.training.loop import train_and_evaluate
+from bert_tf.training.step import TrainState
+from bert_tf.training.throughput import TIMING_FIGURES, Meter
+
+TRAIN = TrainConfig(
+    num_steps=6,
+    batch_size=4,
+    learning_rate=1e-2,
+    warmup_steps=0,
+    steps_per_loop=2,
+    log_every=3,
+    peak_tflops=1e-3,
+    profile_steps=(2, 5),
+    jit_compile=False,
+)
+
+
+def _data(start):
+    batches = [random_pretraining_batch(seed) for seed in range(start, 10)]
+    return tf.data.Dataset.from_tensor_slices(
+        {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
+    )
+
+
+def test_the_report_of_a_run(tmp_path):
+    keras.utils.set_random_seed(0)
+    state = TrainState(BertPretrainer(SMALL.replace(num_layers=1)))
+    train_and_evaluate(
+        state,
+        pretraining_objective(),
+        lambda start, _: _data(start),
+        None,
+        str(tmp_path),
+        TRAIN,
+        OptimizerConfig(),
+        Distribution(),
+        step_flops=1e6,
+    )
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [3, 6]
+    for number, line in enumerate(lines):
+        tokens = [random_pretraining_batch(seed)["input_mask"].sum() for seed in range(3 * number, 3 * number + 3)]
+        assert line["tokens_per_row"] == pytest.approx(sum(tokens) / 12)
+        assert {*TIMING_FIGURES} - {"device_memory_gib"} <= line.keys()
+        assert 0 <= line["input_wait_share"] < 1
+        assert line["host_memory_gib"] > 0.1
+        assert line["peak_flops_share"] == pytest.approx(line["steps_per_second"] * 1e6 / 1e9)
+    # The second holds three steps that were made at one speed.
+    per_step = lines[1]["tokens_per_second"] / lines[1]["steps_per_second"]
+    assert per_step == pytest.approx(4 * lines[1]["tokens_per_row"])
+    norm = np.sqrt(sum(np.sum(weight.numpy().astype(np.float64) ** 2) for weight in state.weights.values()))
+    assert lines[1]["weight_norm"] == pytest.approx(norm, rel=1e-5)
+    assert list((tmp_path / "train" / "plugins" / "profile").rglob("*.xplane.pb"))
+
+
+def test_tracing_counts_only_where_there_is_nothing_else():
+    meter = Meter(step_flops=2e9, peak_flops=1e12)
+    meter.add(1, 100, 10.0, 5.0)
+    assert meter.report()["steps_per_second"] == pytest.approx(0.1)
+    meter = Meter(step_flops=2e9, peak_flops=1e12)
+    for steps, tokens, seconds, waited in ((1, 100, 10.0, 5.0), (2, 300, 1.0, 0.1), (2, 100, 1.0, 0.1)):
+        meter.add(steps, tokens, seconds, waited)
+    report = meter.report()
+    assert (report["steps_per_second"], report["tokens_per_second"]) == (2.0, 200.0)
+    assert report["input_wait_share"] == pytest.approx(0.1)
+    assert report["peak_flops_share"] == pytest.approx(2 * 2e9 / 1e12)
+    meter.add(1, 50, 0.5, 0.0)
+    assert meter.report()["tokens_per_second"] == 100.0
+    assert "peak_flops_share" not in Meter(step_flops=1e9).report()
+
+
+def test_waiting_for_input_is_told():
+    def slow(number):
+        # 50 ms for each batch, in the pipeline's own time; nothing is prefetched.
+        tf.py_function(lambda: __import__("time").sleep(0.05), [], [])
+        return {"input_ids": number}
+
+    def step(batch):
+        return {"sum": (tf.cast(batch["input_ids"], tf.float32), tf.ones(()))}
+
+    inner_loop = InnerLoop(step, Distribution())
+    iterator = iter(tf.data.Dataset.range(20).map(slow))
+    inner_loop(iterator, 1)
+    figures, waited = inner_loop(iterator, 4)
+    assert figures[:, 0, 0].tolist() == [1, 2, 3, 4]
+    assert inner_loop.names == ["sum"]
+    assert waited >= 0.2
+    quick = iter(tf.data.Dataset.range(20).map(lambda number: {"input_ids": number}))
+    inner_loop(quick, 1)
+    assert inner_loop(quick, 4)[1] < 0.1
+
+
+def test_profiles_begin_and_end_between_steps():
+    train = TrainConfig(num_steps=200, steps_per_loop=1000, log_every=0, profile_steps=(100, 110))
+    assert loop._steps_to_next_event(0, train) == 100
+    assert loop._steps_to_next_event(100, train) == 10
+    assert loop._steps_to_next_event(110, train) == 90
+    for wrong in ((1,), (5, 5), (-1, 3), (1, 2, 3)):
+        with pytest.raises(ConfigError, match=r"`profile_steps` must be two numbers of steps.*Received: "):
+            train.replace(profile_steps=wrong)
