@@ -76,7 +76,7 @@ class BertEmbeddings(BertLayer):
                 rows,
                 width,
                 embeddings_initializer=initializer or truncated_normal(initializer_range),
-                dtype="float32",
+                dtype=self.variable_dtype,  # float32 under mixed policies too
                 trainable=trainable,
                 name=name,
             )
@@ -123,7 +123,7 @@ class BertEmbeddings(BertLayer):
             seed: of the dropout mask.
         """
         # Sums and norms in float32: three tables of magnitude 0.02 lose half their digits in bfloat16.
-        words = self.word_embeddings(input_ids)
+        words = ops.cast(self.word_embeddings(input_ids), "float32")
         # Few rows, many look-ups: as a product with one-hot rows, the backward pass is a matrix product too, and
         # not a scatter with collisions on every row (TPU and XLA are slow at those; Google's code does it too).
         positions = self._few(position_ids, self.position_embeddings)
@@ -134,7 +134,7 @@ class BertEmbeddings(BertLayer):
 
     def _few(self, ids: Any, table: keras.layers.Embedding) -> Any:
         one_hot = ops.one_hot(ids, table.input_dim, dtype="float32")
-        return ops.matmul(one_hot, table.embeddings)
+        return ops.matmul(one_hot, ops.cast(table.embeddings, "float32"))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[int | None, ...]:
         """[B, L, D]."""

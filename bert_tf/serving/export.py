@@ -2,34 +2,41 @@
 
 ```
 model_dir/export/<version>/  saved_model.pb  variables/  assets/vocab.txt config.json [labels.txt]
-                             assets.extra/tf_serving_warmup_requests  MODEL_CARD.md
+                             assets.extra/tf_serving_warmup_requests  MODEL_CARD.md  [litert/model_*.tflite]
 ```
 
 Signatures: `serving_default` takes UTF-8 strings, `token_ids` the encoder's inputs, `examples` serialized
 `tf.train.Example`s. The graph uses operations of TensorFlow and TensorFlow Text only, which a stock TF Serving has.
 """
 
+import contextlib
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from bert_tf import files
+from bert_tf.configs import FinetuningConfig
+from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
-from bert_tf.serving import model_card
+from bert_tf.serving import litert, model_card
 from bert_tf.serving.options import ExportOptions
+from bert_tf.serving.predictor import Predictor
 from bert_tf.serving.served import Served
 from bert_tf.serving.served_answers import ServedQuestionAnswerer
 from bert_tf.serving.served_masks import ServedEncoder, ServedMaskedLM
 from bert_tf.serving.served_tags import ServedTagger
 from bert_tf.serving.served_texts import ServedClassifier, ServedMultiLabelClassifier, ServedRegressor
-from bert_tf.serving.sources import read_model
+from bert_tf.serving.sources import ExportedModel, read_model
 from bert_tf.serving.warmup import write_requests
+from bert_tf.task_configs import AnyTaskConfig
 from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.training.model_dir import RunDescription
 
 SERVED: dict[str, type[Served]] = {
     "encoder": ServedEncoder,
@@ -48,6 +55,7 @@ def export_saved_model(
     export_dir: str | None = None,
     options: ExportOptions | None = None,
     license_name: str | None = None,
+    read_examples: Callable[[AnyTaskConfig], Examples] | None = None,
 ) -> str:
     """Export a trained or published model as the next version of a SavedModel.
 
@@ -60,6 +68,8 @@ def export_saved_model(
         export_dir: folder of the versions; None: `export` in the run's folder.
         options: None for the defaults.
         license_name: of the weights, for the model card; None: as the folder of the weights says, where it does.
+        read_examples: of the task, labelled: the model card tells the scores on them of the model as it was trained
+            and of everything that is exported.
 
     Returns:
         The folder of the new version, `export_dir/<number>`, complete.
@@ -77,61 +87,85 @@ def export_saved_model(
         raise ValueError(f"--export_dir must be given where --model_dir is no folder. Received: {path!r}")
     export_dir = export_dir or os.path.join(path, "export")
     files.require_writable_folder(export_dir, "--export_dir")
+    if options.litert:
+        litert.check_task(description.task)
+    examples = _examples(description, read_examples) if read_examples else ()
     module = SERVED[description.task](_in_precision(model, options.precision), description, tokenizer, options)
-    license_name = license_name or model_card.weights_license(path, description.data.get("init_checkpoint"))
-    details = {
-        "precision": options.precision,
-        "compiled by XLA": "yes" if options.jit_compile or options.fixed_batch_size else "no",
-        "rows at a time": options.fixed_batch_size or "any number",
-    }
-    page = model_card.card(description, path, license_name, model_card.run_metrics(path), details)
+    name = "SavedModel" + ("" if options.precision == "float32" else f", {options.precision}")
+    with _next_version(export_dir) as (folder, version):
+        _save(module, folder, tokenizer, description)
+        variants: dict[str, Callable[[], Any]] = {
+            "as trained": lambda: model,
+            name: lambda: ExportedModel(folder, description.task),
+        }
+        for quantization in options.litert:
+            file = os.path.join(folder, "litert", f"model_{quantization}.tflite")
+            size = litert.write_litert(model, description.task, file, quantization)
+            variants[f"LiteRT, {quantization}, {size / 1e6:.1f} MB"] = partial(litert.LiteModel, file, description.task)
+        scores = {
+            name: _scores(make(), description, tokenizer, examples) for name, make in variants.items() if examples
+        }
+        license_name = license_name or model_card.weights_license(path, description.data.get("init_checkpoint"))
+        details = {
+            "precision": options.precision,
+            "compiled by XLA": "yes" if options.jit_compile or options.fixed_batch_size else "no",
+            "rows at a time": options.fixed_batch_size or "any number",
+        }
+        page = model_card.card(description, path, license_name, model_card.run_metrics(path), details, scores)
+        files.write_text(os.path.join(folder, model_card.CARD_FILE), page)
+    return version
+
+
+@contextlib.contextmanager
+def _next_version(export_dir: str) -> Iterator[tuple[str, str]]:
+    """A folder to write the next version into, and the one it becomes when the block ends."""
+    versions = [int(name.rstrip("/")) for name in tf.io.gfile.listdir(export_dir) if name.rstrip("/").isdigit()]
+    version = os.path.join(export_dir, str(max(versions, default=0) + 1))
+    # TF Serving takes folders with numbers for names as they appear: it must appear whole.
+    temporary = os.path.join(export_dir, f"tmp-{uuid.uuid4().hex[:8]}")
+    try:
+        yield temporary, version
+        tf.io.gfile.rename(temporary, version)
+    finally:
+        if files.exists(temporary):
+            tf.io.gfile.rmtree(temporary)
+
+
+def _save(module: Served, folder: str, tokenizer: WordPieceTokenizer, description: RunDescription) -> None:
+    """The SavedModel with its assets and warm-up requests."""
     # With config.json, `bert_tf.load` reads an export as it reads a run.
     assets = {
         "vocab.txt": "".join(f"{token}\n" for token in tokenizer.tokens),
         "labels.txt": "".join(f"{label}\n" for label in description.labels),
         "config.json": json.dumps(description.to_dict(), ensure_ascii=False) + "\n",
     }
-    return save_version(module, export_dir, {name: text for name, text in assets.items() if text}, page, tokenizer)
+    originals = os.path.join(folder, "assets.tmp")
+    for name, text in assets.items():
+        if text:
+            files.write_text(os.path.join(originals, name), text)
+            setattr(module, name.replace(".", "_"), tf.saved_model.Asset(os.path.join(originals, name)))
+    tf.saved_model.save(module, folder, signatures=module.signatures())
+    tf.io.gfile.rmtree(originals)
+    if module.examples_method != "predict":
+        _name_method(folder, "examples", f"tensorflow/serving/{module.examples_method}")
+    word = next(token for token in tokenizer.tokens if token.isascii() and token.isalnum())
+    write_requests(folder, module.text_inputs, module.examples_method, word, module.bucket_lengths, module.needs_mask)
 
 
-def save_version(
-    module: Served, export_dir: str, assets: Mapping[str, str], page: str, tokenizer: WordPieceTokenizer
-) -> str:
-    """Save the next version, with assets, warm-up requests and model card; it appears whole.
+def _examples(description: RunDescription, read_examples: Callable[[AnyTaskConfig], Examples]) -> Sequence[Any]:
+    if description.task in ("encoder", "pretraining"):
+        raise ValueError(f"--eval_data needs a fine-tuned model. Received: one of {description.task}")
+    return read_examples(FinetuningConfig.from_dict(description.experiment).task).examples
 
-    Args:
-        module: what is exported.
-        export_dir: folder of the versions.
-        assets: texts by the names of their files.
-        page: the model card.
-        tokenizer: for the texts of the warm-up requests.
 
-    Returns:
-        The folder of the new version.
-    """
-    versions = [int(name.rstrip("/")) for name in tf.io.gfile.listdir(export_dir) if name.rstrip("/").isdigit()]
-    path = os.path.join(export_dir, str(max(versions, default=0) + 1))
-    # TF Serving takes folders with numbers for names as they appear: it must appear whole.
-    temporary = os.path.join(export_dir, f"tmp-{uuid.uuid4().hex[:8]}")
-    folder = os.path.join(temporary, "model")
-    try:
-        for name, text in assets.items():
-            asset = os.path.join(temporary, "assets.tmp", name)
-            files.write_text(asset, text)
-            setattr(module, name.replace(".", "_"), tf.saved_model.Asset(asset))
-        tf.saved_model.save(module, folder, signatures=module.signatures())
-        if module.examples_method != "predict":
-            _name_method(folder, "examples", f"tensorflow/serving/{module.examples_method}")
-        word = next(token for token in tokenizer.tokens if token.isascii() and token.isalnum())
-        write_requests(
-            folder, module.text_inputs, module.examples_method, word, module.bucket_lengths, module.needs_mask
-        )
-        files.write_text(os.path.join(folder, model_card.CARD_FILE), page)
-        tf.io.gfile.rename(folder, path)
-    finally:
-        if files.exists(temporary):
-            tf.io.gfile.rmtree(temporary)
-    return path
+def _scores(
+    model: Any, description: RunDescription, tokenizer: WordPieceTokenizer, examples: Sequence[Any]
+) -> dict[str, float]:
+    """The task's scores that are numbers."""
+    predictor = Predictor(model, description, tokenizer)
+    assert predictor.task is not None
+    scores = predictor.task.scores(examples, predictor.predict(examples), description.labels)
+    return {name: value for name, value in scores.items() if isinstance(value, int | float)}
 
 
 def _name_method(folder: str, signature: str, method: str) -> None:

@@ -39,9 +39,11 @@ class PagedTable(tf.Module):
 
     def __init__(self, values: np.ndarray):
         super().__init__()
-        pages, page_of = np.unique(values.reshape(-1, _PAGE), axis=0, return_inverse=True)
-        self._first = tf.constant(page_of.reshape(-1) * _PAGE, tf.int32)
-        self._values = tf.constant(pages.reshape(-1), tf.int32)
+        numbers: dict[bytes, int] = {}
+        page_of = [numbers.setdefault(page.tobytes(), len(numbers)) for page in values.reshape(-1, _PAGE)]
+        pages = np.frombuffer(b"".join(numbers), values.dtype)
+        self._first = tf.constant(np.array(page_of) * _PAGE, tf.int32)
+        self._values = tf.constant(pages, tf.int32)
 
     @classmethod
     def of_bytes(cls, values: bytes) -> "PagedTable":

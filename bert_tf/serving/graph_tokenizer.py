@@ -34,7 +34,7 @@ class Pieces(NamedTuple):
 
     starts: tf.RaggedTensor
     ends: tf.RaggedTensor
-    ids: tf.RaggedTensor | None = None
+    ids: tf.RaggedTensor = None
 
 
 class GraphTokenizer(tf.Module):

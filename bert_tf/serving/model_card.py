@@ -74,6 +74,7 @@ def card(
     license_name: str,
     metrics: Mapping[str, float],
     details: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:
     """The page, in Markdown.
 
@@ -83,6 +84,8 @@ def card(
         license_name: of the weights.
         metrics: of the run's last evaluation.
         details: further lines of the first table, by name.
+        scores: of each exported variant on the same evaluation data, by its name; the first one is what others are
+            compared with.
     """
     encoder = description.model
     rows = {
@@ -103,9 +106,24 @@ def card(
     return (
         f"# Model card\n\n| | |\n| --- | --- |\n{table}\n"
         f"## Metrics\n\nOf the run's last evaluation, on its own evaluation data.\n\n{measured}\n"
+        f"{_comparison(scores) if scores else ''}"
         f"## Data\n\n{_json(description.data)}\n"
         f"## Configuration\n\n{_json({'model': encoder.to_dict(), 'experiment': description.experiment})}"
     )
+
+
+def _comparison(scores: Mapping[str, Mapping[str, float]]) -> str:
+    """A table with a line for each variant, and how far it is from the first."""
+    first = next(iter(scores.values()))
+    lines = []
+    for name, values in scores.items():
+        cells = [
+            f"{values[score]:.6g}" + ("" if values is first else f" ({values[score] - first[score]:+.2g})")
+            for score in first
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |\n")
+    heads = f"| | {' | '.join(first)} |\n|{' --- |' * (len(first) + 1)}\n"
+    return f"## What was exported, on the evaluation data\n\n{heads}{''.join(lines)}\n"
 
 
 def _cell(value: Any) -> str:

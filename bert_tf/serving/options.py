@@ -10,6 +10,9 @@ Tensors = dict[str, tf.Tensor]
 
 PRECISIONS = ("float32", "bfloat16")
 
+QUANTIZATIONS = ("float32", "int8")
+"""Of LiteRT's files; `int8`: dynamic range, weights in 8 bits, activations quantized as they come."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
@@ -23,12 +26,15 @@ class ExportOptions:
         fixed_batch_size: rows that the model computes at a time, whatever was asked for, all of the full length: one
             shape, as TPUs want it. XLA compiles the model. None: as many as were asked for.
         top_k: pieces that a masked-LM export answers for each `[MASK]`.
+        litert: files for LiteRT to write beside the SavedModel: `float32`, and `int8`, with weights in 8 bits
+            (`litert.QUANTIZATIONS`).
     """
 
     precision: str = "float32"
     jit_compile: bool = False
     fixed_batch_size: int | None = None
     top_k: int = 5
+    litert: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -37,6 +43,9 @@ class ExportOptions:
             raise ValueError(f"--fixed_batch_size must be at least 1. Received: {self.fixed_batch_size}")
         if self.top_k < 1:
             raise ValueError(f"--top_k must be at least 1. Received: {self.top_k}")
+        for quantization in self.litert:
+            if quantization not in QUANTIZATIONS:
+                raise ValueError(f"--litert takes {', '.join(QUANTIZATIONS)}. Received: {quantization!r}")
 
 
 def shaped(
@@ -55,7 +64,8 @@ def shaped(
     length = max_seq_length if rows else None
     # Positions to predict at are as many as there are masks; their places are no part of the fixed length.
     specs = {name: tf.TensorSpec([rows, None if name == "masked_lm_positions" else length], tf.int32) for name in names}
-    function = tf.function(call, input_signature=[specs], jit_compile=bool(options.jit_compile or rows))
+    compiled = bool(options.jit_compile or rows)
+    function = tf.function(call, input_signature=[specs], autograph=False, jit_compile=compiled)
     if rows:
         return lambda inputs: _in_batches(function, inputs, rows)
     if options.jit_compile:

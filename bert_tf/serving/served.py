@@ -46,7 +46,7 @@ class Served(tf.Module, abc.ABC):
     optional_inputs: tuple[str, ...] = ()
     """Those that an example may lack; they are empty then."""
 
-    id_inputs = ID_NAMES
+    id_inputs: tuple[str, ...] = ID_NAMES
     """Inputs of `token_ids`, each int32 [B, None]."""
 
     examples_method = "predict"
@@ -63,7 +63,7 @@ class Served(tf.Module, abc.ABC):
         self.weights = [variable.value for variable in named_weights(model).values()]
         self.options = options
         self.max_seq_length = description.max_seq_length
-        self.task = None
+        self.task: Any = None
         if description.task not in ("encoder", "pretraining"):
             self.task = FinetuningConfig.from_dict(description.experiment).task
         given = self.task.bucket_lengths if self.task else ()
@@ -93,7 +93,7 @@ class Served(tf.Module, abc.ABC):
         return self.graph_tokenizer.pack_rows(first, second, tf.gather(buckets, place))
 
     @abc.abstractmethod
-    def from_texts(self, **texts: tf.Tensor) -> Tensors:
+    def from_texts(self, *args: Any, **kwargs: Any) -> Tensors:
         """The outputs of `serving_default`."""
 
     @abc.abstractmethod
@@ -107,11 +107,11 @@ class Served(tf.Module, abc.ABC):
     def signatures(self) -> dict[str, Any]:
         """The functions to save, by the names of their signatures."""
 
-        @tf.function(input_signature=[named(_STRINGS, name) for name in self.text_inputs])
+        @tf.function(input_signature=[named(_STRINGS, name) for name in self.text_inputs], autograph=False)
         def serving_default(*texts: tf.Tensor) -> Tensors:
             return self.from_texts(**dict(zip(self.text_inputs, texts, strict=True)))
 
-        @tf.function(input_signature=[named(_STRINGS, "inputs")])
+        @tf.function(input_signature=[named(_STRINGS, "inputs")], autograph=False)
         def examples(inputs: tf.Tensor) -> Tensors:
             schema = {
                 name: tf.io.FixedLenFeature([], tf.string, "" if name in self.optional_inputs else None)
@@ -128,7 +128,7 @@ class Served(tf.Module, abc.ABC):
     def of_ids(self, answer: Callable[[Tensors], Tensors], names: tuple[str, ...]) -> Any:
         """The signature of a function of rows that are made elsewhere."""
 
-        @tf.function(input_signature=[named(_IDS, name) for name in names])
+        @tf.function(input_signature=[named(_IDS, name) for name in names], autograph=False)
         def token_ids(*ids: tf.Tensor) -> Tensors:
             inputs = dict(zip(names, ids, strict=True))
             if self.options.fixed_batch_size:

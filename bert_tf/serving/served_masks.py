@@ -92,7 +92,7 @@ class ServedMaskedLM(ServedEncoder):
     def signatures(self) -> dict[str, Any]:
         """Those of all exports, and two more."""
 
-        @tf.function(input_signature=[named(tf.TensorSpec([None], tf.string), "text")])
+        @tf.function(input_signature=[named(tf.TensorSpec([None], tf.string), "text")], autograph=False)
         def embedding(text: tf.Tensor) -> Tensors:
             return self.embedding(text)
 

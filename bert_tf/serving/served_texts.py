@@ -20,7 +20,6 @@ class _ServedText(Served):
 
     def __init__(self, model: Any, *args: Any) -> None:
         super().__init__(model, *args)
-        assert self.task is not None
         if self.task.text_pair_column is not None:
             self.text_inputs = ("text", "text_pair")
             self.optional_inputs = ("text_pair",)

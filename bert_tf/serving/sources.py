@@ -46,14 +46,19 @@ class ExportedModel:
         except ImportError as error:
             raise ImportError(f"an export needs TensorFlow Text: pip install 'bert_tf[text]' ({error})") from error
         self._loaded = tf.saved_model.load(path)  # keeps the variables alive
-        self._signature = self._loaded.signatures["token_ids"]
-        self._names = tuple(self._signature.structured_input_signature[1])
-        self._has_logits_only = task in ("classification", "multi_label", "tagging")
+        self._signatures = self._loaded.signatures
+        logits = dict.fromkeys(("classification", "multi_label", "tagging"), "logits")
+        self._output = logits | {"regression": "values"}
+        self._task = task
 
     def __call__(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """The outputs of the model, for the encoder's inputs and those of its heads, int32."""
-        outputs = self._signature(**{name: tf.convert_to_tensor(inputs[name], tf.int32) for name in self._names})
-        return outputs["logits"] if self._has_logits_only else outputs
+        # A pre-trained model without places to predict at is asked as an encoder.
+        is_encoder = self._task == "pretraining" and "masked_lm_positions" not in inputs
+        signature = self._signatures["encoder" if is_encoder else "token_ids"]
+        names = signature.structured_input_signature[1]
+        outputs = signature(**{name: tf.convert_to_tensor(inputs[name], tf.int32) for name in names})
+        return outputs[self._output[self._task]] if self._task in self._output else outputs
 
 
 def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, WordPieceTokenizer]:

@@ -1,18 +1,22 @@
-"""Exports answer raw strings as the Python predictor does, and load where this project is not installed."""
+"""Exports of every task answer raw strings as the Python predictor does, by every signature."""
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_model import LABELS, write_run
+from small_model import LABELS, TAGS, TASK_CONFIGS, write_run
 
-from bert_tf.serving.export import TOP_K, export_saved_model
+from bert_tf.examples import QuestionExample, TextExample
+from bert_tf.serving.export import SERVED, export_saved_model
+from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import load
+from bert_tf.serving.warmup import example_proto
+from bert_tf.tasks import task_of
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.row_evaluation import make_row_outputs
 
 pytest.importorskip("tensorflow_text")
 
@@ -20,158 +24,313 @@ TEXTS = [
     "The old miller.",
     "",
     "A young sailor FORGOT the letter, near the river before the storm",
-    "naïve Ünïcödé 漢字 [MASK] \u200d",
-    "the wooden boat " * 40,
+    "naïve Ünïcödé 漢字 [MASK] \u200d ΑΣ.Α",
+    "the wooden boat, carried by the old miller. " * 10,
 ]
+QUESTIONS = ["who saw the boat", "", "the miller", "where?", "what is it that the old miller carried near the river"]
+CASES = {
+    "classification": ("classification", {}),
+    "pairs": ("classification", {"pairs": True}),
+    "multi_label": ("multi_label", {}),
+    "regression": ("regression", {}),
+    "tagging": ("tagging", {}),
+    "question_answering": ("question_answering", {}),
+    "unanswerable": ("question_answering", {"options": {"unanswerable": True, "null_threshold": -1.5}}),
+    "masked_lm": ("pretraining", {}),
+}
+QUICK = ("pairs", "masked_lm")
+
+
+class Served:
+    """A run, its predictor, and its export, loaded; made when first asked for, and kept."""
+
+    def __init__(self, folder, name):
+        task, options = CASES[name]
+        self.run = write_run(folder / name, task, **options)
+        self.predictor = load(str(self.run))
+        self.path = export_saved_model(str(self.run))
+        self.module = tf.saved_model.load(self.path)  # must outlive its signatures
+        self.signatures = self.module.signatures
+
+    def ask(self, **texts):
+        return {
+            name: tensor.numpy()
+            for name, tensor in self.signatures["serving_default"](
+                **{name: tf.constant(values, tf.string) for name, values in texts.items()}
+            ).items()
+        }
+
+    def ask_examples(self, **texts):
+        protos = [example_proto(dict(zip(texts, row, strict=True))) for row in zip(*texts.values(), strict=True)]
+        outputs = self.signatures["examples"](inputs=tf.constant(protos))
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    return {
-        "single": write_run(folder / "single", "classification"),
-        "pairs": write_run(folder / "pairs", "classification", pairs=True),
-        "masked_lm": write_run(folder / "masked_lm", "pretraining"),
-    }
+def served(tmp_path_factory):
+    folder, made = tmp_path_factory.mktemp("served"), {}
+
+    def get(name):
+        if name not in made:
+            made[name] = Served(folder, name)
+        return made[name]
+
+    return get
 
 
-@pytest.fixture(scope="module")
-def exports(runs):
-    return {name: export_saved_model(str(run)) for name, run in runs.items()}
+def _long_unless_quick(*names):
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in names]
 
 
-@pytest.fixture(scope="module")
-def signatures(exports):
-    loaded = {name: tf.saved_model.load(path) for name, path in exports.items()}
-    # The loaded objects must outlive their signatures.
-    return {name: (module, module.signatures) for name, module in loaded.items()}
+def _strings(array):
+    return [item.decode() for item in array]
 
 
-def _ids(predictor, texts, pairs=None):
-    rows = [
-        predictor.tokenizer.encode_pair(text, pair, predictor.description.max_seq_length)
-        for text, pair in zip(texts, pairs or [None] * len(texts), strict=True)
-    ]
-    length = max(len(ids) for ids, _ in rows) + 2
-    arrays = {name: np.zeros((len(rows), length), np.int32) for name in ("input_ids", "input_mask", "segment_ids")}
-    for row, (ids, segments) in enumerate(rows):
-        arrays["input_ids"][row, : len(ids)] = ids
-        arrays["segment_ids"][row, : len(ids)] = segments
-        arrays["input_mask"][row, : len(ids)] = 1
-    return {name: tf.constant(array) for name, array in arrays.items()}
+def _evaluated(case, examples):
+    """What evaluation during training makes of examples: another path than the predictor's."""
+    predictor = case.predictor
+    task = task_of(TASK_CONFIGS[predictor.description.task].replace(**_options(case)))
+    labels = predictor.description.labels
+    rows = task.encode(examples, labels, predictor.tokenizer)
+    outputs, _ = make_row_outputs(predictor.model, Distribution(), 4)(rows)
+    return task.answers(examples, rows, outputs, labels)
 
 
-@pytest.mark.parametrize("name", ["single", "pairs"])
-def test_classifiers_equal_the_predictor(runs, signatures, name):
-    predictor = load(str(runs[name]))
-    pairs = TEXTS[::-1] if name == "pairs" else None
-    predicted = predictor.classify(TEXTS, pairs)
+def _options(case):
+    return CASES[case.run.name][1].get("options", {})
+
+
+@pytest.mark.parametrize("name", _long_unless_quick("classification", "pairs", "multi_label"))
+def test_classifiers(served, name):
+    case = served(name)
+    texts = {"text": TEXTS} | ({"text_pair": TEXTS[::-1]} if name == "pairs" else {})
+    predicted = case.predictor.classify(TEXTS, texts.get("text_pair"))
     expected = np.array([list(answer["probabilities"].values()) for answer in predicted])
-    inputs = {"text": tf.constant(TEXTS)} | ({"text_pair": tf.constant(pairs)} if pairs else {})
-    served = signatures[name][1]["serving_default"](**inputs)
-    np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
-    assert [label.decode() for label in served["labels"].numpy()] == [answer["label"] for answer in predicted]
-    np.testing.assert_allclose(tf.nn.softmax(served["logits"]), expected, atol=1e-5)
-    by_ids = signatures[name][1]["token_ids"](**_ids(predictor, TEXTS, pairs))
-    np.testing.assert_allclose(by_ids["probabilities"], expected, atol=1e-5)
-    # One text alone, and the order of the batch, change nothing.
-    alone = signatures[name][1]["serving_default"](**{key: value[2:3] for key, value in inputs.items()})
-    np.testing.assert_allclose(alone["probabilities"][0], expected[2], atol=1e-5)
+    outputs = case.ask(**texts)
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+    evaluated = _evaluated(case, [TextExample(*row) for row in zip(*texts.values(), strict=True)])
+    np.testing.assert_allclose([list(each["probabilities"].values()) for each in evaluated], expected, atol=1e-5)
+    if name == "multi_label":
+        found = [_strings(row[:count]) for row, count in zip(outputs["labels"], outputs["num_labels"], strict=True)]
+        assert found == [answer["labels"] for answer in predicted]
+        assert any(found)
+    else:
+        assert _strings(outputs["labels"]) == [answer["label"] for answer in predicted]
+        np.testing.assert_allclose(tf.nn.softmax(outputs["logits"]), expected, atol=1e-5)
+    by_example = case.ask_examples(**texts)
+    assert sorted(by_example) == ["classes", "scores"]
+    np.testing.assert_allclose(by_example["scores"], expected, atol=1e-5)
+    assert [tuple(_strings(row)) for row in by_example["classes"]] == [LABELS] * len(TEXTS)
+    # One text alone, no text at all, and by ids: the same.
+    np.testing.assert_allclose(
+        case.ask(**{key: value[2:3] for key, value in texts.items()})["probabilities"][0], expected[2], atol=1e-5
+    )
+    assert case.ask(**{key: [] for key in texts})["probabilities"].shape == (0, 3)
+    again = load(case.path).classify(TEXTS, texts.get("text_pair"))
+    np.testing.assert_allclose([list(answer["probabilities"].values()) for answer in again], expected, atol=1e-5)
 
 
-def test_the_masked_lm_equals_the_predictor(runs, signatures):
-    predictor = load(str(runs["masked_lm"]))
+@pytest.mark.long
+def test_a_pair_may_lack_its_second_text(served):
+    case = served("pairs")
+    expected = [list(answer["probabilities"].values()) for answer in case.predictor.classify(TEXTS)]
+    np.testing.assert_allclose(case.ask_examples(text=TEXTS)["scores"], expected, atol=1e-5)
+
+
+@pytest.mark.long
+def test_numbers(served):
+    case = served("regression")
+    expected = case.predictor.score(TEXTS)
+    np.testing.assert_allclose(case.ask(text=TEXTS)["values"], expected, atol=1e-5)
+    by_example = case.ask_examples(text=TEXTS)
+    assert list(by_example) == ["outputs"]
+    np.testing.assert_allclose(by_example["outputs"], expected, atol=1e-5)
+    np.testing.assert_allclose(load(case.path).score(TEXTS), expected, atol=1e-5)
+    evaluated = _evaluated(case, [TextExample(text) for text in TEXTS])
+    np.testing.assert_allclose([each["value"] for each in evaluated], expected, atol=1e-5)
+
+
+@pytest.mark.long
+def test_tags(served):
+    case = served("tagging")
+    outputs = case.ask(text=TEXTS)
+    predicted = case.predictor.tag(TEXTS)
+    tokenizer = case.predictor.tokenizer
+    examples = [case.predictor._tagged(number, text) for number, text in enumerate(TEXTS)]
+    assert len(case.predictor.task.encode(examples, TAGS, tokenizer)) > len(TEXTS) + 5  # several rows a text
+    assert predicted == _evaluated(case, examples)
+    for row, answer in enumerate(predicted):
+        count, spans = outputs["num_words"][row], outputs["num_spans"][row]
+        assert _strings(outputs["words"][row, :count]) == answer["words"]
+        assert _strings(outputs["tags"][row, :count]) == answer["tags"]
+        places = zip(outputs["starts"][row, :count], outputs["ends"][row, :count], strict=True)
+        assert [TEXTS[row][start:end] for start, end in places] == answer["words"]
+        columns = [outputs[f"span_{name}"][row, :spans] for name in ("labels", "texts", "starts", "ends")]
+        found = [
+            {"label": label.decode(), "text": text.decode(), "start": start, "end": end}
+            for label, text, start, end in zip(*columns, strict=True)
+        ]
+        assert found == answer["spans"]
+    assert any(answer["spans"] for answer in predicted)
+    np.testing.assert_allclose(outputs["probabilities"][0, :4].sum(axis=-1), 1.0, atol=1e-5)
+    assert case.ask_examples(text=TEXTS)["tags"].tolist() == outputs["tags"].tolist()
+    assert case.ask(text=[])["tags"].shape[0] == 0
+    assert load(case.path).tag(TEXTS) == predicted
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["question_answering", "unanswerable"])
+def test_answers(served, name):
+    case = served(name)
+    predicted = case.predictor.answer(QUESTIONS, TEXTS)
+    outputs = case.ask(question=QUESTIONS, context=TEXTS)
+    rows = zip(QUESTIONS, TEXTS, strict=True)
+    examples = [QuestionExample(*row, str(number), labelled=False) for number, row in enumerate(rows)]
+    assert len(case.predictor.task.encode(examples, (), case.predictor.tokenizer)) > len(TEXTS) + 5  # windows
+    evaluated = _evaluated(case, examples)
+    for row, (answer, other) in enumerate(zip(predicted, evaluated, strict=True)):
+        assert outputs["answers"][row].decode() == answer["answer"] == other["answer"]
+        place = tuple(-1 if answer[name] is None else answer[name] for name in ("start", "end"))
+        assert (outputs["starts"][row], outputs["ends"][row]) == place
+        count = outputs["num_answers"][row]
+        assert _strings(outputs["n_best_answers"][row, :count]) == [each["text"] for each in answer["n_best"]]
+        for column, key in (
+            ("starts", "start"),
+            ("ends", "end"),
+            ("scores", "score"),
+            ("probabilities", "probability"),
+        ):
+            expected = [each[key] for each in answer["n_best"]]
+            np.testing.assert_allclose(outputs[f"n_best_{column}"][row, :count], expected, atol=1e-5)
+        if name == "unanswerable":
+            np.testing.assert_allclose(outputs["null_differences"][row], answer["null_difference"], atol=1e-5)
+    assert ("null_differences" in outputs) == (name == "unanswerable")
+    answers = [answer["answer"] for answer in predicted]
+    assert any(answers)
+    assert answers.count("") > (1 if name == "unanswerable" else 0)
+    assert case.ask_examples(question=QUESTIONS, context=TEXTS)["answers"].tolist() == outputs["answers"].tolist()
+    assert case.ask(question=[], context=[])["answers"].shape == (0,)
+    assert [answer["answer"] for answer in load(case.path).answer(QUESTIONS, TEXTS)] == answers
+
+
+def test_the_masked_lm(served):
+    case = served("masked_lm")
     texts = ["the [MASK] miller [MASK] the boat", "[MASK]", "a heavy [MASK]."]
-    predicted = predictor.fill_mask(texts, top_k=TOP_K)
-    served = signatures["masked_lm"][1]["serving_default"](text=tf.constant(texts))
-    assert served["num_masks"].numpy().tolist() == [2, 1, 1]
+    predicted = case.predictor.fill_mask(texts)
+    outputs = case.ask(text=texts)
+    assert outputs["num_masks"].tolist() == [2, 1, 1]
     for row, masks in enumerate(predicted):
         for place, pieces in enumerate(masks):
-            scores = [score for _, score in pieces]
-            np.testing.assert_allclose(served["probabilities"][row, place], scores, atol=1e-5)
-            assert [piece.decode() for piece in served["pieces"][row, place].numpy()] == [piece for piece, _ in pieces]
-    none = signatures["masked_lm"][1]["serving_default"](text=tf.constant(["no mask"]))
-    assert none["num_masks"].numpy().tolist() == [0]
-    ids = _ids(predictor, ["the old boat"]) | {"masked_lm_positions": tf.constant([[1, 2]])}
-    by_ids = signatures["masked_lm"][1]["token_ids"](**ids)
-    direct = predictor.model(ids)
-    np.testing.assert_allclose(by_ids["masked_lm_logits"], direct["masked_lm_logits"], atol=1e-5)
-    np.testing.assert_allclose(by_ids["next_sentence_logits"], direct["next_sentence_logits"], atol=1e-5)
+            np.testing.assert_allclose(outputs["probabilities"][row, place], [s for _, s in pieces], atol=1e-5)
+            assert _strings(outputs["pieces"][row, place]) == [piece for piece, _ in pieces]
+    assert case.ask(text=["no mask"])["num_masks"].tolist() == [0]
+    exported = load(case.path)
+    for one, other in zip(exported.fill_mask(texts), predicted, strict=True):
+        assert [[piece for piece, _ in mask] for mask in one] == [[piece for piece, _ in mask] for mask in other]
+    vectors = case.predictor.embed(TEXTS)
+    served_vectors = case.signatures["embedding"](text=tf.constant(TEXTS))["embedding"]
+    np.testing.assert_allclose(served_vectors, vectors, atol=1e-5)
+    np.testing.assert_allclose(
+        exported.embed(TEXTS, pooling="pooler"), case.predictor.embed(TEXTS, pooling="pooler"), atol=1e-5
+    )
+    ids = tf.constant(case.predictor.tokenizer.encode_pair("the old boat")[0])[None]
+    inputs = {"input_ids": ids, "input_mask": tf.ones_like(ids), "segment_ids": tf.zeros_like(ids)}
+    inputs["masked_lm_positions"] = tf.constant([[1, 2]])
+    by_ids, direct = case.signatures["token_ids"](**inputs), case.predictor.model(inputs)
+    for name in ("masked_lm_logits", "next_sentence_logits"):
+        np.testing.assert_allclose(by_ids[name], direct[name], atol=1e-5)
 
 
-def test_long_texts_are_cut_as_in_training(runs, signatures):
-    predictor = load(str(runs["single"]))
+def test_long_texts_are_cut_as_in_training(served):
+    case = served("pairs")
     text = "the wooden boat " * 40
-    short = predictor.tokenizer.encode_pair(text, None, 24)[0]
-    assert len(short) == 24
-    served = signatures["single"][1]["serving_default"](text=tf.constant([text, text + "near the river"]))
-    np.testing.assert_array_equal(served["logits"][0], served["logits"][1])
+    outputs = case.ask(text=[text, text + "near the river"], text_pair=["", ""])
+    np.testing.assert_array_equal(outputs["logits"][0], outputs["logits"][1])
+    expected = case.predictor.classify([text])[0]["probabilities"]
+    np.testing.assert_allclose(outputs["probabilities"][0], list(expected.values()), atol=1e-5)
 
 
-def test_no_text_at_all(signatures):
-    served = signatures["single"][1]["serving_default"](text=tf.constant([], tf.string))
-    assert served["probabilities"].shape == (0, 3)
+def test_rows_are_padded_to_few_lengths(served):
+    case = served("pairs")
+    predictor = case.predictor
+    module = SERVED["classification"](predictor.model, predictor.description, predictor.tokenizer, ExportOptions())
+    assert module.bucket_lengths == (8, 16, 24)
+    lengths = {
+        count: module.rows(module.graph_tokenizer.tokenize(tf.constant(["boat " * count])))["input_ids"].shape[1]
+        for count in (0, 1, 6, 7, 14, 15, 22, 23, 50)
+    }
+    assert lengths == {0: 8, 1: 8, 6: 8, 7: 16, 14: 16, 15: 24, 22: 24, 23: 24, 50: 24}
 
 
-def test_assets(exports, runs):
-    vocab = (runs["single"] / "vocab.txt").read_text()
-    assets = Path(exports["single"]) / "assets"
-    assert (assets / "vocab.txt").read_text() == vocab
-    assert tuple((assets / "labels.txt").read_text().split()) == LABELS
-    assert sorted(os.listdir(os.path.join(exports["masked_lm"], "assets"))) == ["config.json", "vocab.txt"]
+@pytest.mark.parametrize("name", _long_unless_quick(*CASES))
+def test_what_stands_in_the_folder(served, name):
+    case = served(name)
+    folder = Path(case.path)
+    description = case.predictor.description
+    assets = sorted(os.listdir(folder / "assets"))
+    assert assets == ["config.json", *(["labels.txt"] if description.labels else []), "vocab.txt"]
+    assert (folder / "assets" / "vocab.txt").read_text() == (case.run / "vocab.txt").read_text()
+    if description.labels:
+        assert tuple((folder / "assets" / "labels.txt").read_text().split()) == description.labels
+    assert json.loads((folder / "assets" / "config.json").read_text()) == json.loads(
+        (case.run / "config.json").read_text()
+    )
+    assert (folder / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 100
+    card = (folder / "MODEL_CARD.md").read_text()
+    for words in (f"| task | {description.task} |", "| licence of the weights | not stated |", description.vocab_hash):
+        assert words in card
+    # A server that checks the methods of signatures finds Classify's and Regress's.
+    graph = (folder / "saved_model.pb").read_bytes()
+    method = SERVED[description.task].examples_method
+    assert f"tensorflow/serving/{method}".encode() in graph
+    assert b"tensorflow/serving/predict" in graph
 
 
-def test_versions_count_up(runs, exports, tmp_path):
-    assert exports["single"] == str(runs["single"] / "export" / "1")
+def test_versions_count_up(served, tmp_path, monkeypatch):
+    case = served("pairs")
+    assert case.path == str(case.run / "export" / "1")
     (tmp_path / "7").mkdir()
     (tmp_path / "notes").mkdir()
-    assert export_saved_model(str(runs["single"]), str(tmp_path)) == str(tmp_path / "8")
+
+    def save(module, path, signatures):
+        os.makedirs(path, exist_ok=True)
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    monkeypatch.setattr("bert_tf.serving.export._name_method", lambda *_: None)
+    assert export_saved_model(str(case.run), str(tmp_path)) == str(tmp_path / "8")
     assert sorted(os.listdir(tmp_path)) == ["7", "8", "notes"]
 
 
-def test_an_interrupted_export_leaves_nothing(runs, tmp_path, monkeypatch):
+def test_an_interrupted_export_leaves_nothing(served, tmp_path, monkeypatch):
     def interrupted(module, path, signatures):
-        os.makedirs(path)
+        os.makedirs(path, exist_ok=True)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tf.saved_model, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        export_saved_model(str(runs["single"]), str(tmp_path))
+        export_saved_model(str(served("pairs").run), str(tmp_path))
     assert os.listdir(tmp_path) == []
 
 
-def test_an_unwritable_folder(runs, tmp_path):
+def test_what_cannot_be_exported(served, tmp_path):
+    case = served("pairs")
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="--export_dir must be a folder that can be written to"):
-        export_saved_model(str(runs["single"]), str(tmp_path / "file"))
+        export_saved_model(str(case.run), str(tmp_path / "file"))
+    with pytest.raises(ValueError, match="--model_dir must hold trained or published weights, not an export"):
+        export_saved_model(case.path, str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="--model_dir"):
+        export_saved_model(str(tmp_path))
 
 
-_CLIENT = """
-import json, sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"bert_tf", "data_pipelines", "experiments"}:
-            raise ModuleNotFoundError(f"{name} is blocked", name=name)
-
-sys.meta_path.insert(0, Blocker())
-import tensorflow as tf
-import tensorflow_text
-
-outputs = tf.saved_model.load(sys.argv[1]).signatures["serving_default"](text=tf.constant(json.loads(sys.argv[2])))
-print(json.dumps(outputs["probabilities"].numpy().tolist()))
-"""
-
-
-def test_it_loads_where_this_project_is_not(runs, exports):
-    result = subprocess.run(
-        [sys.executable, "-c", _CLIENT, exports["single"], json.dumps(TEXTS)],
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
-    expected = [list(answer["probabilities"].values()) for answer in load(str(runs["single"])).classify(TEXTS)]
-    np.testing.assert_allclose(json.loads(result.stdout.splitlines()[-1]), expected, atol=1e-5)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "float16"}, r"--precision must be float32 or bfloat16\. Received: 'float16'"),
+        ({"fixed_batch_size": 0}, r"--fixed_batch_size must be at least 1\. Received: 0"),
+        ({"top_k": 0}, r"--top_k must be at least 1\. Received: 0"),
+    ],
+)
+def test_options_that_do_not_exist(options, message):
+    with pytest.raises(ValueError, match=message):
+        ExportOptions(**options)

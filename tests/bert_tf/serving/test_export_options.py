@@ -1,0 +1,91 @@
+"""The same answers from exports in bfloat16, compiled by XLA, and of one fixed shape."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_model import write_run
+
+from bert_tf.serving.export import SERVED, export_saved_model
+from bert_tf.serving.options import ExportOptions, shaped
+from bert_tf.serving.predictor import load
+
+pytest.importorskip("tensorflow_text")
+
+TEXTS = ["The old miller.", "", "A young sailor forgot the letter, near the river", "the boat " * 40, "漢字 [MASK]"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("runs") / "classifier", "classification")
+
+
+@pytest.fixture(scope="module")
+def expected(run):
+    return np.array([list(answer["probabilities"].values()) for answer in load(str(run)).classify(TEXTS)])
+
+
+def _served(path, texts):
+    module = tf.saved_model.load(path)
+    return module.signatures["serving_default"](text=tf.constant(texts))
+
+
+@pytest.mark.long
+def test_bfloat16(run, expected, tmp_path):
+    path = export_saved_model(str(run), str(tmp_path / "bfloat16"), ExportOptions(precision="bfloat16"))
+    full = export_saved_model(str(run), str(tmp_path / "float32"))
+    sizes = [next(Path(folder).glob("variables/*.data-*")).stat().st_size for folder in (path, full)]
+    assert sizes[0] < 0.65 * sizes[1]  # norms and heads stay in float32, and this model is small
+    outputs = _served(path, TEXTS)
+    assert outputs["probabilities"].dtype == tf.float32
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=0.05)
+    assert np.abs(outputs["probabilities"] - expected).max() > 1e-6
+    assert "| precision | bfloat16 |" in (Path(path) / "MODEL_CARD.md").read_text()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("options", [ExportOptions(jit_compile=True), ExportOptions(fixed_batch_size=2)])
+def test_compiled(run, expected, tmp_path, options):
+    path = export_saved_model(str(run), str(tmp_path), options)
+    for count in (1, 3, 5):
+        np.testing.assert_allclose(_served(path, TEXTS[:count])["probabilities"], expected[:count], atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 7])
+@pytest.mark.parametrize("options", [ExportOptions(jit_compile=True), ExportOptions(fixed_batch_size=2)])
+def test_shapes_of_the_model(rows, options):
+    seen = []
+
+    def model(inputs):
+        ids = inputs["input_ids"]
+        seen.append(ids.shape)
+        return {"sums": tf.reduce_sum(ids, axis=1), "ids": ids + 1}
+
+    function = shaped(model, ("input_ids",), options, 4)
+    ids = np.arange(rows * 4, dtype=np.int32).reshape(rows, 4)
+    outputs = tf.function(function)({"input_ids": tf.constant(ids)})
+    np.testing.assert_array_equal(outputs["sums"], ids.sum(axis=1))
+    np.testing.assert_array_equal(outputs["ids"], ids + 1)
+    if options.fixed_batch_size:
+        assert {tuple(shape) for shape in seen} == {(2, 4)}
+
+
+def test_one_static_shape_for_a_tpu(run):
+    """The model's part is compiled as one program of static shapes, without an operation on the host."""
+    predictor = load(str(run))
+    options = ExportOptions(fixed_batch_size=2)
+    names = ("input_ids", "input_mask", "segment_ids", "position_ids")
+
+    @tf.function(jit_compile=True, autograph=False)
+    def model(inputs):
+        return predictor.model(inputs, training=False)
+
+    module = SERVED["classification"](predictor.model, predictor.description, predictor.tokenizer, options)
+    assert module.bucket_lengths == (24,)
+    inputs = {name: tf.ones([2, 24], tf.int32) for name in names}
+    hlo = model.experimental_get_compiler_ir(inputs)(stage="hlo")
+    assert "ENTRY" in hlo
+    assert "<=" not in hlo  # the mark of a dynamic dimension
+    for operation in (" infeed(", " outfeed(", " send(", " recv("):
+        assert operation not in hlo
