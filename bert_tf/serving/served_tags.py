@@ -12,8 +12,7 @@ from bert_tf.scoring.tags import tag_spans
 from bert_tf.serving.graph_tokenizer import Pieces, substrings
 from bert_tf.serving.options import Tensors
 from bert_tf.serving.served import Served
-from bert_tf.tasks import task_of
-from bert_tf.tasks.tagging import OUTSIDE
+from bert_tf.tasks.tagging import OUTSIDE, Tagging
 
 
 class ServedTagger(Served):
@@ -32,7 +31,7 @@ class ServedTagger(Served):
         labels = description.labels
         self.tags = tf.constant(labels)
         self.outside = labels.index(OUTSIDE) if OUTSIDE in labels else 0
-        self.has_spans = task_of(self.task).scheme(labels) != "none"
+        self.has_spans = Tagging(self.task).scheme(labels) != "none"
         # What `tag_spans` says of two tags in a row: whether the second one begins a span. -1 stands for no tag before.
         begins = np.zeros((len(labels) + 1, len(labels)), np.bool_)
         for second, tag in enumerate(labels):
