@@ -1,9 +1,8 @@
 """Where the step runs: one device, or a tf.distribute strategy. The only place that builds or asks a strategy."""
 
 import dataclasses
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,16 @@ from bert_tf.training.cluster import VARIABLE, Cluster, cluster_from_environment
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 """What `make_distribution` can be asked for."""
+
+
+# Which of them a collective operation raises depends on what it was doing when its partner went away.
+_LOST_WORKER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,6 +216,24 @@ class Distribution:
         replicas_of_worker = self.num_replicas // self.cluster.size
         return (self._worker_sums(tf.constant(values, tf.float64)) / replicas_of_worker).numpy().tolist()
 
+    @contextmanager
+    def naming_lost_workers(self) -> Iterator[None]:
+        """Turns the errors of a job that has lost one of its processes into one that says so.
+
+        Raises:
+            ConnectionError: another process of the job is gone, or cannot be reached.
+        """
+        try:
+            yield
+        except _LOST_WORKER_ERRORS as error:
+            if self.cluster.size == 1:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConnectionError(
+                f"another of the {self.cluster.size} workers is gone ({reason}); the last checkpoint is kept. "
+                f"Start all workers again: they go on from it. This is worker {self.cluster.index}"
+            ) from None
+
     def require_agreement(self, name: str, value: int) -> None:
         """Outside `run`: stop every process where they do not all have the same value. All must call it.
 
@@ -221,14 +248,14 @@ class Distribution:
                 f"Received: {value} on worker {self.cluster.index}"
             )
 
-    @contextmanager
-    def folder_to_write(self, folder: str) -> Iterator[str]:
-        """The folder itself on the chief; on other workers a temporary one, removed when the block ends."""
-        if self.is_chief:
-            yield folder
-            return
-        with tempfile.TemporaryDirectory(prefix=f"bert_tf-worker-{self.cluster.index}-") as temporary:
-            yield temporary
+    def check_batch(self, field: str, rows: int) -> None:
+        """Refuse a global batch that cannot be divided over the replicas.
+
+        Raises:
+            ValueError: its rows are no multiple of them.
+        """
+        if rows % self.num_replicas:
+            raise ValueError(f"`{field}` must be a multiple of the {self.num_replicas} replicas. Received: {rows}")
 
 
 def _divided(rows: int, parts: int, what: str) -> int:

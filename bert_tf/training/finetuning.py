@@ -74,6 +74,7 @@ def finetune(
             "one of --init_checkpoint (pre-trained weights) and --vocab_file (random weights) must be given. "
             f"Received: {'neither' if tokenizer is None else 'both'}"
         )
+    distribution.check_batch("train.batch_size", config.train.batch_size)
     task = task_of(config.task)
     labels = task.label_names(train_examples.examples)
     pretrained = None
@@ -124,7 +125,8 @@ def finetune(
             numbers = rows_of_batch(train_rows, train.batch_size, train.seed, step)
             return f"rows {', '.join(map(str, sorted(numbers)))} of {train_examples.path}, counted from 0"
 
-        keeper = best_result.Keeper(run_dir, state.model, main_score, config.keep_best, config.patience)
+        keeps = config.keep_best and distribution.is_chief
+        keeper = best_result.Keeper(run_dir, state.model, main_score, keeps, config.patience)
         figures = train_and_evaluate(
             state,
             task.objective(training=True),
@@ -143,9 +145,12 @@ def finetune(
         if keeper.best is not None and config.keep_best:
             figures = {"best_step": keeper.best[0]} | keeper.best[1]
         if test_examples is not None and test_rows is not None:
+            # Workers wait here until the chief has written what all of them read.
+            distribution.require_agreement("step at the end", int(state.step.numpy()))
             best_result.restore(run_dir, state.model, train.use_average)
             figures = figures | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
-        files.write_json(os.path.join(run_dir, SCORES_FILE), figures)
+        if distribution.is_chief:
+            files.write_json(os.path.join(run_dir, SCORES_FILE), figures)
         return figures
 
 

@@ -110,6 +110,9 @@ def pretrain(
         Preempted: SIGTERM came; a checkpoint of the last step stands.
     """
     train, phases = config.train, phases_of(config)
+    for phase in phases:
+        distribution.check_batch("train.batch_size", phase.train.batch_size)
+    distribution.check_batch("train.eval_batch_size", train.eval_batch_size)
     train_of = _of_phases(train_records, phases, "--train_data")
     eval_of = _of_phases(eval_records, phases, "--eval_data") if eval_records else []
     tokenizer = train_of[0].tokenizer
