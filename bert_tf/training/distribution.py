@@ -1,8 +1,8 @@
 """Where the step runs: one device, or a tf.distribute strategy. The only place that builds or asks a strategy."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np

@@ -80,6 +80,7 @@ def train_and_evaluate(
         FloatingPointError: loss or gradient are not finite; the last checkpoint stays.
         Preempted: SIGTERM came; the newest checkpoint is of the last step made.
         OSError: a checkpoint or the log cannot be written; the checkpoints before it stay.
+        ConnectionError: another process of the job is gone; the last checkpoint stays.
         ValueError: no checkpoint can be read, or they do not fit the model.
     """
     newest = checkpoints.restore_newest(model_dir, state.variables(), set_aside=distribution.is_chief)
@@ -100,6 +101,7 @@ def train_and_evaluate(
     inner_loop = InnerLoop(_make_step(state, objective, train, optimizer, distribution), distribution)
     weight_norm = tf.function(lambda: optimization.global_norm([weight.value for weight in state.weights.values()]))
     with (
+        distribution.naming_lost_workers(),
         TerminationNotice() as notice,
         CheckpointWriter(model_dir, train.keep_checkpoints, train.keep_checkpoint_every_hours) as writer,
         StepProfile(os.path.join(model_dir, "train"), train.profile_steps if distribution.is_chief else ()) as profile,
