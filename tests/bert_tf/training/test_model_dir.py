@@ -64,6 +64,37 @@ def test_reports_may_change(tmp_path, tokenizer):
     assert model_dir.read(folder)[0].experiment["train"]["log_every"] == 7
 
 
+def test_a_run_of_an_earlier_version_goes_on(tmp_path, tokenizer):
+    folder = tmp_path / "run"
+    model_dir.claim(str(folder), _description(tokenizer), tokenizer)
+    (folder / "checkpoints").mkdir()
+    old = json.loads((folder / "config.json").read_text())
+    # As if these fields had come since.
+    del old["experiment"]["train"]["gradient_accumulation_steps"], old["model"]["recompute"]
+    (folder / "config.json").write_text(json.dumps(old))
+    model_dir.claim(str(folder), _description(tokenizer), tokenizer)
+    (folder / "config.json").write_text(json.dumps(old))
+    with pytest.raises(ValueError, match=r"gradient_accumulation_steps was 1, now 2"):
+        model_dir.claim(str(folder), _description(tokenizer, train__gradient_accumulation_steps=2), tokenizer)
+
+
+def test_a_folder_in_use(tmp_path, tokenizer):
+    folder = str(tmp_path / "run")
+    with model_dir.claimed(folder, _description(tokenizer), tokenizer) as lock:
+        lock.check()
+        before = (tmp_path / "run" / "config.json").read_text()
+        # Another experiment may replace a description that nothing came of, but not under a job that is at work.
+        another = model_dir.claimed(folder, _description(tokenizer, train__batch_size=8), tokenizer)
+        with pytest.raises(OSError, match="--model_dir is in use by process"), another:
+            pass
+        # Other workers of the same job go in.
+        with model_dir.claimed(folder, _description(tokenizer), tokenizer, is_chief=False) as other:
+            other.check()
+        assert (tmp_path / "run" / "config.json").read_text() == before
+    with model_dir.claimed(folder, _description(tokenizer, train__batch_size=8), tokenizer):
+        pass
+
+
 def test_a_start_that_left_nothing_does_not_block(tmp_path, tokenizer):
     folder = str(tmp_path / "run")
     model_dir.claim(folder, _description(tokenizer), tokenizer)
