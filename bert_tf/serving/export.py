@@ -83,7 +83,7 @@ def export_saved_model(
     model, description, tokenizer = read_model(path, "--model_dir")
     if not isinstance(model, keras.Model):
         raise ValueError(f"--model_dir must hold trained or published weights, not an export. Received: {path!r}")
-    if export_dir is None and not tf.io.gfile.isdir(path):
+    if export_dir is None and (path.startswith("hf://") or not tf.io.gfile.isdir(path)):
         raise ValueError(f"--export_dir must be given where --model_dir is no folder. Received: {path!r}")
     export_dir = export_dir or os.path.join(path, "export")
     files.require_writable_folder(export_dir, "--export_dir")

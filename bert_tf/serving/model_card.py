@@ -32,7 +32,7 @@ def weights_license(*sources: Any) -> str:
     """
     for source in sources:
         path = os.path.join(source, "README.md") if isinstance(source, str) and source else ""
-        if path and files.exists(path):
+        if path and not path.startswith("hf://") and files.exists(path):
             lines = files.read_text(path).split("\n")
             # The page begins with a block of settings between two lines of ---.
             header = lines[1 : lines.index("---", 1)] if lines[0] == "---" and "---" in lines[1:] else []

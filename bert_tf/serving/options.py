@@ -81,13 +81,12 @@ def _in_a_power_of_two(function: Callable[[Tensors], Any], inputs: Tensors) -> A
     return tf.nest.map_structure(lambda tensor: tensor[:rows], outputs)
 
 
-def _in_batches(function: Callable[[Tensors], Any], inputs: Tensors, size: int) -> Any:
+def _in_batches(function: Any, inputs: Tensors, size: int) -> Any:
     rows = tf.shape(inputs["input_ids"])[0]
     batches = tf.maximum((rows + size - 1) // size, 1)
     padded = _with_rows(inputs, batches * size)
     split = {name: tf.reshape(tensor, [-1, size, tf.shape(tensor)[1]]) for name, tensor in padded.items()}
-    first = function({name: tensor[0] for name, tensor in split.items()})
-    types = tf.nest.map_structure(lambda tensor: tensor.dtype, first)
+    types = tf.nest.map_structure(lambda tensor: tensor.dtype, function.get_concrete_function().structured_outputs)
     outputs = tf.map_fn(function, split, fn_output_signature=types, parallel_iterations=1)
     shapes = tf.nest.map_structure(lambda tensor: tf.concat([[-1], tf.shape(tensor)[2:]], axis=0), outputs)
     return tf.nest.map_structure(lambda tensor, shape: tf.reshape(tensor, shape)[:rows], outputs, shapes)

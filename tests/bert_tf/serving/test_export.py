@@ -9,12 +9,13 @@ import pytest
 import tensorflow as tf
 from small_model import LABELS, TAGS, TASK_CONFIGS, write_run
 
-from bert_tf.examples import QuestionExample, TextExample
+from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.serving.export import SERVED, export_saved_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import load
 from bert_tf.serving.warmup import example_proto
 from bert_tf.tasks import task_of
+from bert_tf.tasks.tagging import word_offsets
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.row_evaluation import make_row_outputs
 
@@ -156,7 +157,7 @@ def test_tags(served):
     outputs = case.ask(text=TEXTS)
     predicted = case.predictor.tag(TEXTS)
     tokenizer = case.predictor.tokenizer
-    examples = [case.predictor._tagged(number, text) for number, text in enumerate(TEXTS)]
+    examples = [TaggedExample(text, tuple(word_offsets(text, tokenizer.basic_tokenizer))) for text in TEXTS]
     assert len(case.predictor.task.encode(examples, TAGS, tokenizer)) > len(TEXTS) + 5  # several rows a text
     assert predicted == _evaluated(case, examples)
     for row, answer in enumerate(predicted):
