@@ -27,13 +27,18 @@ from bert_tf.training.finetuning import finetune
 from bert_tf.training.sweeps import parse_grid, parse_seeds, sweep
 from data_pipelines.finetuning.labelled import read_parts
 from experiments import launch
+from tpu_configs import preflight
 
 
 def main(_: Sequence[str]) -> None:
     """Read flags and files, fine-tune once or for each seed and setting, print the scores."""
     values = flags.FLAGS
-    config = launch.load_config(values.config, FinetuningConfig, values.set)
-    distribution = launch.distribution_from_flags()
+    config = launch.config_from_flags(FinetuningConfig)
+    if tpu := launch.tpu_from_flags():
+        names = ("train_file", "eval_file", "test_file", "vocab_file", "init_checkpoint", "model_dir")
+        paths = {f"--{name}": getattr(values, name) for name in names}
+        preflight.check_finetuning(tpu, values.topology, config, paths, values.do_lower_case)
+    distribution = launch.distribution_from_flags([config.train])
     vocab_file = values.vocab_file
     paths = {"train": values.train_file, "eval": values.eval_file, "test": values.test_file}
     parts = read_parts(config.task, paths, values.split, values.split_seed, values.strict)

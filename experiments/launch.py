@@ -1,23 +1,24 @@
 """What the launchers share: the experiment file, changes to it, and where to run."""
 
-import functools
-import runpy
-import traceback
+from collections.abc import Sequence
 from typing import TypeVar
 
 from absl import flags
 
-from bert_tf import files, preemption
-from bert_tf.configs import Config, ConfigError
+from bert_tf import preemption
+from bert_tf.configs import Config, TrainConfig
 from bert_tf.training.distribution import STRATEGIES, Distribution, make_distribution
+from experiments.experiment_files import load_config
+from tpu_configs import preflight, topologies
 
 _Config = TypeVar("_Config", bound=Config)
 
 
 def define_training_flags(default_config: str) -> None:
-    """`--config`, `--set`, `--model_dir`, and where to run: `--strategy`, `--tpu`, `--num_devices`."""
+    """What is trained, and where; the flags of every training."""
     flags.DEFINE_string("config", default_config, "Experiment file; its get_config() returns the configuration.")
     flags.DEFINE_multi_string("set", [], "Change a field of the configuration: train.num_steps=1000. Repeatable.")
+    flags.DEFINE_string("profile_steps", None, "Profile these steps, for TensorBoard: 100,110.")
     flags.DEFINE_string("model_dir", None, "Folder of the run; a run that stands there is continued.", required=True)
     flags.DEFINE_enum(
         "strategy",
@@ -29,60 +30,35 @@ def define_training_flags(default_config: str) -> None:
         "preemption_exit_code", preemption.EXIT_CODE, "Exit code after SIGTERM, once a checkpoint is saved.", 0, 255
     )
     flags.DEFINE_string("tpu", None, "Name or address of a TPU, or `local` on a TPU VM.")
+    flags.DEFINE_string("topology", None, "That of the TPU, such as v5e-8, to check batches before it is touched.")
     flags.DEFINE_integer(
         "num_devices", None, "GPUs to use, all by default; without any, logical devices of the CPU.", lower_bound=1
     )
 
 
-def load_config(path: str, kind: type[_Config], overrides: list[str]) -> _Config:
-    """The configuration that the experiment file `path` returns, or a run's `config.json` holds, with `overrides` made.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be run, has no get_config(), or that returns another kind; an override is wrong.
-    """
-    if not files.exists(path):
-        raise FileNotFoundError(f"--config must be an experiment file. Received: {path!r}")
-    config = _from_run(path, kind) if path.endswith(".json") else _from_experiment(path, kind)
-    return functools.reduce(kind.override, overrides, config)
+def config_from_flags(kind: type[_Config]) -> _Config:
+    """The configuration that the flags ask for, a pre-training's or a fine-tuning's: see `load_config`."""
+    values = flags.FLAGS
+    peak = [f"train.peak_tflops={topologies.load(values.topology).peak_tflops}"] if values.topology else []
+    profile = [f"train.profile_steps={values.profile_steps}"] if values.profile_steps else []
+    return load_config(values.config, kind, [*peak, *values.set, *profile])
 
 
-def _from_run(path: str, kind: type[_Config]) -> _Config:
-    description = files.read_json(path)
-    experiment = description.get("experiment") if isinstance(description, dict) else None
-    if not isinstance(experiment, dict):
-        raise ValueError(f"--config must be an experiment file or a run's config.json. Received: {path!r}")
-    try:
-        return kind.from_dict(experiment)
-    except ConfigError as error:
-        raise ConfigError(f"--config {path}: {error}") from None
+def tpu_from_flags() -> str | None:
+    """The TPU that the flags ask for."""
+    values = flags.FLAGS
+    return values.tpu or (preflight.LOCAL if values.strategy == "tpu" else None)
 
 
-def _from_experiment(path: str, kind: type[_Config]) -> _Config:
-    # The file is the user's, and a misspelt field in it is a TypeError: whatever it raises is told in one line.
-    try:
-        get_config = runpy.run_path(path).get("get_config")
-        config = get_config() if get_config is not None else None
-    except Exception as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-        place = f", line {frames[-1].lineno}" if frames else ""
-        raise ValueError(f"--config {path}{place}: {type(error).__name__}: {error}") from error
-    if get_config is None:
-        raise ValueError(f"--config must define get_config(). Received: {path!r}")
-    if not isinstance(config, kind):
-        raise ValueError(
-            f"--config must return a {kind.__name__} here; this one returns a {type(config).__name__}. "
-            f"Received: {path!r}"
-        )
-    return config
-
-
-def distribution_from_flags() -> Distribution:
+def distribution_from_flags(trains: Sequence[TrainConfig] = ()) -> Distribution:
     """The distribution that the flags ask for; says what was found and what is used.
 
-    To be called before anything else that starts TensorFlow (`make_distribution`).
+    To be called before anything else that starts TensorFlow (`make_distribution`). ValueError where there is no such
+    distribution, or where the batches of `trains` do not divide by a TPU's devices.
     """
     values = flags.FLAGS
     distribution = make_distribution(values.tpu, values.num_devices, values.strategy)
     print(f"found {distribution.found}; runs on {distribution.describe()}", flush=True)
+    if distribution.is_tpu:
+        preflight.check_devices(distribution.num_replicas, values.topology, trains)
     return distribution

@@ -12,16 +12,21 @@ from absl import flags
 
 from bert_tf import launching
 from bert_tf.configs import PretrainingConfig
+from bert_tf.training.phases import phases_of
 from bert_tf.training.pretraining import pretrain
 from data_pipelines.record_folder import RecordFolder
 from experiments import launch
+from tpu_configs import preflight
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, pre-train, print the figures."""
     values = flags.FLAGS
-    config = launch.load_config(values.config, PretrainingConfig, values.set)
-    distribution = launch.distribution_from_flags()
+    config = launch.config_from_flags(PretrainingConfig)
+    if tpu := launch.tpu_from_flags():
+        paths = {"--model_dir": values.model_dir, "--init_checkpoint": values.init_checkpoint}
+        preflight.check_pretraining(tpu, values.topology, config, values.train_data, values.eval_data, paths)
+    distribution = launch.distribution_from_flags([phase.train for phase in phases_of(config)])
     first, *others = values.train_data
     train_records = [RecordFolder(first, "--train_data", skip_corrupt=values.skip_corrupt)]
     same = (train_records[0].tokenizer, values.skip_corrupt)

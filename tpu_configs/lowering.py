@@ -100,7 +100,7 @@ def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step
     """
     # What a strategy does with the step as well: it is no program of its own, and not cut into parts for CPU cores.
     train = config.train.replace(jit_compile=False, concurrent_parts=1)
-    state = TrainState(BertPretrainer(config.model, dtype=DTYPE_POLICIES[train.precision]), train.precision)
+    state = TrainState(BertPretrainer(config.model, dtype=DTYPE_POLICIES[train.precision]), train.precision, train)
     step = make_train_step(state, pretraining_objective(), train, config.optimizer, CompiledReplica(num_replicas))
     return step, state
 

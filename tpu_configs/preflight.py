@@ -4,61 +4,143 @@ Starts nothing of TensorFlow that has to wait for the TPU: shapes are read off a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from bert_tf.configs import PretrainingConfig, TrainConfig
+from bert_tf import files
+from bert_tf.configs import FinetuningConfig, PretrainingConfig, TrainConfig
+from bert_tf.conversion.loading import read_pretrained
+from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.training.phases import phases_of
 from data_pipelines.record_folder import RecordFolder
 from tpu_configs import topologies
-from tpu_configs.topologies import Topology
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 LOCAL = "local"
 """The name of the TPU of the machine that the program runs on."""
 
+# Flags whose value may be a name instead of a path: a model on a hub, a data set.
+_MAY_BE_NAMES = {"--init_checkpoint"}
 
-def check_job(
-    tpu: str, topology: str | None, train: TrainConfig, paths: Mapping[str, str | None], evaluates: bool = True
-) -> Topology | None:
-    """Paths and batches of a job.
+
+def check_pretraining(
+    tpu: str,
+    topology: str | None,
+    config: PretrainingConfig,
+    train_data: Sequence[str],
+    eval_data: Sequence[str],
+    paths: Mapping[str, str | None],
+) -> None:
+    """A pre-training job: its paths, batches, vocabulary and shapes.
 
     Args:
         tpu: the flag `--tpu`.
-        topology: the flag `--topology`; without it batches can only be checked once the TPU has told its devices.
-        train: batches.
-        paths: flag -> path that the job reads or writes; None where the flag is not given.
-        evaluates: whether `eval_batch_size` is used.
-
-    Returns:
-        The topology.
+        topology: the flag `--topology`; without it, batches are checked once the TPU tells its devices.
+        config: the experiment.
+        train_data: record folders, one a phase.
+        eval_data: the same, held out.
+        paths: flag -> the job's other paths; None where a flag is not given.
 
     Raises:
-        ValueError: a path cannot be reached from a remote TPU, or a batch does not divide; the message names it.
+        FileNotFoundError: a folder is missing or not complete.
+        ValueError: the job could not run as it is; the message names the flag or field.
     """
-    check_paths(tpu, paths)
-    if topology is None:
-        return None
-    found = topologies.load(topology)
-    check_batches(train, found.devices, evaluates)
-    return found
+    data = [("--train_data", path) for path in train_data] + [("--eval_data", path) for path in eval_data]
+    check_paths(tpu, [*data, *paths.items()])
+    check_batches_on(topology, [phase.train for phase in phases_of(config)], bool(eval_data))
+    check_records(config, train_data, eval_data)
 
 
-def check_paths(tpu: str, paths: Mapping[str, str | None]) -> None:
+def check_finetuning(
+    tpu: str,
+    topology: str | None,
+    config: FinetuningConfig,
+    paths: Mapping[str, str | None],
+    do_lower_case: bool = True,
+) -> None:
+    """A fine-tuning job: its paths, batches and vocabulary. Its shapes are static: rows are padded to one length.
+
+    Args:
+        tpu: the flag `--tpu`.
+        topology: the flag `--topology`; without it, batches are checked once the TPU tells its devices.
+        config: the experiment.
+        paths: flag -> the job's paths; of them `--init_checkpoint` or `--vocab_file` tells the vocabulary.
+        do_lower_case: of `--vocab_file`.
+
+    Raises:
+        FileNotFoundError: a path is missing.
+        ValueError: the job could not run as it is; the message names the flag or field.
+    """
+    check_paths(tpu, paths.items())
+    check_batches_on(topology, [config.train])
+    encoder, tokenizer = config.model, None
+    init_checkpoint, vocab_file = paths.get("--init_checkpoint"), paths.get("--vocab_file")
+    if init_checkpoint:
+        pretrained = read_pretrained(init_checkpoint, "--init_checkpoint")
+        encoder, tokenizer = pretrained.config, pretrained.tokenizer()
+    elif vocab_file:
+        tokenizer = WordPieceTokenizer(vocab_file, do_lower_case=do_lower_case)
+    if tokenizer is not None:
+        encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length)
+
+
+def check_paths(tpu: str, paths: Iterable[tuple[str, str | None]]) -> None:
     """A remote TPU's hosts read and write by themselves, and see no folder of this machine.
+
+    Args:
+        tpu: the flag `--tpu`.
+        paths: (flag, path).
 
     Raises:
         ValueError: a path is local and the TPU is not.
     """
     if tpu == LOCAL:
         return
-    for flag, path in paths.items():
-        if path and not re.match(r"gs://[^/]+", path):
+    for flag, path in paths:
+        is_name = path is not None and (
+            path.startswith("tfds:") or (flag in _MAY_BE_NAMES and not path.startswith("/") and not files.exists(path))
+        )
+        if path and not is_name and not re.match(r"gs://[^/]+", path):
             raise ValueError(
                 f"{flag} must be a gs:// path where the TPU is another machine's (--tpu={tpu}); on the TPU VM itself "
                 f"say --tpu={LOCAL}. Received: {path!r}"
             )
 
 
-def check_batches(train: TrainConfig, devices: int, evaluates: bool = True) -> None:
+def check_batches_on(topology: str | None, trains: Sequence[TrainConfig], evaluates: bool = False) -> None:
+    """The batches of a job, where `--topology` tells the number of devices.
+
+    Raises:
+        ValueError: there is no such topology, or a batch does not divide.
+    """
+    if topology is None:
+        return
+    devices = topologies.load(topology).devices
+    for train in trains:
+        check_batches(train, devices, evaluates)
+
+
+def check_devices(devices: int, topology: str | None, trains: Sequence[TrainConfig]) -> None:
+    """The TPU that was found has the devices that were asked for, and the batches divide by them.
+
+    Raises:
+        ValueError: they differ, or a batch does not divide.
+    """
+    if topology is not None and topologies.load(topology).devices != devices:
+        raise ValueError(f"--topology must be that of the TPU, which has {devices} devices. Received: {topology!r}")
+    for train in trains:
+        check_batches(train, devices)
+
+
+def check_batches(train: TrainConfig, devices: int, evaluates: bool = False) -> None:
     """Each device takes the same number of rows, and of each accumulated part.
+
+    Args:
+        train: the batches.
+        devices: of the TPU.
+        evaluates: whether `eval_batch_size` has to divide too (fine-tuning rounds it up).
 
     Raises:
         ValueError: they do not divide.
@@ -84,45 +166,40 @@ def rows_per_device(field: str, batch_size: int, devices: int) -> int:
     return batch_size // devices
 
 
-def check_records(config: PretrainingConfig, train_data: str, eval_data: str | None) -> None:
+def check_records(config: PretrainingConfig, train_data: Sequence[str], eval_data: Sequence[str]) -> None:
     """Vocabulary, lengths and shapes of pre-training's batches.
 
-    A TPU reads another row of the table for an id that is not in it, and says nothing.
+    A TPU reads some other row of the table for an id that is not in it, and says nothing; the readers hold every id
+    below the vocabulary's size, so that it is the size which has to fit.
 
     Raises:
         FileNotFoundError: a folder is missing or not complete.
         ValueError: the model has fewer embeddings than the records' vocabulary pieces, or fewer positions than they are
             long, or a batch has no static shape.
     """
-    train = RecordFolder(train_data, "--train_data")
-    folders = {"--train_data": train}
-    if eval_data:
-        folders["--eval_data"] = RecordFolder(eval_data, "--eval_data", train.tokenizer)
-    for folder in folders.values():
-        config.model.check_fits(folder.tokenizer.vocab_size, folder.max_seq_length)
-    for flag, folder in folders.items():
-        check_static(flag, _element_spec(config, folder, evaluation=flag == "--eval_data"))
+    import tensorflow as tf
+
+    phases = phases_of(config)
+    for flag, paths in {"--train_data": train_data, "--eval_data": eval_data}.items():
+        for path, phase in zip(paths, phases, strict=False):
+            folder = RecordFolder(path, flag)
+            config.model.check_fits(folder.tokenizer.vocab_size, folder.max_seq_length)
+            # In a graph: eager data sets would start TensorFlow's devices, before those of the TPU are known.
+            with tf.Graph().as_default():
+                if flag == "--train_data":
+                    data = folder.training_dataset(config.masking, phase.train.batch_size, phase.train.seed)
+                else:
+                    data = folder.evaluation_dataset(config.eval_masking, phase.train.eval_batch_size)
+                check_static(flag, data.element_spec)
 
 
-def check_static(flag: str, specs: Mapping[str, object]) -> None:
+def check_static(flag: str, specs: Mapping[str, "tf.TensorSpec"]) -> None:
     """Every tensor of a batch has a shape that is known when the step is compiled.
 
     Raises:
         ValueError: one has not.
     """
     for name, spec in specs.items():
-        shape = tuple(spec.shape)  # type: ignore[attr-defined]
-        if None in shape:
+        if not spec.shape.is_fully_defined():
+            shape = tuple(spec.shape)
             raise ValueError(f"{flag}: a TPU needs batches of static shape; `{name}` has none. Received: {shape}")
-
-
-def _element_spec(config: PretrainingConfig, folder: RecordFolder, evaluation: bool) -> Mapping[str, object]:
-    import tensorflow as tf
-
-    # In a graph: eager data sets would start TensorFlow's devices, before those of the TPU are known.
-    with tf.Graph().as_default():
-        if evaluation:
-            data = folder.evaluation_dataset(config.eval_masking, config.train.eval_batch_size)
-        else:
-            data = folder.training_dataset(config.masking, config.train.batch_size, config.train.seed)
-        return data.element_spec
