@@ -12,7 +12,7 @@ from absl import flags
 
 from bert_tf import launching
 from bert_tf.configs import PretrainingConfig
-from experiments.launch import load_config
+from experiments.experiment_files import load_config
 from tpu_configs import lowering, tpu_kernels
 
 

@@ -1,7 +1,8 @@
-"""Print fields of a topology's file on one line, for the scripts beside it.
+"""Print fields of a topology's file on one line, for the scripts beside it, or all topologies as README's table.
 
 ```sh
 python -m tpu_configs.show --topology v5e-8 --fields accelerator_type,runtime_version,hosts
+python -m tpu_configs.show
 ```
 """
 
@@ -11,12 +12,15 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_tf import launching
-from tpu_configs import topologies
+from tpu_configs import table, topologies
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, print."""
     values = flags.FLAGS
+    if values.topology is None:
+        print(table.markdown_table())
+        return
     topology = topologies.load(values.topology)
     known = [field.name for field in dataclasses.fields(topology)]
     unknown = [name for name in values.fields if name not in known]
@@ -26,6 +30,6 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8.", required=True)
-    flags.DEFINE_list("fields", None, "Names of fields, separated by commas.", required=True)
+    flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8; the table without it.")
+    flags.DEFINE_list("fields", ["name"], "Names of fields, separated by commas.")
     launching.run(main)
