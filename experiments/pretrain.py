@@ -25,7 +25,8 @@ def main(_: Sequence[str]) -> None:
     config = launch.config_from_flags(PretrainingConfig)
     if tpu := launch.tpu_from_flags():
         paths = {"--model_dir": values.model_dir, "--init_checkpoint": values.init_checkpoint}
-        preflight.check_pretraining(tpu, values.topology, config, values.train_data, values.eval_data, paths)
+        data = (values.train_data, values.eval_data)
+        preflight.check_pretraining(tpu, values.topology, config, *data, paths, values.skip_corrupt)
     distribution = launch.distribution_from_flags([phase.train for phase in phases_of(config)])
     first, *others = values.train_data
     train_records = [RecordFolder(first, "--train_data", skip_corrupt=values.skip_corrupt)]

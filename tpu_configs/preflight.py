@@ -12,6 +12,7 @@ from bert_tf.configs import FinetuningConfig, PretrainingConfig, TrainConfig
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training.phases import phases_of
+from data_pipelines import records
 from data_pipelines.record_folder import RecordFolder
 from tpu_configs import topologies
 
@@ -32,6 +33,7 @@ def check_pretraining(
     train_data: Sequence[str],
     eval_data: Sequence[str],
     paths: Mapping[str, str | None],
+    skip_corrupt: bool = False,
 ) -> None:
     """A pre-training job: its paths, batches, vocabulary and shapes.
 
@@ -42,6 +44,7 @@ def check_pretraining(
         train_data: record folders, one a phase.
         eval_data: the same, held out.
         paths: flag -> the job's other paths; None where a flag is not given.
+        skip_corrupt: the flag of that name: damaged shards are no mistake.
 
     Raises:
         FileNotFoundError: a folder is missing or not complete.
@@ -50,7 +53,7 @@ def check_pretraining(
     data = [("--train_data", path) for path in train_data] + [("--eval_data", path) for path in eval_data]
     check_paths(tpu, [*data, *paths.items()])
     check_batches_on(topology, [phase.train for phase in phases_of(config)], bool(eval_data))
-    check_records(config, train_data, eval_data)
+    check_records(config, train_data, eval_data, skip_corrupt)
 
 
 def check_finetuning(
@@ -166,7 +169,9 @@ def rows_per_device(field: str, batch_size: int, devices: int) -> int:
     return batch_size // devices
 
 
-def check_records(config: PretrainingConfig, train_data: Sequence[str], eval_data: Sequence[str]) -> None:
+def check_records(
+    config: PretrainingConfig, train_data: Sequence[str], eval_data: Sequence[str], skip_corrupt: bool = False
+) -> None:
     """Vocabulary, lengths and shapes of pre-training's batches.
 
     A TPU reads some other row of the table for an id that is not in it, and says nothing; the readers hold every id
@@ -182,8 +187,12 @@ def check_records(config: PretrainingConfig, train_data: Sequence[str], eval_dat
     phases = phases_of(config)
     for flag, paths in {"--train_data": train_data, "--eval_data": eval_data}.items():
         for path, phase in zip(paths, phases, strict=False):
+            manifest = records.read_manifest(path, flag, allow_damage=skip_corrupt)
+            vocab_size = records.read_vocabulary(path, manifest, flag).vocab_size
+            config.model.check_fits(vocab_size, manifest.max_seq_length)
+            if skip_corrupt:
+                continue  # to open them is to read them all; the readers' shapes are the same
             folder = RecordFolder(path, flag)
-            config.model.check_fits(folder.tokenizer.vocab_size, folder.max_seq_length)
             # In a graph: eager data sets would start TensorFlow's devices, before those of the TPU are known.
             with tf.Graph().as_default():
                 if flag == "--train_data":
