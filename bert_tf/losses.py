@@ -7,8 +7,48 @@ from typing import Any
 
 from keras import ops
 
+from bert_tf.layers.regions import region
+
 Sums = dict[str, tuple[Any, Any]]
 """Name -> (sum of weighted values, sum of weights), float32 scalars."""
+
+
+def cross_entropies(logits: Any, labels: Any) -> Any:
+    """Of each example, in nats, float32 [...], from logits [..., C] and labels int [...].
+
+    What the backward pass keeps beside the logits is one number an example, and it reads the logits once.
+    """
+
+    def losses_and_gradient(logits: Any) -> tuple[Any, Any]:
+        losses, log_sums = region(losses_and_log_sums, logits, labels)
+
+        def gradient(upstream: Any) -> Any:
+            return region(cross_entropies_gradient, logits, labels, log_sums, upstream)
+
+        return losses, gradient
+
+    return ops.custom_gradient(losses_and_gradient)(logits)
+
+
+def losses_and_log_sums(logits: Any, labels: Any) -> tuple[Any, Any]:
+    """Cross-entropies and logarithms of the sums of exp(logits), float32 [...]; a region (`bert_tf.layers.regions`)."""
+    logits = ops.cast(logits, "float32")
+    top = ops.max(logits, axis=-1, keepdims=True)
+    log_sums = ops.squeeze(top + ops.log(ops.sum(ops.exp(logits - top), axis=-1, keepdims=True)), -1)
+    return log_sums - logits_of(logits, labels), log_sums
+
+
+def cross_entropies_gradient(logits: Any, labels: Any, log_sums: Any, upstream: Any) -> Any:
+    """(softmax - one-hot label) x upstream, in the logits' dtype; a region (`bert_tf.layers.regions`)."""
+    probabilities = ops.exp(ops.cast(logits, "float32") - ops.expand_dims(log_sums, -1))
+    classes = ops.arange(logits.shape[-1], dtype=labels.dtype)
+    targets = ops.cast(ops.equal(classes, ops.expand_dims(labels, -1)), "float32")
+    return ops.cast((probabilities - targets) * ops.expand_dims(upstream, -1), logits.dtype)
+
+
+def logits_of(logits: Any, labels: Any) -> Any:
+    """Each example's logit of its label, [...]."""
+    return ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(labels, -1), axis=-1), -1)
 
 
 def cross_entropy(logits: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
@@ -22,7 +62,7 @@ def cross_entropy(logits: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
     Returns:
         (sum of weight x loss, sum of weights).
     """
-    losses = ops.sparse_categorical_crossentropy(labels, ops.cast(logits, "float32"), from_logits=True)
+    losses = cross_entropies(logits, labels)
     return ops.sum(losses * weights), ops.sum(weights)
 
 

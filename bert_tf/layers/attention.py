@@ -8,9 +8,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.layers.base import BertLayer, dense
-from bert_tf.layers.dropout import Dropout
+from bert_tf.layers.base import BertLayer, dense, product
+from bert_tf.layers.dropout import Dropout, dropped
 from bert_tf.layers.initializers import NeighbourHeads
+from bert_tf.layers.regions import region
 
 
 def attention_allowed(input_mask: Any) -> Any:
@@ -52,6 +53,26 @@ def attention_probabilities(scores: Any, allowed: Any, training: bool = False) -
     return ops.custom_gradient(softmax_and_gradient)(masked) if training else softmax_and_gradient(masked)[0]
 
 
+def split_heads(qkv: Any, bias: Any, num_heads: int) -> list[Any]:
+    """Query, times 1 / sqrt(H), key and value, each [B, N, L, H]; a region (`bert_tf.layers.regions`).
+
+    Args:
+        qkv: float [B, L, 3 D], the fused product.
+        bias: float32 [3 D], the product's.
+        num_heads: N.
+    """
+    batch, length, width = ops.shape(qkv)
+    head_size = width // 3 // num_heads
+    parts = ops.reshape(ops.cast(qkv, "float32") + ops.cast(bias, "float32"), (batch, length, 3, num_heads, head_size))
+    query, key, value = ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)), num=3)
+    return [ops.cast(part, qkv.dtype) for part in (query * head_size**-0.5, key, value)]
+
+
+def dropped_probabilities(scores: Any, allowed: Any, seed: Any, rate: float, training: bool) -> Any:
+    """`attention_probabilities` with dropout; a region (`bert_tf.layers.regions`)."""
+    return dropped(attention_probabilities(scores, allowed, training), seed, rate)
+
+
 @keras.saving.register_keras_serializable(package="bert_tf")
 class SelfAttention(BertLayer):
     """Scaled dot-product attention with one fused query-key-value product (Vaswani et al. 2017, section 3.2).
@@ -80,7 +101,7 @@ class SelfAttention(BertLayer):
         start: str = "truncated_normal",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # biases are added in float32
         if hidden_size % num_heads:
             raise ValueError(
                 "`hidden_size` must be a multiple of `num_heads`. "
@@ -112,13 +133,20 @@ class SelfAttention(BertLayer):
             training: whether to drop.
             seed: of the dropout mask.
         """
-        head_size = self.hidden_size // self.num_heads
+        x, bias = product(self.context(x, allowed, training, seed), self.output_dense, training)
+        return x + ops.cast(bias, x.dtype)
+
+    def context(self, x: Any, allowed: Any, training: bool = False, seed: Any = None) -> Any:
+        """What `call` gives to the output product, [B, L, D] of all heads side by side; arguments as there."""
+        x = ops.cast(x, self.compute_dtype)
         batch, length, _ = ops.shape(x)
-        qkv = ops.reshape(self.query_key_value(x), (batch, length, 3, self.num_heads, head_size))
-        query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), num=3)  # each [B, N, L, H]
-        query = ops.multiply(query, ops.cast(head_size**-0.5, query.dtype))
+        query, key, value = region(
+            split_heads,
+            *product(x, self.query_key_value, training),
+            num_heads=self.num_heads,
+        )
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, N, L, L]
-        probabilities = attention_probabilities(scores, allowed, training)
-        probabilities = self.dropout(probabilities, training=training, seed=seed)
+        seed, rate = self.dropout.seed_and_rate(training, seed)
+        probabilities = region(dropped_probabilities, scores, allowed, seed, rate=rate, training=training)
         context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))  # [B, L, N, H]
-        return self.output_dense(ops.reshape(context, (batch, length, self.hidden_size)))
+        return ops.reshape(context, (batch, length, self.hidden_size))

@@ -4,8 +4,10 @@ import inspect
 from typing import Any
 
 import keras
+from keras import ops
 
 from bert_tf.layers.random_bits import fold_in
+from bert_tf.layers.regions import region, weight_in
 
 
 def constructor_arguments(instance: Any) -> dict[str, Any]:
@@ -60,6 +62,61 @@ def dense(units: int, initializer_range: float, dtype: Any, name: str, activatio
 def layer_norm(epsilon: float, name: str) -> keras.layers.LayerNormalization:
     """LayerNorm over the last axis (Ba et al. 2016), in float32 under every policy; its output is float32 too."""
     return keras.layers.LayerNormalization(epsilon=epsilon, dtype="float32", name=name)
+
+
+def product(x: Any, dense: keras.layers.Dense, training: bool) -> tuple[Any, Any]:
+    """What a region adds up to the output of `dense`: x times the kernel, [..., E] in x's dtype, and the bias, [E].
+
+    As one product of two matrices, whose gradients are such products too: a product of a batch of matrices with one
+    would make a gradient of the kernel for each of them, and add these up.
+
+    Args:
+        x: float [..., D].
+        dense: of a kernel [D, E]; its activation takes no part.
+        training: whether the gradient is made for speed, see `with_bias`.
+    """
+    *outer, size = ops.shape(x)
+    flat = ops.matmul(ops.reshape(x, (-1, size)), weight_in(dense.kernel, x.dtype))
+    flat, bias = with_bias(flat, dense.bias, training)
+    return ops.reshape(flat, (*outer, dense.units)), bias
+
+
+def with_bias(x: Any, bias: Any, training: bool) -> tuple[Any, Any]:
+    """Of a product x [R, E] itself, and the value of a variable `bias` [E], for a region that adds them.
+
+    Under training the bias is a constant to the region, and its gradient is taken here, from what comes back for x:
+    inside of the region the sum over rows would be a second pass over them, here it is one more product.
+    """
+    value = ops.convert_to_tensor(bias)
+    if not training:
+        return x, value
+
+    def same_and_gradient(x: Any, value: Any) -> tuple[Any, Any]:
+        def gradient(upstream: Any) -> tuple[Any, Any]:
+            return upstream, ops.cast(region(column_sums, upstream), value.dtype)
+
+        return ops.copy(x), gradient
+
+    return ops.custom_gradient(same_and_gradient)(x, value), ops.stop_gradient(value)
+
+
+def column_sums(x: Any) -> Any:
+    """Sums over the rows of [R, E], float32 [E]; a region (`bert_tf.layers.regions`)."""
+    return ops.sum(ops.cast(x, "float32"), axis=0)
+
+
+def normalized(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """LayerNorm of a float32 tensor over its last axis (Ba et al. 2016), float32."""
+    centred = x - ops.mean(x, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    # Keras casts the variables of a layer that is called by itself (in no model) to the compute dtype.
+    gamma, beta = ops.cast(gamma, "float32"), ops.cast(beta, "float32")
+    return centred * ops.rsqrt(variance + epsilon) * gamma + beta
+
+
+def biased_activation(x: Any, bias: Any, hidden_act: str) -> Any:
+    """The activation of x + bias, taken in float32 and returned in x's dtype; a region (`bert_tf.layers.regions`)."""
+    return ops.cast(activation(hidden_act)(ops.cast(x, "float32") + ops.cast(bias, "float32")), x.dtype)
 
 
 _ACTIVATIONS = {

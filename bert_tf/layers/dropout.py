@@ -5,8 +5,42 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.layers.base import BertLayer
+from bert_tf.layers.base import BertLayer, normalized
 from bert_tf.layers.random_bits import random_bits
+
+
+def dropped(x: Any, seed: Any, rate: float) -> Any:
+    """Dropout of x: a function of (x, seed); x itself where the rate is 0.
+
+    Args:
+        x: float tensor of any shape.
+        seed: integer scalar.
+        rate: at least 0 and below 1.
+    """
+    if not rate:
+        return x
+    bits = random_bits(ops.shape(x), seed)
+    keep = ops.greater_equal(bits, ops.convert_to_tensor(round(rate * 2**32), dtype="uint32"))
+    return ops.where(keep, ops.multiply(x, ops.cast(1.0 / (1.0 - rate), x.dtype)), ops.zeros((), x.dtype))
+
+
+def dropped_sum_normalized(
+    x: Any, bias: Any, residual: Any, gamma: Any, beta: Any, seed: Any, rate: float, epsilon: float
+) -> Any:
+    """LayerNorm(residual + dropout(x + bias)), in float32, returned in x's dtype; a region (`bert_tf.layers.regions`).
+
+    Args:
+        x: float [..., D], a product.
+        bias: float32 [D], the product's.
+        residual: float [..., D].
+        gamma: float32 [D].
+        beta: float32 [D].
+        seed: integer scalar, of the dropout mask.
+        rate: of the dropout.
+        epsilon: of the LayerNorm.
+    """
+    branch = dropped(ops.cast(x, "float32") + ops.cast(bias, "float32"), seed, rate)
+    return ops.cast(normalized(ops.cast(residual, "float32") + branch, gamma, beta, epsilon), x.dtype)
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -48,9 +82,15 @@ class Dropout(BertLayer):
             training: whether to drop.
             seed: integer scalar; None draws from the layer's own counter.
         """
-        if not training or self.seed_generator is None:
-            return inputs
-        bits = random_bits(ops.shape(inputs), self.next_seed() if seed is None else seed)
-        keep = ops.greater_equal(bits, ops.convert_to_tensor(round(self.rate * 2**32), dtype="uint32"))
-        scale = ops.cast(1.0 / (1.0 - self.rate), inputs.dtype)
-        return ops.where(keep, ops.multiply(inputs, scale), ops.zeros((), inputs.dtype))
+        return dropped(inputs, *self.seed_and_rate(training, seed))
+
+    def seed_and_rate(self, training: bool, seed: Any) -> tuple[Any, float]:
+        """What `dropped` takes after its input, for callers that fuse it with their own work; the rate is 0 for none.
+
+        Args:
+            training: whether to drop.
+            seed: integer scalar; None draws from the layer's own counter.
+        """
+        if not training or not self.rate:
+            return ops.zeros((), "uint32"), 0.0
+        return (self.next_seed() if seed is None else ops.cast(seed, "uint32")), self.rate

@@ -8,9 +8,35 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.layers.base import BertLayer, dense, layer_norm, truncated_normal
-from bert_tf.layers.dropout import Dropout
+from bert_tf.layers.base import BertLayer, dense, layer_norm, normalized, truncated_normal
+from bert_tf.layers.dropout import Dropout, dropped
 from bert_tf.layers.initializers import NEIGHBOUR_WAVELENGTH, ScaledSinusoids
+from bert_tf.layers.regions import region
+
+
+def dropped_normalized_sum(
+    words: Any, positions: Any, segments: Any, gamma: Any, beta: Any, seed: Any, rate: float, epsilon: float, dtype: str
+) -> Any:
+    """dropout(LayerNorm(words + positions + segments)) in float32, as `dtype`; a region (`bert_tf.layers.regions`)."""
+    return ops.cast(dropped(normalized(words + positions + segments, gamma, beta, epsilon), seed, rate), dtype)
+
+
+def rows_of_few(table: Any, ids: Any, training: bool) -> Any:
+    """Rows of a small table that are read many times each, float32 [..., E] from [N, E] and int [...].
+
+    Under training the gradient is a product with one-hot rows, not a scatter that collides on every row (TPU and XLA
+    are slow at those; google-research/bert reads the segments by such a product too).
+    """
+
+    def rows_and_gradient(table: Any) -> tuple[Any, Any]:
+        def gradient(upstream: Any) -> Any:
+            one_hot = ops.one_hot(ops.reshape(ids, (-1,)), table.shape[0], dtype=upstream.dtype)
+            return ops.matmul(ops.transpose(one_hot), ops.reshape(upstream, (-1, table.shape[-1])))
+
+        return ops.take(table, ids, axis=0), gradient
+
+    table = ops.cast(table, "float32")
+    return ops.custom_gradient(rows_and_gradient)(table) if training else rows_and_gradient(table)[0]
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -124,17 +150,22 @@ class BertEmbeddings(BertLayer):
         """
         # Sums and norms in float32: three tables of magnitude 0.02 lose half their digits in bfloat16.
         words = ops.cast(self.word_embeddings(input_ids), "float32")
-        # Few rows, many look-ups: as a product with one-hot rows, the backward pass is a matrix product too, and
-        # not a scatter with collisions on every row (TPU and XLA are slow at those; Google's code does it too).
-        positions = self._few(position_ids, self.position_embeddings)
-        segments = self._few(segment_ids, self.token_type_embeddings)
-        x = self.layer_norm(words + positions + segments)  # [B, L, E]
-        x = self.dropout(ops.cast(x, self.compute_dtype), training=training, seed=seed)
+        positions = rows_of_few(self.position_embeddings.embeddings, position_ids, training)
+        segments = rows_of_few(self.token_type_embeddings.embeddings, segment_ids, training)
+        seed, rate = self.dropout.seed_and_rate(training, seed)
+        x = region(  # [B, L, E]
+            dropped_normalized_sum,
+            words,
+            positions,
+            segments,
+            ops.convert_to_tensor(self.layer_norm.gamma),
+            ops.convert_to_tensor(self.layer_norm.beta),
+            seed,
+            rate=rate,
+            epsilon=self.layer_norm_epsilon,
+            dtype=self.compute_dtype,
+        )
         return x if self.projection is None else self.projection(x)
-
-    def _few(self, ids: Any, table: keras.layers.Embedding) -> Any:
-        one_hot = ops.one_hot(ids, table.input_dim, dtype="float32")
-        return ops.matmul(one_hot, ops.cast(table.embeddings, "float32"))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[int | None, ...]:
         """[B, L, D]."""

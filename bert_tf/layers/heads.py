@@ -9,13 +9,53 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.layers.base import BertLayer, activation, dense, layer_norm
+from bert_tf.layers.base import (
+    BertLayer,
+    activation,
+    dense,
+    layer_norm,
+    normalized,
+    product,
+    with_bias,
+)
 from bert_tf.layers.dropout import Dropout
+from bert_tf.layers.regions import region, weight_in
 
 
 def gather_positions(sequence_output: Any, positions: Any) -> Any:
     """The vectors at `positions` of each row: [B, P, D] from [B, L, D] and int [B, P]."""
-    return ops.take_along_axis(sequence_output, ops.expand_dims(positions, -1), axis=1)
+    batch, length, size = ops.shape(sequence_output)
+    places = ops.cast(positions, "int32") + length * ops.expand_dims(ops.arange(batch, dtype="int32"), -1)
+    return ops.take(ops.reshape(sequence_output, (-1, size)), places, axis=0)
+
+
+def normalized_activation(x: Any, bias: Any, gamma: Any, beta: Any, hidden_act: str, epsilon: float) -> Any:
+    """LayerNorm(activation(x + bias)) in float32, in x's dtype; a region (`bert_tf.layers.regions`)."""
+    activated = activation(hidden_act)(ops.cast(x, "float32") + ops.cast(bias, "float32"))
+    return ops.cast(normalized(activated, gamma, beta, epsilon), x.dtype)
+
+
+def scores_of_pieces(x: Any, table: Any, bias: Any, training: bool) -> tuple[Any, Any]:
+    """Vectors x [..., E] times the transposed table [V, E], [..., V], and the bias [V]; see `base.product`."""
+
+    def product_and_gradient(x: Any, table: Any) -> tuple[Any, Any]:
+        def gradient(upstream: Any) -> tuple[Any, Any]:
+            return ops.matmul(upstream, table), ops.matmul(ops.transpose(upstream), x)
+
+        return ops.matmul(x, ops.transpose(table)), gradient
+
+    *outer, size = ops.shape(x)
+    flat = ops.reshape(x, (-1, size))
+    # Left to itself, the gradient of the transposed table is made first and then transposed, in memory.
+    function = ops.custom_gradient(product_and_gradient) if training else lambda *ab: product_and_gradient(*ab)[0]
+    scores = function(flat, table)
+    scores, bias = with_bias(scores, bias, training)
+    return ops.reshape(scores, (*outer, table.shape[0])), bias
+
+
+def biased(x: Any, bias: Any, dtype: str) -> Any:
+    """The sum, taken in float32, as `dtype`; a region (`bert_tf.layers.regions`)."""
+    return ops.cast(ops.cast(x, "float32") + ops.cast(bias, "float32"), dtype)
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -78,14 +118,14 @@ class MaskedLMHead(BertLayer):
         embedding_size: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # biases and norm are read in float32
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.hidden_act = hidden_act
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
         self.embedding_size = embedding_size
-        self.activation = activation(hidden_act)
+        activation(hidden_act)  # an unknown name is told here, not in the first call
         self.dense = dense(embedding_size or hidden_size, initializer_range, self.dtype_policy, "dense")
         self.layer_norm = layer_norm(layer_norm_epsilon, "layer_norm")
 
@@ -98,18 +138,26 @@ class MaskedLMHead(BertLayer):
         )
         self.built = True
 
-    def call(self, sequence_output: Any, masked_lm_positions: Any, word_embeddings: Any) -> Any:
-        """Logits, float32 [B, P, V].
+    def call(self, sequence_output: Any, masked_lm_positions: Any, word_embeddings: Any, training: bool = False) -> Any:
+        """Logits, [B, P, V], float32; under training in the compute dtype, since the loss reads them more than once.
 
         Args:
             sequence_output: float [B, L, D].
             masked_lm_positions: int32 [B, P].
             word_embeddings: the encoder's piece embeddings, float [V, E].
+            training: see above.
         """
         x = gather_positions(sequence_output, masked_lm_positions)  # [B, P, D]
-        x = ops.cast(self.layer_norm(self.activation(self.dense(x))), self.compute_dtype)  # [B, P, E]
-        logits = ops.matmul(x, ops.transpose(ops.cast(word_embeddings, self.compute_dtype)))  # [B, P, V]
-        return ops.cast(logits, "float32") + self.output_bias
+        x = region(  # [B, P, E]
+            normalized_activation,
+            *product(ops.cast(x, self.compute_dtype), self.dense, training),
+            ops.convert_to_tensor(self.layer_norm.gamma),
+            ops.convert_to_tensor(self.layer_norm.beta),
+            hidden_act=self.hidden_act,
+            epsilon=self.layer_norm_epsilon,
+        )
+        logits, bias = scores_of_pieces(x, weight_in(word_embeddings, x.dtype), self.output_bias, training)  # [B, P, V]
+        return region(biased, logits, bias, dtype=x.dtype if training else "float32")
 
     def compute_output_shape(
         self, sequence_output_shape: Any, masked_lm_positions_shape: Any, word_embeddings_shape: Any

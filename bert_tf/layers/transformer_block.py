@@ -6,8 +6,17 @@ import keras
 from keras import ops
 
 from bert_tf.layers.attention import SelfAttention
-from bert_tf.layers.base import BertLayer, activation, dense, layer_norm, seed_part
-from bert_tf.layers.dropout import Dropout
+from bert_tf.layers.base import (
+    BertLayer,
+    activation,
+    biased_activation,
+    dense,
+    layer_norm,
+    product,
+    seed_part,
+)
+from bert_tf.layers.dropout import Dropout, dropped_sum_normalized
+from bert_tf.layers.regions import region, weights_read_directly
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -47,7 +56,7 @@ class TransformerBlock(BertLayer):
         recompute: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # biases and norms are read in float32
         self.hidden_size = hidden_size
         self.num_heads = num_heads
         self.intermediate_size = intermediate_size
@@ -58,7 +67,7 @@ class TransformerBlock(BertLayer):
         self.initializer_range = initializer_range
         self.attention_start = attention_start
         self.recompute = recompute
-        self.activation = activation(hidden_act)
+        activation(hidden_act)  # an unknown name is told here, not in the first call
         self.attention = SelfAttention(
             hidden_size,
             num_heads,
@@ -98,12 +107,42 @@ class TransformerBlock(BertLayer):
         if seed is None:
             # Drawn once, here: a layer that counts its calls would draw other masks when it is computed again.
             seed = (self.dropout if self.dropout_rate else self.attention.dropout).next_seed()
-        return keras.remat(lambda x: self._attend_and_feed_forward(x, allowed, training, seed))(x)
+
+        def output(x: Any) -> Any:
+            with weights_read_directly():
+                return self._attend_and_feed_forward(x, allowed, training, seed)
+
+        return keras.remat(output)(x)
 
     def _attend_and_feed_forward(self, x: Any, allowed: Any, training: bool, seed: Any) -> Any:
-        attended = self.attention(x, allowed, training=training, seed=seed_part(seed, 0))
-        attended = self.dropout(attended, training=training, seed=seed_part(seed, 1))
-        x = ops.cast(self.attention_layer_norm(x + attended), self.compute_dtype)
-        expanded = self.activation(self.intermediate_dense(x))
-        contracted = self.dropout(self.output_dense(expanded), training=training, seed=seed_part(seed, 2))
-        return ops.cast(self.output_layer_norm(x + contracted), self.compute_dtype)
+        x = ops.cast(x, self.compute_dtype)
+        context = self.attention.context(x, allowed, training, seed_part(seed, 0))
+        x = self._add(x, context, self.attention.output_dense, self.attention_layer_norm, training, seed_part(seed, 1))
+        expanded = region(
+            biased_activation,
+            *product(x, self.intermediate_dense, training),
+            hidden_act=self.hidden_act,
+        )
+        return self._add(x, expanded, self.output_dense, self.output_layer_norm, training, seed_part(seed, 2))
+
+    def _add(
+        self,
+        residual: Any,
+        x: Any,
+        dense: keras.layers.Dense,
+        norm: keras.layers.LayerNormalization,
+        training: bool,
+        seed: Any,
+    ) -> Any:
+        """norm(residual + dropout(dense(x))), the end of both halves of a block."""
+        seed, rate = self.dropout.seed_and_rate(training, seed)
+        return region(
+            dropped_sum_normalized,
+            *product(x, dense, training),
+            residual,
+            ops.convert_to_tensor(norm.gamma),
+            ops.convert_to_tensor(norm.beta),
+            seed,
+            rate=rate,
+            epsilon=self.layer_norm_epsilon,
+        )

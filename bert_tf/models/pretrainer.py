@@ -65,8 +65,8 @@ class BertPretrainer(BertModel):
             seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
 
         Returns:
-            `masked_lm_logits` float32 [B, P, V], and `next_sentence_logits` float32 [B, K, 2], or [B, 2] where no
-            `next_sentence_positions` are given.
+            `masked_lm_logits` float32 [B, P, V] (under training in the compute dtype), and `next_sentence_logits`
+            float32 [B, K, 2], or [B, 2] where no `next_sentence_positions` are given.
         """
         encoded = self.encoder(inputs, training=training, seed=seed)
         sequence_output = encoded["sequence_output"]
@@ -77,7 +77,10 @@ class BertPretrainer(BertModel):
             pooled = self.encoder.pooler(gather_positions(sequence_output, positions))  # [B, K, D]
         return {
             "masked_lm_logits": self.masked_lm(
-                sequence_output, inputs["masked_lm_positions"], self.encoder.embeddings.word_embeddings.embeddings
+                sequence_output,
+                inputs["masked_lm_positions"],
+                self.encoder.embeddings.word_embeddings.embeddings,
+                training=training,
             ),
             "next_sentence_logits": self.next_sentence(pooled, training=training),
         }

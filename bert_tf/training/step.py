@@ -16,11 +16,13 @@ import tensorflow as tf
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.layers.random_bits import fold_in
+from bert_tf.layers.regions import regions_compiled_by
 from bert_tf.losses import Sums
 from bert_tf.models.weights import named_weights
 from bert_tf.objectives import Batch, Objective
 from bert_tf.training.averages import WeightAverages
 from bert_tf.training.distribution import Distribution
+from bert_tf.training.regions import RegionCompiler, in_one_program
 
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """`train.precision` -> Keras dtype policy: the computation's dtype; variables are float32 in all of them."""
@@ -119,26 +121,35 @@ def make_train_step(
     """
     names = list(state.weights)
     variables = [state.weights[name] for name in names]
+    scope = _xla_scope(train, distribution)
+    compiler = RegionCompiler() if scope == "regions" else None
+    compute_dtype = state.model.compute_dtype
+    several_parts = train.concurrent_parts * train.gradient_accumulation_steps > 1
 
     def gradients_and_sums(batch: Batch, weights: dict[str, Any], seed: Any) -> tuple[list[tf.Tensor], Sums]:
         """Of this batch, or part of one whose `weights` are those of the whole."""
-        with tf.GradientTape() as tape:
-            outputs = state.model(batch, training=True, seed=seed)
-            sums = objective.losses(outputs, batch)
-            loss = tf.add_n([total / tf.maximum(weights[name], 1e-6) for name, (total, _) in sums.items()])
-            if state.loss_scale is not None:
-                loss = loss * state.loss_scale
-        found = tape.gradient(loss, [variable.value for variable in variables])
-        # Dense: Adam's moments are wrong for sparse gradients with repeated rows, as embeddings have.
+        copies = {} if compiler is None else compiler.copy(variables, compute_dtype)
+        with regions_compiled_by(compiler):
+            with tf.GradientTape() as tape:
+                tape.watch(copies)
+                outputs = state.model(batch, training=True, seed=seed)
+                sums = objective.losses(outputs, batch)
+                loss = tf.add_n([total / tf.maximum(weights[name], 1e-6) for name, (total, _) in sums.items()])
+                if state.loss_scale is not None:
+                    loss = loss * state.loss_scale
+            found, of_copies = tape.gradient(loss, ([variable.value for variable in variables], copies))
+            sums = sums | objective.metrics(outputs, batch)
         gradients = [
-            tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient)
-            for variable, gradient in zip(variables, found, strict=True)
+            _dense_sum(variable, gradient, of_copies.get(place))
+            for place, (variable, gradient) in enumerate(zip(variables, found, strict=True))
         ]
-        return gradients, sums | objective.metrics(outputs, batch)
+        if several_parts:  # whose sum shall have float32's digits
+            gradients = [tf.cast(gradient, tf.float32) for gradient in gradients]
+        return gradients, sums
 
-    def apply(gradients: list[tf.Tensor], sums: Sums) -> Sums:
+    def apply(gradients: list[tf.Tensor], sums: Sums, squares: list[tf.Tensor] | None = None) -> Sums:
         step = tf.identity(state.step)
-        squares = optimization.squared_norms(gradients)
+        squares = optimization.squared_norms(gradients) if squares is None else squares
         norm = tf.sqrt(sum(squares))
         finite = None
         if state.loss_scale is not None:
@@ -156,7 +167,8 @@ def make_train_step(
             decayed = optimization.is_decayed(names[index])
             old = [tf.convert_to_tensor(variable) for variable in group]
             layer_rate = rate * layer_factors[index]
-            new = optimization.update(old[0], gradient * factor, old[1], old[2], step, layer_rate, decayed, optimizer)
+            gradient = tf.cast(gradient, tf.float32) * factor
+            new = optimization.update(old[0], gradient, old[1], old[2], step, layer_rate, decayed, optimizer)
             for variable, before, after in zip(group, old, new, strict=True):
                 variable.assign(after if finite is None else tf.where(finite, after, before))
 
@@ -170,11 +182,11 @@ def make_train_step(
         # A step that the loss scale made overflow is skipped: it counts in no figure.
         return {"gradient_norm": (tf.where(finite, norm, 0.0), tf.cast(finite, tf.float32))}
 
-    xla = distribution.strategy is None and train.jit_compile
     parts = train.concurrent_parts
-    if xla and parts > 1:
-        gradients_and_sums = tf.function(gradients_and_sums, jit_compile=True)
-        apply = tf.function(apply, jit_compile=True)
+    if scope == "step" and parts > 1:
+        gradients_and_sums = in_one_program(gradients_and_sums)
+    if scope == "regions" or (scope == "step" and parts > 1):
+        apply = in_one_program(apply)  # changes the variables in place
 
     def at_once(batch: Batch, weights: dict[str, Any], seed: Any) -> tuple[list[tf.Tensor], Sums]:
         if parts == 1:
@@ -198,9 +210,40 @@ def make_train_step(
         # One reduction for gradients and figures together.
         reduced = distribution.all_reduce(gradients + tf.nest.flatten(sums))
         sums = tf.nest.pack_sequence_as(sums, reduced[len(gradients) :])
-        return sums | apply(reduced[: len(gradients)], sums)
+        gradients = reduced[: len(gradients)]
+        return sums | apply(gradients, sums, _squared_norms_outside_xla(gradients) if scope == "regions" else None)
 
-    return tf.function(train_step, jit_compile=True) if xla and parts == 1 else train_step
+    return in_one_program(train_step) if scope == "step" and parts == 1 else train_step
+
+
+def _xla_scope(train: TrainConfig, distribution: Distribution) -> str:
+    """What XLA compiles as one program: `step`, `regions` or `nothing`; see `TrainConfig.xla_scope`."""
+    if not train.jit_compile or distribution.strategy is not None:
+        return "nothing"
+    if train.xla_scope != "auto":
+        return train.xla_scope
+    on_cpu = not tf.config.list_logical_devices("GPU")
+    return "regions" if on_cpu and train.precision == "bfloat16" else "step"
+
+
+def _dense_sum(variable: Any, gradient: Any, of_copy: tf.Tensor | None) -> tf.Tensor:
+    """Of what came back for a variable and for its copy in the compute dtype, whose dtype it has if it is all.
+
+    Dense: Adam's moments are wrong for sparse gradients with repeated rows, as embeddings have.
+    """
+    if of_copy is None:
+        return tf.zeros(variable.shape) if gradient is None else tf.convert_to_tensor(gradient)
+    if gradient is None:
+        return of_copy
+    of_copy = tf.cast(of_copy, tf.float32)
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.tensor_scatter_nd_add(of_copy, gradient.indices[:, None], gradient.values)
+    return of_copy + gradient
+
+
+def _squared_norms_outside_xla(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """`optimization.squared_norms` by TensorFlow's own kernel, which uses a CPU's vectors; XLA's sums there do not."""
+    return [2.0 * tf.nn.l2_loss(tf.cast(tensor, tf.float32)) for tensor in tensors]
 
 
 def _split(batch: Batch, parts: int) -> list[Batch]:

@@ -55,9 +55,9 @@ def test_each_dropout_has_its_own_mask():
     allowed = attention_allowed(np.ones((2, 6), "int32"))
     seeds = []
     for dropout in (layer.dropout, layer.attention.dropout):
-        call = dropout.call
-        dropout.call = lambda inputs, training=False, seed=None, call=call: (
-            seeds.append(seed) or call(inputs, training=training, seed=seed)
+        seed_and_rate = dropout.seed_and_rate
+        dropout.seed_and_rate = lambda training, seed, seed_and_rate=seed_and_rate: (
+            seeds.append(seed) or seed_and_rate(training, seed)
         )
     one = layer(x, allowed, training=True, seed=1).numpy()
     assert len({int(seed) for seed in seeds}) == 3
