@@ -115,7 +115,7 @@ class Worker:
         return last
 
 
-def race(case: Case, pythons: dict[str, str], rounds: int, peer_cases: Case | None = None) -> list[dict[str, Any]]:
+def race(case: Case, pythons: dict[str, str], rounds: int, peer_case: Case | None = None) -> list[dict[str, Any]]:
     """Figures of each implementation on one case.
 
     All workers are alive at once, and each in turn runs steps for about a second, `rounds` times: a machine whose speed
@@ -125,14 +125,15 @@ def race(case: Case, pythons: dict[str, str], rounds: int, peer_cases: Case | No
         case: sizes and batches.
         pythons: implementation -> interpreter.
         rounds: how often each has its turn.
-        peer_cases: the case of all but this project, where their batches are others.
+        peer_case: what all but this project are given, where their batches are others.
 
     Returns:
         A row an implementation; see `_row`.
     """
+    cases = {name: case if name in (OURS, MATRIX_PRODUCTS) else peer_case or case for name in pythons}
     workers, started = {}, {}
     for name, python in pythons.items():
-        workers[name] = Worker(python, name, case if name in (OURS, MATRIX_PRODUCTS) else peer_cases or case)
+        workers[name] = Worker(python, name, cases[name])
         started[name] = workers[name].read()
     steps, losses = {}, {}
     seconds: dict[str, list[float]] = {name: [] for name in workers}
@@ -150,7 +151,7 @@ def race(case: Case, pythons: dict[str, str], rounds: int, peer_cases: Case | No
         flops = 2.0 * MATRIX_SIZE**3 * PRODUCTS_PER_STEP
         peak = flops / statistics.median(seconds[MATRIX_PRODUCTS])
     return [
-        _row(case, name, seconds[name], started[name], ended[name], losses[name], peak)
+        _row(cases[name], name, seconds[name], started[name], ended[name], losses[name], peak)
         for name in workers
         if name != MATRIX_PRODUCTS
     ]
@@ -172,7 +173,7 @@ def _row(
         "implementation": name,
         "milliseconds": 1e3 * median,
         "milliseconds_spread": [1e3 * min(seconds), 1e3 * max(seconds)],
-        "tokens_per_second": case.batch_size * case.max_seq_length / median,
+        "tokens_per_second": (case.tokens_per_batch or case.batch_size * case.max_seq_length) / median,
         "share_of_matrix_rate": model_flops(case) / median / peak if peak else None,
         "matrix_gflops": peak / 1e9 if peak else None,
         "start_seconds": started["start_seconds"],

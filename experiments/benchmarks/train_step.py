@@ -13,25 +13,29 @@ from absl import flags
 
 from bert_tf import files
 from bert_tf.launching import run
-from experiments.benchmarks import step_race
+from experiments.benchmarks import packed_batches, step_race
 from experiments.benchmarks.peer_environments import INSTALLATIONS
 
 IMPLEMENTATIONS = [step_race.OURS, *INSTALLATIONS, step_race.MATRIX_PRODUCTS]
 
 VENVS = flags.DEFINE_string("venvs", None, "Folder of the peers' environments; what is missing is made.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
-CASES: flags.FlagHolder[list[str]] = flags.DEFINE_list("cases", list(step_race.SHAPES), "Sizes and shapes.")
+CASES: flags.FlagHolder[list[str]] = flags.DEFINE_list(
+    "cases", [*step_race.SHAPES, *packed_batches.CASES], "Sizes and shapes."
+)
 PRECISIONS: flags.FlagHolder[list[str]] = flags.DEFINE_list(
     "precisions", ["bfloat16", "float32"], "Precisions of the computation."
 )
 ONLY: flags.FlagHolder[list[str]] = flags.DEFINE_list("implementations", IMPLEMENTATIONS, "Who takes part.")
+WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for the packed cases' records, kept; none: a temporary one.")
+CORPUS = flags.DEFINE_string("corpus", None, "Text of the packed cases; none: documentation of Python packages.")
 ROUNDS = flags.DEFINE_integer("rounds", 7, "How often each has its turn.", lower_bound=1)
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags; print the table."""
     known = {
-        "cases": (CASES.value, step_race.SHAPES),
+        "cases": (CASES.value, [*step_race.SHAPES, *packed_batches.CASES]),
         "precisions": (PRECISIONS.value, ("bfloat16", "float32")),
         "implementations": (ONLY.value, IMPLEMENTATIONS),
     }
@@ -44,7 +48,11 @@ def main(_: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in CASES.value:
             for precision in PRECISIONS.value:
-                rows += step_race.race(step_race.make_case(name, precision, folder), pythons, ROUNDS.value)
+                if name in packed_batches.CASES:
+                    cases = packed_batches.make_packed_cases(name, precision, WORK_DIR.value or folder, CORPUS.value)
+                else:
+                    cases = step_race.make_case(name, precision, folder), None
+                rows += step_race.race(cases[0], pythons, ROUNDS.value, cases[1])
                 print(step_race.describe(rows), flush=True)
                 if OUTPUT.value:
                     files.write_text(OUTPUT.value, json.dumps(rows, indent=1) + "\n")

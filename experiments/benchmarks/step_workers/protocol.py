@@ -32,8 +32,8 @@ class Case:
     Attributes:
         num_heads: hidden_size / 64; the feed-forward part is four times as wide as the hidden size.
         precision: `bfloat16` (variables stay float32) or `float32`.
-        packed: rows of real text, several sequences in each where the implementation can do that.
         batches: .npz file of the batches, each array with one more axis in front; they are used in turn.
+        tokens_per_batch: how many tokens of a batch are no padding, on average; 0 for all.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Case:
     predictions: int
     precision: str
     batches: str
-    packed: bool = False
+    tokens_per_batch: float = 0.0
     vocab_size: int = 30522
     dropout_rate: float = 0.1
     learning_rate: float = 1e-4
