@@ -48,7 +48,7 @@ def make_packed_cases(name: str, precision: str, work_dir: str, corpus: str | No
             sequences = DEFAULT_SEQUENCES_PER_ROW if packed else 1
             config = PreparationConfig(max_seq_length=length, max_sequences_per_row=sequences)
             create_pretraining_data(corpora.read_documents(text), tokenizer, records, config)
-        batches = record_batches(records, rows)
+        batches = record_batches(records, rows, NUM_BATCHES)
         path = os.path.join(work_dir, f"{kind}_{CASES[name]}.npz")
         arrays: dict[str, Any] = dict(batches)
         np.savez(path, **arrays)
@@ -58,7 +58,7 @@ def make_packed_cases(name: str, precision: str, work_dir: str, corpus: str | No
     return cases[0], cases[1]
 
 
-def record_batches(records: str, rows: int, count: int = NUM_BATCHES) -> dict[str, np.ndarray]:
+def record_batches(records: str, rows: int, count: int) -> dict[str, np.ndarray]:
     """The first batches that training on a record folder would read, `count` on the first axis."""
     dataset = RecordFolder(records, "--work_dir").training_dataset(MaskingConfig(), rows, seed=0)
     batches = list(itertools.islice(dataset.as_numpy_iterator(), count))
