@@ -103,7 +103,7 @@ def compile_for(topology: Topology, stablehlo: bytes, aliases: Mapping[int, int]
             f"the compiler knows no topology {topology.compiler.topology_name!r} ({_first_line(error)}). "
             f"Received: {topology.name!r}"
         ) from None
-    devices = list(description.devices)
+    devices: list[Any] = list(description.devices)
     if len(devices) != topology.devices:
         raise ValueError(
             f"{topology.name}: `devices` must be the {len(devices)} that the compiler sees in "
@@ -179,7 +179,7 @@ def _donate(module: Any, ir: Any, aliases: Mapping[int, int]) -> None:
         return
     main = ir.SymbolTable(module.operation)["main"]
     kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
-    attributes = [{} for _ in kind.inputs]
+    attributes: list[dict[str, Any]] = [{} for _ in kind.inputs]
     if "arg_attrs" in main.attributes:
         attributes = [{one.name: one.attr for one in ir.DictAttr(each)} for each in main.attributes["arg_attrs"]]
     number = ir.IntegerType.get_signless(32)

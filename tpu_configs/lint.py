@@ -15,7 +15,10 @@ _DYNAMIC = "its output's shape depends on values"
 REFUSED = dict.fromkeys(
     ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunc", "Print", "PrintV2", "LogString"), _HOST
 )
-"""Operation -> why a step with it is refused; string tensors are refused whatever the operation."""
+"""Operation -> why a step with it is refused; an operation on strings is refused whatever it is."""
+# Strings may pass through these: a message on its way to an assert harms nothing, and what else uses it is found.
+_CARRIERS = {"Const", "Identity", "IdentityN", "Placeholder", "If", "StatelessIf", "While", "StatelessWhile"}
+_CARRIERS |= {"PartitionedCall", "StatefulPartitionedCall"}
 DOUBTFUL = {
     "Where": f"{_DYNAMIC} (boolean_mask, or where with one argument)",
     "Unique": _DYNAMIC,
@@ -71,12 +74,12 @@ def lint(graph: tf.Graph) -> list[Finding]:
 
 def _finding(node: Any, source: str) -> Finding | None:
     types = set(_types(node))
-    if tf.string.as_datatype_enum in types:
-        return Finding(node.op, node.name, _STRING, True, source)
     if node.op in REFUSED:
         return Finding(node.op, node.name, REFUSED[node.op], True, source)
     if node.op in DOUBTFUL:
         return Finding(node.op, node.name, DOUBTFUL[node.op], False, source)
+    if tf.string.as_datatype_enum in types and node.op not in _CARRIERS:
+        return Finding(node.op, node.name, _STRING, True, source)
     if tf.float64.as_datatype_enum in types:
         return Finding(node.op, node.name, _DOUBLE, False, source)
     return None

@@ -20,7 +20,7 @@ def main(_: Sequence[str]) -> None:
     """Read the flags, lower, write."""
     values = flags.FLAGS
     config = load_config(values.config, PretrainingConfig, values.set)
-    step, _ = lowering.pretraining_step(config, values.replicas)
+    step, _state = lowering.pretraining_step(config, values.replicas)
     specs = lowering.pretraining_specs(config, values.rows, values.max_seq_length)
     tpu_kernels.write(values.output_dir, tpu_kernels.lower_in_this_process(step, specs))
 
