@@ -5,10 +5,9 @@ import os
 import tensorflow as tf
 
 from bert_tf import files
-from bert_tf.conversion.google import read_bundle
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
-from bert_tf.training import averages, best_result, model_dir
+from bert_tf.training import averages, best_result, checkpoints, model_dir
 
 
 def is_folder(path: str) -> bool:
@@ -32,10 +31,9 @@ def read(path: str, flag: str = "path") -> Pretrained:
         ValueError: it is damaged.
     """
     description, tokenizer = model_dir.read(path, flag)
-    checkpoint = best_result.result(path, flag)
     report = ConversionReport(path)
     weights = {}
-    tensors = read_bundle(checkpoint.bundle)
+    tensors = best_result.read(path, checkpoints.read_tensors, flag)
     result = averages.of_result(tensors, model_dir.use_average(description))
     for name, tensor in result.items():
         weights[name] = tensors[tensor]

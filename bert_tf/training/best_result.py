@@ -7,7 +7,8 @@ model_dir/best/checkpoints/step-00000300/    the weights alone, without what the
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import keras
 
@@ -15,6 +16,7 @@ from bert_tf.models.weights import named_weights
 from bert_tf.training import averages, checkpoints
 from bert_tf.training.metrics_log import Evaluation
 
+_Read = TypeVar("_Read")
 _LOWER_IS_BETTER = ("loss", "mse")
 
 
@@ -71,14 +73,21 @@ def _folder(run_dir: str) -> str:
     return os.path.join(run_dir, "best")
 
 
-def result(run_dir: str, flag: str = "--model_dir") -> checkpoints.Checkpoint:
-    """The checkpoint that a run's folder stands for: the best evaluation's where it was kept, else the newest.
+def read(run_dir: str, read_checkpoint: Callable[[checkpoints.Checkpoint], _Read], flag: str = "--model_dir") -> _Read:
+    """What `read_checkpoint` makes of the checkpoint that a run's folder stands for.
+
+    That is the best evaluation's where it was kept, else the newest that can be read (`checkpoints.read_newest`).
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is no complete checkpoint.
+        ValueError: none can be read.
     """
-    best = checkpoints.newest_checkpoint(_folder(run_dir))
-    return best or checkpoints.require_newest(run_dir, flag)
+    best = _folder(run_dir)
+    folder = best if checkpoints.newest_checkpoint(best) is not None else run_dir
+    found = checkpoints.read_newest(folder, read_checkpoint)
+    if found is None:
+        raise FileNotFoundError(f"{flag} must hold a complete checkpoint. Received: {run_dir!r}")
+    return found[1]
 
 
 def restore(run_dir: str, model: keras.Model, use_average: bool = True, flag: str = "--model_dir") -> None:
@@ -94,7 +103,10 @@ def restore(run_dir: str, model: keras.Model, use_average: bool = True, flag: st
         FileNotFoundError: there is no complete checkpoint.
         ValueError: it is damaged, or of another model.
     """
-    checkpoint = result(run_dir, flag)
-    tensors = averages.of_result(checkpoints.tensor_names(checkpoint), use_average)
     variables = named_weights(model)
-    checkpoints.restore(checkpoint, {tensors.get(name, name): variable for name, variable in variables.items()})
+
+    def restored(checkpoint: checkpoints.Checkpoint) -> None:
+        tensors = averages.of_result(checkpoints.tensor_names(checkpoint), use_average)
+        checkpoints.restore(checkpoint, {tensors.get(name, name): variable for name, variable in variables.items()})
+
+    read(run_dir, restored, flag)

@@ -13,9 +13,9 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +23,7 @@ from absl import logging
 
 from bert_tf import files
 
+_Read = TypeVar("_Read")
 _FOLDER = re.compile(r"step-(\d{8,})")
 _MARKER = "complete.json"
 _DAMAGED_MARKER = "damaged.json"
@@ -223,6 +224,25 @@ def _reader(checkpoint: Checkpoint) -> Any:
         raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({error})") from None
 
 
+def _tensor(checkpoint: Checkpoint, reader: Any, name: str) -> np.ndarray:
+    try:
+        return reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+        raise DamagedCheckpointError(
+            f"{checkpoint.path}: the checkpoint is damaged (the tensor {name!r} cannot be read: {error})"
+        ) from None
+
+
+def read_tensors(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """All tensors of a checkpoint by name, each held to its checksum.
+
+    Raises:
+        DamagedCheckpointError: one cannot be read, or has changed.
+    """
+    reader = _reader(checkpoint)
+    return {name: _tensor(checkpoint, reader, name) for name in reader.get_variable_to_shape_map()}
+
+
 def tensor_names(checkpoint: Checkpoint) -> set[str]:
     """The names of a checkpoint's tensors.
 
@@ -268,35 +288,37 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
             )
     for name, variable in variables.items():
         if name in shapes:
-            try:
-                tensor = reader.get_tensor(name)
-            except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
-                raise DamagedCheckpointError(
-                    f"{checkpoint.path}: the checkpoint is damaged (the tensor {name!r} cannot be read: {error})"
-                ) from None
-            variable.assign(tensor)
+            variable.assign(_tensor(checkpoint, reader, name))
     return missing
 
 
 def restore_newest(model_dir: str, variables: Mapping[str, Any], set_aside: bool = False) -> Checkpoint | None:
-    """`restore` the newest checkpoint that can be read; damaged ones that are newer are reported.
+    """`restore` the newest checkpoint that can be read; arguments, result and errors as of `read_newest`."""
+    found = read_newest(model_dir, lambda checkpoint: restore(checkpoint, variables), set_aside)
+    return found[0] if found is not None else None
+
+
+def read_newest(
+    model_dir: str, read: Callable[[Checkpoint], _Read], set_aside: bool = False
+) -> tuple[Checkpoint, _Read] | None:
+    """The newest checkpoint that can be read; damaged ones that are newer are reported.
 
     Args:
         model_dir: the run's folder.
-        variables: name -> variable.
+        read: reads a checkpoint, and raises DamagedCheckpointError where that cannot be done.
         set_aside: whether the damaged ones lose their marker, so that they count for nothing any more: for the job
             that writes to `model_dir`.
 
     Returns:
-        The checkpoint; None if there is none.
+        The checkpoint, and what `read` gave; None if there is no checkpoint.
 
     Raises:
-        ValueError: none can be read, or it does not fit `variables`.
+        ValueError: none can be read; or what else `read` raises.
     """
     damaged = []
     for checkpoint in reversed(complete_checkpoints(model_dir)):
         try:
-            restore(checkpoint, variables)
+            found = read(checkpoint)
         except DamagedCheckpointError as error:
             damaged.append((checkpoint, str(error)))
             continue
@@ -305,19 +327,7 @@ def restore_newest(model_dir: str, variables: Mapping[str, Any], set_aside: bool
             if set_aside:
                 marker = os.path.join(bad.path, _MARKER)
                 tf.io.gfile.rename(marker, os.path.join(bad.path, _DAMAGED_MARKER), overwrite=True)
-        return checkpoint
+        return checkpoint, found
     if damaged:
         raise ValueError(f"no checkpoint of {model_dir!r} can be read: {'; '.join(reason for _, reason in damaged)}")
     return None
-
-
-def require_newest(model_dir: str, flag: str) -> Checkpoint:
-    """The newest complete checkpoint of a run's folder.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    checkpoint = newest_checkpoint(model_dir)
-    if checkpoint is None:
-        raise FileNotFoundError(f"{flag} must hold a complete checkpoint. Received: {model_dir!r}")
-    return checkpoint

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.training import checkpoints
+from bert_tf.training import best_result, checkpoints
 
 
 def _variables(value=1.0, shape=(2, 3)):
@@ -114,5 +114,17 @@ def test_damage_is_told(tmp_path, name, damage):
 
 def test_there_must_be_one(tmp_path):
     assert checkpoints.newest_checkpoint(str(tmp_path / "nothing")) is None
+    assert checkpoints.read_newest(str(tmp_path), checkpoints.read_tensors) is None
     with pytest.raises(FileNotFoundError, match="--init_checkpoint must hold a complete checkpoint"):
-        checkpoints.require_newest(str(tmp_path), "--init_checkpoint")
+        best_result.read(str(tmp_path), checkpoints.read_tensors, "--init_checkpoint")
+
+
+def test_what_a_run_stands_for_can_be_read(tmp_path):
+    for step in (1, 2):
+        checkpoints.save(str(tmp_path), step, _variables(step), keep=5)
+    assert best_result.read(str(tmp_path), checkpoints.read_tensors)["step"] == 2
+    data = tmp_path / "checkpoints" / "step-00000002" / "bundle.data-00000-of-00001"
+    data.write_bytes(bytes([data.read_bytes()[0] ^ 0xFF]) + data.read_bytes()[1:])
+    assert best_result.read(str(tmp_path), checkpoints.read_tensors)["step"] == 1
+    checkpoints.save(str(tmp_path / "best"), 1, _variables(7), keep=5)
+    assert best_result.read(str(tmp_path), checkpoints.read_tensors)["a/kernel"][0, 0] == 7.0
