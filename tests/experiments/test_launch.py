@@ -8,7 +8,7 @@ from bert_tf.configs import FinetuningConfig, PretrainingConfig
 from experiments.launch import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "experiments" / "configs"
-PRETRAINING = {"bert_base", "bert_large", "bert_tiny_debug", "quickstart"}
+PRETRAINING = {"bert_base", "bert_base_two_phases", "bert_large", "bert_tiny_debug", "quickstart"}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)
