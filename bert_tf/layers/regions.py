@@ -70,5 +70,6 @@ def weight_in(variable: Any, dtype: str) -> Any:
         dtype: of the result.
     """
     compiler = _compiler.get()
-    direct = compiler is None or _direct.get()
-    return ops.cast(variable, dtype) if direct else compiler.weight_in(variable, dtype)
+    if compiler is None or _direct.get():
+        return ops.cast(variable, dtype)
+    return compiler.weight_in(variable, dtype)
