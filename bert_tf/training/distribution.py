@@ -229,6 +229,7 @@ class Distribution:
             if self.cluster.size == 1:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = reason.partition(" Check the task logs")[0]  # TensorFlow's own advice, which is not ours
             raise ConnectionError(
                 f"another of the {self.cluster.size} workers is gone ({reason}); the last checkpoint is kept. "
                 f"Start all workers again: they go on from it. This is worker {self.cluster.index}"
