@@ -1,4 +1,4 @@
-"""The virtual environments of the implementations that the train-step benchmark compares with."""
+"""The virtual environments of the implementations that the benchmarks compare with."""
 
 import os
 import subprocess
@@ -26,17 +26,24 @@ INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
             "tensorflow-model-optimization",
         ),
     ),
-    "keras_hub": (("tensorflow==2.21.0", "keras==3.15.1", "keras-hub==0.32.0"),),
+    "keras_hub": (("tensorflow==2.21.0", "keras==3.15.1", "keras-hub==0.32.0", "safetensors"),),
     "transformers": (("torch==2.13.0", "transformers==5.23.0", "numpy"),),
 }
-"""Environment -> the arguments of each `pip install` that makes it."""
+"""Environment of the train-step benchmark -> the arguments of each `pip install` that makes it."""
+
+SERVING_INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
+    "onnxruntime": (
+        ("torch==2.13.0", "transformers==5.23.0", "numpy", "onnx==1.23.2", "onnxscript==0.7.2", "onnxruntime==1.31.1"),
+    ),
+}
+"""The same, of what the serving benchmark needs beside those."""
 
 
 def python_of(name: str, folder: str) -> str:
     """The interpreter of an environment, which is made first where it does not stand complete.
 
     Args:
-        name: of `INSTALLATIONS`.
+        name: of `INSTALLATIONS` or `SERVING_INSTALLATIONS`.
         folder: holds one folder an environment.
 
     Raises:
@@ -49,7 +56,7 @@ def python_of(name: str, folder: str) -> str:
         return python
     print(f"Making {environment} (once; some minutes)", file=sys.stderr, flush=True)
     venv.create(environment, with_pip=True, clear=True)
-    for requirements in INSTALLATIONS[name]:
+    for requirements in (INSTALLATIONS | SERVING_INSTALLATIONS)[name]:
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if result.returncode:

@@ -1,0 +1,202 @@
+"""Runs the workers of the serving benchmark side by side, in turns, and sums up."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bert_tf import files
+from bert_tf.task_configs import ClassificationConfig
+from bert_tf.tokenization import WordPieceTokenizer
+from data_pipelines.finetuning.texts import read_texts
+from experiments.benchmarks.peer_environments import python_of
+
+WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "serve_workers")
+OURS = ("saved_model", "predictor")
+IMPLEMENTATIONS = (*OURS, "transformers", "onnxruntime", "keras_hub")
+BATCH_SIZE = 32
+LATENCY_CALLS = 12
+LARGEST_DIFFERENCE = 0.02
+"""Between vectors of length 1; keras-hub has another GELU than these weights, all others agree to 1e-5."""
+
+Cases = dict[str, dict[str, Any]]
+
+
+def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict[str, str]:
+    """Copy the weights to the work folder, beside which the exports are made; export ours.
+
+    Returns:
+        The folder of `weights`, and of `saved_model`.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+    """
+    from bert_tf.conversion.folders import copy_folder
+    from bert_tf.serving.export import export_saved_model
+
+    copied = os.path.join(work_dir, "weights")
+    if not files.exists(copied):
+        if not files.exists(os.path.join(weights, "model.safetensors")):
+            raise FileNotFoundError(f"--weights must hold model.safetensors. Received: {weights!r}")
+        copy_folder(weights, copied)
+    exports = os.path.join(work_dir, "export")
+    if "saved_model" in implementations and not files.exists(os.path.join(exports, "1")):
+        export_saved_model(copied, exports)
+    return {"weights": copied, "saved_model": os.path.join(exports, "1")}
+
+
+def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
+    """What is asked: one text of 16 and one of 128 pieces, and sentences as they come and sorted by length.
+
+    Args:
+        vocab_file: by which pieces are counted.
+        sentences_file: a table with a column `sentence`.
+        count: sentences.
+    """
+    config = ClassificationConfig(text_column="sentence")
+    sentences = [example.text for example in read_texts(sentences_file, config, "--sentences", labelled=False)][:count]
+    tokenizer = WordPieceTokenizer(vocab_file)
+    cases: Cases = {
+        f"one text of {length} pieces": {"texts": [_text_of(length, sentences, tokenizer)], "repeat": LATENCY_CALLS}
+        for length in (16, 128)
+    }
+    cases["sentences as they come"] = {"texts": sentences, "repeat": 1}
+    cases["sentences sorted by length"] = {"texts": sorted(sentences, key=len), "repeat": 1}
+    return cases
+
+
+def _text_of(length: int, sentences: Sequence[str], tokenizer: WordPieceTokenizer) -> str:
+    """Words of the sentences, then full stops, that make `length` pieces with `[CLS]` and `[SEP]`."""
+    chosen: list[str] = []
+    for word in " ".join(sentences).split():
+        if len(tokenizer.encode(" ".join([*chosen, word]))) > length - 2:
+            break
+        chosen.append(word)
+    missing = length - 2 - len(tokenizer.encode(" ".join(chosen)))
+    return " ".join([*chosen, *["."] * missing])
+
+
+class Worker:
+    """One worker process; see `serve_workers/serving_protocol.py`."""
+
+    def __init__(self, name: str, python: str, folder: str) -> None:
+        own = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+        if name in OURS:
+            own["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(WORKERS)))
+        self.name = name
+        self.process = subprocess.Popen(
+            [python, os.path.join(WORKERS, f"worker_{name}.py"), folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | own,
+        )
+
+    def read(self) -> dict[str, Any]:
+        """The next answer.
+
+        Raises:
+            OSError: the worker ended instead.
+        """
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        line = self.process.stdout.readline()
+        if not line:
+            words = self.process.stderr.read()[-2000:]
+            raise OSError(f"the worker {self.name!r} ended with code {self.process.wait()}: {words}")
+        return json.loads(line)
+
+    def ask(self, case: dict[str, Any]) -> dict[str, Any]:
+        """Have a case computed."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"batch_size": BATCH_SIZE} | case) + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def finish(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def race(
+    folders: dict[str, str], cases: Cases, venvs: str, implementations: Sequence[str], rounds: int
+) -> list[dict[str, Any]]:
+    """Figures of each implementation on each case.
+
+    All workers are alive at once, and each in turn computes a case, `rounds` times: a machine whose speed drifts drifts
+    for all of them.
+
+    Returns:
+        A row for each case and implementation: `milliseconds` (median), `p99_milliseconds`, `texts_per_second`,
+        `tokenization_share`, `largest_difference` of its vectors to the first implementation's, `versions`.
+
+    Raises:
+        OSError: a worker ended.
+        ValueError: vectors differ by more than another GELU explains.
+    """
+    pythons = {name: sys.executable if name in OURS else python_of(name, venvs) for name in implementations}
+    workers = {
+        name: Worker(name, python, folders["saved_model" if name == "saved_model" else "weights"])
+        for name, python in pythons.items()
+    }
+    versions = {name: worker.read()["versions"] for name, worker in workers.items()}
+    seconds: dict[tuple[str, str], list[float]] = {(case, name): [] for case in cases for name in workers}
+    tokenizing: dict[tuple[str, str], list[float]] = {key: [] for key in seconds}
+    vectors: dict[tuple[str, str], np.ndarray] = {}
+    for number in range(rounds + 1):
+        for case, asked in cases.items():
+            for name, worker in workers.items():
+                answer = worker.ask(asked if number else asked | {"repeat": 1})
+                if number:  # the first round warms up
+                    seconds[case, name] += answer["seconds"]
+                    tokenizing[case, name] += answer["tokenize_seconds"]
+                vectors[case, name] = np.array(answer["vectors"])
+                time.sleep(0.05)  # a thread pool that spins after its work takes no time from the next
+    for worker in workers.values():
+        worker.finish()
+    rows = []
+    for case, name in seconds:
+        difference = float(np.abs(vectors[case, name] - vectors[case, implementations[0]]).max())
+        if difference > LARGEST_DIFFERENCE:
+            raise ValueError(f"all implementations must give the same vectors. Received: {name} off by {difference}")
+        row = {
+            "case": case,
+            "implementation": name,
+            "milliseconds": 1e3 * statistics.median(seconds[case, name]),
+            "p99_milliseconds": 1e3 * float(np.percentile(seconds[case, name], 99)),
+            "texts_per_second": len(cases[case]["texts"]) / statistics.median(seconds[case, name]),
+            "tokenization_share": statistics.median(tokenizing[case, name]) / statistics.median(seconds[case, name]),
+            "largest_difference": difference,
+            "versions": versions[name],
+        }
+        rows.append(row)
+    return rows
+
+
+def describe(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a Markdown table, with the ratio of speeds to the fastest peer of the same case."""
+    lines = [
+        "| case | | p50, ms | p99, ms | texts/s | x best peer | tokenization |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        peers = [
+            other["texts_per_second"]
+            for other in rows
+            if other["case"] == row["case"] and other["implementation"] not in OURS
+        ]
+        ratio = f"{row['texts_per_second'] / max(peers):.2f}" if peers and row["implementation"] in OURS else ""
+        lines.append(
+            f"| {row['case']} | {row['implementation']} | {row['milliseconds']:.2f} | {row['p99_milliseconds']:.2f} "
+            f"| {row['texts_per_second']:,.0f} | {ratio} | {row['tokenization_share']:.0%} |"
+        )
+    return "\n".join(lines)
