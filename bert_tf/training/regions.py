@@ -14,7 +14,7 @@ from bert_tf.layers.base import column_sums
 
 def _column_sums(x: tf.Tensor) -> tf.Tensor:
     """As a product with ones, which adds in float32 and returns x's dtype."""
-    return tf.cast(tf.matmul(tf.ones((1, x.shape[0]), x.dtype), x)[0], tf.float32)
+    return tf.cast(tf.matmul(tf.ones_like(x[:, :1]), x, transpose_a=True)[0], tf.float32)
 
 
 KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_sums}
