@@ -19,20 +19,11 @@ from absl import flags
 
 from bert_tf import files
 from bert_tf.launching import run
-from experiments.benchmarks.finetune_cases import make_case, prepare
+from experiments.benchmarks.finetune_cases import define_flags, make_case, prepare
 from experiments.benchmarks.finetune_workers.protocol import Case
 from experiments.benchmarks.peer_environments import python_of
 
 WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "finetune_workers")
-
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder with sst2/train.tsv and sst2/dev.tsv.", required=True)
-WEIGHTS = flags.DEFINE_string("weights", None, "Hugging Face folder of the pre-trained encoder.", required=True)
-VENVS = flags.DEFINE_string("venvs", None, "Folder of the peer's environment; made if missing.", required=True)
-WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for what is made on the way.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
-SENTENCES = flags.DEFINE_integer("sentences", 1500, "The first so many of the training file.", lower_bound=32)
-ROUNDS = flags.DEFINE_integer("rounds", 4, "Epochs of each, in turns; the first of them compiles.", lower_bound=2)
-PRECISIONS: flags.FlagHolder[list[str]] = flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all.")
 
 
 class Worker:
@@ -132,22 +123,28 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags; print the table."""
-    unknown = sorted(set(PRECISIONS.value) - {"float32", "bfloat16"})
+    values = flags.FLAGS
+    unknown = sorted(set(values.precisions) - {"float32", "bfloat16"})
     if unknown:
         raise ValueError(f"--precisions: there are float32, bfloat16. Received: {', '.join(unknown)}")
-    files.require_writable_folder(WORK_DIR.value, "--work_dir")
-    train, evaluation = prepare("sst2", DATA_DIR.value, WORK_DIR.value)
-    case = make_case("sst2", train, evaluation, WEIGHTS.value, WORK_DIR.value, num_epochs=ROUNDS.value)
-    lines = files.read_text(case.train).splitlines()[: SENTENCES.value]
+    files.require_writable_folder(values.work_dir, "--work_dir")
+    train, evaluation = prepare("sst2", values.data_dir, values.work_dir)
+    case = make_case("sst2", train, evaluation, values.weights, values.work_dir, num_epochs=values.rounds)
+    lines = files.read_text(case.train).splitlines()[: values.sentences]
     files.write_text(case.train, "\n".join(lines) + "\n")
-    pythons = {"bert_tf": sys.executable, "transformers": python_of("transformers", VENVS.value)}
+    pythons = {"bert_tf": sys.executable, "transformers": python_of("transformers", values.venvs)}
     rows = []
-    for precision in PRECISIONS.value:
-        rows += race(dataclasses.replace(case, precision=precision), pythons, ROUNDS.value)
+    for precision in values.precisions:
+        rows += race(dataclasses.replace(case, precision=precision), pythons, values.rounds)
         print(describe(rows), flush=True)
-        if OUTPUT.value:
-            files.write_json(OUTPUT.value, rows)
+        if values.output:
+            files.write_json(values.output, rows)
 
 
 if __name__ == "__main__":
+    define_flags()
+    flags.DEFINE_string("output", None, "JSON file for all figures.")
+    flags.DEFINE_integer("sentences", 1500, "The first so many of the training file.", lower_bound=32)
+    flags.DEFINE_integer("rounds", 4, "Epochs of each, in turns; the first of them compiles.", lower_bound=2)
+    flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all.")
     run(main)

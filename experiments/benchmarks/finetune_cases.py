@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from absl import flags
+
 from bert_tf import files
 from bert_tf.configs import FinetuningConfig
 from bert_tf.examples import QuestionExample, TaggedExample
@@ -59,6 +61,14 @@ BENCHMARKS = {
     "xquad": Benchmark("squad.py", "xquad/xquad.en.json", "xquad/xquad.en.json", ("f1", "exact_match"), 3),
     "sst2": Benchmark("sst2.py", "sst2/train.tsv", "sst2/dev.tsv", ("accuracy",), 2, max_train_lines=_SST2_SENTENCES),
 }
+
+
+def define_flags() -> None:
+    """`--data_dir`, `--weights`, `--venvs`, `--work_dir`."""
+    flags.DEFINE_string("data_dir", None, "Folder with mrpc, sst2, wnut17, xquad.", required=True)
+    flags.DEFINE_string("weights", None, "Hugging Face folder of the pre-trained encoder.", required=True)
+    flags.DEFINE_string("venvs", None, "Folder of the peer's environment; made if missing.", required=True)
+    flags.DEFINE_string("work_dir", None, "Folder for what is made on the way.", required=True)
 
 
 def config_path(benchmark: Benchmark) -> str:

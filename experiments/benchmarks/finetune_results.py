@@ -22,24 +22,13 @@ from absl import flags
 
 from bert_tf import files
 from bert_tf.launching import run
-from experiments.benchmarks.finetune_cases import BENCHMARKS, make_case, prepare, scores
-from experiments.benchmarks.finetune_workers.protocol import read_lines
+from bert_tf.training.sweeps import parse_seeds
+from experiments.benchmarks.finetune_cases import BENCHMARKS, config_path, define_flags, make_case, prepare, scores
+from experiments.benchmarks.finetune_workers.protocol import Case, read_lines
 from experiments.benchmarks.peer_environments import python_of
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "finetune_workers", "worker_transformers.py")
 OURS, TRANSFORMERS, RANDOM = "bert_tf", "transformers", "bert_tf, random weights"
-
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder with mrpc, sst2, wnut17, xquad.", required=True)
-WEIGHTS = flags.DEFINE_string("weights", None, "Hugging Face folder of the pre-trained encoder.", required=True)
-VENVS = flags.DEFINE_string("venvs", None, "Folder of the peer's environment; made if missing.", required=True)
-WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for what is made on the way.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "JSON lines, one a finished run.", required=True)
-TASKS: flags.FlagHolder[list[str]] = flags.DEFINE_list("tasks", list(BENCHMARKS), "Which, in this order.")
-SEEDS: flags.FlagHolder[list[str]] = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of pre-trained runs.")
-RANDOM_SEEDS: flags.FlagHolder[list[str]] = flags.DEFINE_list("random_seeds", ["0"], "Of runs from random weights.")
-IMPLEMENTATIONS: flags.FlagHolder[list[str]] = flags.DEFINE_list(
-    "implementations", [OURS, TRANSFORMERS], "Who takes part, in this order."
-)
 
 
 def random_encoder(weights: str) -> list[str]:
@@ -59,7 +48,7 @@ def random_encoder(weights: str) -> list[str]:
 def run_ours(name: str, train: str, evaluation: str, start: list[str], seed: int, folder: str) -> dict[str, Any]:
     """Scores and seconds of `experiments.finetune` in a process of its own."""
     benchmark = BENCHMARKS[name]
-    config = f"experiments/configs/{benchmark.config}"
+    config = config_path(benchmark)
     changes = [f"--set={change}" for change in (*benchmark.settings(), f"train.seed={seed}")]
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "experiments.finetune", f"--config={config}", f"--train_file={train}"]
@@ -73,12 +62,11 @@ def run_ours(name: str, train: str, evaluation: str, start: list[str], seed: int
     return {score: found[score] for score in benchmark.scores} | {"seconds": time.monotonic() - begin}
 
 
-def run_peer(name: str, train: str, evaluation: str, seed: int, work_dir: str) -> dict[str, Any]:
-    """Scores and seconds of the peer's worker."""
-    case = make_case(name, train, evaluation, WEIGHTS.value, work_dir, seed=seed)
-    answers = os.path.join(work_dir, f"{name}_answers.jsonl")
+def run_peer(case: Case, python: str) -> dict[str, Any]:
+    """Scores and seconds of the peer's worker, run by the interpreter `python`."""
+    answers = f"{case.eval}.answers"
     commands = "epoch\n" * case.num_epochs + f"predict {answers}\n"
-    command = [python_of("transformers", VENVS.value), PEER, json.dumps(dataclasses.asdict(case))]
+    command = [python, PEER, json.dumps(dataclasses.asdict(case))]
     begin = time.monotonic()
     finished = subprocess.run(command, input=commands, capture_output=True, text=True, check=False)
     if finished.returncode:
@@ -108,32 +96,37 @@ def describe(lines: Sequence[dict[str, Any]]) -> str:
 
 def main(_: Sequence[str]) -> None:
     """Make the runs that `--output` does not have yet, seed by seed; print the table."""
-    unknown = sorted(set(TASKS.value) - set(BENCHMARKS))
+    values = flags.FLAGS
+    unknown = sorted(set(values.tasks) - set(BENCHMARKS))
     if unknown:
         raise ValueError(f"--tasks must be some of {', '.join(BENCHMARKS)}. Received: {', '.join(unknown)}")
-    work_dir = WORK_DIR.value
-    files.require_writable_folder(work_dir, "--work_dir")
-    lines = read_lines(OUTPUT.value) if files.exists(OUTPUT.value) else []
+    files.require_writable_folder(values.work_dir, "--work_dir")
+    lines = read_lines(values.output) if files.exists(values.output) else []
     done = {(line["task"], line["implementation"], line["seed"]) for line in lines}
-    pretrained = [
-        (name, who, int(seed)) for seed in SEEDS.value for name in TASKS.value for who in IMPLEMENTATIONS.value
-    ]
-    wanted = pretrained + [(name, RANDOM, int(seed)) for seed in RANDOM_SEEDS.value for name in TASKS.value]
+    seeds, random_seeds = parse_seeds(values.seeds), parse_seeds(values.random_seeds)
+    wanted = [(name, who, seed) for seed in seeds for name in values.tasks for who in (OURS, TRANSFORMERS)]
+    wanted += [(name, RANDOM, seed) for seed in random_seeds for name in values.tasks]
     for name, implementation, seed in wanted:
         if (name, implementation, seed) in done:
             continue
-        train, evaluation = prepare(name, DATA_DIR.value, work_dir)
+        train, evaluation = prepare(name, values.data_dir, values.work_dir)
         if implementation == TRANSFORMERS:
-            found = run_peer(name, train, evaluation, seed, work_dir)
+            case = make_case(name, train, evaluation, values.weights, values.work_dir, seed=seed)
+            found = run_peer(case, python_of("transformers", values.venvs))
         else:
             random = implementation == RANDOM
-            start = random_encoder(WEIGHTS.value) if random else [f"--init_checkpoint={WEIGHTS.value}"]
-            found = run_ours(name, train, evaluation, start, seed, os.path.join(work_dir, "run"))
+            start = random_encoder(values.weights) if random else [f"--init_checkpoint={values.weights}"]
+            found = run_ours(name, train, evaluation, start, seed, os.path.join(values.work_dir, "run"))
         lines.append({"task": name, "implementation": implementation, "seed": seed} | found)
         print(json.dumps(lines[-1]), flush=True)
-        files.write_text(OUTPUT.value, "".join(json.dumps(line) + "\n" for line in lines))
+        files.write_text(values.output, "".join(json.dumps(line) + "\n" for line in lines))
     print(describe(lines))
 
 
 if __name__ == "__main__":
+    define_flags()
+    flags.DEFINE_string("output", None, "JSON lines, one a finished run.", required=True)
+    flags.DEFINE_list("tasks", list(BENCHMARKS), "Which, in this order.")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "Of pre-trained runs.")
+    flags.DEFINE_list("random_seeds", ["0"], "Of runs from random weights.")
     run(main)

@@ -11,7 +11,6 @@ from protocol import Case, Implementation, read_lines, serve
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
 
 import keras
-import tensorflow as tf
 
 from bert_tf.configs import FinetuningConfig
 from bert_tf.conversion.loading import read_pretrained
@@ -19,6 +18,7 @@ from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.tasks import task_of
 from bert_tf.training import finetuning
 from bert_tf.training.distribution import Distribution
+from bert_tf.training.inner_loop import InnerLoop
 from bert_tf.training.row_batches import steps_per_epoch, training_dataset
 from bert_tf.training.row_evaluation import make_row_outputs
 from bert_tf.training.step import DTYPE_POLICIES, TrainState, make_train_step
@@ -48,22 +48,15 @@ class BertTf(Implementation):
         objective = self.task.objective(training=True)
         step = make_train_step(state, objective, config.train, config.optimizer, self.distribution)
         self.model = model
-
-        @tf.function
-        def inner_loop(iterator: Any, steps: tf.Tensor) -> Any:
-            sums = self.distribution.run(step, next(iterator))
-            for _ in tf.range(steps - 1):
-                sums = tf.nest.map_structure(tf.add, sums, self.distribution.run(step, next(iterator)))
-            return sums
-
-        self.inner_loop = inner_loop
+        self.inner_loop = InnerLoop(step, self.distribution)
         self.batches = iter(training_dataset(rows, case.batch_size, case.seed))
 
     def train_epoch(self) -> float:
         """See `Implementation`."""
-        sums = self.inner_loop(self.batches, tf.constant(self.steps_per_epoch))
-        total, weight = next(pair for name, pair in sums.items() if name.endswith("loss"))
-        return float(total) / float(weight)
+        figures, _ = self.inner_loop(self.batches, self.steps_per_epoch)  # [steps, names, 2]
+        loss = next(place for place, name in enumerate(self.inner_loop.names) if name.endswith("loss"))
+        total, weight = figures[:, loss].sum(axis=0)
+        return float(total / weight)
 
     def predict(self) -> list[dict[str, Any]]:
         """See `Implementation`."""
