@@ -83,6 +83,7 @@ def finetune(
         pretrained = read_pretrained(init_checkpoint, "--init_checkpoint")
         pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
         pretrained.check_heads(config.task.kind, allow_random_heads, new=(TASKS[config.task.kind][-1], *pooler))
+        _warn_of_other_labels(pretrained, config.task.kind, labels)
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
     encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)
@@ -203,6 +204,18 @@ def _check_reinitialized(config: FinetuningConfig, encoder: BertConfig) -> None:
         raise ValueError(
             f"`reinitialize_layers` must be at most the encoder's {encoder.num_layers} layers. "
             f"Received: {config.reinitialize_layers}"
+        )
+
+
+def _warn_of_other_labels(pretrained: Pretrained, kind: str, labels: Sequence[str]) -> None:
+    """Say so where a checkpoint of the same task names other labels: a wrong file or column looks like this."""
+    made_up = {f"LABEL_{number}" for number in range(len(pretrained.labels))}  # by `transformers`, without names
+    if pretrained.task == kind and set(pretrained.labels) not in (set(), made_up, set(labels)):
+        logging.warning(
+            "%s is for the labels %s, but the training examples have %s: the new head learns these",
+            pretrained.source,
+            ", ".join(pretrained.labels),
+            ", ".join(labels),
         )
 
 

@@ -1,7 +1,7 @@
 """Fine-tuning starts no part of a published model from random weights unasked."""
 
 import pytest
-from small_checkpoints import hf_encoder, write_hf
+from small_checkpoints import hf_encoder, with_heads, write_hf
 
 from bert_tf.configs import FinetuningConfig, TrainConfig
 from bert_tf.examples import Examples, TaggedExample, TextExample
@@ -39,3 +39,16 @@ def test_it_can_be_asked_for(tmp_path, without_pooler):
 @pytest.mark.long
 def test_a_tagger_needs_no_pooler(tmp_path, without_pooler):
     assert _finetune(TaggingConfig(max_seq_length=8), WORDS, tmp_path, without_pooler)["learning_rate"] > 0
+
+
+@pytest.mark.parametrize(("names", "is_told"), [(("red", "green"), True), (("red", "blue"), False), (None, False)])
+def test_labels_that_are_not_the_checkpoints_are_told(tmp_path, caplog, names, is_told):
+    id2label = {"id2label": {str(number): name for number, name in enumerate(names)}} if names else {}
+    source = write_hf(tmp_path / "hf", with_heads("classifier", classes=2), **id2label)
+    config = FinetuningConfig(task=ClassificationConfig(max_seq_length=8), train=TRAIN, reinitialize_layers=3)
+    with pytest.raises(ValueError, match="reinitialize_layers"):  # all is read by then, and nothing trained
+        finetune(config, TEXTS, None, str(tmp_path / "run"), Distribution(), init_checkpoint=source)
+    told = [message for message in caplog.messages if "is for the labels red, green" in message]
+    assert len(told) == is_told
+    if is_told:
+        assert "the training examples have blue, red" in told[0]
