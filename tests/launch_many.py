@@ -36,7 +36,8 @@ def launch_many(commands: Sequence[Sequence[str]], folder: Path) -> list[Result]
     return [Result(*result) for result in json.loads(finished.stdout.splitlines()[-1])]
 
 
-def _run(module: str, arguments: list[str]) -> int:
+def run_module(module: str, arguments: list[str]) -> int:
+    """The exit code of `python -m module arguments`, run in this process."""
     sys.argv = [module, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -57,7 +58,7 @@ def _forked(command: list[str], number: int) -> tuple[int, str, str]:
     if not child:
         for descriptor, name in enumerate(names, 1):
             os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
-        code = _run(command[0], command[1:])
+        code = run_module(command[0], command[1:])
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -1,6 +1,7 @@
 """Where the step runs: one device, or a tf.distribute strategy. The only place that builds or asks a strategy."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -229,7 +230,8 @@ class Distribution:
             if self.cluster.size == 1:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            reason = reason.partition(" Check the task logs")[0]  # TensorFlow's own advice, which is not ours
+            # Without the place in the graph, and without TensorFlow's advice.
+            reason = re.sub(r"^\{\{.*?\}\} ", "", reason.partition(" Check the task logs")[0])
             raise ConnectionError(
                 f"another of the {self.cluster.size} workers is gone ({reason}); the last checkpoint is kept. "
                 f"Start all workers again: they go on from it. This is worker {self.cluster.index}"

@@ -1,0 +1,44 @@
+"""The benchmark of checkpoints: what it counts where."""
+
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bert_tf.training import checkpoint_writer, checkpoints
+from experiments.benchmarks import checkpointing
+
+
+def test_what_is_measured(tmp_path, monkeypatch):
+    copy, write = checkpoints.host_copy, checkpoints.write
+
+    def slow_copy(variables):
+        time.sleep(0.1)
+        return copy(variables)
+
+    def slow_write(*arguments):
+        time.sleep(0.3)
+        return write(*arguments)
+
+    monkeypatch.setattr(checkpoint_writer.checkpoints, "host_copy", slow_copy)
+    monkeypatch.setattr(checkpoint_writer.checkpoints, "write", slow_write)
+    variables = {"a": tf.Variable(np.zeros((10, 25), np.float32))}
+    calls = []
+
+    def step():
+        calls.append(1)
+        time.sleep(0.01)
+
+    figures = checkpointing.measure(step, variables, str(tmp_path), steps=5, rounds=2)
+    assert len(calls) == 3 + 4 * 5
+    assert [len(figures[name]) for name in ("with", "without", "copying", "writing")] == [2, 2, 2, 1]
+    assert figures["bytes"] == 1000
+    # Copying is part of a block, writing goes on beside it, and does not reach into the next.
+    assert min(figures["with"]) >= 0.15
+    assert min(figures["copying"]) >= 0.1
+    assert min(figures["writing"]) >= 0.3
+    assert figures["ratio"] == pytest.approx(np.median(figures["without"]) / np.median(figures["with"]))
+    assert [checkpoint.step for checkpoint in checkpoints.complete_checkpoints(str(tmp_path))] == [2, 3]
+    text = checkpointing.describe(figures | {"with": [2.5], "without": [2.0], "ratio": 0.8})
+    assert text.startswith("2.000 steps/s with a checkpoint of 0 MB every 5 steps, 2.500 without: 0.800.")

@@ -1,0 +1,93 @@
+"""Real processes that are killed while they train, and started again, end as one that nobody disturbed."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from killed_runs import killed_runs
+from small_records import make
+
+from bert_tf.training import checkpoints
+from bert_tf.training.throughput import TIMING_FIGURES
+from data_pipelines.records import PreparationConfig
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMAND = [
+    "experiments.pretrain",
+    f"--config={REPOSITORY}/experiments/configs/bert_tiny_debug.py",
+    "--train_data=records",
+    "--eval_data=records/heldout",
+    "--model_dir=run",
+    "--set=model.vocab_size=200",
+    "--set=model.max_position_embeddings=64",
+    "--set=train.jit_compile=false",
+    "--set=train.batch_size=8",
+    "--set=train.eval_batch_size=16",
+    "--set=train.steps_per_loop=7",
+    # The three do not meet: a line's steps lie on both sides of a checkpoint.
+    "--set=train.checkpoint_every=4",
+    "--set=train.log_every=6",
+    "--set=train.eval_every=25",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where there are records."""
+    folder = tmp_path_factory.mktemp("survival")
+    make(folder / "records", PreparationConfig(max_seq_length=32), holdout=0.2)
+    return folder
+
+
+def _require_that_nothing_shows(folder, command, lives):
+    """The run that these lives left is that of one which was let alone: the same last checkpoint, the same log."""
+    shutil.move(folder / "run", folder / "disturbed")
+    (life,) = killed_runs(command, folder, kills=0)
+    assert (life.returncode, lives[-1].returncode) == (0, 0), (life.output, lives[-1].output)
+    _require_same(folder / "disturbed", folder / "run")
+    for name in ("disturbed", "run"):
+        shutil.rmtree(folder / name)
+
+
+def _tensors(run):
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(checkpoints.newest_checkpoint(str(run)).bundle)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def _lines(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in TIMING_FIGURES} for line in lines]
+
+
+def _require_same(run, other):
+    import numpy as np
+
+    assert _lines(run) == _lines(other)
+    mine, theirs = _tensors(run), _tensors(other)
+    assert mine.keys() == theirs.keys()
+    assert len([name for name in mine if name.startswith("second_moment:")]) > 20
+    for name, tensor in mine.items():
+        assert np.array_equal(tensor, theirs[name]), name
+
+
+@pytest.mark.long
+def test_killed_at_twenty_random_moments(folder):
+    command = [*COMMAND, "--set=train.num_steps=800"]
+    lives = killed_runs(command, folder, 20, most_seconds=0.2)
+    assert len(lives) == 21
+    assert [life.returncode for life in lives[:-1]] == [-signal.SIGKILL] * 20, [life.output for life in lives]
+    _require_that_nothing_shows(folder, command, lives)
+
+
+@pytest.mark.long
+def test_preempted(folder):
+    command = [*COMMAND, "--set=train.num_steps=200", "--preemption_exit_code=17"]
+    lives = killed_runs(command, folder, 1, signal.SIGTERM)
+    assert lives[0].returncode == 17, lives[0].output
+    assert "stopped by SIGTERM at step" in lives[0].output
+    assert "Traceback" not in lives[0].output
+    _require_that_nothing_shows(folder, command, lives)
