@@ -5,7 +5,6 @@ dropped, and a shape that depends on values becomes the largest one that is poss
 """
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -66,14 +65,18 @@ def lint(graph: tf.Graph) -> list[Finding]:
         graph: of a concrete function.
     """
     definition = graph.as_graph_def()
-    found = [_finding(node, _source(graph, node.name)) for node in definition.node]
-    found += [_finding(node, "") for function in definition.library.function for node in function.node_def]
+    operations = [graph.get_operation_by_name(node.name) for node in definition.node]
+    found = [
+        _finding(node, _types(node) | _tensor_types(operation), _source(operation))
+        for node, operation in zip(definition.node, operations, strict=True)
+    ]
+    nested = [node for function in definition.library.function for node in function.node_def]
+    found += [_finding(node, _types(node), "") for node in nested]
     once = {(finding.operation, finding.source or finding.name): finding for finding in found if finding is not None}
     return list(once.values())
 
 
-def _finding(node: Any, source: str) -> Finding | None:
-    types = set(_types(node))
+def _finding(node: Any, types: set[int], source: str) -> Finding | None:
     if node.op in REFUSED:
         return Finding(node.op, node.name, REFUSED[node.op], True, source)
     if node.op in DOUBTFUL:
@@ -85,15 +88,19 @@ def _finding(node: Any, source: str) -> Finding | None:
     return None
 
 
-def _types(node: Any) -> Iterator[int]:
-    """The dtypes among a node's attributes: those of its inputs and outputs."""
-    for value in node.attr.values():
-        yield value.type
-        yield from value.list.type
+def _types(node: Any) -> set[int]:
+    """The dtypes among a node's attributes: those of its inputs and outputs, where they are not the kind's own."""
+    values = list(node.attr.values())
+    return {value.type for value in values} | {each for value in values for each in value.list.type}
 
 
-def _source(graph: tf.Graph, name: str) -> str:
-    """The innermost line of code outside installed packages that made a node."""
-    frames = graph.get_operation_by_name(name).traceback or ()
+def _tensor_types(operation: tf.Operation) -> set[int]:
+    """The dtypes of an operation's inputs and outputs."""
+    return {tensor.dtype.as_datatype_enum for tensor in (*operation.inputs, *operation.outputs)}
+
+
+def _source(operation: tf.Operation) -> str:
+    """The innermost line of code outside installed packages that made an operation."""
+    frames = operation.traceback or ()
     own = [frame for frame in frames if "site-packages" not in frame.filename and frame.filename != __file__]
     return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""

@@ -43,7 +43,7 @@ def _run(*arguments, folder=None):
         env=os.environ | {"PYTHON": sys.executable, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

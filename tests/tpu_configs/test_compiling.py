@@ -1,0 +1,112 @@
+"""The check with Google's compiler, at debug size: in the environment of `make tpu-check`, where that stands.
+
+The compiler is a download of 200 MB and an environment of 2 GB, so that the tests do not make it: they run where
+`.venv-tpu` stands, or where TPU_CHECK_PYTHON names a Python that has the `tpu-check` extra.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+PYTHON = os.environ.get("TPU_CHECK_PYTHON", str(REPOSITORY / ".venv-tpu" / "bin" / "python"))
+KERNELS = os.environ.get("TPU_KERNELS_PYTHON", str(REPOSITORY / ".venv-tpu-kernels" / "bin" / "python"))
+DEBUG = ["--config=experiments/configs/bert_tiny_debug.py", "--topology=v5e-4"]
+# One narrow layer and few pieces: compiled in seconds.
+SMALL = ["--set=model.vocab_size=512", "--set=model.max_position_embeddings=64", "--max_seq_length=64"]
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not os.path.exists(PYTHON), reason="`make tpu-check` makes the environment of Google's compiler"
+    ),
+]
+
+
+def _run(*arguments, python=PYTHON):
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return subprocess.run(
+        [python, *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=1200, check=False
+    )
+
+
+def _report(output):
+    """What stands behind each word at the start of a line."""
+    return {line[:13].strip(): line[13:] for line in output.splitlines()}
+
+
+def _check_report(output, route):
+    report = _report(output)
+    assert report["topology"] == "v5e-4: 4 x TPU v5 lite (v5e:2x2), 1 host"
+    assert report["step"].startswith("bert_tiny_debug: 4 rows of 64 a device, 16 in all")
+    assert report["lint"] == "nothing that a TPU should not see"
+    assert re.match(rf"yes, in \d+ s \(.*route {route}, jax [\d.]+, libtpu [\d.]+\)", report["compiles"])
+    used, usable = map(float, re.match(r"([\d.]+) of ([\d.]+) GiB a device", report["HBM"]).groups())
+    assert 0 < used < 1
+    assert usable == 15.75
+    compiler, hand = map(float, re.match(r"([\d.e+]+) a step.* compiler, ([\d.e+]+) by hand", report["FLOPs"]).groups())
+    # Element-wise work weighs much in so small a model; a product that was missed would halve the figure.
+    assert hand < compiler < 3 * hand
+    count = int(re.match(r"(\d+), each over all 4 replicas", report["all-reduce"])[1])
+    assert 1 <= count <= 5
+
+
+def test_the_step_compiles():
+    result = _run("-m", "tpu_configs.check", *DEBUG, *SMALL)
+    assert result.returncode == 0, result.stderr[-2000:]
+    _check_report(result.stdout, "A")
+
+
+@pytest.mark.skipif(not os.path.exists(KERNELS), reason="`make tpu-check ROUTE=b` makes the environment")
+def test_the_step_compiles_from_the_kernels_of_the_tpu():
+    result = _run("-m", "tpu_configs.check", *DEBUG, *SMALL, "--route=b", f"--lowering_python={KERNELS}")
+    assert result.returncode == 0, result.stderr[-2000:]
+    _check_report(result.stdout, "B")
+
+
+def test_a_model_that_is_too_large_is_refused():
+    result = _run("-m", "tpu_configs.check", *DEBUG, *SMALL, "--batch_per_device=262144")
+    assert result.returncode == 2
+    error = result.stderr.strip().splitlines()[-1]
+    assert re.match(r"error: the step does not fit on v5e-4: .*RESOURCE_EXHAUSTED", error)
+
+
+# What `tests/tpu_configs/test_lowering.py` shows of TensorFlow's part, to the end: gradients that are not summed.
+_LONE_REPLICA = """
+from tpu_configs import checking, lowering, topologies
+from bert_tf.configs import PretrainingConfig
+from bert_tf.training.distribution import Distribution
+lowering.CompiledReplica.all_reduce = Distribution.all_reduce
+from experiments.experiment_files import load_config
+config = load_config("experiments/configs/bert_tiny_debug.py", PretrainingConfig, ["model.vocab_size=512"])
+checking.check(topologies.load("v5e-4"), "debug", config, 4, 64)
+"""
+
+
+def test_gradients_that_are_not_summed_are_refused():
+    result = _run("-c", _LONE_REPLICA)
+    assert (
+        "ValueError: the gradients must be summed over all 4 replicas. Received: all-reduces over none" in result.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--topology=v5e-4", "--set=train.batch_size=15"],
+            "`train.batch_size` must be a multiple of the TPU's 4 devices",
+        ),
+        (["--topology=v9"], "--topology must be one of v2-8"),
+        (["--topology=v5e-4", "--route=b", "--lowering_python=absent"], "--lowering_python must be a Python with"),
+        (["--topology=v5e-4", "--max_seq_length=1024"], "at least the rows' length of 1024"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    result = _run("-m", "tpu_configs.check", "--config=experiments/configs/bert_tiny_debug.py", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
