@@ -21,8 +21,10 @@ def attention_allowed(input_mask: Any) -> Any:
         input_mask: int [B, L], 0 on padding, k on the pieces of a row's k-th sequence. A piece reads those with its
             own number. An ordinary 0/1 mask is a row with one sequence.
     """
-    same = ops.equal(input_mask[:, None, :, None], input_mask[:, None, None, :])
-    return ops.logical_and(same, ops.greater(input_mask, 0)[:, None, None, :])
+    # One new axis at a time: LiteRT has no slice that makes two.
+    rows = ops.expand_dims(input_mask, 1)  # [B, 1, L]
+    queries, keys = ops.expand_dims(rows, 3), ops.expand_dims(rows, 2)
+    return ops.logical_and(ops.equal(queries, keys), ops.greater(keys, 0))
 
 
 def attention_probabilities(scores: Any, allowed: Any, training: bool = False) -> Any:

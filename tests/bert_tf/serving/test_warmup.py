@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from small_model import write_vocab
+from tensorflow.core.framework import tensor_pb2
 
 from bert_tf.serving import warmup
 from bert_tf.tokenization import WordPieceTokenizer
@@ -55,7 +56,7 @@ def _read(folder):
 
 
 def _inputs(request):
-    return {entry.key: tf.make_ndarray(tf.compat.v1.TensorProto.FromString(entry.value)) for entry in request.inputs}
+    return {entry.key: tf.make_ndarray(tensor_pb2.TensorProto.FromString(entry.value)) for entry in request.inputs}
 
 
 @pytest.fixture(scope="module")
