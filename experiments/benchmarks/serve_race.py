@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf import files
+from bert_tf.progress import progress_bar
 from bert_tf.task_configs import ClassificationConfig
 from bert_tf.tokenization import WordPieceTokenizer
 from data_pipelines.finetuning.texts import read_texts
@@ -152,7 +153,7 @@ def race(
     seconds: dict[tuple[str, str], list[float]] = {(case, name): [] for case in cases for name in workers}
     tokenizing: dict[tuple[str, str], list[float]] = {key: [] for key in seconds}
     vectors: dict[tuple[str, str], np.ndarray] = {}
-    for number in range(rounds + 1):
+    for number in progress_bar(range(rounds + 1), label="racing", unit="round"):
         for case, asked in cases.items():
             for name, worker in workers.items():
                 answer = worker.ask(asked if number else asked | {"repeat": 1})

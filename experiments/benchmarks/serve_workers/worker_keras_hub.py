@@ -20,10 +20,9 @@ def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dic
     run = tf.function(lambda inputs: backbone(inputs, training=False)["sequence_output"], reduce_retracing=True)
 
     def tokenize(texts: Sequence[str]) -> Any:
-        pieces = tokenizer(tf.constant(list(texts)))[:, :254]
-        count = pieces.nrows()
-        first, last = (tf.fill([count, 1], token) for token in (tokenizer.cls_token_id, tokenizer.sep_token_id))
-        return tf.concat([tf.cast(first, pieces.dtype), pieces, tf.cast(last, pieces.dtype)], axis=1).to_tensor()
+        first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+        rows = [[first, *pieces[:254], last] for pieces in tokenizer(list(texts))]
+        return tf.ragged.constant(rows, dtype=tf.int32).to_tensor()
 
     def embed(texts: Sequence[str]) -> Any:
         ids = tokenize(texts)
