@@ -76,12 +76,15 @@ def export_google_records(folder: RecordFolder, output: str, masking: MaskingCon
 
 
 def _google_example(row: dict[str, np.ndarray]) -> bytes:
+    # Ascending, as in Google's files; places that are not used stay the last.
+    used = row["masked_lm_weights"] > 0
+    order = np.argsort(np.where(used, row["masked_lm_positions"], len(row["input_ids"])), kind="stable")
     integers = {
         "input_ids": row["input_ids"],
         "input_mask": np.minimum(row["input_mask"], 1),
         "segment_ids": row["segment_ids"],
-        "masked_lm_positions": row["masked_lm_positions"],
-        "masked_lm_ids": row["masked_lm_ids"],
+        "masked_lm_positions": row["masked_lm_positions"][order],
+        "masked_lm_ids": row["masked_lm_ids"][order],
         "next_sentence_labels": row["next_sentence_labels"],
     }
     feature = {

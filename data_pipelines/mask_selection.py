@@ -1,8 +1,8 @@
 """Which places of a row are predicted: pieces, whole words, n-grams or spans, for whole batches at once.
 
-Nothing here sorts or draws for all L places of a row: sampling without replacement needs a random number only for
+Nothing here sorts, nor draws for all L places of a row: sampling without replacement needs a random number only for
 each place that is chosen, and a row's words are found in one list of the whole batch. That makes it several times as
-fast as sorting the row by random scores.
+fast as sorting the row by random scores. Places come in the order in which they were drawn.
 
 Axes: B batch, L length, K sequences in a row, P predictions in a row, R slots in which pieces, words or spans are tried
 one after the other. Tensors over slots are [R, B], so that a step from slot to slot works on neighbouring memory.
@@ -37,19 +37,19 @@ def choose_pieces(
         uniform: float32 [B, P] in [0, 1).
 
     Returns:
-        int32 [B, P], the places in ascending order; L where there are no more.
+        int32 [B, P], the places, in random order within a sequence; then L where there are no more.
     """
     starts = tf.cumsum(lengths, axis=1, exclusive=True)
     pieces = tf.maximum(lengths - _num_specials(lengths, first_lengths), 0)
+    chosen = tf.minimum(wanted, pieces)
     # Ranks begin at a sequence's place, so that those of different sequences differ.
     index, (base, population, limit, first) = _over_slots(
-        wanted, [starts, pieces, tf.minimum(wanted, pieces), first_lengths - 2], uniform.shape[1]
+        chosen, [starts, pieces, chosen, first_lengths - 2], uniform.shape[1]
     )
     ranks = _without_replacement(index, base, population, limit, uniform)
     # Behind [CLS], and behind the [SEP] that follows the first segment.
     places = ranks + 1 + tf.cast(ranks - base >= first, tf.int32)
-    places = tf.minimum(places, row_length)
-    return -tf.math.top_k(-tf.transpose(places), uniform.shape[1]).values
+    return tf.transpose(tf.minimum(places, row_length))
 
 
 def choose_words(
@@ -61,6 +61,7 @@ def choose_words(
     piece_kinds: tf.Tensor,
     uniform: tf.Tensor,
     span_words: tf.Tensor | None = None,
+    mean_span_words: float = 1.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Whole words, or spans of words, tried in random order until a sequence has the pieces that it wants.
 
@@ -77,10 +78,11 @@ def choose_words(
         piece_kinds: int8 [V], `TEXT`, `CONTINUATION` or `SPECIAL`.
         uniform: float32 [B, R] in [0, 1), R = `num_slots`.
         span_words: int32 [B, R], words in the span that each slot tries.
+        mean_span_words: their mean, as in `num_slots`.
 
     Returns:
-        The places, int32 [B, P], ascending, L and more where there are no more; and the number in its row of the word
-        or span that each place belongs to, int32 [B, P].
+        The places, int32 [B, P], word by word in the order in which they were taken, then L and more where there are no
+        more; and the slot of the word or span that each place belongs to, int32 [B, P], R where there are no more.
     """
     batch, length = tf.shape(input_ids)[0], input_ids.shape[1]
     num_slots_, num_sequences = uniform.shape[1], lengths.shape[1]
@@ -100,8 +102,9 @@ def choose_words(
         tf.reshape(tf.searchsorted(unit_places, bounds), [3, batch, num_sequences])
     )
     words = tf.maximum(end_unit - cls_unit - _num_specials(lengths, first_lengths), 0)
-    spare = max(1, _SPARE_SLOTS // num_sequences)
-    slots = tf.where(wanted > 0, wanted + spare, 0)
+    # In double precision, as in `num_slots`, so that a row's slots are never more than those.
+    tries = tf.cast(tf.math.ceil(tf.cast(wanted, tf.float64) * _slots_a_piece(mean_span_words)), tf.int32)
+    slots = tf.where(wanted > 0, tries + _spare_slots(num_sequences), 0)
     index, (base, population, limit, first_words, first_end, second_end, want) = _over_slots(
         slots, [cls_unit, words, tf.minimum(slots, words), sep_unit - cls_unit - 1, seps, ends - 1, wanted], num_slots_
     )
@@ -115,15 +118,25 @@ def choose_words(
     end = tf.gather(unit_places, tf.minimum(next_unit, tf.size(unit_places) - 1)) - row_starts
     end = tf.where(tried, tf.minimum(end, tf.where(in_first, first_end, second_end)), begin)
 
-    is_first = tf.broadcast_to(index == 0, tf.shape(begin))
-    want = tf.broadcast_to(want, tf.shape(begin))
+    room = _Room(index, want, num_slots_)
     accept = _accept_words if span_words is None else _accept_spans
-    return _pieces_of(begin, accept(begin, end, is_first, want), predictions, length)
+    return _pieces_of(begin, accept(begin, end, room), predictions, length)
 
 
-def num_slots(predictions: int, num_sequences: int) -> int:
-    """R of `choose_words`: a slot for each prediction, and some to spare for each sequence."""
-    return predictions + num_sequences * max(1, _SPARE_SLOTS // num_sequences)
+def num_slots(predictions: int, num_sequences: int, mean_span_words: float = 1.0) -> int:
+    """R of `choose_words`: enough slots for what each sequence wants, and some to spare."""
+    # Rounding up adds less than one for each sequence.
+    tries = predictions if mean_span_words == 1 else int(predictions * _slots_a_piece(mean_span_words)) + num_sequences
+    return tries + num_sequences * _spare_slots(num_sequences)
+
+
+def _slots_a_piece(mean_span_words: float) -> float:
+    """One for words; for spans, of at least a piece a word, so many that short and overlapping ones hardly matter."""
+    return min(1.0, 1.5 / mean_span_words)
+
+
+def _spare_slots(num_sequences: int) -> int:
+    return max(1, _SPARE_SLOTS // num_sequences)
 
 
 TEXT, CONTINUATION, SPECIAL = range(3)
@@ -191,51 +204,70 @@ def _without_replacement(
     return ranks
 
 
-def _accept_words(begin: tf.Tensor, end: tf.Tensor, is_first: tf.Tensor, want: tf.Tensor) -> tf.Tensor:
+class _Room:
+    """How many pieces each sequence still wants, slot by slot.
+
+    Args:
+        index: number of each slot in its sequence, int32 [R, B] or [R, 1].
+        want: what the slot's sequence wants, int32 [R, B] or [1, B].
+        num_slots: R.
+    """
+
+    def __init__(self, index: tf.Tensor, want: tf.Tensor, num_slots: int) -> None:
+        self._one_sequence = want.shape[0] == 1
+        self._want = tf.unstack(want)
+        self._begins = [] if self._one_sequence else tf.unstack(index == 0, num_slots)
+        self._left = self._want[0]
+
+    def before(self, slot: int) -> tf.Tensor:
+        """int32 [B]: what is left for a slot; slots ask in their order."""
+        if not self._one_sequence:
+            self._left = tf.where(self._begins[slot], self._want[slot], self._left)
+        return self._left
+
+    def take(self, pieces: tf.Tensor) -> None:
+        """Tell what the slot took of it."""
+        self._left -= pieces
+
+
+def _accept_words(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
     """Ends of the words that are taken, their begins for the others: all [R, B].
 
-    In each sequence, whose slots begin where `is_first`, a word is taken if it is not longer than what is left.
+    In each sequence a word is taken if it is not longer than what is left.
     """
-    sizes = end - begin
-    left = tf.zeros_like(begin[0])
     taken = []
-    for slot in range(begin.shape[0]):
-        left = tf.where(is_first[slot], want[slot], left)
-        size = tf.where(sizes[slot] <= left, sizes[slot], 0)
-        left -= size
+    for slot, size in enumerate(tf.unstack(end - begin)):
+        size = tf.where(size <= room.before(slot), size, 0)
+        room.take(size)
         taken.append(size)
     return begin + tf.stack(taken)
 
 
-def _accept_spans(begin: tf.Tensor, end: tf.Tensor, is_first: tf.Tensor, want: tf.Tensor) -> tf.Tensor:
+def _accept_spans(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
     """As `_accept_words`, for spans, which may overlap."""
-    left = tf.zeros_like(begin[0])
     ends: list[tf.Tensor] = []
-    for slot in range(begin.shape[0]):
-        left = tf.where(is_first[slot], want[slot], left)
-        this, stop = begin[slot], end[slot]
+    for slot, (this, stop) in enumerate(zip(tf.unstack(begin), tf.unstack(end), strict=True)):
         if ends:
             others, other_ends = begin[:slot], tf.stack(ends)
-            covered = tf.reduce_any((others <= this) & (this < other_ends), axis=0)
-            taken_behind = (others > this) & (other_ends > others)
-            stop = tf.minimum(stop, tf.reduce_min(tf.where(taken_behind, others, _NOWHERE), axis=0))
-            stop = tf.where(covered, this, stop)
-        stop = tf.minimum(stop, this + left)
-        left -= stop - this
+            # Where a span that was taken begins behind this one, this one stops; inside of one, it is not taken.
+            bounds = tf.where(others > this, others, tf.where(this < other_ends, this, _NOWHERE))
+            bounds = tf.where(other_ends > others, bounds, _NOWHERE)
+            stop = tf.minimum(stop, tf.reduce_min(bounds, axis=0))
+        stop = tf.minimum(stop, this + room.before(slot))
+        room.take(stop - this)
         ends.append(stop)
     return tf.stack(ends)
 
 
 def _pieces_of(begin: tf.Tensor, end: tf.Tensor, predictions: int, length: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The places [begin, end) of all slots, and the number, in order of places, of the stretch they are in: [B, P]."""
-    sizes = end - begin
-    keys = tf.where(sizes > 0, begin * (1 << _PLACE_BITS) + sizes, (1 << 31) - (1 << _PLACE_BITS))
-    keys = -tf.math.top_k(-tf.transpose(keys), begin.shape[0]).values  # [B, R], ascending
-    sizes = keys & ((1 << _PLACE_BITS) - 1)
+    """The places [begin, end) of all slots, and the slot that each is in: [B, P]."""
+    stretches = tf.transpose(begin * (1 << _PLACE_BITS) + (end - begin))
+    sizes = stretches & ((1 << _PLACE_BITS) - 1)
     number = tf.range(begin.shape[0]) * (1 << _PLACE_BITS)
-    firsts = number + tf.bitwise.right_shift(keys, _PLACE_BITS)
+    firsts = number + tf.bitwise.right_shift(stretches, _PLACE_BITS)
     # One more stretch, behind the row, fills the places for predictions.
-    firsts = tf.pad(firsts, [[0, 0], [0, 1]], constant_values=length)
+    filler = begin.shape[0] * (1 << _PLACE_BITS) + length
+    firsts = tf.pad(firsts, [[0, 0], [0, 1]], constant_values=filler)
     sizes = tf.concat([sizes, predictions - tf.reduce_sum(sizes, axis=1, keepdims=True)], axis=1)
     firsts, sizes = tf.reshape(firsts, [-1]), tf.reshape(sizes, [-1])
     places = tf.reshape(tf.ragged.range(firsts, firsts + sizes).flat_values, [-1, predictions])

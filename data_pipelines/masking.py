@@ -75,7 +75,7 @@ def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Everything of a pre-training batch that masking does not decide.
 
     Args:
-        rows: `input_ids` int32 [B, L]; `sequence_lengths`, `first_segment_lengths`, `next_sentence_labels`
+        rows: `input_ids` integer [B, L]; `sequence_lengths`, `first_segment_lengths`, `next_sentence_labels`
             int32 [B, K], as in the records.
 
     Returns:
@@ -83,7 +83,7 @@ def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         each sequence) int32 [B, L]; `next_sentence_positions`, `next_sentence_labels` int32 [B, K],
         `next_sentence_weights` float32 [B, K] (0 for missing sequences and those without a label).
     """
-    input_ids, lengths = rows["input_ids"], rows["sequence_lengths"]
+    input_ids, lengths = tf.cast(rows["input_ids"], tf.int32), rows["sequence_lengths"]
     length, num_sequences = input_ids.shape[1], lengths.shape[1]
     labelled = (lengths > 0) & (rows["next_sentence_labels"] != features.NO_NEXT_SENTENCE_LABEL)
     starts = tf.cumsum(lengths, axis=1, exclusive=True)
@@ -94,18 +94,18 @@ def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     code = 2 * tf.range(1, num_sequences + 1) * _POSITIONS
     segments = tf.stack([tf.broadcast_to(code, tf.shape(lengths)), code + _POSITIONS + first], axis=2)  # [B, K, 2]
     sizes = tf.stack([first, lengths - first], axis=2)
-    segments = tf.pad(tf.reshape(segments, [-1, 2 * num_sequences]), [[0, 0], [0, 1]])
     padding = length - tf.reduce_sum(lengths, axis=1, keepdims=True)
+    # Padding is a range of negative numbers, which become 0.
+    segments = tf.concat([tf.reshape(segments, [-1, 2 * num_sequences]), -padding], axis=1)
     sizes = tf.concat([tf.reshape(sizes, [-1, 2 * num_sequences]), padding], axis=1)
     segments, sizes = tf.reshape(segments, [-1]), tf.reshape(sizes, [-1])
     codes = tf.reshape(tf.ragged.range(segments, segments + sizes).flat_values, [-1, length])
-    codes = tf.ensure_shape(codes, input_ids.shape)
-    input_mask = tf.bitwise.right_shift(codes, _POSITION_BITS + 1)
+    codes = tf.nn.relu(tf.ensure_shape(codes, input_ids.shape))
     return {
         "input_ids": input_ids,
-        "input_mask": input_mask,
+        "input_mask": tf.bitwise.right_shift(codes, _POSITION_BITS + 1),
         "segment_ids": tf.bitwise.right_shift(codes, _POSITION_BITS) & 1,
-        "position_ids": tf.where(input_mask > 0, codes & (_POSITIONS - 1), 0),
+        "position_ids": codes & (_POSITIONS - 1),
         "next_sentence_positions": tf.where(labelled, starts, 0),
         "next_sentence_labels": tf.where(labelled, rows["next_sentence_labels"], 0),
         "next_sentence_weights": tf.cast(labelled, tf.float32),
@@ -165,13 +165,12 @@ def mask_batch(
         part: where the rows belong when they are not one whole batch; a row's mask depends on its place in that.
 
     Returns:
-        int32 [B, L], [B, P], [B, K] and float32 weights; `masked_lm_positions` ascend, and are 0 with id and weight 0
-        in places that are not used.
+        int32 [B, L], [B, P], [B, K] and float32 weights; `masked_lm_positions` differ, in no order, and are 0 with id
+        and weight 0 in places that are not used, the last ones.
     """
     batch = encoder_features(rows)
-    input_ids, lengths, first_lengths = (
-        rows[name] for name in ("input_ids", "sequence_lengths", "first_segment_lengths")
-    )
+    input_ids = batch["input_ids"]
+    lengths, first_lengths = rows["sequence_lengths"], rows["first_segment_lengths"]
     length = input_ids.shape[1]
     rows_in_batch = input_ids.shape[0] or tf.shape(input_ids)[0]
     part = part or PartOfBatches(rows_in_batch, 0, rows_in_batch)
@@ -184,19 +183,20 @@ def mask_batch(
         return tf.reshape(draws[:, part.first_row : part.first_row + part.rows], [-1, columns])
 
     wanted = _wanted_predictions(lengths, length, masking.masked_lm_rate, predictions)
-    fate = uniform(_FATE_STREAM, predictions)
     if masking.strategy == "token":
         places = mask_selection.choose_pieces(
             lengths, first_lengths, wanted, length, uniform(_SELECTION_STREAM, predictions)
         )
     else:
-        slots = mask_selection.num_slots(predictions, lengths.shape[1])
+        shares = _span_shares(masking)
+        mean_words = sum(n * share for n, share in enumerate(shares, 1))
+        slots = mask_selection.num_slots(predictions, lengths.shape[1], mean_words)
         span_words = None
-        if masking.strategy != "whole_word":
-            bounds = tf.constant(_span_bounds(masking), tf.float32)
+        if len(shares) > 1:
+            bounds = tf.constant(np.cumsum(shares)[:-1], tf.float32)
             span_words = 1 + tf.searchsorted(bounds, tf.reshape(uniform(_SPAN_STREAM, slots), [-1]), side="right")
             span_words = tf.reshape(span_words, [-1, slots])
-        places, stretch = mask_selection.choose_words(
+        places, slot = mask_selection.choose_words(
             input_ids,
             lengths,
             first_lengths,
@@ -205,9 +205,12 @@ def mask_batch(
             tf.constant(vocabulary.piece_kinds()),
             uniform(_SELECTION_STREAM, slots),
             span_words,
+            mean_words,
         )
-        if masking.strategy == "span":
-            fate = tf.gather(fate, tf.minimum(stretch, predictions - 1), batch_dims=1)
+    if masking.strategy == "span":
+        fate = tf.gather(uniform(_FATE_STREAM, slots + 1), slot, batch_dims=1)
+    else:
+        fate = uniform(_FATE_STREAM, predictions)
     used = places < length
     positions = tf.where(used, places, 0)
 
@@ -233,14 +236,14 @@ def mask_batch(
     }
 
 
-def _span_bounds(masking: MaskingConfig) -> list[float]:
-    """Bounds in (0, 1) between the shares of spans of 1, 2, ... words."""
-    longest = range(1, masking.longest_span() + 1)
-    if masking.strategy == "ngram":
-        weights = [1 / n for n in longest]
-    else:
+def _span_shares(masking: MaskingConfig) -> list[float]:
+    """Shares of spans of 1, 2, ... words; whole words are spans of one."""
+    longest = range(1, 2 if masking.strategy == "whole_word" else masking.longest_span() + 1)
+    if masking.strategy == "span":
         weights = [masking.span_probability * (1 - masking.span_probability) ** (n - 1) for n in longest]
-    return [sum(weights[:n]) / sum(weights) for n in longest[:-1]]
+    else:
+        weights = [1 / n for n in longest]
+    return [weight / sum(weights) for weight in weights]
 
 
 def _wanted_predictions(sequence_lengths: tf.Tensor, length: int, rate: float, predictions: int) -> tf.Tensor:

@@ -10,7 +10,7 @@ from small_corpus import corpus_documents
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import input_pipeline, record_shards, records, tfrecords
+from data_pipelines import input_pipeline, lanes, record_shards, records, tfrecords
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.input_pipeline import evaluation_dataset, number_of_lanes, static_batch_spec, training_dataset
 from data_pipelines.masking import MaskingVocabulary, mask_batch
@@ -52,7 +52,8 @@ def packed_folder(tmp_path_factory):
 @pytest.fixture
 def small_windows(monkeypatch):
     """Windows and groups of a few records, so that few records cross many of them."""
-    monkeypatch.setattr(input_pipeline, "WINDOW_RECORDS", 5)
+    monkeypatch.setattr(lanes, "WINDOW_RECORDS", 5)
+    monkeypatch.setattr(lanes, "_RECORDS_PARSED_TOGETHER", 3)
     monkeypatch.setattr(input_pipeline, "_PLACES_TOGETHER", 24 * LENGTH)
 
 
@@ -112,9 +113,9 @@ def test_another_process_of_the_pipeline_gives_the_same(folder):
 def test_an_epoch_holds_every_record_once(folder, small_windows, batch_size):
     on_disk = Counter(rows_on_disk(folder))
     total = sum(on_disk.values())
-    lanes = number_of_lanes(batch_size, total)
+    num_lanes = number_of_lanes(batch_size, total)
     # Lanes differ by a record at most, so after this many steps each has finished its epoch, and begun the next.
-    steps = -(-total // lanes) * lanes // batch_size + 1
+    steps = -(-total // num_lanes) * num_lanes // batch_size + 1
     read = Counter(rows_in(take(training_dataset(folder, UNCHANGED, batch_size, 0), steps)))
     assert not on_disk - read
     repeated = sum((read - on_disk).values())
@@ -252,10 +253,10 @@ def test_no_folder_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "records_", "lanes"), [(1, 100, 1), (6, 100, 2), (32, 100, 16), (256, 10**9, 16), (32, 5, 4)]
+    ("batch_size", "records_", "expected"), [(1, 100, 1), (6, 100, 2), (32, 100, 16), (256, 10**9, 16), (32, 5, 4)]
 )
-def test_lanes_divide_the_batch_and_have_records(batch_size, records_, lanes):
-    assert number_of_lanes(batch_size, records_) == lanes
+def test_lanes_divide_the_batch_and_have_records(batch_size, records_, expected):
+    assert number_of_lanes(batch_size, records_) == expected
 
 
 @pytest.mark.parametrize("batch_size", [8, 6])
