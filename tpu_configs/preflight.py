@@ -1,6 +1,6 @@
 """What is checked of a TPU job before the TPU is touched: a mistake found there costs minutes, or is never told.
 
-Starts nothing of TensorFlow that has to wait for the TPU: shapes are read off a graph that never runs.
+Shapes are read off data sets that are made in a graph and never run.
 """
 
 import re
@@ -193,7 +193,7 @@ def check_records(
             if skip_corrupt:
                 continue  # to open them is to read them all; the readers' shapes are the same
             folder = RecordFolder(path, flag)
-            # In a graph: eager data sets would start TensorFlow's devices, before those of the TPU are known.
+            # In a graph: nothing is read.
             with tf.Graph().as_default():
                 if flag == "--train_data":
                     data = folder.training_dataset(config.masking, phase.train.batch_size, phase.train.seed)
