@@ -33,7 +33,6 @@ COMMANDS = {
     "eval": ["experiments.evaluate", f"--model_dir={_ONE}", "--part=eval"],
     "test": ["experiments.evaluate", f"--model_dir={_ONE}", "--part=test"],
     "train": ["experiments.evaluate", f"--model_dir={_ONE}", "--part=train"],
-    "no such part": ["experiments.evaluate", f"--model_dir={_ONE}", "--part=dev"],
     "part and file": ["experiments.evaluate", f"--model_dir={_ONE}", "--part=test", "--eval_data=all.tsv"],
     "split and file": [*_START, "--split=80/20", "--eval_file=all.tsv", "--model_dir=bad"],
     "split of words": [*_START, "--split=most/rest", "--model_dir=bad"],
@@ -45,7 +44,6 @@ COMMANDS = {
     "part without split": ["experiments.evaluate", "--model_dir=plain", "--part=test"],
 }
 MESSAGES = {
-    "no such part": ["--part", "train, eval, test", "'dev'"],
     "part and file": ["--eval_data", "--part", "'all.tsv'", "'test'"],
     "split and file": ["--split", "--train_file", "'80/20'"],
     "split of words": ["--split", "80/10/10", "'most/rest'"],
