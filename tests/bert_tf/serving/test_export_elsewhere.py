@@ -76,8 +76,15 @@ def export(run):
 
 def _run(python, *arguments):
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    # Another working directory than this project's, which Python would look into.
     result = subprocess.run(
-        [python, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=300
+        [python, *arguments],
+        cwd=Path(python).parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     return result.stdout
