@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from bert_tf.layers.regions import region
+from bert_tf.regions import region
 
 Sums = dict[str, tuple[Any, Any]]
 """Name -> (sum of weighted values, sum of weights), float32 scalars."""
@@ -31,7 +31,7 @@ def cross_entropies(logits: Any, labels: Any) -> Any:
 
 
 def losses_and_log_sums(logits: Any, labels: Any) -> tuple[Any, Any]:
-    """Cross-entropies and logarithms of the sums of exp(logits), float32 [...]; a region (`bert_tf.layers.regions`)."""
+    """Cross-entropies and logarithms of the sums of exp(logits), float32 [...]; a region (`bert_tf.regions`)."""
     logits = ops.cast(logits, "float32")
     top = ops.max(logits, axis=-1, keepdims=True)
     log_sums = ops.squeeze(top + ops.log(ops.sum(ops.exp(logits - top), axis=-1, keepdims=True)), -1)
@@ -39,7 +39,7 @@ def losses_and_log_sums(logits: Any, labels: Any) -> tuple[Any, Any]:
 
 
 def cross_entropies_gradient(logits: Any, labels: Any, log_sums: Any, upstream: Any) -> Any:
-    """(softmax - one-hot label) x upstream, in the logits' dtype; a region (`bert_tf.layers.regions`)."""
+    """(softmax - one-hot label) x upstream, in the logits' dtype; a region (`bert_tf.regions`)."""
     probabilities = ops.exp(ops.cast(logits, "float32") - ops.expand_dims(log_sums, -1))
     classes = ops.arange(logits.shape[-1], dtype=labels.dtype)
     targets = ops.cast(ops.equal(classes, ops.expand_dims(labels, -1)), "float32")

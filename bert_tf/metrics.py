@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from bert_tf.layers.regions import region
 from bert_tf.losses import Sums, logits_of
+from bert_tf.regions import region
 
 
 def accuracy(logits: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
@@ -16,7 +16,7 @@ def accuracy(logits: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
 
 
 def right_answers(logits: Any, labels: Any) -> Any:
-    """1 where the label has the greatest logit, the first of equal ones, else 0; a region (`bert_tf.layers.regions`).
+    """1 where the label has the greatest logit, the first of equal ones, else 0; a region (`bert_tf.regions`).
 
     Counts the classes that come before the label: an `argmax` goes through them one by one on a CPU.
     """

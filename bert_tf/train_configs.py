@@ -54,7 +54,7 @@ class TrainConfig(Config):
             Variables, LayerNorm, softmax and losses stay float32.
         jit_compile: XLA, where one device runs the step (on several, the strategy decides).
         xla_scope: what XLA compiles as one program: the whole `step`, or each of the `regions` between the matrix
-            products (`bert_tf/layers/regions.py`), whose bfloat16 a CPU computes much faster outside XLA; `auto`:
+            products (`bert_tf/regions.py`), whose bfloat16 a CPU computes much faster outside XLA; `auto`:
             regions in bfloat16 on a CPU, else the step.
         concurrent_parts: on a CPU, parts of the batch whose gradients are computed at the same time, one a core: XLA's
             CPU programs keep hardly more than one core busy. The gradient is that of the whole batch.

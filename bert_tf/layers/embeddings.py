@@ -11,13 +11,13 @@ from keras import ops
 from bert_tf.layers.base import BertLayer, dense, layer_norm, normalized, truncated_normal
 from bert_tf.layers.dropout import Dropout, dropped
 from bert_tf.layers.initializers import NEIGHBOUR_WAVELENGTH, ScaledSinusoids
-from bert_tf.layers.regions import region
+from bert_tf.regions import region
 
 
 def dropped_normalized_sum(
     words: Any, positions: Any, segments: Any, gamma: Any, beta: Any, seed: Any, rate: float, epsilon: float, dtype: str
 ) -> Any:
-    """dropout(LayerNorm(words + positions + segments)) in float32, as `dtype`; a region (`bert_tf.layers.regions`)."""
+    """dropout(LayerNorm(words + positions + segments)) in float32, as `dtype`; a region (`bert_tf.regions`)."""
     return ops.cast(dropped(normalized(words + positions + segments, gamma, beta, epsilon), seed, rate), dtype)
 
 

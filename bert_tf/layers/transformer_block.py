@@ -16,7 +16,7 @@ from bert_tf.layers.base import (
     seed_part,
 )
 from bert_tf.layers.dropout import Dropout, dropped_sum_normalized
-from bert_tf.layers.regions import region, weights_read_directly
+from bert_tf.regions import region, weights_read_directly
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")

@@ -1,6 +1,6 @@
 """Compiles the regions of the layers by XLA, each for itself: what makes a CPU fast in bfloat16.
 
-See `bert_tf.layers.regions` for what a region is. The products between them stay with TensorFlow's own kernels.
+See `bert_tf.regions` for what a region is. The products between them stay with TensorFlow's own kernels.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_su
 
 
 class RegionCompiler:
-    """A `bert_tf.layers.regions.Compiler`: of each region one XLA program forward, one backward.
+    """A `bert_tf.regions.Compiler`: of each region one XLA program forward, one backward.
 
     The backward program computes the region again from its inputs: nothing of what a region makes on the way
     (activations in float32, dropout masks) is written to memory or waits there. Layers with equal functions and

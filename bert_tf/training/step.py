@@ -16,10 +16,10 @@ import tensorflow as tf
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.layers.random_bits import fold_in
-from bert_tf.layers.regions import regions_compiled_by
 from bert_tf.losses import Sums
 from bert_tf.models.weights import named_weights
 from bert_tf.objectives import Batch, Objective
+from bert_tf.regions import regions_compiled_by
 from bert_tf.training.averages import WeightAverages
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.regions import RegionCompiler, in_one_program

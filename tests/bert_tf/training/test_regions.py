@@ -9,9 +9,9 @@ from small_model import SMALL, numpy_weights, random_pretraining_batch
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.layers.base import biased_activation
 from bert_tf.layers.dropout import dropped_sum_normalized
-from bert_tf.layers.regions import region, regions_compiled_by
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives import pretraining_objective
+from bert_tf.regions import region, regions_compiled_by
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.regions import RegionCompiler
 from bert_tf.training.step import TrainState, make_train_step
