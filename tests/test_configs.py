@@ -13,6 +13,7 @@ from bert_tf.configs import (
     FinetuningConfig,
     MaskingConfig,
     OptimizerConfig,
+    PhaseConfig,
     PretrainingConfig,
     TrainConfig,
 )
@@ -25,7 +26,9 @@ ALL = [
     ClassificationConfig,
     PretrainingConfig,
     FinetuningConfig,
+    PhaseConfig,
 ]
+REQUIRED: dict[type, dict] = {PhaseConfig: {"max_seq_length": 128, "share": 0.9}}
 
 
 def test_every_public_configuration_is_tested():
@@ -39,7 +42,7 @@ def test_every_public_configuration_is_tested():
 
 @pytest.mark.parametrize("cls", ALL)
 def test_dictionary_form_survives_json(cls):
-    config = cls()
+    config = cls(**REQUIRED.get(cls, {}))
     assert cls.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -47,9 +50,9 @@ def test_dictionary_form_survives_json(cls):
 def test_every_field_is_checked_for_its_type(cls):
     for field in dataclasses.fields(cls):
         with pytest.raises(ConfigError, match=f"`{field.name}` must (be of type|have a kind)"):
-            cls.from_dict({field.name: object()})
+            cls.from_dict(REQUIRED.get(cls, {}) | {field.name: object()})
         with pytest.raises(ConfigError, match=f"`{field.name}` must (be of type|have a kind)"):
-            cls(**{field.name: object()})
+            cls(**REQUIRED.get(cls, {}) | {field.name: object()})
 
 
 @dataclasses.dataclass(frozen=True)

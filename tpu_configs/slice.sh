@@ -185,15 +185,15 @@ command=${1:-}
     || fail "the commands are create, install, launch, watch, recreate, delete and all. Received: '$command'"
 shift
 while [[ $# -gt 0 ]]; do
-    case $1 in
-        --topology) topology=$(value_of "$@") && shift 2 ;;
-        --name) name=$(value_of "$@") && shift 2 ;;
-        --zone) zone=$(value_of "$@") && shift 2 ;;
-        --project) project=$(value_of "$@") && shift 2 ;;
-        --interval) interval=$(value_of "$@") && shift 2 ;;
-        --attempts) attempts=$(value_of "$@") && shift 2 ;;
-        --spot) spot=true && shift ;;
-        --dry_run) dry_run=true && shift ;;
+    case $1 in # no && behind value_of: its failure must end the script
+        --topology) topology=$(value_of "$@"); shift 2 ;;
+        --name) name=$(value_of "$@"); shift 2 ;;
+        --zone) zone=$(value_of "$@"); shift 2 ;;
+        --project) project=$(value_of "$@"); shift 2 ;;
+        --interval) interval=$(value_of "$@"); shift 2 ;;
+        --attempts) attempts=$(value_of "$@"); shift 2 ;;
+        --spot) spot=true; shift ;;
+        --dry_run) dry_run=true; shift ;;
         --) shift && program=("$@") && break ;;
         *) fail "the flags are told at the top of $0. Received: '$1'" ;;
     esac
