@@ -41,7 +41,7 @@ def losses_and_log_sums(logits: Any, labels: Any) -> tuple[Any, Any]:
 def cross_entropies_gradient(logits: Any, labels: Any, log_sums: Any, upstream: Any) -> Any:
     """(softmax - one-hot label) x upstream, in the logits' dtype; a region (`bert_tf.regions`)."""
     probabilities = ops.exp(ops.cast(logits, "float32") - ops.expand_dims(log_sums, -1))
-    classes = ops.arange(logits.shape[-1], dtype=labels.dtype)
+    classes = ops.arange(ops.shape(logits)[-1], dtype=labels.dtype)  # rows of spans come in several lengths
     targets = ops.cast(ops.equal(classes, ops.expand_dims(labels, -1)), "float32")
     return ops.cast((probabilities - targets) * ops.expand_dims(upstream, -1), logits.dtype)
 

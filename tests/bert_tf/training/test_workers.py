@@ -5,11 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import small_records
+from small_model import write_vocab
 
 from bert_tf.training import checkpoints
 from bert_tf.training.cluster import cluster_from_environment
@@ -37,12 +39,16 @@ def free_addresses(count):
         return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
 
 
-def start_workers(count, records, model_dir, **settings):
-    """`count` processes that pre-train together in `model_dir`."""
-    addresses = free_addresses(count)
-    command = [sys.executable, "-m", "experiments.pretrain", "--config=experiments/configs/bert_tiny_debug.py"]
+def pretraining_command(records, model_dir):
+    command = ["experiments.pretrain", "--config=experiments/configs/bert_tiny_debug.py"]
     command += [f"--train_data={records}", f"--eval_data={records}/heldout", f"--model_dir={model_dir}"]
-    command += [f"--set={name}={value}" for name, value in (SETTINGS | settings).items()]
+    return command + [f"--set={name}={value}" for name, value in SETTINGS.items()]
+
+
+def start_workers(count, arguments):
+    """`count` processes of one job."""
+    addresses = free_addresses(count)
+    command = [sys.executable, "-m", *arguments]
     processes = []
     for index in range(count):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -84,14 +90,14 @@ def records(tmp_path_factory):
 @pytest.fixture(scope="module")
 def alone(records, tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
-    finish(start_workers(1, records, folder))
+    finish(start_workers(1, pretraining_command(records, folder)))
     return folder
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", [2, 4])
 def test_workers_equal_one_process(count, records, alone, tmp_path):
-    outputs = finish(start_workers(count, records, tmp_path))
+    outputs = finish(start_workers(count, pretraining_command(records, tmp_path)))
     for index, (output, _) in enumerate(outputs):
         role = f"worker {index}" if index else "the chief"
         assert f"found TF_CONFIG with {count} workers" in output
@@ -112,6 +118,82 @@ def test_workers_equal_one_process(count, records, alone, tmp_path):
             assert mine[name] == pytest.approx(theirs[name], rel=1e-5), name
     figures = [json.loads(output[output.index("{") :]) for output, _ in outputs]
     assert all(figure == figures[0] for figure in figures)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_job_that_loses_a_worker_stops_and_goes_on_later(killed, records, alone, tmp_path):
+    # The later of two flags counts.
+    command = [*pretraining_command(records, tmp_path), "--set=train.checkpoint_every=1"]
+    workers = start_workers(2, command)
+    try:
+        deadline = time.monotonic() + 300
+        while checkpoints.newest_checkpoint(str(tmp_path)) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        workers[killed].kill()
+        _, errors = workers[1 - killed].communicate(timeout=60)
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert workers[1 - killed].returncode == 2, errors
+    assert "error: another of the 2 workers is gone" in errors
+    assert "Traceback" not in errors
+    assert 0 < checkpoints.newest_checkpoint(str(tmp_path)).step < STEPS
+    finish(start_workers(2, command))
+    found, wanted = (
+        checkpoints.read_tensors(checkpoints.newest_checkpoint(str(folder))) for folder in (tmp_path, alone)
+    )
+    assert found["step"] == wanted["step"] == STEPS
+    for name in wanted:
+        if ":" not in name:
+            np.testing.assert_allclose(found[name], wanted[name], atol=1e-5, err_msg=name)
+    assert [(line["kind"], line["step"]) for line in read_lines(tmp_path)] == [
+        (line["kind"], line["step"]) for line in read_lines(alone)
+    ]
+
+
+def finetuning_command(folder, model_dir):
+    settings = {
+        "model.num_layers": 1,
+        "model.num_heads": 2,
+        "model.hidden_size": 32,
+        "model.intermediate_size": 64,
+        "task.max_seq_length": 24,
+        "task.encoder_dropout_rate": 0.0,
+        "task.dropout_rate": 0.0,
+        "train.num_steps": 12,
+        "train.batch_size": 8,
+        "train.eval_batch_size": 6,
+        "train.learning_rate": 0.01,
+        "train.warmup_steps": 2,
+        "train.log_every": 6,
+        "train.eval_every": 6,
+        "train.checkpoint_every": 6,
+    }
+    command = ["experiments.finetune", "--config=experiments/configs/classification.py", f"--model_dir={model_dir}"]
+    command += [f"--vocab_file={folder}/vocab.txt", f"--train_file={folder}/train.tsv"]
+    command += [f"--eval_file={folder}/dev.tsv", f"--test_file={folder}/dev.tsv"]
+    return command + [f"--set={name}={value}" for name, value in settings.items()]
+
+
+@pytest.mark.long
+def test_workers_finetune_as_one_process(tmp_path):
+    write_vocab(tmp_path / "vocab.txt")
+    places = ("river", "road", "market")
+    for name, count in (("train", 30), ("dev", 11)):
+        rows = [f"{places[row % 3]} {'the old boat ' * (row % 4)}{row}\t{places[row % 3]}" for row in range(count)]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    finish(start_workers(1, finetuning_command(tmp_path, tmp_path / "alone")))
+    outputs = finish(start_workers(2, finetuning_command(tmp_path, tmp_path / "together")))
+    alone, together = (json.loads((tmp_path / run / "scores.json").read_text()) for run in ("alone", "together"))
+    assert set(alone) == set(together)
+    for name in ("best_step", "accuracy"):
+        assert together[name] == alone[name]
+    assert together["classification_loss"] == pytest.approx(alone["classification_loss"], rel=1e-4)
+    assert together["test"]["accuracy"] == together["accuracy"]
+    # Each worker scores the rows of all, and the chief writes what it finds.
+    figures = [json.loads(output[output.index("{") :]) for output, _ in outputs]
+    assert figures[0] == figures[1] == together
 
 
 def _set_tf_config(monkeypatch, cluster, task):
