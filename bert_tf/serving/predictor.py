@@ -216,7 +216,8 @@ class Predictor:
             for row, places in enumerate(masks):
                 positions[row, : len(places)] = places
             logits = self._forward(inputs | {"masked_lm_positions": positions})["masked_lm_logits"]
-            top = tf.math.top_k(tf.nn.softmax(logits, axis=-1), k=top_k)
+            # A model may have more rows of embeddings than the vocabulary has pieces: those are no answers.
+            top = tf.math.top_k(tf.nn.softmax(logits, axis=-1)[..., : tokenizer.vocab_size], k=top_k)
             scores, pieces = top.values.numpy(), top.indices.numpy()
             for row, index in enumerate(indices):
                 results[index] = [
