@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def write_lines(path: str, lines: list[dict[str, Any]]) -> None:
     Path(path).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-class Implementation:
+class Implementation(Protocol):
     """What a worker runs: made from a case, it holds tokenized examples, model and optimizer.
 
     Attributes:
@@ -77,11 +77,11 @@ class Implementation:
 
     def train_epoch(self) -> float:
         """One pass over the training examples; the mean loss."""
-        raise NotImplementedError
+        ...
 
     def predict(self) -> list[dict[str, Any]]:
         """`label`, `tags` or `id` and `answer` of each example of the evaluation file."""
-        raise NotImplementedError
+        ...
 
 
 def serve(make: Callable[[Case], Implementation]) -> None:
