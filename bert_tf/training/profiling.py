@@ -21,10 +21,6 @@ class StepProfile:
         self._first, self._last = steps or (0, 0)
         self._is_running = False
 
-    def next_event(self, step: int) -> int | None:
-        """The number of updates after which the profile begins or ends next; None where nothing is left to do."""
-        return next((event for event in (self._first, self._last) if event > step), None)
-
     def at(self, step: int) -> None:
         """Begin or end the profile, where that is due when `step` updates are made."""
         if not self._is_running and self._first <= step < self._last:
