@@ -6,6 +6,7 @@ Shapes: B batch, L length, P predictions, K sequences in a row, D hidden, V voca
 from typing import Any
 
 import keras
+from keras import ops
 
 from bert_tf.configs import BertConfig
 from bert_tf.layers.heads import ClassificationHead, MaskedLMHead, gather_positions
@@ -84,3 +85,18 @@ class BertPretrainer(BertModel):
             ),
             "next_sentence_logits": self.next_sentence(pooled, training=training),
         }
+
+    @staticmethod
+    def likeliest_pieces(logits: Any, vocab_size: int, count: int) -> tuple[Any, Any]:
+        """The pieces that a masked one most likely was.
+
+        Args:
+            logits: `masked_lm_logits`, float [..., V].
+            vocab_size: of the tokenizer. A model may have more rows of embeddings: those behind it are no pieces.
+            count: k, at most `vocab_size`.
+
+        Returns:
+            Probabilities, float32 [..., k], likeliest first, and ids, int32 [..., k].
+        """
+        probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
+        return ops.top_k(probabilities[..., :vocab_size], count)

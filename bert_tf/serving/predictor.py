@@ -13,6 +13,7 @@ from bert_tf.configs import FinetuningConfig
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors
+from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.rows import Rows
 from bert_tf.serving.sources import read_model
 from bert_tf.tasks import task_of
@@ -216,9 +217,8 @@ class Predictor:
             for row, places in enumerate(masks):
                 positions[row, : len(places)] = places
             logits = self._forward(inputs | {"masked_lm_positions": positions})["masked_lm_logits"]
-            # A model may have more rows of embeddings than the vocabulary has pieces: those are no answers.
-            top = tf.math.top_k(tf.nn.softmax(logits, axis=-1)[..., : tokenizer.vocab_size], k=top_k)
-            scores, pieces = top.values.numpy(), top.indices.numpy()
+            top = BertPretrainer.likeliest_pieces(logits, tokenizer.vocab_size, top_k)
+            scores, pieces = (tensor.numpy() for tensor in top)
             for row, index in enumerate(indices):
                 results[index] = [
                     [

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf.models.pooling import text_vectors
+from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.serving.options import Tensors
 from bert_tf.serving.served import ID_NAMES, Served, named
 from bert_tf.tokenization import WordPieceTokenizer
@@ -78,10 +79,11 @@ class ServedMaskedLM(ServedEncoder):
         places = tf.broadcast_to(tf.range(tf.shape(is_mask)[1]), tf.shape(is_mask))
         positions = tf.ragged.boolean_mask(places, is_mask)
         outputs = self.forward(inputs | {"masked_lm_positions": positions.to_tensor()})
-        top = tf.math.top_k(tf.nn.softmax(outputs["masked_lm_logits"], axis=-1), k=self.options.top_k)
+        logits, vocab_size = outputs["masked_lm_logits"], self.pieces.shape[0]
+        probabilities, ids = BertPretrainer.likeliest_pieces(logits, vocab_size, self.options.top_k)
         return {
-            "pieces": tf.gather(self.pieces, top.indices),
-            "probabilities": top.values,
+            "pieces": tf.gather(self.pieces, ids),
+            "probabilities": probabilities,
             "num_masks": tf.cast(positions.row_lengths(), tf.int32),
         }
 
