@@ -20,7 +20,9 @@ def main(_: Sequence[str]) -> None:
     """Read the flags and the inputs, write the answers."""
     values = flags.FLAGS
     files.require_writable_folder(os.path.dirname(values.output) or ".", "--output")
-    predictor = load(values.model_dir, values.batch_size)
+    if not values.input.startswith("tfds:") and not files.exists(values.input):
+        raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
+    predictor = load(values.model_dir, values.batch_size, "--model_dir")
     columns = {name: str(values[name].value) for name in ("text_column", "text_pair_column") if values[name].value}
     inputs = read_inputs(values.input, predictor, columns)
     found = answers(predictor, inputs, values.top_k, values.embed)

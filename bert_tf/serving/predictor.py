@@ -300,7 +300,7 @@ def _without_label(example: Any) -> Any:
     return dataclasses.replace(example, **{field: None})
 
 
-def load(path: str, batch_size: int = BATCH_SIZE) -> Predictor:
+def load(path: str, batch_size: int = BATCH_SIZE, flag: str = "path") -> Predictor:
     """The predictor of a run's folder, of an export, or of published weights.
 
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
@@ -314,10 +314,11 @@ def load(path: str, batch_size: int = BATCH_SIZE) -> Predictor:
             `load_pretrained` takes: a folder or name of Hugging Face, one of Sentence Transformers, a checkpoint of
             Google, a preset of KerasHub.
         batch_size: rows computed at a time.
+        flag: the flag or argument that `path` came from, for messages.
 
     Raises:
         FileNotFoundError: there is nothing of this name, or no complete checkpoint.
         ValueError: files are damaged, weights are missing, or it is no BERT.
         ImportError: an export needs TensorFlow Text.
     """
-    return Predictor(*read_model(path), batch_size=batch_size, source=str(path))
+    return Predictor(*read_model(path, flag), batch_size=batch_size, source=str(path))
