@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -91,34 +92,23 @@ def train_and_evaluate(
             state.averages.reset()
     start = int(state.step.numpy())
     distribution.require_agreement("step to go on from", start)
-    progress = newest.marker()["progress"] if newest is not None else {}
-    logged = FigureSums.from_json(progress["logged"]) if "logged" in progress else FigureSums()
-    skipped_steps = progress.get("skipped_steps", 0)
-
-    log = MetricsLog(model_dir, start, writes=distribution.is_chief)
-    results: dict[str, Any] = log.figures("eval" if evaluate else "train", start)
-    step = start
     inner_loop = InnerLoop(_make_step(state, objective, train, optimizer, distribution), distribution)
-    weight_norm = tf.function(lambda: optimization.global_norm([weight.value for weight in state.weights.values()]))
     with (
         distribution.naming_lost_workers(),
         TerminationNotice() as notice,
         CheckpointWriter(model_dir, train.keep_checkpoints, train.keep_checkpoint_every_hours) as writer,
         StepProfile(os.path.join(model_dir, "train"), train.profile_steps if distribution.is_chief else ()) as profile,
     ):
-
-        def save() -> None:
-            # Workers of one job hold the same values, and nothing here asks the others: the chief writes for all.
-            if writer.step != step and distribution.is_chief:
-                writer.save(step, state.variables(), {"logged": logged.to_json(), "skipped_steps": skipped_steps})
+        log = MetricsLog(model_dir, start, writes=distribution.is_chief)
+        run = _Run(state, newest, log, writer, train, optimizer, distribution, describe_batch)
+        run.results = log.figures("eval" if evaluate else "train", start)
 
         def evaluate_and_log() -> None:
-            nonlocal results
             assert evaluate is not None
             # One worker that leaves an evaluation would leave the others waiting.
             with state.evaluated_weights(), notice.interrupting() if distribution.cluster.size == 1 else nullcontext():
-                results = evaluate()
-            log.write("eval", step, results)
+                run.results = evaluate()
+            log.write("eval", run.step, run.results)
 
         def is_time_to_stop() -> bool:
             evaluations = log.evaluations()
@@ -128,64 +118,108 @@ def train_and_evaluate(
                 return after_evaluation(evaluations)
 
         try:
-            writer.step = newest.step if newest is not None else None
-            if evaluate is not None and start and not results and _is_due(start, train.eval_every, train.num_steps):
+            if evaluate is not None and start and not run.results and _is_due(start, train.eval_every, train.num_steps):
                 # The run that this one goes on from was stopped between its checkpoint and its evaluation.
                 evaluate_and_log()
             stop = is_time_to_stop()
-            if step >= train.num_steps or stop:
-                return results
+            if start >= train.num_steps or stop:
+                return run.results
             iterator = iter(distribution.read(lambda part: train_data(start, part), endless=True))
             pace, meter = Pace(), Meter(step_flops, train.peak_tflops * 1e12 * distribution.num_replicas)
             with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
-                while step < train.num_steps and not stop:
+                while run.step < train.num_steps and not stop:
                     pace_steps, notices = distribution.sum_over_workers([pace.steps, notice.received])
                     if notices:
                         raise Preempted
-                    profile.at(step)
-                    steps = min(_steps_to_next_event(step, train), int(pace_steps / distribution.cluster.size))
+                    profile.at(run.step)
+                    steps = min(_steps_to_next_event(run.step, train), int(pace_steps / distribution.cluster.size))
                     asked = time.monotonic()
                     figures, waited = inner_loop(iterator, steps)
                     seconds = time.monotonic() - asked
-                    names = inner_loop.names
                     pace.add(steps, seconds)
-                    meter.add(steps, float(figures[:, names.index(TOKENS), 0].sum()), seconds, waited)
-                    for figures_of_step in figures:
-                        step += 1
-                        part = nonfinite_part(names, figures_of_step, list(state.weights))
-                        if part is not None:
-                            skipped_steps += 1
-                            message = nonfinite_message(step, part, describe_batch, skipped_steps, train.skip_nonfinite)
-                            if skipped_steps > train.skip_nonfinite:
-                                raise FloatingPointError(message)
-                            logging.warning("%s", message)
-                        logged.add(names, figures_of_step, skipped=part is not None)
+                    meter.add(steps, float(figures[:, inner_loop.names.index(TOKENS), 0].sum()), seconds, waited)
+                    run.count(inner_loop.names, figures)
                     bar.update(steps)
                     writer.check()
                     if still_held is not None:
                         still_held()
-                    if _is_due(step, train.log_every, train.num_steps):
-                        values: dict[str, Any] = logged.ratios() | {"weight_norm": float(weight_norm())}
-                        values["learning_rate"] = float(optimization.learning_rate_at(step - 1, train, optimizer))
-                        if train.skip_nonfinite:
-                            values["skipped_steps"] = skipped_steps
-                        values |= meter.report()
+                    if _is_due(run.step, train.log_every, train.num_steps):
+                        values = run.log_training(meter)
                         bar.set_postfix_str(_summary(values))
-                        log.write("train", step, values)
-                        results, logged = (values if evaluate is None else results), FigureSums()
-                    if _is_due(step, train.checkpoint_every, train.num_steps):
-                        save()
-                    if evaluate is not None and _is_due(step, train.eval_every, train.num_steps):
+                        if evaluate is None:
+                            run.results = values
+                    if _is_due(run.step, train.checkpoint_every, train.num_steps):
+                        run.save()
+                    if evaluate is not None and _is_due(run.step, train.eval_every, train.num_steps):
                         evaluate_and_log()
                         stop = is_time_to_stop()
-            save()
+            run.save()
         except Preempted:
-            save()
+            run.save()
             writer.wait()
             raise Preempted(
-                f"stopped by SIGTERM at step {step} of {train.num_steps}, which is saved; the same command goes on"
+                f"stopped by SIGTERM at step {run.step} of {train.num_steps}, which is saved; the same command goes on"
             ) from None
-    return results
+    return run.results
+
+
+class _Run:
+    """How far a run is, what it has counted since its last line of figures, and how both are kept."""
+
+    def __init__(
+        self,
+        state: TrainState,
+        newest: checkpoints.Checkpoint | None,
+        log: MetricsLog,
+        writer: CheckpointWriter,
+        train: TrainConfig,
+        optimizer: OptimizerConfig,
+        distribution: Distribution,
+        describe_batch: Callable[[int], str] | None,
+    ):
+        progress = newest.marker()["progress"] if newest is not None else {}
+        self.step = int(state.step.numpy())
+        self.results: dict[str, Any] = {}
+        self._counted = FigureSums.from_json(progress["logged"]) if "logged" in progress else FigureSums()
+        self._skipped_steps = progress.get("skipped_steps", 0)
+        self._state, self._log, self._writer, self._train, self._optimizer = state, log, writer, train, optimizer
+        self._is_chief, self._describe_batch = distribution.is_chief, describe_batch
+        self._weight_norm = tf.function(
+            lambda: optimization.global_norm([weight.value for weight in state.weights.values()])
+        )
+        writer.step = newest.step if newest is not None else None
+
+    def count(self, names: Sequence[str], figures: np.ndarray) -> None:
+        """Take the figures of steps just made, [steps, figures, 2]; FloatingPointError where one must not be."""
+        for of_step in figures:
+            self.step += 1
+            part = nonfinite_part(names, of_step, list(self._state.weights))
+            if part is not None:
+                self._skipped_steps += 1
+                allowed = self._train.skip_nonfinite
+                message = nonfinite_message(self.step, part, self._describe_batch, self._skipped_steps, allowed)
+                if self._skipped_steps > allowed:
+                    raise FloatingPointError(message)
+                logging.warning("%s", message)
+            self._counted.add(names, of_step, skipped=part is not None)
+
+    def log_training(self, meter: Meter) -> dict[str, Any]:
+        """Write, and return, the figures of all steps since the last line."""
+        values: dict[str, Any] = self._counted.ratios() | {"weight_norm": float(self._weight_norm())}
+        values["learning_rate"] = float(optimization.learning_rate_at(self.step - 1, self._train, self._optimizer))
+        if self._train.skip_nonfinite:
+            values["skipped_steps"] = self._skipped_steps
+        values |= meter.report()
+        self._log.write("train", self.step, values)
+        self._counted = FigureSums()
+        return values
+
+    def save(self) -> None:
+        """Hand this step's checkpoint over to be written, unless it stands."""
+        # Workers of one job hold the same values, and nothing here asks the others: the chief writes for all.
+        if self._writer.step != self.step and self._is_chief:
+            progress = {"logged": self._counted.to_json(), "skipped_steps": self._skipped_steps}
+            self._writer.save(self.step, self._state.variables(), progress)
 
 
 def _make_step(
