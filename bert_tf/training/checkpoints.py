@@ -219,7 +219,8 @@ def _reader(checkpoint: Checkpoint) -> Any:
     if "index_sha256" in marker and files.sha256(index) != marker["index_sha256"]:
         raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({index} has changed)")
     try:
-        return tf.train.load_checkpoint(checkpoint.bundle)
+        # Not `tf.train.load_checkpoint`, which takes a folder as well, and so asks first whether this is one.
+        return tf.compat.v1.train.NewCheckpointReader(checkpoint.bundle)
     except (tf.errors.OpError, ValueError) as error:
         raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({error})") from None
 
