@@ -1,4 +1,4 @@
-"""Floating-point operations of a pre-training step, counted by hand.
+"""Floating-point operations of a training step, counted by hand.
 
 Shapes: B rows, L length, P predictions in a row, K sequences in a row, D hidden, I intermediate, E embedding size,
 V vocabulary.
@@ -23,11 +23,23 @@ def pretraining_step_flops(
         max_sequences_per_row: K.
     """
     hidden, embedding = model.hidden_size, model.embedding_size or model.hidden_size
+    masked_lm = 2 * rows * predictions * (hidden * embedding + embedding * model.vocab_size)
+    next_sentence = 2 * rows * max_sequences_per_row * (hidden**2 + 2 * hidden)
+    return encoder_step_flops(model, rows, max_seq_length) + 3.0 * (masked_lm + next_sentence)
+
+
+def encoder_step_flops(model: BertConfig, rows: int, max_seq_length: int) -> float:
+    """The same without heads: what fine-tuning computes, whose heads are less than a thousandth of it.
+
+    Args:
+        model: sizes; `recompute` adds each block's forward pass once more.
+        rows: B, of the device or of all devices.
+        max_seq_length: L.
+    """
+    hidden, embedding = model.hidden_size, model.embedding_size or model.hidden_size
     pieces = rows * max_seq_length
     block = 2 * pieces * (4 * hidden**2 + 2 * hidden * model.intermediate_size)
     block += 2 * 2 * pieces * max_seq_length * hidden
     projection = 2 * pieces * embedding * hidden if embedding != hidden else 0
-    masked_lm = 2 * rows * predictions * (hidden * embedding + embedding * model.vocab_size)
-    next_sentence = 2 * rows * max_sequences_per_row * (hidden**2 + 2 * hidden)
     passes = 4 if model.recompute else 3
-    return float(passes * model.num_layers * block + 3 * (projection + masked_lm + next_sentence))
+    return float(passes * model.num_layers * block + 3 * projection)

@@ -15,6 +15,7 @@ from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.names import TASKS
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import Examples
+from bert_tf.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
 from bert_tf.rows import Rows
 from bert_tf.tasks import Task, task_of
@@ -142,6 +143,7 @@ def finetune(
             after_evaluation=keeper,
             describe_batch=describe_batch,
             still_held=lock.check,
+            step_flops=partial(encoder_step_flops, encoder, train.batch_size),
         )
         if keeper.best is not None and config.keep_best:
             figures = {"best_step": keeper.best[0]} | keeper.best[1]

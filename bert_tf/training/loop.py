@@ -25,7 +25,7 @@ from bert_tf.training.metrics_log import Evaluation, MetricsLog
 from bert_tf.training.profiling import StepProfile
 from bert_tf.training.step import TrainState, make_evaluation_step, make_train_step
 from bert_tf.training.step_figures import FigureSums, nonfinite_message, nonfinite_part
-from bert_tf.training.throughput import TOKENS, Meter, counting_tokens
+from bert_tf.training.throughput import Meter, counting_tokens
 
 DatasetFrom = Callable[[int, InputPart], tf.data.Dataset]
 """step, part -> that part of the global batches from this step on, without end."""
@@ -45,7 +45,7 @@ def train_and_evaluate(
     after_evaluation: Callable[[Sequence[Evaluation]], bool] | None = None,
     describe_batch: Callable[[int], str] | None = None,
     still_held: Callable[[], None] | None = None,
-    step_flops: float | None = None,
+    step_flops: Callable[[int], float] | None = None,
 ) -> dict[str, Any]:
     """Train to `train.num_steps`, with logs, checkpoints and evaluations on the way.
 
@@ -72,7 +72,8 @@ def train_and_evaluate(
             that a run that is started again stops where it did.
         describe_batch: which records the batch of a step, counted from 0, holds, for messages.
         still_held: raises OSError once another job has taken `model_dir` (`RunLock.check`).
-        step_flops: floating-point operations of a step over all replicas, for the share of `train.peak_tflops`.
+        step_flops: of the length of a step's rows: its floating-point operations over all replicas, for the share of
+            `train.peak_tflops`.
 
     Returns:
         The last evaluation's metrics, or, without evaluation, the last logged training metrics.
@@ -137,7 +138,7 @@ def train_and_evaluate(
                     figures, waited = inner_loop(iterator, steps)
                     seconds = time.monotonic() - asked
                     pace.add(steps, seconds)
-                    meter.add(steps, float(figures[:, inner_loop.names.index(TOKENS), 0].sum()), seconds, waited)
+                    meter.add(inner_loop.names, figures, seconds, waited)
                     run.count(inner_loop.names, figures)
                     bar.update(steps)
                     writer.check()

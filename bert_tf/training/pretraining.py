@@ -165,7 +165,7 @@ def pretrain(
                 label="pre-training" if len(phases) == 1 else f"pre-training, phase {place + 1} of {len(phases)}",
                 describe_batch=data.describe_batch,
                 still_held=lock.check,
-                step_flops=data.step_flops(),
+                step_flops=data.step_flops,
             )
         return figures
 
@@ -205,11 +205,11 @@ class _PhaseData:
         batch_size = self._phase.train.eval_batch_size
         return lambda: evaluate(held_out.evaluation_dataset(self._config.eval_masking, batch_size))
 
-    def step_flops(self) -> float:
-        masking, length = self._config.masking, self._train.max_seq_length
-        predictions = masking.max_predictions_per_seq or predictions_per_row(masking.masked_lm_rate, length)
+    def step_flops(self, row_length: int) -> float:
+        masking = self._config.masking
+        predictions = masking.max_predictions_per_seq or predictions_per_row(masking.masked_lm_rate, row_length)
         return pretraining_step_flops(
-            self._config.model, self._phase.train.batch_size, length, predictions, self._train.max_sequences_per_row
+            self._config.model, self._phase.train.batch_size, row_length, predictions, self._train.max_sequences_per_row
         )
 
 

@@ -4,8 +4,10 @@ import contextlib
 import dataclasses
 import resource
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -14,6 +16,9 @@ from bert_tf.objectives import Batch, Objective
 
 TOKENS = "tokens_per_row"
 """Among a step's figures: the pieces that are no padding, and the rows they stand in."""
+
+ROW_LENGTH = "row_length"
+"""Another: the places of all rows, padding included, and the rows."""
 
 TIMING_FIGURES = (
     "steps_per_second",
@@ -30,13 +35,13 @@ _UNIT_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
 
 
 def counting_tokens(objective: Objective) -> Objective:
-    """The objective with `TOKENS` among its metrics: one reduction sums it over the replicas with the rest."""
+    """The objective with `TOKENS` and `ROW_LENGTH` as metrics: one reduction sums them over replicas with the rest."""
 
     def metrics(outputs: Any, batch: Batch) -> Sums:
         mask = batch["input_mask"]
         tokens = ops.sum(ops.cast(ops.not_equal(mask, 0), "float32"))
-        rows = ops.cast(ops.shape(mask)[0], "float32")
-        return objective.metrics(outputs, batch) | {TOKENS: (tokens, rows)}
+        rows, length = (ops.cast(size, "float32") for size in ops.shape(mask))
+        return objective.metrics(outputs, batch) | {TOKENS: (tokens, rows), ROW_LENGTH: (rows * length, rows)}
 
     return dataclasses.replace(objective, metrics=metrics)
 
@@ -45,11 +50,12 @@ class Meter:
     """Adds up what the steps since the last report took, evaluations and checkpoints between them left out.
 
     Args:
-        step_flops: floating-point operations of a step, over all replicas; None where nobody counted them.
+        step_flops: of the length of a step's rows: its floating-point operations, over all replicas; None where nobody
+            counted them.
         peak_flops: that the replicas together could make in a second; 0 where it is unknown.
     """
 
-    def __init__(self, step_flops: float | None = None, peak_flops: float = 0.0) -> None:
+    def __init__(self, step_flops: Callable[[int], float] | None = None, peak_flops: float = 0.0) -> None:
         self._step_flops = step_flops
         self._peak_flops = peak_flops
         self._is_traced = False
@@ -58,26 +64,30 @@ class Meter:
     def _clear(self) -> None:
         self._steps = 0
         self._tokens = 0.0
+        self._flops = 0.0
         self._seconds = 0.0
         self._waited = 0.0
         self._has_tracing = False
 
-    def add(self, steps: int, tokens: float, seconds: float, waited: float) -> None:
+    def add(self, names: Sequence[str], figures: np.ndarray, seconds: float, waited: float) -> None:
         """What one run of the inner loop took.
 
         The first includes tracing and compiling: it counts only in a report that has no other.
 
         Args:
-            steps: how many were made.
-            tokens: that they read, without padding.
+            names: of the figures, `TOKENS` and `ROW_LENGTH` among them.
+            figures: of the steps that were made, (sum, weight) pairs, float [steps, names, 2].
             seconds: from call to return.
             waited: seconds of them in which the device waited for input.
         """
         if self._has_tracing:
             self._clear()
         self._has_tracing, self._is_traced = not self._is_traced, True
-        self._steps += steps
-        self._tokens += tokens
+        self._steps += len(figures)
+        self._tokens += float(figures[:, names.index(TOKENS), 0].sum())
+        if self._step_flops is not None:
+            places, rows = figures[:, names.index(ROW_LENGTH)].T
+            self._flops += sum(map(self._step_flops, np.rint(places / rows).astype(int).tolist()))
         self._seconds += seconds
         self._waited += waited
 
@@ -94,8 +104,8 @@ class Meter:
             "tokens_per_second": self._tokens / seconds,
             "input_wait_share": self._waited / seconds,
         }
-        if self._step_flops and self._peak_flops:
-            figures["peak_flops_share"] = self._steps * self._step_flops / seconds / self._peak_flops
+        if self._flops and self._peak_flops:
+            figures["peak_flops_share"] = self._flops / seconds / self._peak_flops
         self._clear()
         return figures | _memory()
 

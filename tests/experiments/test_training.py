@@ -8,6 +8,7 @@ from small_corpus import write_corpus
 from small_model import SMALL, write_vocab
 
 from bert_tf.configs import ClassificationConfig, FinetuningConfig, PretrainingConfig, TrainConfig
+from bert_tf.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training import checkpoints, model_dir
@@ -148,7 +149,7 @@ def test_the_wrong_start_leaves_the_folder_free(folder, config, pretrained):
 
 def test_finetuning_takes_the_encoder_alone(folder, pretrained):
     task = ClassificationConfig(max_seq_length=24, encoder_dropout_rate=0.3)
-    still = TRAIN.replace(num_steps=1, learning_rate=0.0, checkpoint_every=0)
+    still = TRAIN.replace(num_steps=1, learning_rate=0.0, checkpoint_every=0, peak_tflops=2.0)
     labelled = read_examples(str(folder / "train.tsv"), task, "--train_file")
     run = str(folder / "classifier")
     arguments = (FinetuningConfig(task=task, train=still), labelled, labelled, run, Distribution())
@@ -168,6 +169,9 @@ def test_finetuning_takes_the_encoder_alone(folder, pretrained):
     assert figures.pop("best_step") == 1
     assert again.pop("confusion_matrix") == figures.pop("confusion_matrix")
     assert again == pytest.approx(figures, rel=1e-5)
+    line = json.loads((folder / "classifier" / "metrics.jsonl").read_text().splitlines()[0])
+    flops = encoder_step_flops(description.model, still.batch_size, int(line["row_length"]))
+    assert line["peak_flops_share"] == pytest.approx(line["steps_per_second"] * flops / 2e12)
 
 
 @pytest.mark.long

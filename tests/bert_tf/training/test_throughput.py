@@ -16,7 +16,7 @@ from bert_tf.training.distribution import Distribution
 from bert_tf.training.inner_loop import InnerLoop
 from bert_tf.training.loop import train_and_evaluate
 from bert_tf.training.step import TrainState
-from bert_tf.training.throughput import TIMING_FIGURES, Meter
+from bert_tf.training.throughput import ROW_LENGTH, TIMING_FIGURES, TOKENS, Meter
 
 TRAIN = TrainConfig(
     num_steps=6,
@@ -50,17 +50,18 @@ def test_the_report_of_a_run(tmp_path):
         TRAIN,
         OptimizerConfig(),
         Distribution(),
-        step_flops=1e6,
+        step_flops=lambda length: 1e5 * length,
     )
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [3, 6]
     for number, line in enumerate(lines):
         tokens = [random_pretraining_batch(seed)["input_mask"].sum() for seed in range(3 * number, 3 * number + 3)]
         assert line["tokens_per_row"] == pytest.approx(sum(tokens) / 12)
+        assert line["row_length"] == 12
         assert {*TIMING_FIGURES} - {"device_memory_gib"} <= line.keys()
         assert 0 <= line["input_wait_share"] < 1
         assert line["host_memory_gib"] > 0.1
-        assert line["peak_flops_share"] == pytest.approx(line["steps_per_second"] * 1e6 / 1e9)
+        assert line["peak_flops_share"] == pytest.approx(line["steps_per_second"] * 1.2e6 / 1e9)
     # The second holds three steps that were made at one speed.
     per_step = lines[1]["tokens_per_second"] / lines[1]["steps_per_second"]
     assert per_step == pytest.approx(4 * lines[1]["tokens_per_row"])
@@ -69,20 +70,29 @@ def test_the_report_of_a_run(tmp_path):
     assert list((tmp_path / "train" / "plugins" / "profile").rglob("*.xplane.pb"))
 
 
+def _add(meter, lengths, tokens, seconds, waited):
+    """Steps of two rows each, so many tokens in all of them."""
+    figures = [[[0.5, 1.0], [2.0 * length, 2.0], [tokens / len(lengths), 2.0]] for length in lengths]
+    meter.add(["loss", ROW_LENGTH, TOKENS], np.array(figures, np.float32), seconds, waited)
+
+
 def test_tracing_counts_only_where_there_is_nothing_else():
-    meter = Meter(step_flops=2e9, peak_flops=1e12)
-    meter.add(1, 100, 10.0, 5.0)
+    meter = Meter(step_flops=lambda length: 1e7 * length**2, peak_flops=1e12)
+    _add(meter, [100], 100, 10.0, 5.0)
     assert meter.report()["steps_per_second"] == pytest.approx(0.1)
-    meter = Meter(step_flops=2e9, peak_flops=1e12)
-    for steps, tokens, seconds, waited in ((1, 100, 10.0, 5.0), (2, 300, 1.0, 0.1), (2, 100, 1.0, 0.1)):
-        meter.add(steps, tokens, seconds, waited)
+    meter = Meter(step_flops=lambda length: 1e7 * length**2, peak_flops=1e12)
+    for lengths, tokens, seconds, waited in (([64], 100, 10.0, 5.0), ([8, 16], 300, 1.0, 0.1), ([8, 8], 100, 1.0, 0.1)):
+        _add(meter, lengths, tokens, seconds, waited)
     report = meter.report()
     assert (report["steps_per_second"], report["tokens_per_second"]) == (2.0, 200.0)
     assert report["input_wait_share"] == pytest.approx(0.1)
-    assert report["peak_flops_share"] == pytest.approx(2 * 2e9 / 1e12)
-    meter.add(1, 50, 0.5, 0.0)
+    # Of each step by its own rows' length: 3 x 8 ** 2 and 16 ** 2 in two seconds.
+    assert report["peak_flops_share"] == pytest.approx(1e7 * (3 * 64 + 256) / 2 / 1e12)
+    _add(meter, [8], 50, 0.5, 0.0)
     assert meter.report()["tokens_per_second"] == 100.0
-    assert "peak_flops_share" not in Meter(step_flops=1e9).report()
+    for unknown in (Meter(step_flops=lambda _: 1e9), Meter(peak_flops=1e12)):
+        _add(unknown, [8], 50, 0.5, 0.0)
+        assert "peak_flops_share" not in unknown.report()
 
 
 def test_waiting_for_input_is_told():
