@@ -101,10 +101,7 @@ def compile_for(topology: Topology, stablehlo: bytes, aliases: Mapping[int, int]
     try:
         description = topologies.get_topology_desc(**topology.compiler.arguments())
     except (jax.errors.JaxRuntimeError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(
-            f"the compiler knows no topology {topology.compiler.topology_name!r} ({_first_line(error)}). "
-            f"Received: {topology.name!r}"
-        ) from None
+        raise _no_topology(error, topology) from None
     devices: list[Any] = list(description.devices)
     if len(devices) != topology.devices:
         raise ValueError(
@@ -193,6 +190,19 @@ def _donate(module: Any, ir: Any, aliases: Mapping[int, int]) -> None:
             )
         attributes[argument]["tf.aliasing_output"] = ir.IntegerAttr.get(number, result)
     main.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(each) for each in attributes])
+
+
+def _no_topology(error: Exception, topology: Topology) -> ValueError:
+    """Why there is no description of the topology: the compiler does not know it, or does not come up at all."""
+    reason = _first_line(error)
+    if "lockfile" in reason:
+        return ValueError(
+            "the TPU compiler does not come up while another program holds libtpu, unless the environment has "
+            f"ALLOW_MULTIPLE_LIBTPU_LOAD=1. Received: {os.environ['ALLOW_MULTIPLE_LIBTPU_LOAD']!r} ({reason})"
+        )
+    return ValueError(
+        f"the compiler knows no topology {topology.compiler.topology_name!r} ({reason}). Received: {topology.name!r}"
+    )
 
 
 def _explained(error: Exception, topology: Topology) -> ValueError:

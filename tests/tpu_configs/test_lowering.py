@@ -12,7 +12,7 @@ from bert_tf.configs import PretrainingConfig, TrainConfig
 from bert_tf.objectives import pretraining_objective
 from bert_tf.training.distribution import Distribution
 from bert_tf.training.step import make_train_step
-from tpu_configs import lowering
+from tpu_configs import compiler, lowering, topologies
 from tpu_configs.checking import find_largest_batch
 from tpu_configs.compiler import GIB, DoesNotFitError, all_reduces
 from tpu_configs.lint import lint
@@ -171,6 +171,17 @@ def test_no_batch_may_fit():
         raise DoesNotFitError("too large", None)
 
     assert find_largest_batch(check, 64, 1.0, 8) == 0
+
+
+def test_a_compiler_that_does_not_come_up_is_not_a_topology_that_it_does_not_know(monkeypatch):
+    monkeypatch.setenv("ALLOW_MULTIPLE_LIBTPU_LOAD", "0")
+    topology = topologies.load("v5e-8")
+    locked = RuntimeError("ABORTED: Internal error when accessing libtpu multi-process lockfile.\nmore")
+    message = str(compiler._no_topology(locked, topology))
+    assert message.startswith("the TPU compiler does not come up while another program holds libtpu, unless")
+    assert message.endswith("ALLOW_MULTIPLE_LIBTPU_LOAD=1. Received: '0' (" + str(locked).splitlines()[0] + ")")
+    message = str(compiler._no_topology(RuntimeError("INVALID_ARGUMENT: no such shape"), topology))
+    assert message == ("the compiler knows no topology 'v5e:2x4' (INVALID_ARGUMENT: no such shape). Received: 'v5e-8'")
 
 
 def test_all_reduces_without_groups_are_not_counted():
