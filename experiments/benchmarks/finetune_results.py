@@ -28,7 +28,8 @@ from experiments.benchmarks.finetune_workers.protocol import Case, read_lines
 from experiments.benchmarks.peer_environments import python_of
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "finetune_workers", "worker_transformers.py")
-OURS, TRANSFORMERS, RANDOM = "bert_tf", "transformers", "bert_tf, random weights"
+OURS, TRANSFORMERS, RANDOM = "bert_tf", "transformers", "random weights"
+IMPLEMENTATIONS = (OURS, TRANSFORMERS, RANDOM)
 
 
 def random_encoder(weights: str) -> list[str]:
@@ -45,11 +46,15 @@ def random_encoder(weights: str) -> list[str]:
     return [f"--vocab_file={os.path.join(weights, 'vocab.txt')}", *sizes]
 
 
-def run_ours(name: str, train: str, evaluation: str, start: list[str], seed: int, folder: str) -> dict[str, Any]:
+def run_ours(
+    name: str, train: str, evaluation: str, start: list[str], seed: int, precision: str, folder: str
+) -> dict[str, Any]:
     """Scores and seconds of `experiments.finetune` in a process of its own."""
     benchmark = BENCHMARKS[name]
     config = config_path(benchmark)
-    changes = [f"--set={change}" for change in (*benchmark.settings(), f"train.seed={seed}")]
+    changes = [
+        f"--set={change}" for change in (*benchmark.settings(), f"train.seed={seed}", f"train.precision={precision}")
+    ]
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "experiments.finetune", f"--config={config}", f"--train_file={train}"]
     command += [f"--eval_file={evaluation}", f"--model_dir={folder}", *start, *changes]
@@ -81,7 +86,7 @@ def describe(lines: Sequence[dict[str, Any]]) -> str:
     for name, benchmark in BENCHMARKS.items():
         for score in benchmark.scores:
             cells = [name, score]
-            for implementation in (OURS, TRANSFORMERS, RANDOM):
+            for implementation in IMPLEMENTATIONS:
                 values = [
                     100 * line[score]
                     for line in lines
@@ -100,24 +105,35 @@ def main(_: Sequence[str]) -> None:
     unknown = sorted(set(values.tasks) - set(BENCHMARKS))
     if unknown:
         raise ValueError(f"--tasks must be some of {', '.join(BENCHMARKS)}. Received: {', '.join(unknown)}")
+    unknown = sorted(set(values.implementations) - set(IMPLEMENTATIONS))
+    if unknown:
+        raise ValueError(f"--implementations: there are {', '.join(IMPLEMENTATIONS)}. Received: {', '.join(unknown)}")
     files.require_writable_folder(values.work_dir, "--work_dir")
     lines = read_lines(values.output) if files.exists(values.output) else []
+    other = next((line for line in lines if line["precision"] != values.precision), None)
+    if other is not None:
+        raise ValueError(f"--output must be of --precision {values.precision}. Received: {other['precision']}")
     done = {(line["task"], line["implementation"], line["seed"]) for line in lines}
     seeds, random_seeds = parse_seeds(values.seeds), parse_seeds(values.random_seeds)
     wanted = [(name, who, seed) for seed in seeds for name in values.tasks for who in (OURS, TRANSFORMERS)]
     wanted += [(name, RANDOM, seed) for seed in random_seeds for name in values.tasks]
+    wanted = [run for run in wanted if run[1] in values.implementations]
     for name, implementation, seed in wanted:
         if (name, implementation, seed) in done:
             continue
         train, evaluation = prepare(name, values.data_dir, values.work_dir)
         if implementation == TRANSFORMERS:
-            case = make_case(name, train, evaluation, values.weights, values.work_dir, seed=seed)
+            changes = {"seed": seed, "precision": values.precision, "group_by_length": True}
+            case = make_case(name, train, evaluation, values.weights, values.work_dir, **changes)
             found = run_peer(case, python_of("transformers", values.venvs))
         else:
             random = implementation == RANDOM
             start = random_encoder(values.weights) if random else [f"--init_checkpoint={values.weights}"]
-            found = run_ours(name, train, evaluation, start, seed, os.path.join(values.work_dir, "run"))
-        lines.append({"task": name, "implementation": implementation, "seed": seed} | found)
+            folder = os.path.join(values.work_dir, "run")
+            found = run_ours(name, train, evaluation, start, seed, values.precision, folder)
+        lines.append(
+            {"task": name, "implementation": implementation, "seed": seed, "precision": values.precision} | found
+        )
         print(json.dumps(lines[-1]), flush=True)
         files.write_text(values.output, "".join(json.dumps(line) + "\n" for line in lines))
     print(describe(lines))
@@ -127,6 +143,8 @@ if __name__ == "__main__":
     define_flags()
     flags.DEFINE_string("output", None, "JSON lines, one a finished run.", required=True)
     flags.DEFINE_list("tasks", list(BENCHMARKS), "Which, in this order.")
+    flags.DEFINE_enum("precision", "bfloat16", ["float32", "bfloat16"], "Of the computation; weights are float32.")
+    flags.DEFINE_list("implementations", list(IMPLEMENTATIONS), "Which.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Of pre-trained runs.")
     flags.DEFINE_list("random_seeds", ["0"], "Of runs from random weights.")
     run(main)

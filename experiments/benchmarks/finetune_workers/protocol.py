@@ -32,6 +32,7 @@ class Case:
         weights: folder of Hugging Face.
         num_epochs: of the schedule: warm-up over a tenth of its steps, then linear decay.
         precision: `float32` or `bfloat16` (of the computation).
+        group_by_length: for the peer only: whether rows of like length meet in its batches, as they do here.
         settings: for this project only: changes of its experiment, as for `--set`.
     """
 
@@ -47,6 +48,7 @@ class Case:
     max_seq_length: int
     seed: int = 0
     precision: str = "float32"
+    group_by_length: bool = False
     settings: tuple[str, ...] = ()
     doc_stride: int = 128
     max_query_length: int = 64

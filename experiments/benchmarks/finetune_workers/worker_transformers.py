@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import transformers
 from protocol import Case, Implementation, read_lines, serve
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 IGNORED = -100  # no label: torch's cross-entropy leaves it out
@@ -137,14 +138,26 @@ class Transformers(Implementation):
                 batch[name] = torch.tensor([row[name] for row in rows])
         return batch
 
+    def _precision(self) -> Any:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.case.precision == "bfloat16")
+
+    def _epoch_batches(self) -> list[list[int]]:
+        """The rows' numbers in each batch: random, or grouped by length (`LengthGroupedSampler` of `Trainer`)."""
+        size = self.case.batch_size
+        if self.case.group_by_length:
+            lengths = [len(row["input_ids"]) for row in self.train_rows]
+            order = get_length_grouped_indices(lengths, size, generator=self.random)
+        else:
+            order = torch.randperm(len(self.train_rows), generator=self.random).tolist()
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
     def train_epoch(self) -> float:
         """See `Implementation`."""
         self.model.train()
-        order = torch.randperm(len(self.train_rows), generator=self.random).tolist()
         total = 0.0
-        for start in range(0, len(order), self.case.batch_size):
-            batch = self._batch([self.train_rows[row] for row in order[start : start + self.case.batch_size]])
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.case.precision == "bfloat16"):
+        for numbers in self._epoch_batches():
+            batch = self._batch([self.train_rows[row] for row in numbers])
+            with self._precision():
                 loss = self.model(**batch).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -162,7 +175,7 @@ class Transformers(Implementation):
             rows = [self.eval_rows[row] for row in order[start : start + 128]]
             batch = self._batch(rows)
             inputs = {name: batch[name] for name in INPUTS}
-            with torch.inference_mode():
+            with torch.inference_mode(), self._precision():
                 outputs = self.model(**inputs)
             for place, row in enumerate(rows):
                 yield row | {"number": order[start + place]}, outputs, place
