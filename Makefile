@@ -70,7 +70,7 @@ $(INSTALLED): setup.cfg pyproject.toml
 	@$(BIN)/python -m pip --disable-pip-version-check freeze | grep -iE '^(tensorflow|tensorflow[-_]text|keras|keras[-_]hub)=='
 
 $(TPU_CHECK): setup.cfg
-	@echo "Installing into .venv-tpu: TensorFlow, JAX and Google's TPU compiler (once; about two minutes, 2 GB)"
+	@echo "Installing into .venv-tpu: TensorFlow, JAX and Google's TPU compiler (once; about two minutes, 3 GB)"
 	@rm -rf .venv-tpu && $(PYTHON) -m venv .venv-tpu
 	@.venv-tpu/bin/python -m pip install -qq --disable-pip-version-check --no-input --editable '.[tpu-check]'
 	@touch $@

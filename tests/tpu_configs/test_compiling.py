@@ -1,7 +1,7 @@
 """The check with Google's compiler, at debug size: in the environment of `make tpu-check`, where that stands.
 
-The compiler is a download of 200 MB and an environment of 2 GB, so that the tests do not make it: they run where
-`.venv-tpu` stands, or where TPU_CHECK_PYTHON names a Python that has the `tpu-check` extra.
+It is an environment of 3 GB, so that the tests do not make it: they run where `.venv-tpu` stands, as in CI, or where
+TPU_CHECK_PYTHON names a Python that has the `tpu-check` extra.
 """
 
 import os
