@@ -6,6 +6,7 @@ Blocks of steps in turns: one that hands over a checkpoint first, which is writt
 and one that does not. What came out: README.md in this folder.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +21,15 @@ WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for the checkpoints.", 
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
 SIZE = flags.DEFINE_string("size", "bert_mini", "A published size.")
 PRECISION = flags.DEFINE_string("precision", "bfloat16", "Of the computation.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Rows of 128 pieces.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Rows of 128 pieces.", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", 100, "Steps between two checkpoints.", lower_bound=1)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each kind of block has its turn.", lower_bound=1)
 
 
 def measure(step: Callable[[], Any], variables: dict[str, Any], folder: str, steps: int, rounds: int) -> dict[str, Any]:
     """Seconds of blocks of steps with and without a checkpoint, in turns.
+
+    What a block has written is on the disk when it ends: left to itself, the system would write it in the next block.
 
     Args:
         step: makes one step, and returns when it is made.
@@ -36,23 +39,27 @@ def measure(step: Callable[[], Any], variables: dict[str, Any], folder: str, ste
         rounds: blocks of each kind.
 
     Returns:
-        Seconds of each block (`with`, `without`), of copying the values (`copying`, part of the block with a
-        checkpoint), from there until the checkpoint was complete (`writing`, at the same time as its steps), `bytes` of
-        a checkpoint, and `ratio`, the median rate with checkpoints over that without.
+        Seconds of each block (`with`, `without`), and of processor time (`processor_with`, `processor_without`); of
+        copying the values (`copying`, part of the block with a checkpoint), and from there until a last checkpoint was
+        complete beside which nothing ran (`writing`); `bytes` of a checkpoint; `ratio`, the median rate with
+        checkpoints over that without, and `ratios` of the single turns.
     """
     from bert_tf.training.checkpoint_writer import CheckpointWriter
 
-    seconds: dict[str, list[float]] = {"with": [], "without": [], "copying": [], "writing": []}
+    names = ("with", "without", "processor_with", "processor_without", "copying", "writing")
+    seconds: dict[str, list[float]] = {name: [] for name in names}
 
     def block(name: str, before: Callable[[], None]) -> None:
-        start = time.perf_counter()
+        start, processor = time.perf_counter(), time.process_time()
         before()
         for _ in range(steps):
             step()
+        os.sync()
         seconds[name].append(time.perf_counter() - start)
+        seconds[f"processor_{name}"].append(time.process_time() - processor)
 
     with CheckpointWriter(folder, keep=2) as writer:
-        for _ in range(1 + steps // 2):  # the first steps of a process are slower, not the first alone
+        for _ in range(steps):  # the first steps of a process are slower, not the first alone
             step()
         for number in range(rounds):
 
@@ -61,9 +68,16 @@ def measure(step: Callable[[], Any], variables: dict[str, Any], folder: str, ste
                 writer.save(number + 1, variables)
                 seconds["copying"].append(time.perf_counter() - start)
 
-            block("without", lambda: None)
-            block("with", hand_over)
-            writer.wait()
+            # Who goes first changes, so that a machine that becomes slower or faster favours neither.
+            for name in ("without", "with") if number % 2 == 0 else ("with", "without"):
+                block(name, hand_over if name == "with" else lambda: None)
+                writer.wait()
+            last = {name: values[-1] for name, values in seconds.items() if values}
+            print(
+                f"{last['with']:.2f} s with a checkpoint, {last['without']:.2f} s without; processor time "
+                f"{last['processor_with']:.2f} and {last['processor_without']:.2f} s; copying {last['copying']:.2f} s",
+                flush=True,
+            )
         start = time.perf_counter()
         writer.save(rounds + 1, variables)
         copied = time.perf_counter() - start
@@ -71,7 +85,12 @@ def measure(step: Callable[[], Any], variables: dict[str, Any], folder: str, ste
         seconds["writing"].append(time.perf_counter() - start - copied)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     size = sum(variable.numpy().nbytes for variable in variables.values())
-    return seconds | {"steps": steps, "bytes": size, "ratio": medians["without"] / medians["with"]}
+    return seconds | {
+        "steps": steps,
+        "bytes": size,
+        "ratio": medians["without"] / medians["with"],
+        "ratios": [without / slower for without, slower in zip(seconds["without"], seconds["with"], strict=True)],
+    }
 
 
 def main(_: Sequence[str]) -> None:
@@ -107,12 +126,14 @@ def main(_: Sequence[str]) -> None:
 
 def describe(figures: dict[str, Any]) -> str:
     """The figures of `measure` for people."""
-    rates = {name: figures["steps"] / statistics.median(figures[name]) for name in ("with", "without")}
+    medians = {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)}
+    rates = {name: figures["steps"] / medians[name] for name in ("with", "without")}
     return (
         f"{rates['with']:.3f} steps/s with a checkpoint of {figures['bytes'] / 1e6:,.0f} MB every {figures['steps']} "
-        f"steps, {rates['without']:.3f} without: {figures['ratio']:.3f}. Copying took "
-        f"{statistics.median(figures['copying']):.2f} s, writing beside nothing else "
-        f"{statistics.median(figures['writing']):.2f} s"
+        f"steps, {rates['without']:.3f} without: {figures['ratio']:.3f} "
+        f"({', '.join(f'{ratio:.3f}' for ratio in figures['ratios'])}). Processor time of a block: "
+        f"{medians['processor_with']:.2f} and {medians['processor_without']:.2f} s. Copying took "
+        f"{medians['copying']:.2f} s, writing beside nothing else {medians['writing']:.2f} s"
     )
 
 

@@ -31,8 +31,9 @@ def test_what_is_measured(tmp_path, monkeypatch):
         time.sleep(0.01)
 
     figures = checkpointing.measure(step, variables, str(tmp_path), steps=5, rounds=2)
-    assert len(calls) == 3 + 4 * 5
-    assert [len(figures[name]) for name in ("with", "without", "copying", "writing")] == [2, 2, 2, 1]
+    assert len(calls) == 5 + 4 * 5
+    names = ("with", "without", "processor_with", "processor_without", "copying", "writing")
+    assert [len(figures[name]) for name in names] == [2, 2, 2, 2, 2, 1]
     assert figures["bytes"] == 1000
     # Copying is part of a block, writing goes on beside it, and does not reach into the next.
     assert min(figures["with"]) >= 0.15
@@ -40,5 +41,8 @@ def test_what_is_measured(tmp_path, monkeypatch):
     assert min(figures["writing"]) >= 0.3
     assert figures["ratio"] == pytest.approx(np.median(figures["without"]) / np.median(figures["with"]))
     assert [checkpoint.step for checkpoint in checkpoints.complete_checkpoints(str(tmp_path))] == [2, 3]
-    text = checkpointing.describe(figures | {"with": [2.5], "without": [2.0], "ratio": 0.8})
-    assert text.startswith("2.000 steps/s with a checkpoint of 0 MB every 5 steps, 2.500 without: 0.800.")
+    assert figures["ratios"] == [a / b for a, b in zip(figures["without"], figures["with"], strict=True)]
+    text = checkpointing.describe(figures | {"with": [2.5], "without": [2.0], "ratio": 0.8, "ratios": [0.75, 0.8]})
+    assert text.startswith(
+        "2.000 steps/s with a checkpoint of 0 MB every 5 steps, 2.500 without: 0.800 (0.750, 0.800)."
+    )
