@@ -11,7 +11,7 @@ where the step does not compile, does not fit, or does not sum its gradients ove
 
 import os
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 from absl import flags
 
@@ -35,7 +35,7 @@ def main(_: Sequence[str]) -> None:
     if values.route == "b":
         lower = partial(lower_by_tpu_kernels, values.lowering_python, values.config, values.set)
     experiment = os.path.splitext(os.path.basename(values.config))[0]
-    check_rows = partial(check, topology, experiment, config, max_seq_length=length, lower=lower)
+    check_rows = cache(partial(check, topology, experiment, config, max_seq_length=length, lower=lower))
     largest = find_largest_batch(check_rows, rows, topology.hbm_gib, values.batch_step) if values.find_batch else None
     if largest is not None:
         print(f"largest      {largest} rows a device, in steps of {values.batch_step}", flush=True)

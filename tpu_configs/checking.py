@@ -126,7 +126,8 @@ def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib:
     """The most rows a device, in steps of `step`, that the compiler has room for.
 
     Memory grows with the rows nearly as a straight line, so the next guess lies where the line through the last two
-    points meets the memory; it ends with a batch that fits and one more step that does not.
+    points (and zero, for the first guess) meets the memory; it ends with a batch that fits and one more step that does
+    not.
 
     Args:
         check_rows: a function of rows that returns a `Check`, or raises DoesNotFitError.
@@ -157,7 +158,10 @@ def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib:
 def _next_guess(points: list[tuple[int, float]], low: int, high: int | None, usable_gib: float, step: int) -> int:
     """A multiple of `step` above `low` and below `high`."""
     target = 2 * low if high is None else (low + high) // 2
-    if len(points) > 1:
+    if len(points) == 1:  # without what does not grow with the rows, a little too few
+        ((rows, gib),) = points
+        target = int(rows * usable_gib / gib)
+    elif points:
         (rows, gib), (other_rows, other_gib) = points[-2:]
         slope = (gib - other_gib) / (rows - other_rows)
         if slope > 0:
