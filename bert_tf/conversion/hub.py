@@ -4,6 +4,9 @@ import os
 
 from bert_tf.conversion.huggingface import CONFIG_FILE, TOKENIZER_FILES, WEIGHT_FILES
 
+_TIMEOUT = 3.0
+"""Seconds to wait for the hub's first answer."""
+
 
 def fetch(name: str, flag: str = "path") -> str:
     """The local folder with the files of a repository on the hub, fetched where its cache does not have them.
@@ -30,9 +33,11 @@ def fetch(name: str, flag: str = "path") -> str:
             f"(pip install 'bert_tf[hub]'). {advice}. Received: {name!r}"
         ) from None
 
+    local_only = not _answers()
+
     def file(entry: str) -> str | None:
         try:
-            return hf_hub_download(name, entry)
+            return hf_hub_download(name, entry, local_files_only=local_only)
         except EntryNotFoundError:
             return None
 
@@ -54,3 +59,15 @@ def fetch(name: str, flag: str = "path") -> str:
             f"has {CONFIG_FILE} and weights of this name. {advice}. Received: {name!r}"
         )
     return os.path.dirname(config)
+
+
+def _answers() -> bool:
+    """Whether the hub can be reached. Asked of a file, the package tries for half a minute before it gives up."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_TIMEOUT)
+    # Versions of the package speak HTTP by different packages, each with exceptions of its own.
+    except Exception:
+        return False
+    return True

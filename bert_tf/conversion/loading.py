@@ -19,8 +19,8 @@ from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pretrainer import BertPretrainer
 
-# `name` or `owner/name`, as on the Hugging Face hub.
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+# `owner/name`, as on the Hugging Face hub; the oldest models there have no owner, and all of BERT's begin alike.
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*|bert-[\w.-]+")
 
 
 def read_pretrained(path: Any, flag: str = "path") -> Pretrained:

@@ -37,13 +37,29 @@ def test_without_network_the_message_says_which_files_to_put_where(name, cache):
         bert_tf.load_encoder(name)
 
 
+def test_a_hub_that_does_not_answer_is_asked_once(cache, monkeypatch):
+    asked = []
+
+    class Session:
+        def head(self, url, timeout):
+            asked.append((url, timeout))
+            raise ConnectionError("no network")
+
+    monkeypatch.setattr("huggingface_hub.get_session", Session)
+    with pytest.raises(FileNotFoundError, match="Without the hub"):
+        bert_tf.load_encoder("someone/other")
+    [(url, timeout)] = asked
+    assert url == constants.ENDPOINT
+    assert timeout <= 3
+
+
 def test_without_the_package_too(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(FileNotFoundError, match=r"pip install 'bert_tf\[hub\]'.*Without the hub, put config\.json"):
         bert_tf.load_encoder("bert-base-uncased")
 
 
-@pytest.mark.parametrize("path", ["/nowhere/at/all", "./a", "a/b/c", "memory of a name"])
+@pytest.mark.parametrize("path", ["/nowhere/at/all", "./a", "a/b/c", "memory of a name", "nowhere"])
 def test_what_can_be_no_name_is_no_folder(path):
     with pytest.raises(FileNotFoundError, match="no such folder, and no name of a model"):
         bert_tf.load_encoder(path)
