@@ -56,7 +56,12 @@ class BertClassifier(BertModel):
             training: whether to drop.
             seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
         """
-        encoded = self.encoder(inputs, training=training, seed=seed)
+        return self.outputs_of(self.encoder(inputs, training=training, seed=seed), inputs, training, seed)
+
+    def outputs_of(
+        self, encoded: dict[str, Any], inputs: dict[str, Any], training: bool = False, seed: Any = None
+    ) -> Any:
+        """What `call` returns, of what the encoder made of `inputs`; other arguments as there."""
         pooled = pooled_vectors(self.encoder, encoded, inputs, self.pooling)  # [B, D]
         # The encoder folds 0 .. num_layers into the seed; the head takes the next number.
         return self.classification(pooled, training=training, seed=seed_part(seed, self.config.num_layers + 1))

@@ -69,7 +69,12 @@ class BertPretrainer(BertModel):
             `masked_lm_logits` float32 [B, P, V] (under training in the compute dtype), and `next_sentence_logits`
             float32 [B, K, 2], or [B, 2] where no `next_sentence_positions` are given.
         """
-        encoded = self.encoder(inputs, training=training, seed=seed)
+        return self.outputs_of(self.encoder(inputs, training=training, seed=seed), inputs, training, seed)
+
+    def outputs_of(
+        self, encoded: dict[str, Any], inputs: dict[str, Any], training: bool = False, seed: Any = None
+    ) -> dict[str, Any]:
+        """What `call` returns, of what the encoder made of `inputs`; other arguments as there."""
         sequence_output = encoded["sequence_output"]
         positions = inputs.get("next_sentence_positions")
         if positions is None:

@@ -44,6 +44,11 @@ class BertQuestionAnswerer(BertModel):
         Returns:
             `start_logits` and `end_logits`, float32 [B, L].
         """
-        encoded = self.encoder(inputs, training=training, seed=seed)
+        return self.outputs_of(self.encoder(inputs, training=training, seed=seed), inputs, training, seed)
+
+    def outputs_of(
+        self, encoded: dict[str, Any], inputs: dict[str, Any], training: bool = False, seed: Any = None
+    ) -> dict[str, Any]:
+        """What `call` returns, of what the encoder made of `inputs`; other arguments as there."""
         logits = self.question_answering(encoded["sequence_output"], training=training)  # [B, L, 2]
         return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}

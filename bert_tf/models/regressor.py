@@ -41,7 +41,12 @@ class BertRegressor(BertModel):
 
     def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> Any:
         """The numbers, float32 [B]; arguments as in `BertClassifier`."""
-        encoded = self.encoder(inputs, training=training, seed=seed)
+        return self.outputs_of(self.encoder(inputs, training=training, seed=seed), inputs, training, seed)
+
+    def outputs_of(
+        self, encoded: dict[str, Any], inputs: dict[str, Any], training: bool = False, seed: Any = None
+    ) -> Any:
+        """What `call` returns, of what the encoder made of `inputs`; other arguments as there."""
         pooled = pooled_vectors(self.encoder, encoded, inputs, self.pooling)  # [B, D]
         head_seed = seed_part(seed, self.config.num_layers + 1)
         return self.regression(pooled, training=training, seed=head_seed)[:, 0]

@@ -75,7 +75,12 @@ class LiteModel:
         self._task = task
         self._interpreter = tf.lite.Interpreter(model_content=files.read_bytes(path), num_threads=os.cpu_count())
         self._runner = self._interpreter.get_signature_runner("serving_default")
-        self._names = tuple(sorted(self._runner.get_output_details()))
+        details = self._runner.get_output_details()
+        self._names = tuple(sorted(details))
+        # Of the file's own axes, -1 where they follow the inputs.
+        self._shapes = [
+            [None if size < 0 else size for size in details[name]["shape_signature"]] for name in self._names
+        ]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name.
@@ -93,5 +98,7 @@ class LiteModel:
             return [outputs[name] for name in self._names]
 
         tensors = tf.numpy_function(run, [inputs[name] for name in ID_NAMES], [tf.float32] * len(self._names))
+        for tensor, shape in zip(tensors, self._shapes, strict=True):
+            tensor.set_shape(shape)
         outputs = dict(zip(self._names, tensors, strict=True))
         return outputs[OUTPUTS[self._task]] if self._task in OUTPUTS else outputs

@@ -16,6 +16,7 @@ from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.rows import Rows
 from bert_tf.serving.sources import read_model
+from bert_tf.serving.unpadded import without_padding
 from bert_tf.tasks import task_of
 from bert_tf.tasks.tagging import word_offsets
 from bert_tf.tokenization import WordPieceTokenizer
@@ -68,7 +69,9 @@ class Predictor:
         self.task = None
         if description.task not in ("encoder", "pretraining"):
             self.task = task_of(FinetuningConfig.from_dict(description.experiment).task)
-        self._forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+        # An export leaves padding out by itself.
+        call = without_padding(model) if isinstance(model, keras.Model) else model
+        self._forward = tf.function(call, reduce_retracing=True)
         self._vectors = tf.function(self._text_vectors, reduce_retracing=True)
 
     def classify(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -245,9 +248,9 @@ class Predictor:
 
     def _text_vectors(self, inputs: dict[str, tf.Tensor], pooling: str, normalize: bool) -> tf.Tensor:
         encoder = self.model
-        if isinstance(encoder, keras.Model) and not isinstance(encoder, BertEncoder):
-            encoder = encoder.encoder
-        return text_vectors(encoder(inputs, training=False), inputs, pooling, normalize)
+        if isinstance(encoder, keras.Model):
+            encoder = without_padding(encoder if isinstance(encoder, BertEncoder) else encoder.encoder)
+        return text_vectors(encoder(inputs), inputs, pooling, normalize)
 
     def _tagged(self, number: int, text: str | Sequence[str]) -> TaggedExample:
         if isinstance(text, str):
@@ -310,9 +313,9 @@ def load(path: str, batch_size: int = BATCH_SIZE, flag: str = "path") -> Predict
 
     Args:
         path: a run's folder (the best evaluation's weights, where they were kept, else the newest complete
-            checkpoint); a SavedModel of `export_saved_model`, or the folder of its versions; or whatever
-            `load_pretrained` takes: a folder or name of Hugging Face, one of Sentence Transformers, a checkpoint of
-            Google, a preset of KerasHub.
+            checkpoint); a SavedModel of `export_saved_model`, or the folder of its versions; a `.tflite` file in it,
+            the quickest for one text at a time; or whatever `load_pretrained` takes: a folder or name of Hugging Face,
+            one of Sentence Transformers, a checkpoint of Google, a preset of KerasHub.
         batch_size: rows computed at a time.
         flag: the flag or argument that `path` came from, for messages.
 

@@ -15,6 +15,7 @@ from bert_tf.models.weights import named_weights
 from bert_tf.rows import default_bucket_lengths
 from bert_tf.serving.graph_tokenizer import GraphTokenizer
 from bert_tf.serving.options import ExportOptions, Tensors, shaped
+from bert_tf.serving.unpadded import without_padding
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training.model_dir import RunDescription
 
@@ -76,7 +77,10 @@ class Served(tf.Module, abc.ABC):
 
     def function(self, model: Any, names: tuple[str, ...]) -> Callable[[Tensors], Any]:
         """A model as a function of rows."""
-        return shaped(lambda inputs: model(inputs, training=False), names, self.options, self.max_seq_length)
+        # Without padding shapes vary with the texts: XLA would compile for each.
+        compiled = self.options.jit_compile or self.options.fixed_batch_size
+        call = (lambda inputs: model(inputs, training=False)) if compiled else without_padding(model)
+        return shaped(call, names, self.options, self.max_seq_length)
 
     def rows(self, first: tf.RaggedTensor, second: tf.RaggedTensor | None = None) -> Tensors:
         """The encoder's inputs for pieces of texts, or of pairs, padded to the shortest length that holds them.

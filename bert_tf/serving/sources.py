@@ -14,6 +14,7 @@ from bert_tf.conversion import hub, runs, sentence_transformers
 from bert_tf.conversion.loading import make_model, read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.sentence_transformers import SentenceSettings
+from bert_tf.serving.litert import LiteModel
 from bert_tf.task_configs import (
     AnyTaskConfig,
     ClassificationConfig,
@@ -27,6 +28,7 @@ from bert_tf.training import model_dir
 from bert_tf.training.model_dir import RunDescription
 
 _GRAPH_FILE = "saved_model.pb"
+_LITE_SUFFIX = ".tflite"
 
 
 class ExportedModel:
@@ -65,8 +67,8 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
     """The model of `path`, in float32, what it is for, and its tokenizer.
 
     Args:
-        path: a run's folder; an export, of one version or of several (the newest is taken); or whatever
-            `conversion.loading.read_pretrained` takes, a folder of Sentence Transformers included.
+        path: a run's folder; an export, of one version or of several (the newest is taken), or a `.tflite` file in it;
+            or whatever `conversion.loading.read_pretrained` takes, a folder of Sentence Transformers included.
         flag: the flag or argument it came from, for messages.
 
     Returns:
@@ -80,9 +82,13 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
         ImportError: an export needs TensorFlow Text.
     """
     path = os.fspath(path).rstrip("/") or path
+    if path.endswith(_LITE_SUFFIX) and files.exists(path):
+        description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)))
+        return LiteModel(path, description.task), description, tokenizer
     version = _newest_version(path)
     if version is not None:
-        return _read_export(version)
+        description, tokenizer = _read_assets(version)
+        return ExportedModel(version, description.task), description, tokenizer
     if runs.is_folder(path):
         return model_dir.load_model(path, flag)
     return _read_published(path, flag)
@@ -99,14 +105,14 @@ def _newest_version(path: str) -> str | None:
     return os.path.join(path, max(versions, key=int)) if versions else None
 
 
-def _read_export(path: str) -> tuple[ExportedModel, RunDescription, WordPieceTokenizer]:
+def _read_assets(path: str) -> tuple[RunDescription, WordPieceTokenizer]:
+    """What the folder of a version says of its model."""
     file = os.path.join(path, "assets", model_dir.CONFIG_FILE)
     if not files.exists(file):
         raise FileNotFoundError(f"an export must hold assets/{model_dir.CONFIG_FILE}. Received: {path!r}")
     description = RunDescription.from_dict(files.read_json(file))
     vocab_file = os.path.join(path, "assets", model_dir.VOCAB_FILE)
-    tokenizer = WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
-    return ExportedModel(path, description.task), description, tokenizer
+    return description, WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
 
 
 def _read_published(path: str, flag: str) -> tuple[Any, RunDescription, WordPieceTokenizer]:

@@ -37,7 +37,7 @@ def main(_: Sequence[str]) -> None:
             f"--implementations: there are {', '.join(serve_race.IMPLEMENTATIONS)}. Received: {', '.join(unknown)}"
         )
     folders = serve_race.prepare(WEIGHTS.value, WORK_DIR.value, ONLY.value)
-    cases = serve_race.make_cases(os.path.join(folders["weights"], "vocab.txt"), SENTENCES.value, TEXTS.value)
+    cases = serve_race.make_cases(os.path.join(WEIGHTS.value, "vocab.txt"), SENTENCES.value, TEXTS.value)
     rows = serve_race.race(folders, cases, VENVS.value, ONLY.value, ROUNDS.value)
     print(serve_race.describe(rows), flush=True)
     if OUTPUT.value:

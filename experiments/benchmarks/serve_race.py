@@ -19,10 +19,10 @@ from data_pipelines.finetuning.texts import read_texts
 from experiments.benchmarks.peer_environments import python_of
 
 WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "serve_workers")
-OURS = ("saved_model", "predictor")
+OURS = ("saved_model", "predictor", "litert")
 IMPLEMENTATIONS = (*OURS, "transformers", "onnxruntime", "keras_hub")
 BATCH_SIZE = 32
-LATENCY_CALLS = 12
+LATENCY_CALLS = 60
 LARGEST_DIFFERENCE = 0.02
 """Between vectors of length 1; keras-hub has another GELU than these weights, all others agree to 1e-5."""
 
@@ -33,23 +33,25 @@ def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict
     """Copy the weights to the work folder, beside which the exports are made; export ours.
 
     Returns:
-        The folder of `weights`, and of `saved_model`.
+        What each implementation loads: a copy of the weights, the SavedModel's folder, or the file for LiteRT.
 
     Raises:
         FileNotFoundError: there is no such model.
     """
     from bert_tf.conversion.folders import copy_folder
     from bert_tf.serving.export import export_saved_model
+    from bert_tf.serving.options import ExportOptions
 
     copied = os.path.join(work_dir, "weights")
     if not files.exists(copied):
         if not files.exists(os.path.join(weights, "model.safetensors")):
             raise FileNotFoundError(f"--weights must hold model.safetensors. Received: {weights!r}")
         copy_folder(weights, copied)
-    exports = os.path.join(work_dir, "export")
-    if "saved_model" in implementations and not files.exists(os.path.join(exports, "1")):
-        export_saved_model(copied, exports)
-    return {"weights": copied, "saved_model": os.path.join(exports, "1")}
+    version = os.path.join(work_dir, "export", "1")
+    exported = {"saved_model": version, "litert": os.path.join(version, "litert", "model_float32.tflite")}
+    if set(exported) & set(implementations) and not files.exists(version):
+        export_saved_model(copied, os.path.dirname(version), ExportOptions(litert=("float32",)))
+    return {name: exported.get(name, copied) for name in implementations}
 
 
 def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
@@ -145,10 +147,7 @@ def race(
         ValueError: vectors differ by more than another GELU explains.
     """
     pythons = {name: sys.executable if name in OURS else python_of(name, venvs) for name in implementations}
-    workers = {
-        name: Worker(name, python, folders["saved_model" if name == "saved_model" else "weights"])
-        for name, python in pythons.items()
-    }
+    workers = {name: Worker(name, python, folders[name]) for name, python in pythons.items()}
     versions = {name: worker.read()["versions"] for name, worker in workers.items()}
     seconds: dict[tuple[str, str], list[float]] = {(case, name): [] for case in cases for name in workers}
     tokenizing: dict[tuple[str, str], list[float]] = {key: [] for key in seconds}

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_model import write_run
+from small_model import SMALL, shake, write_run
 
 from bert_tf.examples import Examples, TextExample
+from bert_tf.models.encoder import BertEncoder
 from bert_tf.serving import litert
 from bert_tf.serving.export import export_saved_model
 from bert_tf.serving.options import ExportOptions
@@ -51,6 +52,22 @@ def test_models_with_several_outputs(predictors, tmp_path):
 
 
 @pytest.mark.long
+def test_encoders(tmp_path):
+    encoder = BertEncoder(SMALL)
+    shake(encoder)
+    litert.write_litert(encoder, "encoder", str(tmp_path / "model.tflite"))
+    lite = tf.function(litert.LiteModel(str(tmp_path / "model.tflite"), "encoder"))
+    mask = tf.constant([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
+    inputs = {"input_ids": 7 * mask, "input_mask": mask, "segment_ids": tf.zeros_like(mask)}
+    found, expected = lite(inputs), encoder(inputs)
+    assert sorted(found) == sorted(expected)
+    for name, tensor in expected.items():
+        np.testing.assert_allclose(found[name], tensor, atol=1e-5)
+        # What follows in a graph knows the axes.
+        assert lite.get_concrete_function(inputs).structured_outputs[name].shape.rank == len(tensor.shape)
+
+
+@pytest.mark.long
 def test_the_model_card_tells_what_changed(predictors, tmp_path):
     pytest.importorskip("tensorflow_text")
     run = predictors["classification"].source
@@ -65,6 +82,12 @@ def test_the_model_card_tells_what_changed(predictors, tmp_path):
     starts = ["| as trained |", "| SavedModel, bfloat16 |", "| LiteRT, float32, ", "| LiteRT, int8, "]
     assert [line.startswith(start) for line, start in zip(lines[2:], starts, strict=True)] == [True] * 4
     assert "| licence of the weights | mit |" in page
+    # `load` takes the file, with vocabulary and labels from beside it.
+    found, expected = (
+        [list(answer["probabilities"].values()) for answer in each.classify(TEXTS)]
+        for each in (load(f"{path}/litert/model_float32.tflite"), predictors["classification"])
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_what_is_not_converted(tmp_path):

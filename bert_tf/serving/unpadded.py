@@ -1,0 +1,118 @@
+"""The encoder without padding, for serving: a request pays for the pieces of its texts, not for its longest text.
+
+All but attention works on one piece at a time. So the pieces of all rows stand in one matrix [T, D], one below the
+other, and only attention puts them back into rows (Zeng et al. 2022, "Boosting Distributed Training Performance of the
+Unpadded BERT Model"; ByteDance's "Effective Transformer"). Products have their bias and activation next to them: of the
+three TensorFlow makes one operation.
+
+Shapes: B rows, L length, T pieces of all rows, D hidden, N heads, H head size.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from bert_tf.layers.attention import SelfAttention, attention_allowed, attention_probabilities
+from bert_tf.layers.base import activation, normalized
+from bert_tf.layers.transformer_block import TransformerBlock
+from bert_tf.models.encoder import BertEncoder
+
+_STEPS = 16
+"""Kinds of sizes T between a power of two and the next: oneDNN makes a program of its own for each size."""
+
+_SMALLEST = 8
+
+
+class _Places(NamedTuple):
+    """Where the pieces of rows stand in the matrix of all pieces, and the other way round.
+
+    Attributes:
+        of_pieces: int32 [T], each piece's place in the rows, row after row; then the first place again and again, to
+            fill T up.
+        of_rows: int32 [B * L], each place's piece; padding reads any.
+        allowed: bool [B, 1, L, L], of `attention_allowed`.
+    """
+
+    of_pieces: tf.Tensor
+    of_rows: tf.Tensor
+    allowed: tf.Tensor
+
+
+def without_padding(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
+    """What `model(inputs, training=False)` gives, computed without padding, by TensorFlow operations.
+
+    Where `input_mask` is 0, `sequence_output` is that of some other piece, and what heads make of it means nothing,
+    as it does with padding.
+
+    Args:
+        model: a `BertEncoder`, or a model with an `encoder` and heads, whose weights are read in place.
+
+    Returns:
+        A function of the model's inputs, among them `input_mask`, `segment_ids` and `position_ids`.
+    """
+    if isinstance(model, BertEncoder):
+        return lambda inputs: _encode(model, inputs)
+    return lambda inputs: model.outputs_of(_encode(model.encoder, inputs), inputs)
+
+
+def _encode(encoder: BertEncoder, inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """The outputs of `BertEncoder.call`."""
+    places = _places(tf.convert_to_tensor(inputs["input_mask"]))
+    names = ("input_ids", "segment_ids", "position_ids")
+    pieces = [tf.gather(tf.reshape(inputs[name], [-1]), places.of_pieces) for name in names]
+    x = encoder.embeddings(*(tensor[None] for tensor in pieces))[0]  # [T, D]
+    for block in encoder.blocks:
+        x = _transform(block, x, places)
+    rows, length = tf.unstack(tf.shape(inputs["input_ids"]))
+    sequence_output = tf.reshape(tf.gather(x, places.of_rows), [rows, length, encoder.config.hidden_size])
+    return {"sequence_output": sequence_output, "pooled_output": encoder.pooler(sequence_output[:, 0])}
+
+
+def _places(input_mask: tf.Tensor) -> _Places:
+    is_piece = tf.reshape(input_mask, [-1]) > 0
+    found = tf.cast(tf.where(is_piece)[:, 0], tf.int32)
+    # Of no rows there is nothing to fill up with.
+    missing = tf.where(tf.size(is_piece) > 0, _size(tf.size(found)) - tf.size(found), 0)
+    of_pieces = tf.pad(found, [[0, missing]])
+    of_rows = tf.maximum(tf.cumsum(tf.cast(is_piece, tf.int32)) - 1, 0)
+    return _Places(of_pieces, of_rows, attention_allowed(input_mask))
+
+
+def _size(count: tf.Tensor) -> tf.Tensor:
+    """The next size T that holds so many pieces, int32."""
+    steps = [_SMALLEST * 2**power for power in range(20)]
+    step = tf.gather(steps, tf.searchsorted([_STEPS * step * 2 for step in steps], count[None], side="right"))[0]
+    return tf.maximum((count + step - 1) // step, 1) * step
+
+
+def _transform(block: TransformerBlock, x: tf.Tensor, places: _Places) -> tf.Tensor:
+    """The block's output, [T, D]."""
+    attention = block.attention
+    context = _context(attention, _affine(x, attention.query_key_value), places)
+    x = _add(x, _affine(context, attention.output_dense), block.attention_layer_norm)
+    expanded = activation(block.hidden_act)(_affine(x, block.intermediate_dense))
+    return _add(x, _affine(expanded, block.output_dense), block.output_layer_norm)
+
+
+def _affine(x: tf.Tensor, dense: keras.layers.Dense) -> tf.Tensor:
+    kernel, bias = (tf.cast(variable.value, x.dtype) for variable in (dense.kernel, dense.bias))
+    return tf.nn.bias_add(tf.matmul(x, kernel), bias)
+
+
+def _add(x: tf.Tensor, branch: tf.Tensor, norm: keras.layers.LayerNormalization) -> tf.Tensor:
+    summed = tf.cast(x, tf.float32) + tf.cast(branch, tf.float32)
+    return tf.cast(normalized(summed, norm.gamma.value, norm.beta.value, norm.epsilon), x.dtype)
+
+
+def _context(attention: SelfAttention, qkv: tf.Tensor, places: _Places) -> tf.Tensor:
+    """What all heads give, [T, D], from the fused product [T, 3 D]."""
+    rows, _, length, _ = tf.unstack(tf.shape(places.allowed))
+    heads, size = attention.num_heads, attention.hidden_size // attention.num_heads
+    parts = tf.reshape(tf.gather(qkv, places.of_rows), [rows, length, 3, heads, size])
+    query, key, value = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]), num=3)  # [B, N, L, H]
+    scores = tf.matmul(query * size**-0.5, key, transpose_b=True)  # [B, N, L, L]
+    context = tf.matmul(attention_probabilities(scores, places.allowed), value)
+    by_place = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, attention.hidden_size])
+    return tf.gather(by_place, places.of_pieces)
