@@ -13,6 +13,9 @@ Sums = dict[str, tuple[Any, Any]]
 """Name -> (sum of weighted values, sum of weights), float32 scalars."""
 
 
+_LOWEST = -3.0e38  # about the least finite float32
+
+
 def cross_entropies(logits: Any, labels: Any) -> Any:
     """Of each example, in nats, float32 [...], from logits [..., C] and labels int [...].
 
@@ -33,7 +36,8 @@ def cross_entropies(logits: Any, labels: Any) -> Any:
 def losses_and_log_sums(logits: Any, labels: Any) -> tuple[Any, Any]:
     """Cross-entropies and logarithms of the sums of exp(logits), float32 [...]; a region (`bert_tf.regions`)."""
     logits = ops.cast(logits, "float32")
-    top = ops.max(logits, axis=-1, keepdims=True)
+    # On a CPU, XLA has no fast maximum of what was just converted, but of what is the greater of two.
+    top = ops.max(ops.maximum(logits, _LOWEST), axis=-1, keepdims=True)
     log_sums = ops.squeeze(top + ops.log(ops.sum(ops.exp(logits - top), axis=-1, keepdims=True)), -1)
     return log_sums - logits_of(logits, labels), log_sums
 
