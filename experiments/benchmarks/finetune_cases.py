@@ -135,7 +135,7 @@ def make_case(name: str, train: str, evaluation: str, weights: str, work_dir: st
 def finetuning_config(case: Case, settings: Sequence[str] = ()) -> FinetuningConfig:
     """The experiment of a case, as this project runs it; `settings` are further changes, as for `--set`."""
     benchmark = BENCHMARKS[case.name]
-    own = [f"train.seed={case.seed}", f"train.precision={case.precision}"]
+    own = [f"num_epochs={case.num_epochs}", f"train.seed={case.seed}", f"train.precision={case.precision}"]
     return load_config(config_path(benchmark), FinetuningConfig, [*benchmark.settings(), *own, *settings])
 
 

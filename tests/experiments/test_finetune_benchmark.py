@@ -56,6 +56,9 @@ def test_the_first_sentences_are_trained_on(data_dir, tmp_path):
     config = finetuning_config(case, ["train.jit_compile=false"])
     assert (config.num_epochs, config.train.seed, config.keep_best) == (case.num_epochs, 3, False)
     assert config.train.learning_rate == case.learning_rate
+    longer = dataclasses.replace(case, num_epochs=7, precision="bfloat16")
+    config = finetuning_config(longer)
+    assert (config.num_epochs, config.train.precision) == (7, "bfloat16"), "the schedule is the peer's"
 
 
 def test_questions_are_folded_by_article(data_dir, tmp_path):
