@@ -137,12 +137,14 @@ def race(case: Case, pythons: dict[str, str], rounds: int, peer_case: Case | Non
         started[name] = workers[name].read()
     steps, losses = {}, {}
     seconds: dict[str, list[float]] = {name: [] for name in workers}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in workers}
     for name, worker in workers.items():
         steps[name] = max(1, math.floor(0.8 / min(worker.run(1)["seconds"])))
     for _ in range(rounds):
         for name, worker in workers.items():
             answer = worker.run(min(steps[name], 8))
             seconds[name].append(statistics.fmean(answer["seconds"]))
+            cpu_seconds[name].append(statistics.fmean(answer["cpu_seconds"]))
             losses[name] = answer["loss"]
             time.sleep(0.25)  # a thread pool that spins after its work takes no time from the next
     ended = {name: worker.finish() for name, worker in workers.items()}
@@ -151,7 +153,7 @@ def race(case: Case, pythons: dict[str, str], rounds: int, peer_case: Case | Non
         flops = 2.0 * MATRIX_SIZE**3 * PRODUCTS_PER_STEP
         peak = flops / statistics.median(seconds[MATRIX_PRODUCTS])
     return [
-        _row(cases[name], name, seconds[name], started[name], ended[name], losses[name], peak)
+        _row(cases[name], name, seconds[name], cpu_seconds[name], started[name], ended[name], losses[name], peak)
         for name in workers
         if name != MATRIX_PRODUCTS
     ]
@@ -161,6 +163,7 @@ def _row(
     case: Case,
     name: str,
     seconds: list[float],
+    cpu_seconds: list[float],
     started: dict[str, Any],
     ended: dict[str, Any],
     loss: float,
@@ -173,6 +176,7 @@ def _row(
         "implementation": name,
         "milliseconds": 1e3 * median,
         "milliseconds_spread": [1e3 * min(seconds), 1e3 * max(seconds)],
+        "processor_milliseconds": 1e3 * statistics.median(cpu_seconds),
         "tokens_per_second": (case.tokens_per_batch or case.batch_size * case.max_seq_length) / median,
         "share_of_matrix_rate": model_flops(case) / median / peak if peak else None,
         "matrix_gflops": peak / 1e9 if peak else None,
@@ -187,8 +191,9 @@ def _row(
 def describe(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table, with the ratio to the fastest peer of the same case and precision."""
     lines = [
-        "| case | precision | | ms a step | tokens/s | x best peer | of matrix rate | start, s | peak MiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| case | precision | | ms a step | processor ms | tokens/s | x best peer | of matrix rate | start, s "
+        "| peak MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         peers = [
@@ -201,8 +206,8 @@ def describe(rows: list[dict[str, Any]]) -> str:
         share = f"{row['share_of_matrix_rate']:.0%}" if row["share_of_matrix_rate"] else ""
         lines.append(
             f"| {row['case']} | {row['precision']} | {row['implementation']} | {row['milliseconds']:.0f} "
-            f"| {row['tokens_per_second']:,.0f} | {ratio} | {share} | {row['start_seconds']:.0f} "
-            f"| {row['peak_step_mib']:,.0f} |"
+            f"| {row['processor_milliseconds']:.0f} | {row['tokens_per_second']:,.0f} | {ratio} | {share} "
+            f"| {row['start_seconds']:.0f} | {row['peak_step_mib']:,.0f} |"
         )
     return "\n".join(lines)
 

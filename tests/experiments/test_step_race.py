@@ -77,6 +77,7 @@ def test_each_has_its_turns_and_its_own_case(tmp_path, workers):
     for row, tokens in zip(rows, (31.0, 20.0), strict=True):
         low, high = row["milliseconds_spread"]
         assert 0 < low <= row["milliseconds"] <= high
+        assert row["processor_milliseconds"] > 0
         assert row["tokens_per_second"] == pytest.approx(1e3 * tokens / row["milliseconds"])
         # Two steps to warm up, one to find the number of steps of a turn, three turns of eight.
         assert row["loss"] == 2 + 1 + 3 * 8
@@ -92,7 +93,8 @@ def test_a_worker_that_fails_is_told(tmp_path, workers):
 
 def _row(name, rate, **changes):
     row = {"case": "mini", "precision": "bfloat16", "implementation": name, "milliseconds": 10.0}
-    row |= {"tokens_per_second": rate, "share_of_matrix_rate": None, "start_seconds": 1.0, "peak_step_mib": 100.0}
+    row |= {"processor_milliseconds": 20.0, "tokens_per_second": rate}
+    row |= {"share_of_matrix_rate": None, "start_seconds": 1.0, "peak_step_mib": 100.0}
     return row | changes
 
 
@@ -100,14 +102,16 @@ def test_the_table_compares_with_the_best_peer_of_the_same_case():
     rows = [_row(step_race.OURS, 300.0), _row("slow", 100.0), _row("fast", 200.0)]
     rows += [_row(step_race.OURS, 400.0, precision="float32"), _row("fast", 800.0, precision="float32")]
     lines = step_race.describe(rows).splitlines()
-    assert [line.split("|")[6].strip() for line in lines[2:]] == ["1.50", "", "", "0.50", ""]
+    assert [line.split("|")[7].strip() for line in lines[2:]] == ["1.50", "", "", "0.50", ""]
 
 
 def test_the_matrix_rate_is_of_the_same_turns():
     started, ended = {"start_seconds": 1.0, "versions": {}}, {"peak_step_bytes": 2**20, "peak_bytes": 2**21}
     one = Case("mini", 1, 64, 2, 16, 3, "float32", "")
-    row = step_race._row(one, "peer", [0.5, 2.0, 1.0], started, ended, 3.0, peak=4 * step_race.model_flops(one))
-    assert row["milliseconds"] == 1000.0
+    row = step_race._row(
+        one, "peer", [0.5, 2.0, 1.0], [4.0, 2.0, 3.0], started, ended, 3.0, peak=4 * step_race.model_flops(one)
+    )
+    assert (row["milliseconds"], row["processor_milliseconds"]) == (1000.0, 3000.0)
     assert row["share_of_matrix_rate"] == pytest.approx(0.25)
     assert row["tokens_per_second"] == 32.0
 
