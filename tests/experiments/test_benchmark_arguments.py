@@ -1,0 +1,39 @@
+"""Bad values of the data benchmarks' flags stop them before anything is made, with the flag and the value."""
+
+import pytest
+from launch_many import launch_many
+
+READ, PREPARE, VOCABULARY = (f"experiments.benchmarks.{name}" for name in ("read_data", "prepare_data", "create_vocab"))
+
+CASES = {
+    "no folder to work in": ([READ], ["--work_dir"]),
+    "too few rows for a batch of all lanes": ([READ, "--work_dir=out", "--rows=1023"], ["rows", "1023"]),
+    "no time to read": ([READ, "--work_dir=out", "--seconds=0"], ["seconds", "0"]),
+    "no round": ([PREPARE, "--work_dir=out", "--venvs=out", "--rounds=0"], ["rounds", "0"]),
+    "no peers": ([PREPARE, "--work_dir=out"], ["--venvs"]),
+    "a size that is no number": ([PREPARE, "--work_dir=out", "--venvs=out", "--megabytes=many"], ["megabytes", "many"]),
+    "memory of a size that is no number": (
+        [PREPARE, "--work_dir=out", "--venvs=out", "--memory_megabytes=20,many"],
+        ["--memory_megabytes", "'many'"],
+    ),
+    "text that is not there": ([VOCABULARY, "--work_dir=out", "--input=absent.txt"], ["absent.txt"]),
+    "one repetition": ([VOCABULARY, "--work_dir=out", "--repetitions=1"], ["repetitions", "1"]),
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("arguments")
+    results = launch_many([command for command, _ in CASES.values()], folder)
+    return folder, dict(zip(CASES, results, strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_values_are_told(results, name):
+    folder, of_cases = results
+    result = of_cases[name]
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    for part in CASES[name][1]:
+        assert part in result.stderr
+    assert not (folder / "out").exists()
