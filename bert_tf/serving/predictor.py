@@ -314,7 +314,7 @@ def load(path: str, batch_size: int = BATCH_SIZE, flag: str = "path") -> Predict
     Args:
         path: a run's folder (the best evaluation's weights, where they were kept, else the newest complete
             checkpoint); a SavedModel of `export_saved_model`, or the folder of its versions; a `.tflite` file in it,
-            the quickest for one text at a time; or whatever `load_pretrained` takes: a folder or name of Hugging Face,
+            the quickest for one short text; or whatever `load_pretrained` takes: a folder or name of Hugging Face,
             one of Sentence Transformers, a checkpoint of Google, a preset of KerasHub.
         batch_size: rows computed at a time.
         flag: the flag or argument that `path` came from, for messages.
