@@ -1,6 +1,5 @@
 """Experiment files: Python that returns a configuration, or the `config.json` that a run left."""
 
-import functools
 import runpy
 import traceback
 from typing import TypeVar
@@ -21,7 +20,25 @@ def load_config(path: str, kind: type[_Config], overrides: list[str]) -> _Config
     if not files.exists(path):
         raise FileNotFoundError(f"--config must be an experiment file. Received: {path!r}")
     config = _from_run(path, kind) if path.endswith(".json") else _from_experiment(path, kind)
-    return functools.reduce(kind.override, overrides, config)
+    return _with_overrides(config, overrides)
+
+
+def _with_overrides(config: _Config, overrides: list[str]) -> _Config:
+    """`config` with all overrides: fields bound each other (width and heads), and may be given in any order."""
+    waiting = overrides
+    while waiting:
+        refused = []
+        errors = []
+        for assignment in waiting:
+            try:
+                config = config.override(assignment)
+            except ConfigError as error:
+                refused.append(assignment)
+                errors.append(error)
+        if len(refused) == len(waiting):
+            raise errors[0]
+        waiting = refused
+    return config
 
 
 def _from_run(path: str, kind: type[_Config]) -> _Config:

@@ -20,6 +20,15 @@ def test_experiment_files(path):
     assert kind.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+def test_fields_that_bound_each_other_may_be_set_in_any_order():
+    path = str(CONFIGS / "sst2.py")  # 768 wide with 12 heads: a width of 32 does not suit them
+    widths = ["model.hidden_size=32", "model.num_heads=2"]
+    configs = [load_config(path, FinetuningConfig, order).model for order in (widths, widths[::-1])]
+    assert [(config.hidden_size, config.num_heads) for config in configs] == [(32, 2), (32, 2)]
+    with pytest.raises(ValueError, match=r"--set model\.num_heads=5: .*must be a multiple"):
+        load_config(path, FinetuningConfig, ["model.num_heads=5", "train.seed=1"])
+
+
 def test_a_runs_config_json_is_an_experiment(tmp_path):
     run = write_run(tmp_path / "run", "pretraining")
     config = load_config(str(run / "config.json"), PretrainingConfig, ["train.num_steps=3"])
