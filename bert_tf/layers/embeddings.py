@@ -21,17 +21,25 @@ def dropped_normalized_sum(
     return ops.cast(dropped(normalized(words + positions + segments, gamma, beta, epsilon), seed, rate), dtype)
 
 
+def sums_by_id(rows: Any, ids: Any, count: int) -> Any:
+    """Of the rows [R, E] the sum for each id, [count, E], from int [R] below `count`; a region (`bert_tf.regions`).
+
+    A product with one-hot rows, not a scatter that collides on every row (TPU and XLA are slow at those;
+    google-research/bert reads the segments by such a product too).
+    """
+    return ops.matmul(ops.transpose(ops.one_hot(ids, count, dtype=rows.dtype)), rows)
+
+
 def rows_of_few(table: Any, ids: Any, training: bool) -> Any:
     """Rows of a small table that are read many times each, float32 [..., E] from [N, E] and int [...].
 
-    Under training the gradient is a product with one-hot rows, not a scatter that collides on every row (TPU and XLA
-    are slow at those; google-research/bert reads the segments by such a product too).
+    Under training the gradient is made by `sums_by_id`.
     """
 
     def rows_and_gradient(table: Any) -> tuple[Any, Any]:
         def gradient(upstream: Any) -> Any:
-            one_hot = ops.one_hot(ops.reshape(ids, (-1,)), table.shape[0], dtype=upstream.dtype)
-            return ops.matmul(ops.transpose(one_hot), ops.reshape(upstream, (-1, table.shape[-1])))
+            rows = ops.reshape(upstream, (-1, table.shape[-1]))
+            return region(sums_by_id, rows, ops.reshape(ids, (-1,)), count=table.shape[0])
 
         return ops.take(table, ids, axis=0), gradient
 

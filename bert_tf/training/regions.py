@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf.layers.base import column_sums
+from bert_tf.layers.embeddings import sums_by_id
 
 
 def _column_sums(x: tf.Tensor) -> tf.Tensor:
@@ -17,7 +18,11 @@ def _column_sums(x: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.matmul(tf.ones_like(x[:, :1]), x, transpose_a=True)[0], tf.float32)
 
 
-KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_sums}
+def _sums_by_id(rows: tf.Tensor, ids: tf.Tensor, count: int) -> tf.Tensor:
+    return tf.math.unsorted_segment_sum(rows, ids, count)
+
+
+KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_sums, sums_by_id: _sums_by_id}
 """Regions that TensorFlow's own kernels compute faster than XLA does on a CPU."""
 
 

@@ -7,13 +7,14 @@ import tensorflow as tf
 from small_model import SMALL, numpy_weights, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.layers.base import biased_activation
+from bert_tf.layers.base import biased_activation, column_sums
 from bert_tf.layers.dropout import dropped_sum_normalized
+from bert_tf.layers.embeddings import sums_by_id
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives import pretraining_objective
 from bert_tf.regions import region, regions_compiled_by
 from bert_tf.training.distribution import Distribution
-from bert_tf.training.regions import RegionCompiler
+from bert_tf.training.regions import KERNELS, RegionCompiler
 from bert_tf.training.step import TrainState, make_train_step
 
 _ROWS = tf.random.stateless_normal((6, 8), (0, 1))
@@ -42,6 +43,14 @@ def test_values_and_gradients_are_those_of_the_function(function, tensors, const
         found.append([output, *tape.gradient(loss, floats)])
     for plain, compiled in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, plain, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("function", "tensors", "constants"),
+    [(column_sums, (_ROWS,), {}), (sums_by_id, (_ROWS, tf.constant([3, 0, 3, 3, 1, 0])), {"count": 5})],
+)
+def test_kernels_compute_what_their_regions_compute(function, tensors, constants):
+    np.testing.assert_allclose(KERNELS[function](*tensors, **constants), function(*tensors, **constants), atol=1e-6)
 
 
 def test_equal_regions_share_their_programs():
