@@ -130,6 +130,7 @@ def main(_: Sequence[str]) -> None:
     files.require_writable_folder(values.work_dir, "--work_dir")
     train, evaluation = prepare("sst2", values.data_dir, values.work_dir)
     case = make_case("sst2", train, evaluation, values.weights, values.work_dir, num_epochs=values.rounds)
+    case = dataclasses.replace(case, settings=tuple(values.settings))
     lines = files.read_text(case.train).splitlines()[: values.sentences]
     files.write_text(case.train, "\n".join(lines) + "\n")
     pythons = {"bert_tf": sys.executable, "transformers": python_of("transformers", values.venvs)}
@@ -146,5 +147,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", None, "JSON file for all figures.")
     flags.DEFINE_integer("sentences", 1500, "The first so many of the training file.", lower_bound=32)
     flags.DEFINE_integer("rounds", 4, "Epochs of each, in turns; the first of them compiles.", lower_bound=2)
+    flags.DEFINE_list("settings", [], "Changes of this project's experiment, as for --set: train.concurrent_parts=2.")
     flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all.")
     run(main)
