@@ -15,6 +15,7 @@ _WHOLE = InputPart()
 _BATCHES_TOGETHER = 64
 """Batches whose rows are sorted by length before they are cut: enough for rows of like length to meet, few enough for
 batches that differ from epoch to epoch."""
+_BATCHES_AHEAD = 4
 
 
 def steps_per_epoch(rows: Rows, batch_size: int) -> int:
@@ -60,7 +61,11 @@ def training_dataset(
         return tf.data.Dataset.from_tensor_slices(order[tf.where(epoch == first_epoch, skipped, 0) :])
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    return part.of(epochs.flat_map(batches_of).map(_gatherer(rows, batch_size))).prefetch(tf.data.AUTOTUNE)
+    batches = part.of(epochs.flat_map(batches_of).map(_gatherer(rows, batch_size))).prefetch(_BATCHES_AHEAD)
+    options = tf.data.Options()
+    # Nothing here needs tuning, and an iterator that has a tuning thread may wait a minute for it at its end.
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def rows_of_batch(rows: Rows, batch_size: int, seed: int, step: int) -> list[int]:
