@@ -72,7 +72,16 @@ def squared_norms(tensors: Sequence[Any]) -> list[Any]:
 
 def global_norm(tensors: Sequence[Any]) -> Any:
     """Root of the sum of all squares, float32 scalar."""
-    return ops.sqrt(sum(squared_norms(tensors)))
+    return root_of_sum(squared_norms(tensors))
+
+
+def root_of_sum(squares: Sequence[Any]) -> Any:
+    """Of scalars, such as `squared_norms`, float32 scalar; added in one order, always.
+
+    Outside XLA TensorFlow makes one AddN of a chain of additions, which begins with the input whose memory it may
+    take: that depends on threads, and the last digit of a norm would too.
+    """
+    return ops.sqrt(ops.sum(ops.stack(squares)))
 
 
 def clip_factor(norm: Any, clip_norm: float) -> Any:

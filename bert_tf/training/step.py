@@ -150,7 +150,7 @@ def make_train_step(
     def apply(gradients: list[tf.Tensor], sums: Sums, squares: list[tf.Tensor] | None = None) -> Sums:
         step = tf.identity(state.step)
         squares = optimization.squared_norms(gradients) if squares is None else squares
-        norm = tf.sqrt(sum(squares))
+        norm = optimization.root_of_sum(squares)
         finite = None
         if state.loss_scale is not None:
             norm = norm / state.loss_scale
