@@ -69,11 +69,17 @@ class LiteModel:
     Args:
         path: the file.
         task: what the model is for.
+
+    Raises:
+        ValueError: it is no such file, or damaged.
     """
 
     def __init__(self, path: str, task: str) -> None:
         self._task = task
-        self._interpreter = tf.lite.Interpreter(model_content=files.read_bytes(path), num_threads=os.cpu_count())
+        try:
+            self._interpreter = tf.lite.Interpreter(model_content=files.read_bytes(path), num_threads=os.cpu_count())
+        except ValueError as error:
+            raise ValueError(f"{path}: no LiteRT file, or a damaged one ({str(error).splitlines()[0]})") from None
         self._runner = self._interpreter.get_signature_runner("serving_default")
         details = self._runner.get_output_details()
         self._names = tuple(sorted(details))

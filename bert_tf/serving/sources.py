@@ -83,11 +83,11 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
     """
     path = os.fspath(path).rstrip("/") or path
     if path.endswith(_LITE_SUFFIX) and files.exists(path):
-        description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)))
+        description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)), path, flag)
         return LiteModel(path, description.task), description, tokenizer
     version = _newest_version(path)
     if version is not None:
-        description, tokenizer = _read_assets(version)
+        description, tokenizer = _read_assets(version, path, flag)
         return ExportedModel(version, description.task), description, tokenizer
     if runs.is_folder(path):
         return model_dir.load_model(path, flag)
@@ -105,13 +105,13 @@ def _newest_version(path: str) -> str | None:
     return os.path.join(path, max(versions, key=int)) if versions else None
 
 
-def _read_assets(path: str) -> tuple[RunDescription, WordPieceTokenizer]:
-    """What the folder of a version says of its model."""
-    file = os.path.join(path, "assets", model_dir.CONFIG_FILE)
+def _read_assets(version: str, path: str, flag: str) -> tuple[RunDescription, WordPieceTokenizer]:
+    """What the folder of a version says of its model; `path` is what was asked for: it, one above, or a file in it."""
+    file = os.path.join(version, "assets", model_dir.CONFIG_FILE)
     if not files.exists(file):
-        raise FileNotFoundError(f"an export must hold assets/{model_dir.CONFIG_FILE}. Received: {path!r}")
+        raise FileNotFoundError(f"{flag}: an export must hold assets/{model_dir.CONFIG_FILE}. Received: {path!r}")
     description = RunDescription.from_dict(files.read_json(file))
-    vocab_file = os.path.join(path, "assets", model_dir.VOCAB_FILE)
+    vocab_file = os.path.join(version, "assets", model_dir.VOCAB_FILE)
     return description, WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
 
 

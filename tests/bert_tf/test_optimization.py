@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_model import SMALL
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
@@ -129,3 +130,10 @@ def test_clipping():
     assert float(clip_factor(norm, 10.0)) == 1.0
     assert float(clip_factor(norm, 0.0)) == 1.0
     assert float(clip_factor(0.0 * norm, 1.0)) == 1.0
+
+
+def test_the_order_in_which_a_norm_is_added_is_fixed():
+    # Grappler makes an AddN of a chain of additions; where it begins depends on which buffer is free.
+    graph = tf.function(global_norm).get_concrete_function([tf.TensorSpec([4])] * 5).graph
+    assert not {"AddV2", "AddN", "Add"} & {operation.type for operation in graph.get_operations()}
+    assert float(global_norm([tf.fill([4], 1.0), tf.fill([3], 2.0)])) == 4.0

@@ -95,3 +95,11 @@ def test_what_is_not_converted(tmp_path):
         litert.write_litert(None, "pretraining", str(tmp_path / "model.tflite"))
     with pytest.raises(ValueError, match=r"--litert takes float32, int8\. Received: 'int4'"):
         ExportOptions(litert=("int4",))
+
+
+def test_what_is_no_file_of_an_export_is_told(tmp_path):
+    (tmp_path / "model.tflite").write_bytes(b"cut off")
+    with pytest.raises(FileNotFoundError, match=r"path: an export must hold assets/config\.json\. Received: .*tflite'"):
+        load(str(tmp_path / "model.tflite"))
+    with pytest.raises(ValueError, match=r"model\.tflite: no LiteRT file, or a damaged one"):
+        litert.LiteModel(str(tmp_path / "model.tflite"), "classification")
