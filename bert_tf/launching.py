@@ -48,3 +48,14 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
     logging.set_verbosity(logging.WARNING)
     app.run(guarded)
+
+
+def whole_numbers(values: Sequence[str], flag: str) -> list[int]:
+    """The numbers of a list that came from `flag`, such as `0,1,2`.
+
+    Raises:
+        ValueError: one is no whole number, or stands there twice.
+    """
+    if not all(value.strip().isdecimal() for value in values) or len({int(value) for value in values}) < len(values):
+        raise ValueError(f"{flag} takes whole numbers, each once, such as 0,1,2. Received: {','.join(values)!r}")
+    return [int(value) for value in values]

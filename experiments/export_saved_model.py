@@ -20,7 +20,12 @@ def main(_: Sequence[str]) -> None:
     """Read the flags, export, print the folder."""
     values = flags.FLAGS
     options = ExportOptions(
-        values.precision, values.jit_compile, values.fixed_batch_size, values.top_k, tuple(values.litert)
+        values.precision,
+        values.jit_compile,
+        values.fixed_batch_size,
+        values.top_k,
+        tuple(values.litert),
+        tuple(launching.whole_numbers(values.litert_lengths, "--litert_lengths")),
     )
     reader = None
     if values.eval_data:
@@ -36,6 +41,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("fixed_batch_size", None, "Compute so many rows of full length at a time, as TPUs want it.")
     flags.DEFINE_integer("top_k", 5, "Pieces for each [MASK], of a pre-trained model.")
     flags.DEFINE_list("litert", [], f"Files for LiteRT to write too: {', '.join(QUANTIZATIONS)}.")
+    flags.DEFINE_list("litert_lengths", [], "Of each of them, files for one row of so many pieces, the quickest.")
     flags.DEFINE_string("eval_data", None, "Labelled file; the model card tells the scores of all that is exported.")
     flags.DEFINE_string("weights_license", None, "Licence of the weights, for the model card.")
     launching.run(main)

@@ -24,7 +24,7 @@ from bert_tf.configs import FinetuningConfig
 from bert_tf.tasks import task_of
 from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
-from bert_tf.training.sweeps import parse_grid, parse_seeds, sweep
+from bert_tf.training.sweeps import parse_grid, sweep
 from data_pipelines.finetuning.labelled import read_parts
 from experiments import launch
 from tpu_configs import preflight
@@ -58,7 +58,7 @@ def main(_: Sequence[str]) -> None:
         return
     task = task_of(config.task)
     score = config.metric or task.main_score(task.label_names(parts["train"].examples))
-    seeds = parse_seeds(values.seeds) or [config.train.seed]
+    seeds = launching.whole_numbers(values.seeds, "--seeds") or [config.train.seed]
     summary = sweep(
         config,
         seeds,

@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+from bert_tf import launching
+
 _LAUNCHER = """
 from absl import flags
 from bert_tf import launching
@@ -84,3 +86,10 @@ def test_reader_that_goes_away(tmp_path):
     command = f"{sys.executable} {script} --input=a | head -1; exit ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (141, "line 0\n", "")
+
+
+def test_whole_numbers():
+    assert launching.whole_numbers(["0", " 12"], "--seeds") == [0, 12]
+    for wrong in (["1", "-2"], ["1.5"], ["3", "3"], [""]):
+        with pytest.raises(ValueError, match=rf"--seeds takes whole numbers, .*Received: '{','.join(wrong)}'"):
+            launching.whole_numbers(wrong, "--seeds")

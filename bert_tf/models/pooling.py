@@ -5,6 +5,7 @@ Shapes: B batch, L length, D hidden.
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from bert_tf.models.encoder import BertEncoder
@@ -14,6 +15,9 @@ POOLINGS = ("cls", "mean")
 
 TEXT_POOLINGS = ("mean", "cls", "pooler")
 """What may stand for a text: the mean of its vectors, that of `[CLS]`, or the pooler's output."""
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_SMALLEST_LENGTH = np.float32(1e-12)
 
 
 def check_pooling(pooling: str, allowed: tuple[str, ...] = POOLINGS) -> None:
@@ -38,7 +42,9 @@ def pooled_vectors(encoder: BertEncoder, encoded: dict[str, Any], inputs: dict[s
     return encoder.pooler(ops.cast(_mean_vectors(encoded, inputs), pooled.dtype))
 
 
-def text_vectors(encoded: dict[str, Any], inputs: dict[str, Any], pooling: str, normalize: bool) -> Any:
+def text_vectors(
+    encoded: dict[str, Any], inputs: dict[str, Any], pooling: str, normalize: bool, numpy: Any = ops
+) -> Any:
     """The vector of each row's text, float32 [B, D]; rows hold one sequence each.
 
     Args:
@@ -47,20 +53,24 @@ def text_vectors(encoded: dict[str, Any], inputs: dict[str, Any], pooling: str, 
         pooling: `mean` over all pieces, `[CLS]` and `[SEP]` included (Reimers and Gurevych 2019, "Sentence-BERT"),
             `cls`, or `pooler`.
         normalize: whether vectors are brought to length 1.
+        numpy: whose operations are used: `keras.ops`, or for arrays NumPy itself.
     """
     if pooling == "mean":
-        vectors = _mean_vectors(encoded, inputs)
+        vectors = _mean_vectors(encoded, inputs, numpy)
     else:
         vectors = encoded["pooled_output"] if pooling == "pooler" else encoded["sequence_output"][:, 0]
-        vectors = ops.cast(vectors, "float32")
-    return ops.normalize(vectors, axis=-1) if normalize else vectors
+        vectors = numpy.multiply(vectors, _ONE)
+    if not normalize:
+        return vectors
+    length = numpy.sqrt(numpy.sum(numpy.square(vectors), axis=-1, keepdims=True))
+    return vectors / numpy.maximum(length, _SMALLEST_LENGTH)
 
 
-def _mean_vectors(encoded: dict[str, Any], inputs: dict[str, Any]) -> Any:
+def _mean_vectors(encoded: dict[str, Any], inputs: dict[str, Any], numpy: Any = ops) -> Any:
     """The mean over each row's first sequence, float32 [B, D]."""
     input_mask = inputs.get("input_mask")
     if input_mask is None:
-        input_mask = ops.ones_like(inputs["input_ids"])
-    weights = ops.cast(ops.equal(input_mask, 1), "float32")[:, :, None]  # [B, L, 1]
-    summed = ops.sum(ops.cast(encoded["sequence_output"], "float32") * weights, axis=1)
-    return summed / ops.maximum(ops.sum(weights, axis=1), 1.0)
+        input_mask = numpy.ones_like(inputs["input_ids"])
+    weights = numpy.where(numpy.equal(input_mask, 1), _ONE, _ZERO)[:, :, None]  # [B, L, 1]
+    summed = numpy.sum(numpy.multiply(encoded["sequence_output"], weights), axis=1)
+    return summed / numpy.maximum(numpy.sum(weights, axis=1), _ONE)

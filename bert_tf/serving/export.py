@@ -89,6 +89,11 @@ def export_saved_model(
     files.require_writable_folder(export_dir, "--export_dir")
     if options.litert:
         litert.check_task(description.task)
+    if max(options.litert_lengths, default=0) > description.max_seq_length:
+        raise ValueError(
+            f"--litert_lengths must be at most {description.max_seq_length}, the model's longest row. "
+            f"Received: {max(options.litert_lengths)}"
+        )
     examples = _examples(description, read_examples) if read_examples else ()
     module = SERVED[description.task](_in_precision(model, options.precision), description, tokenizer, options)
     name = "SavedModel" + ("" if options.precision == "float32" else f", {options.precision}")
@@ -99,8 +104,11 @@ def export_saved_model(
             name: lambda: ExportedModel(folder, description.task),
         }
         for quantization in options.litert:
-            file = os.path.join(folder, "litert", f"model_{quantization}.tflite")
+            file = os.path.join(folder, "litert", litert.file_name(quantization))
             size = litert.write_litert(model, description.task, file, quantization)
+            for length in options.litert_lengths:
+                fixed = os.path.join(folder, "litert", litert.file_name(quantization, length))
+                litert.write_litert(model, description.task, fixed, quantization, length)
             variants[f"LiteRT, {quantization}, {size / 1e6:.1f} MB"] = partial(litert.LiteModel, file, description.task)
         scores = {
             name: _scores(make(), description, tokenizer, examples) for name, make in variants.items() if examples

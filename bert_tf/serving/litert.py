@@ -2,12 +2,15 @@
 
 A file takes `input_ids`, `input_mask` and `segment_ids`, int32 [B, L] of any size (resize the inputs first), and gives
 what the Keras model gives: `logits` of classifiers and taggers, `values`, `start_logits` and `end_logits`, or
-`sequence_output` and `pooled_output`. Texts are tokenized outside of it.
+`sequence_output` and `pooled_output`. Texts are tokenized outside of it. A file of a fixed length, `..._1x16.tflite`,
+takes [1, 16]: its shapes are all known, so that LiteRT hands the whole of it to its fastest kernels (XNNPACK).
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +19,20 @@ import tensorflow as tf
 from bert_tf import files
 from bert_tf.models.weights import named_weights
 from bert_tf.serving.served import ID_NAMES, named
+from bert_tf.serving.unpadded import in_one_matrix
 
 OUTPUTS = {"classification": "logits", "multi_label": "logits", "tagging": "logits", "regression": "values"}
 """The name of the output of models that have one; the others name theirs."""
+
+_BY_PIECE = ("sequence_output", "start_logits", "end_logits")
+"""Outputs with an axis of length, beside the tagger's logits."""
+
+_FIXED_FILE = re.compile(r"_1x(\d+)\.tflite$")
+
+
+def file_name(quantization: str, length: int | None = None) -> str:
+    """The name of an export's file: `model_float32.tflite` or, of one row of 16 pieces, `model_float32_1x16.tflite`."""
+    return f"model_{quantization}{'' if length is None else f'_1x{length}'}.tflite"
 
 
 def check_task(task: str) -> None:
@@ -27,7 +41,7 @@ def check_task(task: str) -> None:
         raise ValueError("--litert takes encoders and fine-tuned models. Received: a pre-trained model with its heads")
 
 
-def write_litert(model: Any, task: str, path: str, quantization: str = "float32") -> int:
+def write_litert(model: Any, task: str, path: str, quantization: str = "float32", length: int | None = None) -> int:
     """Convert a model to LiteRT.
 
     Args:
@@ -35,6 +49,7 @@ def write_litert(model: Any, task: str, path: str, quantization: str = "float32"
         task: what it is for.
         path: file to write, whole or not at all.
         quantization: one of `options.QUANTIZATIONS`.
+        length: pieces of the one row that the file takes; None for any number of rows of any length.
 
     Returns:
         The file's size in bytes.
@@ -46,11 +61,12 @@ def write_litert(model: Any, task: str, path: str, quantization: str = "float32"
     module = tf.Module()
     module.weights = [variable.value for variable in named_weights(model).values()]
 
-    @tf.function(
-        input_signature=[named(tf.TensorSpec([None, None], tf.int32), name) for name in ID_NAMES], autograph=False
-    )
+    shape = [None, None] if length is None else [1, length]
+    call = in_one_matrix(model) if length else partial(model, training=False)
+
+    @tf.function(input_signature=[named(tf.TensorSpec(shape, tf.int32), name) for name in ID_NAMES], autograph=False)
     def serving_default(*ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model(dict(zip(ID_NAMES, ids, strict=True)), training=False)
+        outputs = call(dict(zip(ID_NAMES, ids, strict=True)))
         return {OUTPUTS[task]: outputs} if task in OUTPUTS else outputs
 
     with tempfile.TemporaryDirectory() as folder:
@@ -66,9 +82,14 @@ def write_litert(model: Any, task: str, path: str, quantization: str = "float32"
 class LiteModel:
     """A `.tflite` file of `write_litert`, called as the Keras model that it was made of.
 
+    A single row is computed by the file of the shortest fixed length that holds it, where such files stand beside.
+
     Args:
         path: the file.
         task: what the model is for.
+
+    Attributes:
+        length: pieces of a row, if fixed; longer rows are refused. None for any length.
 
     Raises:
         ValueError: it is no such file, or damaged.
@@ -76,35 +97,87 @@ class LiteModel:
 
     def __init__(self, path: str, task: str) -> None:
         self._task = task
+        self._path = path
         try:
             self._interpreter = tf.lite.Interpreter(model_content=files.read_bytes(path), num_threads=os.cpu_count())
         except ValueError as error:
             raise ValueError(f"{path}: no LiteRT file, or a damaged one ({str(error).splitlines()[0]})") from None
         self._runner = self._interpreter.get_signature_runner("serving_default")
-        details = self._runner.get_output_details()
-        self._names = tuple(sorted(details))
-        # Of the file's own axes, -1 where they follow the inputs.
-        self._shapes = [
-            [None if size < 0 else size for size in details[name]["shape_signature"]] for name in self._names
-        ]
+        length = self._runner.get_input_details()["input_ids"]["shape_signature"][1]
+        self.length: int | None = None if length < 0 else int(length)
+        self._details = self._runner.get_output_details()
+        self._fixed_files = {} if self.length else _fixed_files(path)
+        self._fixed: dict[int, LiteModel] = {}
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs by name.
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> Any:
+        """The outputs of the model, as arrays; not in a graph.
 
         Args:
-            inputs: `input_ids`, `input_mask`, `segment_ids`, int32 [B, L].
+            inputs: `input_ids`, `input_mask`, `segment_ids`, int32 [B, L]; others are left out.
+
+        Raises:
+            ValueError: a row has more pieces than a file of a fixed length takes.
         """
-        return self._runner(**{name: np.asarray(inputs[name], np.int32) for name in ID_NAMES})
-
-    def __call__(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> Any:
-        """The same in a graph that runs in this process."""
-
-        def run(*ids: np.ndarray) -> list[np.ndarray]:
-            outputs = self.run(dict(zip(ID_NAMES, ids, strict=True)))
-            return [outputs[name] for name in self._names]
-
-        tensors = tf.numpy_function(run, [inputs[name] for name in ID_NAMES], [tf.float32] * len(self._names))
-        for tensor, shape in zip(tensors, self._shapes, strict=True):
-            tensor.set_shape(shape)
-        outputs = dict(zip(self._names, tensors, strict=True))
+        outputs = self.run(inputs)
         return outputs[OUTPUTS[self._task]] if self._task in OUTPUTS else outputs
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs by name; see `__call__`."""
+        arrays = {name: np.asarray(inputs[name], np.int32) for name in ID_NAMES}
+        if self.length is not None:
+            return self._run_rows(arrays, self.length)
+        if len(arrays["input_mask"]) == 1:
+            pieces = _pieces(arrays["input_mask"])
+            fitting = [length for length in self._fixed_files if length >= pieces]
+            if fitting:
+                return self._of_length(min(fitting)).run(arrays)
+        return self._runner(**arrays)
+
+    def _of_length(self, length: int) -> "LiteModel":
+        if length not in self._fixed:
+            self._fixed[length] = LiteModel(self._fixed_files[length], self._task)
+        return self._fixed[length]
+
+    def _run_rows(self, arrays: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+        """Row by row, in the file's `length`; the outputs have the length of the inputs again."""
+        rows, width = arrays["input_mask"].shape
+        pieces = _pieces(arrays["input_mask"])
+        if pieces > length:
+            raise ValueError(f"{self._path}: rows have at most {length} pieces. Received: {pieces}")
+        fitted = {name: _resized(array, length) for name, array in arrays.items()}
+        found: list[dict[str, np.ndarray]] = [
+            self._runner(**{name: array[row : row + 1] for name, array in fitted.items()}) for row in range(rows)
+        ]
+        outputs = {}
+        for name in self._details:
+            parts = [output[name] for output in found]
+            joined = np.concatenate(parts) if parts else np.zeros((0, *self._details[name]["shape"][1:]), np.float32)
+            outputs[name] = _resized(joined, width) if self._is_by_piece(name) else joined
+        return outputs
+
+    def _is_by_piece(self, name: str) -> bool:
+        return name in _BY_PIECE or self._task == "tagging"
+
+
+def _fixed_files(path: str) -> dict[int, str]:
+    """Length -> the file of one row of it, of those that were written beside a file of any length."""
+    folder, name = os.path.split(path)
+    stem = name.removesuffix(".tflite")
+    found = {}
+    for other in tf.io.gfile.listdir(folder or "."):
+        match = _FIXED_FILE.search(other)
+        if match and other == f"{stem}{match[0]}":
+            found[int(match[1])] = os.path.join(folder, other)
+    return found
+
+
+def _pieces(input_mask: np.ndarray) -> int:
+    """The pieces of the longest row, up to the last one that is no padding."""
+    places = np.flatnonzero((input_mask > 0).any(axis=0))
+    return int(places[-1]) + 1 if places.size else 0
+
+
+def _resized(array: np.ndarray, length: int) -> np.ndarray:
+    """[B, L, ...] cut, or made up with zeros, to `length`."""
+    missing = max(length - array.shape[1], 0)
+    return np.pad(array[:, :length], [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2))

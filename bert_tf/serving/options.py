@@ -27,7 +27,9 @@ class ExportOptions:
             shape, as TPUs want it. XLA compiles the model. None: as many as were asked for.
         top_k: pieces that a masked-LM export answers for each `[MASK]`.
         litert: files for LiteRT to write beside the SavedModel: `float32`, and `int8`, with weights in 8 bits
-            (`litert.QUANTIZATIONS`).
+            (`QUANTIZATIONS`).
+        litert_lengths: of each of them, further files that take one row of just so many pieces: the quickest for one
+            text, and what processors that want fixed shapes can take.
     """
 
     precision: str = "float32"
@@ -35,6 +37,7 @@ class ExportOptions:
     fixed_batch_size: int | None = None
     top_k: int = 5
     litert: tuple[str, ...] = ()
+    litert_lengths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -46,6 +49,14 @@ class ExportOptions:
         for quantization in self.litert:
             if quantization not in QUANTIZATIONS:
                 raise ValueError(f"--litert takes {', '.join(QUANTIZATIONS)}. Received: {quantization!r}")
+        if self.litert_lengths and not self.litert:
+            raise ValueError(f"--litert_lengths needs --litert. Received: {_listed(self.litert_lengths)} without it")
+        if any(length < 3 for length in self.litert_lengths):  # [CLS], a piece and [SEP]
+            raise ValueError(f"--litert_lengths must be at least 3. Received: {_listed(self.litert_lengths)}")
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
 
 
 def shaped(

@@ -15,6 +15,7 @@ from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.rows import Rows
+from bert_tf.serving.litert import LiteModel
 from bert_tf.serving.sources import read_model
 from bert_tf.serving.unpadded import without_padding
 from bert_tf.tasks import task_of
@@ -69,10 +70,13 @@ class Predictor:
         self.task = None
         if description.task not in ("encoder", "pretraining"):
             self.task = task_of(FinetuningConfig.from_dict(description.experiment).task)
-        # An export leaves padding out by itself.
-        call = without_padding(model) if isinstance(model, keras.Model) else model
-        self._forward = tf.function(call, reduce_retracing=True)
-        self._vectors = tf.function(self._text_vectors, reduce_retracing=True)
+        self._forward: Any = model
+        self._vectors: Any = self._text_vectors
+        if not isinstance(model, LiteModel):  # to reach LiteRT through TensorFlow takes as long as a short text
+            # An export leaves padding out by itself.
+            call = without_padding(model) if isinstance(model, keras.Model) else model
+            self._forward = tf.function(call, reduce_retracing=True)
+            self._vectors = tf.function(self._text_vectors, reduce_retracing=True)
 
     def classify(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The class of each text, or pair of texts, and the probabilities of all classes.
@@ -153,7 +157,7 @@ class Predictor:
         rows = self.task.encode(unlabelled, labels, self.tokenizer)
         outputs: list[Any] = [None] * len(rows)
         for indices, inputs in self._batches(rows):
-            found = tf.nest.map_structure(lambda tensor: tensor.numpy(), self._forward(inputs))
+            found = tf.nest.map_structure(np.asarray, self._forward(inputs))
             for place, index in enumerate(indices):
                 outputs[index] = tf.nest.map_structure(lambda array, place=place: array[place], found)
         return self.task.answers(unlabelled, rows, outputs, labels)
@@ -183,7 +187,7 @@ class Predictor:
         rows = self._rows([self.tokenizer.encode_pair(text, None, self._length) for text in _texts("texts", texts)])
         vectors = np.zeros((len(rows), self.description.model.hidden_size), np.float32)
         for indices, inputs in self._batches(rows):
-            vectors[indices] = self._vectors(inputs, pooling, bool(normalize)).numpy()
+            vectors[indices] = np.asarray(self._vectors(inputs, pooling, bool(normalize)))
         return vectors
 
     def fill_mask(self, texts: Sequence[str], top_k: int = 5) -> list[list[list[tuple[str, float]]]]:
@@ -246,11 +250,12 @@ class Predictor:
         for indices, batch in rows.batches(self.batch_size, fill=False):
             yield indices, {name: batch[name] for name in names}
 
-    def _text_vectors(self, inputs: dict[str, tf.Tensor], pooling: str, normalize: bool) -> tf.Tensor:
+    def _text_vectors(self, inputs: dict[str, Any], pooling: str, normalize: bool) -> Any:
         encoder = self.model
         if isinstance(encoder, keras.Model):
             encoder = without_padding(encoder if isinstance(encoder, BertEncoder) else encoder.encoder)
-        return text_vectors(encoder(inputs), inputs, pooling, normalize)
+        operations = np if isinstance(encoder, LiteModel) else keras.ops
+        return text_vectors(encoder(inputs), inputs, pooling, normalize, operations)
 
     def _tagged(self, number: int, text: str | Sequence[str]) -> TaggedExample:
         if isinstance(text, str):

@@ -84,7 +84,13 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
     path = os.fspath(path).rstrip("/") or path
     if path.endswith(_LITE_SUFFIX) and files.exists(path):
         description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)), path, flag)
-        return LiteModel(path, description.task), description, tokenizer
+        model = LiteModel(path, description.task)
+        if model.length is not None:
+            raise ValueError(
+                f"{flag}: a file for rows of one length is asked through the file for any length beside it. "
+                f"Received: {path!r}, of {model.length} pieces"
+            )
+        return model, description, tokenizer
     version = _newest_version(path)
     if version is not None:
         description, tokenizer = _read_assets(version, path, flag)

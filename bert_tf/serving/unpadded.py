@@ -29,15 +29,23 @@ class _Places(NamedTuple):
     """Where the pieces of rows stand in the matrix of all pieces, and the other way round.
 
     Attributes:
-        of_pieces: int32 [T], each piece's place in the rows, row after row; then the first place again and again, to
-            fill T up.
-        of_rows: int32 [B * L], each place's piece; padding reads any.
         allowed: bool [B, 1, L, L], of `attention_allowed`.
+        of_pieces: int32 [T], each piece's place in the rows, row after row; then the first place again and again, to
+            fill T up. None: every place is taken for a piece, T = B * L.
+        of_rows: int32 [B * L], each place's piece; padding reads any.
     """
 
-    of_pieces: tf.Tensor
-    of_rows: tf.Tensor
     allowed: tf.Tensor
+    of_pieces: tf.Tensor | None = None
+    of_rows: tf.Tensor | None = None
+
+    def pieces(self, flat: tf.Tensor) -> tf.Tensor:
+        """[T, ...] of the rows' places, [B * L, ...]."""
+        return flat if self.of_pieces is None else tf.gather(flat, self.of_pieces)
+
+    def places(self, pieces: tf.Tensor) -> tf.Tensor:
+        """[B * L, ...] of the pieces, [T, ...]."""
+        return pieces if self.of_rows is None else tf.gather(pieces, self.of_rows)
 
 
 def without_padding(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
@@ -52,32 +60,62 @@ def without_padding(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
     Returns:
         A function of the model's inputs, among them `input_mask`, `segment_ids` and `position_ids`.
     """
+    return _with_heads(model, lambda inputs: _encode(_encoder(model), inputs, _places(inputs["input_mask"])))
+
+
+def in_one_matrix(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
+    """The same with padding, for rows whose shape is known: every shape in its graph is.
+
+    Args:
+        model: as of `without_padding`.
+
+    Returns:
+        A function of the model's inputs; `position_ids` count from 0 in each row, if left out.
+    """
+
+    def encode(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
+        shape = inputs["input_ids"].shape
+        positions = tf.broadcast_to(tf.range(shape[1]), shape)
+        return _encode(_encoder(model), {"position_ids": positions} | inputs, _Places(_allowed(inputs["input_mask"])))
+
+    return _with_heads(model, encode)
+
+
+def _encoder(model: keras.Model) -> BertEncoder:
+    return model if isinstance(model, BertEncoder) else model.encoder
+
+
+def _with_heads(model: keras.Model, encode: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
     if isinstance(model, BertEncoder):
-        return lambda inputs: _encode(model, inputs)
-    return lambda inputs: model.outputs_of(_encode(model.encoder, inputs), inputs)
+        return encode
+    return lambda inputs: model.outputs_of(encode(inputs), inputs)
 
 
-def _encode(encoder: BertEncoder, inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
+def _encode(encoder: BertEncoder, inputs: dict[str, Any], places: _Places) -> dict[str, tf.Tensor]:
     """The outputs of `BertEncoder.call`."""
-    places = _places(tf.convert_to_tensor(inputs["input_mask"]))
     names = ("input_ids", "segment_ids", "position_ids")
-    pieces = [tf.gather(tf.reshape(inputs[name], [-1]), places.of_pieces) for name in names]
+    pieces = [places.pieces(tf.reshape(inputs[name], [-1])) for name in names]
     x = encoder.embeddings(*(tensor[None] for tensor in pieces))[0]  # [T, D]
     for block in encoder.blocks:
         x = _transform(block, x, places)
-    rows, length = tf.unstack(tf.shape(inputs["input_ids"]))
-    sequence_output = tf.reshape(tf.gather(x, places.of_rows), [rows, length, encoder.config.hidden_size])
+    rows, length = _sizes(inputs["input_ids"])
+    sequence_output = tf.reshape(places.places(x), [rows, length, encoder.config.hidden_size])
     return {"sequence_output": sequence_output, "pooled_output": encoder.pooler(sequence_output[:, 0])}
 
 
-def _places(input_mask: tf.Tensor) -> _Places:
+def _allowed(input_mask: Any) -> tf.Tensor:
+    return attention_allowed(tf.convert_to_tensor(input_mask))
+
+
+def _places(input_mask: Any) -> _Places:
+    input_mask = tf.convert_to_tensor(input_mask)
     is_piece = tf.reshape(input_mask, [-1]) > 0
     found = tf.cast(tf.where(is_piece)[:, 0], tf.int32)
     # Of no rows there is nothing to fill up with.
     missing = tf.where(tf.size(is_piece) > 0, _size(tf.size(found)) - tf.size(found), 0)
     of_pieces = tf.pad(found, [[0, missing]])
     of_rows = tf.maximum(tf.cumsum(tf.cast(is_piece, tf.int32)) - 1, 0)
-    return _Places(of_pieces, of_rows, attention_allowed(input_mask))
+    return _Places(_allowed(input_mask), of_pieces, of_rows)
 
 
 def _size(count: tf.Tensor) -> tf.Tensor:
@@ -85,6 +123,12 @@ def _size(count: tf.Tensor) -> tf.Tensor:
     steps = [_SMALLEST * 2**power for power in range(20)]
     step = tf.gather(steps, tf.searchsorted([_STEPS * step * 2 for step in steps], count[None], side="right"))[0]
     return tf.maximum((count + step - 1) // step, 1) * step
+
+
+def _sizes(tensor: Any) -> list[Any]:
+    """The axes' lengths, numbers where they are known."""
+    known, sizes = tensor.shape, tf.unstack(tf.shape(tensor))
+    return [size if fixed is None else fixed for fixed, size in zip(known, sizes, strict=True)]
 
 
 def _transform(block: TransformerBlock, x: tf.Tensor, places: _Places) -> tf.Tensor:
@@ -108,11 +152,11 @@ def _add(x: tf.Tensor, branch: tf.Tensor, norm: keras.layers.LayerNormalization)
 
 def _context(attention: SelfAttention, qkv: tf.Tensor, places: _Places) -> tf.Tensor:
     """What all heads give, [T, D], from the fused product [T, 3 D]."""
-    rows, _, length, _ = tf.unstack(tf.shape(places.allowed))
+    rows, _, length, _ = _sizes(places.allowed)
     heads, size = attention.num_heads, attention.hidden_size // attention.num_heads
-    parts = tf.reshape(tf.gather(qkv, places.of_rows), [rows, length, 3, heads, size])
+    parts = tf.reshape(places.places(qkv), [rows, length, 3, heads, size])
     query, key, value = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]), num=3)  # [B, N, L, H]
     scores = tf.matmul(query * size**-0.5, key, transpose_b=True)  # [B, N, L, L]
     context = tf.matmul(attention_probabilities(scores, places.allowed), value)
     by_place = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, attention.hidden_size])
-    return tf.gather(by_place, places.of_pieces)
+    return places.pieces(by_place)

@@ -21,17 +21,6 @@ RESULTS_FILE = "results.jsonl"
 SUMMARY_FILE = "summary.json"
 
 
-def parse_seeds(values: Sequence[str]) -> list[int]:
-    """The numbers of `--seeds`.
-
-    Raises:
-        ValueError: one is no whole number, or stands there twice.
-    """
-    if not all(value.strip().isdecimal() for value in values) or len({int(value) for value in values}) < len(values):
-        raise ValueError(f"--seeds takes whole numbers, each once, such as 0,1,2. Received: {','.join(values)!r}")
-    return [int(value) for value in values]
-
-
 def parse_grid(assignments: Sequence[str]) -> dict[str, list[str]]:
     """Field -> values, from `train.learning_rate=5e-5,3e-5,2e-5` and so on.
 

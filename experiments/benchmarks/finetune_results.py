@@ -21,8 +21,7 @@ from typing import Any
 from absl import flags
 
 from bert_tf import files
-from bert_tf.launching import run
-from bert_tf.training.sweeps import parse_seeds
+from bert_tf.launching import run, whole_numbers
 from experiments.benchmarks.finetune_cases import BENCHMARKS, config_path, define_flags, make_case, prepare, scores
 from experiments.benchmarks.finetune_workers.protocol import Case, read_lines
 from experiments.benchmarks.peer_environments import python_of
@@ -114,7 +113,8 @@ def main(_: Sequence[str]) -> None:
     if other is not None:
         raise ValueError(f"--output must be of --precision {values.precision}. Received: {other['precision']}")
     done = {(line["task"], line["implementation"], line["seed"]) for line in lines}
-    seeds, random_seeds = parse_seeds(values.seeds), parse_seeds(values.random_seeds)
+    seeds = whole_numbers(values.seeds, "--seeds")
+    random_seeds = whole_numbers(values.random_seeds, "--random_seeds")
     wanted = [(name, who, seed) for seed in seeds for name in values.tasks for who in (OURS, TRANSFORMERS)]
     wanted += [(name, RANDOM, seed) for seed in random_seeds for name in values.tasks]
     wanted = [run for run in wanted if run[1] in values.implementations]

@@ -50,7 +50,9 @@ def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict
     version = os.path.join(work_dir, "export", "1")
     exported = {"saved_model": version, "litert": os.path.join(version, "litert", "model_float32.tflite")}
     if set(exported) & set(implementations) and not files.exists(version):
-        export_saved_model(copied, os.path.dirname(version), ExportOptions(litert=("float32",)))
+        export_saved_model(
+            copied, os.path.dirname(version), ExportOptions(litert=("float32",), litert_lengths=(16, 128))
+        )
     return {name: exported.get(name, copied) for name in implementations}
 
 

@@ -18,7 +18,7 @@ TEXTS = ["The old miller.", "", "A young sailor forgot the letter, near the rive
 @pytest.fixture(scope="module")
 def predictors(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    tasks = ("classification", "question_answering")
+    tasks = ("classification", "question_answering", "tagging")
     return {task: load(str(write_run(folder / task, task))) for task in tasks}
 
 
@@ -56,15 +56,58 @@ def test_encoders(tmp_path):
     encoder = BertEncoder(SMALL)
     shake(encoder)
     litert.write_litert(encoder, "encoder", str(tmp_path / "model.tflite"))
-    lite = tf.function(litert.LiteModel(str(tmp_path / "model.tflite"), "encoder"))
+    lite = litert.LiteModel(str(tmp_path / "model.tflite"), "encoder")
     mask = tf.constant([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
     inputs = {"input_ids": 7 * mask, "input_mask": mask, "segment_ids": tf.zeros_like(mask)}
     found, expected = lite(inputs), encoder(inputs)
     assert sorted(found) == sorted(expected)
     for name, tensor in expected.items():
         np.testing.assert_allclose(found[name], tensor, atol=1e-5)
-        # What follows in a graph knows the axes.
-        assert lite.get_concrete_function(inputs).structured_outputs[name].shape.rank == len(tensor.shape)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", ["classification", "tagging", "question_answering"])
+def test_rows_of_a_fixed_length(predictors, tmp_path, task):
+    model, path = predictors[task].model, str(tmp_path / litert.file_name("float32", 8))
+    litert.write_litert(model, task, path, length=8)
+    lite = litert.LiteModel(path, task)
+    mask = tf.constant([[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])
+    inputs = {"input_ids": 7 * mask, "input_mask": mask, "segment_ids": tf.zeros_like(mask)}
+    found, expected = lite(inputs), model(inputs)
+    assert tf.nest.assert_same_structure(found, expected) is None
+    for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
+        by_piece = (slice(None),) if task == "classification" else mask.numpy() > 0
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one[by_piece], other.numpy()[by_piece], atol=1e-5)
+    longer = {name: tf.repeat(tensor, 2, axis=1) for name, tensor in inputs.items()}
+    with pytest.raises(ValueError, match=r"1x8\.tflite: rows have at most 8 pieces\. Received: 10"):
+        lite(longer)
+
+
+@pytest.mark.long
+def test_one_short_text_takes_the_file_of_its_length(predictors, tmp_path):
+    predictor = predictors["classification"]
+    lite = _lite(predictor, tmp_path / "model_float32.tflite", "float32")
+    assert len(lite.classify(TEXTS[:1])) == 1, "there are no other files yet"
+    for length in (4, 12):
+        file = str(tmp_path / litert.file_name("float32", length))
+        litert.write_litert(predictor.model, "classification", file, length=length)
+    (tmp_path / litert.file_name("int8", 8)).write_bytes(b"another file's")
+    (tmp_path / litert.file_name("float32", 6)).write_bytes(b"damaged")
+    lite = Predictor(
+        litert.LiteModel(str(tmp_path / "model_float32.tflite"), "classification"),
+        predictor.description,
+        predictor.tokenizer,
+    )
+    for text in TEXTS:
+        if len(predictor.tokenizer.encode(text)) + 2 in (5, 6):
+            continue
+        found, expected = (list(each.classify([text])[0]["probabilities"].values()) for each in (lite, predictor))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    # It is the shortest file that holds the text which is taken: here the damaged one.
+    with pytest.raises(ValueError, match=r"1x6\.tflite: no LiteRT file, or a damaged one"):
+        lite.classify(["miller old miller"])
+    assert len(lite.classify(["miller old miller"] * 2)) == 2, "several rows are for the file of any length"
 
 
 @pytest.mark.long
@@ -72,7 +115,7 @@ def test_the_model_card_tells_what_changed(predictors, tmp_path):
     pytest.importorskip("tensorflow_text")
     run = predictors["classification"].source
     examples = Examples([TextExample(text, label="river") for text in TEXTS], "four texts")
-    options = ExportOptions(litert=("float32", "int8"), precision="bfloat16")
+    options = ExportOptions(litert=("float32", "int8"), litert_lengths=(8,), precision="bfloat16")
     path = export_saved_model(run, str(tmp_path), options, "mit", lambda config: examples)
     with tf.io.gfile.GFile(f"{path}/MODEL_CARD.md") as file:
         page = file.read()
@@ -82,6 +125,12 @@ def test_the_model_card_tells_what_changed(predictors, tmp_path):
     starts = ["| as trained |", "| SavedModel, bfloat16 |", "| LiteRT, float32, ", "| LiteRT, int8, "]
     assert [line.startswith(start) for line, start in zip(lines[2:], starts, strict=True)] == [True] * 4
     assert "| licence of the weights | mit |" in page
+    names = ["model_float32.tflite", "model_float32_1x8.tflite", "model_int8.tflite", "model_int8_1x8.tflite"]
+    assert sorted(tf.io.gfile.listdir(f"{path}/litert")) == names
+    with pytest.raises(
+        ValueError, match=r"--model_dir: a file for rows of one length is asked through the file for any"
+    ):
+        load(f"{path}/litert/{names[1]}", flag="--model_dir")
     # `load` takes the file, with vocabulary and labels from beside it.
     found, expected = (
         [list(answer["probabilities"].values()) for answer in each.classify(TEXTS)]
@@ -95,6 +144,19 @@ def test_what_is_not_converted(tmp_path):
         litert.write_litert(None, "pretraining", str(tmp_path / "model.tflite"))
     with pytest.raises(ValueError, match=r"--litert takes float32, int8\. Received: 'int4'"):
         ExportOptions(litert=("int4",))
+    with pytest.raises(ValueError, match=r"--litert_lengths needs --litert\. Received: 16,32 without it"):
+        ExportOptions(litert_lengths=(16, 32))
+    with pytest.raises(ValueError, match=r"--litert_lengths must be at least 3\. Received: 16,2"):
+        ExportOptions(litert=("float32",), litert_lengths=(16, 2))
+
+
+def test_a_length_that_the_model_does_not_have(predictors, tmp_path):
+    pytest.importorskip("tensorflow_text")
+    options = ExportOptions(litert=("float32",), litert_lengths=(8, 25))
+    with pytest.raises(
+        ValueError, match=r"--litert_lengths must be at most 24, the model's longest row\. Received: 25"
+    ):
+        export_saved_model(predictors["classification"].source, str(tmp_path), options)
 
 
 def test_what_is_no_file_of_an_export_is_told(tmp_path):

@@ -13,7 +13,7 @@ from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.models.regressor import BertRegressor
 from bert_tf.models.token_classifier import BertTokenClassifier
 from bert_tf.serving import unpadded
-from bert_tf.serving.unpadded import without_padding
+from bert_tf.serving.unpadded import in_one_matrix, without_padding
 
 MODELS = {
     "encoder": BertEncoder,
@@ -58,14 +58,15 @@ def _on_pieces(outputs, inputs):
     }
 
 
+@pytest.mark.parametrize("form", [without_padding, in_one_matrix])
 @pytest.mark.parametrize(("lengths", "per_row"), [((7, 1, 12, 3), 1), ((4, 1, 3), 3)])
 @pytest.mark.parametrize("name", MODELS)
-def test_the_same_as_with_padding(name, lengths, per_row):
+def test_the_same_as_with_padding(name, lengths, per_row, form):
     model = MODELS[name](SMALL)
     shake(model)
     inputs = _rows(lengths, 14, per_row)
     expected = _on_pieces(model(inputs, training=False), inputs)
-    found = _on_pieces(tf.function(without_padding(model))(inputs), inputs)
+    found = _on_pieces(tf.function(form(model))(inputs), inputs)
     assert sorted(found) == sorted(expected)
     for key, array in expected.items():
         assert np.ptp(array) > 0.1
@@ -103,6 +104,21 @@ def test_padding_is_left_out():
     np.testing.assert_array_equal(places.of_pieces[: lengths.sum()], np.flatnonzero(mask))
     numbers = places.of_rows.numpy()[np.flatnonzero(mask)]
     np.testing.assert_array_equal(numbers, np.arange(lengths.sum()))
+
+
+def test_every_shape_of_one_matrix_is_known():
+    encoder = BertEncoder(SMALL)
+    names = ("input_ids", "input_mask", "segment_ids")
+    graph = tf.function(in_one_matrix(encoder)).get_concrete_function(
+        {name: tf.TensorSpec([2, 6], tf.int32) for name in names}
+    )
+    unknown = [
+        tensor.name
+        for operation in graph.graph.get_operations()
+        for tensor in operation.outputs
+        if tensor.dtype.is_floating and not tensor.shape.is_fully_defined()
+    ]
+    assert not unknown
 
 
 def test_sizes_are_few():
