@@ -57,7 +57,8 @@ class TrainConfig(Config):
             products (`bert_tf/regions.py`), whose bfloat16 a CPU computes much faster outside XLA; `auto`:
             regions in bfloat16 on a CPU, else the step.
         concurrent_parts: on a CPU, parts of the batch whose gradients are computed at the same time, one a core: XLA's
-            CPU programs keep hardly more than one core busy. The gradient is that of the whole batch.
+            CPU programs keep hardly more than one core busy. The gradient is that of the whole batch. GPUs and TPUs
+            take the batch whole.
         gradient_accumulation_steps: parts of a replica's batch whose gradients are computed one after another and
             summed before the update: the memory of a part, and (dropout's masks apart) the update of the whole.
         keep_checkpoints: how many of the newest are kept.

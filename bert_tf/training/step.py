@@ -124,7 +124,8 @@ def make_train_step(
     scope = _xla_scope(train, distribution)
     compiler = RegionCompiler() if scope == "regions" else None
     compute_dtype = state.model.compute_dtype
-    several_parts = train.concurrent_parts * train.gradient_accumulation_steps > 1
+    parts = train.concurrent_parts if _on_cpu() else 1
+    several_parts = parts * train.gradient_accumulation_steps > 1
 
     def gradients_and_sums(batch: Batch, weights: dict[str, Any], seed: Any) -> tuple[list[tf.Tensor], Sums]:
         """Of this batch, or part of one whose `weights` are those of the whole."""
@@ -182,7 +183,6 @@ def make_train_step(
         # A step that the loss scale made overflow is skipped: it counts in no figure.
         return {"gradient_norm": (tf.where(finite, norm, 0.0), tf.cast(finite, tf.float32))}
 
-    parts = train.concurrent_parts
     if scope == "step" and parts > 1:
         gradients_and_sums = in_one_program(gradients_and_sums)
     if scope == "regions" or (scope == "step" and parts > 1):
@@ -222,8 +222,11 @@ def _xla_scope(train: TrainConfig, distribution: Distribution) -> str:
         return "nothing"
     if train.xla_scope != "auto":
         return train.xla_scope
-    on_cpu = not tf.config.list_logical_devices("GPU")
-    return "regions" if on_cpu and train.precision == "bfloat16" else "step"
+    return "regions" if _on_cpu() and train.precision == "bfloat16" else "step"
+
+
+def _on_cpu() -> bool:
+    return not any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
 
 
 def _dense_sum(variable: Any, gradient: Any, of_copy: tf.Tensor | None) -> tf.Tensor:

@@ -164,6 +164,16 @@ def test_each_accumulated_part_has_its_own_masks():
     assert losses[0] != losses[1]
 
 
+def test_accelerators_take_the_batch_whole(monkeypatch):
+    train = TRAIN.replace(concurrent_parts=2, jit_compile=False)
+    batch = _tensors(random_pretraining_batch(rows=3))
+    with pytest.raises(ValueError, match="Received: 3 rows, 2 x 1"):
+        make_train_step(_state(), pretraining_objective(), train, OptimizerConfig(), Distribution())(batch)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [kind] if kind == "GPU" else [])
+    step = make_train_step(_state(), pretraining_objective(), train, OptimizerConfig(), Distribution())
+    assert step(batch)["masked_lm_loss"][1] > 0
+
+
 def test_rows_that_cannot_be_split():
     step = make_train_step(
         _state(),
