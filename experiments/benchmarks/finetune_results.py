@@ -107,14 +107,17 @@ def main(_: Sequence[str]) -> None:
     unknown = sorted(set(values.implementations) - set(IMPLEMENTATIONS))
     if unknown:
         raise ValueError(f"--implementations: there are {', '.join(IMPLEMENTATIONS)}. Received: {', '.join(unknown)}")
-    files.require_writable_folder(values.work_dir, "--work_dir")
-    lines = read_lines(values.output) if files.exists(values.output) else []
-    other = next((line for line in lines if line["precision"] != values.precision), None)
-    if other is not None:
-        raise ValueError(f"--output must be of --precision {values.precision}. Received: {other['precision']}")
-    done = {(line["task"], line["implementation"], line["seed"]) for line in lines}
     seeds = whole_numbers(values.seeds, "--seeds")
     random_seeds = whole_numbers(values.random_seeds, "--random_seeds")
+    files.require_writable_folder(values.work_dir, "--work_dir")
+    lines = read_lines(values.output) if files.exists(values.output) else []
+    other = next((line for line in lines if line.get("precision") != values.precision), None)
+    if other is not None:
+        raise ValueError(
+            f"--output must hold lines of --precision {values.precision}. Received: {other.get('precision')} in "
+            f"{values.output!r}"
+        )
+    done = {(line["task"], line["implementation"], line["seed"]) for line in lines}
     wanted = [(name, who, seed) for seed in seeds for name in values.tasks for who in (OURS, TRANSFORMERS)]
     wanted += [(name, RANDOM, seed) for seed in random_seeds for name in values.tasks]
     wanted = [run for run in wanted if run[1] in values.implementations]

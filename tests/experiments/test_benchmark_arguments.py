@@ -1,11 +1,19 @@
-"""Bad values of the data benchmarks' flags stop them before anything is made, with the flag and the value."""
+"""Bad values of the benchmarks' flags stop them before anything is made, with the flag and the value."""
 
 import pytest
 from launch_many import launch_many
 
 READ, PREPARE, VOCABULARY = (f"experiments.benchmarks.{name}" for name in ("read_data", "prepare_data", "create_vocab"))
+SCORES = [
+    "experiments.benchmarks.finetune_results",
+    *(f"--{name}=out" for name in ("data_dir", "weights", "venvs", "work_dir", "output")),
+]
 
 CASES = {
+    "a task that is not raced": ([*SCORES, "--tasks=mrpc,cola"], ["--tasks", "cola"]),
+    "nobody of this name": ([*SCORES, "--implementations=torch"], ["--implementations", "torch"]),
+    "a seed twice": ([*SCORES, "--seeds=0,0"], ["--seeds", "'0,0'"]),
+    "a seed of random weights that is no number": ([*SCORES, "--random_seeds=one"], ["--random_seeds", "'one'"]),
     "no folder to work in": ([READ], ["--work_dir"]),
     "too few rows for a batch of all lanes": ([READ, "--work_dir=out", "--rows=1023"], ["rows", "1023"]),
     "no time to read": ([READ, "--work_dir=out", "--seconds=0"], ["seconds", "0"]),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from launch_many import launch_many
 
 from experiments.benchmarks import finetune, finetune_results
 from experiments.benchmarks.finetune_cases import BENCHMARKS, finetuning_config, make_case, prepare, scores
@@ -89,6 +90,16 @@ def test_the_table_of_scores():
     table = finetune_results.describe(lines)
     assert "| sst2 | accuracy | 92.0 ± 1.4 (2 seeds) | 90.0 (1 seed) | not run |" in table
     assert len(table.splitlines()) == 2 + sum(len(benchmark.scores) for benchmark in BENCHMARKS.values())
+
+
+def test_scores_of_another_precision_are_told(tmp_path):
+    output = tmp_path / "scores.jsonl"
+    output.write_text('{"task": "sst2", "implementation": "bert_tf", "seed": 0, "accuracy": 0.9}\n')
+    folders = [f"--{name}={tmp_path}" for name in ("data_dir", "weights", "venvs", "work_dir")]
+    found = launch_many([["experiments.benchmarks.finetune_results", *folders, f"--output={output}"]], tmp_path)[0]
+    assert found.returncode == 2
+    assert "--output must hold lines of --precision bfloat16. Received: None in" in found.stderr
+    assert output.read_text().count("\n") == 1
 
 
 def test_random_weights_have_the_sizes_of_the_pretrained(tmp_path):
