@@ -78,7 +78,7 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
 
     Raises:
         FileNotFoundError: there is nothing of this name, or no complete checkpoint.
-        ValueError: files are damaged, weights are missing, or it is no BERT.
+        ValueError: files are damaged, weights are missing, it is no BERT, or a `.tflite` file of one length.
         ImportError: an export needs TensorFlow Text.
     """
     path = os.fspath(path).rstrip("/") or path
