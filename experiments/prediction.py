@@ -7,7 +7,7 @@ from bert_tf import files
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.progress import progress_bar
 from bert_tf.serving.predictor import Predictor
-from bert_tf.task_configs import ClassificationConfig, TextTaskConfig
+from bert_tf.task_configs import ClassificationConfig, TaggingConfig, TextTaskConfig
 from data_pipelines.finetuning.labelled import read_examples
 from data_pipelines.finetuning.tables import suffix_of
 
@@ -19,8 +19,8 @@ def read_inputs(path: str, predictor: Predictor, columns: dict[str, str] | None 
 
     Args:
         path: `.txt`: texts, one a line; for a model of pairs, two with a tab between; for a tagger they are cut into
-            words. Other files are those of the task, whose labels are not read (and need not be there); for a model
-            that fills masks or embeds, tables.
+            words. Other files, and all files of other tasks, are read by the task's reader, without labels (which need
+            not be there); for a model that fills masks or embeds, tables.
         predictor: of the model.
         columns: `text_column`, `text_pair_column` of a table, where they are not those of the training files.
 
@@ -32,12 +32,12 @@ def read_inputs(path: str, predictor: Predictor, columns: dict[str, str] | None 
     if columns and not isinstance(config, TextTaskConfig):
         raise ValueError(f"--{next(iter(columns))} suits models of texts. Received: for a model for {config.kind}")
     config = config.replace(**columns) if columns else config
-    if suffix_of(path) != ".txt" or config.kind == "question_answering":
+    if suffix_of(path) != ".txt" or not isinstance(config, TextTaskConfig | TaggingConfig):
         return list(read_examples(path, config, "--input", labelled=False).examples)
     texts = list(files.iterate_lines(path))
     if not texts:
         raise ValueError(f"--input must have at least one line. Received: {path!r}")
-    if config.kind == "tagging":
+    if isinstance(config, TaggingConfig):
         return texts
     return [_example(line, number, config.text_pair_column) for number, line in enumerate(texts, 1)]
 
