@@ -12,9 +12,8 @@ from bert_tf.rows import Rows, weights_of
 from bert_tf.training.distribution import InputPart
 
 _WHOLE = InputPart()
-_BATCHES_TOGETHER = 64
-"""Batches whose rows are sorted by length before they are cut: enough for rows of like length to meet, few enough for
-batches that differ from epoch to epoch."""
+_MOST_BATCHES_TOGETHER = 64
+_LEAST_RUNS = 4
 _BATCHES_AHEAD = 4
 
 
@@ -23,13 +22,26 @@ def steps_per_epoch(rows: Rows, batch_size: int) -> int:
     return -(-len(rows) // batch_size)
 
 
+def batches_together(steps: int) -> int:
+    """How many of an epoch's batches are cut from rows that were sorted by length together.
+
+    Enough for rows of like length to meet; but a quarter of the epoch at most. For rows of one length often have one
+    origin, as the questions on a paragraph have: were all rows sorted together, these would be one batch in every epoch,
+    and a model learns less from such batches (XQuAD: experiments/benchmarks/README.md).
+
+    Args:
+        steps: of an epoch.
+    """
+    return max(1, min(_MOST_BATCHES_TOGETHER, steps // _LEAST_RUNS))
+
+
 def training_dataset(
     rows: Rows, batch_size: int, seed: int, start_step: int = 0, part: InputPart = _WHOLE
 ) -> tf.data.Dataset:
     """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
 
-    Rows are shuffled; runs of 64 batches are sorted by length and cut into batches, which are shuffled again. So a
-    batch holds rows of like length, and is as long as the shortest of `rows.bucket_lengths` that holds them. The last
+    Rows are shuffled; runs of `batches_together` are sorted by length and cut into batches, which are shuffled again. So
+    a batch holds rows of like length, and is as long as the shortest of `rows.bucket_lengths` that holds them. The last
     rows of an epoch are filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set
     that starts at step s gives what one that started at 0 gives from s on, at no cost.
 
@@ -86,7 +98,7 @@ def _epoch_order(rows: Rows, batch_size: int, steps: int, seed: int, epoch: tf.T
 
     order = shuffled(len(rows), 0)
     if len(rows.bucket_lengths) > 1:
-        run = tf.range(len(rows), dtype=tf.int64) // (batch_size * _BATCHES_TOGETHER)
+        run = tf.range(len(rows), dtype=tf.int64) // (batch_size * batches_together(steps))
         lengths = tf.gather(tf.constant(rows.lengths, tf.int64), order)
         order = tf.gather(order, tf.argsort(run * (int(rows.lengths.max()) + 1) + lengths, stable=True))
     order = tf.concat([order, tf.fill([steps * batch_size - len(rows)], tf.constant(-1, tf.int64))], axis=0)

@@ -56,7 +56,7 @@ class Benchmark:
 
 
 BENCHMARKS = {
-    "mrpc": Benchmark("mrpc.py", "mrpc/train.tsv", "mrpc/dev.tsv", ("f1", "accuracy"), 1),
+    "mrpc": Benchmark("mrpc.py", "mrpc/train.tsv", "mrpc/dev.tsv", ("f1", "accuracy"), 3),
     "wnut17": Benchmark("conll2003.py", "wnut17/train.conll", "wnut17/test.conll", ("f1",), 2),
     "xquad": Benchmark(
         "squad.py", "xquad/xquad.en.json", "xquad/xquad.en.json", ("f1", "exact_match"), 4, learning_rate=3e-4

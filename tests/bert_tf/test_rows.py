@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bert_tf.rows import Rows, default_bucket_lengths
-from bert_tf.training.row_batches import steps_per_epoch, training_dataset
+from bert_tf.training.row_batches import batches_together, steps_per_epoch, training_dataset
 
 
 def numbered(count, longest=40, max_seq_length=64, seed=0, buckets=()):
@@ -88,6 +88,19 @@ def test_short_rows_do_not_pay_for_long_ones():
     places = sum(batch["input_ids"].size for batch in taken(rows, 8, 64))
     assert places < 1.25 * rows.lengths.sum()
     assert {batch["input_ids"].shape for batch in taken(rows.in_one_length(), 8, 4)} == {(8, 64)}
+
+
+def test_rows_of_one_origin_are_no_batch_of_their_own():
+    """As questions on a paragraph, whose rows have nearly one length."""
+    origins, batch_size = 32, 4
+    lengths = np.repeat(8 * np.arange(1, origins + 1), batch_size)
+    rows = Rows.from_lists([[1] * length for length in lengths], [[0] * length for length in lengths], 0, 256, ())
+    rows.values["label_ids"] = np.repeat(np.arange(origins, dtype=np.int32), batch_size)
+    batches = [batch["label_ids"].tolist() for batch in taken(rows, batch_size, 4 * origins)]
+    assert sum(len(set(batch)) == 1 for batch in batches) < len(batches) / 10
+    assert batches_together(origins) == 8
+    assert batches_together(3) == 1
+    assert batches_together(10**6) == 64
 
 
 def test_numbers_out_of_range():
