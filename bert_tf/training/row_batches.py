@@ -25,9 +25,9 @@ def steps_per_epoch(rows: Rows, batch_size: int) -> int:
 def batches_together(steps: int) -> int:
     """How many of an epoch's batches are cut from rows that were sorted by length together.
 
-    Enough for rows of like length to meet; but a quarter of the epoch at most. For rows of one length often have one
-    origin, as the questions on a paragraph have: were all rows sorted together, these would be one batch in every epoch,
-    and a model learns less from such batches (XQuAD: experiments/benchmarks/README.md).
+    Enough for rows of like length to meet; a quarter of the epoch at most (as `Trainer` of transformers does it). For
+    rows of one length often have one origin, as the questions on a paragraph have: were all rows sorted together, these
+    would be one batch, and the same one in every epoch.
 
     Args:
         steps: of an epoch.
@@ -40,9 +40,9 @@ def training_dataset(
 ) -> tf.data.Dataset:
     """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
 
-    Rows are shuffled; runs of `batches_together` are sorted by length and cut into batches, which are shuffled again. So
-    a batch holds rows of like length, and is as long as the shortest of `rows.bucket_lengths` that holds them. The last
-    rows of an epoch are filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set
+    Rows are shuffled; runs of `batches_together` are sorted by length and cut into batches, which are shuffled again.
+    So a batch holds rows of like length, and is as long as the shortest of `rows.bucket_lengths` that holds them. The
+    last rows of an epoch are filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set
     that starts at step s gives what one that started at 0 gives from s on, at no cost.
 
     Args:
