@@ -50,7 +50,8 @@ def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) 
 
     Linear warm-up over `warmup_steps`, then linear decay counted from step 0 to zero at `num_steps`
     (google-research/bert `create_optimizer`: the decay's clock starts with the run, not with the end of the
-    warm-up), or none. With `schedule_start` and `schedule_steps` the clock starts and ends there instead.
+    warm-up), or counted from the end of the warm-up (transformers `get_linear_schedule_with_warmup`), or none. With
+    `schedule_start` and `schedule_steps` the clock starts and ends there instead.
     """
     step = ops.cast(step, "float32")
     if train.schedule_start:
@@ -59,6 +60,8 @@ def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) 
     rate = ops.cast(train.learning_rate, "float32")
     if optimizer.decay_schedule == "linear":
         rate = rate * ops.maximum(0.0, 1.0 - step / num_steps)
+    elif optimizer.decay_schedule == "linear_after_warmup":
+        rate = rate * ops.maximum(0.0, (num_steps - step) / max(1, num_steps - train.warmup_steps))
     if train.warmup_steps:
         warmup = train.learning_rate * step / train.warmup_steps
         rate = ops.where(step < train.warmup_steps, warmup, rate)

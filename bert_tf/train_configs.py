@@ -16,7 +16,8 @@ class OptimizerConfig(Config):
         clip_norm: bound on the global norm of the gradient; 0 for none.
         layer_decay: factor of the learning rate from a layer to the one below it, heads and pooler on top; 1 for the
             same rate everywhere.
-        decay_schedule: `linear` to zero at the last step, counted from step 0, or `constant` after warm-up.
+        decay_schedule: `linear` to zero at the last step, counted from step 0, as in google-research/bert;
+            `linear_after_warmup`, counted from the end of the warm-up, as in transformers; or `constant` after warm-up.
     """
 
     name: str = "adamw"
@@ -32,7 +33,7 @@ class OptimizerConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("name", self.name, ("adamw", "lamb"))
-        check_choice("decay_schedule", self.decay_schedule, ("linear", "constant"))
+        check_choice("decay_schedule", self.decay_schedule, ("linear", "linear_after_warmup", "constant"))
         check_range("layer_decay", self.layer_decay, 1e-6, 1.0)
         for name in ("beta1", "beta2"):
             check_range(name, getattr(self, name), 0.0, 1.0)

@@ -52,6 +52,7 @@ class Benchmark:
             "train.batch_size=32",
             "evals_per_epoch=0",
             "keep_best=false",
+            "optimizer.decay_schedule=linear_after_warmup",
         ]
 
 

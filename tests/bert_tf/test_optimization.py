@@ -120,6 +120,9 @@ def test_other_schedules():
     assert float(learning_rate_at(0, train, OptimizerConfig())) == 2.0
     warm = train.replace(warmup_steps=4)
     assert [float(learning_rate_at(step, warm, constant)) for step in range(6)] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.0]
+    after_warmup = OptimizerConfig(decay_schedule="linear_after_warmup")
+    rates = [float(learning_rate_at(step, warm, after_warmup)) for step in (0, 2, 4, 52, 100, 101)]
+    assert rates == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0, 0.0])
 
 
 def test_clipping():
