@@ -60,7 +60,7 @@ BENCHMARKS = {
     "mrpc": Benchmark("mrpc.py", "mrpc/train.tsv", "mrpc/dev.tsv", ("f1", "accuracy"), 3),
     "wnut17": Benchmark("conll2003.py", "wnut17/train.conll", "wnut17/test.conll", ("f1",), 2),
     "xquad": Benchmark(
-        "squad.py", "xquad/xquad.en.json", "xquad/xquad.en.json", ("f1", "exact_match"), 4, learning_rate=3e-4
+        "squad.py", "xquad/xquad.en.json", "xquad/xquad.en.json", ("f1", "exact_match"), 8, learning_rate=3e-4
     ),
     "sst2": Benchmark("sst2.py", "sst2/train.tsv", "sst2/dev.tsv", ("accuracy",), 1, max_train_lines=_SST2_SENTENCES),
 }

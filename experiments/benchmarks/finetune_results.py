@@ -22,6 +22,7 @@ from absl import flags
 
 from bert_tf import files
 from bert_tf.launching import run, whole_numbers
+from bert_tf.training.metrics_log import METRICS_FILE
 from experiments.benchmarks.finetune_cases import BENCHMARKS, config_path, define_flags, make_case, prepare, scores
 from experiments.benchmarks.finetune_workers.protocol import Case, read_lines
 from experiments.benchmarks.peer_environments import python_of
@@ -48,7 +49,7 @@ def random_encoder(weights: str) -> list[str]:
 def run_ours(
     name: str, train: str, evaluation: str, start: list[str], seed: int, precision: str, folder: str
 ) -> dict[str, Any]:
-    """Scores and seconds of `experiments.finetune` in a process of its own."""
+    """Scores, losses and seconds of `experiments.finetune` in a process of its own."""
     benchmark = BENCHMARKS[name]
     config = config_path(benchmark)
     changes = [
@@ -62,12 +63,14 @@ def run_ours(
     if finished.returncode:
         raise OSError(f"experiments.finetune ended with code {finished.returncode}: {finished.stderr[-2000:]}")
     found = files.read_json(os.path.join(folder, "scores.json"))
+    reports = [report for report in read_lines(os.path.join(folder, METRICS_FILE)) if report["kind"] == "train"]
     shutil.rmtree(folder)
-    return {score: found[score] for score in benchmark.scores} | {"seconds": time.monotonic() - begin}
+    losses = [(report["step"], next(report[name] for name in report if name.endswith("loss"))) for report in reports]
+    return {score: found[score] for score in benchmark.scores} | _made(losses, begin)
 
 
 def run_peer(case: Case, python: str) -> dict[str, Any]:
-    """Scores and seconds of the peer's worker, run by the interpreter `python`."""
+    """Scores, losses and seconds of the peer's worker, run by the interpreter `python`."""
     answers = f"{case.eval}.answers"
     commands = "epoch\n" * case.num_epochs + f"predict {answers}\n"
     command = [python, PEER, json.dumps(dataclasses.asdict(case))]
@@ -75,8 +78,17 @@ def run_peer(case: Case, python: str) -> dict[str, Any]:
     finished = subprocess.run(command, input=commands, capture_output=True, text=True, check=False)
     if finished.returncode:
         raise OSError(f"the worker ended with code {finished.returncode}: {finished.stderr[-2000:]}")
+    events = [json.loads(line) for line in finished.stdout.splitlines()]
+    losses = [event["loss"] for event in events if event["event"] == "trained"]
+    steps = [epoch * events[0]["steps_per_epoch"] for epoch in range(1, len(losses) + 1)]
     found = scores(case, read_lines(case.eval), read_lines(answers))
-    return found | {"seconds": time.monotonic() - begin}
+    return found | _made(list(zip(steps, losses, strict=True)), begin)
+
+
+def _made(losses: list[tuple[int, float]], begin: float) -> dict[str, Any]:
+    """What stands beside the scores; a loss is the mean over the steps since the one before, up to its own."""
+    rounded = [(step, round(loss, 4)) for step, loss in losses]
+    return {"losses": rounded, "seconds": time.monotonic() - begin}
 
 
 def describe(lines: Sequence[dict[str, Any]]) -> str:
