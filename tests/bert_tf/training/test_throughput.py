@@ -1,6 +1,8 @@
 """What a run reports of its speed, and profiles."""
 
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -114,6 +116,34 @@ def test_waiting_for_input_is_told():
     quick = iter(tf.data.Dataset.range(20).map(lambda number: {"input_ids": number}))
     inner_loop(quick, 1)
     assert inner_loop(quick, 4)[1] < 0.1
+
+
+_ONE_THREAD = """
+import tensorflow as tf
+from bert_tf.training.distribution import Distribution
+from bert_tf.training.inner_loop import InnerLoop
+
+tf.config.threading.set_inter_op_parallelism_threads(1)
+weight = tf.Variable(tf.eye(600))
+
+def step(batch):
+    product = batch["x"]
+    for _ in range(40):
+        product = tf.matmul(product, weight)
+    return {"loss": (tf.reduce_sum(product), tf.ones(()))}
+
+inner_loop = InnerLoop(step, Distribution())
+iterator = iter(tf.data.Dataset.from_tensors({"x": tf.eye(600)}).repeat())
+inner_loop(iterator, 1)
+begin = tf.timestamp()
+waited = inner_loop(iterator, 5)[1]
+print(waited / float(tf.timestamp() - begin))
+"""
+
+
+def test_a_step_is_no_wait_where_one_thread_does_everything():
+    printed = subprocess.run([sys.executable, "-c", _ONE_THREAD], capture_output=True, text=True, check=True).stdout
+    assert float(printed) < 0.5
 
 
 def test_profiles_begin_and_end_between_steps():
