@@ -4,6 +4,7 @@
 and with the same `--holdout` hold the same ones out.
 """
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from data_pipelines import corpora, mixing
 
 # A path that starts like this can be written with `./` before it.
 _NAMED = re.compile(r"([A-Za-z0-9_-]+)=(.*)", re.S)
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 
 
 def define() -> None:
@@ -33,7 +35,11 @@ def define() -> None:
         ["line", "split"],
         "line: the input has one sentence a line; split: split it into sentences.",
     )
-    flags.DEFINE_string("language", "en", "With --sentences=split: the language whose abbreviations count (ISO 639).")
+    flags.DEFINE_list(
+        "language",
+        ["en"],
+        "With --sentences=split: the language whose abbreviations count (ISO 639), or NAME=CODE,... of each corpus.",
+    )
     flags.DEFINE_string("text_field", "text", "The field of JSON lines and TFDS examples that holds the document.")
     flags.DEFINE_string("tfds_dir", None, "Where TFDS data sets lie; by default TFDS's own folder.")
     flags.DEFINE_string("tfds_split", "train", "The part of a TFDS data set to read, such as train[:10%].")
@@ -59,16 +65,17 @@ def read(values: Any) -> Iterator[Sequence[str]]:
         ValueError: flags that do not fit each other, or as `corpora.read_documents`.
         FileNotFoundError: a pattern matches no file. Both before the first document, where they can be told then.
     """
+    named = _named_corpora(values.input)
+    languages = _languages(values.language, named)
     options = corpora.ReadingOptions(
         sentences=values.sentences,
-        language=values.language,
+        language=languages[""],
         text_field=values.text_field,
         tfds_dir=values.tfds_dir,
         tfds_split=values.tfds_split,
         clean=values.clean,
         min_document_length=values.min_document_length,
     )
-    named = _named_corpora(values.input)
     weights = None if values.weights is None else _weights(values.weights)
     if not named:
         if weights is not None or values.temperature is not None:
@@ -79,10 +86,10 @@ def read(values: Any) -> Iterator[Sequence[str]]:
         documents = corpora.read_documents(",".join(values.input), "--input", options, values.num_workers)
         return mixing.without_duplicates(documents) if values.deduplicate else documents
     mixing.check_shares(list(named), weights, values.temperature)
-    readers = {
-        name: functools.partial(corpora.read_documents, patterns, f"--input {name}", options, values.num_workers)
-        for name, patterns in named.items()
-    }
+    readers = {}
+    for name, patterns in named.items():
+        own = dataclasses.replace(options, language=languages.get(name, options.language))
+        readers[name] = functools.partial(corpora.read_documents, patterns, f"--input {name}", own, values.num_workers)
     for reader in readers.values():
         reader()  # what cannot be read is told now, not when it is its turn
     return mixing.mixed_documents(
@@ -115,6 +122,20 @@ def _named_corpora(inputs: Sequence[str]) -> dict[str, str]:
             f"a path). Received: --input {' --input '.join(inputs)}"
         )
     return named
+
+
+def _languages(parts: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
+    """The language by name of corpus; under "" that of the others."""
+    languages: dict[str, str] = {}
+    for part in parts:
+        name, is_named, code = (text.strip() for text in part.rpartition("="))
+        if not _LANGUAGE.fullmatch(code) or name in languages or (is_named and name not in named):
+            raise ValueError(
+                "--language must be a code such as en, or NAME=CODE for corpora of --input NAME=GLOBS, each once. "
+                f"Received: {','.join(parts)!r}, and corpora {', '.join(named) or 'without names'}"
+            )
+        languages[name] = code
+    return {"": "en"} | languages
 
 
 def _weights(parts: Sequence[str]) -> Mapping[str, float]:

@@ -6,7 +6,7 @@ from data_pipelines import corpora, input_flags
 
 DEFAULTS = {
     "sentences": "line",
-    "language": "en",
+    "language": ["en"],
     "text_field": "text",
     "tfds_dir": None,
     "tfds_split": "train",
@@ -56,6 +56,22 @@ def test_named_corpora_are_mixed(folder, capsys):
     assert list(input_flags.read(values)) == documents
 
 
+def test_each_corpus_is_split_in_its_own_language(tmp_path):
+    (tmp_path / "text.txt").write_text("Am 3. Mai kam er. La Sra. Meier war da.")
+    german = ["Am 3. Mai kam er.", "La Sra.", "Meier war da."]
+    spanish = ["Am 3.", "Mai kam er.", "La Sra. Meier war da."]
+    corpus = f"{tmp_path}/text.txt"
+    for language, of_a, of_b in (
+        (["a=de", " b=es"], german, spanish),
+        (["es", "a=de"], german, spanish),
+        (["de"], german, german),
+    ):
+        values = _flags(f"a={corpus}", f"b={corpus}", sentences="split", language=language, temperature=1.0)
+        documents = list(input_flags.read(values))
+        assert sorted(documents) == sorted([of_a, of_b])
+    assert list(input_flags.read(_flags(corpus, sentences="split", language=["es"]))) == [spanish]
+
+
 def test_a_held_out_document_of_a_mixture_is_never_trained_on(folder):
     values = _flags(f"a={folder}/a.txt", f"b={folder}/b.txt", weights=["a=1", "b=9"])
     sides = {(document[0], corpora.is_held_out(document, 0.5)) for document in input_flags.read(values)}
@@ -77,6 +93,12 @@ def test_what_cannot_be_read_is_told_before_the_first_document(folder):
         (["a=x"], {"weights": ["a"]}, "--weights must be NAME=NUMBER"),
         (["a=x"], {"weights": ["a=nan"]}, "--weights must"),
         (["a=x"], {"weights": ["a=1"], "temperature": 2.0}, "exclude each other"),
+        (["a=x"], {"language": ["b=de"]}, r"--language must be a code.*Received: 'b=de', and corpora a$"),
+        (["x"], {"language": ["b=de"]}, "and corpora without names"),
+        (["a=x"], {"language": ["a=de", "a=fr"]}, "each once"),
+        (["a=x"], {"language": ["de", "fr"]}, "each once"),
+        (["a=x"], {"language": ["german"]}, "Received: 'german'"),
+        (["a=x"], {"language": ["=de"]}, "Received: '=de'"),
     ],
 )
 def test_flags_that_do_not_fit_each_other(inputs, values, message):
