@@ -19,7 +19,7 @@ def get_config() -> FinetuningConfig:
         optimizer=OptimizerConfig(bias_correction=True),
         train=TrainConfig(
             batch_size=32,
-            learning_rate=3e-5,
+            learning_rate=5e-5,
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
