@@ -10,6 +10,7 @@ from typing import Any
 __all__ = [
     "BertClassifier",
     "BertConfig",
+    "BertDualEncoder",
     "BertEncoder",
     "BertMultiLabelClassifier",
     "BertPretrainer",
@@ -27,6 +28,7 @@ __all__ = [
 _HOMES = {
     "BertClassifier": "bert_tf.models.classifier",
     "BertConfig": "bert_tf.configs",
+    "BertDualEncoder": "bert_tf.models.dual_encoder",
     "BertEncoder": "bert_tf.models.encoder",
     "BertMultiLabelClassifier": "bert_tf.models.multi_label_classifier",
     "BertPretrainer": "bert_tf.models.pretrainer",

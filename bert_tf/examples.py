@@ -97,6 +97,23 @@ class QuestionExample:
 
 
 @dataclasses.dataclass(frozen=True)
+class RetrievalExample:
+    """A query and a passage that answers it.
+
+    Attributes:
+        negatives: passages that do not, though they look so.
+        group: as in `TextExample`.
+        source: file and line, for messages.
+    """
+
+    query: str
+    passage: str
+    negatives: tuple[str, ...] = ()
+    group: str | None = None
+    source: str = dataclasses.field(default="", compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
 class Examples:
     """Examples of one kind, and where they come from.
 

@@ -131,3 +131,22 @@ def question_answering_batch(batch_size: int | None, max_seq_length: int | None)
         "end_positions": Feature((batch_size,), "int32"),
         "answer_weights": Feature((batch_size,), "float32"),
     }
+
+
+def retrieval_batch(batch_size: int | None, max_seq_length: int | None, passages: int) -> dict[str, Feature]:
+    """What a step of retrieval reads: rows of several sequences, first a query, then its passage, then negatives.
+
+    Args:
+        batch_size: B.
+        max_seq_length: L, of all of them together.
+        passages: P, the right passage and the negatives.
+
+    Returns:
+        The encoder's features, where `input_mask` tells the sequences apart; `query_ids` int32 [B] and `passage_ids`
+        int32 [B, P], equal for equal texts; `passage_weights` float32 [B, P], 0 for a negative that is not there.
+    """
+    return encoder_batch(batch_size, max_seq_length) | {
+        "query_ids": Feature((batch_size,), "int32"),
+        "passage_ids": Feature((batch_size, passages), "int32"),
+        "passage_weights": Feature((batch_size, passages), "float32"),
+    }

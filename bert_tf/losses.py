@@ -14,6 +14,7 @@ Sums = dict[str, tuple[Any, Any]]
 
 
 _LOWEST = -3.0e38  # about the least finite float32
+_NO_CANDIDATE = -1.0e9  # finite when it is divided by a temperature
 
 
 def cross_entropies(logits: Any, labels: Any) -> Any:
@@ -153,3 +154,43 @@ def question_answering_losses(outputs: dict[str, Any], batch: dict[str, Any]) ->
     start, weight = cross_entropy(start_logits, batch["start_positions"], batch["answer_weights"])
     end, _ = cross_entropy(end_logits, batch["end_positions"], batch["answer_weights"])
     return {"answer_loss": ((start + end) / 2.0, weight)}
+
+
+def retrieval_losses(vectors: Any, batch: dict[str, Any], temperature: float) -> Sums:
+    """`retrieval_loss` per query, in nats: of its passage among all passages of the batch.
+
+    The softmax runs over products of vectors (Henderson et al. 2017, section 4; with negatives Karpukhin et al. 2020,
+    equation 2). What answers the same query, here or in another row, is no negative of it.
+
+    Args:
+        vectors: of `BertDualEncoder`, [B, 1 + P, D].
+        batch: `features.retrieval_batch`.
+        temperature: what products are divided by.
+    """
+    scores, labels, weights = in_batch_scores(vectors, batch)
+    return {"retrieval_loss": cross_entropy(scores / temperature, labels, weights)}
+
+
+def in_batch_scores(vectors: Any, batch: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Each query's product with every passage of the batch; what is no negative of it has the least there is.
+
+    Args:
+        vectors: of `BertDualEncoder`, [B, 1 + P, D].
+        batch: `features.retrieval_batch`.
+
+    Returns:
+        Scores float32 [B, B * P], the place of each query's passage among them int32 [B], and weights float32 [B].
+    """
+    rows, passages = ops.shape(batch["passage_ids"])
+    ids = ops.reshape(batch["passage_ids"], (-1,))  # [B * P]
+    candidates = ops.reshape(vectors[:, 1:], (rows * passages, vectors.shape[-1]))
+    scores = ops.matmul(vectors[:, 0], ops.transpose(candidates))
+    places = ops.arange(rows * passages, dtype="int32")
+    labels = ops.arange(rows, dtype="int32") * passages
+    is_own = ops.equal(places[None], labels[:, None])
+    same_query = ops.equal(batch["query_ids"][:, None], batch["query_ids"][None])  # [B, B]
+    is_passage = ops.equal(batch["passage_ids"][:, :1], ids[None])  # [B, B * P], of the query of each row
+    is_right = ops.matmul(ops.cast(same_query, "float32"), ops.cast(is_passage, "float32")) > 0
+    is_there = ops.greater(ops.reshape(batch["passage_weights"], (-1,)), 0.0)[None]
+    counts = ops.logical_or(is_own, ops.logical_and(is_there, ops.logical_not(is_right)))
+    return ops.where(counts, scores, _NO_CANDIDATE), labels, batch["passage_weights"][:, 0]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from bert_tf.losses import Sums, logits_of
+from bert_tf.losses import Sums, in_batch_scores, logits_of
 from bert_tf.regions import region
 
 
@@ -82,6 +82,11 @@ def classification_metrics(logits: Any, batch: dict[str, Any]) -> Sums:
 def tagging_metrics(logits: Any, batch: dict[str, Any]) -> Sums:
     """`accuracy` per word."""
     return {"accuracy": accuracy(logits, batch["tag_ids"], batch["tag_weights"])}
+
+
+def retrieval_metrics(vectors: Any, batch: dict[str, Any]) -> Sums:
+    """`in_batch_accuracy` per query: its passage is the nearest of the batch."""
+    return {"in_batch_accuracy": accuracy(*in_batch_scores(vectors, batch))}
 
 
 def ratios(sums: dict[str, tuple[float, float]]) -> dict[str, float]:

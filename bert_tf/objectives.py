@@ -14,9 +14,10 @@ from bert_tf.losses import (
     pretraining_losses,
     question_answering_losses,
     regression_losses,
+    retrieval_losses,
     tagging_losses,
 )
-from bert_tf.metrics import classification_metrics, pretraining_metrics, tagging_metrics
+from bert_tf.metrics import classification_metrics, pretraining_metrics, retrieval_metrics, tagging_metrics
 
 Batch = dict[str, Any]
 
@@ -89,3 +90,21 @@ def tagging_objective() -> Objective:
 def question_answering_objective() -> Objective:
     """Start and end of an answer."""
     return Objective(question_answering_losses, _weighted_by("answer_loss", "answer_weights"), _no_metrics)
+
+
+def retrieval_objective(temperature: float) -> Objective:
+    """A query's passage among all passages of its batch.
+
+    Of a batch that is computed in parts, here or on several replicas, each part's queries are compared with the
+    passages of that part: the loss depends on the parts, as no other does.
+    """
+    return Objective(
+        partial(retrieval_losses, temperature=temperature),
+        lambda batch: {"retrieval_loss": ops.sum(batch["passage_weights"][:, 0])},
+        retrieval_metrics,
+    )
+
+
+def no_objective() -> Objective:
+    """Neither loss nor metrics: for rows of which only outputs are wanted."""
+    return Objective(_no_metrics, lambda batch: {}, _no_metrics)

@@ -37,8 +37,8 @@ class Rows:
 
     Attributes:
         lengths: pieces of each row, int [N].
-        pieces: by name, what each piece has, [N, longest]: `input_ids`, `segment_ids`, perhaps labels. 0 (`input_ids`:
-            `[PAD]`) behind the row's length.
+        pieces: by name, what each piece has, [N, longest]: `input_ids`, `segment_ids`, perhaps labels; of rows of
+            several sequences `input_mask` and `position_ids` too. 0 (`input_ids`: `[PAD]`) behind the row's length.
         values: by name, what each row has, [N, ...]. Weights have names that end in `_weights`.
         bucket_lengths: the lengths that batches may have, ascending; no row is longer than the last.
         places: where each row comes from, as the task needs it to read answers off the outputs.
@@ -125,8 +125,8 @@ class Rows:
         for name in weights_of(batch):
             batch[name] = batch[name] * real.reshape([-1] + [1] * (batch[name].ndim - 1)).astype(batch[name].dtype)
         positions = np.arange(length, dtype=np.int32)
-        batch["input_mask"] = (positions < lengths[:, None]).astype(np.int32)
-        batch["position_ids"] = np.broadcast_to(positions, (len(indices), length))
+        batch.setdefault("input_mask", (positions < lengths[:, None]).astype(np.int32))
+        batch.setdefault("position_ids", np.broadcast_to(positions, (len(indices), length)))
         return batch
 
     def batches(self, batch_size: int, fill: bool = True) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:

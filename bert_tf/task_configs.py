@@ -14,7 +14,7 @@ class TaskConfig(Config):
         max_seq_length: pieces in a row, `[CLS]` and `[SEP]` included.
         bucket_lengths: the lengths that rows are padded to, so that short texts do not pay for long ones: a batch gets
             the shortest that holds its longest row. () takes multiples of 8 up to 64, of 16 up to 128, and so on
-            (`bert_tf.rows.default_bucket_lengths`); `max_seq_length` is always one of them.
+            (`bert_tf.rows.default_bucket_lengths`); `row_length` is always one of them.
         encoder_dropout_rate: in the encoder, on activations and attention probabilities; None keeps the rates that
             the encoder was pre-trained with.
     """
@@ -29,9 +29,14 @@ class TaskConfig(Config):
         check_choice("kind", self.kind, (type(self).kind,))  # the class's own default
         check_range("max_seq_length", self.max_seq_length, 3)
         for length in self.bucket_lengths:
-            check_range("bucket_lengths", length, 3, self.max_seq_length)
+            check_range("bucket_lengths", length, 3, self.row_length)
         if self.encoder_dropout_rate is not None:
             check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, 0.999)
+
+    @property
+    def row_length(self) -> int:
+        """Pieces in the longest row of training."""
+        return self.max_seq_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,5 +190,62 @@ class QuestionAnsweringConfig(TaskConfig):
         check_range("null_threshold", self.null_threshold, -1e9)
 
 
-AnyTaskConfig = ClassificationConfig | MultiLabelConfig | RegressionConfig | TaggingConfig | QuestionAnsweringConfig
+@dataclasses.dataclass(frozen=True)
+class RetrievalConfig(TaskConfig):
+    """Vectors of queries and passages, close where they belong together: dense retrieval by one encoder for both.
+
+    A query's passage is told from the other passages of its batch (Henderson et al. 2017, section 4; Karpukhin et al.
+    2020, "Dense Passage Retrieval"); the defaults are those of Reimers and Gurevych's Sentence-BERT library. DPR's
+    are `pooling="cls"`, `normalize=False`, `temperature=1.0`.
+
+    Attributes:
+        max_seq_length: pieces of a passage.
+        max_query_length: pieces of a query.
+        query_column: the query.
+        passage_column: the passage that answers it.
+        negatives_column: with `num_negatives`: passages that do not answer it, though they look so: a list (JSON
+            lines) or one text.
+        num_negatives: of those, how many are read, at most.
+        group_column: what must not be torn apart by `--split`; None for no groups. In a SQuAD file articles are groups.
+        pooling: what stands for a text: the `mean` of its vectors, or that of `[CLS]` (`cls`).
+        normalize: whether vectors are brought to length 1, so that their product is their cosine.
+        temperature: what products are divided by before the softmax.
+        top_k: passages that an answer names.
+    """
+
+    kind: str = "retrieval"
+    max_seq_length: int = 256
+    max_query_length: int = 64
+    query_column: str = "query"
+    passage_column: str = "passage"
+    negatives_column: str = "negatives"
+    num_negatives: int = 0
+    group_column: str | None = None
+    pooling: str = "mean"
+    normalize: bool = True
+    temperature: float = 0.05
+    top_k: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("max_query_length", self.max_query_length, 3, self.max_seq_length)
+        check_range("num_negatives", self.num_negatives, 0)
+        check_choice("pooling", self.pooling, ("mean", "cls"))
+        check_range("temperature", self.temperature, 1e-6)
+        check_range("top_k", self.top_k, 1)
+
+    @property
+    def row_length(self) -> int:
+        """A query, its passage and its negatives."""
+        return self.max_query_length + (1 + self.num_negatives) * self.max_seq_length
+
+
+AnyTaskConfig = (
+    ClassificationConfig
+    | MultiLabelConfig
+    | RegressionConfig
+    | TaggingConfig
+    | QuestionAnsweringConfig
+    | RetrievalConfig
+)
 """A task's configuration; where it stands in a dictionary, `kind` tells which (default: classification)."""

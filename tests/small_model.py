@@ -14,6 +14,7 @@ from bert_tf.task_configs import (
     MultiLabelConfig,
     QuestionAnsweringConfig,
     RegressionConfig,
+    RetrievalConfig,
     TaggingConfig,
 )
 from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
@@ -38,6 +39,7 @@ TASK_CONFIGS: dict[str, Any] = {
     "question_answering": QuestionAnsweringConfig(
         max_seq_length=24, max_query_length=6, doc_stride=8, n_best_size=5, max_answer_length=6
     ),
+    "retrieval": RetrievalConfig(max_seq_length=24, max_query_length=12),
 }
 """A small task of each kind."""
 

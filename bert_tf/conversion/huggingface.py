@@ -3,6 +3,7 @@
 Names and shapes are those of `transformers`' `BertModel`, `BertForPreTraining` and the other `BertFor...` classes.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ import safetensors.numpy
 from bert_tf import files
 from bert_tf.config_files import hugging_face_values, read_config
 from bert_tf.configs import BertConfig
-from bert_tf.conversion import folders
+from bert_tf.conversion import folders, sentence_transformers
 from bert_tf.conversion.pretrained import WITH_CLASSES, Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.torch_files import read_torch_file
@@ -220,7 +221,8 @@ def _json_object(file: str) -> dict[str, Any]:
 def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> None:
     """Write a folder that `transformers` loads: config, safetensors, vocabulary, tokenizer files.
 
-    Fixed sinusoidal positions are written as the table of learned ones that has the same numbers.
+    Fixed sinusoidal positions are written as the table of learned ones that has the same numbers. Of a model for
+    retrieval the folder is one of Sentence Transformers too.
 
     Args:
         pretrained: what to write.
@@ -262,6 +264,9 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
         if tokenizer is not None:
             length = pretrained.max_seq_length or pretrained.config.max_position_embeddings
             _write_tokenizer(tokenizer, length, folder)
+        if pretrained.sentences is not None:
+            settings = dataclasses.replace(pretrained.sentences, max_seq_length=pretrained.max_seq_length)
+            sentence_transformers.write_settings(settings, pretrained.config.hidden_size, folder)
         files.write_json(os.path.join(folder, CONFIG_FILE), values)
 
 

@@ -86,6 +86,8 @@ def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None
         options["num_classes"] = classes
     if task in ("classification", "multi_label", "regression"):
         options["pooling"] = pretrained.pooling
+    if task == "retrieval" and pretrained.sentences is not None:
+        options |= {"pooling": pretrained.sentences.pooling, "normalize": pretrained.sentences.normalize}
     return MODELS[task](pretrained.config, **options)
 
 
@@ -105,8 +107,8 @@ def load_pretrained(
 
     Args:
         path: see `read_pretrained`.
-        task: `encoder`, `pretraining`, `classification`, `multi_label`, `regression`, `tagging` or
-            `question_answering`; None for the one whose heads stand there.
+        task: `encoder`, `pretraining`, `classification`, `multi_label`, `regression`, `tagging`, `question_answering`
+            or `retrieval`; None for the one whose heads stand there.
         allow_random_heads: whether a head that is missing there may start from random numbers.
         num_classes: C, for a new classifier or tagger.
         dtype: Keras dtype policy; the variables stay float32.

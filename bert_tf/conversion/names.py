@@ -22,8 +22,9 @@ TASKS = {
     "regression": ("encoder/pooler", "regression"),
     "tagging": ("token_classification",),
     "question_answering": ("question_answering",),
+    "retrieval": (),
 }
-"""What the outputs of each task's model depend on, beside the encoder's blocks; its head stands last."""
+"""What the outputs of each task's model depend on, beside the encoder's blocks; its head stands last, if it has one."""
 
 
 @dataclasses.dataclass(frozen=True)

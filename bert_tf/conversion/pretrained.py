@@ -10,7 +10,9 @@ import numpy as np
 from bert_tf.configs import BertConfig
 from bert_tf.conversion.names import HEADS, TASKS, is_encoder_weight, weights_of
 from bert_tf.conversion.report import ConversionReport
+from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.models.classifier import BertClassifier
+from bert_tf.models.dual_encoder import BertDualEncoder
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
 from bert_tf.models.pretrainer import BertPretrainer
@@ -28,6 +30,7 @@ MODELS = {
     "regression": BertRegressor,
     "tagging": BertTokenClassifier,
     "question_answering": BertQuestionAnswerer,
+    "retrieval": BertDualEncoder,
 }
 """Each task's model; the keys of `names.TASKS`."""
 
@@ -44,11 +47,12 @@ class Pretrained:
         weights: our name (`models.weights.named_weights`) -> float32 array.
         report: what became of the source's tensors.
         task: the model whose heads the source holds, a key of `MODELS`: `encoder`, `pretraining`, `classification`,
-            `multi_label`, `regression`, `tagging` or `question_answering`.
+            `multi_label`, `regression`, `tagging`, `question_answering` or `retrieval`.
         tokens: the vocabulary's pieces by id; None where the source has none.
         do_lower_case: how texts are tokenized.
         labels: names of the classes or tags, by id.
         pooling: of a classifier or regressor, as in `BertClassifier`.
+        sentences: of retrieval: how a text becomes a vector.
         max_seq_length: pieces in a row, where the source says so; None for as many as there are positions.
     """
 
@@ -60,6 +64,7 @@ class Pretrained:
     do_lower_case: bool = True
     labels: tuple[str, ...] = ()
     pooling: str = "cls"
+    sentences: SentenceSettings | None = None
     max_seq_length: int | None = None
 
     @property
@@ -159,6 +164,7 @@ class Pretrained:
             raise ValueError(f"`model` must be one of bert_tf.models. Received: a {type(model).__name__}")
         weights = {name: np.asarray(variable.numpy(), np.float32) for name, variable in named_weights(model).items()}
         report = ConversionReport(type(model).__name__, loaded={name: (name,) for name in weights})
+        sentences = SentenceSettings(model.pooling, model.normalize) if task == "retrieval" else None
         return cls(
             config=model.config,
             weights=weights,
@@ -167,7 +173,8 @@ class Pretrained:
             tokens=tuple(tokenizer.tokens) if tokenizer else None,
             do_lower_case=tokenizer.do_lower_case if tokenizer else True,
             labels=tuple(labels),
-            pooling=getattr(model, "pooling", "cls"),
+            pooling="cls" if sentences else getattr(model, "pooling", "cls"),
+            sentences=sentences,
         )
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from bert_tf import files
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
+from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.training import averages, best_result, checkpoints, model_dir
 
 
@@ -40,6 +41,8 @@ def read(path: str, flag: str = "path") -> Pretrained:
         report.loaded[name] = (tensor,)
     for name in tensors.keys() - set(result.values()):
         report.ignored[name] = "the state of training"
+    settings = description.experiment.get("task", {})
+    is_retrieval = description.task == "retrieval"
     return Pretrained(
         config=description.model,
         weights=weights,
@@ -48,6 +51,7 @@ def read(path: str, flag: str = "path") -> Pretrained:
         tokens=tuple(tokenizer.tokens),
         do_lower_case=tokenizer.do_lower_case,
         labels=tuple(description.labels),
-        pooling=description.experiment.get("task", {}).get("pooling", "cls"),
+        pooling="cls" if is_retrieval else settings.get("pooling", "cls"),
+        sentences=SentenceSettings(settings["pooling"], settings["normalize"]) if is_retrieval else None,
         max_seq_length=description.max_seq_length,
     )

@@ -13,6 +13,7 @@ from bert_tf import files
 
 _MODULES_FILE = "modules.json"
 _LENGTH_FILE = "sentence_bert_config.json"
+_POOLING_FOLDER = "1_Pooling"
 _POOLINGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 
 
@@ -24,13 +25,13 @@ class SentenceSettings:
         pooling: `mean` or `cls`, as in `models.pooling.text_vectors`.
         normalize: whether vectors are brought to length 1.
         max_seq_length: pieces in a row; None where the folder does not say.
-        encoder_dir: the folder that holds the encoder.
+        encoder_dir: the folder that holds the encoder; None for settings that come from elsewhere.
     """
 
     pooling: str
     normalize: bool
-    max_seq_length: int | None
-    encoder_dir: str
+    max_seq_length: int | None = None
+    encoder_dir: str | None = None
 
 
 def is_folder(path: str) -> bool:
@@ -63,6 +64,33 @@ def read_settings(path: str) -> SentenceSettings:
     if length is not None and (not isinstance(length, int) or length < 3):
         raise ValueError(f"{length_file}: `max_seq_length` must be a whole number of at least 3. Received: {length!r}")
     return SentenceSettings(_POOLINGS[modes[0]], kinds[-1] == "Normalize", length, encoder_dir)
+
+
+def write_settings(settings: SentenceSettings, hidden_size: int, folder: str) -> None:
+    """Beside the files of an encoder, what makes of its folder one of Sentence Transformers.
+
+    Args:
+        settings: how a text becomes a vector; `encoder_dir` is not read.
+        hidden_size: numbers in a vector.
+        folder: of the encoder.
+    """
+    steps = [("Transformer", ""), ("Pooling", _POOLING_FOLDER)]
+    steps += [("Normalize", "2_Normalize")] if settings.normalize else []
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (kind, path) in enumerate(steps)
+    ]
+    modes = {name: pooling == settings.pooling for name, pooling in _POOLINGS.items()}
+    files.make_folder(os.path.join(folder, _POOLING_FOLDER))
+    if settings.normalize:
+        files.make_folder(os.path.join(folder, "2_Normalize"))  # it has no settings, but is looked for
+    files.write_json(
+        os.path.join(folder, _POOLING_FOLDER, "config.json"), {"word_embedding_dimension": hidden_size} | modes
+    )
+    length = {} if settings.max_seq_length is None else {"max_seq_length": settings.max_seq_length}
+    # Whether texts become small letters is for the tokenizer to say.
+    files.write_json(os.path.join(folder, _LENGTH_FILE), length | {"do_lower_case": False})
+    files.write_json(os.path.join(folder, _MODULES_FILE), modules)
 
 
 def _object(file: str) -> dict[str, Any]:

@@ -43,20 +43,31 @@ def pooled_vectors(encoder: BertEncoder, encoded: dict[str, Any], inputs: dict[s
 
 
 def text_vectors(
-    encoded: dict[str, Any], inputs: dict[str, Any], pooling: str, normalize: bool, numpy: Any = ops
+    encoded: dict[str, Any],
+    inputs: dict[str, Any],
+    pooling: str,
+    normalize: bool,
+    numpy: Any = ops,
+    sequence: int = 1,
 ) -> Any:
-    """The vector of each row's text, float32 [B, D]; rows hold one sequence each.
+    """The vector of one text of each row, float32 [B, D].
 
     Args:
         encoded: the encoder's outputs.
-        inputs: its inputs.
+        inputs: its inputs; for a `sequence` behind the first `input_mask` and `position_ids` are among them.
         pooling: `mean` over all pieces, `[CLS]` and `[SEP]` included (Reimers and Gurevych 2019, "Sentence-BERT"),
             `cls`, or `pooler`.
         normalize: whether vectors are brought to length 1.
         numpy: whose operations are used: `keras.ops`, or for arrays NumPy itself.
+        sequence: which of the row's sequences the text is, counted from 1. Where a row has fewer: zeros.
     """
     if pooling == "mean":
-        vectors = _mean_vectors(encoded, inputs, numpy)
+        vectors = _mean_vectors(encoded, inputs, numpy, sequence)
+    elif sequence > 1:
+        is_first = numpy.logical_and(
+            numpy.equal(inputs["input_mask"], sequence), numpy.equal(inputs["position_ids"], 0)
+        )
+        vectors = _weighted_sum(encoded, numpy.where(is_first, _ONE, _ZERO), numpy)
     else:
         vectors = encoded["pooled_output"] if pooling == "pooler" else encoded["sequence_output"][:, 0]
         vectors = numpy.multiply(vectors, _ONE)
@@ -66,11 +77,16 @@ def text_vectors(
     return vectors / numpy.maximum(length, _SMALLEST_LENGTH)
 
 
-def _mean_vectors(encoded: dict[str, Any], inputs: dict[str, Any], numpy: Any = ops) -> Any:
-    """The mean over each row's first sequence, float32 [B, D]."""
+def _mean_vectors(encoded: dict[str, Any], inputs: dict[str, Any], numpy: Any = ops, sequence: int = 1) -> Any:
+    """The mean over one sequence of each row, float32 [B, D]."""
     input_mask = inputs.get("input_mask")
     if input_mask is None:
         input_mask = numpy.ones_like(inputs["input_ids"])
-    weights = numpy.where(numpy.equal(input_mask, 1), _ONE, _ZERO)[:, :, None]  # [B, L, 1]
-    summed = numpy.sum(numpy.multiply(encoded["sequence_output"], weights), axis=1)
-    return summed / numpy.maximum(numpy.sum(weights, axis=1), _ONE)
+    weights = numpy.where(numpy.equal(input_mask, sequence), _ONE, _ZERO)  # [B, L]
+    summed = _weighted_sum(encoded, weights, numpy)
+    return summed / numpy.maximum(numpy.sum(weights, axis=1, keepdims=True), _ONE)
+
+
+def _weighted_sum(encoded: dict[str, Any], weights: Any, numpy: Any) -> Any:
+    """Of each row's vectors, float32 [B, D], by weights [B, L]."""
+    return numpy.sum(numpy.multiply(encoded["sequence_output"], weights[:, :, None]), axis=1)

@@ -15,6 +15,7 @@ from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.rows import Rows
+from bert_tf.scoring.retrieval import rank
 from bert_tf.serving.litert import LiteModel
 from bert_tf.serving.sources import read_model
 from bert_tf.serving.unpadded import without_padding
@@ -24,8 +25,8 @@ from bert_tf.tokenization import WordPieceTokenizer
 from bert_tf.training.model_dir import RunDescription
 
 VERBS = {
-    "encoder": ("embed",),
-    "pretraining": ("fill_mask", "embed"),
+    "encoder": ("embed", "search"),
+    "pretraining": ("fill_mask", "embed", "search"),
     "classification": ("classify",),
     "multi_label": ("classify",),
     "regression": ("score",),
@@ -190,6 +191,37 @@ class Predictor:
             vectors[indices] = np.asarray(self._vectors(inputs, pooling, bool(normalize)))
         return vectors
 
+    def search(self, queries: Sequence[str], passages: Sequence[str], top_k: int = 10) -> list[list[dict[str, Any]]]:
+        """The passages that are nearest to each query, by the cosine of their vectors.
+
+        Where the model's vectors are not of length 1 by its own settings, as those of DPR, by their product.
+
+        Args:
+            queries: any number.
+            passages: at least one; all are compared with all queries.
+            top_k: how many are wanted of each query; there may be fewer passages.
+
+        Returns:
+            For each query, nearest first, `{"index": place in passages, "passage": text, "score": number}`.
+
+        Raises:
+            ValueError: the model is none that embeds, an item is no text, there is no passage, or `top_k` is less
+                than 1.
+        """
+        self._require("search")
+        queries, passages = _texts("queries", queries), _texts("passages", passages)
+        if not passages:
+            raise ValueError("`passages` must have at least one text. Received: none")
+        if top_k < 1:
+            raise ValueError(f"`top_k` must be at least 1. Received: {top_k}")
+        normalize = self.description.experiment.get("normalize", True)
+        vectors = self.embed([*queries, *passages], normalize=normalize)
+        _, found = rank(vectors[: len(queries)], vectors[len(queries) :], [()] * len(queries), top_k)
+        return [
+            [{"index": place, "passage": passages[place], "score": score} for place, score in nearest]
+            for nearest in found
+        ]
+
     def fill_mask(self, texts: Sequence[str], top_k: int = 5) -> list[list[list[tuple[str, float]]]]:
         """The likeliest pieces at each `[MASK]` of each text.
 
@@ -314,7 +346,7 @@ def load(path: str, batch_size: int = BATCH_SIZE, flag: str = "path") -> Predict
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
-    Its verb is that of the task: `classify`, `score`, `tag`, `answer`, `fill_mask`, `embed` (`VERBS`).
+    Its verb is that of the task: `classify`, `score`, `tag`, `answer`, `fill_mask`, `embed`, `search` (`VERBS`).
 
     Args:
         path: a run's folder (the best evaluation's weights, where they were kept, else the newest complete

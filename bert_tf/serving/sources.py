@@ -74,7 +74,7 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
     Returns:
         The model, to be called as `BertEncoder` is; the description, whose task is that of the run, `pretraining` or
         `encoder`; and the tokenizer. `description.experiment` of those two holds `pooling` and `normalize`, if the
-        folder says how texts become vectors.
+        folder says how texts become vectors. A run of retrieval is such an encoder.
 
     Raises:
         FileNotFoundError: there is nothing of this name, or no complete checkpoint.
@@ -96,8 +96,18 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
         description, tokenizer = _read_assets(version, path, flag)
         return ExportedModel(version, description.task), description, tokenizer
     if runs.is_folder(path):
-        return model_dir.load_model(path, flag)
+        return _as_encoder(*model_dir.load_model(path, flag))
     return _read_published(path, flag)
+
+
+def _as_encoder(
+    model: Any, description: RunDescription, tokenizer: WordPieceTokenizer
+) -> tuple[Any, RunDescription, WordPieceTokenizer]:
+    """A model for retrieval is asked for vectors of single texts, as any encoder is; other models stay as they are."""
+    if description.task != "retrieval":
+        return model, description, tokenizer
+    settings = {"pooling": model.pooling, "normalize": model.normalize, "has_pooler": False}
+    return model.encoder, description.replace(task="encoder", experiment=settings), tokenizer
 
 
 def _newest_version(path: str) -> str | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.question_answering import QuestionAnswering
+from bert_tf.tasks.retrieval import Retrieval
 from bert_tf.tasks.tagging import Tagging
 from bert_tf.tasks.texts import Classification, MultiLabel, Regression
 
@@ -15,6 +16,7 @@ TASKS: dict[str, type[Task]] = {
     "regression": Regression,
     "tagging": Tagging,
     "question_answering": QuestionAnswering,
+    "retrieval": Retrieval,
 }
 """`kind` of a task's configuration -> its class."""
 

@@ -83,7 +83,7 @@ def finetune(
     if init_checkpoint is not None:
         pretrained = read_pretrained(init_checkpoint, "--init_checkpoint")
         pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
-        pretrained.check_heads(config.task.kind, allow_random_heads, new=(TASKS[config.task.kind][-1], *pooler))
+        pretrained.check_heads(config.task.kind, allow_random_heads, new=(*TASKS[config.task.kind][-1:], *pooler))
         _warn_of_other_labels(pretrained, config.task.kind, labels)
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None

@@ -137,8 +137,8 @@ def _gatherer(rows: Rows, batch_size: int) -> Any:
         for name in weights_of(batch):
             batch[name] *= tf.reshape(tf.cast(real, batch[name].dtype), [-1] + [1] * (batch[name].shape.rank - 1))
         positions = tf.range(length, dtype=tf.int32)
-        batch["input_mask"] = tf.cast(positions < row_lengths[:, None], tf.int32)
-        batch["position_ids"] = tf.broadcast_to(positions, [batch_size, length])
+        batch.setdefault("input_mask", tf.cast(positions < row_lengths[:, None], tf.int32))
+        batch.setdefault("position_ids", tf.broadcast_to(positions, [batch_size, length]))
         for name in ("input_mask", "position_ids"):
             batch[name].set_shape([batch_size, static_length])
         return batch

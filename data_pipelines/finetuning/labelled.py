@@ -6,6 +6,7 @@ from typing import Any
 from bert_tf import files
 from bert_tf.examples import Examples
 from data_pipelines.finetuning.question_answering import read_questions
+from data_pipelines.finetuning.retrieval import read_pairs
 from data_pipelines.finetuning.splits import Split
 from data_pipelines.finetuning.tables import TFDS
 from data_pipelines.finetuning.tagging import read_tagged
@@ -24,12 +25,17 @@ def _read_texts(path: str, config: Any, flag: str, labelled: bool, strict: bool)
     return read_texts(path, config, flag, labelled)
 
 
+def _read_pairs(path: str, config: Any, flag: str, labelled: bool, strict: bool) -> list[Any]:
+    return read_pairs(path, config, flag)
+
+
 READERS: dict[str, Callable[[str, Any, str, bool, bool], list[Any]]] = {
     "classification": _read_texts,
     "multi_label": _read_texts,
     "regression": _read_texts,
     "tagging": _read_tagged,
     "question_answering": _read_questions,
+    "retrieval": _read_pairs,
 }
 """`kind` of a task -> reader of (path, task's configuration, flag, labelled, strict)."""
 

@@ -14,6 +14,7 @@ from bert_tf.task_configs import (
     MultiLabelConfig,
     QuestionAnsweringConfig,
     RegressionConfig,
+    RetrievalConfig,
     TaggingConfig,
 )
 from bert_tf.tokenization import WordPieceTokenizer
@@ -64,6 +65,12 @@ CASES = {
         _squad(),
         QuestionAnsweringConfig(max_seq_length=24, max_query_length=6, doc_stride=8),
     ),
+    "retrieval": (
+        "train.tsv",
+        "query\tpassage\ttext\n"
+        + "".join(f"the miller {n}\t{place} number {n}\tboat {n}\n" for n in range(8) for place in PLACES),
+        RetrievalConfig(max_seq_length=12, max_query_length=8),
+    ),
 }
 
 
@@ -95,7 +102,7 @@ def test_from_a_file_to_scores_and_answers(kind, tmp_path, tokenizer):
         else:
             assert value == figures[name], name
     predictor = load(run)
-    assert predictor.description.task == kind
+    assert predictor.description.task == ("encoder" if kind == "retrieval" else kind)
     inputs = prediction.read_inputs(str(path), predictor)
     answers = list(prediction.answers(predictor, inputs))
     assert len(answers) == len(inputs)
@@ -110,6 +117,8 @@ def _check_answer(kind, answer, predictor):
         assert set(answer["labels"]) <= {"odd", *PLACES}
     elif kind == "regression":
         assert np.isfinite(predictor.score(["the road"])[0])
+    elif kind == "retrieval":
+        assert np.linalg.norm(answer["embedding"]) == pytest.approx(1.0, abs=1e-5)
     elif kind == "tagging":
         text = "Old  miller, saw the river."
         [found] = predictor.tag([text])

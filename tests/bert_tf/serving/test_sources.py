@@ -152,5 +152,5 @@ def test_no_vocabulary(tmp_path):
 
 def test_every_verb_is_a_method():
     verbs = {verb for verbs in VERBS.values() for verb in verbs}
-    assert verbs == {"classify", "score", "tag", "answer", "fill_mask", "embed"}
+    assert verbs == {"classify", "score", "tag", "answer", "fill_mask", "embed", "search"}
     assert all(callable(getattr(Predictor, verb)) for verb in verbs)
