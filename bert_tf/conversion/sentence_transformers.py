@@ -55,15 +55,18 @@ def read_settings(path: str) -> SentenceSettings:
         raise ValueError(f"{file} must name a Transformer, a Pooling and perhaps Normalize. Received: {kinds}")
     encoder_dir = os.path.join(path, str(modules[0].get("path", ""))).rstrip("/")
     pooling_file = os.path.join(path, str(modules[1].get("path", "")), "config.json")
-    pooling = _object(pooling_file)
-    modes = [name for name, value in pooling.items() if name.startswith("pooling_mode_") and value is True]
-    if len(modes) != 1 or modes[0] not in _POOLINGS:
-        raise ValueError(f"{pooling_file} must choose one of {', '.join(_POOLINGS)}. Received: {modes}")
+    settings = _object(pooling_file)
+    modes = [name for name, value in settings.items() if name.startswith("pooling_mode_") and value is True]
+    # Later versions (6.2) name it: "pooling_mode": "mean".
+    named = settings.get("pooling_mode")
+    pooling = named if named in _POOLINGS.values() else _POOLINGS.get(modes[0]) if len(modes) == 1 else None
+    if pooling is None:
+        raise ValueError(f"{pooling_file} must choose one of {', '.join(_POOLINGS)}. Received: {named or modes}")
     length_file = os.path.join(encoder_dir, _LENGTH_FILE)
     length = _object(length_file).get("max_seq_length") if files.exists(length_file) else None
     if length is not None and (not isinstance(length, int) or length < 3):
         raise ValueError(f"{length_file}: `max_seq_length` must be a whole number of at least 3. Received: {length!r}")
-    return SentenceSettings(_POOLINGS[modes[0]], kinds[-1] == "Normalize", length, encoder_dir)
+    return SentenceSettings(pooling, kinds[-1] == "Normalize", length, encoder_dir)
 
 
 def write_settings(settings: SentenceSettings, hidden_size: int, folder: str) -> None:

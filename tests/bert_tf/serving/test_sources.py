@@ -129,6 +129,21 @@ def test_sentence_transformers(tmp_path, mode):
     assert np.linalg.norm(raw) != pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.parametrize("mode", ["mean", "cls"])
+def test_sentence_transformers_of_later_versions(tmp_path, mode):
+    path = tmp_path / "sentences"
+    _sentence_transformer(tmp_path)
+    (path / "1_Pooling" / "config.json").write_text(json.dumps({"embedding_dimension": 8, "pooling_mode": mode}))
+    kinds = ("base.modules.transformer.Transformer", "sentence_transformer.modules.pooling.Pooling")
+    modules = [{"idx": n, "path": ("", "1_Pooling")[n], "type": f"sentence_transformers.{kinds[n]}"} for n in range(2)]
+    (path / "modules.json").write_text(json.dumps(modules))
+    settings = bert_tf.load(str(path)).description.experiment
+    assert (settings["pooling"], settings["normalize"]) == (mode, False)
+    (path / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "lasttoken"}))
+    with pytest.raises(ValueError, match=r"must choose one of .*\. Received: lasttoken"):
+        bert_tf.load(str(path))
+
+
 def test_sentence_transformers_of_other_kinds(tmp_path):
     with pytest.raises(ValueError, match=r"must choose one of .*\. Received: \['pooling_mode_max_tokens'\]"):
         bert_tf.load(_sentence_transformer(tmp_path / "a", mode="max_tokens"))
