@@ -31,11 +31,14 @@ class Objective:
         weights: of the batch alone, the weights of `losses`: known before the model has run, so that a batch which is
             computed in parts, here or on several replicas, is divided by the weights of the whole.
         metrics: reported beside the losses.
+        compares: the features of the batch by which rows are compared with each other: losses and metrics are given
+            the rows of all replicas. () where each row stands for itself.
     """
 
     losses: Callable[[Any, Batch], Sums]
     weights: Callable[[Batch], dict[str, Any]]
     metrics: Callable[[Any, Batch], Sums]
+    compares: tuple[str, ...] = ()
 
 
 def pretraining_objective(log_unigram: Any = None) -> Objective:
@@ -93,15 +96,16 @@ def question_answering_objective() -> Objective:
 
 
 def retrieval_objective(temperature: float) -> Objective:
-    """A query's passage among all passages of its batch.
+    """A query's passage among all passages of its batch, those on other replicas included.
 
-    Of a batch that is computed in parts, here or on several replicas, each part's queries are compared with the
-    passages of that part: the loss depends on the parts, as no other does.
+    Of a batch that is computed in parts (`train.concurrent_parts`, `train.gradient_accumulation_steps`) each query is
+    compared with the passages of its part.
     """
     return Objective(
         partial(retrieval_losses, temperature=temperature),
         lambda batch: {"retrieval_loss": ops.sum(batch["passage_weights"][:, 0])},
         retrieval_metrics,
+        compares=("query_ids", "passage_ids", "passage_weights"),
     )
 
 

@@ -127,19 +127,40 @@ def make_train_step(
     parts = train.concurrent_parts if _on_cpu() else 1
     several_parts = parts * train.gradient_accumulation_steps > 1
 
+    compares = distribution.num_replicas > 1 and objective.compares
+    if compares and train.gradient_accumulation_steps > 1:
+        raise ValueError(
+            "`train.gradient_accumulation_steps` must be 1 for a loss that compares the rows of several replicas. "
+            f"Received: {train.gradient_accumulation_steps} on {distribution.num_replicas} replicas"
+        )
+
+    def of_all_replicas(outputs: Any, batch: Batch) -> tuple[Any, Batch]:
+        """For a loss that compares rows: the others' are constants, and every replica has the whole loss.
+
+        So the gradient by this replica's outputs is that of the whole loss, and the sum over replicas counts it once.
+        """
+        if not compares:
+            return outputs, batch
+        flat = tf.nest.flatten(outputs)
+        gathered = distribution.all_gather([*flat, *(batch[name] for name in compares)])
+        rows = dict(zip(compares, gathered[len(flat) :], strict=True))
+        return tf.nest.pack_sequence_as(outputs, gathered[: len(flat)]), rows
+
     def gradients_and_sums(batch: Batch, weights: dict[str, Any], seed: Any) -> tuple[list[tf.Tensor], Sums]:
         """Of this batch, or part of one whose `weights` are those of the whole."""
         copies = {} if compiler is None else compiler.copy(variables, compute_dtype)
         with regions_compiled_by(compiler):
             with tf.GradientTape() as tape:
                 tape.watch(copies)
-                outputs = state.model(batch, training=True, seed=seed)
+                outputs, batch = of_all_replicas(state.model(batch, training=True, seed=seed), batch)
                 sums = objective.losses(outputs, batch)
                 loss = tf.add_n([total / tf.maximum(weights[name], 1e-6) for name, (total, _) in sums.items()])
                 if state.loss_scale is not None:
                     loss = loss * state.loss_scale
             found, of_copies = tape.gradient(loss, ([variable.value for variable in variables], copies))
             sums = sums | objective.metrics(outputs, batch)
+        if compares:  # each replica has the sums of all: they shall be counted once
+            sums = tf.nest.map_structure(lambda value: value / distribution.num_replicas, sums)
         gradients = [
             _dense_sum(variable, gradient, of_copies.get(place))
             for place, (variable, gradient) in enumerate(zip(variables, found, strict=True))

@@ -15,8 +15,9 @@ import tensorflow as tf
 from small_model import SMALL, numpy_weights, packed_pretraining_batch, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.models.dual_encoder import BertDualEncoder
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.objectives import Objective, pretraining_objective
+from bert_tf.objectives import Objective, pretraining_objective, retrieval_objective
 from bert_tf.training import checkpoints
 from bert_tf.training.averages import averaging
 from bert_tf.training.distribution import Distribution, InputPart, make_distribution
@@ -78,7 +79,7 @@ def replicas():
 @pytest.mark.parametrize("count", [4, 8])
 def test_more_replicas(count):
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-m", "", "-k", "test_replicas_equal or test_accumulated_replicas"],
+        [sys.executable, "-m", "pytest", __file__, "-m", "", "-k", "test_replicas_equal or test_replicas_compare or test_accumulated_replicas"],
         env=os.environ | {"REPLICAS": str(count)},
         capture_output=True,
         text=True,
@@ -143,6 +144,50 @@ def test_accumulated_replicas_equal_one_device(one_device, replicas):
     expected, expected_figures = one_device
     _assert_equal(state, expected)
     assert figures[-1] == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in expected_figures[-1].items()}
+
+
+def _retrieval_batch(rows):
+    """Rows of a query, a passage and a negative, of which some are alike, and one fills up."""
+    random = np.random.default_rng(5)
+    batch = packed_pretraining_batch(3, rows=rows)
+    lengths = np.repeat(np.arange(3), 4)
+    return {
+        "input_ids": random.integers(5, CONFIG.vocab_size, (rows, 12)).astype(np.int32),
+        "input_mask": np.tile(lengths + 1, (rows, 1)).astype(np.int32),
+        "segment_ids": np.zeros((rows, 12), np.int32),
+        "position_ids": np.tile(np.arange(12) % 4, (rows, 1)).astype(np.int32),
+        "query_ids": random.integers(0, rows // 2, rows).astype(np.int32),
+        "passage_ids": random.integers(0, rows, (rows, 2)).astype(np.int32),
+        "passage_weights": (batch["input_mask"][:, :2] > 0) * np.linspace(0, 3, rows).clip(0, 1)[:, None].round(0),
+    }
+
+
+def _train_retrieval(distribution, rows=16):
+    keras.utils.set_random_seed(0)
+    with distribution.scope():
+        state = TrainState(BertDualEncoder(CONFIG, 3), TRAIN.precision)
+    step = make_train_step(state, retrieval_objective(0.1), TRAIN, OptimizerConfig(), distribution)
+    compiled = tf.function(lambda batch: distribution.run(step, batch))
+    batch = {
+        name: array.astype("float32" if "weights" in name else "int32")
+        for name, array in _retrieval_batch(rows).items()
+    }
+    figures = [compiled(distribution.place(batch)) for _ in range(3)]
+    return state, [{name: tuple(map(float, pair)) for name, pair in sums.items()} for sums in figures]
+
+
+def test_replicas_compare_the_rows_of_all(replicas):
+    one, figures_of_one = _train_retrieval(Distribution())
+    state, figures = _train_retrieval(replicas)
+    for mine, theirs in zip(figures, figures_of_one, strict=True):
+        for name, pair in theirs.items():
+            np.testing.assert_allclose(mine[name], pair, rtol=2e-5, err_msg=name)
+    expected = numpy_weights(one.model)
+    for name, weight in numpy_weights(state.model).items():
+        np.testing.assert_allclose(weight, expected[name], atol=2e-5, err_msg=name)
+    train = TRAIN.replace(gradient_accumulation_steps=2)
+    with pytest.raises(ValueError, match=r"`train\.gradient_accumulation_steps` must be 1 .*: 2 on \d replicas"):
+        make_train_step(state, retrieval_objective(0.1), train, OptimizerConfig(), replicas)
 
 
 def test_one_reduction_of_all_gradients(replicas):
