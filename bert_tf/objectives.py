@@ -33,12 +33,14 @@ class Objective:
         metrics: reported beside the losses.
         compares: the features of the batch by which rows are compared with each other: losses and metrics are given
             the rows of all replicas. () where each row stands for itself.
+        batch_figures: of the batch alone, such as its number of tokens; reported too.
     """
 
     losses: Callable[[Any, Batch], Sums]
     weights: Callable[[Batch], dict[str, Any]]
     metrics: Callable[[Any, Batch], Sums]
     compares: tuple[str, ...] = ()
+    batch_figures: Callable[[Batch], Sums] = lambda batch: {}
 
 
 def pretraining_objective(log_unigram: Any = None) -> Objective:

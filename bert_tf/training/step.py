@@ -152,15 +152,16 @@ def make_train_step(
         with regions_compiled_by(compiler):
             with tf.GradientTape() as tape:
                 tape.watch(copies)
-                outputs, batch = of_all_replicas(state.model(batch, training=True, seed=seed), batch)
-                sums = objective.losses(outputs, batch)
+                outputs, rows = of_all_replicas(state.model(batch, training=True, seed=seed), batch)
+                sums = objective.losses(outputs, rows)
                 loss = tf.add_n([total / tf.maximum(weights[name], 1e-6) for name, (total, _) in sums.items()])
                 if state.loss_scale is not None:
                     loss = loss * state.loss_scale
             found, of_copies = tape.gradient(loss, ([variable.value for variable in variables], copies))
-            sums = sums | objective.metrics(outputs, batch)
+            sums = sums | objective.metrics(outputs, rows)
         if compares:  # each replica has the sums of all: they shall be counted once
             sums = tf.nest.map_structure(lambda value: value / distribution.num_replicas, sums)
+        sums = sums | objective.batch_figures(batch)
         gradients = [
             _dense_sum(variable, gradient, of_copies.get(place))
             for place, (variable, gradient) in enumerate(zip(variables, found, strict=True))

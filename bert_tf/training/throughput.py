@@ -5,7 +5,6 @@ import dataclasses
 import resource
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -35,15 +34,15 @@ _UNIT_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
 
 
 def counting_tokens(objective: Objective) -> Objective:
-    """The objective with `TOKENS` and `ROW_LENGTH` as metrics: one reduction sums them over replicas with the rest."""
+    """The objective with `TOKENS` and `ROW_LENGTH` beside it: one reduction sums them over replicas with the rest."""
 
-    def metrics(outputs: Any, batch: Batch) -> Sums:
+    def figures(batch: Batch) -> Sums:
         mask = batch["input_mask"]
         tokens = ops.sum(ops.cast(ops.not_equal(mask, 0), "float32"))
         rows, length = (ops.cast(size, "float32") for size in ops.shape(mask))
-        return objective.metrics(outputs, batch) | {TOKENS: (tokens, rows), ROW_LENGTH: (rows * length, rows)}
+        return {TOKENS: (tokens, rows), ROW_LENGTH: (rows * length, rows)}
 
-    return dataclasses.replace(objective, metrics=metrics)
+    return dataclasses.replace(objective, batch_figures=figures)
 
 
 class Meter:
