@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import sys
 
 import pytest
 from launch_many import launch_many
+from small_model import write_vocab
 
 from experiments.benchmarks import finetune, finetune_results
 from experiments.benchmarks.finetune_cases import BENCHMARKS, finetuning_config, make_case, prepare, scores
@@ -108,6 +110,50 @@ def test_random_weights_have_the_sizes_of_the_pretrained(tmp_path):
     arguments = finetune_results.random_encoder(str(tmp_path))
     assert arguments[0] == f"--vocab_file={tmp_path}/vocab.txt"
     assert "--set=model.num_layers=2" in arguments
+
+
+_STAND_IN = """#!{python}
+import json, sys
+case = json.loads(sys.argv[2])
+print(json.dumps({{"event": "ready", "steps_per_epoch": 31, "start_seconds": 1.0, "versions": {{}}}}))
+for number, line in enumerate(sys.stdin):
+    if line == "epoch\\n":
+        print(json.dumps({{"event": "trained", "loss": 4.56789 - number}}))
+    else:
+        answers = [{{"answer": json.loads(example)["answers"][0][0]}} for example in open(case["eval"])]
+        with open(line.split()[1], "w") as file:
+            file.writelines(json.dumps(answer) + "\\n" for answer in answers)
+        print(json.dumps({{"event": "predicted"}}))
+"""
+
+
+def test_a_peers_run_tells_its_losses(data_dir, tmp_path):
+    """By a stand-in for its interpreter, which answers as the worker does."""
+    python = tmp_path / "python"
+    python.write_text(_STAND_IN.format(python=sys.executable))
+    python.chmod(0o755)
+    case = dataclasses.replace(_case("xquad", data_dir, tmp_path), num_epochs=3)
+    found = finetune_results.run_peer(case, str(python))
+    assert found["losses"] == [(31, 4.5679), (62, 3.5679), (93, 2.5679)]
+    assert (found["f1"], found["exact_match"]) == (1.0, 1.0)
+    assert found["seconds"] > 0
+
+
+@pytest.mark.long
+def test_a_run_of_ones_own_tells_its_losses(tmp_path):
+    weights = tmp_path / "weights"
+    pieces = write_vocab(weights / "vocab.txt").read_text().split()
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    (weights / "config.json").write_text(json.dumps(sizes | {"vocab_size": len(pieces)}))
+    train = tmp_path / "train.tsv"
+    train.write_text("sentence\tlabel\n" + "".join(f"the {pieces[-1 - n % 9]}\t{n % 2}\n" for n in range(1632)))
+    start = finetune_results.random_encoder(str(weights))
+    found = finetune_results.run_ours("sst2", str(train), str(train), start, 0, "float32", str(tmp_path / "run"))
+    steps = [step for step, _ in found["losses"]]
+    assert steps[-1] == 51
+    assert all(0.3 < loss < 1.0 for _, loss in found["losses"])
+    assert 0 < found["accuracy"] <= 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_table_of_times(data_dir, tmp_path):
