@@ -40,9 +40,10 @@ def training_dataset(
 ) -> tf.data.Dataset:
     """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
 
-    Rows are shuffled; runs of `batches_together` are sorted by length and cut into batches, which are shuffled again.
-    So a batch holds rows of like length, and is as long as the shortest of `rows.bucket_lengths` that holds them. The
-    last rows of an epoch are filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set
+    Rows are shuffled; runs of `batches_together` are sorted by length, and cut into batches, from long rows to short
+    ones. So a batch holds rows of like length, and is as long as the shortest of `rows.bucket_lengths` that holds them;
+    and what memory cannot hold fails soon. (To shuffle the batches again was worse: experiments/benchmarks/README.md.)
+    The last rows of an epoch are filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set
     that starts at step s gives what one that started at 0 gives from s on, at no cost.
 
     Args:
@@ -90,19 +91,16 @@ def rows_of_batch(rows: Rows, batch_size: int, seed: int, step: int) -> list[int
 
 def _epoch_order(rows: Rows, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """The rows' numbers in the batches of an epoch, int64 [steps, B]; -1 fills the last one up."""
-
-    def shuffled(count: int, salt: int) -> tf.Tensor:
-        seeds = tf.stack([tf.constant(2 * seed + salt, tf.int64), epoch])
-        numbers = tf.range(count, dtype=tf.int64)
-        return tf.random.experimental.stateless_shuffle(numbers, seed=seeds, alg="philox")
-
-    order = shuffled(len(rows), 0)
+    # Odd seeds ordered the batches in earlier versions.
+    seeds = tf.stack([tf.constant(2 * seed, tf.int64), epoch])
+    numbers = tf.range(len(rows), dtype=tf.int64)
+    order = tf.random.experimental.stateless_shuffle(numbers, seed=seeds, alg="philox")
     if len(rows.bucket_lengths) > 1:
-        run = tf.range(len(rows), dtype=tf.int64) // (batch_size * batches_together(steps))
+        run = numbers // (batch_size * batches_together(steps))
         lengths = tf.gather(tf.constant(rows.lengths, tf.int64), order)
-        order = tf.gather(order, tf.argsort(run * (int(rows.lengths.max()) + 1) + lengths, stable=True))
+        order = tf.gather(order, tf.argsort((run + 1) * (int(rows.lengths.max()) + 1) - lengths, stable=True))
     order = tf.concat([order, tf.fill([steps * batch_size - len(rows)], tf.constant(-1, tf.int64))], axis=0)
-    return tf.gather(tf.reshape(order, [steps, batch_size]), shuffled(steps, 1))
+    return tf.reshape(order, [steps, batch_size])
 
 
 def _gatherer(rows: Rows, batch_size: int) -> Any:

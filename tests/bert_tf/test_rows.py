@@ -90,6 +90,18 @@ def test_short_rows_do_not_pay_for_long_ones():
     assert {batch["input_ids"].shape for batch in taken(rows.in_one_length(), 8, 4)} == {(8, 64)}
 
 
+def test_each_run_goes_from_long_rows_to_short_ones():
+    rows = numbered(512, longest=60)
+    steps = steps_per_epoch(rows, 8)
+    together = batches_together(steps)
+    assert (steps, together) == (64, 16)
+    for epoch in (0, 3):
+        batches = taken(rows, 8, steps, start=epoch * steps)
+        lengths = np.concatenate([batch["input_mask"].sum(axis=1) for batch in batches]).reshape(-1, together * 8)
+        assert (np.diff(lengths, axis=1) <= 0).all()
+        assert (lengths[:, 0] > lengths[:, -1]).all()
+
+
 def test_rows_of_one_origin_are_no_batch_of_their_own():
     """As questions on a paragraph, whose rows have nearly one length."""
     origins, batch_size = 32, 4
