@@ -41,10 +41,11 @@ def training_dataset(
     """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
 
     Rows are shuffled; runs of `batches_together` are sorted by length, and cut into batches, from long rows to short
-    ones. So a batch holds rows of like length, and is as long as the shortest of `rows.bucket_lengths` that holds them;
-    and what memory cannot hold fails soon. (To shuffle the batches again was worse: experiments/benchmarks/README.md.)
-    The last rows of an epoch are filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set
-    that starts at step s gives what one that started at 0 gives from s on, at no cost.
+    ones, as `LengthGroupedSampler` of transformers does it (experiments/benchmarks/README.md compares it with batches
+    that are shuffled again). So a batch holds rows of like length, and is as long as the shortest of
+    `rows.bucket_lengths` that holds them; and what does not fit into memory fails soon. The last rows of an epoch are
+    filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set that starts at step s gives
+    what one that started at 0 gives from s on, at no cost.
 
     Args:
         rows: of a task.
