@@ -144,10 +144,7 @@ class Distribution:
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(tensors))
 
     def all_gather(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Inside `run`: the rows of all replicas, in the order of the global batch, in one reduction of each dtype.
-
-        Gradients reach this replica's own rows only.
-        """
+        """Inside `run`: the rows of all replicas, in the global batch's order. Gradients reach this replica's own only."""
         if self.num_replicas == 1:
             return list(tensors)
         is_own = tf.equal(tf.range(self.num_replicas), self.replica_id())
@@ -155,15 +152,15 @@ class Distribution:
         def in_own_place(tensor: tf.Tensor, elsewhere: tf.Tensor) -> tf.Tensor:
             return tf.where(tf.reshape(is_own, [-1] + [1] * tensor.shape.rank), tensor[None], elsewhere)
 
-        alone = [tf.stop_gradient(in_own_place(tensor, tf.zeros_like(tensor)[None])) for tensor in tensors]
-        together: list[Any] = [None] * len(tensors)
+        together = list(tensors)
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in the same order on all replicas
-            places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
             # Elsewhere int32 stands in the host's memory, out of the reductions' reach.
             carrier = tf.int64 if dtype == tf.int32 and not self.is_tpu else dtype
-            summed = self.all_reduce([tf.cast(alone[place], carrier) for place in places])
-            for place, others in zip(places, summed, strict=True):
-                together[place] = in_own_place(tensors[place], tf.cast(others, dtype))
+            own = {place: tensor for place, tensor in enumerate(tensors) if tensor.dtype == dtype}
+            alone = [in_own_place(tf.stop_gradient(tensor), tf.zeros((), dtype)) for tensor in own.values()]
+            summed = self.all_reduce([tf.cast(tensor, carrier) for tensor in alone])
+            for (place, tensor), others in zip(own.items(), summed, strict=True):
+                together[place] = in_own_place(tensor, tf.cast(others, dtype))
         return [tf.reshape(tensor, [-1, *tensor.shape[2:]]) for tensor in together]
 
     def update(
