@@ -144,7 +144,7 @@ class Distribution:
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(tensors))
 
     def all_gather(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Inside `run`: the rows of all replicas, in the global batch's order. Gradients reach this replica's own only."""
+        """Inside `run`: the rows of all replicas, in the global batch's order. Gradients reach its own only."""
         if self.num_replicas == 1:
             return list(tensors)
         is_own = tf.equal(tf.range(self.num_replicas), self.replica_id())
