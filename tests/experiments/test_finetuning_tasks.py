@@ -68,7 +68,9 @@ CASES = {
     "retrieval": (
         "train.tsv",
         "query\tpassage\ttext\n"
-        + "".join(f"the miller {n}\t{place} number {n}\tboat {n}\n" for n in range(8) for place in PLACES),
+        + "".join(
+            f"the {letter} {place}\ta boat {letter} {place}\tboat\n" for letter in "abcdefgh" for place in PLACES
+        ),
         RetrievalConfig(max_seq_length=12, max_query_length=8),
     ),
 }
