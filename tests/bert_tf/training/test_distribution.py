@@ -80,7 +80,7 @@ def replicas():
 @pytest.mark.parametrize("count", [4, 8])
 def test_more_replicas(count):
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-m", "", "-k", "test_replicas or test_accumulated_replicas"],
+        [sys.executable, "-m", "pytest", __file__, "-m", "", "-k", "replicas_equal or replicas_compare"],
         env=os.environ | {"REPLICAS": str(count)},
         capture_output=True,
         text=True,
@@ -88,7 +88,7 @@ def test_more_replicas(count):
         timeout=400,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 passed" in result.stdout
+    assert "3 passed" in result.stdout
 
 
 def test_replicas_equal_one_device(one_device, replicas, tmp_path):
