@@ -76,6 +76,9 @@ def write_settings(settings: SentenceSettings, hidden_size: int, folder: str) ->
         settings: how a text becomes a vector; `encoder_dir` is not read.
         hidden_size: numbers in a vector.
         folder: of the encoder.
+
+    Raises:
+        OSError: the folder cannot be written.
     """
     steps = [("Transformer", ""), ("Pooling", _POOLING_FOLDER)]
     steps += [("Normalize", "2_Normalize")] if settings.normalize else []
