@@ -35,7 +35,7 @@ _HOMES = {
     "BertQuestionAnswerer": "bert_tf.models.question_answerer",
     "BertRegressor": "bert_tf.models.regressor",
     "BertTokenClassifier": "bert_tf.models.token_classifier",
-    "WordPieceTokenizer": "bert_tf.tokenization",
+    "WordPieceTokenizer": "bert_tf.tokenization.wordpiece",
     "load": "bert_tf.serving.predictor",
     "load_encoder": "bert_tf.conversion.loading",
     "load_pretrained": "bert_tf.conversion.loading",

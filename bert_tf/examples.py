@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from bert_tf.basic_tokenization import is_cjk
+from bert_tf.tokenization.basic import is_cjk
 
 
 @dataclasses.dataclass(frozen=True)

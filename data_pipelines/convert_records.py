@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import files, launching
 from bert_tf.configs import MaskingConfig
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines.google_records import export_google_records, import_google_records
-from data_pipelines.record_folder import RecordFolder
-from data_pipelines.records import MANIFEST_FILE
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files, launching
+from data_pipelines.input.record_folder import RecordFolder
+from data_pipelines.records.google_records import export_google_records, import_google_records
+from data_pipelines.records.manifest import MANIFEST_FILE
 
 
 def main(_: Sequence[str]) -> None:

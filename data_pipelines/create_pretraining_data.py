@@ -3,7 +3,7 @@ r"""Text files -> record folder for pre-training.
     python -m data_pipelines.create_pretraining_data --input 'docs/*.txt' --vocab_file vocab.txt \
         --output_dir records --max_seq_length 128
 
-The records hold sequences before masking: masks are drawn when a batch is read (data_pipelines/masking.py), new
+The records hold sequences before masking: masks are drawn when a batch is read (data_pipelines/input/masking.py), new
 ones each epoch.
 
 Documents are cut into input shards in their order (input_shards.py); one pure function turns each into record files, in
@@ -17,15 +17,16 @@ from collections.abc import Iterable, Sequence
 
 from absl import flags
 
-from bert_tf import launching
-from bert_tf.progress import progress_bar
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import beam_runner, input_flags, local_runner
-from data_pipelines.input_shards import ShardFunction, input_shards
-from data_pipelines.packing import DEFAULT_SEQUENCES_PER_ROW
-from data_pipelines.record_shards import Document
-from data_pipelines.record_writer import RecordFolderWriter, remove_records
-from data_pipelines.records import HELD_OUT_FOLDER, Manifest, PreparationConfig, read_manifest
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import launching
+from bert_tf.utils.progress import progress_bar
+from data_pipelines.corpora import input_flags
+from data_pipelines.records import beam_runner, local_runner
+from data_pipelines.records.document_shards import ShardFunction, input_shards
+from data_pipelines.records.manifest import HELD_OUT_FOLDER, Manifest, PreparationConfig, read_manifest
+from data_pipelines.records.packing import DEFAULT_SEQUENCES_PER_ROW
+from data_pipelines.records.shards import Document
+from data_pipelines.records.writer import RecordFolderWriter, remove_records
 
 
 def create_pretraining_data(
@@ -48,7 +49,7 @@ def create_pretraining_data(
     manifests are written last, the training one after the held-out one.
 
     A run that was interrupted, at whatever moment, is continued by the same call: shards that it finished are
-    kept (data_pipelines/record_writer.py says how they are known), the others built, and the bytes are in the end
+    kept (data_pipelines/records/writer.py says how they are known), the others built, and the bytes are in the end
     those of an uninterrupted run.
 
     Args:

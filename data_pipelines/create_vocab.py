@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import files, launching
-from data_pipelines import input_flags, vocabulary
+from bert_tf.utils import files, launching
+from data_pipelines.corpora import input_flags, vocabulary
 
 
 def _define_flags() -> None:

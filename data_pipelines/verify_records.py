@@ -13,11 +13,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import flags
 
-from bert_tf import features, files, launching
-from bert_tf.progress import progress_bar
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines.records import MANIFEST_FILE, Manifest, ShardInfo, piece_dtype, read_manifest, read_vocabulary
-from data_pipelines.tfrecords import read_tfrecords
+from bert_tf import features
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files, launching
+from bert_tf.utils.progress import progress_bar
+from data_pipelines.records.manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    ShardInfo,
+    piece_dtype,
+    read_manifest,
+    read_vocabulary,
+)
+from data_pipelines.records.tfrecords import read_tfrecords
 
 _ROWS_TOGETHER = 1024
 
@@ -112,7 +120,7 @@ def _check(
     """(number, what is wrong or "", pieces) of the records; those that are right may come together, as one."""
     import tensorflow as tf
 
-    from data_pipelines.record_parsing import parse_rows
+    from data_pipelines.records.parsing import parse_rows
 
     if None not in records:
         try:

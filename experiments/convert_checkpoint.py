@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import launching
 from bert_tf.conversion.convert import FORMATS, convert_checkpoint
 from bert_tf.conversion.pretrained import MODELS
+from bert_tf.utils import launching
 
 
 def main(_: Sequence[str]) -> None:

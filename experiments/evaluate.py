@@ -14,16 +14,16 @@ from typing import Any
 
 from absl import flags
 
-from bert_tf import launching
 from bert_tf.configs import FinetuningConfig, PretrainingConfig
-from bert_tf.objectives import pretraining_objective
+from bert_tf.objectives.objective import pretraining_objective
+from bert_tf.runs import folder as run_folder
 from bert_tf.tasks import task_of
-from bert_tf.training import model_dir
-from bert_tf.training.distribution import Distribution
 from bert_tf.training.finetuning import score
 from bert_tf.training.loop import make_evaluation
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.utils import launching
 from data_pipelines.finetuning.labelled import read_examples, read_part
-from data_pipelines.record_folder import RecordFolder
+from data_pipelines.input.record_folder import RecordFolder
 
 
 def evaluate(
@@ -45,7 +45,7 @@ def evaluate(
     """
     if (eval_data is None) == (part is None):
         raise ValueError(f"one of --eval_data and --part must be given. Received: {eval_data!r} and {part!r}")
-    model, description, tokenizer = model_dir.load_model(run_dir)
+    model, description, tokenizer = run_folder.load_model(run_dir)
     if description.task == "pretraining":
         if eval_data is None:
             raise ValueError(f"--part needs a run made with --split. Received: {run_dir!r}, which was pre-trained")

@@ -10,9 +10,9 @@ from functools import partial
 
 from absl import flags
 
-from bert_tf import launching
 from bert_tf.serving.export import export_saved_model
 from bert_tf.serving.options import PRECISIONS, QUANTIZATIONS, ExportOptions
+from bert_tf.utils import launching
 from data_pipelines.finetuning.labelled import read_examples
 
 

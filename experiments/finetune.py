@@ -19,12 +19,12 @@ from functools import partial
 
 from absl import flags
 
-from bert_tf import launching
 from bert_tf.configs import FinetuningConfig
 from bert_tf.tasks import task_of
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.sweeps import parse_grid, sweep
+from bert_tf.utils import launching
 from data_pipelines.finetuning.labelled import read_parts
 from experiments import launch
 from tpu_configs import preflight

@@ -5,10 +5,10 @@ from typing import TypeVar
 
 from absl import flags
 
-from bert_tf import preemption
 from bert_tf.configs import Config, TrainConfig
-from bert_tf.training.distribution import STRATEGIES, Distribution, make_distribution
-from experiments.experiment_files import load_config
+from bert_tf.configs.experiment_files import load_config
+from bert_tf.training.tensorflow_engine.distribution import STRATEGIES, Distribution, make_distribution
+from bert_tf.utils import preemption
 from tpu_configs import preflight, topologies
 
 _Config = TypeVar("_Config", bound=Config)

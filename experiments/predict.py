@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import files, launching
 from bert_tf.serving.predictor import load
+from bert_tf.utils import files, launching
 from experiments.prediction import answers, read_inputs
 
 

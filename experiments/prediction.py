@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bert_tf import files
+from bert_tf.configs.tasks import ClassificationConfig, TaggingConfig, TextTaskConfig
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
-from bert_tf.progress import progress_bar
 from bert_tf.serving.predictor import Predictor
-from bert_tf.task_configs import ClassificationConfig, TaggingConfig, TextTaskConfig
+from bert_tf.utils import files
+from bert_tf.utils.progress import progress_bar
 from data_pipelines.finetuning.labelled import read_examples
 from data_pipelines.finetuning.tables import suffix_of
 

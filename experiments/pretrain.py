@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import launching
 from bert_tf.configs import PretrainingConfig
 from bert_tf.training.phases import phases_of
 from bert_tf.training.pretraining import pretrain
-from data_pipelines.record_folder import RecordFolder
+from bert_tf.utils import launching
+from data_pipelines.input.record_folder import RecordFolder
 from experiments import launch
 from tpu_configs import preflight
 

@@ -19,13 +19,13 @@ from typing import Any
 
 from absl import flags
 
-from bert_tf import files, launching
 from bert_tf.configs import FinetuningConfig, PretrainingConfig
-from data_pipelines import corpora
+from bert_tf.utils import files, launching
+from data_pipelines.corpora import readers
+from data_pipelines.corpora.vocabulary import create_vocab
 from data_pipelines.create_pretraining_data import HELD_OUT_FOLDER, create_pretraining_data
 from data_pipelines.finetuning import documentation_packages
-from data_pipelines.records import PreparationConfig
-from data_pipelines.vocabulary import create_vocab
+from data_pipelines.records.manifest import PreparationConfig
 
 NUM_SERVED_TEXTS = 50
 NUM_EXAMPLES = 3
@@ -113,11 +113,11 @@ class Quickstart:
 
     def write_corpus(self, corpus: str | None, labelled: str | None, holdout: float) -> tuple[str, str]:
         """One text file of all documents; training and evaluation file of the labelled task."""
-        modules = corpora.python_documentation() if corpus is None or labelled is None else []
+        modules = readers.python_documentation() if corpus is None or labelled is None else []
         documents: Any = (module.document for module in modules)
         if corpus is not None:
-            documents = corpora.read_documents(corpus, "--corpus")
-        print(corpora.write_documents(documents, self.path("corpus.txt")))
+            documents = readers.read_documents(corpus, "--corpus")
+        print(readers.write_documents(documents, self.path("corpus.txt")))
         if labelled is not None:
             train_file, eval_file = labelled.split(",")
             return train_file, eval_file
@@ -128,14 +128,14 @@ class Quickstart:
 
     def write_records(self, vocab_size: int, max_seq_length: int, holdout: float, dupe_factor: int) -> None:
         """Vocabulary and records of the corpus, held-out documents apart."""
-        from bert_tf.tokenization import WordPieceTokenizer
+        from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
         vocab_file = self.path("vocab.txt")
         create_vocab(
-            corpora.read_documents(self.path("corpus.txt"), "--corpus"), vocab_size, output=vocab_file, holdout=holdout
+            readers.read_documents(self.path("corpus.txt"), "--corpus"), vocab_size, output=vocab_file, holdout=holdout
         )
         manifest = create_pretraining_data(
-            corpora.read_documents(self.path("corpus.txt"), "--corpus"),
+            readers.read_documents(self.path("corpus.txt"), "--corpus"),
             WordPieceTokenizer(vocab_file),
             self.path("records"),
             PreparationConfig(max_seq_length=max_seq_length, dupe_factor=dupe_factor, seed=self.pretraining.train.seed),
@@ -145,9 +145,9 @@ class Quickstart:
 
     def pretrain(self) -> None:
         """Pre-train on the held-in documents, evaluate on the held-out ones."""
-        from bert_tf.training.distribution import Distribution
         from bert_tf.training.pretraining import pretrain
-        from data_pipelines.record_folder import RecordFolder
+        from bert_tf.training.tensorflow_engine.distribution import Distribution
+        from data_pipelines.input.record_folder import RecordFolder
 
         train_records = RecordFolder(self.path("records"), "--train_data")
         figures = pretrain(
@@ -162,9 +162,9 @@ class Quickstart:
 
     def finetune(self, train_file: str, eval_file: str) -> None:
         """Fine-tune the pre-trained encoder, and the same architecture from random weights."""
-        from bert_tf.tokenization import WordPieceTokenizer
-        from bert_tf.training.distribution import Distribution
+        from bert_tf.tokenization.wordpiece import WordPieceTokenizer
         from bert_tf.training.finetuning import finetune
+        from bert_tf.training.tensorflow_engine.distribution import Distribution
         from data_pipelines.finetuning.labelled import read_examples
 
         train = read_examples(train_file, self.finetuning.task, "--labelled")
@@ -238,8 +238,8 @@ class Quickstart:
         """Held-out sentences of moderate length, one a document, their middle word masked; and that word."""
         holdout = self.summary["holdout"]
         found: list[tuple[str, str]] = []
-        for document in corpora.read_documents(self.path("corpus.txt"), "--corpus"):
-            if not corpora.is_held_out(document, holdout):
+        for document in readers.read_documents(self.path("corpus.txt"), "--corpus"):
+            if not readers.is_held_out(document, holdout):
                 continue
             for sentence in document:
                 words = sentence.split()

@@ -7,9 +7,7 @@ import numpy as np
 from small_corpus import corpus_documents
 
 from bert_tf.configs import BertConfig, FinetuningConfig, PretrainingConfig
-from bert_tf.features import classification_batch, pretraining_batch
-from bert_tf.models.weights import named_weights
-from bert_tf.task_configs import (
+from bert_tf.configs.tasks import (
     ClassificationConfig,
     MultiLabelConfig,
     QuestionAnsweringConfig,
@@ -17,7 +15,9 @@ from bert_tf.task_configs import (
     RetrievalConfig,
     TaggingConfig,
 )
-from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.features import classification_batch, pretraining_batch
+from bert_tf.models.weights import named_weights
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 SMALL = BertConfig(
     vocab_size=40,
@@ -136,7 +136,8 @@ def write_run(
     """
     import keras
 
-    from bert_tf.training import checkpoints, model_dir
+    from bert_tf.runs import checkpoints
+    from bert_tf.runs import folder as run_folder
 
     tokenizer = WordPieceTokenizer(str(write_vocab(folder.parent / f"{folder.name}_vocab.txt")))
     model_config = SMALL.replace(vocab_size=tokenizer.vocab_size, **changes)
@@ -149,7 +150,7 @@ def write_run(
         experiment = FinetuningConfig(model=model_config, task=config)
         labels = {"classification": LABELS, "multi_label": LABELS, "tagging": TAGS}.get(task, ())
         max_seq_length = config.max_seq_length
-    description = model_dir.RunDescription(
+    description = run_folder.RunDescription(
         task=task,
         model=model_config,
         do_lower_case=True,
@@ -159,9 +160,9 @@ def write_run(
         experiment=experiment.to_dict(),
         data={"train": "none"},
     )
-    model_dir.claim(str(folder), description, tokenizer)
+    run_folder.claim(str(folder), description, tokenizer)
     keras.utils.set_random_seed(seed)
-    model = model_dir.make_model(description)
+    model = run_folder.make_model(description)
     shake(model, seed)
     checkpoints.save(str(folder), 1, named_weights(model), keep=1)
     return folder

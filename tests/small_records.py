@@ -4,9 +4,9 @@ from pathlib import Path
 
 from small_corpus import corpus_documents
 
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from data_pipelines.create_pretraining_data import create_pretraining_data
-from data_pipelines.records import Manifest, PreparationConfig
+from data_pipelines.records.manifest import Manifest, PreparationConfig
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CONFIG = PreparationConfig(max_seq_length=64)

@@ -15,9 +15,9 @@ from functools import cache, partial
 
 from absl import flags
 
-from bert_tf import launching
 from bert_tf.configs import PretrainingConfig
-from experiments.experiment_files import load_config
+from bert_tf.configs.experiment_files import load_config
+from bert_tf.utils import launching
 from tpu_configs import topologies
 from tpu_configs.checking import check, find_largest_batch, lower_by_cpu_kernels
 from tpu_configs.preflight import rows_per_device

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bert_tf.configs import PretrainingConfig
-from bert_tf.flops import pretraining_step_flops
+from bert_tf.models.flops import pretraining_step_flops
 from tpu_configs import compiler, lowering
 from tpu_configs.compiler import GIB, DoesNotFitError, Program
 from tpu_configs.topologies import Measurement, Topology

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import launching
 from bert_tf.configs import PretrainingConfig
-from experiments.experiment_files import load_config
+from bert_tf.configs.experiment_files import load_config
+from bert_tf.utils import launching
 from tpu_configs import lowering, tpu_kernels
 
 

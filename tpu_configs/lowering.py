@@ -14,9 +14,9 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from bert_tf.configs import PretrainingConfig
 from bert_tf.features import predictions_per_row, pretraining_batch
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.objectives import pretraining_objective
-from bert_tf.training.distribution import Distribution
-from bert_tf.training.step import DTYPE_POLICIES, TrainState, make_train_step
+from bert_tf.objectives.objective import pretraining_objective
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
 from tpu_configs.lint import Finding, lint
 
 Specs = Mapping[str, tf.TensorSpec]

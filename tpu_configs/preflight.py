@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bert_tf import files
 from bert_tf.configs import FinetuningConfig, PretrainingConfig, TrainConfig
 from bert_tf.conversion.loading import read_pretrained
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.phases import phases_of
-from data_pipelines import records
-from data_pipelines.record_folder import RecordFolder
+from bert_tf.utils import files
+from data_pipelines.input.record_folder import RecordFolder
+from data_pipelines.records.manifest import read_manifest, read_vocabulary
 from tpu_configs import topologies
 
 if TYPE_CHECKING:
@@ -187,8 +187,8 @@ def check_records(
     phases = phases_of(config)
     for flag, paths in {"--train_data": train_data, "--eval_data": eval_data}.items():
         for path, phase in zip(paths, phases, strict=False):
-            manifest = records.read_manifest(path, flag, allow_damage=skip_corrupt)
-            vocab_size = records.read_vocabulary(path, manifest, flag).vocab_size
+            manifest = read_manifest(path, flag, allow_damage=skip_corrupt)
+            vocab_size = read_vocabulary(path, manifest, flag).vocab_size
             config.model.check_fits(vocab_size, manifest.max_seq_length)
             if skip_corrupt:
                 continue  # to open them is to read them all; the readers' shapes are the same

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import launching
+from bert_tf.utils import launching
 from tpu_configs import table, topologies
 
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import yaml
 
-from bert_tf import files
-from bert_tf.strict_config import Config, ConfigError, check_range
+from bert_tf.configs.base import Config, ConfigError, check_range
+from bert_tf.utils import files
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bert_tf import files
 from bert_tf.configs import PretrainingConfig
+from bert_tf.utils import files
 from tpu_configs.compiler import ENVIRONMENT
 from tpu_configs.lint import Finding
 from tpu_configs.lowering import LoweredStep, Specs, Step, compiler_ir, traced

@@ -9,7 +9,7 @@ from bert_tf.conversion import google, huggingface, keras_hub
 from bert_tf.conversion.loading import load_pretrained, read_pretrained, tell_surprises
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 FORMATS: dict[str, Callable[[Pretrained, str, str], None]] = {
     "huggingface": huggingface.write,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from bert_tf import files
+from bert_tf.utils import files
 
 
 def read_bytes(path: str) -> bytes:

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import files
-from bert_tf.config_files import google_values, read_config
+from bert_tf.configs.published import google_values, read_config
 from bert_tf.conversion import folders
 from bert_tf.conversion.huggingface import read_vocabulary
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
+from bert_tf.utils import files
 
 CONFIG_FILE = "bert_config.json"
 CHECKPOINT = "bert_model.ckpt"

@@ -14,14 +14,14 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from bert_tf import files
-from bert_tf.config_files import hugging_face_values, read_config
 from bert_tf.configs import BertConfig
+from bert_tf.configs.published import hugging_face_values, read_config
 from bert_tf.conversion import folders, sentence_transformers
 from bert_tf.conversion.pretrained import WITH_CLASSES, Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.torch_files import read_torch_file
-from bert_tf.tokenization import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.utils import files
 
 CONFIG_FILE = "config.json"
 WEIGHT_FILES = (

@@ -11,12 +11,12 @@ import re
 import tempfile
 from typing import Any
 
-from bert_tf import files
 from bert_tf.configs import BertConfig
 from bert_tf.conversion import folders
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.layers.base import activation
+from bert_tf.utils import files
 
 CONFIG_FILE = "config.json"
 _KAGGLE = "kaggle://"

@@ -11,13 +11,13 @@ from typing import Any
 
 from absl import logging
 
-from bert_tf import files
 from bert_tf.conversion import google, hub, huggingface, keras_hub, runs
 from bert_tf.conversion.names import TASKS
 from bert_tf.conversion.pretrained import MODELS, WITH_CLASSES, Pretrained
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.utils import files
 
 # `owner/name`, as on the Hugging Face hub; the oldest models there have no owner, and all of BERT's begin alike.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*|bert-[\w.-]+")

@@ -20,7 +20,7 @@ from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.models.regressor import BertRegressor
 from bert_tf.models.token_classifier import BertTokenClassifier
 from bert_tf.models.weights import named_weights
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 MODELS = {
     "encoder": BertEncoder,

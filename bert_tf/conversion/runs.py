@@ -4,16 +4,18 @@ import os
 
 import tensorflow as tf
 
-from bert_tf import files
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.sentence_transformers import SentenceSettings
-from bert_tf.training import averages, best_result, checkpoints, model_dir
+from bert_tf.runs import best_result, checkpoints
+from bert_tf.runs import folder as run_folder
+from bert_tf.training.tensorflow_engine import averages
+from bert_tf.utils import files
 
 
 def is_folder(path: str) -> bool:
     """Whether `path` looks like a run's folder."""
-    file = os.path.join(path, model_dir.CONFIG_FILE)
+    file = os.path.join(path, run_folder.CONFIG_FILE)
     if not files.exists(file) or tf.io.gfile.isdir(file):
         return False
     values = files.read_json(file)
@@ -31,11 +33,11 @@ def read(path: str, flag: str = "path") -> Pretrained:
         FileNotFoundError: there is no complete checkpoint.
         ValueError: it is damaged.
     """
-    description, tokenizer = model_dir.read(path, flag)
+    description, tokenizer = run_folder.read(path, flag)
     report = ConversionReport(path)
     weights = {}
     tensors = best_result.read(path, checkpoints.read_tensors, flag)
-    result = averages.of_result(tensors, model_dir.use_average(description))
+    result = averages.of_result(tensors, run_folder.use_average(description))
     for name, tensor in result.items():
         weights[name] = tensors[tensor]
         report.loaded[name] = (tensor,)

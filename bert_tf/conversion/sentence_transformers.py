@@ -9,7 +9,7 @@ import dataclasses
 import os
 from typing import Any
 
-from bert_tf import files
+from bert_tf.utils import files
 
 _MODULES_FILE = "modules.json"
 _LENGTH_FILE = "sentence_bert_config.json"

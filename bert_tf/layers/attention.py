@@ -8,10 +8,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.fusion import region
 from bert_tf.layers.base import BertLayer, dense, product
 from bert_tf.layers.dropout import Dropout, dropped
 from bert_tf.layers.initializers import NeighbourHeads
-from bert_tf.regions import region
 
 
 def attention_allowed(input_mask: Any) -> Any:
@@ -56,7 +56,7 @@ def attention_probabilities(scores: Any, allowed: Any, training: bool = False) -
 
 
 def split_heads(qkv: Any, bias: Any, num_heads: int) -> list[Any]:
-    """Query, times 1 / sqrt(H), key and value, each [B, N, L, H]; a region (`bert_tf.regions`).
+    """Query, times 1 / sqrt(H), key and value, each [B, N, L, H]; a region (`bert_tf.fusion`).
 
     Args:
         qkv: float [B, L, 3 D], the fused product.
@@ -71,7 +71,7 @@ def split_heads(qkv: Any, bias: Any, num_heads: int) -> list[Any]:
 
 
 def dropped_probabilities(scores: Any, allowed: Any, seed: Any, rate: float, training: bool) -> Any:
-    """`attention_probabilities` with dropout; a region (`bert_tf.regions`)."""
+    """`attention_probabilities` with dropout; a region (`bert_tf.fusion`)."""
     return dropped(attention_probabilities(scores, allowed, training), seed, rate)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.fusion import region, weight_in
 from bert_tf.layers.random_bits import fold_in
-from bert_tf.regions import region, weight_in
 
 
 def constructor_arguments(instance: Any) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def with_bias(x: Any, bias: Any, training: bool) -> tuple[Any, Any]:
 
 
 def column_sums(x: Any) -> Any:
-    """Sums over the rows of [R, E], float32 [E]; a region (`bert_tf.regions`)."""
+    """Sums over the rows of [R, E], float32 [E]; a region (`bert_tf.fusion`)."""
     return ops.sum(ops.cast(x, "float32"), axis=0)
 
 
@@ -115,7 +115,7 @@ def normalized(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
 
 
 def biased_activation(x: Any, bias: Any, hidden_act: str) -> Any:
-    """The activation of x + bias, taken in float32 and returned in x's dtype; a region (`bert_tf.regions`)."""
+    """The activation of x + bias, taken in float32 and returned in x's dtype; a region (`bert_tf.fusion`)."""
     return ops.cast(activation(hidden_act)(ops.cast(x, "float32") + ops.cast(bias, "float32")), x.dtype)
 
 

@@ -8,21 +8,21 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.fusion import region
 from bert_tf.layers.base import BertLayer, dense, layer_norm, normalized, truncated_normal
 from bert_tf.layers.dropout import Dropout, dropped
 from bert_tf.layers.initializers import NEIGHBOUR_WAVELENGTH, ScaledSinusoids
-from bert_tf.regions import region
 
 
 def dropped_normalized_sum(
     words: Any, positions: Any, segments: Any, gamma: Any, beta: Any, seed: Any, rate: float, epsilon: float, dtype: str
 ) -> Any:
-    """dropout(LayerNorm(words + positions + segments)) in float32, as `dtype`; a region (`bert_tf.regions`)."""
+    """dropout(LayerNorm(words + positions + segments)) in float32, as `dtype`; a region (`bert_tf.fusion`)."""
     return ops.cast(dropped(normalized(words + positions + segments, gamma, beta, epsilon), seed, rate), dtype)
 
 
 def sums_by_id(rows: Any, ids: Any, count: int) -> Any:
-    """Of the rows [R, E] the sum for each id, [count, E], from int [R] below `count`; a region (`bert_tf.regions`).
+    """Of the rows [R, E] the sum for each id, [count, E], from int [R] below `count`; a region (`bert_tf.fusion`).
 
     A product with one-hot rows, not a scatter that collides on every row (TPU and XLA are slow at those;
     google-research/bert reads the segments by such a product too).

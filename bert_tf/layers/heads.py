@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.fusion import region, weight_in
 from bert_tf.layers.base import (
     BertLayer,
     activation,
@@ -19,7 +20,6 @@ from bert_tf.layers.base import (
     with_bias,
 )
 from bert_tf.layers.dropout import Dropout
-from bert_tf.regions import region, weight_in
 
 
 def gather_positions(sequence_output: Any, positions: Any) -> Any:
@@ -30,7 +30,7 @@ def gather_positions(sequence_output: Any, positions: Any) -> Any:
 
 
 def normalized_activation(x: Any, bias: Any, gamma: Any, beta: Any, hidden_act: str, epsilon: float) -> Any:
-    """LayerNorm(activation(x + bias)) in float32, in x's dtype; a region (`bert_tf.regions`)."""
+    """LayerNorm(activation(x + bias)) in float32, in x's dtype; a region (`bert_tf.fusion`)."""
     activated = activation(hidden_act)(ops.cast(x, "float32") + ops.cast(bias, "float32"))
     return ops.cast(normalized(activated, gamma, beta, epsilon), x.dtype)
 
@@ -54,7 +54,7 @@ def scores_of_pieces(x: Any, table: Any, bias: Any, training: bool) -> tuple[Any
 
 
 def biased(x: Any, bias: Any, dtype: str) -> Any:
-    """The sum, taken in float32, as `dtype`; a region (`bert_tf.regions`)."""
+    """The sum, taken in float32, as `dtype`; a region (`bert_tf.fusion`)."""
     return ops.cast(ops.cast(x, "float32") + ops.cast(bias, "float32"), dtype)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.fusion import region, weights_read_directly
 from bert_tf.layers.attention import SelfAttention
 from bert_tf.layers.base import (
     BertLayer,
@@ -16,7 +17,6 @@ from bert_tf.layers.base import (
     seed_part,
 )
 from bert_tf.layers.dropout import Dropout, dropped_sum_normalized
-from bert_tf.regions import region, weights_read_directly
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")

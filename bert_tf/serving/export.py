@@ -20,23 +20,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from bert_tf import files
 from bert_tf.configs import FinetuningConfig
+from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
+from bert_tf.runs.folder import RunDescription
 from bert_tf.serving import litert, model_card
+from bert_tf.serving.loading import ExportedModel, read_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import Predictor
-from bert_tf.serving.served import Served
-from bert_tf.serving.served_answers import ServedQuestionAnswerer
-from bert_tf.serving.served_masks import ServedEncoder, ServedMaskedLM
-from bert_tf.serving.served_tags import ServedTagger
-from bert_tf.serving.served_texts import ServedClassifier, ServedMultiLabelClassifier, ServedRegressor
-from bert_tf.serving.sources import ExportedModel, read_model
+from bert_tf.serving.signatures.base import Served
+from bert_tf.serving.signatures.masked_lm import ServedEncoder, ServedMaskedLM
+from bert_tf.serving.signatures.question_answering import ServedQuestionAnswerer
+from bert_tf.serving.signatures.tagging import ServedTagger
+from bert_tf.serving.signatures.text import ServedClassifier, ServedMultiLabelClassifier, ServedRegressor
 from bert_tf.serving.warmup import write_requests
-from bert_tf.task_configs import AnyTaskConfig
-from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training.model_dir import RunDescription
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
 
 SERVED: dict[str, type[Served]] = {
     "encoder": ServedEncoder,

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bert_tf import unicode_tables as ucd
-from bert_tf.basic_tokenization import clean
 from bert_tf.serving.graph_tables import Characters, Expansion, PagedTable
-from bert_tf.tokenization import MASK, MAX_WORD_CHARACTERS, WordPieceTokenizer
+from bert_tf.tokenization import unicode_tables as ucd
+from bert_tf.tokenization.basic import clean
+from bert_tf.tokenization.wordpiece import MASK, MAX_WORD_CHARACTERS, WordPieceTokenizer
 
 _SPACE, _CAPITAL_SIGMA, _FINAL_SIGMA = map(ord, " Σς")
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bert_tf import files
 from bert_tf.models.weights import named_weights
-from bert_tf.serving.served import ID_NAMES, named
-from bert_tf.serving.unpadded import in_one_matrix
+from bert_tf.serving.padding_free import in_one_matrix
+from bert_tf.serving.signatures.base import ID_NAMES, named
+from bert_tf.utils import files
 
 OUTPUTS = {"classification": "logits", "multi_label": "logits", "tagging": "logits", "regression": "values"}
 """The name of the output of models that have one; the others name theirs."""

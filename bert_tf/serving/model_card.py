@@ -10,10 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_tf import files
-from bert_tf.training import model_dir
+from bert_tf.runs import folder as run_folder
+from bert_tf.runs.folder import RunDescription
 from bert_tf.training.finetuning import SCORES_FILE
-from bert_tf.training.model_dir import RunDescription
+from bert_tf.utils import files
 
 CARD_FILE = "MODEL_CARD.md"
 UNKNOWN = "not stated"
@@ -57,7 +57,7 @@ def git_revision() -> str:
 
 def run_metrics(path: str) -> dict[str, float]:
     """The numbers that a run's last evaluation gave; none where `path` is no run's folder, or nothing was evaluated."""
-    scores, log = os.path.join(path, SCORES_FILE), os.path.join(path, model_dir.METRICS_FILE)
+    scores, log = os.path.join(path, SCORES_FILE), os.path.join(path, run_folder.METRICS_FILE)
     figures: dict[str, Any] = {}
     if files.exists(scores):
         figures = files.read_json(scores)

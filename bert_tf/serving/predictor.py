@@ -14,15 +14,15 @@ from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.rows import Rows
+from bert_tf.runs.folder import RunDescription
 from bert_tf.scoring.retrieval import rank
 from bert_tf.serving.litert import LiteModel
-from bert_tf.serving.sources import read_model
-from bert_tf.serving.unpadded import without_padding
+from bert_tf.serving.loading import read_model
+from bert_tf.serving.padding_free import without_padding
 from bert_tf.tasks import task_of
+from bert_tf.tasks.encoded import Rows
 from bert_tf.tasks.tagging import word_offsets
-from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training.model_dir import RunDescription
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 VERBS = {
     "encoder": ("embed", "search"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from bert_tf import files
+from bert_tf.utils import files
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 

@@ -22,5 +22,5 @@ TASKS: dict[str, type[Task]] = {
 
 
 def task_of(config: Any) -> Task:
-    """The task that a configuration (`bert_tf.task_configs`) is for."""
+    """The task that a configuration (`bert_tf.configs.tasks`) is for."""
     return TASKS[config.kind](config)

@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 import keras
 
 from bert_tf.configs import BertConfig
-from bert_tf.objectives import Objective
-from bert_tf.rows import Rows
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.objectives.objective import Objective
+from bert_tf.tasks.encoded import Rows
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 Example = TypeVar("Example")
 

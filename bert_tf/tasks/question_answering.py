@@ -12,15 +12,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from bert_tf import objectives
 from bert_tf.configs import BertConfig
+from bert_tf.configs.tasks import QuestionAnsweringConfig
 from bert_tf.examples import QuestionExample
 from bert_tf.models.question_answerer import BertQuestionAnswerer
-from bert_tf.rows import Rows
+from bert_tf.objectives import objective
 from bert_tf.scoring.answers import best_null_threshold, question_answering_scores
-from bert_tf.task_configs import QuestionAnsweringConfig
 from bert_tf.tasks.base import Task
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tasks.encoded import Rows
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 Offsets = list[tuple[int, int]]
 
@@ -136,9 +136,9 @@ class QuestionAnswering(Task[QuestionExample]):
         """A `BertQuestionAnswerer`."""
         return BertQuestionAnswerer(encoder, dtype=dtype)
 
-    def objective(self, training: bool) -> objectives.Objective:
+    def objective(self, training: bool) -> objective.Objective:
         """Cross-entropies of start and end."""
-        return objectives.question_answering_objective()
+        return objective.question_answering_objective()
 
     def answers(
         self, examples: Sequence[QuestionExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]

@@ -6,15 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from bert_tf import objectives
 from bert_tf.configs import BertConfig
+from bert_tf.configs.tasks import RetrievalConfig
 from bert_tf.examples import RetrievalExample
 from bert_tf.models.dual_encoder import BertDualEncoder
-from bert_tf.rows import Rows
+from bert_tf.objectives import objective
 from bert_tf.scoring.retrieval import rank, retrieval_scores
-from bert_tf.task_configs import RetrievalConfig
 from bert_tf.tasks.base import Task
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tasks.encoded import Rows
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
 class Retrieval(Task[RetrievalExample]):
@@ -90,9 +90,9 @@ class Retrieval(Task[RetrievalExample]):
         config = self.config
         return BertDualEncoder(encoder, 2 + config.num_negatives, config.pooling, config.normalize, dtype=dtype)
 
-    def objective(self, training: bool) -> objectives.Objective:
+    def objective(self, training: bool) -> objective.Objective:
         """The softmax over the passages of a batch; in evaluation there is no loss, ranks tell."""
-        return objectives.retrieval_objective(self.config.temperature) if training else objectives.no_objective()
+        return objective.retrieval_objective(self.config.temperature) if training else objective.no_objective()
 
     def answers(
         self, examples: Sequence[RetrievalExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]

@@ -6,15 +6,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from bert_tf import objectives
 from bert_tf.configs import BertConfig
+from bert_tf.configs.tasks import TaggingConfig
 from bert_tf.examples import TaggedExample
 from bert_tf.models.token_classifier import BertTokenClassifier
-from bert_tf.rows import Rows
+from bert_tf.objectives import objective
 from bert_tf.scoring.tags import scheme_of, tag_spans, tagging_scores
-from bert_tf.task_configs import TaggingConfig
 from bert_tf.tasks.base import Task
-from bert_tf.tokenization import BasicTokenizer, WordPieceTokenizer
+from bert_tf.tasks.encoded import Rows
+from bert_tf.tokenization.wordpiece import BasicTokenizer, WordPieceTokenizer
 
 OUTSIDE = "O"
 
@@ -102,9 +102,9 @@ class Tagging(Task[TaggedExample]):
         """A `BertTokenClassifier`."""
         return BertTokenClassifier(encoder, len(labels), self.config.dropout_rate, dtype=dtype)
 
-    def objective(self, training: bool) -> objectives.Objective:
+    def objective(self, training: bool) -> objective.Objective:
         """Cross-entropy of the words' first pieces."""
-        return objectives.tagging_objective()
+        return objective.tagging_objective()
 
     def answers(
         self, examples: Sequence[TaggedExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]

@@ -6,17 +6,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from bert_tf import objectives
 from bert_tf.configs import BertConfig
+from bert_tf.configs.tasks import ClassificationConfig, MultiLabelConfig, RegressionConfig
 from bert_tf.examples import TextExample
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
 from bert_tf.models.regressor import BertRegressor
-from bert_tf.rows import Rows
+from bert_tf.objectives import objective
 from bert_tf.scoring import texts as scoring
-from bert_tf.task_configs import ClassificationConfig, MultiLabelConfig, RegressionConfig
 from bert_tf.tasks.base import Task
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tasks.encoded import Rows
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
 def _encoded(
@@ -107,9 +107,9 @@ class Classification(Task[TextExample]):
         config = self.config
         return BertClassifier(encoder, len(labels), config.dropout_rate, config.pooling, dtype=dtype)
 
-    def objective(self, training: bool) -> objectives.Objective:
+    def objective(self, training: bool) -> objective.Objective:
         """Cross-entropy, smoothed in training only."""
-        return objectives.classification_objective(self.config.label_smoothing if training else 0.0)
+        return objective.classification_objective(self.config.label_smoothing if training else 0.0)
 
     def answers(
         self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
@@ -172,9 +172,9 @@ class MultiLabel(Task[TextExample]):
         config = self.config
         return BertMultiLabelClassifier(encoder, len(labels), config.dropout_rate, config.pooling, dtype=dtype)
 
-    def objective(self, training: bool) -> objectives.Objective:
+    def objective(self, training: bool) -> objective.Objective:
         """Binary cross-entropy."""
-        return objectives.multi_label_objective()
+        return objective.multi_label_objective()
 
     def answers(
         self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
@@ -238,9 +238,9 @@ class Regression(Task[TextExample]):
         """A `BertRegressor`."""
         return BertRegressor(encoder, self.config.dropout_rate, self.config.pooling, dtype=dtype)
 
-    def objective(self, training: bool) -> objectives.Objective:
+    def objective(self, training: bool) -> objective.Objective:
         """Squared error."""
-        return objectives.regression_objective()
+        return objective.regression_objective()
 
     def answers(
         self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]

@@ -9,23 +9,24 @@ from typing import Any
 import keras
 from absl import logging
 
-from bert_tf import files
 from bert_tf.configs import BertConfig, FinetuningConfig
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.names import TASKS
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import Examples
-from bert_tf.flops import encoder_step_flops
+from bert_tf.models.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
-from bert_tf.rows import Rows
+from bert_tf.runs import best_result
+from bert_tf.runs import folder as run_folder
 from bert_tf.tasks import Task, task_of
-from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import best_result, model_dir
-from bert_tf.training.distribution import Distribution
+from bert_tf.tasks.encoded import Rows
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.loop import train_and_evaluate
-from bert_tf.training.row_batches import rows_of_batch, steps_per_epoch, training_dataset
-from bert_tf.training.row_evaluation import RowOutputs, make_row_outputs
-from bert_tf.training.step import DTYPE_POLICIES, TrainState
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
+from bert_tf.training.tensorflow_engine.prediction import RowOutputs, make_row_outputs
+from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState
+from bert_tf.utils import files
 
 SCORES_FILE = "scores.json"
 
@@ -98,7 +99,7 @@ def finetune(
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
     train = config.train
     paths = {"train": train_examples.path, "eval": eval_examples.path if eval_examples else None}
-    description = model_dir.RunDescription(
+    description = run_folder.RunDescription(
         task=config.task.kind,
         model=encoder,
         do_lower_case=tokenizer.do_lower_case,
@@ -108,10 +109,10 @@ def finetune(
         experiment=config.to_dict(),
         data=(data or paths) | {"init_checkpoint": init_checkpoint},
     )
-    with model_dir.claimed(run_dir, description, tokenizer, distribution.is_chief) as lock:
+    with run_folder.claimed(run_dir, description, tokenizer, distribution.is_chief) as lock:
         keras.utils.set_random_seed(train.seed)
         with distribution.scope():
-            model = model_dir.make_model(description, DTYPE_POLICIES[train.precision])
+            model = run_folder.make_model(description, DTYPE_POLICIES[train.precision])
             state = TrainState(model, train.precision, train)
         outputs_of = make_row_outputs(state.model, distribution, train.eval_batch_size, task.objective(training=False))
 
@@ -169,7 +170,7 @@ def score(
     """Loss and scores of a fine-tuned model on labelled examples: what `finetune` reports on them.
 
     Args:
-        model: of `model_dir.load_model`.
+        model: of `run_folder.load_model`.
         task: of the run.
         examples: labelled.
         labels: of the run.

@@ -10,22 +10,23 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from bert_tf import metrics, optimization
+from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.losses import Sums
-from bert_tf.objectives import Batch, Objective
-from bert_tf.preemption import Preempted, TerminationNotice
-from bert_tf.progress import progress_bar
-from bert_tf.training import checkpoints
-from bert_tf.training.averages import averaging
-from bert_tf.training.checkpoint_writer import CheckpointWriter
-from bert_tf.training.distribution import Distribution, InputPart
-from bert_tf.training.inner_loop import InnerLoop, Pace
-from bert_tf.training.metrics_log import Evaluation, MetricsLog
-from bert_tf.training.profiling import StepProfile
-from bert_tf.training.step import TrainState, make_evaluation_step, make_train_step
-from bert_tf.training.step_figures import FigureSums, nonfinite_message, nonfinite_part
+from bert_tf.objectives import metrics
+from bert_tf.objectives.losses import Sums
+from bert_tf.objectives.objective import Batch, Objective
+from bert_tf.runs import checkpoints
+from bert_tf.runs.checkpoint_writer import CheckpointWriter
+from bert_tf.runs.metrics_log import Evaluation, MetricsLog
+from bert_tf.training.step_metrics import FigureSums, nonfinite_message, nonfinite_part
+from bert_tf.training.tensorflow_engine.averages import averaging
+from bert_tf.training.tensorflow_engine.distribution import Distribution, InputPart
+from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop, Pace
+from bert_tf.training.tensorflow_engine.profiling import StepProfile
+from bert_tf.training.tensorflow_engine.step import TrainState, make_evaluation_step, make_train_step
 from bert_tf.training.throughput import Meter, counting_tokens
+from bert_tf.utils.preemption import Preempted, TerminationNotice
+from bert_tf.utils.progress import progress_bar
 
 DatasetFrom = Callable[[int, InputPart], tf.data.Dataset]
 """step, part -> that part of the global batches from this step on, without end."""

@@ -7,20 +7,21 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from bert_tf import metrics
 from bert_tf.configs import MaskingConfig, PretrainingConfig
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.features import predictions_per_row
-from bert_tf.flops import pretraining_step_flops
+from bert_tf.models.flops import pretraining_step_flops
 from bert_tf.models.weights import named_weights
-from bert_tf.objectives import pretraining_objective
-from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import checkpoints, model_dir
-from bert_tf.training.distribution import Distribution, InputPart
+from bert_tf.objectives import metrics
+from bert_tf.objectives.objective import pretraining_objective
+from bert_tf.runs import checkpoints
+from bert_tf.runs import folder as run_folder
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.loop import make_evaluation, train_and_evaluate
 from bert_tf.training.phases import Phase, phases_of, remaining
-from bert_tf.training.step import DTYPE_POLICIES, TrainState
+from bert_tf.training.tensorflow_engine.distribution import Distribution, InputPart
+from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState
 
 # What a checkpoint's weights depend on; dropout and initialisation may differ.
 _ARCHITECTURE = (
@@ -39,7 +40,7 @@ _ARCHITECTURE = (
 
 
 class PretrainingRecords(Protocol):
-    """What pre-training reads; `data_pipelines.record_folder.RecordFolder` is one."""
+    """What pre-training reads; `data_pipelines.input.record_folder.RecordFolder` is one."""
 
     tokenizer: WordPieceTokenizer
     max_seq_length: int
@@ -118,7 +119,7 @@ def pretrain(
     tokenizer = train_of[0].tokenizer
     for records in (*train_of, *eval_of):
         config.model.check_fits(tokenizer.vocab_size, records.max_seq_length)
-    description = model_dir.RunDescription(
+    description = run_folder.RunDescription(
         task="pretraining",
         model=config.model,
         do_lower_case=tokenizer.do_lower_case,
@@ -132,13 +133,13 @@ def pretrain(
     if start_from is not None:
         start_from.check_heads("pretraining", allow_random_heads)
     with ExitStack() as stack:
-        lock = stack.enter_context(model_dir.claimed(run_dir, description, tokenizer, distribution.is_chief))
+        lock = stack.enter_context(run_folder.claimed(run_dir, description, tokenizer, distribution.is_chief))
         for records in (*train_of, *eval_of):
             stack.enter_context(records.naming_bad_records())
         log_unigram = metrics.log_unigram(train_of[0].piece_counts(), tokenizer.special_ids, config.model.vocab_size)
         keras.utils.set_random_seed(train.seed)
         with distribution.scope():
-            model = model_dir.make_model(description, DTYPE_POLICIES[train.precision])
+            model = run_folder.make_model(description, DTYPE_POLICIES[train.precision])
             state = TrainState(model, train.precision, train)
 
         def initialize(state: TrainState) -> None:

@@ -13,9 +13,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bert_tf import files
 from bert_tf.configs import FinetuningConfig
-from bert_tf.training.best_result import gain
+from bert_tf.runs.best_result import gain
+from bert_tf.utils import files
 
 RESULTS_FILE = "results.jsonl"
 SUMMARY_FILE = "summary.json"

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from bert_tf.losses import Sums
-from bert_tf.objectives import Batch, Objective
+from bert_tf.objectives.losses import Sums
+from bert_tf.objectives.objective import Batch, Objective
 
 TOKENS = "tokens_per_row"
 """Among a step's figures: the pieces that are no padding, and the rows they stand in."""

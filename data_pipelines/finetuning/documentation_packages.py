@@ -11,9 +11,9 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from bert_tf import files
-from data_pipelines.corpora import ModuleDocumentation, is_held_out
-from data_pipelines.deduplication import NearDuplicateFilter, normalized_words
+from bert_tf.utils import files
+from data_pipelines.corpora.deduplication import NearDuplicateFilter, normalized_words
+from data_pipelines.corpora.readers import ModuleDocumentation, is_held_out
 
 MASK_WORD = "library"
 """What stands for every package's name: a plain word, so that a sentence stays a sentence."""

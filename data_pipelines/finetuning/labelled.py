@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from bert_tf import files
 from bert_tf.examples import Examples
+from bert_tf.utils import files
 from data_pipelines.finetuning.question_answering import read_questions
 from data_pipelines.finetuning.retrieval import read_pairs
 from data_pipelines.finetuning.splits import Split
@@ -45,7 +45,7 @@ def read_examples(path: str, config: Any, flag: str, labelled: bool = True, stri
 
     Args:
         path: see the task's reader.
-        config: the task's configuration (`bert_tf.task_configs`).
+        config: the task's configuration (`bert_tf.configs.tasks`).
         flag: the flag the path came from, for messages.
         labelled: whether labels are read.
         strict: whether answers in the wrong place are errors.

@@ -5,8 +5,8 @@ from typing import Any
 
 from absl import logging
 
-from bert_tf import files
 from bert_tf.examples import QuestionExample
+from bert_tf.utils import files
 
 
 def read_questions(path: str, flag: str, labelled: bool = True, strict: bool = False) -> list[QuestionExample]:

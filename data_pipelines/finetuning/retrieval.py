@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from bert_tf.configs.tasks import RetrievalConfig
 from bert_tf.examples import RetrievalExample
-from bert_tf.task_configs import RetrievalConfig
 from data_pipelines.finetuning import tables
 from data_pipelines.finetuning.question_answering import read_questions
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from bert_tf import files
+from bert_tf.utils import files
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
 """(file and line, fields by column)."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bert_tf import files
+from bert_tf.configs.tasks import TaggingConfig
 from bert_tf.examples import TaggedExample
-from bert_tf.task_configs import TaggingConfig
+from bert_tf.utils import files
 from data_pipelines.finetuning import tables
 
 CONLL_SUFFIXES = (".conll", ".conllu", ".bio", ".iob", ".txt")

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from bert_tf.configs.tasks import MultiLabelConfig, RegressionConfig, TextTaskConfig
 from bert_tf.examples import TextExample
-from bert_tf.task_configs import MultiLabelConfig, RegressionConfig, TextTaskConfig
 from data_pipelines.finetuning import tables
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from absl import flags
 
-from bert_tf import files
-from bert_tf.launching import run
+from bert_tf.utils import files
+from bert_tf.utils.launching import run
 
 WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for the checkpoints.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
@@ -44,7 +44,7 @@ def measure(step: Callable[[], Any], variables: dict[str, Any], folder: str, ste
         complete beside which nothing ran (`writing`); `bytes` of a checkpoint; `ratio`, the median rate with
         checkpoints over that without, and `ratios` of the single turns.
     """
-    from bert_tf.training.checkpoint_writer import CheckpointWriter
+    from bert_tf.runs.checkpoint_writer import CheckpointWriter
 
     names = ("with", "without", "processor_with", "processor_without", "copying", "writing")
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -100,9 +100,9 @@ def main(_: Sequence[str]) -> None:
     from bert_tf.configs import BertConfig, OptimizerConfig, TrainConfig
     from bert_tf.features import predictions_per_row
     from bert_tf.models.pretrainer import BertPretrainer
-    from bert_tf.objectives import pretraining_objective
-    from bert_tf.training.distribution import Distribution
-    from bert_tf.training.step import DTYPE_POLICIES, TrainState, make_train_step
+    from bert_tf.objectives.objective import pretraining_objective
+    from bert_tf.training.tensorflow_engine.distribution import Distribution
+    from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
     from experiments.benchmarks.step_race import random_batches
 
     files.require_writable_folder(WORK_DIR.value, "--work_dir")

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import files
-from bert_tf.launching import run
-from data_pipelines import corpora
+from bert_tf.utils import files
+from bert_tf.utils.launching import run
+from data_pipelines.corpora import readers
 from experiments.benchmarks import preparation_race
 
 WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for text and vocabularies.", required=True)
@@ -55,7 +55,7 @@ def main(_: Sequence[str]) -> None:
     if corpus is None:
         corpus = os.path.join(WORK_DIR.value, "corpus.txt")
         if not files.exists(corpus):
-            corpora.write_documents([module.document for module in corpora.python_documentation()], corpus)
+            readers.write_documents([module.document for module in readers.python_documentation()], corpus)
     text = os.path.join(WORK_DIR.value, "text.txt")
     preparation_race.write_text(corpus, text, MEGABYTES.value)
     commands = {"ours": _our_command, "hugging_face": _peer_command}

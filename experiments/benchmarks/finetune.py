@@ -17,8 +17,8 @@ from typing import Any
 
 from absl import flags
 
-from bert_tf import files
-from bert_tf.launching import run
+from bert_tf.utils import files
+from bert_tf.utils.launching import run
 from experiments.benchmarks.finetune_cases import define_flags, make_case, prepare
 from experiments.benchmarks.finetune_workers.protocol import Case
 from experiments.benchmarks.peer_environments import python_of

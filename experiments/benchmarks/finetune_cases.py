@@ -8,13 +8,13 @@ from typing import Any
 
 from absl import flags
 
-from bert_tf import files
 from bert_tf.configs import FinetuningConfig
 from bert_tf.examples import QuestionExample, TaggedExample
 from bert_tf.scoring.answers import question_answering_scores
 from bert_tf.scoring.tags import tagging_scores
 from bert_tf.scoring.texts import classification_scores
 from bert_tf.tasks import task_of
+from bert_tf.utils import files
 from data_pipelines.finetuning.labelled import read_examples
 from data_pipelines.finetuning.splits import Split
 from experiments.benchmarks.finetune_workers.protocol import Case

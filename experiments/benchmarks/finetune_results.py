@@ -20,9 +20,9 @@ from typing import Any
 
 from absl import flags
 
-from bert_tf import files
-from bert_tf.launching import run, whole_numbers
-from bert_tf.training.metrics_log import METRICS_FILE
+from bert_tf.runs.metrics_log import METRICS_FILE
+from bert_tf.utils import files
+from bert_tf.utils.launching import run, whole_numbers
 from experiments.benchmarks.finetune_cases import BENCHMARKS, config_path, define_flags, make_case, prepare, scores
 from experiments.benchmarks.finetune_workers.protocol import Case, read_lines
 from experiments.benchmarks.peer_environments import python_of

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf import files
 from bert_tf.configs import MaskingConfig
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import corpora
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
+from data_pipelines.corpora import readers
 from data_pipelines.create_pretraining_data import create_pretraining_data
-from data_pipelines.packing import DEFAULT_SEQUENCES_PER_ROW
-from data_pipelines.record_folder import RecordFolder
-from data_pipelines.records import MANIFEST_FILE, PreparationConfig
+from data_pipelines.input.record_folder import RecordFolder
+from data_pipelines.records.manifest import MANIFEST_FILE, PreparationConfig
+from data_pipelines.records.packing import DEFAULT_SEQUENCES_PER_ROW
 from experiments.benchmarks.preparation_race import corpus_and_vocabulary, write_text
 from experiments.benchmarks.step_race import SHAPES
 from experiments.benchmarks.step_workers.protocol import Case
@@ -47,7 +47,7 @@ def make_packed_cases(name: str, precision: str, work_dir: str, corpus: str | No
         if not files.exists(os.path.join(records, MANIFEST_FILE)):
             sequences = DEFAULT_SEQUENCES_PER_ROW if packed else 1
             config = PreparationConfig(max_seq_length=length, max_sequences_per_row=sequences)
-            create_pretraining_data(corpora.read_documents(text), tokenizer, records, config)
+            create_pretraining_data(readers.read_documents(text), tokenizer, records, config)
         batches = record_batches(records, rows, NUM_BATCHES)
         path = os.path.join(work_dir, f"{kind}_{CASES[name]}.npz")
         arrays: dict[str, Any] = dict(batches)

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bert_tf import files
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import corpora
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
+from data_pipelines.corpora import readers
 
 MAX_SEQ_LENGTH = 128
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -33,8 +33,8 @@ def corpus_and_vocabulary(work_dir: str, corpus: str | None, vocab_file: str | N
     if corpus is None:
         corpus = os.path.join(work_dir, "corpus.txt")
         if not files.exists(corpus):
-            modules = corpora.python_documentation()
-            print(corpora.write_documents([module.document for module in modules], corpus), file=sys.stderr)
+            modules = readers.python_documentation()
+            print(readers.write_documents([module.document for module in modules], corpus), file=sys.stderr)
     if vocab_file is None:
         vocab_file = os.path.join(work_dir, "vocab.txt")
         if not files.exists(vocab_file):
@@ -56,7 +56,7 @@ def write_text(corpus: str, path: str, megabytes: float) -> None:
 def _documents(corpus: str, wanted: int) -> Iterator[str]:
     size = 0
     for repetition in itertools.count():
-        for document in corpora.read_documents(corpus):
+        for document in readers.read_documents(corpus):
             text = "\n".join(document) + "\n\n"
             if repetition:
                 text = _with_other_words(text, repetition)
@@ -103,7 +103,7 @@ def race(text: str, vocab_file: str, work_dir: str, peer_python: str, rounds: in
 
 def tokenizer_speed(text: str, vocab_file: str, rounds: int) -> dict[str, float]:
     """Megabytes a second of processor time of `encode_ragged`, with no word known at first, and all known."""
-    sentences = [sentence for document in corpora.read_documents(text) for sentence in document]
+    sentences = [sentence for document in readers.read_documents(text) for sentence in document]
     megabytes = os.path.getsize(text) / 1e6
     speeds: dict[str, list[float]] = {"cold": [], "warm": []}
     for _ in range(rounds):
@@ -154,7 +154,9 @@ atexit.register(lambda: print("\\nwork:", time.process_time() - start, file=sys.
 sys.argv = sys.argv[1:2] + sys.argv[3:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-_OUR_LIBRARIES = "tensorflow,data_pipelines.corpora,data_pipelines.input_shards,data_pipelines.record_writer"
+_OUR_LIBRARIES = (
+    "tensorflow,data_pipelines.corpora.readers,data_pipelines.records.document_shards,data_pipelines.records.writer"
+)
 _PEER_LIBRARIES = "tensorflow,tf_keras,official.nlp.tools.tokenization"
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import files
-from bert_tf.launching import run
+from bert_tf.utils import files
+from bert_tf.utils.launching import run
 from experiments.benchmarks import preparation_race
 from experiments.benchmarks.peer_environments import python_of
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import tfrecords
-from data_pipelines.masking import num_predictions
-from data_pipelines.record_writer import RecordFolderWriter
-from data_pipelines.records import BuiltShard, PreparationConfig, ShardInfo
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from data_pipelines.input.masking import num_predictions
+from data_pipelines.records import tfrecords
+from data_pipelines.records.manifest import BuiltShard, PreparationConfig, ShardInfo
+from data_pipelines.records.writer import RecordFolderWriter
 
 VOCAB_SIZE = 30522
 BATCH_SIZE = 256
@@ -77,8 +77,8 @@ def _reader(dataset: Any) -> Callable[[], None]:
 
 def readers(folder: str, length: int, slots: int, rows: int) -> dict[str, Callable]:
     """Name -> function that makes an endless data set of batches of 256 rows."""
-    from data_pipelines.google_records import export_google_records
-    from data_pipelines.record_folder import RecordFolder
+    from data_pipelines.input.record_folder import RecordFolder
+    from data_pipelines.records.google_records import export_google_records
 
     write_records(folder, length, slots, rows)
     records = RecordFolder(folder, "--work_dir")

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import files
-from bert_tf.launching import run
+from bert_tf.utils import files
+from bert_tf.utils.launching import run
 from experiments.benchmarks import serve_race
 
 WEIGHTS = flags.DEFINE_string("weights", None, "Folder of a Sentence Transformers BERT.", required=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf import files
-from bert_tf.progress import progress_bar
-from bert_tf.task_configs import ClassificationConfig
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.configs.tasks import ClassificationConfig
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
+from bert_tf.utils.progress import progress_bar
 from data_pipelines.finetuning.texts import read_texts
 from experiments.benchmarks.peer_environments import python_of
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf import files
-from bert_tf.launching import run
+from bert_tf.utils import files
+from bert_tf.utils.launching import run
 from experiments.benchmarks import packed_batches, step_race
 from experiments.benchmarks.peer_environments import INSTALLATIONS
 

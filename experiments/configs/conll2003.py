@@ -9,7 +9,7 @@ Expect:    F1 0.924 (base) and 0.928 (large) on the test set, as published, ther
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
-from bert_tf.task_configs import TaggingConfig
+from bert_tf.configs.tasks import TaggingConfig
 
 
 def get_config() -> FinetuningConfig:

@@ -8,7 +8,7 @@ Expect:    F1 0.889 (base) and 0.893 (large) on the test set, as published. Not 
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
-from bert_tf.task_configs import ClassificationConfig
+from bert_tf.configs.tasks import ClassificationConfig
 
 
 def get_config() -> FinetuningConfig:

@@ -7,7 +7,7 @@ Expect:    depends on the encoder and the task.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
-from bert_tf.task_configs import MultiLabelConfig
+from bert_tf.configs.tasks import MultiLabelConfig
 
 
 def get_config() -> FinetuningConfig:

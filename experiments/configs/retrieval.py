@@ -13,7 +13,7 @@ Expect:    MRR@10 from 0.24 to 0.52 on XQuAD in Chinese, with MiniLM (experiment
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
-from bert_tf.task_configs import RetrievalConfig
+from bert_tf.configs.tasks import RetrievalConfig
 
 
 def get_config() -> FinetuningConfig:

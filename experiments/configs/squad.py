@@ -9,7 +9,7 @@ Expect:    F1 0.885, exact match 0.808 (base) on the development set, as publish
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
-from bert_tf.task_configs import QuestionAnsweringConfig
+from bert_tf.configs.tasks import QuestionAnsweringConfig
 
 
 def get_config() -> FinetuningConfig:

@@ -9,7 +9,7 @@ Expect:    F1 0.819 (large) on the development set, as published. Not run by thi
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
-from bert_tf.task_configs import QuestionAnsweringConfig
+from bert_tf.configs.tasks import QuestionAnsweringConfig
 
 
 def get_config() -> FinetuningConfig:

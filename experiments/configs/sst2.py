@@ -11,7 +11,7 @@ Expect:    accuracy 0.935 (base) and 0.949 (large) on the test set, as published
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
-from bert_tf.task_configs import ClassificationConfig
+from bert_tf.configs.tasks import ClassificationConfig
 
 
 def get_config() -> FinetuningConfig:

@@ -8,7 +8,7 @@ Expect:    Spearman 0.858 (base) and 0.865 (large) on the test set, as published
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
-from bert_tf.task_configs import RegressionConfig
+from bert_tf.configs.tasks import RegressionConfig
 
 
 def get_config() -> FinetuningConfig:

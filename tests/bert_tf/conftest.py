@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 

@@ -10,16 +10,18 @@ from small_records import CONFIG, TOKENIZER, contents_of, make, small_tokenizer
 
 from bert_tf.configs import MaskingConfig
 from bert_tf.features import NO_NEXT_SENTENCE_LABEL
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import corpora, input_pipeline, record_shards
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from data_pipelines.corpora import readers
 from data_pipelines.create_pretraining_data import create_pretraining_data
-from data_pipelines.records import PreparationConfig, check_vocabulary, read_manifest, read_piece_counts
+from data_pipelines.input import pipeline
+from data_pipelines.records import shards
+from data_pipelines.records.manifest import PreparationConfig, check_vocabulary, read_manifest, read_piece_counts
 
 
 @pytest.fixture
 def small_shards(monkeypatch):
     """Shards of 2 kB, so that a small corpus has many."""
-    monkeypatch.setattr(record_shards, "_FIRST_SHARD_BYTES", 2000)
+    monkeypatch.setattr(shards, "_FIRST_SHARD_BYTES", 2000)
 
 
 def rows_of(folder: Path) -> list[dict[str, list]]:
@@ -80,7 +82,7 @@ def test_the_manifest_tells_what_the_records_hold(tmp_path, small_shards):
 @pytest.mark.parametrize("slots", [1, 4])
 def test_the_masked_share_expected_is_the_share_that_is_masked(tmp_path, small_shards, slots):
     statistics = make(tmp_path, CONFIG.replace(max_sequences_per_row=slots, short_seq_prob=0.5)).statistics
-    batches = list(input_pipeline.evaluation_dataset(str(tmp_path), MaskingConfig(), 32))
+    batches = list(pipeline.evaluation_dataset(str(tmp_path), MaskingConfig(), 32))
     masked = sum(float(tf.reduce_sum(batch["masked_lm_weights"])) for batch in batches)
     pieces = sum(int(tf.math.count_nonzero(batch["input_mask"])) for batch in batches)
     assert statistics.expected_masked_share == pytest.approx(masked / pieces, abs=1e-6)
@@ -123,7 +125,7 @@ def test_dupe_factor_makes_other_pairs_of_the_same_documents(tmp_path):
 
 def test_shards_are_cut_at_the_largest_number_of_records(tmp_path, monkeypatch):
     whole = make(tmp_path / "whole")
-    monkeypatch.setattr(record_shards, "MAX_RECORDS_PER_SHARD", 20)
+    monkeypatch.setattr(shards, "MAX_RECORDS_PER_SHARD", 20)
     cut = make(tmp_path / "cut")
     assert [shard.records for shard in cut.shards[:-1]] == [20] * (whole.num_records // 20)
     assert cut.num_records == whole.num_records
@@ -148,7 +150,7 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path, small_shards):
 
 def test_held_out_documents_are_in_the_other_folder(tmp_path, small_shards):
     documents = [[f"{line} {number}" for line in doc] for number, doc in enumerate(corpus_documents(60))]
-    held_out = [doc for doc in documents if corpora.is_held_out(doc, 0.3)]
+    held_out = [doc for doc in documents if readers.is_held_out(doc, 0.3)]
     manifest = make(tmp_path, documents=documents, holdout=0.3)
     other = read_manifest(str(tmp_path / "heldout"))
     assert other.statistics.documents == len(held_out) > 0
@@ -161,15 +163,15 @@ def test_blank_sentences_and_documents_do_not_count(tmp_path):
 
 
 def test_groups_hold_two_documents_and_a_small_rest_joins_the_last(monkeypatch):
-    monkeypatch.setattr(record_shards, "_FIRST_SHARD_BYTES", 100)
-    grouper = record_shards.DocumentGrouper()
+    monkeypatch.setattr(shards, "_FIRST_SHARD_BYTES", 100)
+    grouper = shards.DocumentGrouper()
     groups = [grouper.add(["x" * 150]) for _ in range(5)]
     groups += list(grouper.finish())
     assert [len(group) for group in groups if group] == [2, 3]
 
 
 def test_shard_sizes_grow_with_their_number():
-    sizes = [record_shards.shard_bytes(number) for number in (0, 15, 16, 64, 10_000)]
+    sizes = [shards.shard_bytes(number) for number in (0, 15, 16, 64, 10_000)]
     assert sizes == [2_000_000, 2_000_000, 4_000_000, 32_000_000, 32_000_000]
 
 

@@ -9,11 +9,14 @@ import tensorflow as tf
 from small_corpus import corpus_documents
 
 from bert_tf.configs import MaskingConfig
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines import input_pipeline, records, tfrecords, verify_records
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
+from data_pipelines import verify_records
 from data_pipelines.create_pretraining_data import create_pretraining_data
-from data_pipelines.record_folder import RecordFolder
-from data_pipelines.records import PreparationConfig
+from data_pipelines.input import pipeline
+from data_pipelines.input.record_folder import RecordFolder
+from data_pipelines.records import tfrecords
+from data_pipelines.records.manifest import PreparationConfig, read_manifest
 
 LENGTH = 48
 UNCHANGED = MaskingConfig(mask_share=0.0, random_share=0.0)
@@ -32,7 +35,7 @@ def sound(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
-    monkeypatch.setattr(input_pipeline, "_PLACES_TOGETHER", 8 * LENGTH)
+    monkeypatch.setattr(pipeline, "_PLACES_TOGETHER", 8 * LENGTH)
 
 
 @pytest.fixture
@@ -64,9 +67,9 @@ def replace(folder, change) -> None:
 
 
 def change_manifest(folder, **changes) -> None:
-    manifest = records.read_manifest(str(folder), allow_damage=True)
+    manifest = read_manifest(str(folder), allow_damage=True)
     shards = (manifest.shards[0].replace(**changes), *manifest.shards[1:])
-    records.files.write_json(str(folder / "manifest.json"), manifest.replace(shards=shards).to_dict())
+    files.write_json(str(folder / "manifest.json"), manifest.replace(shards=shards).to_dict())
 
 
 def with_feature(record: bytes, change) -> bytes:
@@ -182,7 +185,7 @@ def epochs(folder: RecordFolder) -> list[list[dict[str, np.ndarray]]]:
 @pytest.fixture(scope="module")
 def sound_epochs(sound):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(input_pipeline, "_PLACES_TOGETHER", 8 * LENGTH)
+        monkeypatch.setattr(pipeline, "_PLACES_TOGETHER", 8 * LENGTH)
         return epochs(RecordFolder(str(sound), "--train_data"))
 
 
@@ -222,7 +225,7 @@ def test_a_cut_off_shard_is_refused_when_it_is_opened(folder):
 
 
 def test_a_folder_without_any_usable_record_is_refused(folder):
-    for shard in records.read_manifest(str(folder)).shards:
+    for shard in read_manifest(str(folder)).shards:
         (folder / shard.file_name).write_bytes(b"")
     with pytest.raises(ValueError, match="--train_data: no record can be used"):
         RecordFolder(str(folder), "--train_data", skip_corrupt=True)

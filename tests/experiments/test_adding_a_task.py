@@ -70,7 +70,7 @@ import numpy as np
 
 from bert_tf import objectives
 from bert_tf.models.grader import BertGrader
-from bert_tf.rows import Rows
+from bert_tf.tasks.encoded import Rows
 from bert_tf.tasks.base import Task
 
 
@@ -119,7 +119,7 @@ AnyTaskConfig = GradingConfig | """
 
 EXPERIMENT = """
 from bert_tf.configs import BertConfig, FinetuningConfig, TrainConfig
-from bert_tf.task_configs import GradingConfig
+from bert_tf.configs.tasks import GradingConfig
 
 
 def get_config():
@@ -140,7 +140,7 @@ NEW_FILES = {
 }
 # Each line that names the new task, and what it is put in front of.
 NAMED = {
-    "bert_tf/task_configs.py": [("AnyTaskConfig = ", SETTINGS)],
+    "bert_tf/configs/tasks.py": [("AnyTaskConfig = ", SETTINGS)],
     "bert_tf/tasks/__init__.py": [
         ("from bert_tf.tasks.question_answering", "from bert_tf.tasks.grading import Grading\n"),
         ('    "classification": ', '    "grading": Grading,\n'),

@@ -9,10 +9,10 @@ from launch_many import launch_many
 from small_corpus import write_corpus
 from small_model import write_run, write_vocab
 
-from bert_tf.tokenization import WordPieceTokenizer
-from data_pipelines.corpora import read_documents
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from data_pipelines.corpora.readers import read_documents
 from data_pipelines.create_pretraining_data import create_pretraining_data
-from data_pipelines.records import PreparationConfig
+from data_pipelines.records.manifest import PreparationConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEBUG = f"--config={REPOSITORY}/experiments/configs/bert_tiny_debug.py"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.training import checkpoint_writer, checkpoints
+from bert_tf.runs import checkpoint_writer, checkpoints
 from experiments.benchmarks import checkpointing
 
 

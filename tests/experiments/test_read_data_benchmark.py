@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines import records
+from data_pipelines.records.manifest import read_manifest, read_vocabulary
 from data_pipelines.verify_records import require_sound
 from experiments.benchmarks import reading_race
 
@@ -19,9 +19,9 @@ def small_shards(monkeypatch):
 @pytest.mark.parametrize("slots", [1, 8])
 def test_records_are_as_preparation_makes_them(tmp_path, small_shards, slots):
     reading_race.write_records(str(tmp_path), 128, slots, 150)
-    manifest = records.read_manifest(str(tmp_path))
+    manifest = read_manifest(str(tmp_path))
     assert [shard.records for shard in manifest.shards] == [64, 64, 22]
-    require_sound(str(tmp_path), manifest, records.read_vocabulary(str(tmp_path), manifest), "--work_dir")
+    require_sound(str(tmp_path), manifest, read_vocabulary(str(tmp_path), manifest), "--work_dir")
 
 
 def test_all_read_batches_of_the_same_rows(tmp_path, small_shards):

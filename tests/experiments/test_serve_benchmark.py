@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_model import write_vocab
 
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from experiments.benchmarks import serve_race
 from experiments.benchmarks.serve_workers import serving_protocol
 

@@ -9,9 +9,9 @@ import pytest
 from killed_runs import killed_runs
 from small_records import make
 
-from bert_tf.training import checkpoints
+from bert_tf.runs import checkpoints
 from bert_tf.training.throughput import TIMING_FIGURES
-from data_pipelines.records import PreparationConfig
+from data_pipelines.records.manifest import PreparationConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [

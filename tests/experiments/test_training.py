@@ -8,20 +8,21 @@ from small_corpus import write_corpus
 from small_model import SMALL, write_vocab
 
 from bert_tf.configs import ClassificationConfig, FinetuningConfig, PretrainingConfig, TrainConfig
-from bert_tf.flops import encoder_step_flops
+from bert_tf.models.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
-from bert_tf.tokenization import WordPieceTokenizer
-from bert_tf.training import checkpoints, model_dir
-from bert_tf.training.checkpoint_writer import CheckpointWriter
-from bert_tf.training.distribution import Distribution
+from bert_tf.runs import checkpoints
+from bert_tf.runs import folder as run_folder
+from bert_tf.runs.checkpoint_writer import CheckpointWriter
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.pretraining import pretrain
+from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.throughput import TIMING_FIGURES
-from data_pipelines.corpora import read_documents
+from data_pipelines.corpora.readers import read_documents
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.finetuning.labelled import read_examples
-from data_pipelines.record_folder import RecordFolder
-from data_pipelines.records import PreparationConfig
+from data_pipelines.input.record_folder import RecordFolder
+from data_pipelines.records.manifest import PreparationConfig
 from experiments.evaluate import evaluate
 
 TRAIN = TrainConfig(
@@ -155,7 +156,7 @@ def test_finetuning_takes_the_encoder_alone(folder, pretrained):
     arguments = (FinetuningConfig(task=task, train=still), labelled, labelled, run, Distribution())
     figures = finetune(*arguments, init_checkpoint=str(pretrained[0]))
     assert set(figures) >= {"classification_loss", "accuracy", "f1", "macro_f1", "matthews", "confusion_matrix"}
-    model, description, _ = model_dir.load_model(run)
+    model, description, _ = run_folder.load_model(run)
     assert description.labels == ("river", "road")
     assert (description.model.dropout_rate, description.model.attention_dropout_rate) == (0.3, 0.3)
     assert description.model.hidden_size == SMALL.hidden_size

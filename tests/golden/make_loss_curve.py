@@ -13,9 +13,9 @@ import tensorflow as tf
 from small_model import random_pretraining_batch
 
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.objectives import pretraining_objective
-from bert_tf.training.distribution import Distribution
-from bert_tf.training.step import TrainState, make_train_step
+from bert_tf.objectives.objective import pretraining_objective
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.step import TrainState, make_train_step
 from experiments.configs import bert_tiny_debug
 
 FILE = Path(__file__).resolve().parent / "loss_curve.json"

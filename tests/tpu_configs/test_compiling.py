@@ -79,9 +79,9 @@ def test_a_model_that_is_too_large_is_refused():
 _LONE_REPLICA = """
 from tpu_configs import checking, lowering, topologies
 from bert_tf.configs import PretrainingConfig
-from bert_tf.training.distribution import Distribution
+from bert_tf.training.tensorflow_engine.distribution import Distribution
 lowering.CompiledReplica.all_reduce = Distribution.all_reduce
-from experiments.experiment_files import load_config
+from bert_tf.configs.experiment_files import load_config
 config = load_config("experiments/configs/bert_tiny_debug.py", PretrainingConfig, ["model.vocab_size=512"])
 checking.check(topologies.load("v5e-4"), "debug", config, 4, 64)
 """

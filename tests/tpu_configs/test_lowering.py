@@ -9,9 +9,9 @@ import tensorflow as tf
 from small_model import SMALL, random_pretraining_batch
 
 from bert_tf.configs import PretrainingConfig, TrainConfig
-from bert_tf.objectives import pretraining_objective
-from bert_tf.training.distribution import Distribution
-from bert_tf.training.step import make_train_step
+from bert_tf.objectives.objective import pretraining_objective
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.step import make_train_step
 from tpu_configs import compiler, lowering, topologies
 from tpu_configs.checking import find_largest_batch
 from tpu_configs.compiler import GIB, DoesNotFitError, all_reduces

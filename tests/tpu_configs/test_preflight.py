@@ -5,8 +5,8 @@ import tensorflow as tf
 from small_records import TOKENIZER, make
 
 from bert_tf.configs import BertConfig, FinetuningConfig, PretrainingConfig, TrainConfig
-from bert_tf.train_configs import PhaseConfig
-from data_pipelines.records import PreparationConfig
+from bert_tf.configs.training import PhaseConfig
+from data_pipelines.records.manifest import PreparationConfig
 from tpu_configs import preflight
 
 TRAIN = TrainConfig(batch_size=32, eval_batch_size=16)

@@ -208,5 +208,5 @@ def test_the_job_for_kubernetes_is_that_of_its_topology():
     assert container["resources"]["limits"]["google.com/tpu"] == topology.chips_per_host
     assert container["resources"]["requests"] == container["resources"]["limits"]
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
-    assert rule["onExitCodes"]["values"] == [2]  # bad input: see `bert_tf.launching`
+    assert rule["onExitCodes"]["values"] == [2]  # bad input: see `bert_tf.utils.launching`
     assert rule["onExitCodes"]["containerName"] == container["name"]

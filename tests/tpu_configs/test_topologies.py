@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from bert_tf.strict_config import ConfigError
+from bert_tf.configs.base import ConfigError
 from tpu_configs import table, topologies
 from tpu_configs.topologies import CompilerTarget, Measurement, Topology
 

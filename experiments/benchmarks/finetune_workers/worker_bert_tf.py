@@ -17,11 +17,11 @@ from bert_tf.conversion.loading import read_pretrained
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.tasks import task_of
 from bert_tf.training import finetuning
-from bert_tf.training.distribution import Distribution
-from bert_tf.training.inner_loop import InnerLoop
-from bert_tf.training.row_batches import steps_per_epoch, training_dataset
-from bert_tf.training.row_evaluation import make_row_outputs
-from bert_tf.training.step import DTYPE_POLICIES, TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.encoded_batches import steps_per_epoch, training_dataset
+from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
+from bert_tf.training.tensorflow_engine.prediction import make_row_outputs
+from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
 from experiments.benchmarks.finetune_cases import finetuning_config
 
 

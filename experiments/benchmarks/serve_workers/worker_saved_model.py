@@ -14,7 +14,7 @@ def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dic
     import tensorflow_text  # noqa: F401  (registers operations)
 
     from bert_tf.serving.graph_tokenizer import GraphTokenizer
-    from bert_tf.tokenization import WordPieceTokenizer
+    from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
     loaded = tf.saved_model.load(folder)
     signature = loaded.signatures["serving_default"]

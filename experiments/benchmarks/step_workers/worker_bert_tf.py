@@ -16,9 +16,9 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
 
     from bert_tf.configs import BertConfig, OptimizerConfig, TrainConfig
     from bert_tf.models.pretrainer import BertPretrainer
-    from bert_tf.objectives import pretraining_objective
-    from bert_tf.training.distribution import Distribution
-    from bert_tf.training.step import DTYPE_POLICIES, TrainState, make_train_step
+    from bert_tf.objectives.objective import pretraining_objective
+    from bert_tf.training.tensorflow_engine.distribution import Distribution
+    from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
 
     config = BertConfig(
         vocab_size=case.vocab_size,

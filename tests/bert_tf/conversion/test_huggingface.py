@@ -14,7 +14,7 @@ from bert_tf.conversion import huggingface
 from bert_tf.conversion.convert import convert_checkpoint, save_pretrained
 from bert_tf.conversion.loading import load_encoder, load_pretrained, load_pretrainer, read_pretrained
 from bert_tf.models.weights import named_weights
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
 def _same(one, other):

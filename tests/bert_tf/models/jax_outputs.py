@@ -11,10 +11,10 @@ import jax
 import keras
 import numpy as np
 
-from bert_tf.losses import pretraining_losses
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
+from bert_tf.objectives.losses import pretraining_losses
 
 
 def _under(arrays: dict, prefix: str) -> dict:

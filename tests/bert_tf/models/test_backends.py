@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from small_model import SMALL, packed_pretraining_batch, shake
 
-from bert_tf.losses import pretraining_losses
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
+from bert_tf.objectives.losses import pretraining_losses
 
 SCRIPT = Path(__file__).with_name("jax_outputs.py")
 

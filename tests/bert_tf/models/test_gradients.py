@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from small_model import SMALL
 
-from bert_tf.losses import pretraining_losses
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
+from bert_tf.objectives.losses import pretraining_losses
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "gradients.npz"
 KEY = slice(SMALL.hidden_size, 2 * SMALL.hidden_size)

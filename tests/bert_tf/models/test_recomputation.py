@@ -11,9 +11,9 @@ import tensorflow as tf
 from small_model import SMALL, packed_pretraining_batch, shake
 
 import bert_tf.layers.dropout as dropout
-from bert_tf.losses import pretraining_losses
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.objectives.losses import pretraining_losses
 
 DROPPING = SMALL.replace(num_layers=1, dropout_rate=0.2, attention_dropout_rate=0.2)
 

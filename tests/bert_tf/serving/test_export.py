@@ -16,8 +16,8 @@ from bert_tf.serving.predictor import load
 from bert_tf.serving.warmup import example_proto
 from bert_tf.tasks import task_of
 from bert_tf.tasks.tagging import word_offsets
-from bert_tf.training.distribution import Distribution
-from bert_tf.training.row_evaluation import make_row_outputs
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.prediction import make_row_outputs
 
 pytest.importorskip("tensorflow_text")
 

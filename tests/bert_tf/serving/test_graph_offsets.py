@@ -8,9 +8,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_tf import unicode_tables as ucd
 from bert_tf.serving.graph_tokenizer import GraphTokenizer
 from bert_tf.tasks.tagging import word_offsets
+from bert_tf.tokenization import unicode_tables as ucd
 
 pytest.importorskip("tensorflow_text")
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_tf import unicode_tables as ucd
 from bert_tf.serving.graph_tokenizer import GraphTokenizer
-from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.tokenization import unicode_tables as ucd
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 pytest.importorskip("tensorflow_text")
 

@@ -3,8 +3,8 @@ import json
 import pytest
 from small_model import LABELS, write_run
 
+from bert_tf.runs import folder as run_folder
 from bert_tf.serving import model_card
-from bert_tf.training import model_dir
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_metrics_of_runs(tmp_path):
 
 
 def test_the_page(run):
-    description, _ = model_dir.read(str(run))
+    description, _ = run_folder.read(str(run))
     page = model_card.card(description, "runs/a|b", "mit", {"accuracy": 0.91234567}, {"precision": "bfloat16"})
     for line in (
         "| task | classification |",

@@ -8,7 +8,7 @@ from small_model import write_vocab
 from tensorflow.core.framework import tensor_pb2
 
 from bert_tf.serving import warmup
-from bert_tf.tokenization import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 # The fields of tensorflow/serving that warm-up reads, with the numbers of apis/*.proto.
 _MESSAGES = {

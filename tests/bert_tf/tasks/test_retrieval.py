@@ -8,19 +8,19 @@ import tensorflow as tf
 from small_model import SMALL, shake, write_run
 
 import bert_tf
+from bert_tf.configs.tasks import RetrievalConfig
 from bert_tf.conversion.convert import convert_checkpoint
 from bert_tf.conversion.sentence_transformers import read_settings
 from bert_tf.examples import RetrievalExample
 from bert_tf.features import retrieval_batch
-from bert_tf.losses import retrieval_losses
-from bert_tf.metrics import retrieval_metrics
 from bert_tf.models.dual_encoder import BertDualEncoder
+from bert_tf.objectives.losses import retrieval_losses
+from bert_tf.objectives.metrics import retrieval_metrics
+from bert_tf.runs.folder import load_model
 from bert_tf.serving.export import export_saved_model
-from bert_tf.task_configs import RetrievalConfig
 from bert_tf.tasks import task_of
-from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
-from bert_tf.training.model_dir import load_model
-from bert_tf.training.row_batches import training_dataset
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.training.tensorflow_engine.encoded_batches import training_dataset
 
 TOKENIZER = WordPieceTokenizer.from_tokens([*SPECIAL_TOKENS, *"abcdefghijklmnopqrstuvwxyz"])
 CLS, SEP = TOKENIZER.cls_id, TOKENIZER.sep_id

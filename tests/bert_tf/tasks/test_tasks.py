@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from small_corpus import corpus_documents
 
-from bert_tf.examples import QuestionExample, TaggedExample, TextExample
-from bert_tf.task_configs import (
+from bert_tf.configs.tasks import (
     ClassificationConfig,
     MultiLabelConfig,
     QuestionAnsweringConfig,
     RegressionConfig,
     TaggingConfig,
 )
+from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.tasks import task_of
 from bert_tf.tasks.question_answering import most_context, window_starts
-from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

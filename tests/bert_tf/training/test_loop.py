@@ -13,14 +13,15 @@ import tensorflow as tf
 from small_model import SMALL, numpy_weights, random_classification_batch, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.losses import pretraining_losses
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.objectives import Objective, classification_objective, pretraining_objective
-from bert_tf.training import checkpoints, loop
-from bert_tf.training.distribution import Distribution
+from bert_tf.objectives.losses import pretraining_losses
+from bert_tf.objectives.objective import Objective, classification_objective, pretraining_objective
+from bert_tf.runs import checkpoints
+from bert_tf.training import loop
 from bert_tf.training.loop import make_evaluation, train_and_evaluate
-from bert_tf.training.step import DTYPE_POLICIES, TrainState
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState
 from bert_tf.training.throughput import TIMING_FIGURES
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"

@@ -11,13 +11,13 @@ from small_model import SMALL
 
 from bert_tf.configs import ConfigError, OptimizerConfig, PhaseConfig, PretrainingConfig, TrainConfig
 from bert_tf.optimization import learning_rate_at
-from bert_tf.training import checkpoints
-from bert_tf.training.distribution import Distribution
+from bert_tf.runs import checkpoints
 from bert_tf.training.phases import phases_of, remaining
 from bert_tf.training.pretraining import pretrain
+from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.throughput import TIMING_FIGURES
-from data_pipelines.record_folder import RecordFolder
-from data_pipelines.records import PreparationConfig
+from data_pipelines.input.record_folder import RecordFolder
+from data_pipelines.records.manifest import PreparationConfig
 
 TRAIN = TrainConfig(
     num_steps=6,

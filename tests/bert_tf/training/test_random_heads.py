@@ -4,10 +4,10 @@ import pytest
 from small_checkpoints import hf_encoder, with_heads, write_hf
 
 from bert_tf.configs import FinetuningConfig, TrainConfig
+from bert_tf.configs.tasks import ClassificationConfig, TaggingConfig
 from bert_tf.examples import Examples, TaggedExample, TextExample
-from bert_tf.task_configs import ClassificationConfig, TaggingConfig
-from bert_tf.training.distribution import Distribution
 from bert_tf.training.finetuning import finetune
+from bert_tf.training.tensorflow_engine.distribution import Distribution
 
 TRAIN = TrainConfig(num_steps=1, warmup_steps=0, batch_size=2, steps_per_loop=1, log_every=0, jit_compile=False)
 TEXTS = Examples([TextExample("a b", label="red"), TextExample("c d", label="blue")], "texts")

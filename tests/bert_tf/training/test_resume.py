@@ -12,15 +12,15 @@ import tensorflow as tf
 from small_model import SMALL, numpy_weights, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.losses import pretraining_losses
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.objectives import Objective, pretraining_objective
-from bert_tf.preemption import Preempted
-from bert_tf.training import checkpoints
-from bert_tf.training.distribution import Distribution, make_distribution
+from bert_tf.objectives.losses import pretraining_losses
+from bert_tf.objectives.objective import Objective, pretraining_objective
+from bert_tf.runs import checkpoints
 from bert_tf.training.loop import make_evaluation, train_and_evaluate
-from bert_tf.training.step import TrainState
+from bert_tf.training.tensorflow_engine.distribution import Distribution, make_distribution
+from bert_tf.training.tensorflow_engine.step import TrainState
 from bert_tf.training.throughput import TIMING_FIGURES
+from bert_tf.utils.preemption import Preempted
 
 ONE_DEVICE = Distribution()
 CONFIG = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1)

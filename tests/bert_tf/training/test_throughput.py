@@ -12,12 +12,12 @@ from small_model import SMALL, random_pretraining_batch
 
 from bert_tf.configs import ConfigError, OptimizerConfig, TrainConfig
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.objectives import pretraining_objective
+from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.training import loop
-from bert_tf.training.distribution import Distribution
-from bert_tf.training.inner_loop import InnerLoop
 from bert_tf.training.loop import train_and_evaluate
-from bert_tf.training.step import TrainState
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
+from bert_tf.training.tensorflow_engine.step import TrainState
 from bert_tf.training.throughput import ROW_LENGTH, TIMING_FIGURES, TOKENS, Meter
 
 TRAIN = TrainConfig(
@@ -120,8 +120,8 @@ def test_waiting_for_input_is_told():
 
 _ONE_THREAD = """
 import tensorflow as tf
-from bert_tf.training.distribution import Distribution
-from bert_tf.training.inner_loop import InnerLoop
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
 
 tf.config.threading.set_inter_op_parallelism_threads(1)
 weight = tf.Variable(tf.eye(600))

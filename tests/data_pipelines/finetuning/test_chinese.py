@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from bert_tf.task_configs import QuestionAnsweringConfig, TaggingConfig
+from bert_tf.configs.tasks import QuestionAnsweringConfig, TaggingConfig
 from bert_tf.tasks import task_of
-from bert_tf.tokenization import SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from data_pipelines.finetuning.question_answering import read_questions
 from data_pipelines.finetuning.tagging import read_tagged
 

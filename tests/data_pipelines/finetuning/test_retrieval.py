@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from bert_tf.configs.tasks import RetrievalConfig
 from bert_tf.examples import RetrievalExample
-from bert_tf.task_configs import RetrievalConfig
 from data_pipelines.finetuning.labelled import read_examples, read_parts
 
 

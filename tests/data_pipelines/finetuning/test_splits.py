@@ -2,8 +2,8 @@ import collections
 
 import pytest
 
+from bert_tf.configs.tasks import ClassificationConfig
 from bert_tf.examples import Examples, QuestionExample, TextExample
-from bert_tf.task_configs import ClassificationConfig
 from data_pipelines.finetuning.labelled import read_part, read_parts
 from data_pipelines.finetuning.splits import Split
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from bert_tf.configs.tasks import ClassificationConfig, MultiLabelConfig, RegressionConfig
 from bert_tf.examples import TextExample
-from bert_tf.task_configs import ClassificationConfig, MultiLabelConfig, RegressionConfig
 from data_pipelines.finetuning.texts import read_texts
 
 CONFIG = ClassificationConfig()

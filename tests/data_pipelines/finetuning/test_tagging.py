@@ -1,7 +1,7 @@
 import pytest
 
+from bert_tf.configs.tasks import TaggingConfig
 from bert_tf.examples import TaggedExample
-from bert_tf.task_configs import TaggingConfig
 from data_pipelines.finetuning.tagging import read_tagged
 
 CONLL = (

@@ -1,0 +1,26 @@
+"""Configurations: frozen dataclasses, read strictly, changed by name.
+
+A configuration is data. It holds no objects, and its dictionary form (`to_dict`) is the content of the `config.json`
+beside a checkpoint. `from_dict` refuses unknown keys and values of another type, so that a misspelt field stops a run
+in its first second.
+"""
+
+from bert_tf.configs.base import Config, ConfigError
+from bert_tf.configs.experiments import FinetuningConfig, MaskingConfig, PretrainingConfig
+from bert_tf.configs.model import PUBLISHED_SIZES, BertConfig
+from bert_tf.configs.tasks import ClassificationConfig
+from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
+
+__all__ = [
+    "PUBLISHED_SIZES",
+    "BertConfig",
+    "ClassificationConfig",
+    "Config",
+    "ConfigError",
+    "FinetuningConfig",
+    "MaskingConfig",
+    "OptimizerConfig",
+    "PhaseConfig",
+    "PretrainingConfig",
+    "TrainConfig",
+]

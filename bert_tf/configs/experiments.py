@@ -1,0 +1,127 @@
+"""The configurations of whole experiments: pre-training and fine-tuning."""
+
+import dataclasses
+from typing import Self
+
+from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
+from bert_tf.configs.model import BertConfig
+from bert_tf.configs.tasks import AnyTaskConfig, ClassificationConfig
+from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskingConfig(Config):
+    """How the pieces to predict are chosen when a batch is read (`data_pipelines/input/masking.py`).
+
+    Attributes:
+        masked_lm_rate: share of a sequence's pieces that are predicted, `[CLS]` and `[SEP]` counted in its length.
+        max_predictions_per_seq: places for predictions in a row, P; None derives it from the rate and the
+            length (`features.predictions_per_row`).
+        strategy: `token` chooses pieces, `whole_word` words, `ngram` (ALBERT) and `span` (SpanBERT) runs of words.
+        max_span_words: longest run; None for the published 3 of `ngram` and 10 of `span`.
+        span_probability: of the geometric distribution of a `span`'s words.
+        mask_share, random_share: of the chosen pieces, the share that becomes `[MASK]`, and a random piece;
+            the rest stays as it is.
+    """
+
+    masked_lm_rate: float = 0.15
+    max_predictions_per_seq: int | None = None
+    strategy: str = "token"
+    max_span_words: int | None = None
+    span_probability: float = 0.2
+    mask_share: float = 0.8
+    random_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("masked_lm_rate", self.masked_lm_rate, 1e-6, 1.0)
+        if self.max_predictions_per_seq is not None:
+            check_range("max_predictions_per_seq", self.max_predictions_per_seq, 1)
+        check_choice("strategy", self.strategy, ("token", "whole_word", "ngram", "span"))
+        if self.max_span_words is not None:
+            check_range("max_span_words", self.max_span_words, 1)
+        check_range("span_probability", self.span_probability, 1e-6, 1.0)
+        check_range("mask_share", self.mask_share, 0.0, 1.0)
+        check_range("mask_share + random_share", self.mask_share + self.random_share, 0.0, 1.0 + 1e-9)
+
+    def longest_span(self) -> int:
+        """Words of the longest run that `ngram` and `span` choose."""
+        return self.max_span_words or (3 if self.strategy == "ngram" else 10)
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingConfig(Config):
+    """A pre-training experiment: what `experiments.pretrain --config FILE` gets from the file.
+
+    Attributes:
+        masking: of the batches that are trained on.
+        eval_masking: of the evaluation; the published 15 % of pieces, so that runs with other masks compare.
+        phases: parts of the training, one after another, on records of different lengths; empty for one length.
+    """
+
+    model: BertConfig = dataclasses.field(default_factory=BertConfig)
+    masking: MaskingConfig = MaskingConfig()
+    eval_masking: MaskingConfig = MaskingConfig()
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    phases: tuple[PhaseConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shares = sum(phase.share for phase in self.phases)
+        if self.phases and abs(shares - 1.0) > 1e-3:
+            raise ConfigError(f"the `share`s of all `phases` must make 1. Received: {shares:g}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuningConfig(Config):
+    """A fine-tuning experiment: what `experiments.finetune --config FILE` gets from the file.
+
+    The encoder's own configuration comes from the checkpoint it starts from, all but `model.recompute`; the rest of
+    `model` serves a start from random weights only.
+
+    Attributes:
+        num_epochs: passes over the training examples; sets `train.num_steps`, `train.warmup_steps` (by
+            `warmup_share`), and `train.eval_every` (by `evals_per_epoch`). None leaves those as they are.
+        warmup_share: of the steps.
+        evals_per_epoch: evaluations in each epoch; 0 for one at the end.
+        reinitialize_layers: how many of the encoder's last blocks start from random weights, and the pooler with them
+            (Zhang et al. 2021, "Revisiting few-sample BERT fine-tuning").
+        keep_best: whether the weights of the best evaluation are the result, instead of the last ones.
+        patience: evaluations without a better score after which training stops; 0 for never.
+        metric: the score that `keep_best` and `patience` go by; None for the task's own. Errors and losses
+            (`*loss`, `mse`) are the better the lower.
+    """
+
+    model: BertConfig = dataclasses.field(default_factory=BertConfig)
+    task: AnyTaskConfig = dataclasses.field(default_factory=ClassificationConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=lambda: OptimizerConfig(bias_correction=True))
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    num_epochs: float | None = None
+    warmup_share: float = 0.1
+    evals_per_epoch: int = 1
+    reinitialize_layers: int = 0
+    keep_best: bool = True
+    patience: int = 0
+    metric: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_epochs is not None:
+            check_range("num_epochs", self.num_epochs, 1e-6)
+        check_range("warmup_share", self.warmup_share, 0.0, 1.0)
+        for name in ("evals_per_epoch", "reinitialize_layers", "patience"):
+            check_range(name, getattr(self, name), 0)
+
+    def with_steps(self, steps_per_epoch: int) -> Self:
+        """The configuration with `num_epochs` told in steps; itself, where it is None."""
+        if self.num_epochs is None:
+            return self
+        num_steps = max(1, round(self.num_epochs * steps_per_epoch))
+        eval_every = -(-steps_per_epoch // self.evals_per_epoch) if self.evals_per_epoch else 0
+        steps = {
+            "num_steps": num_steps,
+            "warmup_steps": round(self.warmup_share * num_steps),
+            "eval_every": min(eval_every, num_steps),
+        }
+        return self.replace(train=self.train.replace(**steps))

@@ -1,0 +1,144 @@
+"""The configuration of the encoder, and the published sizes by name."""
+
+import dataclasses
+from typing import Any, Self
+
+from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
+
+# Layers and hidden size of the published models; heads = hidden / 64, intermediate = 4 x hidden.
+# The 24 small ones: Turc et al. 2019, "Well-Read Students Learn Better"; base and large: Devlin et al. 2018.
+_NAMED_SIZES = {
+    "bert_tiny": (2, 128),
+    "bert_mini": (4, 256),
+    "bert_small": (4, 512),
+    "bert_medium": (8, 512),
+    "bert_base": (12, 768),
+    "bert_large": (24, 1024),
+}
+_GRID = [(layers, hidden) for layers in (2, 4, 6, 8, 10, 12) for hidden in (128, 256, 512, 768)]
+_LARGE = _NAMED_SIZES["bert_large"]
+PUBLISHED_SIZES: dict[str, tuple[int, int]] = (
+    _NAMED_SIZES
+    | {f"bert_{layers}_{hidden}": (layers, hidden) for layers, hidden in _GRID}
+    | {f"uncased_L-{layers}_H-{hidden}_A-{hidden // 64}": (layers, hidden) for layers, hidden in [*_GRID, _LARGE]}
+    | {"cased_L-12_H-768_A-12": _NAMED_SIZES["bert_base"], "cased_L-24_H-1024_A-16": _LARGE}
+)
+"""(number of layers, hidden size) of every published BERT, by our short names and by Google's."""
+_CASED_VOCAB_SIZE = 28996
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig(Config):
+    """The encoder: its sizes, and what published checkpoints differ in.
+
+    Attributes:
+        hidden_act: `gelu` (erf; Google before 2019-02, Hugging Face), `gelu_new` (tanh; Google since), `relu`.
+        position_embedding: `learned` (the published models) or `sinusoidal` (fixed, Vaswani et al. 2017).
+        position_initializer: what learned positions start from: `truncated_normal` (as published) or
+            `sinusoidal`, which a short pre-training learns from faster, or `neighbours`: sinusoids too, and attention
+            heads that start by reading the pieces next to them, which is faster still
+            (`layers.initializers.NeighbourHeads`).
+        output_bias_from_unigram: start the masked-LM output bias from the log unigram distribution of the
+            training pieces instead of zeros; saves the steps that only learn how frequent pieces are.
+        embedding_size: of the embedding tables, where they are factorised: a dense layer leads from there to
+            `hidden_size` (ALBERT, ELECTRA); None for `hidden_size` (BERT).
+        recompute: in training, compute each block again in the backward pass instead of keeping its activations; the
+            gradients are the same.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    dropout_rate: float = 0.1
+    attention_dropout_rate: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_epsilon: float = 1e-12
+    initializer_range: float = 0.02
+    position_embedding: str = "learned"
+    position_initializer: str = "truncated_normal"
+    output_bias_from_unigram: bool = False
+    embedding_size: int | None = None
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size"):
+            check_range(name, getattr(self, name), 1)
+        check_range("max_position_embeddings", self.max_position_embeddings, 1)
+        check_range("type_vocab_size", self.type_vocab_size, 1)
+        if self.embedding_size is not None:
+            check_range("embedding_size", self.embedding_size, 1)
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                "`hidden_size` must be a multiple of `num_heads`. "
+                f"Received: hidden_size={self.hidden_size}, num_heads={self.num_heads}"
+            )
+        check_choice("hidden_act", self.hidden_act, ("gelu", "gelu_new", "relu"))
+        check_choice("position_embedding", self.position_embedding, ("learned", "sinusoidal"))
+        starts = ("truncated_normal", "sinusoidal", "neighbours")
+        check_choice("position_initializer", self.position_initializer, starts)
+        if self.position_initializer == "neighbours" and (
+            self.position_embedding != "learned"
+            or self.embedding_size not in (None, self.hidden_size)
+            or self.hidden_size // self.num_heads % 2
+        ):
+            raise ConfigError(
+                "`position_initializer` neighbours needs learned positions, no factorised embedding and heads of even "
+                f"size. Received: position_embedding={self.position_embedding!r}, "
+                f"embedding_size={self.embedding_size!r}, hidden_size={self.hidden_size}, num_heads={self.num_heads}"
+            )
+        for name in ("layer_norm_epsilon", "initializer_range"):
+            check_range(name, getattr(self, name), 0.0)
+        for name in ("dropout_rate", "attention_dropout_rate"):
+            check_range(name, getattr(self, name), 0.0, 0.999)
+
+    def check_fits(self, vocab_size: int, max_seq_length: int) -> None:
+        """Refuse a vocabulary or rows that this model has no place for.
+
+        Raises:
+            ConfigError: there are fewer embeddings than pieces, or fewer positions than a row is long.
+        """
+        if self.vocab_size < vocab_size:
+            raise ConfigError(
+                f"`model.vocab_size` must be at least the vocabulary's {vocab_size} pieces. Received: {self.vocab_size}"
+            )
+        if self.max_position_embeddings < max_seq_length:
+            raise ConfigError(
+                f"`model.max_position_embeddings` must be at least the rows' length of {max_seq_length}. "
+                f"Received: {self.max_position_embeddings}"
+            )
+
+    @classmethod
+    def named(cls, name: str, **changes: Any) -> Self:
+        """A published size.
+
+        >>> BertConfig.named("bert_mini") == BertConfig.named("uncased_L-4_H-256_A-4")
+        True
+        >>> BertConfig.named("bert_base", dropout_rate=0.0).dropout_rate
+        0.0
+
+        Args:
+            name: `bert_tiny`, `bert_mini`, `bert_small`, `bert_medium`, `bert_base`, `bert_large`;
+                `bert_{layers}_{hidden}` of the grid of 24; or the name of Google's archive, such as
+                `uncased_L-4_H-256_A-4` or `cased_L-12_H-768_A-12`, with the size of its vocabulary.
+            **changes: other fields.
+
+        Raises:
+            ConfigError: there is no such size, or a changed field is wrong.
+        """
+        if name not in PUBLISHED_SIZES:
+            raise ConfigError(f"unknown size; there are: {', '.join(PUBLISHED_SIZES)}. Received: {name!r}")
+        layers, hidden = PUBLISHED_SIZES[name]
+        sizes: dict[str, Any] = {
+            "num_layers": layers,
+            "hidden_size": hidden,
+            "num_heads": hidden // 64,
+            "intermediate_size": 4 * hidden,
+        }
+        if name.startswith("cased_"):
+            sizes["vocab_size"] = _CASED_VOCAB_SIZE
+        return cls(**(sizes | changes))

@@ -1,0 +1,68 @@
+"""Checkpoints written beside training: the values are copied at once, a thread writes them."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from bert_tf.runs import checkpoints
+
+
+class CheckpointWriter:
+    """Writes a run's checkpoints, one at a time, while training goes on; a context, which waits for the last one.
+
+    Args:
+        model_dir: the run's folder, written to by this job alone.
+        keep: how many of the newest are kept.
+        keep_every_hours: of those older, one is kept for good each time so many hours have passed; 0 for none.
+
+    Attributes:
+        step: of the checkpoint that was last handed over; None before the first.
+    """
+
+    def __init__(self, model_dir: str, keep: int, keep_every_hours: float = 0.0) -> None:
+        self.step: int | None = None
+        self._model_dir = model_dir
+        self._keep = keep
+        self._keep_every_hours = keep_every_hours
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[checkpoints.Checkpoint] | None = None
+        checkpoints.remove_incomplete(model_dir)
+
+    def save(self, step: int, variables: Mapping[str, Any], progress: Mapping[str, Any] | None = None) -> None:
+        """Hand over the checkpoint of `step`, once the one before it is complete; returns when the values are copied.
+
+        Raises:
+            OSError: the one before it could not be written.
+        """
+        self.wait()
+        values = checkpoints.host_copy(variables)
+        self.step = step
+        self._writing = self._thread.submit(
+            checkpoints.write, self._model_dir, step, values, self._keep, self._keep_every_hours, progress
+        )
+
+    def check(self) -> None:
+        """Raise what went wrong in writing, if it is known yet; does not wait."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Return when what was handed over is complete.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True)
+        if error is None:
+            self.wait()

@@ -1,0 +1,334 @@
+"""Checkpoints: named tensors in TensorFlow's bundle format, complete only when their marker stands.
+
+```
+model_dir/checkpoints/step-00001000/  bundle.index  bundle.data-00000-of-00001  complete.json (written last)
+```
+
+Names are the weights' own (`models.weights.named_weights`), `MOMENT:WEIGHT` for what the optimizer keeps, and
+`step`; `tf.train.load_checkpoint(PATH + "/bundle")` reads them anywhere. The marker holds the step, the files' sizes,
+the time, and what the loop needs to go on (`progress`).
+"""
+
+import dataclasses
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from bert_tf.utils import files
+
+_Read = TypeVar("_Read")
+_FOLDER = re.compile(r"step-(\d{8,})")
+_MARKER = "complete.json"
+_DAMAGED_MARKER = "damaged.json"
+
+
+class DamagedCheckpointError(ValueError):
+    """A complete checkpoint that cannot be read any more, or whose contents have changed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint: its folder and the number of updates that were made before it."""
+
+    path: str
+    step: int
+
+    @property
+    def bundle(self) -> str:
+        """The prefix that TensorFlow's readers take."""
+        return os.path.join(self.path, "bundle")
+
+    def marker(self) -> dict[str, Any]:
+        """What its marker says: `step`, `bytes` of each file, `time` (seconds since 1970), `progress` of the loop, ...
+
+        Raises:
+            DamagedCheckpointError: it is not what was written.
+        """
+        try:
+            marker = files.read_json(os.path.join(self.path, _MARKER))
+            if (marker["step"], type(marker["bytes"])) != (self.step, dict):
+                raise ValueError(f"{_MARKER} must tell step {self.step}, and the bytes of each file")
+            return {"time": 0.0, "progress": {}} | marker
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise DamagedCheckpointError(f"{self.path}: the checkpoint is damaged ({error})") from None
+
+
+def _folder(model_dir: str) -> str:
+    return os.path.join(model_dir, "checkpoints")
+
+
+def _step_folders(model_dir: str) -> list[Checkpoint]:
+    """All folders of checkpoints, complete or not, oldest first."""
+    folder = _folder(model_dir)
+    if not files.exists(folder):
+        return []
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    found = [(match, os.path.join(folder, name)) for name in names if (match := _FOLDER.fullmatch(name))]
+    return sorted((Checkpoint(path, int(match[1])) for match, path in found), key=lambda checkpoint: checkpoint.step)
+
+
+def complete_checkpoints(model_dir: str) -> list[Checkpoint]:
+    """The complete checkpoints of a run's folder, oldest first; those without their marker do not count."""
+    return [one for one in _step_folders(model_dir) if files.exists(os.path.join(one.path, _MARKER))]
+
+
+def newest_checkpoint(model_dir: str) -> Checkpoint | None:
+    """The complete checkpoint with the most steps, or None."""
+    return next(iter(reversed(complete_checkpoints(model_dir))), None)
+
+
+def remove_incomplete(model_dir: str) -> None:
+    """Remove what interrupted writes left. Only the job that writes to `model_dir` may call this, before it writes."""
+    for one in _step_folders(model_dir):
+        if not any(files.exists(os.path.join(one.path, name)) for name in (_MARKER, _DAMAGED_MARKER)):
+            tf.io.gfile.rmtree(one.path)
+
+
+def host_copy(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The values of `variables` (anything with `numpy()`) in the host's memory, which later updates do not change."""
+    return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
+
+
+def save(model_dir: str, step: int, variables: Mapping[str, Any], keep: int) -> Checkpoint:
+    """`write` the values of `variables`, here and now."""
+    return write(model_dir, step, host_copy(variables), keep)
+
+
+def write(
+    model_dir: str,
+    step: int,
+    tensors: Mapping[str, np.ndarray],
+    keep: int,
+    keep_every_hours: float = 0.0,
+    progress: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Write `tensors` as the checkpoint of `step`, and remove the old ones that need not be kept.
+
+    Args:
+        model_dir: the run's folder.
+        step: the number of updates made.
+        tensors: name -> value.
+        keep: how many of the newest are kept.
+        keep_every_hours: of those older, one is kept for good each time so many hours have passed; 0 for none.
+        progress: what else the loop needs to go on from here, as JSON has it.
+
+    Returns:
+        The checkpoint, complete.
+
+    Raises:
+        OSError: it cannot be written, for want of space say; the ones before it stay, and nothing of this one does.
+    """
+    checkpoint = Checkpoint(os.path.join(_folder(model_dir), f"step-{step:08d}"), step)
+    with _cleaned_up(checkpoint):
+        if files.exists(checkpoint.path):
+            _remove(checkpoint)
+        files.make_folder(checkpoint.path)
+        with tf.device("/cpu:0"):
+            tf.raw_ops.SaveV2(
+                prefix=checkpoint.bundle,
+                tensor_names=list(tensors),
+                shape_and_slices=[""] * len(tensors),
+                tensors=list(tensors.values()),
+            )
+        marker = {
+            "step": step,
+            "bytes": _file_sizes(checkpoint),
+            # The index holds a checksum of each tensor; so this one stands for all.
+            "index_sha256": files.sha256(f"{checkpoint.bundle}.index"),
+            "time": time.time(),
+            "progress": progress or {},
+        }
+        files.write_json(os.path.join(checkpoint.path, _MARKER), marker)
+    for old in _superseded(complete_checkpoints(model_dir), keep, keep_every_hours):
+        try:
+            _remove(old)
+        except (OSError, tf.errors.OpError) as error:
+            logging.warning("%s: a checkpoint that is no longer needed cannot be removed (%s)", old.path, error)
+    return checkpoint
+
+
+@contextmanager
+def _cleaned_up(checkpoint: Checkpoint) -> Iterator[None]:
+    """Whatever fails in the block leaves no part of the checkpoint; a file system's failure is told as one."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            _remove(checkpoint)
+        except (OSError, tf.errors.OpError):
+            logging.warning("%s: what was written of it cannot be removed", checkpoint.path)
+        if not isinstance(error, OSError | tf.errors.OpError):
+            raise
+        reason = getattr(error, "message", None) or str(error)
+        raise OSError(
+            f"{checkpoint.path}: the checkpoint of step {checkpoint.step} cannot be written ({reason}); those before "
+            f"it are kept"
+        ) from None
+
+
+def _file_sizes(checkpoint: Checkpoint) -> dict[str, int]:
+    """Bytes of each file that is not a marker."""
+    return {
+        name: tf.io.gfile.stat(os.path.join(checkpoint.path, name)).length
+        for name in files.names_in_folder(checkpoint.path)
+        if name not in (_MARKER, _DAMAGED_MARKER)
+    }
+
+
+def _remove(checkpoint: Checkpoint) -> None:
+    # The marker goes first: a removal that is interrupted leaves no checkpoint that looks complete.
+    files.remove(os.path.join(checkpoint.path, _MARKER))
+    if files.exists(checkpoint.path):
+        tf.io.gfile.rmtree(checkpoint.path)
+
+
+def _superseded(complete: list[Checkpoint], keep: int, keep_every_hours: float) -> list[Checkpoint]:
+    """Those of `complete`, oldest first, that need not be kept."""
+    removed = []
+    last_kept = -np.inf
+    for one in complete[:-keep]:
+        if keep_every_hours:
+            try:
+                written = one.marker()["time"]
+            except DamagedCheckpointError:
+                written = -np.inf
+            if written - last_kept >= 3600 * keep_every_hours:
+                last_kept = written
+                continue
+        removed.append(one)
+    return removed
+
+
+def _reader(checkpoint: Checkpoint) -> Any:
+    marker = checkpoint.marker()
+    sizes, expected = _file_sizes(checkpoint), marker["bytes"]
+    for name in expected:
+        if sizes.get(name) != expected[name]:
+            raise DamagedCheckpointError(
+                f"{checkpoint.path}: the checkpoint is damaged ({name} must have {expected[name]} bytes, and "
+                f"{'has ' + str(sizes[name]) if name in sizes else 'is missing'})"
+            )
+    index = f"{checkpoint.bundle}.index"
+    if "index_sha256" in marker and files.sha256(index) != marker["index_sha256"]:
+        raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({index} has changed)")
+    try:
+        # Not `tf.train.load_checkpoint`, which takes a folder as well, and so asks first whether this is one.
+        return tf.compat.v1.train.NewCheckpointReader(checkpoint.bundle)
+    except (tf.errors.OpError, ValueError) as error:
+        raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({error})") from None
+
+
+def _tensor(checkpoint: Checkpoint, reader: Any, name: str) -> np.ndarray:
+    try:
+        return reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+        raise DamagedCheckpointError(
+            f"{checkpoint.path}: the checkpoint is damaged (the tensor {name!r} cannot be read: {error})"
+        ) from None
+
+
+def read_tensors(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """All tensors of a checkpoint by name, each held to its checksum.
+
+    Raises:
+        DamagedCheckpointError: one cannot be read, or has changed.
+    """
+    reader = _reader(checkpoint)
+    return {name: _tensor(checkpoint, reader, name) for name in reader.get_variable_to_shape_map()}
+
+
+def tensor_names(checkpoint: Checkpoint) -> set[str]:
+    """The names of a checkpoint's tensors.
+
+    Raises:
+        DamagedCheckpointError: it cannot be read.
+    """
+    return set(_reader(checkpoint).get_variable_to_shape_map())
+
+
+def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing: str | None = None) -> list[str]:
+    """Assign the checkpoint's tensors to `variables` of the same names; tensors with other names are left alone.
+
+    All names and shapes are checked before the first assignment. Each tensor is held to its checksum, which the bundle
+    has beside it, as it is read.
+
+    Args:
+        checkpoint: where to read.
+        variables: name -> variable.
+        allow_missing: names that match this regular expression may be missing from the checkpoint: their variables keep
+            their values.
+
+    Returns:
+        The names that were missing.
+
+    Raises:
+        DamagedCheckpointError: it cannot be read, or its contents have changed. Some variables may have been assigned.
+        ValueError: a name is missing, or a shape differs; the message names the checkpoint and the tensor.
+    """
+    reader = _reader(checkpoint)
+    shapes = reader.get_variable_to_shape_map()
+    missing = [name for name in variables if name not in shapes]
+    refused = [name for name in missing if not (allow_missing and re.search(allow_missing, name))]
+    if refused:
+        raise ValueError(
+            f"{checkpoint.path}: the checkpoint has no tensor {refused[0]!r}"
+            + (f" (nor {len(refused) - 1} others)" if len(refused) > 1 else "")
+        )
+    for name, variable in variables.items():
+        if name in shapes and tuple(shapes[name]) != tuple(variable.shape):
+            raise ValueError(
+                f"{checkpoint.path}: a checkpoint of another size: {name!r} has shape {tuple(shapes[name])} there, and "
+                f"{tuple(variable.shape)} in this model"
+            )
+    for name, variable in variables.items():
+        if name in shapes:
+            variable.assign(_tensor(checkpoint, reader, name))
+    return missing
+
+
+def restore_newest(model_dir: str, variables: Mapping[str, Any], set_aside: bool = False) -> Checkpoint | None:
+    """`restore` the newest checkpoint that can be read; arguments, result and errors as of `read_newest`."""
+    found = read_newest(model_dir, lambda checkpoint: restore(checkpoint, variables), set_aside)
+    return found[0] if found is not None else None
+
+
+def read_newest(
+    model_dir: str, read: Callable[[Checkpoint], _Read], set_aside: bool = False
+) -> tuple[Checkpoint, _Read] | None:
+    """The newest checkpoint that can be read; damaged ones that are newer are reported.
+
+    Args:
+        model_dir: the run's folder.
+        read: reads a checkpoint, and raises DamagedCheckpointError where that cannot be done.
+        set_aside: whether the damaged ones lose their marker, so that they count for nothing any more: for the job
+            that writes to `model_dir`.
+
+    Returns:
+        The checkpoint, and what `read` gave; None if there is no checkpoint.
+
+    Raises:
+        ValueError: none can be read; or what else `read` raises.
+    """
+    damaged = []
+    for checkpoint in reversed(complete_checkpoints(model_dir)):
+        try:
+            found = read(checkpoint)
+        except DamagedCheckpointError as error:
+            damaged.append((checkpoint, str(error)))
+            continue
+        for bad, reason in damaged:
+            logging.warning("%s. The checkpoint of step %d is used instead", reason, checkpoint.step)
+            if set_aside:
+                marker = os.path.join(bad.path, _MARKER)
+                tf.io.gfile.rename(marker, os.path.join(bad.path, _DAMAGED_MARKER), overwrite=True)
+        return checkpoint, found
+    if damaged:
+        raise ValueError(f"no checkpoint of {model_dir!r} can be read: {'; '.join(reason for _, reason in damaged)}")
+    return None

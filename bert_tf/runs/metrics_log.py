@@ -1,0 +1,93 @@
+"""What a run reports: `metrics.jsonl`, one line a report, and TensorBoard's event files."""
+
+import json
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf.utils import files
+
+METRICS_FILE = "metrics.jsonl"
+
+Evaluation = tuple[int, dict[str, Any]]
+"""Step, and what the evaluation after it gave."""
+
+
+class MetricsLog:
+    """The log of one run, cut back to the step that the run goes on from.
+
+    Args:
+        model_dir: the run's folder.
+        start: the step; reports of later ones are dropped, for those steps are made again.
+        writes: whether to write; of several workers, which all report the same, the chief does.
+    """
+
+    def __init__(self, model_dir: str, start: int, writes: bool = True) -> None:
+        self._path = os.path.join(model_dir, METRICS_FILE)
+        self._model_dir = model_dir
+        self._writers: dict[str, Any] = {}
+        self._writes = writes
+        self._reports: list[dict[str, Any]] = []
+        self._cut_back(start)
+
+    def _cut_back(self, start: int) -> None:
+        text = files.read_text(self._path) if files.exists(self._path) else ""
+        kept = []
+        for line in text.splitlines():
+            try:
+                report = json.loads(line)
+            except json.JSONDecodeError:
+                break  # a line that a killed run was writing, its last
+            if report["step"] <= start:
+                kept.append(line)
+                self._reports.append(report)
+        whole = "".join(f"{line}\n" for line in kept)
+        if whole != text and self._writes:
+            files.write_text(self._path, whole)
+
+    def evaluations(self) -> list[Evaluation]:
+        """All evaluations so far, in order."""
+        return [_figures(report) for report in self._reports if report["kind"] == "eval"]
+
+    def figures(self, kind: str, step: int) -> dict[str, Any]:
+        """What was written for this step, or nothing."""
+        for report in reversed(self._reports):
+            if (report["kind"], report["step"]) == (kind, step):
+                return _figures(report)[1]
+        return {}
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Append a report.
+
+        Args:
+            kind: `train` or `eval`.
+            step: number of updates made.
+            values: the figures.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        report = {"kind": kind, "step": step} | values
+        self._reports.append(report)
+        if self._writes:
+            files.append_text(self._path, json.dumps(report) + "\n")
+            self._write_summaries(kind, step, values)
+
+    def _write_summaries(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        if kind not in self._writers:
+            self._writers[kind] = tf.summary.create_file_writer(os.path.join(self._model_dir, kind))
+        # `tf.summary.scalar` needs the tensorboard package only to name its plug-in: name it here.
+        metadata = tf.compat.v1.SummaryMetadata(
+            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        )
+        with self._writers[kind].as_default():
+            for name, value in values.items():
+                if isinstance(value, dict):
+                    continue  # a table, such as the confusion matrix
+                tf.summary.write(name, tf.constant(value, tf.float32), step=step, metadata=metadata)
+        self._writers[kind].flush()
+
+
+def _figures(report: dict[str, Any]) -> Evaluation:
+    return report["step"], {name: value for name, value in report.items() if name not in ("kind", "step")}

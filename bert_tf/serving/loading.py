@@ -1,0 +1,196 @@
+"""Models to ask, from whatever folder they stand in: a run's, an export's, or one with published weights.
+
+All give the same three things: a function of the encoder's inputs, a description as a run writes it, and the tokenizer.
+"""
+
+import os
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf.configs import FinetuningConfig
+from bert_tf.configs.tasks import (
+    AnyTaskConfig,
+    ClassificationConfig,
+    MultiLabelConfig,
+    QuestionAnsweringConfig,
+    RegressionConfig,
+    TaggingConfig,
+)
+from bert_tf.conversion import hub, runs, sentence_transformers
+from bert_tf.conversion.loading import make_model, read_pretrained
+from bert_tf.conversion.pretrained import Pretrained
+from bert_tf.conversion.sentence_transformers import SentenceSettings
+from bert_tf.runs import folder as run_folder
+from bert_tf.runs.folder import RunDescription
+from bert_tf.serving.litert import LiteModel
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
+
+_GRAPH_FILE = "saved_model.pb"
+_LITE_SUFFIX = ".tflite"
+
+
+class ExportedModel:
+    """A SavedModel of `serving.export`, called as the Keras model that it was made of.
+
+    Args:
+        path: folder of one version.
+        task: of its description.
+
+    Raises:
+        ImportError: TensorFlow Text, whose operations the graph has, is not installed.
+    """
+
+    def __init__(self, path: str, task: str) -> None:
+        try:
+            import tensorflow_text  # noqa: F401  (registers operations)
+        except ImportError as error:
+            raise ImportError(f"an export needs TensorFlow Text: pip install 'bert_tf[text]' ({error})") from error
+        self._loaded = tf.saved_model.load(path)  # keeps the variables alive
+        self._signatures = self._loaded.signatures
+        logits = dict.fromkeys(("classification", "multi_label", "tagging"), "logits")
+        self._output = logits | {"regression": "values"}
+        self._task = task
+
+    def __call__(self, inputs: dict[str, Any], training: bool = False) -> Any:
+        """The outputs of the model, for the encoder's inputs and those of its heads, int32."""
+        # A pre-trained model without places to predict at is asked as an encoder.
+        is_encoder = self._task == "pretraining" and "masked_lm_positions" not in inputs
+        signature = self._signatures["encoder" if is_encoder else "token_ids"]
+        names = signature.structured_input_signature[1]
+        outputs = signature(**{name: tf.convert_to_tensor(inputs[name], tf.int32) for name in names})
+        return outputs[self._output[self._task]] if self._task in self._output else outputs
+
+
+def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, WordPieceTokenizer]:
+    """The model of `path`, in float32, what it is for, and its tokenizer.
+
+    Args:
+        path: a run's folder; an export, of one version or of several (the newest is taken), or a `.tflite` file in it;
+            or whatever `conversion.loading.read_pretrained` takes, a folder of Sentence Transformers included.
+        flag: the flag or argument it came from, for messages.
+
+    Returns:
+        The model, to be called as `BertEncoder` is; the description, whose task is that of the run, `pretraining` or
+        `encoder`; and the tokenizer. `description.experiment` of those two holds `pooling` and `normalize`, if the
+        folder says how texts become vectors. A run of retrieval is such an encoder.
+
+    Raises:
+        FileNotFoundError: there is nothing of this name, or no complete checkpoint.
+        ValueError: files are damaged, weights are missing, it is no BERT, or a `.tflite` file of one length.
+        ImportError: an export needs TensorFlow Text.
+    """
+    path = os.fspath(path).rstrip("/") or path
+    if path.endswith(_LITE_SUFFIX) and files.exists(path):
+        description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)), path, flag)
+        model = LiteModel(path, description.task)
+        if model.length is not None:
+            raise ValueError(
+                f"{flag}: a file for rows of one length is asked through the file for any length beside it. "
+                f"Received: {path!r}, of {model.length} pieces"
+            )
+        return model, description, tokenizer
+    version = _newest_version(path)
+    if version is not None:
+        description, tokenizer = _read_assets(version, path, flag)
+        return ExportedModel(version, description.task), description, tokenizer
+    if runs.is_folder(path):
+        return _as_encoder(*run_folder.load_model(path, flag))
+    return _read_published(path, flag)
+
+
+def _as_encoder(
+    model: Any, description: RunDescription, tokenizer: WordPieceTokenizer
+) -> tuple[Any, RunDescription, WordPieceTokenizer]:
+    """A model for retrieval is asked for vectors of single texts, as any encoder is; other models stay as they are."""
+    if description.task != "retrieval":
+        return model, description, tokenizer
+    settings = {"pooling": model.pooling, "normalize": model.normalize, "has_pooler": False}
+    return model.encoder, description.replace(task="encoder", experiment=settings), tokenizer
+
+
+def _newest_version(path: str) -> str | None:
+    """The folder of the SavedModel: `path` itself, or the highest number in it; None where there is none."""
+    if files.exists(os.path.join(path, _GRAPH_FILE)):
+        return path
+    if not tf.io.gfile.isdir(path):
+        return None
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)]
+    versions = [name for name in names if name.isdigit() and files.exists(os.path.join(path, name, _GRAPH_FILE))]
+    return os.path.join(path, max(versions, key=int)) if versions else None
+
+
+def _read_assets(version: str, path: str, flag: str) -> tuple[RunDescription, WordPieceTokenizer]:
+    """What the folder of a version says of its model; `path` is what was asked for: it, one above, or a file in it."""
+    file = os.path.join(version, "assets", run_folder.CONFIG_FILE)
+    if not files.exists(file):
+        raise FileNotFoundError(f"{flag}: an export must hold assets/{run_folder.CONFIG_FILE}. Received: {path!r}")
+    description = RunDescription.from_dict(files.read_json(file))
+    vocab_file = os.path.join(version, "assets", run_folder.VOCAB_FILE)
+    return description, WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
+
+
+def _read_published(path: str, flag: str) -> tuple[Any, RunDescription, WordPieceTokenizer]:
+    if path.startswith("hf://"):
+        path = hub.fetch(path.removeprefix("hf://"), flag)
+    sentences = sentence_transformers.read_settings(path) if sentence_transformers.is_folder(path) else None
+    pretrained = read_pretrained(sentences.encoder_dir if sentences else path, flag)
+    task = pretrained.task
+    if task == "pretraining" and "masked_lm" not in pretrained.heads:
+        task = "encoder"  # of a next-sentence head nothing is asked
+    description = describe(pretrained, task, sentences)
+    model = make_model(pretrained, task)
+    # Neither a pooler nor a next-sentence head is needed to fill masks, nor a pooler for the mean of the vectors.
+    pretrained.assign_to(model, task, allow_random_heads=task in ("pretraining", "encoder"))
+    return model, description, pretrained.tokenizer()
+
+
+def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | None = None) -> RunDescription:
+    """Published weights as a run would describe them, with the default settings of their task.
+
+    Args:
+        pretrained: the weights.
+        task: of their heads, a key of `conversion.pretrained.MODELS`.
+        sentences: what a folder of Sentence Transformers says.
+
+    Raises:
+        ValueError: there is no vocabulary.
+    """
+    tokenizer = pretrained.tokenizer()
+    positions = pretrained.config.max_position_embeddings
+    length = min(pretrained.max_seq_length or positions, positions)
+    if sentences is not None:
+        length = min(sentences.max_seq_length or length, positions)
+    experiment: dict[str, Any] = {"has_pooler": "encoder/pooler/dense/kernel" in pretrained.weights}
+    if sentences is not None:
+        experiment |= {"pooling": sentences.pooling, "normalize": sentences.normalize}
+    if task not in ("pretraining", "encoder"):
+        config = _task_config(pretrained, task, length)
+        length = config.max_seq_length
+        experiment = FinetuningConfig(model=pretrained.config, task=config).to_dict()
+    return RunDescription(
+        task=task,
+        model=pretrained.config,
+        do_lower_case=tokenizer.do_lower_case,
+        vocab_hash=tokenizer.vocab_hash,
+        max_seq_length=length,
+        labels=tuple(pretrained.labels),
+        experiment=experiment,
+        data={"source": pretrained.source},
+    )
+
+
+def _task_config(pretrained: Pretrained, task: str, length: int) -> AnyTaskConfig:
+    if task == "question_answering":
+        default = QuestionAnsweringConfig()
+        length = min(length, default.max_seq_length)
+        # Short rows, of models for tests: a quarter for the question, windows that overlap by half.
+        query = min(default.max_query_length, length // 4)
+        return default.replace(
+            max_seq_length=length, max_query_length=query, doc_stride=min(default.doc_stride, (length - query) // 2)
+        )
+    if task == "tagging":
+        return TaggingConfig(max_seq_length=length)
+    kinds = {"classification": ClassificationConfig, "multi_label": MultiLabelConfig, "regression": RegressionConfig}
+    return kinds[task](max_seq_length=length, pooling=pretrained.pooling)

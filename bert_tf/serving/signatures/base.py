@@ -1,0 +1,146 @@
+"""What every export is made of: a tokenizer and a model in one graph, and the signatures to ask it by.
+
+Axes: B texts, R rows, L length.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf import features
+from bert_tf.configs import FinetuningConfig
+from bert_tf.models.weights import named_weights
+from bert_tf.runs.folder import RunDescription
+from bert_tf.serving.graph_tokenizer import GraphTokenizer
+from bert_tf.serving.options import ExportOptions, Tensors, shaped
+from bert_tf.serving.padding_free import without_padding
+from bert_tf.tasks.encoded import default_bucket_lengths
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+
+ID_NAMES = ("input_ids", "input_mask", "segment_ids")
+"""Inputs of the signature `token_ids`, int32 [B, L]; positions count from 0 in each row."""
+
+_IDS = tf.TensorSpec([None, None], tf.int32)
+_STRINGS = tf.TensorSpec([None], tf.string)
+
+
+def named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
+    """The same under a name: a signature's inputs are called so."""
+    return tf.TensorSpec(spec.shape, spec.dtype, name)
+
+
+class Served(tf.Module, abc.ABC):
+    """A model that answers raw strings.
+
+    Args:
+        model: the Keras model.
+        description: of the run that trained it.
+        tokenizer: of its vocabulary.
+        options: of the export.
+    """
+
+    text_inputs: tuple[str, ...] = ("text",)
+    """Inputs of `serving_default`, each string [B]; and features of the `tf.train.Example`s of `examples`."""
+
+    optional_inputs: tuple[str, ...] = ()
+    """Those that an example may lack; they are empty then."""
+
+    id_inputs: tuple[str, ...] = ID_NAMES
+    """Inputs of `token_ids`, each int32 [B, None]."""
+
+    examples_method = "predict"
+    """The method of TensorFlow Serving's interface that `examples` is for: `predict`, `classify` or `regress`."""
+
+    needs_mask = False
+    """Whether a text without `[MASK]` has no answer."""
+
+    def __init__(
+        self, model: Any, description: RunDescription, tokenizer: WordPieceTokenizer, options: ExportOptions
+    ) -> None:
+        super().__init__(name="served")
+        # The graph needs the weights; a Keras model in a tf.Module would be saved, and traced, on its own as well.
+        self.weights = [variable.value for variable in named_weights(model).values()]
+        self.options = options
+        self.max_seq_length = description.max_seq_length
+        self.task: Any = None
+        if description.task not in ("encoder", "pretraining"):
+            self.task = FinetuningConfig.from_dict(description.experiment).task
+        given = self.task.bucket_lengths if self.task else ()
+        # One of few lengths, as in evaluation; one alone where the model computes in one shape.
+        lengths = sorted({*given, self.max_seq_length}) if given else default_bucket_lengths(self.max_seq_length)
+        self.bucket_lengths = tuple(lengths[-1:] if options.fixed_batch_size else lengths)
+        self.graph_tokenizer = GraphTokenizer(tokenizer)
+        head_inputs = set(self.id_inputs) - set(ID_NAMES)
+        self.forward = self.function(model, (*features.encoder_batch(None, None), *head_inputs))
+
+    def function(self, model: Any, names: tuple[str, ...]) -> Callable[[Tensors], Any]:
+        """A model as a function of rows."""
+        # Without padding shapes vary with the texts: XLA would compile for each.
+        compiled = self.options.jit_compile or self.options.fixed_batch_size
+        call = (lambda inputs: model(inputs, training=False)) if compiled else without_padding(model)
+        return shaped(call, names, self.options, self.max_seq_length)
+
+    def rows(self, first: tf.RaggedTensor, second: tf.RaggedTensor | None = None) -> Tensors:
+        """The encoder's inputs for pieces of texts, or of pairs, padded to the shortest length that holds them.
+
+        Args:
+            first: int32 [R, None].
+            second: the same, or None.
+        """
+        lengths = first.row_lengths() if second is None else first.row_lengths() + second.row_lengths() + 1
+        longest = tf.cast(tf.reduce_max(tf.concat([lengths, [1]], axis=0)), tf.int32) + 2
+        buckets = tf.constant(self.bucket_lengths)
+        # What is longer than the longest is cut, as in training.
+        place = tf.searchsorted(buckets, tf.minimum(longest, self.max_seq_length)[None])[0]
+        return self.graph_tokenizer.pack_rows(first, second, tf.gather(buckets, place))
+
+    @abc.abstractmethod
+    def from_texts(self, *args: Any, **kwargs: Any) -> Tensors:
+        """The outputs of `serving_default`."""
+
+    @abc.abstractmethod
+    def from_ids(self, inputs: Tensors) -> Tensors:
+        """The outputs of `token_ids`."""
+
+    def for_examples(self, outputs: Tensors) -> Tensors:
+        """The outputs of `examples`, of those of `serving_default`."""
+        return outputs
+
+    def signatures(self) -> dict[str, Any]:
+        """The functions to save, by the names of their signatures."""
+
+        @tf.function(input_signature=[named(_STRINGS, name) for name in self.text_inputs], autograph=False)
+        def serving_default(*texts: tf.Tensor) -> Tensors:
+            return self.from_texts(**dict(zip(self.text_inputs, texts, strict=True)))
+
+        @tf.function(input_signature=[named(_STRINGS, "inputs")], autograph=False)
+        def examples(inputs: tf.Tensor) -> Tensors:
+            schema = {
+                name: tf.io.FixedLenFeature([], tf.string, "" if name in self.optional_inputs else None)
+                for name in self.text_inputs
+            }
+            return self.for_examples(self.from_texts(**tf.io.parse_example(inputs, schema)))
+
+        return {
+            "serving_default": serving_default,
+            "examples": examples,
+            "token_ids": self.of_ids(self.from_ids, self.id_inputs),
+        }
+
+    def of_ids(self, answer: Callable[[Tensors], Tensors], names: tuple[str, ...]) -> Any:
+        """The signature of a function of rows that are made elsewhere."""
+
+        @tf.function(input_signature=[named(_IDS, name) for name in names], autograph=False)
+        def token_ids(*ids: tf.Tensor) -> Tensors:
+            inputs = dict(zip(names, ids, strict=True))
+            if self.options.fixed_batch_size:
+                for name in ID_NAMES:
+                    missing = self.max_seq_length - tf.shape(inputs[name])[1]
+                    inputs[name] = tf.pad(inputs[name], [[0, 0], [0, missing]])
+            positions = tf.range(tf.shape(inputs["input_ids"])[1])
+            inputs["position_ids"] = tf.broadcast_to(positions, tf.shape(inputs["input_ids"]))
+            return answer(inputs)
+
+        return token_ids

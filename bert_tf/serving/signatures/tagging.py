@@ -1,0 +1,138 @@
+"""Exports that tag words: a tag for each word of a raw text, and the spans that tags make.
+
+Axes: B texts, W words, S spans, R rows, L length, C tags.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.scoring.tags import tag_spans
+from bert_tf.serving.graph_tokenizer import Pieces, substrings
+from bert_tf.serving.options import Tensors
+from bert_tf.serving.signatures.base import Served
+from bert_tf.tasks.tagging import OUTSIDE, Tagging
+
+
+class ServedTagger(Served):
+    """`words` and `tags` string [B, W], `starts` and `ends` int32 [B, W] of the words, `num_words` int32 [B].
+
+    Words are what is between spaces and punctuation, as in `Predictor.tag`; behind a text's own words are empty ones.
+    Starts and ends count characters (not bytes) of the text. `probabilities` and `logits` float32 [B, W, C] are in the
+    order of `labels.txt`. Tags that make spans give `span_labels`, `span_texts` string [B, S], `span_starts`,
+    `span_ends` int32 [B, S] and `num_spans` int32 [B] too. Texts longer than a row are cut between words into several.
+
+    Of `token_ids`: `labels` string [B, L], the likeliest at each piece, `probabilities` and `logits`.
+    """
+
+    def __init__(self, model: Any, description: Any, *args: Any) -> None:
+        super().__init__(model, description, *args)
+        labels = description.labels
+        self.tags = tf.constant(labels)
+        self.outside = labels.index(OUTSIDE) if OUTSIDE in labels else 0
+        self.has_spans = Tagging(self.task).scheme(labels) != "none"
+        # What `tag_spans` says of two tags in a row: whether the second one begins a span. -1 stands for no tag before.
+        begins = np.zeros((len(labels) + 1, len(labels)), np.bool_)
+        for second, tag in enumerate(labels):
+            begins[-1, second] = bool(tag_spans([tag]))
+            for first, before in enumerate(labels):
+                begins[first, second] = any(start == 1 for _, start, _ in tag_spans([before, tag]))
+        self.begins = tf.constant(begins)
+        self.in_span = tf.constant(begins[-1])
+        self.span_labels = tf.constant([tag.partition("-")[2] for tag in labels])
+
+    def from_ids(self, inputs: Tensors) -> Tensors:
+        """The class's outputs of `token_ids`."""
+        logits = self.forward(inputs)
+        return {
+            "labels": tf.gather(self.tags, tf.argmax(logits, axis=-1)),
+            "probabilities": tf.nn.softmax(logits),
+            "logits": logits,
+        }
+
+    def from_texts(self, text: tf.Tensor) -> Tensors:
+        """The class's outputs of `serving_default`."""
+        words, places = self.graph_tokenizer.words_with_offsets(text)
+        # Each word is tokenized on its own, as in training, where words are given.
+        pieces = self.graph_tokenizer.tokenize(words.flat_values)[:, : self.max_seq_length - 2]
+        counts = pieces.row_lengths()
+        logits = self._word_logits(pieces, words.row_splits)  # [all words, C]
+        best = tf.argmax(logits, axis=-1)
+        # A word without pieces was in no row.
+        tag_ids = words.with_values(tf.where(counts > 0, best, tf.constant(self.outside, tf.int64)))
+        outputs = {
+            "words": words.to_tensor(""),
+            "tags": tf.ragged.map_flat_values(lambda ids: tf.gather(self.tags, ids), tag_ids).to_tensor(""),
+            "starts": tf.cast(places.starts.to_tensor(), tf.int32),
+            "ends": tf.cast(places.ends.to_tensor(), tf.int32),
+            "num_words": tf.cast(words.row_lengths(), tf.int32),
+            "probabilities": words.with_values(tf.nn.softmax(logits)).to_tensor(),
+            "logits": words.with_values(logits).to_tensor(),
+        }
+        return outputs | self._spans(text, tag_ids, places) if self.has_spans else outputs
+
+    def _word_logits(self, pieces: tf.RaggedTensor, text_splits: tf.Tensor) -> tf.Tensor:
+        """The logits at each word's first piece, float32 [all words, C].
+
+        Args:
+            pieces: int32 [all words, None].
+            text_splits: int64 [B + 1], where texts begin and end among the words.
+        """
+        row_words = _row_words(pieces.row_splits, text_splits, self.max_seq_length - 2)  # [R]
+        first_pieces = tf.gather(pieces.row_splits, row_words)
+        splits = tf.concat([first_pieces, pieces.row_splits[-1:]], axis=0)
+        inputs = self.rows(tf.RaggedTensor.from_row_splits(pieces.flat_values, splits, validate=False))
+        rows = tf.searchsorted(row_words, tf.range(pieces.nrows()), side="right", out_type=tf.int64) - 1
+        positions = pieces.row_starts() - tf.gather(first_pieces, rows) + 1  # behind [CLS]
+        return tf.gather_nd(self.forward(inputs), tf.stack([rows, positions], axis=1))
+
+    def _spans(self, text: tf.Tensor, tag_ids: tf.RaggedTensor, places: Pieces) -> Tensors:
+        flat = tag_ids.flat_values
+        no_tag = tf.constant(self.begins.shape[0] - 1, tf.int64)
+        before = tf.concat([no_tag[None], flat[:-1]], axis=0)[: tf.size(flat)]
+        is_first = tf.ragged.range(tag_ids.row_lengths()).flat_values == 0
+        begins = tf.gather_nd(self.begins, tf.stack([tf.where(is_first, no_tag, before), flat], axis=1))
+        first = tf.where(begins)[:, 0]
+        inside = tf.where(tf.gather(self.in_span, flat))[:, 0]
+        last = tf.math.segment_max(inside, tf.gather(tf.cumsum(tf.cast(begins, tf.int64)), inside) - 1)
+        texts = tf.RaggedTensor.from_value_rowids(
+            tf.gather(places.starts.flat_values, first), tf.gather(tag_ids.value_rowids(), first), tag_ids.nrows()
+        )
+        ends = texts.with_values(tf.gather(places.ends.flat_values, last))
+        labels = texts.with_values(tf.gather(self.span_labels, tf.gather(flat, first)))
+        codes = tf.strings.unicode_decode(text, "UTF-8", errors="ignore")
+        return {
+            "span_labels": labels.to_tensor(""),
+            "span_texts": substrings(codes, texts, ends).to_tensor(""),
+            "span_starts": tf.cast(texts.to_tensor(), tf.int32),
+            "span_ends": tf.cast(ends.to_tensor(), tf.int32),
+            "num_spans": tf.cast(texts.row_lengths(), tf.int32),
+        }
+
+
+def _row_words(piece_splits: tf.Tensor, text_splits: tf.Tensor, room: int) -> tf.Tensor:
+    """The first word of each row, int64 [R], where rows take as many whole words of one text as they have room for.
+
+    The rule of `tasks.tagging.Tagging.encode`; a text without words has a row of its own.
+
+    Args:
+        piece_splits: int64 [W + 1], where words begin and end among the pieces; none is longer than `room`.
+        text_splits: int64 [B + 1], where texts begin and end among the words.
+        room: pieces in a row.
+    """
+
+    def is_left(words: tf.Tensor, *_: Any) -> tf.Tensor:
+        return tf.reduce_any(words < text_splits[1:])
+
+    def next_rows(words: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # All texts at once, each by one row: up to the last word that ends within the room.
+        limits = tf.gather(piece_splits, words) + room
+        behind = tf.searchsorted(piece_splits[1:], limits, side="right", out_type=tf.int64)
+        words = tf.minimum(behind, text_splits[1:])
+        more = tf.boolean_mask(words, words < text_splits[1:])
+        return words, tf.concat([rows, more], axis=0)
+
+    starts = text_splits[:-1]
+    shapes = (starts.shape, tf.TensorShape([None]))
+    return tf.sort(tf.while_loop(is_left, next_rows, (starts, starts), shape_invariants=shapes)[1])

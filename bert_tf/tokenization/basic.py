@@ -1,0 +1,177 @@
+"""Text -> words, before WordPiece: `BasicTokenizer` of google-research/bert `tokenization.py`, on frozen Unicode 14.0.
+
+The order of the reference: drop NUL, U+FFFD and control characters; spaces around CJK ideographs; cut at white space;
+for uncased models lower-case each word, decompose it (NFD) and drop its nonspacing marks; cut at punctuation.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from bert_tf.tokenization import unicode_tables as ucd
+
+# `_is_chinese_char` of the reference: ideographs, not Hiragana, Katakana or Hangul, which are written with spaces
+# or treated as letters.
+_CJK_RANGES = (
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0x2F800, 0x2FA1F),
+)
+
+_NO_SPACES = re.compile("[^ ]+")
+
+
+class Word(NamedTuple):
+    """A word as WordPiece sees it; its character i came from characters `starts[i]` to `ends[i]` (exclusive)."""
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+
+class _CharacterTable(dict[int, str]):
+    """A table for `str.translate`, filled as code points are met."""
+
+    def __init__(self, replacement: Callable[[str], str]):
+        super().__init__()
+        self._replacement = replacement
+
+    def __missing__(self, code: int) -> str:
+        replacement = self[code] = self._replacement(chr(code))
+        return replacement
+
+
+def is_cjk(character: str) -> bool:
+    """Whether it is an ideograph, which makes a word of its own and is written without spaces."""
+    code = ord(character)
+    return any(first <= code <= last for first, last in _CJK_RANGES)
+
+
+def clean(character: str) -> str:
+    """`_clean_text` and `_tokenize_chinese_chars` of the reference, for one character."""
+    character_class = ucd.CHARACTER_CLASS[ord(character)]
+    if character_class == ucd.SPACE:
+        return " "
+    if character_class == ucd.DROPPED:
+        return ""
+    return f" {character} " if is_cjk(character) else character
+
+
+class BasicTokenizer:
+    """Splits text into words.
+
+    Args:
+        do_lower_case: lower-case and strip accents, for uncased models.
+    """
+
+    def __init__(self, do_lower_case: bool = True):
+        self.do_lower_case = do_lower_case
+        self._clean_table = _CharacterTable(clean)
+        self._fold_table = _CharacterTable(self.fold)
+        self.context_characters = frozenset(ucd.characters_with_context() if do_lower_case else ())
+
+    def fold(self, character: str) -> str:
+        """What one character becomes on its own: itself, "", a space, or other characters with spaces at the cuts.
+
+        Wherever a text holds none of `context_characters`, folding each of its characters and cutting the result at
+        spaces gives the text's words: of all steps of the reference only the final form of sigma and the
+        canonical order of marks look at more than one character.
+        """
+        cleaned = clean(character)
+        if cleaned in ("", " "):
+            return cleaned
+        parts = [character]
+        if self.do_lower_case:
+            decomposed = [part for lowered in ucd.lower(character) for part in ucd.decompose(lowered)]
+            parts = [part for part in decomposed if ucd.CHARACTER_CLASS[ord(part)] != ucd.NONSPACING_MARK]
+        cut = [f" {part} " if ucd.CHARACTER_CLASS[ord(part)] == ucd.PUNCTUATION else part for part in parts]
+        folded = "".join(cut)
+        return f" {folded} " if is_cjk(character) else folded
+
+    def folded_characters(self) -> list[str]:
+        """All characters that `fold` may change, for tables; it leaves every other one as it is."""
+        codes = {code for first, last in _CJK_RANGES for code in range(first, last + 1)}
+        return [chr(code) for code in sorted(codes | ucd.mapped_code_points())]
+
+    def split_spaces(self, text: str) -> list[str]:
+        """The cleaned text cut at spaces; strings may be empty.
+
+        Printable ASCII needs no cleaning: it holds no control character, no white space but the space itself, and no
+        ideograph. For ASCII `isascii` and `isprintable` are the same in every Python. Cutting at " " rather than
+        at what the running Python calls white space is enough, as the table has turned all of it to " ".
+        """
+        if not (text.isascii() and text.isprintable()):
+            text = text.translate(self._clean_table)
+        return text.split(" ")
+
+    def split_word(self, word: str) -> list[str]:
+        """The words that one string of `split_spaces` holds: lower-cased, accents stripped, cut at punctuation."""
+        if self.context_characters.isdisjoint(word):
+            return [part for part in word.translate(self._fold_table).split(" ") if part]
+        return [part.text for part in self.split_word_with_offsets(word)]
+
+    def folded(self, text: str) -> str:
+        """Text that gives `words(text)` when it is cut at spaces and around punctuation.
+
+        It holds no white space but spaces, and spaces stand around every ideograph and all punctuation outside ASCII.
+        """
+        if self.context_characters.isdisjoint(text):
+            return text.translate(self._fold_table)
+        return " ".join(self.words(text))
+
+    def words(self, text: str) -> list[str]:
+        """The text's words, in order."""
+        return [part for word in self.split_spaces(text) for part in self.split_word(word)]
+
+    def split_spaces_with_offsets(self, text: str) -> list[tuple[str, Sequence[int]]]:
+        """The non-empty strings of `split_spaces`, each with the index in `text` of each of its characters."""
+        if text.isascii() and text.isprintable():
+            return [(match[0], range(*match.span())) for match in _NO_SPACES.finditer(text)]
+        strings: list[tuple[list[str], list[int]]] = [([], [])]
+        for index, character in enumerate(text):
+            for part in self._clean_table[ord(character)]:
+                if part == " ":
+                    strings.append(([], []))
+                else:
+                    strings[-1][0].append(part)
+                    strings[-1][1].append(index)
+        return [("".join(characters), indices) for characters, indices in strings if characters]
+
+    def split_word_with_offsets(self, word: str) -> list[Word]:
+        """`split_word`, step by step as the reference does it, with offsets into `word`.
+
+        A stripped mark belongs to the character before it, so that an offset never separates the two.
+        """
+        characters, starts = list(word), list(range(len(word)))
+        if self.do_lower_case:
+            expanded = [
+                (part, index)
+                for index, lowered in enumerate(ucd.lower_characters(word))
+                for character in lowered
+                for part in ucd.decompose(character)
+            ]
+            order = ucd.canonical_order([part for part, _ in expanded])
+            characters, starts = [expanded[i][0] for i in order], [expanded[i][1] for i in order]
+        words: list[tuple[list[str], list[int], list[int]]] = []
+        starts_new_word = True
+        for character, start in zip(characters, starts, strict=True):
+            character_class = ucd.CHARACTER_CLASS[ord(character)]
+            if self.do_lower_case and character_class == ucd.NONSPACING_MARK:
+                if words:
+                    ends = words[-1][2]
+                    ends[-1] = max(ends[-1], start + 1)
+                continue
+            is_punctuation = character_class == ucd.PUNCTUATION
+            if is_punctuation or starts_new_word:
+                words.append(([], [], []))
+            text, text_starts, text_ends = words[-1]
+            text.append(character)
+            text_starts.append(start)
+            text_ends.append(start + 1)
+            starts_new_word = is_punctuation
+        return [Word("".join(text), text_starts, text_ends) for text, text_starts, text_ends in words]

@@ -1,0 +1,341 @@
+"""Exact WordPiece: the ids of google-research/bert's `FullTokenizer`, on frozen Unicode 14.0, many times faster.
+
+tokenizer = WordPieceTokenizer("vocab.txt", do_lower_case=True)
+tokenizer.encode("Exact WordPiece.")
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable
+from itertools import chain
+from typing import TypeVar
+
+import numpy as np
+
+from bert_tf.tokenization.basic import BasicTokenizer
+from bert_tf.tokenization.batch import BatchEncoder
+from bert_tf.tokenization.unicode_tables import UNICODE_VERSION
+from bert_tf.utils import files
+
+__all__ = ["SPECIAL_TOKENS", "BasicTokenizer", "WordPieceTokenizer", "truncated_lengths"]
+
+PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+# `WordpieceTokenizer(max_input_chars_per_word=200)` of the reference: a longer word is unknown.
+MAX_WORD_CHARACTERS = 200
+
+# Each cache holds at most so many strings of at most so many characters, about 50 MB; when it is full
+# it starts again, since the frequent words are back after a few pages of text.
+_MAX_CACHED_STRINGS = 1 << 18
+_MAX_CACHED_CHARACTERS = 100
+
+_Value = TypeVar("_Value")
+
+_ASCII_WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
+
+
+def truncated_lengths(length_a: int, length_b: int, budget: int) -> tuple[int, int]:
+    """How many pieces of A and of B stay when together they may have `budget`.
+
+    The closed form of `_truncate_seq_pair` of google-research/bert run_classifier.py, which drops the last piece
+    of the longer one, of B where both are equally long, until the two fit.
+
+    >>> truncated_lengths(10, 3, 9)
+    (6, 3)
+    >>> truncated_lengths(10, 10, 9)
+    (5, 4)
+    """
+    if length_a + length_b <= budget:
+        return length_a, length_b
+    # The shorter one is cut only below half of the budget; of an odd budget A gets the larger half.
+    kept_a = min(length_a, max(budget - length_b, (budget + 1) // 2))
+    return kept_a, budget - kept_a
+
+
+class _Cache(dict[str, _Value]):
+    """Values by string, computed when first asked for."""
+
+    def __init__(self, compute: Callable[[str], _Value]):
+        super().__init__()
+        self._compute = compute
+
+    def __missing__(self, key: str) -> _Value:
+        value = self._compute(key)
+        if len(key) <= _MAX_CACHED_CHARACTERS:
+            if len(self) >= _MAX_CACHED_STRINGS:
+                self.clear()
+            self[key] = value
+        return value
+
+
+class WordPieceTokenizer:
+    """Text -> piece ids and back, by a vocabulary.
+
+    Text never yields special ids: `[MASK]` in a document is cut up like any other text, unless
+    `parse_special_tokens` asks otherwise. Bytes are decoded as UTF-8, invalid ones dropped.
+
+    Args:
+        vocab_file: one piece a line; its id is its line number, from 0. White space around a piece is dropped.
+        do_lower_case: for uncased vocabularies.
+
+    Attributes:
+        tokens: the pieces by id.
+        continuation: bool [V], True for the pieces that continue a word (`##...`).
+        vocab_hash: SHA-256, in hex, of the pieces joined by LF: two vocabularies are the same if it is.
+        unicode_version: of the character data, "14.0.0" under every Python.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not UTF-8, is empty, lacks a special token, or holds a piece twice.
+    """
+
+    def __init__(self, vocab_file: str, do_lower_case: bool = True):
+        self._set_vocabulary([line.strip() for line in files.iterate_lines(vocab_file)], do_lower_case, vocab_file)
+
+    @classmethod
+    def from_tokens(cls, tokens: Iterable[str], do_lower_case: bool = True) -> "WordPieceTokenizer":
+        """The tokenizer of the vocabulary `tokens`, in the order of their ids."""
+        tokenizer = cls.__new__(cls)
+        tokenizer._set_vocabulary(list(tokens), do_lower_case, "tokens")
+        return tokenizer
+
+    def _set_vocabulary(self, tokens: list[str], do_lower_case: bool, source: str) -> None:
+        if not any(tokens):
+            raise ValueError(f"{source}: a vocabulary holds one piece a line. Received: an empty one")
+        ids: dict[str, int] = {}
+        for index, token in enumerate(tokens):
+            # A blank line takes up an id that no text can yield, as in the reference.
+            if token and token in ids:
+                raise ValueError(
+                    f"{source}, line {index + 1}: a piece must stand once in a vocabulary. "
+                    f"Received: {token!r}, already in line {ids[token] + 1}"
+                )
+            ids[token] = index
+        missing = [token for token in SPECIAL_TOKENS if token not in ids]
+        if missing:
+            raise ValueError(
+                f"{source}: a vocabulary must hold {', '.join(SPECIAL_TOKENS)}. "
+                f"Received: one of {len(tokens)} pieces without {', '.join(missing)}"
+            )
+        self.tokens = tuple(tokens)
+        self.do_lower_case = do_lower_case
+        self.unicode_version = UNICODE_VERSION
+        self.vocab_hash = hashlib.sha256("\n".join(tokens).encode("utf-8")).hexdigest()
+        self.continuation = np.array([token.startswith("##") for token in tokens], np.bool_)
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (ids[token] for token in SPECIAL_TOKENS)
+        self.basic_tokenizer = BasicTokenizer(do_lower_case)
+        self._ids = ids
+        self._first_ids = {token: index for token, index in ids.items() if token}
+        self._next_ids = {token[2:]: index for token, index in ids.items() if token.startswith("##") and token[2:]}
+        self._longest_piece = max(map(len, tokens))
+        # Of strings between spaces ("end.") and of words ("end"), without and with offsets.
+        self._string_ids = _Cache(self._encode_string)
+        self._word_ids = _Cache(self._encode_word)
+        self._word_pieces = _Cache(self._pieces)
+        self._string_offsets = _Cache(self._encode_string_with_offsets)
+        self._batch_encoder = BatchEncoder(self.basic_tokenizer.folded, do_lower_case, self._encode_word)
+
+    def __reduce__(self) -> tuple:
+        """Pickled as its vocabulary, for worker processes; the caches start empty there."""
+        return WordPieceTokenizer.from_tokens, (self.tokens, self.do_lower_case)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of pieces, V."""
+        return len(self.tokens)
+
+    @property
+    def special_ids(self) -> tuple[int, int, int, int, int]:
+        """The ids of [PAD], [UNK], [CLS], [SEP] and [MASK]."""
+        return self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id
+
+    def save(self, vocab_file: str) -> None:
+        """Write the vocabulary, one piece a line, whole or not at all."""
+        files.write_text(vocab_file, "".join(token + "\n" for token in self.tokens))
+
+    def words(self, text: str | bytes) -> list[str]:
+        """The words before WordPiece: cleaned, lower-cased for uncased models, cut at punctuation."""
+        return self.basic_tokenizer.words(_decoded(text))
+
+    def tokenize(self, text: str | bytes) -> list[str]:
+        """The text's pieces."""
+        return [self.tokens[index] for index in self.encode(text)]
+
+    def encode(self, text: str | bytes, parse_special_tokens: bool | Collection[str] = False) -> list[int]:
+        """The ids of the text's pieces, without `[CLS]` and `[SEP]`.
+
+        Args:
+            text: text of any length.
+            parse_special_tokens: True: a literal `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or `[MASK]` (in capitals, as
+                written here) becomes that token; a collection: only those named. For inference, such as fill-mask.
+
+        Raises:
+            ValueError: `parse_special_tokens` names something else.
+        """
+        text = _decoded(text)
+        if not parse_special_tokens:
+            # Every step after cleaning looks at one string between spaces alone, so each has its ids for good.
+            return list(chain.from_iterable(map(self._string_ids.__getitem__, self.basic_tokenizer.split_spaces(text))))
+        ids: list[int] = []
+        for number, part in enumerate(_special_pattern(parse_special_tokens).split(text)):
+            # Text and matches take turns. A part of text can look like a special token that is not parsed.
+            ids.extend([self._ids[part]] if number % 2 else self.encode(part))
+        return ids
+
+    def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
+        """`encode` of each text."""
+        ids, lengths = self.encode_ragged(texts)
+        ends = np.cumsum(lengths)
+        flat = ids.tolist()
+        return [flat[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
+
+    def encode_ragged(self, texts: Iterable[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """`encode` of many texts, without a Python object for each word or piece: what preparing data runs on.
+
+        Returns:
+            The ids of all texts, one after the other, int32 [all ids], and how many each text has, int64 [texts].
+        """
+        return self._batch_encoder.encode([_decoded(text) for text in texts])
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """`encode`, and where each piece came from.
+
+        Returns:
+            ids, and as many `(start, end)`: the piece is made of `text[start:end]`. Characters that were dropped inside
+            it count as its own, a combining mark that was stripped belongs to the character before it, and a
+            character that became several (a Hangul syllable) can be shared by two pieces.
+        """
+        ids: list[int] = []
+        offsets: list[tuple[int, int]] = []
+        for string, indices in self.basic_tokenizer.split_spaces_with_offsets(text):
+            if isinstance(indices, range):  # nothing was dropped inside the string
+                first = indices.start
+                for index, start, end in self._string_offsets[string]:
+                    ids.append(index)
+                    offsets.append((first + start, first + end))
+            else:
+                for index, start, end in self._string_offsets[string]:
+                    ids.append(index)
+                    offsets.append((indices[start], indices[end - 1] + 1))
+        return ids, offsets
+
+    def encode_pair(
+        self,
+        text: str | bytes,
+        text_pair: str | bytes | None = None,
+        max_seq_length: int | None = None,
+        parse_special_tokens: bool | Collection[str] = False,
+    ) -> tuple[list[int], list[int]]:
+        """`[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]`, as google-research/bert run_classifier.py makes them.
+
+        Args:
+            text: A.
+            text_pair: B, or None. A B without a single piece is left out together with its `[SEP]`.
+            max_seq_length: at most so many ids, at least 3; the longer of A and B loses its end
+                (`truncated_lengths`). None: no limit.
+            parse_special_tokens: as in `encode`.
+
+        Returns:
+            `input_ids` and `segment_ids` (0 on `[CLS] A [SEP]`, 1 on `B [SEP]`), unpadded.
+
+        Raises:
+            ValueError: `max_seq_length` is under 3.
+        """
+        if max_seq_length is not None and max_seq_length < 3:
+            raise ValueError(f"`max_seq_length` must be at least 3. Received: {max_seq_length}")
+        ids_a = self.encode(text, parse_special_tokens)
+        ids_b = [] if text_pair is None else self.encode(text_pair, parse_special_tokens)
+        if max_seq_length is not None:
+            budget = max_seq_length - (3 if ids_b else 2)
+            kept_a, kept_b = truncated_lengths(len(ids_a), len(ids_b), budget)
+            ids_a, ids_b = ids_a[:kept_a], ids_b[:kept_b]
+        input_ids = [self.cls_id, *ids_a, self.sep_id]
+        segment_ids = [0] * len(input_ids)
+        if ids_b:
+            input_ids += [*ids_b, self.sep_id]
+            segment_ids += [1] * (len(ids_b) + 1)
+        return input_ids, segment_ids
+
+    def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
+        """The pieces as text: `##` pieces joined to the one before, the others set off by a space.
+
+        Raises:
+            ValueError: an id is outside the vocabulary.
+        """
+        text: list[str] = []
+        skipped = set(self.special_ids) if skip_special_tokens else set()
+        for index in map(int, ids):
+            if not 0 <= index < self.vocab_size:
+                raise ValueError(f"ids must be from 0 to {self.vocab_size - 1}. Received: {index}")
+            if index in skipped:
+                continue
+            token = self.tokens[index]
+            if token.startswith("##") and text:
+                text.append(token[2:])
+            else:
+                text.extend((" ", token) if text else (token,))
+        return "".join(text)
+
+    def _encode_string(self, string: str) -> tuple[int, ...]:
+        """The ids of one string of `split_spaces`."""
+        if string.isascii():
+            # Cleaned ASCII holds letters, digits and what the reference counts as punctuation; nothing else is left.
+            words = _ASCII_WORDS.findall(string.lower() if self.do_lower_case else string)
+        else:
+            words = self.basic_tokenizer.split_word(string)
+        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
+
+    def _encode_word(self, word: str) -> tuple[int, ...]:
+        return tuple([index for index, _ in self._pieces(word)])
+
+    def _encode_string_with_offsets(self, string: str) -> list[tuple[int, int, int]]:
+        """The ids of one string of `split_spaces`, each with its start and end in the string."""
+        pieces: list[tuple[int, int, int]] = []
+        if string.isascii():
+            # As in `_encode_string`; a lower-cased ASCII letter is one letter too, so that no place moves.
+            for match in _ASCII_WORDS.finditer(string.lower() if self.do_lower_case else string):
+                end = match.start()
+                for index, length in self._word_pieces[match[0]]:
+                    start, end = end, end + length
+                    pieces.append((index, start, end))
+            return pieces
+        for word in self.basic_tokenizer.split_word_with_offsets(string):
+            end = 0
+            for index, length in self._pieces(word.text):
+                start, end = end, end + length
+                pieces.append((index, min(word.starts[start:end]), max(word.ends[start:end])))
+        return pieces
+
+    def _pieces(self, word: str) -> list[tuple[int, int]]:
+        """Greedy longest match first: (id, characters of the word) of each piece, or one `[UNK]` for it all."""
+        length = len(word)
+        if length > MAX_WORD_CHARACTERS:
+            return [(self.unk_id, length)]
+        pieces: list[tuple[int, int]] = []
+        vocabulary = self._first_ids
+        start = 0
+        while start < length:
+            # No piece is longer than the longest, so that longer candidates need not be tried.
+            for end in range(min(length, start + self._longest_piece), start, -1):
+                index = vocabulary.get(word[start:end])
+                if index is not None:
+                    break
+            else:
+                return [(self.unk_id, length)]
+            pieces.append((index, end - start))
+            vocabulary = self._next_ids
+            start = end
+        return pieces
+
+
+def _decoded(text: str | bytes) -> str:
+    return text.decode("utf-8", errors="ignore") if isinstance(text, bytes) else text
+
+
+def _special_pattern(parse_special_tokens: bool | Collection[str]) -> re.Pattern[str]:
+    """Matches, and captures, the special tokens that are to be parsed."""
+    parsed = SPECIAL_TOKENS if isinstance(parse_special_tokens, bool) else tuple(parse_special_tokens)
+    for token in parsed:
+        if token not in SPECIAL_TOKENS:
+            raise ValueError(f"`parse_special_tokens` takes {', '.join(SPECIAL_TOKENS)}. Received: {token!r}")
+    return re.compile("(" + "|".join(map(re.escape, parsed)) + ")")

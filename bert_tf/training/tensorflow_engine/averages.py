@@ -1,0 +1,111 @@
+"""An exponential moving average of the trained weights, which often scores better than the last of them.
+
+Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging", in the exponential form.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf.objectives.losses import Sums
+from bert_tf.objectives.objective import Batch
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+
+PREFIX = "average:"
+"""Before a weight's name, in a checkpoint."""
+
+
+def of_result(names: Iterable[str], use_average: bool) -> dict[str, str]:
+    """What a run's result is, among a checkpoint's tensors: weight -> tensor.
+
+    Args:
+        names: of the checkpoint's tensors.
+        use_average: whether a weight that has an average stands for it (`train.use_average`). The best evaluation's
+            checkpoint holds what was evaluated, and no averages beside it.
+    """
+    names = set(names)
+    weights = [name for name in names if ":" not in name and name != "step"]
+    return {name: PREFIX + name if use_average and PREFIX + name in names else name for name in weights}
+
+
+class WeightAverages:
+    """The averages of some weights. Under a strategy it must be made in its scope, like the weights.
+
+    Args:
+        weights: name -> variable.
+    """
+
+    def __init__(self, weights: Mapping[str, Any]) -> None:
+        self._weights = dict(weights)
+        self._averages = {
+            name: tf.Variable(tf.zeros(weight.shape, weight.dtype), trainable=False) for name, weight in weights.items()
+        }
+
+    def variables(self) -> dict[str, Any]:
+        """The averages by name, as a checkpoint holds them."""
+        return {PREFIX + name: average for name, average in self._averages.items()}
+
+    def reset(self) -> None:
+        """Start from the weights as they are now."""
+        for name, average in self._averages.items():
+            average.assign(tf.convert_to_tensor(self._weights[name]))
+
+    def update(self, decay: float, step: Any, distribution: Distribution) -> None:
+        """Inside `Distribution.run`, after an update of the weights.
+
+        Early on the average is a short one, of the last tenth of the steps or so, so that the weights that a run starts
+        with are soon forgotten (as `tf.train.ExponentialMovingAverage` does it with `num_updates`).
+
+        Args:
+            decay: share of the average that stays, once many steps are made.
+            step: number of updates made, the last one included.
+            distribution: where it runs.
+        """
+        count = tf.cast(step, tf.float32)
+        share = 1.0 - tf.minimum(decay, (1.0 + count) / (10.0 + count))
+        groups = [(self._averages[name], weight.value) for name, weight in self._weights.items()]
+
+        def move(_: int, group: tuple[tf.Variable, ...], share: tf.Tensor) -> None:
+            average, weight = group
+            average.assign_add(tf.cast(share, average.dtype) * (tf.convert_to_tensor(weight) - average))
+
+        distribution.update(groups, [share] * len(groups), move)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """A block in which the model has the averages for weights; at its end both are what they were, to the bit."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, average in self._averages.items():
+            weight = self._weights[name]
+            before = tf.identity(tf.convert_to_tensor(weight))
+            weight.assign(tf.convert_to_tensor(average))
+            average.assign(before)
+
+
+def averaging(
+    train_step: Callable[[Batch], Sums], averages: WeightAverages, decay: float, step: Any, distribution: Distribution
+) -> Callable[[Batch], Sums]:
+    """A training step that moves the averages, too.
+
+    Args:
+        train_step: of `step.make_train_step`.
+        averages: of its weights.
+        decay: see `WeightAverages.update`.
+        step: the variable that counts the updates.
+        distribution: where it runs.
+    """
+
+    def train_and_average(batch: Batch) -> Sums:
+        sums = train_step(batch)
+        averages.update(decay, tf.identity(step), distribution)
+        return sums
+
+    return train_and_average

@@ -1,0 +1,400 @@
+"""Where the step runs: one device, or a tf.distribute strategy. The only place that builds or asks a strategy."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.training.tensorflow_engine.cluster import VARIABLE, Cluster, cluster_from_environment
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+"""What `make_distribution` can be asked for."""
+
+
+# Which of them a collective operation raises depends on what it was doing when its partner went away.
+_LOST_WORKER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class InputPart:
+    """The part of every global batch that one input pipeline reads: `count` pipelines have consecutive rows each."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """This part of a data set of global batches, which every pipeline makes whole."""
+        if self.count == 1:
+            return dataset
+
+        def own_rows(tensor: tf.Tensor) -> tf.Tensor:
+            rows = _divided(tensor.shape[0], self.count, "workers")
+            return tensor[self.index * rows : (self.index + 1) * rows]
+
+        return dataset.map(lambda batch: tf.nest.map_structure(own_rows, batch))
+
+
+class Distribution:
+    """One device, or replicas under a strategy, behind the few operations that a training step needs.
+
+    Args:
+        strategy: None for one device without any strategy, where XLA may compile the whole step.
+        cluster: the processes that run the strategy together; None for this one alone.
+        found: what `make_distribution` found, for `describe`.
+    """
+
+    def __init__(
+        self, strategy: tf.distribute.Strategy | None = None, cluster: Cluster | None = None, found: str = ""
+    ) -> None:
+        self.strategy = strategy
+        self.cluster = cluster or Cluster(addresses=("",), index=0)
+        self.found = found
+        self.num_replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+        self._worker_sums: Any = None
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run's folder: the only one, or the first of several."""
+        return self.cluster.is_chief
+
+    @property
+    def is_tpu(self) -> bool:
+        """Whether the replicas are TPU cores."""
+        return isinstance(self.strategy, tf.distribute.TPUStrategy)
+
+    def describe(self) -> str:
+        """What was found and is used, for people."""
+        if self.strategy is None:
+            gpus = tf.config.list_logical_devices("GPU")
+            return f"one device ({gpus[0].name if gpus else 'CPU'})"
+        # The classes' own names are internal ones.
+        names = ("TPUStrategy", "MultiWorkerMirroredStrategy", "MirroredStrategy")
+        name = next(name for name in names if isinstance(self.strategy, getattr(tf.distribute, name)))
+        if self.cluster.size == 1:
+            return f"{name}, {self.num_replicas} replicas"
+        role = "the chief" if self.is_chief else f"worker {self.cluster.index}"
+        return f"{name}, {self.num_replicas} replicas on {self.cluster.size} workers; this is {role}"
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """The context in which all variables must be made."""
+        return nullcontext() if self.strategy is None else self.strategy.scope()
+
+    def run(self, step: Callable[[Any], Any], batch: Any) -> Any:
+        """`step(batch)` on every replica, each with its part of the batch; results as replica 0 has them.
+
+        What `step` returns must be equal on all replicas (all-reduced).
+        """
+        if self.strategy is None:
+            return step(batch)
+        results = self.strategy.run(step, args=(batch,))
+        return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
+
+    def run_and_gather(self, step: Callable[[Any], tuple[Any, Any]], batch: Any) -> tuple[Any, Any]:
+        """`step(batch)` on every replica: its first result, the replicas' joined along axis 0, and its second.
+
+        The second must be equal on all replicas (all-reduced), and is replica 0's.
+        """
+        if self.strategy is None:
+            return step(batch)
+        local = self.strategy.experimental_local_results
+        if self.cluster.size > 1:
+            # Each worker gets the rows of all of them: what it makes of them, such as when to stop, is the same.
+            outputs, figures = self.strategy.run(lambda part: _gathered(*step(part)), args=(batch,))
+            return tf.nest.map_structure(lambda value: local(value)[0], (outputs, figures))
+        outputs, figures = self.strategy.run(step, args=(batch,))
+        return (
+            tf.nest.map_structure(lambda value: tf.concat(local(value), axis=0), outputs),
+            tf.nest.map_structure(lambda value: local(value)[0], figures),
+        )
+
+    def place(self, batch: dict[str, Any]) -> Any:
+        """A global batch of NumPy arrays as `run` wants it: each replica gets consecutive rows, in replica order."""
+        strategy = self.strategy
+        if strategy is None:
+            return batch
+        parts = {name: np.split(array, self.num_replicas) for name, array in batch.items()}
+
+        def part(name: str) -> Any:
+            return strategy.experimental_distribute_values_from_function(
+                lambda context: tf.constant(parts[name][context.replica_id_in_sync_group])
+            )
+
+        return {name: part(name) for name in batch}
+
+    def replica_id(self) -> Any:
+        """Inside `run`: this replica's number, a scalar."""
+        if self.strategy is None:
+            return 0
+        return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+    def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Inside `run`: each tensor's sum over all replicas, in one reduction of the whole list."""
+        if self.strategy is None:
+            return list(tensors)
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(tensors))
+
+    def all_gather(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Inside `run`: the rows of all replicas, in the global batch's order. Gradients reach its own only."""
+        if self.num_replicas == 1:
+            return list(tensors)
+        is_own = tf.equal(tf.range(self.num_replicas), self.replica_id())
+
+        def in_own_place(tensor: tf.Tensor, elsewhere: tf.Tensor) -> tf.Tensor:
+            return tf.where(tf.reshape(is_own, [-1] + [1] * tensor.shape.rank), tensor[None], elsewhere)
+
+        together = list(tensors)
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in the same order on all replicas
+            # Elsewhere int32 stands in the host's memory, out of the reductions' reach.
+            carrier = tf.int64 if dtype == tf.int32 and not self.is_tpu else dtype
+            own = {place: tensor for place, tensor in enumerate(tensors) if tensor.dtype == dtype}
+            alone = [in_own_place(tf.stop_gradient(tensor), tf.zeros((), dtype)) for tensor in own.values()]
+            summed = self.all_reduce([tf.cast(tensor, carrier) for tensor in alone])
+            for (place, tensor), others in zip(own.items(), summed, strict=True):
+                together[place] = in_own_place(tensor, tf.cast(others, dtype))
+        return [tf.reshape(tensor, [-1, *tensor.shape[2:]]) for tensor in together]
+
+    def update(
+        self, variables: Sequence[tuple[tf.Variable, ...]], tensors: Sequence[Any], function: Callable[..., None]
+    ) -> None:
+        """Inside `run`: `function(index, variables[index], tensors[index])` for each index, on each device's copies.
+
+        Args:
+            variables: groups of variables that are written together; the first of each group says where.
+            tensors: for each group a tensor (or nested structure), equal on all replicas.
+            function: assigns to the variables it is given.
+        """
+        if self.strategy is None:
+            for index, (group, tensor) in enumerate(zip(variables, tensors, strict=True)):
+                function(index, group, tensor)
+            return
+
+        def merged(strategy: tf.distribute.Strategy, values: Sequence[Any]) -> None:
+            for index, (group, tensor) in enumerate(zip(variables, values, strict=True)):
+                strategy.extended.update(
+                    group[0],
+                    # The first variable arrives as this device's copy; so do those among the arguments.
+                    lambda first, *rest, index=index: function(index, (first, *rest[:-1]), rest[-1]),
+                    args=(*group[1:], tensor),
+                    group=False,
+                )
+
+        tf.distribute.get_replica_context().merge_call(merged, args=(list(tensors),))
+
+    def split(self, dataset: tf.data.Dataset) -> Iterable[Any]:
+        """The data set of global batches, as `run` wants it: each replica gets consecutive rows, in replica order.
+
+        Raises:
+            ValueError: the batches cannot be divided evenly.
+        """
+        return self.read(lambda part: part.of(dataset))
+
+    def read(self, dataset_of: Callable[[InputPart], tf.data.Dataset], endless: bool = False) -> Iterable[Any]:
+        """As `split`, where each host that feeds replicas reads only its own rows.
+
+        Args:
+            dataset_of: the data set of a part's rows of every global batch, with a static number of rows.
+            endless: whether more batches will always come. Otherwise several workers ask each other, before each batch,
+                whether all of them have one.
+
+        Raises:
+            ValueError: the batches cannot be divided evenly.
+        """
+        strategy = self.strategy
+        if strategy is None:
+            return dataset_of(InputPart())
+
+        def of_host(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            dataset = dataset_of(InputPart(context.input_pipeline_id, context.num_input_pipelines))
+            rows = tf.nest.flatten(dataset.element_spec)[0].shape[0]
+            replicas = self.num_replicas // context.num_input_pipelines
+            dataset = dataset.rebatch(_divided(rows, replicas, "replicas of a worker"), drop_remainder=True)
+            if endless:
+                dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+            return dataset
+
+        return strategy.distribute_datasets_from_function(of_host)
+
+    def sum_over_workers(self, values: Sequence[float]) -> list[float]:
+        """Outside `run`: the sum of each number over the processes. All of them must call it, at the same place."""
+        if self.cluster.size == 1:
+            return list(values)
+        if self._worker_sums is None:
+            self._worker_sums = tf.function(
+                # A copy on the device of each replica: a reduction goes to where its values are.
+                lambda numbers: self.run(lambda own: self.all_reduce([tf.identity(own)])[0], numbers),
+                input_signature=[tf.TensorSpec([None], tf.float64)],
+            )
+        replicas_of_worker = self.num_replicas // self.cluster.size
+        return (self._worker_sums(tf.constant(values, tf.float64)) / replicas_of_worker).numpy().tolist()
+
+    @contextmanager
+    def naming_lost_workers(self) -> Iterator[None]:
+        """Turns the errors of a job that has lost one of its processes into one that says so.
+
+        Raises:
+            ConnectionError: another process of the job is gone, or cannot be reached.
+        """
+        try:
+            yield
+        except _LOST_WORKER_ERRORS as error:
+            if self.cluster.size == 1:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            # Without the place in the graph, and without TensorFlow's advice.
+            reason = re.sub(r"^\{\{.*?\}\} ", "", reason.partition(" Check the task logs")[0])
+            raise ConnectionError(
+                f"another of the {self.cluster.size} workers is gone ({reason}); the last checkpoint is kept. "
+                f"Start all workers again: they go on from it. This is worker {self.cluster.index}"
+            ) from None
+
+    def require_agreement(self, name: str, value: int) -> None:
+        """Outside `run`: stop every process where they do not all have the same value. All must call it.
+
+        Raises:
+            ValueError: they do not.
+        """
+        # The variance over the workers: every one of them sees that it is not zero.
+        total, squares = self.sum_over_workers([value, value**2])
+        if self.cluster.size * squares != total**2:
+            raise ValueError(
+                f"all {self.cluster.size} workers must have the same {name}; do they share the run's folder? "
+                f"Received: {value} on worker {self.cluster.index}"
+            )
+
+    def check_batch(self, field: str, rows: int) -> None:
+        """Refuse a global batch that cannot be divided over the replicas.
+
+        Raises:
+            ValueError: its rows are no multiple of them.
+        """
+        if rows % self.num_replicas:
+            raise ValueError(f"`{field}` must be a multiple of the {self.num_replicas} replicas. Received: {rows}")
+
+
+def _divided(rows: int, parts: int, what: str) -> int:
+    if rows % parts:
+        raise ValueError(f"the rows of a batch must be a multiple of the {parts} {what}. Received: {rows}")
+    return rows // parts
+
+
+def _gathered(outputs: Any, figures: Any) -> tuple[Any, Any]:
+    """Inside a replica: the outputs of all replicas along axis 0, in replica order, and the figures."""
+    context = tf.distribute.get_replica_context()
+
+    def gather(value: tf.Tensor) -> tf.Tensor:
+        # Collectives know no bfloat16; every value of it is a float32.
+        wide = tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value
+        return context.all_gather(wide, axis=0)
+
+    return tf.nest.map_structure(gather, outputs), figures
+
+
+def make_distribution(tpu: str | None = None, num_devices: int | None = None, strategy: str = "auto") -> Distribution:
+    """The distribution for what is attached.
+
+    It must be made before anything else has started TensorFlow, as a multi-worker job and several logical devices on
+    a CPU need.
+
+    Args:
+        tpu: name or address of a TPU, or `local` on a TPU VM; None for none.
+        num_devices: how many GPUs to use; None for all; without GPUs, so many logical devices of the CPU, which is how
+            replicas are tried out where there is one device.
+        strategy: one of `STRATEGIES`. `auto`: a TPU where `tpu` is given, else several workers where TF_CONFIG names
+            them, else all GPUs, else one device.
+
+    Returns:
+        TPUStrategy; MultiWorkerMirroredStrategy, which waits for the other workers; MirroredStrategy; or no strategy
+        for one device.
+
+    Raises:
+        ValueError: the TPU is not found, there are fewer devices than asked for, TF_CONFIG is wrong, or the wishes
+            contradict each other.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"--strategy must be one of {', '.join(STRATEGIES)}. Received: {strategy!r}")
+    if num_devices is not None and num_devices < 1:
+        raise ValueError(f"--num_devices must be at least 1. Received: {num_devices}")
+    if tpu and strategy not in ("auto", "tpu"):
+        raise ValueError(f"--tpu needs --strategy auto or tpu. Received: {strategy!r}")
+    if tpu or strategy == "tpu":
+        if num_devices is not None:
+            raise ValueError(f"--num_devices is for GPUs; a TPU is used whole. Received: {num_devices}")
+        return _on_tpu(tpu or "local")
+    cluster = cluster_from_environment() if strategy in ("auto", "multi_worker") else None
+    if strategy == "multi_worker" or (cluster is not None and cluster.size > 1):
+        if cluster is None:
+            raise ValueError(f"--strategy multi_worker needs the environment variable {VARIABLE}. Received: none")
+        if num_devices is not None:
+            raise ValueError(
+                "--num_devices is for one process; each worker of several uses all GPUs that it sees "
+                f"(CUDA_VISIBLE_DEVICES). Received: {num_devices}"
+            )
+        return _on_workers(cluster)
+    return _on_local_devices(num_devices, strategy)
+
+
+def _on_tpu(tpu: str) -> Distribution:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"--tpu: no TPU answers there ({reason}). Received: {tpu!r}") from None
+    return Distribution(
+        tf.distribute.TPUStrategy(resolver), found=f"TPU {tpu!r}, {len(tf.config.list_logical_devices('TPU'))} cores"
+    )
+
+
+def _on_workers(cluster: Cluster) -> Distribution:
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    found = f"{VARIABLE} with {cluster.size} workers ({', '.join(cluster.addresses)}), {_devices_found(gpus)} here"
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except (RuntimeError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{VARIABLE}: the workers do not come together ({reason}). Found: {found}") from None
+    return Distribution(strategy, cluster, found)
+
+
+def _on_local_devices(num_devices: int | None, strategy: str) -> Distribution:
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if strategy == "one_device":
+        if num_devices not in (None, 1):
+            raise ValueError(f"--strategy one_device has --num_devices 1. Received: {num_devices}")
+        return Distribution(found=_devices_found(gpus))
+    if not gpus and num_devices is not None:
+        _make_logical_devices(num_devices)
+    devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
+    if not gpus and num_devices is None:
+        devices = devices[:1]  # logical devices of one CPU are no faster than it is: only on demand
+    if num_devices is not None and num_devices > len(devices):
+        raise ValueError(f"--num_devices must be at most the {len(devices)} found. Received: {num_devices}")
+    devices = devices[: num_devices or len(devices)]
+    if len(devices) == 1 and strategy == "auto":
+        return Distribution(found=_devices_found(gpus))
+    return Distribution(tf.distribute.MirroredStrategy([device.name for device in devices]), found=_devices_found(gpus))
+
+
+def _make_logical_devices(count: int) -> None:
+    """Cut the CPU into so many devices, unless TensorFlow runs already, with those that it has."""
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    try:
+        if tf.config.get_logical_device_configuration(cpu) is None:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError:
+        pass
+
+
+def _devices_found(gpus: int) -> str:
+    return f"{gpus} GPU{'s' * (gpus > 1)}" if gpus else "a CPU and no GPU"

@@ -1,0 +1,145 @@
+"""Training batches of rows of different lengths: a pure function of (rows, seed, step), in few shapes.
+
+Shapes: N rows, B batch, L length.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf.tasks.encoded import Rows, weights_of
+from bert_tf.training.tensorflow_engine.distribution import InputPart
+
+_WHOLE = InputPart()
+_MOST_BATCHES_TOGETHER = 64
+_LEAST_RUNS = 4
+_BATCHES_AHEAD = 4
+
+
+def steps_per_epoch(rows: Rows, batch_size: int) -> int:
+    """Batches in which every row stands once."""
+    return -(-len(rows) // batch_size)
+
+
+def batches_together(steps: int) -> int:
+    """How many of an epoch's batches are cut from rows that were sorted by length together.
+
+    Enough for rows of like length to meet; a quarter of the epoch at most (as `Trainer` of transformers does it). For
+    rows of one length often have one origin, as the questions on a paragraph have: were all rows sorted together, these
+    would be one batch, and the same one in every epoch.
+
+    Args:
+        steps: of an epoch.
+    """
+    return max(1, min(_MOST_BATCHES_TOGETHER, steps // _LEAST_RUNS))
+
+
+def training_dataset(
+    rows: Rows, batch_size: int, seed: int, start_step: int = 0, part: InputPart = _WHOLE
+) -> tf.data.Dataset:
+    """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
+
+    Rows are shuffled; runs of `batches_together` are sorted by length, and cut into batches, from long rows to short
+    ones, as `LengthGroupedSampler` of transformers does it (experiments/benchmarks/README.md compares it with batches
+    that are shuffled again). So a batch holds rows of like length, and is as long as the shortest of
+    `rows.bucket_lengths` that holds them; and what does not fit into memory fails soon. The last rows of an epoch are
+    filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set that starts at step s gives
+    what one that started at 0 gives from s on, at no cost.
+
+    Args:
+        rows: of a task.
+        batch_size: B, static.
+        seed: of the order.
+        start_step: the step of the first batch.
+        part: which of each batch's rows are wanted; all by default.
+
+    Returns:
+        Batches of the encoder's inputs, int32 [B, L], and the rows' labels; L is static where there is one length.
+
+    Raises:
+        ValueError: there is no row, or a number is out of range.
+    """
+    if not len(rows):
+        raise ValueError("`rows` must hold at least one row. Received: none")
+    if batch_size < 1 or start_step < 0:
+        raise ValueError(
+            "`batch_size` must be at least 1 and `start_step` at least 0. "
+            f"Received: batch_size={batch_size}, start_step={start_step}"
+        )
+    steps = steps_per_epoch(rows, batch_size)
+    first_epoch, skipped = divmod(start_step, steps)
+
+    def batches_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = _epoch_order(rows, batch_size, steps, seed, epoch)
+        return tf.data.Dataset.from_tensor_slices(order[tf.where(epoch == first_epoch, skipped, 0) :])
+
+    epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
+    batches = part.of(epochs.flat_map(batches_of).map(_gatherer(rows, batch_size))).prefetch(_BATCHES_AHEAD)
+    options = tf.data.Options()
+    # Nothing here needs tuning, and an iterator that has a tuning thread may wait a minute for it at its end.
+    options.autotune.enabled = False
+    return batches.with_options(options)
+
+
+def rows_of_batch(rows: Rows, batch_size: int, seed: int, step: int) -> list[int]:
+    """The numbers of the rows in the batch of a step of `training_dataset`, without what fills it up."""
+    steps = steps_per_epoch(rows, batch_size)
+    epoch, place = divmod(step, steps)
+    order = _epoch_order(rows, batch_size, steps, seed, tf.constant(epoch, tf.int64))
+    return [number for number in order[place].numpy().tolist() if number >= 0]
+
+
+def _epoch_order(rows: Rows, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """The rows' numbers in the batches of an epoch, int64 [steps, B]; -1 fills the last one up."""
+    # Odd seeds ordered the batches in earlier versions.
+    seeds = tf.stack([tf.constant(2 * seed, tf.int64), epoch])
+    numbers = tf.range(len(rows), dtype=tf.int64)
+    order = tf.random.experimental.stateless_shuffle(numbers, seed=seeds, alg="philox")
+    if len(rows.bucket_lengths) > 1:
+        run = numbers // (batch_size * batches_together(steps))
+        lengths = tf.gather(tf.constant(rows.lengths, tf.int64), order)
+        order = tf.gather(order, tf.argsort((run + 1) * (int(rows.lengths.max()) + 1) - lengths, stable=True))
+    order = tf.concat([order, tf.fill([steps * batch_size - len(rows)], tf.constant(-1, tf.int64))], axis=0)
+    return tf.reshape(order, [steps, batch_size])
+
+
+def _gatherer(rows: Rows, batch_size: int) -> Any:
+    """A function of the numbers of a batch's rows: the batch (`Rows.batch`, as operations of TensorFlow)."""
+    buckets = tf.constant(rows.bucket_lengths, tf.int32)
+    lengths = tf.constant(rows.lengths, tf.int32)
+    most = rows.bucket_lengths[-1]
+    static_length = most if len(rows.bucket_lengths) == 1 else None
+    pieces = {
+        name: tf.constant(
+            np.pad(
+                array,
+                ((0, 0), (0, most - array.shape[1])),
+                constant_values=rows.pad_id if name == "input_ids" else 0,
+            )
+        )
+        for name, array in rows.pieces.items()
+    }
+    values = {name: tf.constant(array) for name, array in rows.values.items()}
+
+    def gather(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        numbers = tf.ensure_shape(numbers, [batch_size])
+        chosen = tf.maximum(numbers, 0)
+        real = numbers >= 0
+        row_lengths = tf.gather(lengths, chosen)
+        longest = tf.reduce_max(tf.where(real, row_lengths, 0))
+        length = most if static_length else buckets[tf.searchsorted(buckets, longest[None])[0]]
+        batch = {name: tf.gather(array, chosen)[:, :length] for name, array in pieces.items()}
+        for name in batch:
+            batch[name].set_shape([batch_size, static_length])
+        batch |= {name: tf.gather(array, chosen) for name, array in values.items()}
+        for name in weights_of(batch):
+            batch[name] *= tf.reshape(tf.cast(real, batch[name].dtype), [-1] + [1] * (batch[name].shape.rank - 1))
+        positions = tf.range(length, dtype=tf.int32)
+        batch.setdefault("input_mask", tf.cast(positions < row_lengths[:, None], tf.int32))
+        batch.setdefault("position_ids", tf.broadcast_to(positions, [batch_size, length]))
+        for name in ("input_mask", "position_ids"):
+            batch[name].set_shape([batch_size, static_length])
+        return batch
+
+    return gather

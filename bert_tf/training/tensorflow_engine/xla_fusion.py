@@ -1,0 +1,95 @@
+"""Compiles the regions of the layers by XLA, each for itself: what makes a CPU fast in bfloat16.
+
+See `bert_tf.fusion` for what a region is. The products between them stay with TensorFlow's own kernels.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf.layers.base import column_sums
+from bert_tf.layers.embeddings import sums_by_id
+
+
+def _column_sums(x: tf.Tensor) -> tf.Tensor:
+    """As a product with ones, which adds in float32 and returns x's dtype."""
+    return tf.cast(tf.matmul(tf.ones_like(x[:, :1]), x, transpose_a=True)[0], tf.float32)
+
+
+def _sums_by_id(rows: tf.Tensor, ids: tf.Tensor, count: int) -> tf.Tensor:
+    return tf.math.unsorted_segment_sum(rows, ids, count)
+
+
+KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_sums, sums_by_id: _sums_by_id}
+"""Regions that TensorFlow's own kernels compute faster than XLA does on a CPU."""
+
+
+class RegionCompiler:
+    """A `bert_tf.fusion.Compiler`: of each region one XLA program forward, one backward.
+
+    The backward program computes the region again from its inputs: nothing of what a region makes on the way
+    (activations in float32, dropout masks) is written to memory or waits there. Layers with equal functions and
+    constants share their programs.
+    """
+
+    def __init__(self) -> None:
+        self._programs: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+        self._copies: dict[int, tf.Tensor] = {}  # by the variables' ids
+
+    def region(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
+        """`function(*tensors, **constants)`, with its gradient."""
+        if function in KERNELS:
+            return KERNELS[function](*tensors, **constants)
+        forward, backward = self._compiled(function, constants)
+
+        @tf.custom_gradient
+        def run(*tensors: tf.Tensor) -> tuple[Any, Callable[..., list[Any]]]:
+            def gradient(*upstream: tf.Tensor) -> list[Any]:
+                found = iter(backward(tensors, upstream))
+                return [next(found) if tensor.dtype.is_floating else None for tensor in tensors]
+
+            return forward(*tensors), gradient
+
+        return run(*(tf.convert_to_tensor(tensor) for tensor in tensors))
+
+    def copy(self, variables: Sequence[Any], dtype: str) -> dict[int, tf.Tensor]:
+        """Of each matrix a copy in `dtype`, if that is narrower, for `weight_in`; to be watched for its gradient.
+
+        Returns:
+            Place among `variables` -> copy.
+        """
+        if tf.as_dtype(dtype).size >= 4:
+            return {}
+        copies = {place: tf.cast(each.value, dtype) for place, each in enumerate(variables) if len(each.shape) > 1}
+        self._copies = {id(variables[place]): copy for place, copy in copies.items()}
+        return copies
+
+    def weight_in(self, variable: Any, dtype: str) -> tf.Tensor:
+        """The variable's copy, where there is one; else its value, cast."""
+        copy = self._copies.get(id(variable))
+        return tf.cast(variable.value, dtype) if copy is None or copy.dtype != dtype else copy
+
+    def _compiled(self, function: Callable[..., Any], constants: dict[str, Any]) -> tuple[Any, Any]:
+        key = (function, tuple(sorted(constants.items())))
+        if key not in self._programs:
+            whole = partial(function, **constants)
+            self._programs[key] = (in_one_program(whole), in_one_program(partial(_gradients, whole)))
+        return self._programs[key]
+
+
+def in_one_program(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, of tensors, compiled by XLA."""
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def _gradients(
+    function: Callable[..., Any], tensors: tuple[tf.Tensor, ...], upstream: tuple[tf.Tensor, ...]
+) -> list[tf.Tensor]:
+    """Gradients of `function(*tensors)` for those of the tensors that are floats, given those of its outputs."""
+    floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
+    with tf.GradientTape() as tape:
+        tape.watch(floats)
+        outputs = tf.nest.flatten(function(*tensors))
+    return tape.gradient(outputs, floats, output_gradients=list(upstream), unconnected_gradients="zero")

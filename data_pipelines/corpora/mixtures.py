@@ -1,0 +1,153 @@
+"""Several corpora as one stream of documents, each with the share that weights or a temperature give it.
+
+With n_i sentences in corpus i, N in all, and shares p_i, the stream takes about p_i N sentences from corpus i: it reads
+corpus i r_i = p_i N / n_i times. Where r_i is no whole number, the last time takes each document with the
+probability of the fraction, decided by a hash of seed and text. So small corpora are repeated, large ones subsampled,
+and the stream is as long as the corpora together.
+
+Shares come from weights, p_i ~ w_i, or from a temperature T >= 1, p_i ~ n_i^(1/T): 1 keeps the natural shares, and the
+larger it is the more equal they become. The exponent 1/T is 0.7 (T = 1.43) in multilingual BERT (google-research/bert,
+multilingual.md), alpha = 0.5 to 0.7 in XLM (Lample and Conneau 2019, section 3.1, which counts sentences as well) and
+0.3 (T = 3.33) in XLM-R (Conneau et al. 2020, section 3).
+"""
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from data_pipelines.corpora.deduplication import ExactDuplicateFilter
+
+Document = Sequence[str]
+Corpora = Mapping[str, Callable[[], Iterable[Document]]]
+
+
+def without_duplicates(documents: Iterable[Document]) -> Iterator[Document]:
+    """The documents whose sentences no earlier one has."""
+    return filter(ExactDuplicateFilter().admit, documents)
+
+
+def check_shares(names: Sequence[str], weights: Mapping[str, float] | None, temperature: float | None) -> None:
+    """Raise a ValueError where weights or temperature do not fit the corpora."""
+    if weights is not None and temperature is not None:
+        raise ValueError("--weights and --temperature exclude each other. Received: both")
+    if weights is not None and (set(weights) != set(names) or not all(0 < w < float("inf") for w in weights.values())):
+        raise ValueError(
+            f"--weights must give each corpus of --input ({', '.join(names)}) a number above 0. Received: "
+            f"{','.join(f'{name}={weight:g}' for name, weight in weights.items())}"
+        )
+    if temperature is not None and not 1.0 <= temperature < float("inf"):
+        raise ValueError(f"--temperature must be at least 1. Received: {temperature}")
+
+
+def mixture_shares(
+    sentences: Mapping[str, int], weights: Mapping[str, float] | None = None, temperature: float | None = None
+) -> dict[str, float]:
+    """The share of each corpus, p_i; without weights and temperature the natural ones.
+
+    Args:
+        sentences: how many each corpus has.
+        weights: a number above 0 for each corpus; their sum does not matter.
+        temperature: at least 1.
+
+    >>> mixture_shares({"en": 8100, "sw": 100}, temperature=2)
+    {'en': 0.9, 'sw': 0.1}
+    """
+    check_shares(list(sentences), weights, temperature)
+    if weights is None:
+        weights = {name: count ** (1 / (temperature or 1.0)) for name, count in sentences.items()}
+    total = sum(weights[name] for name in sentences)
+    return {name: weights[name] / total for name in sentences}
+
+
+def mixed_documents(
+    corpora: Corpora,
+    *,
+    weights: Mapping[str, float] | None = None,
+    temperature: float | None = None,
+    deduplicate: bool = False,
+    seed: int = 0,
+    report: Callable[[str], None] = print,
+) -> Iterator[Document]:
+    """The documents of several corpora, repeated or subsampled to their shares; see the head of this module.
+
+    The order: every corpus once, one after the other, then those that are read a second time, and so on. Corpora
+    follow each other in whole, so that the random second segments of next-sentence pairs are of the same
+    corpus, and copies of a document stand as far apart as can be. The corpora are read once more before, to be counted,
+    unless neither weights nor a temperature is given; nothing is kept of that but counts and the places of duplicates.
+
+    Args:
+        corpora: by name; each a function that reads a corpus from its start, always the same documents.
+        weights: what the shares come from, a number for each corpus.
+        temperature: what they come from instead.
+        deduplicate: whether a document that stood before, in any of the corpora, is left out.
+        seed: of the choice where a corpus is subsampled.
+        report: takes a line for each corpus.
+
+    Yields:
+        The documents; the same ones for the same arguments.
+    """
+    check_shares(list(corpora), weights, temperature)
+    if weights is None and temperature is None:
+        documents = (document for read in corpora.values() for document in read())
+        return without_duplicates(documents) if deduplicate else documents
+    return _mixed(corpora, weights, temperature, deduplicate, seed, report)
+
+
+def _mixed(
+    corpora: Corpora,
+    weights: Mapping[str, float] | None,
+    temperature: float | None,
+    deduplicate: bool,
+    seed: int,
+    report: Callable[[str], None],
+) -> Iterator[Document]:
+    sentences = dict.fromkeys(corpora, 0)
+    dropped = {name: array("Q") for name in corpora}
+    admit = ExactDuplicateFilter().admit if deduplicate else lambda _: True
+    for name, read in corpora.items():
+        for number, document in enumerate(read()):
+            if admit(document):
+                sentences[name] += len(document)
+            else:
+                dropped[name].append(number)
+    del admit  # and its hashes
+    empty = [name for name, count in sentences.items() if not count]
+    if empty:
+        raise ValueError(
+            f"--input: every corpus must hold a document that no earlier one holds. Received: {empty[0]!r}, whose "
+            "documents are all duplicates"
+        )
+    shares = mixture_shares(sentences, weights, temperature)
+    total = sum(sentences.values())
+    # Rounded, or an error in the last place would read a corpus once more for nothing.
+    times = {name: round(shares[name] * total / sentences[name], 9) for name in corpora}
+    for name in corpora:
+        report(f"corpus {name}: {sentences[name]:,} sentences, share {shares[name]:.2%}, read {times[name]:.3f} times")
+    whole = 0
+    while any(times[name] > whole for name in corpora):
+        for name, read in corpora.items():
+            fraction = times[name] - whole
+            if fraction <= 0:
+                continue
+            for document in _without(read(), dropped[name]):
+                if fraction >= 1 or _uniform(document, seed) < fraction:
+                    yield document
+        whole += 1
+
+
+def _without(documents: Iterable[Document], numbers: Iterable[int]) -> Iterator[Document]:
+    """The documents but those with these numbers, which ascend."""
+    left_out = iter(numbers)
+    following = next(left_out, None)
+    for number, document in enumerate(documents):
+        if number == following:
+            following = next(left_out, None)
+        else:
+            yield document
+
+
+def _uniform(document: Document, seed: int) -> float:
+    """A number from 0 to 1 that depends on text and seed alone; no relation to the hash that holds documents out."""
+    text = "\n".join(document).encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(text, digest_size=8, key=f"mixing {seed}".encode()).digest()
+    return int.from_bytes(digest, "little") / 2**64

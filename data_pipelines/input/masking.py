@@ -1,0 +1,257 @@
+"""Masked-LM targets and the encoder's features, made from whole batches of unmasked rows.
+
+Stateless: the same rows and seed give the same batch, in eager code, in tf.data and in a `tf.function`.
+
+Axes: B batch, L length, K sequences in a row, P predictions in a row.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from bert_tf import features
+from bert_tf.configs import MaskingConfig
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from data_pipelines.input import mask_selection
+
+# A position, in the lowest bits of a code that also holds a segment and the number of a sequence.
+_POSITION_BITS = 16
+_POSITIONS = 1 << _POSITION_BITS
+
+# Numbers of the random streams of a batch.
+_SELECTION_STREAM, _FATE_STREAM, _RANDOM_PIECE_STREAM, _SPAN_STREAM = range(4)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskingVocabulary:
+    """What masking needs to know of a vocabulary.
+
+    Attributes:
+        vocab_size: V.
+        cls_id, sep_id: never masked.
+        mask_id: the piece `[MASK]`.
+        continuation: [V], True for pieces that continue a word (`##...`).
+    """
+
+    vocab_size: int
+    cls_id: int
+    sep_id: int
+    mask_id: int
+    continuation: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, tokenizer: WordPieceTokenizer) -> "MaskingVocabulary":
+        """The vocabulary of `tokenizer`."""
+        return cls(
+            vocab_size=tokenizer.vocab_size,
+            cls_id=tokenizer.cls_id,
+            sep_id=tokenizer.sep_id,
+            mask_id=tokenizer.mask_id,
+            continuation=tuple(map(bool, tokenizer.continuation)),
+        )
+
+    def piece_kinds(self) -> np.ndarray:
+        """int8 [V]: what each piece is to the search for words (`mask_selection.TEXT` and its fellows)."""
+        kinds = np.where(self.continuation, mask_selection.CONTINUATION, mask_selection.TEXT).astype(np.int8)
+        kinds[[self.cls_id, self.sep_id]] = mask_selection.SPECIAL
+        return kinds
+
+
+def num_predictions(masking: MaskingConfig, max_seq_length: int) -> int:
+    """P, places for predictions in a row: the configured number, or what the rate and the length ask for.
+
+    Raises:
+        ValueError: rows are longer than masking can count.
+    """
+    if max_seq_length > mask_selection.MAX_ROW_LENGTH:
+        raise ValueError(f"max_seq_length must be at most {mask_selection.MAX_ROW_LENGTH}. Received: {max_seq_length}")
+    derived = features.predictions_per_row(masking.masked_lm_rate, max_seq_length)
+    return min(masking.max_predictions_per_seq or derived, max_seq_length)
+
+
+def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Everything of a pre-training batch that masking does not decide.
+
+    Args:
+        rows: `input_ids` integer [B, L]; `sequence_lengths`, `first_segment_lengths`, `next_sentence_labels`
+            int32 [B, K], as in the records.
+
+    Returns:
+        `input_ids`, `input_mask` (1..K on sequences, 0 on padding), `segment_ids`, `position_ids` (restarting in
+        each sequence) int32 [B, L]; `next_sentence_positions`, `next_sentence_labels` int32 [B, K],
+        `next_sentence_weights` float32 [B, K] (0 for missing sequences and those without a label).
+    """
+    input_ids, lengths = tf.cast(rows["input_ids"], tf.int32), rows["sequence_lengths"]
+    length, num_sequences = input_ids.shape[1], lengths.shape[1]
+    labelled = (lengths > 0) & (rows["next_sentence_labels"] != features.NO_NEXT_SENTENCE_LABEL)
+    starts = tf.cumsum(lengths, axis=1, exclusive=True)
+    # A row is 2K + 1 stretches: two segments of each sequence, and padding. Each is a range of integers that carry,
+    # from the lowest bits up, a position, the segment and the number of the sequence; the ranges of all rows, one
+    # after the other, are the batch. That is one pass over it, where comparing places with bounds is one a bound.
+    first = tf.minimum(rows["first_segment_lengths"], lengths)
+    code = 2 * tf.range(1, num_sequences + 1) * _POSITIONS
+    segments = tf.stack([tf.broadcast_to(code, tf.shape(lengths)), code + _POSITIONS + first], axis=2)  # [B, K, 2]
+    sizes = tf.stack([first, lengths - first], axis=2)
+    padding = length - tf.reduce_sum(lengths, axis=1, keepdims=True)
+    # Padding is a range of negative numbers, which become 0.
+    segments = tf.concat([tf.reshape(segments, [-1, 2 * num_sequences]), -padding], axis=1)
+    sizes = tf.concat([tf.reshape(sizes, [-1, 2 * num_sequences]), padding], axis=1)
+    segments, sizes = tf.reshape(segments, [-1]), tf.reshape(sizes, [-1])
+    codes = tf.reshape(tf.ragged.range(segments, segments + sizes).flat_values, [-1, length])
+    codes = tf.nn.relu(tf.ensure_shape(codes, input_ids.shape))
+    return {
+        "input_ids": input_ids,
+        "input_mask": tf.bitwise.right_shift(codes, _POSITION_BITS + 1),
+        "segment_ids": tf.bitwise.right_shift(codes, _POSITION_BITS) & 1,
+        "position_ids": codes & (_POSITIONS - 1),
+        "next_sentence_positions": tf.where(labelled, starts, 0),
+        "next_sentence_labels": tf.where(labelled, rows["next_sentence_labels"], 0),
+        "next_sentence_weights": tf.cast(labelled, tf.float32),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class PartOfBatches:
+    """Rows that are the same part of each of some batches, batch after batch.
+
+    Attributes:
+        rows: of each batch.
+        first_row: number in its batch of the first.
+        batch_size: rows of a whole batch.
+        num_batches: how many batches.
+    """
+
+    rows: int
+    first_row: int
+    batch_size: int
+    num_batches: int = 1
+
+
+def mask_batch(
+    rows: Mapping[str, tf.Tensor],
+    masking: MaskingConfig,
+    predictions: int,
+    vocabulary: MaskingVocabulary,
+    seed: tf.Tensor,
+    part: PartOfBatches | None = None,
+) -> dict[str, tf.Tensor]:
+    """A pre-training batch (`features.pretraining_batch`) from unmasked rows.
+
+    Devlin et al. 2018, section 3.1, and google-research/bert `create_masked_lm_predictions`: in each sequence
+    min(P, max(1, round(rate x length))) pieces are chosen, `[CLS]` and `[SEP]` counted in the length but never
+    chosen. A row's sequences share its P places in proportion when they ask for more together. Of the chosen
+    pieces `mask_share` become `[MASK]`, `random_share` a piece drawn from the whole vocabulary, special and unused
+    pieces included as in Google's code, and the rest stay. How they are chosen is `masking.strategy`:
+
+    - `token`: pieces, each as likely as any other.
+    - `whole_word` (google-research/bert, 2019-05-31): words in random order, a piece together with the `##` pieces
+      after it; a word that is longer than the places left is passed over; each piece of a word meets its own fate.
+    - `ngram` (Lan et al. 2019, ALBERT, section 3.1): n words that begin at a random one, n with probability
+      proportional to 1/n up to `max_span_words`; each piece meets its own fate.
+    - `span` (Joshi et al. 2020, SpanBERT, section 3.1): the same with n from a geometric distribution with
+      `span_probability`, cut off at `max_span_words` and scaled (mean 3.8 words by default); the pieces of a
+      span meet one fate together, though random pieces differ.
+
+    Spans do not leave their segment, and the last one is cut at the number of pieces wanted, as in SpanBERT's code.
+
+    Args:
+        rows: see `encoder_features`; `[CLS]` and `[SEP]` stand at the ends of segments only, as in record folders.
+        masking: rate, strategy, shares.
+        predictions: P.
+        vocabulary: ids of the special pieces.
+        seed: integer [2], such as (seed, step).
+        part: where the rows belong when they are not one whole batch; a row's mask depends on its place in that.
+
+    Returns:
+        int32 [B, L], [B, P], [B, K] and float32 weights; `masked_lm_positions` differ, in no order, and are 0 with id
+        and weight 0 in places that are not used, the last ones.
+    """
+    batch = encoder_features(rows)
+    input_ids = batch["input_ids"]
+    lengths, first_lengths = rows["sequence_lengths"], rows["first_segment_lengths"]
+    length = input_ids.shape[1]
+    rows_in_batch = input_ids.shape[0] or tf.shape(input_ids)[0]
+    part = part or PartOfBatches(rows_in_batch, 0, rows_in_batch)
+
+    def uniform(stream: int, columns: int, below: int | None = None) -> tf.Tensor:
+        """[B, columns], int32 in [0, below), or float32 in [0, 1)."""
+        shape = [part.num_batches, part.batch_size, columns]
+        stream_seed = tf.random.experimental.stateless_fold_in(seed, stream)
+        draws = tf.random.stateless_uniform(shape, stream_seed, 0, below or 1, tf.int32 if below else tf.float32)
+        return tf.reshape(draws[:, part.first_row : part.first_row + part.rows], [-1, columns])
+
+    wanted = _wanted_predictions(lengths, length, masking.masked_lm_rate, predictions)
+    if masking.strategy == "token":
+        places = mask_selection.choose_pieces(
+            lengths, first_lengths, wanted, length, uniform(_SELECTION_STREAM, predictions)
+        )
+    else:
+        shares = _span_shares(masking)
+        mean_words = sum(n * share for n, share in enumerate(shares, 1))
+        slots = mask_selection.num_slots(predictions, lengths.shape[1], mean_words)
+        span_words = None
+        if len(shares) > 1:
+            bounds = tf.constant(np.cumsum(shares)[:-1], tf.float32)
+            span_words = 1 + tf.searchsorted(bounds, tf.reshape(uniform(_SPAN_STREAM, slots), [-1]), side="right")
+            span_words = tf.reshape(span_words, [-1, slots])
+        places, slot = mask_selection.choose_words(
+            input_ids,
+            lengths,
+            first_lengths,
+            wanted,
+            predictions,
+            tf.constant(vocabulary.piece_kinds()),
+            uniform(_SELECTION_STREAM, slots),
+            span_words,
+            mean_words,
+        )
+    if masking.strategy == "span":
+        fate = tf.gather(uniform(_FATE_STREAM, slots + 1), slot, batch_dims=1)
+    else:
+        fate = uniform(_FATE_STREAM, predictions)
+    used = places < length
+    positions = tf.where(used, places, 0)
+
+    # One flat row of the whole batch: gathering and adding at places of it are several times as fast as by row.
+    flat_ids = tf.reshape(input_ids, [-1])
+    flat_positions = positions + length * tf.range(tf.shape(input_ids)[0])[:, None]
+    originals = tf.gather_nd(flat_ids, flat_positions[:, :, None])
+    random_pieces = uniform(_RANDOM_PIECE_STREAM, predictions, below=vocabulary.vocab_size)
+    replaced = tf.where(
+        fate < masking.mask_share,
+        vocabulary.mask_id,
+        tf.where(fate < masking.mask_share + masking.random_share, random_pieces, originals),
+    )
+    change = tf.where(used, replaced - originals, 0)
+    flat_ids += tf.math.unsorted_segment_sum(
+        tf.reshape(change, [-1]), tf.reshape(flat_positions, [-1]), tf.size(flat_ids)
+    )
+    return batch | {
+        "input_ids": tf.reshape(flat_ids, [-1, length]),
+        "masked_lm_positions": positions,
+        "masked_lm_ids": tf.where(used, originals, 0),
+        "masked_lm_weights": tf.cast(used, tf.float32),
+    }
+
+
+def _span_shares(masking: MaskingConfig) -> list[float]:
+    """Shares of spans of 1, 2, ... words; whole words are spans of one."""
+    longest = range(1, 2 if masking.strategy == "whole_word" else masking.longest_span() + 1)
+    if masking.strategy == "span":
+        weights = [masking.span_probability * (1 - masking.span_probability) ** (n - 1) for n in longest]
+    else:
+        weights = [1 / n for n in longest]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _wanted_predictions(sequence_lengths: tf.Tensor, length: int, rate: float, predictions: int) -> tf.Tensor:
+    """int32 [B, K]: how many pieces of each sequence to predict, together at most P in a row."""
+    # Looked up, not computed, so that rounding is Python's.
+    table = features.predictions_by_length(rate, length, predictions)
+    running = tf.cumsum(tf.gather(tf.constant(table), sequence_lengths), axis=1)
+    total = running[:, -1:]
+    # Rounding up for each sequence can exceed P: the running sum is scaled down, so that its last value is P.
+    running = running * tf.minimum(total, predictions) // tf.maximum(total, 1)
+    return running - tf.pad(running, [[0, 0], [1, 0]])[:, :-1]

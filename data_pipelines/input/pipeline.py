@@ -1,0 +1,258 @@
+"""Record folder -> static-shape batches, a pure function of (manifest, seed, step).
+
+Training reads in lanes. The records, in the manifest's order, are cut into a fixed number of equal ranges, one a lane;
+a lane reads its range again and again, each epoch with its pieces of shards in another order, and windows of records
+shuffled. A batch takes the same number of rows from each lane, and pipelines own whole lanes. So batch s is
+known without reading what came before: the lane's epoch, its shard, the place in it and the window follow from s and
+the manifest's counts.
+
+Records are parsed as soon as they are read: behind that a few dense tensors move, not a string for each record.
+Axes: B batch, L length, K sequences in a row, P predictions, S segments of a lane.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from bert_tf import features
+from bert_tf.configs import MaskingConfig
+from data_pipelines.input.masking import MaskingVocabulary, PartOfBatches, mask_batch, num_predictions
+from data_pipelines.input.record_streams import (
+    MASK_STREAM,
+    RECORDS_OF_A_SHARD,
+    LaneReader,
+    RecordNumbers,
+    Rows,
+    ShardReader,
+    Skipped,
+    stream_seed,
+)
+from data_pipelines.records.manifest import Manifest, read_manifest, read_vocabulary
+from data_pipelines.records.parsing import parse_rows
+
+MAX_LANES = 16
+_PLACES_TOGETHER = 1 << 17  # 1,024 rows of 128; more leave the cache
+
+
+def static_batch_spec(folder: str, masking: MaskingConfig, batch_size: int) -> dict[str, features.Feature]:
+    """Shapes and dtypes of the folder's batches, from its manifest alone (see `features.pretraining_batch`).
+
+    Raises:
+        FileNotFoundError, ValueError: see `records.read_manifest`.
+    """
+    manifest = read_manifest(folder)
+    return features.pretraining_batch(
+        batch_size,
+        manifest.max_seq_length,
+        num_predictions(masking, manifest.max_seq_length),
+        manifest.max_sequences_per_row,
+    )
+
+
+def number_of_lanes(batch_size: int, num_records: int) -> int:
+    """Lanes that batches of this size are read from: the largest power of two, at most 16, that divides the size."""
+    lanes = math.gcd(batch_size, MAX_LANES)
+    while lanes > num_records:
+        lanes //= 2
+    return lanes
+
+
+def training_dataset(
+    folder: str,
+    masking: MaskingConfig,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    input_pipeline_id: int = 0,
+    num_input_pipelines: int = 1,
+    flag: str = "--train_data",
+    num_threads: int = 1,
+    skipped: Skipped | None = None,
+) -> tf.data.Dataset:
+    """Batches for training without end, from the one of step `start_step` on.
+
+    What a step gets depends on the manifest, `masking`, `batch_size`, `seed` and the step's number only. Each lane
+    reads each of its records once an epoch. With several pipelines (one a host), their batches put one after the
+    other are the batch that a single pipeline reads, masks included.
+
+    Args:
+        folder: a record folder.
+        masking: how pieces to predict are chosen.
+        batch_size: B, rows in the global batch; with several pipelines each yields its part of them.
+        seed: of order and masks.
+        start_step: number of the first batch; any is reached in well under a second.
+        input_pipeline_id: which pipeline this is.
+        num_input_pipelines: how many read together; a divisor of the number of lanes.
+        flag: where `folder` came from, for messages.
+        num_threads: threads of the pipeline; one keeps the cores for the step.
+        skipped: records that cannot be used; None stops at the first such. Each is replaced by an empty row, all of
+            whose weights are 0, in its place; no other row of any batch changes, so that batches stay a function
+            of manifest, seed and step.
+
+    Returns:
+        A dataset of `features.pretraining_batch` with static shapes. Reading raises `tf.errors.DataLossError` on a
+        corrupt record and `tf.errors.InvalidArgumentError` on one that contradicts the manifest.
+
+    Raises:
+        FileNotFoundError: the folder, its manifest or a shard is missing.
+        ValueError: the folder contradicts its manifest, or the batch size cannot be divided over the pipelines.
+    """
+    source = _open(folder, masking, flag, allow_damage=skipped is not None)
+    if batch_size < 1 or start_step < 0:
+        raise ValueError(
+            f"batch_size must be at least 1 and start_step at least 0. Received: {batch_size} and {start_step}"
+        )
+    lanes = number_of_lanes(batch_size, source.manifest.num_records)
+    if num_input_pipelines < 1 or lanes % num_input_pipelines:
+        raise ValueError(
+            f"num_input_pipelines must divide the {lanes} lanes of batch_size {batch_size} (the largest power of two "
+            f"up to {MAX_LANES} that divides it). Received: num_input_pipelines={num_input_pipelines}"
+        )
+    if not 0 <= input_pipeline_id < num_input_pipelines:
+        raise ValueError(
+            f"input_pipeline_id must be between 0 and {num_input_pipelines - 1}. Received: {input_pipeline_id}"
+        )
+    # Small batches are made several at a time: operations on few rows cost little more than on none.
+    steps = max(1, _PLACES_TOGETHER // (batch_size * source.manifest.max_seq_length))
+    rows_per_lane = batch_size // lanes
+    own_lanes = lanes // num_input_pipelines
+    first_lane = input_pipeline_id * own_lanes
+    first_group = start_step // steps
+    shards = ShardReader(source.folder, source.manifest, skipped)
+    reader = LaneReader(shards, source.parse, source.manifest, lanes, seed)
+    mask_seed = stream_seed(seed, MASK_STREAM)
+
+    def read_lane(lane: tf.Tensor) -> tf.data.Dataset:
+        rows = reader.read(lane, first_group * steps * rows_per_lane)
+        return rows.rebatch(steps * rows_per_lane, drop_remainder=True)
+
+    part = PartOfBatches(own_lanes * rows_per_lane, first_lane * rows_per_lane, batch_size, steps)
+
+    def to_batches(group: tf.Tensor, rows: Rows) -> dict[str, tf.Tensor]:
+        """[own lanes, steps x rows of a lane, ...] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
+        rows = {name: _step_by_step(values, steps, rows_per_lane) for name, values in rows.items()}
+        batch = mask_batch(
+            rows,
+            masking,
+            source.predictions,
+            source.vocabulary,
+            tf.random.experimental.stateless_fold_in(mask_seed, group),
+            part,
+        )
+        if steps == 1:
+            return batch
+        return {name: tf.reshape(values, [steps, part.rows, values.shape[1]]) for name, values in batch.items()}
+
+    groups = (
+        tf.data.Dataset.range(first_lane, first_lane + own_lanes)
+        .interleave(read_lane, cycle_length=own_lanes, block_length=1)
+        .batch(own_lanes, drop_remainder=True)
+        .enumerate(first_group)
+        .map(to_batches)
+    )
+    if steps > 1:
+        groups = groups.prefetch(1).unbatch().skip(start_step - first_group * steps)
+    return groups.prefetch(2).with_options(_options(num_threads))
+
+
+def records_of_batch(folder: str, batch_size: int, seed: int, step: int) -> list[tuple[str, int]]:
+    """Shard and number in it, counted from 0, of each record in the batch of a step of `training_dataset`."""
+    manifest = read_manifest(folder, allow_damage=True)
+    lanes = number_of_lanes(batch_size, manifest.num_records)
+    rows_per_lane = batch_size // lanes
+    reader = LaneReader(RecordNumbers(), lambda numbers: {"number": numbers}, manifest, lanes, seed)
+    found = []
+    for lane in range(lanes):
+        rows = reader.read(tf.constant(lane, tf.int64), step * rows_per_lane).unbatch().take(rows_per_lane)
+        found += [divmod(int(row["number"]), RECORDS_OF_A_SHARD) for row in rows]
+    return [(manifest.shards[shard].file_name, record) for shard, record in found]
+
+
+def evaluation_dataset(
+    folder: str,
+    masking: MaskingConfig,
+    batch_size: int,
+    seed: int = 0,
+    flag: str = "--eval_data",
+    num_threads: int = 1,
+    skipped: Skipped | None = None,
+) -> tf.data.Dataset:
+    """Every record once, in order, with the same masks each time the dataset is read.
+
+    Args:
+        folder: a record folder.
+        masking: how pieces to predict are chosen.
+        batch_size: B. The last batch is filled with empty rows, all of whose weights are 0.
+        seed: of the masks, together with the number of the batch; the same for all runs that are to be compared.
+        flag: where `folder` came from, for messages.
+        num_threads: threads of the pipeline.
+        skipped: as in `training_dataset`.
+
+    Returns:
+        A finite dataset of `features.pretraining_batch` with static shapes.
+
+    Raises:
+        FileNotFoundError, ValueError: see `training_dataset`.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1. Received: {batch_size}")
+    source = _open(folder, masking, flag, allow_damage=skipped is not None)
+    mask_seed = stream_seed(seed, MASK_STREAM)
+
+    def to_batch(number: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        padded = tf.pad(serialized, [[0, batch_size - tf.shape(serialized)[0]]], constant_values="")
+        rows = source.parse(tf.ensure_shape(padded, [batch_size]))
+        batch_seed = tf.random.experimental.stateless_fold_in(mask_seed, number)
+        return mask_batch(rows, masking, source.predictions, source.vocabulary, batch_seed)
+
+    shards = ShardReader(source.folder, source.manifest, skipped)
+    sizes = tf.constant([shard.records for shard in source.manifest.shards], tf.int64)
+    return (
+        tf.data.Dataset.range(len(source.manifest.shards))
+        .flat_map(lambda shard: shards.read(shard, tf.constant(0, tf.int64), sizes[shard]))
+        .apply(tf.data.experimental.assert_cardinality(source.manifest.num_records))
+        .batch(batch_size)
+        .enumerate()
+        .map(to_batch)
+        .apply(tf.data.experimental.assert_cardinality(-(-source.manifest.num_records // batch_size)))
+        .prefetch(4)
+        .with_options(_options(num_threads))
+    )
+
+
+def _step_by_step(values: tf.Tensor, steps: int, rows_per_lane: int) -> tf.Tensor:
+    """[lanes, steps x rows of a lane, N] -> [steps x lanes x rows of a lane, N], the rows of a step together."""
+    lanes, _, width = values.shape
+    by_step = tf.transpose(tf.reshape(values, [lanes, steps, rows_per_lane * width]), [1, 0, 2])
+    return tf.reshape(by_step, [steps * lanes * rows_per_lane, width])
+
+
+def _options(num_threads: int) -> tf.data.Options:
+    """One thread runs the pipeline ahead of the step, and its operations do not spread over further cores."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    options.threading.private_threadpool_size = num_threads
+    options.threading.max_intra_op_parallelism = 1
+    return options
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """An opened record folder."""
+
+    folder: str
+    manifest: Manifest
+    vocabulary: MaskingVocabulary
+    predictions: int
+
+    def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """See `parse_rows`."""
+        return parse_rows(serialized, self.folder, self.manifest)
+
+
+def _open(folder: str, masking: MaskingConfig, flag: str, allow_damage: bool) -> _Source:
+    manifest = read_manifest(folder, flag, allow_damage)
+    vocabulary = MaskingVocabulary.of(read_vocabulary(folder, manifest, flag))
+    return _Source(folder, manifest, vocabulary, num_predictions(masking, manifest.max_seq_length))

@@ -1,0 +1,152 @@
+"""A record folder as training takes it: opened once, checked, then asked for batches."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bert_tf.configs import MaskingConfig
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from data_pipelines import verify_records
+from data_pipelines.input import pipeline
+from data_pipelines.records.manifest import (
+    MANIFEST_FILE,
+    PIECE_COUNTS_FILE,
+    check_vocabulary,
+    read_manifest,
+    read_piece_counts,
+    read_vocabulary,
+)
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class RecordFolder:
+    """Records, their vocabulary, and the batches that are read from them.
+
+    Args:
+        path: a folder that `create_pretraining_data` wrote.
+        flag: where `path` came from, for messages.
+        tokenizer: of the model that is to read the records; None takes the folder's own.
+        skip_corrupt: read all records once, now, and replace those that cannot be used by empty rows of weight 0;
+            says how many. Without it the first of them stops the reading.
+
+    Raises:
+        FileNotFoundError: the folder, its manifest or a shard is missing.
+        ValueError: the folder contradicts its manifest, or was made with another vocabulary than `tokenizer`'s.
+    """
+
+    def __init__(
+        self, path: str, flag: str, tokenizer: WordPieceTokenizer | None = None, skip_corrupt: bool = False
+    ) -> None:
+        self.path = path
+        self.flag = flag
+        self.manifest = read_manifest(path, flag, allow_damage=skip_corrupt)
+        if tokenizer is not None:
+            check_vocabulary(self.manifest, tokenizer, flag)
+        self.tokenizer = tokenizer or read_vocabulary(path, self.manifest, flag)
+        self.max_seq_length = self.manifest.max_seq_length
+        self.max_sequences_per_row = self.manifest.max_sequences_per_row
+        self._skipped = self._find_skipped() if skip_corrupt else None
+
+    def _find_skipped(self) -> dict[str, list[tuple[int, int]]]:
+        """The stretches of records that cannot be used, by shard; printed one a line."""
+        skipped: dict[str, list[tuple[int, int]]] = {}
+        count = 0
+        for fault in verify_records.find_faults(self.path, self.manifest, self.tokenizer):
+            print(f"{self.flag}: {fault}")
+            count += fault.records
+            if fault.records:
+                skipped.setdefault(os.path.basename(fault.path), []).append((fault.first_record, fault.records))
+        total = self.manifest.num_records
+        print(f"{self.flag}: {count:,} of {total:,} records are skipped: empty rows of weight 0 stand in their place")
+        if count == total:
+            raise ValueError(f"{self.flag}: no record can be used. Received: {self.path!r}")
+        return skipped
+
+    @contextmanager
+    def naming_bad_records(self) -> Iterator[None]:
+        """Turns the errors of reading these records, in the middle of training too, into one that names the record.
+
+        A pipeline's own errors know bytes, not shards, so the folder is read once more to find what is wrong.
+
+        Raises:
+            ValueError: a record cannot be used; the message names shard and record.
+        """
+        import tensorflow as tf
+
+        try:
+            yield
+        except (
+            tf.errors.DataLossError,
+            tf.errors.InvalidArgumentError,
+            tf.errors.FailedPreconditionError,
+            UnicodeDecodeError,  # the message about a record that is no Example quotes its bytes
+        ):
+            if self._skipped is None:
+                verify_records.require_sound(self.path, self.manifest, self.tokenizer, self.flag)
+            raise
+
+    def identity(self) -> dict[str, int | str]:
+        """What tells these records from others: their number and a digest of all shards."""
+        return self.manifest.identity()
+
+    def piece_counts(self) -> np.ndarray:
+        """How often each piece of the vocabulary occurs in the records, int64 [pieces]."""
+        counts = read_piece_counts(self.path)
+        tokens = sum(shard.tokens for shard in self.manifest.shards)
+        if counts.sum() != tokens:
+            raise ValueError(
+                f"{self.flag}: the shards of {os.path.join(self.path, MANIFEST_FILE)} must have the "
+                f"{counts.sum()} tokens that {PIECE_COUNTS_FILE} counts. Received: {tokens}"
+            )
+        return counts
+
+    def training_dataset(
+        self,
+        masking: MaskingConfig,
+        batch_size: int,
+        seed: int,
+        start_step: int = 0,
+        input_pipeline_id: int = 0,
+        num_input_pipelines: int = 1,
+    ) -> "tf.data.Dataset":
+        """Endless batches, or one of several pipelines' rows of them: see `pipeline.training_dataset`.
+
+        Warns where `masking` asks for whole words, and no word of the records has a second piece.
+        """
+        if masking.strategy == "whole_word" and not self.piece_counts()[np.array(self.tokenizer.continuation)].any():
+            warnings.warn(
+                f"{self.flag}: `masking.strategy` whole_word chooses as token does here: no record holds a piece that "
+                f"continues a word (`##...`), as in Chinese text. Received: {self.path!r}",
+                stacklevel=2,
+            )
+        return pipeline.training_dataset(
+            self.path,
+            masking,
+            batch_size,
+            seed,
+            start_step,
+            input_pipeline_id,
+            num_input_pipelines,
+            flag=self.flag,
+            skipped=self._skipped,
+        )
+
+    def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
+        """Which records the batch of a step of `training_dataset` holds: numbers, counted from 0, by shard."""
+        by_shard: dict[str, list[int]] = {}
+        for shard, number in pipeline.records_of_batch(self.path, batch_size, seed, step):
+            by_shard.setdefault(shard, []).append(number)
+        return "; ".join(
+            f"records {', '.join(map(str, sorted(numbers)))} of {os.path.join(self.path, shard)}"
+            for shard, numbers in sorted(by_shard.items())
+        )
+
+    def evaluation_dataset(self, masking: MaskingConfig, batch_size: int, seed: int = 0) -> "tf.data.Dataset":
+        """Every record once, with masks that are always the same: see `pipeline.evaluation_dataset`."""
+        return pipeline.evaluation_dataset(self.path, masking, batch_size, seed, flag=self.flag, skipped=self._skipped)

@@ -1,0 +1,183 @@
+"""Shards -> lanes: endless streams of rows, each a seeded order of its own range of the records.
+
+Any place of a lane is reached without reading what comes before it, but for a part of a shard that is skipped. Axes: S
+segments of a lane, which are stretches of shards.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipelines.records.manifest import Manifest
+
+WINDOW_RECORDS = 2048
+_READ_BYTES = 1 << 20
+_RECORDS_PARSED_TOGETHER = 512  # their strings stay in the cache
+
+Rows = Mapping[str, tf.Tensor]
+"""Parsed records, by the names in `record_parsing.parse_rows`."""
+
+Skipped = Mapping[str, Sequence[tuple[int, int]]]
+"""File name of a shard -> stretches (first record, records) that cannot be used."""
+
+RECORDS_OF_A_SHARD = 1 << 32
+"""A shard's number times this, plus a record's, is one number: more than any shard holds."""
+
+# Numbers of the random streams drawn from the training seed.
+_ORDER_STREAM, _WINDOW_STREAM, MASK_STREAM = 0, 1, 2
+
+
+def stream_seed(seed: int, stream: int) -> tf.Tensor:
+    """int64 [2]: where the numbers of one stream come from."""
+    return tf.constant([seed, stream], tf.int64)
+
+
+class ShardReader:
+    """Reads stretches of shards; records known to be unusable come as empty strings, which become empty rows."""
+
+    def __init__(self, folder: str, manifest: Manifest, skipped: Skipped | None) -> None:
+        self._paths = tf.constant([os.path.join(folder, shard.file_name) for shard in manifest.shards])
+        self._records = tf.constant([shard.records for shard in manifest.shards], tf.int64)
+        self._damage_allowed = skipped is not None
+        # Rows of shard, first record, records, usable or not: each shard from end to end.
+        self._runs = tf.constant(
+            [
+                (index, *run)
+                for index, shard in enumerate(manifest.shards)
+                for run in _runs(shard.records, (skipped or {}).get(shard.file_name, ()))
+            ],
+            tf.int64,
+        )
+
+    def read(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
+        """Strings: `records` records of a shard, from number `first` on."""
+        if not self._damage_allowed:
+            return self._read_usable(shard, first, records)
+
+        def read_run(run: tf.Tensor) -> tf.data.Dataset:
+            start = tf.maximum(run[1], first)
+            size = tf.minimum(run[1] + run[2], first + records) - start
+            size = tf.maximum(size, 0)
+            empty = tf.data.Dataset.from_tensors("").repeat(size * (1 - run[3]))
+            # A data set that is not read from opens no file, so a run that cannot be read is never begun.
+            usable = tf.data.Dataset.range(tf.cast(size * run[3] > 0, tf.int64)).flat_map(
+                lambda _: self._read_usable(shard, start, size)
+            )
+            return empty.concatenate(usable)
+
+        runs = tf.boolean_mask(self._runs, self._runs[:, 0] == shard)
+        return tf.data.Dataset.from_tensor_slices(runs).flat_map(read_run)
+
+    def _read_usable(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
+        # A shard that ends early must not pass for one that was read, nor one that goes on behind its last record:
+        # at the end of a shard one record more is asked for, and must not be there.
+        surplus = tf.cast(first + records == self._records[shard], tf.int64) * (1 - self._damage_allowed)
+        whole = tf.data.TFRecordDataset(self._paths[shard], buffer_size=_READ_BYTES).skip(first)
+        return whole.take(records + surplus).apply(tf.data.experimental.assert_cardinality(records))
+
+
+def _runs(records: int, skipped: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """A shard's records as runs (first record, records, 1 if they are usable, else 0), without empty ones."""
+    runs, place = [], 0
+    for first, count in sorted(skipped):
+        runs += [(place, first - place, 1), (first, count, 0)]
+        place = first + count
+    return [run for run in (*runs, (place, records - place, 1)) if run[1]]
+
+
+class RecordNumbers:
+    """Gives, in place of records, which ones they are."""
+
+    def read(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
+        """Int64 numbers: shard * `RECORDS_OF_A_SHARD` + record."""
+        start = shard * RECORDS_OF_A_SHARD + first
+        return tf.data.Dataset.range(start, start + records)
+
+
+class LaneReader:
+    """Reads lanes: `read(lane, row)` is the lane's endless stream of rows from number `row` on."""
+
+    def __init__(
+        self,
+        shards: ShardReader | RecordNumbers,
+        parse: Callable[[tf.Tensor], Rows],  # strings of records, or their numbers
+        manifest: Manifest,
+        lanes: int,
+        seed: int,
+    ) -> None:
+        segments = [_lane_segments(manifest, lane, lanes) for lane in range(lanes)]
+        width = max(map(len, segments))
+        # [lanes, S, 3] shard, first record, records; padded with segments of no record.
+        table = np.zeros((lanes, width, 3), np.int64)
+        for lane, rows in enumerate(segments):
+            table[lane, : len(rows)] = rows
+        self._table = tf.constant(table)
+        self._records_in_lane = tf.constant(table[:, :, 2].sum(axis=1))
+        self._shards = shards
+        self._parse = parse
+        self._order_seed = stream_seed(seed, _ORDER_STREAM)
+        self._window_seed = stream_seed(seed, _WINDOW_STREAM)
+
+    def read(self, lane: tf.Tensor, row: int) -> tf.data.Dataset:
+        """Rows of whole or partial windows, from the lane's record number `row` on, counted over epochs."""
+        first_epoch = row // self._records_in_lane[lane]
+        row_in_epoch = row % self._records_in_lane[lane]
+        first_window = row_in_epoch // WINDOW_RECORDS
+
+        def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            is_first = epoch == first_epoch
+            window = tf.where(is_first, first_window, 0)
+            skipped = tf.where(is_first, row_in_epoch % WINDOW_RECORDS, 0)
+            rows = (
+                self._segments_from(lane, epoch, window * WINDOW_RECORDS)
+                .flat_map(lambda segment: self._shards.read(segment[0], segment[1], segment[2]))
+                .batch(_RECORDS_PARSED_TOGETHER)
+                .map(self._parse)
+                .rebatch(WINDOW_RECORDS)
+            )
+            # Not `enumerate`, which optimizes a graph each time that it is called: ten milliseconds in every epoch.
+            numbers = tf.data.Dataset.range(window, tf.int64.max)
+            return tf.data.Dataset.zip(numbers, rows).map(
+                lambda number, rows: self._shuffle(lane, epoch, number, rows, tf.where(number == window, skipped, 0))
+            )
+
+        return tf.data.Dataset.counter(first_epoch).flat_map(read_epoch)
+
+    def _segments_from(self, lane: tf.Tensor, epoch: tf.Tensor, row: tf.Tensor) -> tf.data.Dataset:
+        """The epoch's segments in their random order, without the `row` records that were read already."""
+        segments = self._table[lane]
+        scores = tf.random.stateless_uniform([segments.shape[0]], _fold(self._order_seed, lane, epoch))
+        segments = tf.gather(segments, tf.argsort(scores, stable=True))
+        records = segments[:, 2]
+        skip = tf.clip_by_value(row - tf.cumsum(records, exclusive=True), 0, records)
+        segments = tf.stack([segments[:, 0], segments[:, 1] + skip, records - skip], axis=1)
+        return tf.data.Dataset.from_tensor_slices(segments).filter(lambda segment: segment[2] > 0)
+
+    def _shuffle(self, lane: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, rows: Rows, skipped: tf.Tensor) -> Rows:
+        """A window's rows in their random order, without the first `skipped`."""
+        seed = _fold(self._window_seed, lane, epoch, number)
+        size = tf.shape(next(iter(rows.values())))[0]
+        order = tf.argsort(tf.random.stateless_uniform([size], seed), stable=True)[skipped:]
+        return {name: tf.gather(values, order) for name, values in rows.items()}
+
+
+def _fold(seed: tf.Tensor, *numbers: tf.Tensor) -> tf.Tensor:
+    for number in numbers:
+        seed = tf.random.experimental.stateless_fold_in(seed, number)
+    return seed
+
+
+def _lane_segments(manifest: Manifest, lane: int, lanes: int) -> list[tuple[int, int, int]]:
+    """The lane's range of records as (shard, first record in it, number of records)."""
+    start = lane * manifest.num_records // lanes
+    end = (lane + 1) * manifest.num_records // lanes
+    segments = []
+    shard_start = 0
+    for index, shard in enumerate(manifest.shards):
+        first, last = max(start, shard_start), min(end, shard_start + shard.records)
+        if first < last:
+            segments.append((index, first - shard_start, last - first))
+        shard_start += shard.records
+    return segments

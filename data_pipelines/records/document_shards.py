@@ -1,0 +1,128 @@
+"""A stream of documents -> input shards: what one call of the shard function turns into record files.
+
+Shards are cut in the order of the stream, training and held-out ones numbered apart. Which documents are in
+which shard depends on the stream alone, never on the process or machine that builds it.
+"""
+
+import hashlib
+import json
+import marshal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from data_pipelines.corpora import readers
+from data_pipelines.records.manifest import BuiltShard, PreparationConfig, record_settings
+from data_pipelines.records.shards import Document, DocumentGrouper, ShardBuilder, without_blank_sentences
+
+# This version of marshal's format writes equal lists as equal bytes (later ones write references, which depend on
+# which strings happen to be the same object), and three times as fast as pickle.
+_MARSHAL_VERSION = 2
+
+
+class InputShard(NamedTuple):
+    """Documents to be built into records.
+
+    Attributes:
+        held_out: whether they are of the held-out part.
+        number: of the shard in its part, from 0.
+        packed_documents: `pack_documents` of them: a fifth of the memory of the strings, and quickly sent on.
+    """
+
+    held_out: bool
+    number: int
+    packed_documents: bytes
+
+
+def pack_documents(documents: Sequence[Document]) -> bytes:
+    """The documents as bytes: equal documents give equal bytes, and other documents other ones."""
+    return marshal.dumps([list(document) for document in documents], _MARSHAL_VERSION)
+
+
+def unpack_documents(packed: bytes) -> list[list[str]]:
+    """What `pack_documents` was given. Only for bytes that this program wrote."""
+    return marshal.loads(packed)
+
+
+def input_shards(documents: Iterable[Document], holdout: float, objective: str) -> Iterator[InputShard]:
+    """The documents in shards; memory holds two of them.
+
+    Args:
+        documents: read once; blank sentences, and documents without another, are left out.
+        holdout: share of held-out documents, see `readers.is_held_out`.
+        objective: `nsp` needs two documents in each part, `mlm` one.
+
+    Raises:
+        ValueError: there are too few documents; raised when all of them have been read.
+    """
+    groupers = (DocumentGrouper(), DocumentGrouper())
+    numbers = [0, 0]
+
+    def shard(held_out: bool, group: list[Document]) -> InputShard:
+        numbers[held_out] += 1
+        return InputShard(held_out, numbers[held_out] - 1, pack_documents(group))
+
+    for document in without_blank_sentences(documents):
+        held_out = bool(holdout) and readers.is_held_out(document, holdout)
+        group = groupers[held_out].add(document)
+        if group:
+            yield shard(held_out, group)
+    least = 2 if objective == "nsp" else 1
+    for held_out in (False, True) if holdout else (False,):
+        found = groupers[held_out].documents
+        if found < least:
+            what = f"--holdout {holdout} must leave" if holdout else "--input must give"
+            part = "held-out" if held_out else "training"
+            raise ValueError(
+                f"{what} at least {least} {part} documents with --objective {objective}; documents are separated by "
+                f"blank lines. Received: {found} of {groupers[0].documents + groupers[1].documents} documents"
+            )
+    for held_out in (False, True):
+        for group in groupers[held_out].finish():
+            yield shard(held_out, group)
+
+
+def fingerprint(settings: Mapping[str, Any], shard: InputShard) -> str:
+    """SHA-256 of all that decides the shard's records: settings (see `record_settings`), number and documents."""
+    digest = hashlib.sha256(json.dumps([settings, shard.number], sort_keys=True).encode())
+    digest.update(shard.packed_documents)
+    return digest.hexdigest()
+
+
+class ShardFunction:
+    """Input shard -> records, the same in every process and on every machine.
+
+    Args:
+        tokenizer: makes the pieces.
+        config: of the training shards.
+        held_out_config: of the held-out ones.
+    """
+
+    def __init__(
+        self, tokenizer: WordPieceTokenizer, config: PreparationConfig, held_out_config: PreparationConfig
+    ) -> None:
+        configs = (config, held_out_config)
+        self._builders = tuple(ShardBuilder(tokenizer, config) for config in configs)
+        self._settings = tuple(record_settings(config, tokenizer) for config in configs)
+
+    def settings(self, held_out: bool) -> dict[str, Any]:
+        """How the shards of a part are made, see `record_settings`."""
+        return self._settings[held_out]
+
+    def fingerprint(self, shard: InputShard) -> str:
+        """See `fingerprint`."""
+        return fingerprint(self._settings[shard.held_out], shard)
+
+    def build(self, shard: InputShard) -> BuiltShard:
+        """The shard's record files, not yet written.
+
+        Raises:
+            ValueError: see `ShardBuilder.build`.
+        """
+        return self._builders[shard.held_out].build(shard.number, unpack_documents(shard.packed_documents))
+
+    def build_unless_standing(self, task: tuple[InputShard, str | None]) -> tuple[str, BuiltShard | None]:
+        """The shard's fingerprint, and its records unless those that stand, by the fingerprint given, are the same."""
+        shard, standing = task
+        made_from = self.fingerprint(shard)
+        return made_from, None if made_from == standing else self.build(shard)

@@ -1,0 +1,62 @@
+"""Building input shards in processes of this machine."""
+
+import collections
+import contextlib
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
+
+from data_pipelines.corpora.processes import ordered_map
+from data_pipelines.records.document_shards import InputShard, ShardFunction
+from data_pipelines.records.writer import FinishedShard, RecordFolderWriter
+
+Writers = tuple[RecordFolderWriter, RecordFolderWriter]  # of training and of held-out shards
+
+
+class DoneShard(NamedTuple):
+    """An input shard whose records stand, for the progress bar; `kept` where an interrupted run wrote them."""
+
+    input_bytes: int
+    kept: bool
+
+
+def run(
+    shards: Iterator[InputShard], function: ShardFunction, writers: Writers, num_workers: int
+) -> Generator[DoneShard, None, None]:
+    """Build and write the input shards in their order, and keep those that stand already.
+
+    Memory holds `num_workers` + 2 input shards at most, whatever the number of all: reading waits for building.
+
+    Args:
+        shards: read as they are needed.
+        function: builds one.
+        writers: for training and for held-out shards.
+        num_workers: processes; with 1, or a single shard, everything stays in this process; 0: one a core.
+
+    Raises:
+        ValueError: see `ShardFunction.build`.
+        ChildProcessError: a worker process was killed.
+        OSError: a file cannot be written.
+    """
+    # What waits for a worker's answer: the place of a shard, and the one that stands there already.
+    waiting: collections.deque[tuple[bool, int, FinishedShard | None]] = collections.deque()
+
+    def tasks() -> Iterator[tuple[InputShard, str | None]]:
+        for shard in shards:
+            standing = writers[shard.held_out].finished(shard.number)
+            waiting.append((shard.held_out, shard.number, standing))
+            yield shard, standing.made_from if standing else None
+
+    answers = ordered_map(function.build_unless_standing, tasks(), num_workers)
+    with contextlib.closing(answers):
+        try:
+            for made_from, built in answers:
+                held_out, number, standing = waiting.popleft()
+                if built is not None:
+                    writers[held_out].write(number, built, made_from)
+                    yield DoneShard(built.input_bytes, kept=False)
+                else:
+                    assert standing is not None
+                    writers[held_out].keep(standing)
+                    yield DoneShard(standing.input_bytes, kept=True)
+        except ChildProcessError as error:
+            raise ChildProcessError(f"{error}. Finished shards stay: run the same command again") from None

@@ -1,0 +1,280 @@
+"""Record folders: TFRecord shards, what is known about them (`manifest.json`), and the vocabulary they need.
+
+folder/
+  shard-00000-00.tfrecord ...   one tf.train.Example a row (bert_tf/features.py), unmasked and unpadded
+  piece_counts.npy              int64 [V]: how often each piece occurs in the rows, specials counted too
+  vocab.txt                     the vocabulary, one piece a line
+  manifest.json                 written last: a folder is complete when it stands
+
+data_pipelines/records/writer.py writes them, and tells what else stands there while it does.
+"""
+
+import dataclasses
+import hashlib
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from bert_tf.configs import Config, ConfigError
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
+from data_pipelines.records.tfrecords import read_tfrecords
+
+FORMAT_VERSION = 1
+MAX_RECORDS_PER_SHARD = 100_000
+MAX_SEQUENCES_PER_ROW = 64
+MANIFEST_FILE = "manifest.json"
+VOCABULARY_FILE = "vocab.txt"
+PIECE_COUNTS_FILE = "piece_counts.npy"
+HELD_OUT_FOLDER = "heldout"
+
+
+def piece_dtype(vocab_size: int) -> np.dtype:
+    """The type of a piece id on disk: little-endian uint16, or int32 from 65,536 pieces on."""
+    return np.dtype("<u2" if vocab_size < 65536 else "<i4")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreparationConfig(Config):
+    """What decides, beside the text and the vocabulary, the bytes of a record folder.
+
+    Attributes:
+        max_seq_length: L, pieces in a row, specials included.
+        max_sequences_per_row: K; 1 for rows of one sequence, more to pack.
+        objective: `nsp`, next-sentence pairs, or `mlm`, full sentences without pairs.
+        short_seq_prob: share of documents that are cut into shorter sequences than a row can hold.
+        dupe_factor: passes over the documents, each with other random splits and pairs.
+        seed: of every random choice.
+    """
+
+    max_seq_length: int = 128
+    max_sequences_per_row: int = 1
+    objective: str = "nsp"
+    short_seq_prob: float = 0.1
+    dupe_factor: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.objective not in ("nsp", "mlm"):
+            raise ConfigError(f"`objective` must be nsp or mlm. Received: {self.objective!r}")
+        shortest = 5 if self.objective == "nsp" else 3
+        for name, low in (
+            ("max_seq_length", shortest),
+            ("max_sequences_per_row", 1),
+            ("dupe_factor", 1),
+            ("seed", 0),
+        ):
+            if getattr(self, name) < low:
+                raise ConfigError(f"`{name}` must be at least {low}. Received: {getattr(self, name)!r}")
+        if self.max_sequences_per_row > MAX_SEQUENCES_PER_ROW:
+            raise ConfigError(
+                f"`max_sequences_per_row` must be at most {MAX_SEQUENCES_PER_ROW}. "
+                f"Received: {self.max_sequences_per_row!r}"
+            )
+        if not 0.0 <= self.short_seq_prob <= 1.0:
+            raise ConfigError(f"`short_seq_prob` must be between 0 and 1. Received: {self.short_seq_prob!r}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShardInfo(Config):
+    """A shard as it should stand on disk; `tokens` counts the pieces of its rows, specials included."""
+
+    file_name: str
+    records: int
+    tokens: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Statistics(Config):
+    """Counts over a folder.
+
+    Attributes:
+        documents, sentences, tokens: of the text, each once whatever the dupe factor; tokens without specials.
+        examples: sequences in all records.
+        records: rows.
+        random_next_share: of the sequences with a next-sentence label, the share with a random second segment.
+        unknown_share: of the text's tokens, the share that is `[UNK]`.
+        row_fill: share of the rows' places that hold a piece and not padding.
+        expected_masked_share: of the rows' pieces, the share that masking at the default rate predicts
+            (`configs.MaskingConfig`, strategy `token`); None where it was not counted.
+    """
+
+    documents: int
+    sentences: int
+    tokens: int
+    examples: int
+    records: int
+    random_next_share: float
+    unknown_share: float
+    row_fill: float
+    expected_masked_share: float | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.documents:,} documents, {self.sentences:,} sentences, {self.tokens:,} tokens "
+            f"({self.unknown_share:.2%} [UNK]) -> {self.examples:,} sequences in {self.records:,} rows, "
+            f"{self.row_fill:.1%} filled; random next: {self.random_next_share:.1%}"
+            + (f"; to be masked: {self.expected_masked_share:.1%}" if self.expected_masked_share is not None else "")
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest(PreparationConfig):
+    """All about a record folder, as `manifest.json` holds it."""
+
+    format_version: int
+    vocab_hash: str
+    vocab_size: int
+    do_lower_case: bool
+    unicode_version: str
+    statistics: Statistics
+    shards: tuple[ShardInfo, ...]
+
+    @property
+    def num_records(self) -> int:
+        """Rows in all shards."""
+        return sum(shard.records for shard in self.shards)
+
+    def identity(self) -> dict[str, int | str]:
+        """What tells these records from others, for a run's `config.json`: their number and a digest of all shards."""
+        digest = hashlib.sha256("".join(shard.sha256 for shard in self.shards).encode())
+        return {"records": self.num_records, "sha256": digest.hexdigest()}
+
+
+def read_manifest(folder: str, flag: str = "--train_data", allow_damage: bool = False) -> Manifest:
+    """The manifest of a complete record folder whose shards are all there.
+
+    Args:
+        folder: a folder that `create_pretraining_data` wrote.
+        flag: the flag or argument it came from, for messages.
+        allow_damage: whether a shard may have another size than the manifest says.
+
+    Raises:
+        FileNotFoundError: there is no manifest, or a shard is missing.
+        ValueError: the manifest is of another format, or a shard has another size than it says.
+    """
+    path = os.path.join(folder, MANIFEST_FILE)
+    if not files.exists(path):
+        raise FileNotFoundError(
+            f"{flag}: no {MANIFEST_FILE}; the folder is incomplete (its preparation was interrupted: run "
+            f"data_pipelines.create_pretraining_data again) or no record folder. Received: {folder!r}"
+        )
+    values = files.read_json(path)
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{flag}: {path} must have format_version {FORMAT_VERSION}. Received: {version!r}")
+    try:
+        manifest = Manifest.from_dict(values)
+    except (ConfigError, TypeError) as error:  # TypeError: a field is missing
+        raise ValueError(f"{flag}: {path} is no manifest of a record folder: {error}") from None
+    # On object stores each question takes tens of milliseconds, so many are asked at once.
+    paths = [os.path.join(folder, shard.file_name) for shard in manifest.shards]
+    with ThreadPoolExecutor(16) as pool:
+        sizes = list(pool.map(_file_size, paths))
+    for shard_path, shard, size in zip(paths, manifest.shards, sizes, strict=True):
+        if size is None:
+            raise FileNotFoundError(f"{flag}: a shard of the manifest is missing. Received: {shard_path!r}")
+        if size != shard.bytes and not allow_damage:
+            found, _ = read_tfrecords(files.read_bytes(shard_path))
+            raise ValueError(
+                f"{flag}: {shard_path} must have {shard.bytes} bytes and {shard.records} records, as its manifest "
+                f"says. Received: {size} bytes, which can be read up to record {len(found)}"
+            )
+    return manifest
+
+
+def read_vocabulary(folder: str, manifest: Manifest, flag: str = "--train_data") -> WordPieceTokenizer:
+    """The tokenizer that made the folder's records, from its copy of the vocabulary.
+
+    Raises:
+        FileNotFoundError: the copy is missing.
+        ValueError: it is not the vocabulary of the manifest.
+    """
+    tokenizer = WordPieceTokenizer(os.path.join(folder, VOCABULARY_FILE), do_lower_case=manifest.do_lower_case)
+    if tokenizer.vocab_hash != manifest.vocab_hash:
+        raise ValueError(
+            f"{flag}: {os.path.join(folder, VOCABULARY_FILE)} must be the vocabulary of its manifest "
+            f"({_short(manifest.vocab_hash)}). Received: {tokenizer.vocab_size} pieces, {_short(tokenizer.vocab_hash)}"
+        )
+    return tokenizer
+
+
+def read_piece_counts(folder: str) -> np.ndarray:
+    """How often each piece occurs in the folder's rows: int64 [V], special pieces counted too."""
+    import tensorflow as tf
+
+    path = os.path.join(folder, PIECE_COUNTS_FILE)
+    if not files.exists(path):
+        raise FileNotFoundError(f"no such file: {path!r}")
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return np.load(io.BytesIO(file.read()), allow_pickle=False)
+
+
+def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer, flag: str = "--train_data") -> None:
+    """Refuse records that were made with another vocabulary, casing or Unicode version than `tokenizer`'s.
+
+    Raises:
+        ValueError: they differ; the message names both.
+    """
+    of_records = (manifest.vocab_hash, manifest.do_lower_case, manifest.unicode_version)
+    if of_records == (tokenizer.vocab_hash, tokenizer.do_lower_case, tokenizer.unicode_version):
+        return
+    raise ValueError(
+        f"{flag}: records must be made with the model's vocabulary. The model has "
+        + _vocabulary(tokenizer.vocab_size, tokenizer.vocab_hash, tokenizer.do_lower_case, tokenizer.unicode_version)
+        + ". Received: "
+        + _vocabulary(manifest.vocab_size, *of_records)
+    )
+
+
+def _vocabulary(vocab_size: int, vocab_hash: str, do_lower_case: bool, unicode_version: str) -> str:
+    casing = "uncased" if do_lower_case else "cased"
+    return f"{vocab_size} pieces ({_short(vocab_hash)}, {casing}, Unicode {unicode_version})"
+
+
+def _short(sha256: str) -> str:
+    return f"sha256 {sha256[:12]}"
+
+
+def _file_size(path: str) -> int | None:
+    import tensorflow as tf
+
+    try:
+        return int(tf.io.gfile.stat(path).length)
+    except tf.errors.NotFoundError:
+        return None
+
+
+def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) -> dict[str, Any]:
+    """The fields of the manifest that say how records are made: all but what they then hold."""
+    return config.to_dict() | {
+        "format_version": FORMAT_VERSION,
+        "vocab_hash": tokenizer.vocab_hash,
+        "vocab_size": tokenizer.vocab_size,
+        "do_lower_case": tokenizer.do_lower_case,
+        "unicode_version": tokenizer.unicode_version,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltShard:
+    """What one input shard became: whole TFRecord files, ready to be written, and its share of the statistics.
+
+    Attributes:
+        shard_files: (what the manifest says, contents) of each file.
+        piece_counts: int64 [V].
+        counts: integers to be summed over the shards: documents, sentences, tokens, unknown, examples, labelled,
+            random_next, predicted (see `Statistics.expected_masked_share`).
+        input_bytes: size of the text, for the progress bar.
+    """
+
+    shard_files: list[tuple[ShardInfo, bytes]]
+    piece_counts: np.ndarray
+    counts: dict[str, int]
+    input_bytes: int

@@ -1,0 +1,198 @@
+"""One input shard -> record files: a pure function of (documents, vocabulary, configuration, shard number).
+
+It runs in worker processes, which never import TensorFlow: documents come in as strings, files go out as bytes.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+
+import numpy as np
+
+from bert_tf import features
+from bert_tf.configs import MaskingConfig
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, piece_dtype
+from data_pipelines.records.packing import pack_rows
+from data_pipelines.records.pairs import (
+    IS_RANDOM,
+    SegmentPair,
+    TokenizedDocuments,
+    full_sentences,
+    next_sentence_pairs,
+    shuffled,
+    tokenize_documents,
+)
+from data_pipelines.records.tfrecords import bytes_feature, example_bytes, int64_feature, tfrecord_bytes
+
+Document = Sequence[str]
+
+_MEGABYTE = 1_000_000
+_SHARDS_A_SIZE = 16
+_FIRST_SHARD_BYTES = 2 * _MEGABYTE
+_LAST_SHARD_BYTES = 32 * _MEGABYTE
+
+
+def shard_bytes(number: int) -> int:
+    """Text in the input shard of this number: 2 MB at first, twice as much after every 16 shards, 32 MB at most.
+
+    Small corpora then still have shards for every process, and large ones no needless thousands of files, without
+    having to know the corpus's size before it is read.
+    """
+    return min(_LAST_SHARD_BYTES, _FIRST_SHARD_BYTES << min(number // _SHARDS_A_SIZE, 30))
+
+
+def document_bytes(document: Document) -> int:
+    """The document's size as UTF-8 text with a line end after each sentence."""
+    return sum(1 + (len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))) for line in document)
+
+
+class DocumentGrouper:
+    """Groups a stream of documents into input shards of at least two documents each.
+
+    The last full shard is held back, so that a small rest can join it: random second segments are drawn from the
+    shard, and want other documents in it.
+    """
+
+    def __init__(self) -> None:
+        self.documents = 0
+        self._finished = 0
+        self._waiting: list[Document] = []
+        self._current: list[Document] = []
+        self._current_bytes = 0
+
+    def add(self, document: Document) -> list[Document]:
+        """Take the next document; returns the next whole shard, or an empty list."""
+        self.documents += 1
+        self._current.append(document)
+        self._current_bytes += document_bytes(document)
+        if self._current_bytes < shard_bytes(self._finished) or len(self._current) < 2:
+            return []
+        whole, self._waiting, self._current = self._waiting, self._current, []
+        self._current_bytes = 0
+        self._finished += 1
+        return whole
+
+    def finish(self) -> Iterator[list[Document]]:
+        """The last one or two shards."""
+        if self._waiting and (len(self._current) < 2 or self._current_bytes < shard_bytes(self._finished) // 2):
+            yield self._waiting + self._current
+            return
+        if self._waiting:
+            yield self._waiting
+        if self._current:
+            yield self._current
+
+
+class ShardBuilder:
+    """Tokenizes, pairs, shuffles, packs and serializes the documents of one input shard after another."""
+
+    def __init__(self, tokenizer: WordPieceTokenizer, config: PreparationConfig) -> None:
+        self._tokenizer = tokenizer
+        self._config = config
+        self._dtype = piece_dtype(tokenizer.vocab_size)
+
+    def build(self, number: int, documents: Sequence[Document]) -> BuiltShard:
+        """The record files of shard `number`.
+
+        Raises:
+            ValueError: a next-sentence shard holds a single document with text.
+        """
+        corpus = tokenize_documents(documents, self._tokenizer.encode_ragged)
+        counts = {
+            "documents": len(corpus.documents),
+            "sentences": corpus.num_sentences,
+            "tokens": len(corpus.pieces),
+            "unknown": int(np.count_nonzero(corpus.pieces == self._tokenizer.unk_id)),
+            "examples": 0,
+            "labelled": 0,
+            "random_next": 0,
+            "predicted": 0,
+        }
+        shard_files: list[tuple[ShardInfo, bytes]] = []
+        piece_counts = np.zeros(self._tokenizer.vocab_size, np.int64)
+        for duplicate in range(self._config.dupe_factor):
+            sequences = self._sequences(corpus, Random(f"{self._config.seed}/shard {number}/pass {duplicate}"))
+            counts["examples"] += len(sequences)
+            counts["labelled"] += sum(pair.label != features.NO_NEXT_SENTENCE_LABEL for pair in sequences)
+            counts["random_next"] += sum(pair.label == IS_RANDOM for pair in sequences)
+            rows = self._rows(sequences)
+            counts["predicted"] += self._predictions(rows)
+            for first in range(0, len(rows), MAX_RECORDS_PER_SHARD):
+                name = f"shard-{number:05d}-{len(shard_files):02d}.tfrecord"
+                info, contents, occurrences = self._record_file(
+                    name, corpus, rows[first : first + MAX_RECORDS_PER_SHARD]
+                )
+                shard_files.append((info, contents))
+                piece_counts += occurrences
+        return BuiltShard(shard_files, piece_counts, counts, sum(map(document_bytes, documents)))
+
+    def _sequences(self, corpus: TokenizedDocuments, generator: Random) -> list[SegmentPair]:
+        make = next_sentence_pairs if self._config.objective == "nsp" else full_sentences
+        sequences = make(corpus, self._config.max_seq_length, self._config.short_seq_prob, generator)
+        return shuffled(sequences, generator)
+
+    def _rows(self, sequences: list[SegmentPair]) -> list[list[SegmentPair]]:
+        if self._config.max_sequences_per_row == 1:
+            return [[pair] for pair in sequences]
+        packed = pack_rows(
+            (pair.num_pieces for pair in sequences), self._config.max_seq_length, self._config.max_sequences_per_row
+        )
+        return [[sequences[number] for number in row] for row in packed]
+
+    def _predictions(self, rows: list[list[SegmentPair]]) -> int:
+        """How many pieces of the rows are predicted when they are masked at the default rate."""
+        rate, length = MaskingConfig().masked_lm_rate, self._config.max_seq_length
+        places = features.predictions_per_row(rate, length)
+        by_length = features.predictions_by_length(rate, length, places)
+        return sum(min(places, sum(by_length[pair.num_pieces] for pair in row)) for row in rows)
+
+    def _record_file(
+        self, name: str, corpus: TokenizedDocuments, rows: list[list[SegmentPair]]
+    ) -> tuple[ShardInfo, bytes, np.ndarray]:
+        """What the manifest says of a file, its contents, and how often each piece occurs in it."""
+        size = self._dtype.itemsize
+        pieces = corpus.pieces.astype(self._dtype).tobytes()
+        cls = np.array(self._tokenizer.cls_id, self._dtype).tobytes()
+        sep = np.array(self._tokenizer.sep_id, self._dtype).tobytes()
+        padding = (0,) * self._config.max_sequences_per_row
+        all_ids = []
+        records = []
+        for row in rows:
+            ids = b""
+            for first_start, first_length, second_start, second_length, _ in row:
+                ids += cls + pieces[first_start * size : (first_start + first_length) * size] + sep
+                if second_length:
+                    ids += pieces[second_start * size : (second_start + second_length) * size] + sep
+            all_ids.append(ids)
+            rest = padding[len(row) :]
+            records.append(
+                example_bytes(
+                    bytes_feature(features.RECORD_INPUT_IDS, ids),
+                    int64_feature(features.RECORD_SEQUENCE_LENGTHS, (*[pair.num_pieces for pair in row], *rest)),
+                    int64_feature(
+                        features.RECORD_FIRST_SEGMENT_LENGTHS, (*[pair.first_length + 2 for pair in row], *rest)
+                    ),
+                    int64_feature(features.RECORD_NEXT_SENTENCE_LABELS, (*[pair.label for pair in row], *rest)),
+                )
+            )
+        contents = tfrecord_bytes(records)
+        occurrences = np.bincount(
+            np.frombuffer(b"".join(all_ids), self._dtype), minlength=self._tokenizer.vocab_size
+        ).astype(np.int64)
+        info = ShardInfo(
+            file_name=name,
+            records=len(records),
+            tokens=int(occurrences.sum()),
+            bytes=len(contents),
+            sha256=hashlib.sha256(contents).hexdigest(),
+        )
+        return info, contents, occurrences
+
+
+def without_blank_sentences(documents: Iterable[Document]) -> Iterator[Document]:
+    """The documents without sentences of white space alone, and without documents that have no other."""
+    for document in documents:
+        kept = [sentence for sentence in document if sentence and not sentence.isspace()]
+        if kept:
+            yield kept

@@ -1,0 +1,296 @@
+"""Writing record folders (data_pipelines/records/manifest.py): what an interrupted run finished is kept by the next.
+
+Beside the record files of an input shard a journal entry is written, `shard-00000.finished.json`: what the shard was
+made from (a fingerprint of settings and documents), and what the manifest needs to know of it. A run that
+finds entries keeps the shards whose fingerprint is what it would build itself and whose files have the right
+checksums, and builds the others. Once the manifests stand, the entries are removed.
+"""
+
+import dataclasses
+import io
+import json
+import os
+import re
+from typing import Any
+
+import numpy as np
+
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
+from data_pipelines.records.manifest import (
+    MANIFEST_FILE,
+    PIECE_COUNTS_FILE,
+    VOCABULARY_FILE,
+    BuiltShard,
+    Manifest,
+    PreparationConfig,
+    ShardInfo,
+    Statistics,
+    record_settings,
+)
+
+_SHARD_FILE = re.compile(r"shard-\d+(-\d+\.tfrecord|\.finished\.json)")
+# What a killed process leaves of a file that it was writing (`files.written_whole`, `files.require_writable_folder`).
+_TEMPORARY = re.compile(
+    r"(shard-.*|vocab\.txt|piece_counts\.npy|manifest\.json)\.tmp-[0-9a-f]{8}|\.writable-[0-9a-f]{8}"
+)
+_ENTRY = re.compile(r"shard-(\d+)\.finished\.json")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinishedShard:
+    """The journal's entry of one input shard whose record files stand.
+
+    Attributes:
+        made_from: fingerprint of what it was made from.
+        shard_files: its record files.
+        piece_counts: int64 [V], how often each piece occurs in them.
+        counts: as in `BuiltShard`.
+        input_bytes: size of its text.
+    """
+
+    made_from: str
+    shard_files: tuple[ShardInfo, ...]
+    piece_counts: np.ndarray
+    counts: dict[str, int]
+    input_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {
+            "made_from": self.made_from,
+            "shard_files": [info.to_dict() for info in self.shard_files],
+            "piece_counts": self.piece_counts.tolist(),
+            "counts": self.counts,
+            "input_bytes": self.input_bytes,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "FinishedShard":
+        """The entry that `to_dict` gave `values` for.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is of another version.
+        """
+        return cls(
+            made_from=values["made_from"],
+            shard_files=tuple(ShardInfo.from_dict(info) for info in values["shard_files"]),
+            piece_counts=np.array(values["piece_counts"], np.int64),
+            counts=values["counts"],
+            input_bytes=values["input_bytes"],
+        )
+
+
+def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, settings: dict[str, Any]) -> FinishedShard:
+    """Write the record files of an input shard, then its journal entry.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for info, contents in built.shard_files:
+        files.write_bytes(os.path.join(folder, info.file_name), contents)
+    finished = FinishedShard(
+        made_from=made_from,
+        shard_files=tuple(info for info, _ in built.shard_files),
+        piece_counts=built.piece_counts,
+        counts=built.counts,
+        input_bytes=built.input_bytes,
+    )
+    files.write_text(_entry_path(folder, number), json.dumps({"settings": settings} | finished.to_dict()))
+    return finished
+
+
+def read_entry(folder: str, number: int) -> FinishedShard | None:
+    """The journal's entry of input shard `number`; None where there is none that can be read."""
+    values = _read_entry(_entry_path(folder, number))
+    if values is None:
+        return None
+    try:
+        return FinishedShard.from_dict(values)
+    except (KeyError, TypeError, ValueError):  # written by another version
+        return None
+
+
+def _record_files_stand(folder: str, finished: FinishedShard) -> bool:
+    """Whether every byte is there: after a power failure a file may have its full length and yet not its contents."""
+    for info in finished.shard_files:
+        path = os.path.join(folder, info.file_name)
+        if not files.exists(path) or files.sha256(path) != info.sha256:
+            return False
+    return True
+
+
+def entry_numbers(folder: str) -> set[int]:
+    """The numbers of the input shards that have a journal entry."""
+    found = (_ENTRY.fullmatch(os.path.basename(path)) for path in _shard_paths(folder))
+    return {int(match[1]) for match in found if match}
+
+
+def _entry_path(folder: str, number: int) -> str:
+    return os.path.join(folder, f"shard-{number:05d}.finished.json")
+
+
+def _read_entry(path: str) -> dict[str, Any] | None:
+    try:
+        values = files.read_json(path)
+    except (FileNotFoundError, ValueError):
+        return None
+    return values if isinstance(values, dict) and isinstance(values.get("settings"), dict) else None
+
+
+class RecordFolderWriter:
+    """Writes a record folder, shard by shard, and its manifest when all are there.
+
+    Args:
+        folder: where to; made if missing.
+        config: how the records are made.
+        tokenizer: with which vocabulary.
+        flag: the flag the folder came from, for messages.
+        overwrite: whether a complete record folder, or what an interrupted run with other settings left, may be
+            replaced.
+
+    Raises:
+        ValueError: such records stand there, and `overwrite` is false.
+        OSError: the folder cannot be written to.
+    """
+
+    def __init__(
+        self, folder: str, config: PreparationConfig, tokenizer: WordPieceTokenizer, flag: str, overwrite: bool = False
+    ) -> None:
+        self.folder = folder
+        self._config = config
+        self._tokenizer = tokenizer
+        self._settings = record_settings(config, tokenizer)
+        self._shards: list[ShardInfo] = []
+        self._piece_counts = np.zeros(tokenizer.vocab_size, np.int64)
+        self._counts: dict[str, int] = {}
+        if not overwrite and (standing := _standing_settings(folder)) is not None:
+            what, settings = standing
+            difference = self._difference(settings)
+            if what == "complete records" or difference:
+                raise ValueError(
+                    f"{flag} must be a new folder, or be replaced with --overwrite: {what} stand there with "
+                    f"{f'other settings ({difference})' if difference else 'the same settings'}. Received: {folder!r}"
+                )
+        files.require_writable_folder(folder, flag)
+        self._entries = self._prepare_folder()
+
+    def _difference(self, settings: dict[str, Any]) -> str:
+        """The standing folder's settings where they differ from the new ones, in words."""
+        wanted = self._settings
+        return ", ".join(f"{name}={settings.get(name)!r}" for name in wanted if settings.get(name) != wanted[name])
+
+    def _prepare_folder(self) -> set[int]:
+        """Make the folder incomplete and remove what cannot be kept; the numbers of the journal's entries."""
+        files.remove(os.path.join(self.folder, MANIFEST_FILE))
+        for name in files.names_in_folder(self.folder):
+            if _TEMPORARY.fullmatch(name):
+                files.remove(os.path.join(self.folder, name))
+        standing = _standing_settings(self.folder)
+        if standing is None or self._difference(standing[1]):
+            remove_records(self.folder)
+            return set()
+        return entry_numbers(self.folder)
+
+    def finished(self, number: int) -> FinishedShard | None:
+        """Input shard `number` as an interrupted run left it; None where its files are not what its entry says."""
+        finished = read_entry(self.folder, number) if number in self._entries else None
+        return finished if finished and _record_files_stand(self.folder, finished) else None
+
+    def forget(self, number: int) -> None:
+        """Remove the journal entry of an input shard that is to be built again."""
+        files.remove(_entry_path(self.folder, number))
+
+    def write(self, number: int, built: BuiltShard, made_from: str) -> None:
+        """Write input shard `number` and its journal entry.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.keep(write_shard(self.folder, number, built, made_from, self._settings))
+
+    def keep(self, finished: FinishedShard) -> None:
+        """Count an input shard whose files stand already; shards are written or kept in the order of their numbers."""
+        self._shards += finished.shard_files
+        self._piece_counts += finished.piece_counts
+        for name, count in finished.counts.items():
+            self._counts[name] = self._counts.get(name, 0) + count
+
+    def finish(self) -> Manifest:
+        """Write vocabulary, piece counts and manifest, in this order; the folder is complete then.
+
+        Raises:
+            ValueError: there is not a single record.
+            OSError: a file cannot be written.
+        """
+        statistics = self._statistics()
+        if not statistics.records:
+            raise ValueError(
+                f"the documents gave no record: {statistics.documents} documents, {statistics.tokens} tokens"
+            )
+        manifest = Manifest(**self._settings, statistics=statistics, shards=tuple(self._shards))
+        own = {shard.file_name for shard in self._shards}
+        for path in _shard_paths(self.folder):  # an interrupted run may have had more documents
+            if path.endswith(".tfrecord") and os.path.basename(path) not in own:
+                files.remove(path)
+        files.write_text(os.path.join(self.folder, VOCABULARY_FILE), "\n".join(self._tokenizer.tokens) + "\n")
+        buffer = io.BytesIO()
+        np.save(buffer, self._piece_counts)
+        files.write_bytes(os.path.join(self.folder, PIECE_COUNTS_FILE), buffer.getvalue())
+        files.write_json(os.path.join(self.folder, MANIFEST_FILE), manifest.to_dict())
+        return manifest
+
+    def remove_journal(self) -> None:
+        """Remove the entries, when nothing that they are needed for can be interrupted any more."""
+        for number in sorted(entry_numbers(self.folder)):
+            files.remove(_entry_path(self.folder, number))
+
+    def _statistics(self) -> Statistics:
+        def count(name: str) -> int:
+            return self._counts.get(name, 0)
+
+        def share(part: int, whole: int) -> float:
+            return round(part / whole, 6) if whole else 0.0
+
+        records = sum(shard.records for shard in self._shards)
+        tokens = sum(shard.tokens for shard in self._shards)
+        return Statistics(
+            documents=count("documents"),
+            sentences=count("sentences"),
+            tokens=count("tokens"),
+            examples=count("examples"),
+            records=records,
+            random_next_share=share(count("random_next"), count("labelled")),
+            unknown_share=share(count("unknown"), count("tokens")),
+            row_fill=share(tokens, records * self._config.max_seq_length),
+            expected_masked_share=share(count("predicted"), tokens) if "predicted" in self._counts else None,
+        )
+
+
+def _standing_settings(folder: str) -> tuple[str, dict[str, Any]] | None:
+    """What stands in a folder, in words, and its settings; None where there is nothing to lose."""
+    manifest = os.path.join(folder, MANIFEST_FILE)
+    if files.exists(manifest):
+        values = files.read_json(manifest)
+        return "complete records", values if isinstance(values, dict) else {}
+    for number in sorted(entry_numbers(folder)):
+        entry = _read_entry(_entry_path(folder, number))
+        if entry is not None:  # all entries of a folder have the same settings
+            return "shards of an interrupted run", entry["settings"]
+    return None
+
+
+def _shard_paths(folder: str) -> list[str]:
+    """Record files and journal entries."""
+    return [os.path.join(folder, name) for name in files.names_in_folder(folder) if _SHARD_FILE.fullmatch(name)]
+
+
+def remove_records(folder: str) -> None:
+    """Remove the manifest first, then the shards and the journal of a record folder, and nothing else.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    files.remove(os.path.join(folder, MANIFEST_FILE))
+    for path in _shard_paths(folder):
+        files.remove(path)

@@ -1,0 +1,305 @@
+import dataclasses
+import json
+from typing import ClassVar
+
+import pytest
+
+from bert_tf.configs import (
+    PUBLISHED_SIZES,
+    BertConfig,
+    ClassificationConfig,
+    ConfigError,
+    FinetuningConfig,
+    MaskingConfig,
+    OptimizerConfig,
+    PhaseConfig,
+    PretrainingConfig,
+    TrainConfig,
+    experiments,
+    model,
+    training,
+)
+from bert_tf.configs.published import read_config_file
+
+ALL = [
+    BertConfig,
+    MaskingConfig,
+    OptimizerConfig,
+    TrainConfig,
+    ClassificationConfig,
+    PretrainingConfig,
+    FinetuningConfig,
+    PhaseConfig,
+]
+REQUIRED: dict[type, dict] = {PhaseConfig: {"max_seq_length": 128, "share": 0.9}}
+
+
+def test_every_public_configuration_is_tested():
+    public = {
+        value
+        for module in (experiments, model, training)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, experiments.Config) and value is not experiments.Config
+    }
+    assert public == set(ALL)
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_dictionary_form_survives_json(cls):
+    config = cls(**REQUIRED.get(cls, {}))
+    assert cls.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_every_field_is_checked_for_its_type(cls):
+    for field in dataclasses.fields(cls):
+        with pytest.raises(ConfigError, match=f"`{field.name}` must (be of type|have a kind)"):
+            cls.from_dict(REQUIRED.get(cls, {}) | {field.name: object()})
+        with pytest.raises(ConfigError, match=f"`{field.name}` must (be of type|have a kind)"):
+            cls(**REQUIRED.get(cls, {}) | {field.name: object()})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inner(experiments.Config):
+    scales: tuple[float, ...] = (1.0, 2.0)
+    limit: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outer(experiments.Config):
+    inner: _Inner = _Inner()
+    names: tuple[str, ...] = ()
+
+
+def test_sequences_and_optional_values():
+    outer = _Outer(inner=_Inner(scales=(3, 4.5), limit=7), names=("a",))
+    assert outer.to_dict() == {"inner": {"scales": [3.0, 4.5], "limit": 7}, "names": ["a"]}
+    assert _Outer.from_dict(outer.to_dict()) == outer
+    assert _Outer().override("inner.scales=0.5, 2").inner.scales == (0.5, 2.0)
+    assert _Outer().override("names=a,b").names == ("a", "b")
+    assert outer.override("inner.limit=none").inner.limit is None
+    assert outer.override("inner.limit=12").inner.limit == 12
+    with pytest.raises(ConfigError, match=r"`inner\.limit` must be of type int.*'7'"):
+        _Outer.from_dict({"inner": {"limit": "7"}})
+    with pytest.raises(ConfigError, match=r"`inner\.limit` must be a whole number.*'many'"):
+        outer.override("inner.limit=many")
+
+
+class TestFromDict:
+    def test_unknown_fields_are_named_with_their_path(self):
+        with pytest.raises(ConfigError, match=r"unknown field `train\.nun_steps`.*num_steps.*Received: 5"):
+            PretrainingConfig.from_dict({"train": {"nun_steps": 5}})
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("num_layers", 2.0), ("num_layers", True), ("num_layers", "2"), ("hidden_act", 1)]
+    )
+    def test_values_are_not_bent_to_their_type(self, field, value):
+        with pytest.raises(ConfigError, match=field):
+            BertConfig.from_dict({field: value})
+
+    def test_whole_numbers_are_real_numbers(self):
+        rate = BertConfig(dropout_rate=0).dropout_rate
+        assert isinstance(rate, float)
+        assert rate == 0.0
+
+
+class TestOverride:
+    @pytest.mark.parametrize(
+        ("assignment", "path", "value"),
+        [
+            ("train.num_steps=7", ("train", "num_steps"), 7),
+            ("train.learning_rate=1e-3", ("train", "learning_rate"), 1e-3),
+            ("train.jit_compile=False", ("train", "jit_compile"), False),
+            ("model.hidden_act = relu", ("model", "hidden_act"), "relu"),
+            ("masking.max_predictions_per_seq=9", ("masking", "max_predictions_per_seq"), 9),
+            ("masking.max_predictions_per_seq=none", ("masking", "max_predictions_per_seq"), None),
+        ],
+    )
+    def test_sets_one_field(self, assignment, path, value):
+        config = PretrainingConfig()
+        changed = config.override(assignment)
+        part, field = path
+        assert getattr(getattr(changed, part), field) == value
+        expected = config.to_dict()
+        expected[part][field] = value
+        assert changed.to_dict() == expected
+
+    @pytest.mark.parametrize(
+        ("assignment", "message"),
+        [
+            ("train.num_steps", r"--set takes NAME=VALUE. Received: 'train.num_steps'"),
+            ("num_steps=3", r"unknown field `num_steps`.*model, masking.*'3'"),
+            ("train.steps=3", r"unknown field `train\.steps`.*num_steps.*'3'"),
+            ("train.num_steps.more=3", r"`num_steps` has no fields"),
+            ("train=3", r"`train` has fields of its own.*train\.num_steps"),
+            ("train.num_steps=1.5", r"`train\.num_steps` must be a whole number. Received: '1.5'"),
+            ("train.jit_compile=yes", r"`train\.jit_compile` must be true or false. Received: 'yes'"),
+            ("train.num_steps=0", r"--set train\.num_steps=0: `num_steps` must be at least 1. Received: 0"),
+            ("train.precision=half", r"--set train\.precision=half: .*float32, bfloat16, float16"),
+            ("train.learning_rate=nan", r"`learning_rate` must be at least 0. Received: nan"),
+            ("train.learning_rate=inf", r"`learning_rate` must be at least 0.*Received: inf"),
+        ],
+    )
+    def test_refuses(self, assignment, message):
+        with pytest.raises(ConfigError, match=message):
+            PretrainingConfig().override(assignment)
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "value"),
+    [
+        (BertConfig, "vocab_size", 0),
+        (BertConfig, "embedding_size", 0),
+        (BertConfig, "num_heads", 5),
+        (BertConfig, "hidden_act", "swish"),
+        (BertConfig, "position_embedding", "rotary"),
+        (BertConfig, "position_initializer", "zeros"),
+        (BertConfig, "dropout_rate", 1.0),
+        (BertConfig, "attention_dropout_rate", -0.1),
+        (BertConfig, "layer_norm_epsilon", -1e-12),
+        (BertConfig, "initializer_range", -0.02),
+        (MaskingConfig, "masked_lm_rate", 0.0),
+        (MaskingConfig, "max_predictions_per_seq", 0),
+        (MaskingConfig, "strategy", "phrase"),
+        (MaskingConfig, "random_share", 0.3),
+        (OptimizerConfig, "name", "sgd"),
+        (OptimizerConfig, "beta2", 1.5),
+        (OptimizerConfig, "clip_norm", -1.0),
+        (OptimizerConfig, "decay_schedule", "cosine"),
+        (TrainConfig, "batch_size", 0),
+        (TrainConfig, "gradient_accumulation_steps", 0),
+        (TrainConfig, "gradient_accumulation_steps", 5),
+        (TrainConfig, "keep_checkpoints", 0),
+        (TrainConfig, "warmup_steps", -1),
+        (ClassificationConfig, "max_seq_length", 2),
+        (ClassificationConfig, "pooling", "max"),
+    ],
+)
+def test_values_out_of_range_are_named(cls, field, value):
+    with pytest.raises(ConfigError, match=field) as caught:
+        cls(**{field: value})
+    assert "Received" in str(caught.value)
+
+
+class TestPublishedFiles:
+    GOOGLE: ClassVar = {  # uncased_L-4_H-256_A-4/bert_config.json
+        "hidden_size": 256,
+        "hidden_act": "gelu",
+        "initializer_range": 0.02,
+        "vocab_size": 30522,
+        "hidden_dropout_prob": 0.1,
+        "num_attention_heads": 4,
+        "type_vocab_size": 2,
+        "max_position_embeddings": 512,
+        "num_hidden_layers": 4,
+        "intermediate_size": 1024,
+        "attention_probs_dropout_prob": 0.1,
+    }
+    HUGGING_FACE: ClassVar = GOOGLE | {  # what transformers 5 writes beside them
+        "add_cross_attention": False,
+        "architectures": ["BertForPreTraining"],
+        "bos_token_id": None,
+        "classifier_dropout": None,
+        "dtype": "float32",
+        "eos_token_id": None,
+        "is_decoder": False,
+        "layer_norm_eps": 1e-12,
+        "model_type": "bert",
+        "pad_token_id": 0,
+        "position_embedding_type": "absolute",
+        "tie_word_embeddings": True,
+        "transformers_version": "5.23.0",
+        "use_cache": True,
+    }
+
+    @staticmethod
+    def _read(tmp_path, values):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(values))
+        return read_config_file(str(path))
+
+    @pytest.mark.parametrize("values", [GOOGLE, HUGGING_FACE])
+    def test_both_forms(self, values, tmp_path):
+        assert self._read(tmp_path, values) == BertConfig.named("uncased_L-4_H-256_A-4")
+
+    @pytest.mark.parametrize(
+        ("theirs", "ours"),
+        [
+            ({"hidden_act": "gelu_pytorch_tanh"}, {"hidden_act": "gelu_new"}),
+            ({"hidden_act": "gelu_python"}, {"hidden_act": "gelu"}),
+            ({"hidden_act": "relu"}, {"hidden_act": "relu"}),
+            ({"layer_norm_eps": 1e-5}, {"layer_norm_epsilon": 1e-5}),
+            ({"hidden_dropout_prob": 0.2}, {"dropout_rate": 0.2}),
+            ({"attention_probs_dropout_prob": 0.0}, {"attention_dropout_rate": 0.0}),
+            ({"embedding_size": 128}, {"embedding_size": 128}),
+            ({"embedding_size": 256}, {}),
+            ({"pooler_type": "first_token_transform", "directionality": "bidi"}, {}),
+            ({"a_feature_of_tomorrow": False}, {}),
+        ],
+    )
+    def test_options(self, theirs, ours, tmp_path):
+        assert self._read(tmp_path, self.HUGGING_FACE | theirs) == BertConfig.named("bert_mini", **ours)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("position_embedding_type", "relative_key"),
+            ("is_decoder", True),
+            ("add_cross_attention", True),
+            ("model_type", "roberta"),
+            ("tie_word_embeddings", False),
+            ("pruned_heads", {"0": [1]}),
+            ("hidden_act", "swish"),
+            ("num_hidden_groups", 1),
+            ("hidden_size", "256"),
+        ],
+    )
+    def test_what_this_model_does_not_have_is_refused(self, name, value, tmp_path):
+        with pytest.raises(ValueError, match=rf"config\.json.*`{name}`.*Received"):
+            self._read(tmp_path, self.HUGGING_FACE | {name: value})
+
+    def test_sizes_are_required(self, tmp_path):
+        values = {name: value for name, value in self.GOOGLE.items() if name != "num_hidden_layers"}
+        with pytest.raises(ValueError, match=r"config\.json must have `num_hidden_layers`"):
+            self._read(tmp_path, values)
+
+
+class TestPublishedSizes:
+    # Table 1 of Turc et al. 2019 and the two sizes of Devlin et al. 2018: layers, hidden, heads, intermediate.
+    @pytest.mark.parametrize(
+        ("name", "sizes"),
+        [
+            ("bert_tiny", (2, 128, 2, 512)),
+            ("bert_mini", (4, 256, 4, 1024)),
+            ("bert_small", (4, 512, 8, 2048)),
+            ("bert_medium", (8, 512, 8, 2048)),
+            ("bert_base", (12, 768, 12, 3072)),
+            ("bert_large", (24, 1024, 16, 4096)),
+            ("bert_10_256", (10, 256, 4, 1024)),
+            ("uncased_L-4_H-256_A-4", (4, 256, 4, 1024)),
+            ("uncased_L-24_H-1024_A-16", (24, 1024, 16, 4096)),
+            ("cased_L-12_H-768_A-12", (12, 768, 12, 3072)),
+        ],
+    )
+    def test_sizes(self, name, sizes):
+        config = BertConfig.named(name)
+        assert (config.num_layers, config.hidden_size, config.num_heads, config.intermediate_size) == sizes
+
+    def test_the_grid_is_whole(self):
+        by_sizes: dict[tuple[int, int], list[str]] = {}
+        for name, sizes in PUBLISHED_SIZES.items():
+            assert BertConfig.named(name, vocab_size=100).vocab_size == 100
+            by_sizes.setdefault(sizes, []).append(name)
+        grid = {(layers, hidden) for layers in (2, 4, 6, 8, 10, 12) for hidden in (128, 256, 512, 768)}
+        assert set(by_sizes) == grid | {(24, 1024)}
+        for (layers, hidden), names in by_sizes.items():
+            assert f"uncased_L-{layers}_H-{hidden}_A-{hidden // 64}" in names
+            assert any(name.startswith("bert_") for name in names)
+
+    def test_vocabularies(self):
+        assert BertConfig.named("uncased_L-12_H-768_A-12").vocab_size == 30522
+        assert BertConfig.named("cased_L-12_H-768_A-12").vocab_size == 28996
+
+    def test_unknown_size(self):
+        with pytest.raises(ConfigError, match=r"unknown size.*bert_base.*'bert_huge'"):
+            BertConfig.named("bert_huge")

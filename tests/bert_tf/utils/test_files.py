@@ -1,0 +1,227 @@
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bert_tf.utils import files
+
+
+def _touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x\n", encoding="utf-8")
+
+
+def _names(folder, found):
+    return [os.path.relpath(path, folder) for path in found]
+
+
+class TestMatchingFiles:
+    def test_sorts_and_names_each_file_once(self, tmp_path):
+        _touch(tmp_path, "b.txt", "a.txt", "c.md")
+        found = files.matching_files(f"{tmp_path}/*.txt, {tmp_path}/a.*", "--input")
+        assert _names(tmp_path, found) == ["a.txt", "b.txt"]
+
+    def test_star_stays_in_its_folder_and_skips_hidden_files(self, tmp_path):
+        _touch(tmp_path, "a.txt", "sub/b.txt", ".hidden.txt", ".cache/c.txt")
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/*.txt", "--input")) == ["a.txt"]
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/*/*.txt", "--input")) == ["sub/b.txt"]
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/.*.txt", "--input")) == [".hidden.txt"]
+
+    @pytest.mark.parametrize(
+        ("pattern", "expected"),
+        [
+            ("**/*.txt", ["a.txt", "sub/b.txt", "sub/deep/c.txt"]),
+            ("sub/**/*.txt", ["sub/b.txt", "sub/deep/c.txt"]),
+            ("**/deep/*.txt", ["sub/deep/c.txt"]),
+            ("**/[bc].txt", ["sub/b.txt", "sub/deep/c.txt"]),
+            ("s*/**/c.txt", ["sub/deep/c.txt"]),
+        ],
+    )
+    def test_two_stars_are_any_number_of_folders(self, tmp_path, monkeypatch, pattern, expected):
+        _touch(tmp_path, "a.txt", "sub/b.txt", "sub/deep/c.txt", "sub/.git/d.txt", "sub/deep/e.md")
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/{pattern}", "--input")) == expected
+        monkeypatch.chdir(tmp_path)
+        assert files.matching_files(pattern, "--input") == expected
+
+    def test_name_of_a_file_is_that_file(self, tmp_path):
+        _touch(tmp_path, "[1].txt", "1.txt")
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/[1].txt", "--input")) == ["[1].txt"]
+
+    def test_relative_patterns_give_relative_paths(self, tmp_path, monkeypatch):
+        _touch(tmp_path, "a.txt", "docs/b.txt")
+        monkeypatch.chdir(tmp_path)
+        assert files.matching_files("*.txt,docs/*.txt", "--input") == ["a.txt", "docs/b.txt"]
+
+    def test_each_pattern_must_match(self, tmp_path):
+        _touch(tmp_path, "a.txt")
+        with pytest.raises(FileNotFoundError, match=r"--input: no file matches.*nothing"):
+            files.matching_files(f"{tmp_path}/a.txt,{tmp_path}/nothing*", "--input")
+        with pytest.raises(FileNotFoundError, match="--input must name at least one file"):
+            files.matching_files(" , ", "--input")
+        with pytest.raises(FileNotFoundError, match="not a folder"):
+            files.matching_files(str(tmp_path), "--input")
+
+    def test_unknown_file_system(self):
+        with pytest.raises(OSError, match="nowhere"):
+            files.matching_files("nowhere://bucket/*.txt", "--input")
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("data", "lines"),
+        [
+            (b"", []),
+            (b"\n", [""]),
+            (b"a", ["a"]),
+            (b"a\r\nb\n\nc", ["a", "b", "", "c"]),
+            (b"\xef\xbb\xbfa\n", ["a"]),
+            (b"a\rb\n", ["a\rb"]),  # GFile's own iterator drops the \r and would give "ab"
+            ("é\u2028ü\n".encode(), ["é\u2028ü"]),
+        ],
+    )
+    def test_lines(self, tmp_path, data, lines):
+        path = tmp_path / "text"
+        path.write_bytes(data)
+        assert list(files.iterate_lines(str(path))) == lines
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.text(st.sampled_from("aé\r字 "), max_size=12), max_size=12), st.integers(1, 7))
+    def test_lines_do_not_depend_on_the_size_of_reads(self, tmp_path_factory, lines, size):
+        path = tmp_path_factory.mktemp("lines") / "text"
+        path.write_bytes("\n".join(lines).encode())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(files, "_CHUNK_BYTES", size)
+            read = list(files.iterate_lines(str(path)))
+        expected = "\n".join(lines).split("\n")
+        if not expected[-1]:
+            expected.pop()
+        assert read == [line.rstrip("\r") for line in expected]
+
+    @pytest.mark.parametrize("size", [3, 1 << 20])
+    def test_line_that_is_not_utf8_is_named(self, tmp_path, monkeypatch, size):
+        monkeypatch.setattr(files, "_CHUNK_BYTES", size)
+        path = tmp_path / "text"
+        path.write_bytes(b"one\ntwo\nd\xe9j\xe0\nfour\n")
+        with pytest.raises(ValueError, match=r"text, line 3: not UTF-8 \(byte 0xe9\)"):
+            list(files.iterate_lines(str(path)))
+
+    def test_text_that_is_not_utf8_is_named(self, tmp_path):
+        path = tmp_path / "text"
+        path.write_bytes(b"\xef\xbb\xbfab\xff")
+        with pytest.raises(ValueError, match=r"text: not UTF-8 at byte 5 \(0xff\)"):
+            files.read_text(str(path))
+
+    def test_missing_file_and_folder(self, tmp_path):
+        for path in (tmp_path / "none", tmp_path):
+            with pytest.raises(FileNotFoundError, match="no such file"):
+                files.read_text(str(path))
+            with pytest.raises(FileNotFoundError, match="no such file"):
+                next(files.iterate_lines(str(path)))
+
+    def test_json(self, tmp_path):
+        path = str(tmp_path / "value.json")
+        files.write_json(path, {"é": [1, np.float32(0.5), np.int64(3)]})
+        assert files.read_json(path) == {"é": [1, 0.5, 3]}
+        files.write_text(path, '{"a": 1,\n "b" 2}')
+        with pytest.raises(ValueError, match=r"value\.json, line 2, column 6: not JSON"):
+            files.read_json(path)
+        with pytest.raises(TypeError, match="no form for set"):
+            files.write_json(path, {1})
+
+
+class TestWriting:
+    def test_failed_write_leaves_the_old_file_alone(self, tmp_path):
+        path = str(tmp_path / "sub" / "a.txt")
+        files.write_text(path, "old")
+
+        def fail():
+            with files.written_whole(path) as temporary:
+                files.write_text(temporary, "half")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fail()
+        assert files.read_text(path) == "old"
+        assert os.listdir(tmp_path / "sub") == ["a.txt"]
+        files.write_text(path, "new")
+        assert files.read_text(path) == "new"
+        assert os.listdir(tmp_path / "sub") == ["a.txt"]
+
+    def test_nothing_stands_under_the_name_before_the_end(self, tmp_path):
+        path = str(tmp_path / "a.txt")
+        with files.written_whole(path) as temporary:
+            files.write_text(temporary, "whole")
+            assert not files.exists(path)
+        assert files.read_text(path) == "whole"
+
+    def test_remote_file_system(self):
+        # ram:// is TensorFlow's own stand-in for a remote file system, reached as gs:// is.
+        for path in ("ram://bucket/folder/a.json", "ram://b.json"):
+            files.write_json(path, [1])
+            assert files.read_json(path) == [1]
+        assert files.matching_files("ram://bucket/folder/*", "--input") == ["ram://bucket/folder/a.json"]
+        files.require_writable_folder("ram://bucket/other", "--output_dir")
+        assert not os.path.exists("ram:")
+
+    def test_failures_are_os_errors(self, tmp_path):
+        _touch(tmp_path, "file")
+        below_a_file = str(tmp_path / "file" / "sub" / "a.txt")
+        with pytest.raises(OSError, match="file"):
+            files.write_text(below_a_file, "x")
+        with pytest.raises(OSError, match="file"):
+            files.make_folder(str(tmp_path / "file" / "sub"))
+        with pytest.raises(OSError, match="nowhere"):
+            files.exists("nowhere://bucket/a")
+        (tmp_path / "folder" / "full").mkdir(parents=True)
+        with pytest.raises(OSError, match="folder"):
+            files.write_text(str(tmp_path / "folder"), "x")
+
+    def test_full_disk_is_an_os_error(self, tmp_path):
+        os.symlink("/dev/full", tmp_path / "full")
+
+        def write():
+            with files.written_whole(str(tmp_path / "a")) as temporary:
+                os.symlink("/dev/full", temporary)
+                with tf.io.gfile.GFile(temporary, "wb") as file:
+                    file.write(b"x" * 10)
+
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            write()
+
+    def test_other_failures_inside_the_block_keep_their_kind(self, tmp_path):
+        def compute():
+            with files.written_whole(str(tmp_path / "weights")):
+                tf.reshape(tf.zeros([2]), [3])
+
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            compute()
+
+    def test_unwritable_folder_names_the_flag(self, tmp_path):
+        _touch(tmp_path, "file")
+        with pytest.raises(OSError, match=r"--model_dir must be a folder.*file"):
+            files.require_writable_folder(str(tmp_path / "file"), "--model_dir")
+        with pytest.raises(OSError, match=r"--model_dir must be a folder"):
+            files.require_writable_folder("/proc/none", "--model_dir")
+        with pytest.raises(OSError, match="--model_dir must name a folder"):
+            files.require_writable_folder("", "--model_dir")
+        files.require_writable_folder(str(tmp_path / "new" / "run"), "--model_dir")
+        assert os.listdir(tmp_path / "new" / "run") == []
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_folder_without_permission(self, tmp_path):
+        tmp_path.chmod(0o500)
+        with pytest.raises(OSError, match="--model_dir"):
+            files.require_writable_folder(str(tmp_path), "--model_dir")
+
+    def test_json_is_whole_lines_of_utf8(self, tmp_path):
+        path = tmp_path / "a.json"
+        files.write_json(str(path), {"a": "字"})
+        assert path.read_bytes().decode("utf-8").endswith("}\n")
+        assert json.loads(path.read_bytes()) == {"a": "字"}

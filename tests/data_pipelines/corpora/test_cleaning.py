@@ -1,0 +1,71 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipelines.corpora.cleaning import clean_text
+
+
+@pytest.mark.parametrize(
+    ("broken", "repaired"),
+    [
+        ("cafÃ© and Ã\x85ngstrÃ¶m", "café and Ångström"),
+        ("ÐŸÑ€Ð¸Ð²ÐµÑ‚", "Привет"),
+        ("ä¸\xadæ–‡", "中文"),
+        ("\x93quoted\x94", "“quoted”"),
+        ("cafe\u0301", "café"),
+    ],
+)
+def test_unicode_is_repaired(broken, repaired):
+    assert clean_text(f"A line.\n{broken}\nAnother.") == f"A line.\n{repaired}\nAnother."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "“Quotes”, it’s – fine… ﬁne.",
+        "他来了，我走了。（全角ＡＢＣ）",
+        "می‌خواهم क्‍ष 👩‍💻 שלום\u200f",
+        "if a < b and c > d: vector<int> <unk> List<String> <john@example.com>",
+        "AT&T, R&D; ?a=1&copy=2 &nosuchentity;",
+        "<!-- never closed",
+        "< script > is no tag",
+    ],
+)
+def test_good_text_stays(text):
+    assert clean_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("marked_up", "text"),
+    [
+        ("<p>One</p><p class='a b' id=x hidden>Two <b>bold</b>ly<br/>", "\nOne\n\nTwo boldly\n"),
+        ('<a href="http://x.org/?a=1&amp;b=>2"\n target=_blank>link</a>', "link"),
+        ("a<!-- <p>gone\n</p> --> b", "a b"),
+        ("a<script type=x>if (a<b) {}</script>b<STYLE>p{}</style >c", "a\nb\nc"),
+        ("<!DOCTYPE html>text <!-- open", "text <!-- open"),
+        ("&lt;b&gt; &amp;amp; &#x41;&#66; caf&eacute;&#0;&#7; e&#769;", "<b> &amp; AB café é"),
+    ],
+)
+def test_mark_up_goes(marked_up, text):
+    assert clean_text(marked_up) == text
+
+
+def test_controls_go_and_line_breaks_are_one_kind():
+    assert clean_text("a\x00b\x07\tc\ufeff\x1b[31mred\x1b[0m\ufffd\x7f") == "ab\tcred"
+    assert clean_text("a\r\nb\rc\u2028d\x0ce") == "a\nb\nc\nd\ne"
+
+
+@given(st.text(max_size=300))
+def test_any_text_becomes_clean_text(text):
+    cleaned = clean_text(text)
+    cleaned.encode()  # holds no surrogates
+    assert not set(cleaned) & {chr(code) for code in range(32) if chr(code) not in "\t\n"}
+
+
+@pytest.mark.parametrize("part", ["<!--", "<script>", "<a b=c ", "<a", "<a b='", "&amp", "</p", "<!DOCTYPE "])
+def test_time_is_linear(part):
+    started = time.perf_counter()
+    clean_text(part * (200_000 // len(part)))
+    assert time.perf_counter() - started < 2  # quadratic patterns take minutes

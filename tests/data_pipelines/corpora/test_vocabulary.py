@@ -1,0 +1,190 @@
+import collections
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
+from data_pipelines.corpora import readers, vocabulary
+from data_pipelines.corpora.vocabulary import count_words, create_vocab, learn_vocab
+
+
+def _documents(count=60, seed=0):
+    """Documents of made-up words, some in other scripts."""
+    generator = random.Random(seed)
+    syllables = ["ka", "to", "mi", "ren", "sul", "é", "中", "한", "Ω", "-", ".", "12"]
+    words = ["".join(generator.choices(syllables, k=generator.randint(1, 4))) for _ in range(200)]
+    return [[" ".join(generator.choices(words, k=12)) for _ in range(generator.randint(1, 9))] for _ in range(count)]
+
+
+def _silent(_):
+    pass
+
+
+@pytest.mark.parametrize("do_lower_case", [True, False])
+def test_counts_are_of_the_words_that_the_tokenizer_sees(do_lower_case):
+    documents = _documents()
+    tokenizer = WordPieceTokenizer.from_tokens(SPECIAL_TOKENS, do_lower_case)
+    expected = collections.Counter(
+        word for document in documents for sentence in document for word in tokenizer.words(sentence)
+    )
+    counts = count_words(documents, do_lower_case)
+    assert counts.words == expected
+    assert (counts.documents, counts.held_out_documents) == (60, 0)
+    sample = [word for document in documents[::20] for sentence in document for word in tokenizer.words(sentence)]
+    assert counts.sample_words == collections.Counter(sample)
+
+
+def test_counts_exclude_held_out_documents():
+    documents = _documents()
+    held_out = [document for document in documents if readers.is_held_out(document, 0.3)]
+    assert 0 < len(held_out) < len(documents)
+    counts = count_words(documents, holdout=0.3)
+    kept = count_words([document for document in documents if document not in held_out])
+    assert counts.words == kept.words
+    assert counts.sample_words == count_words(held_out).words
+    assert counts.held_out_documents == len(held_out)
+
+
+def test_counts_do_not_depend_on_groups_or_workers(monkeypatch):
+    documents = _documents()
+    expected = count_words(documents)
+    monkeypatch.setattr(vocabulary, "_GROUP_CHARACTERS", 500)
+    monkeypatch.setattr(vocabulary, "_MAX_DISTINCT_STRINGS", 10)
+    assert count_words(documents) == expected
+    assert count_words(documents, num_workers=2) == expected
+
+
+def test_the_same_vocabulary_in_every_process_and_order(tmp_path):
+    documents = _documents(200)
+    text = tmp_path / "text.txt"
+    readers.write_documents(documents, str(text))
+    expected = create_vocab(documents, 300, report=_silent)
+    assert 100 < len(expected) <= 300
+    assert create_vocab(documents[::-1], 300, report=_silent) == expected
+    for number, threads in enumerate(("1", "2")):
+        output = tmp_path / f"vocab{number}.txt"
+        done = subprocess.run(
+            [sys.executable, "-m", "data_pipelines.create_vocab", f"--input={text}", "--vocab_size=300",
+             f"--output={output}", f"--num_workers={threads}"],
+            env={**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": str(number)},
+            capture_output=True, check=True, encoding="utf-8",
+        )  # fmt: skip
+        assert output.read_text("utf-8").splitlines() == expected
+        assert "pieces per word" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.txt", "vocab0.txt", "vocab1.txt"]
+
+
+def test_a_full_alphabet_leaves_nothing_unknown():
+    lines = []
+    tokens = create_vocab(_documents(), 300, report=lines.append)
+    tokenizer = WordPieceTokenizer.from_tokens(tokens)
+    for document in _documents():
+        for sentence in document:
+            assert tokenizer.unk_id not in tokenizer.encode(sentence)
+    assert len(lines) == 2
+    assert "0.000% [UNK]" in lines[1]
+
+
+def test_statistics_are_of_the_words_they_are_given():
+    tokens = [*SPECIAL_TOKENS, "ab", "##c"]
+    statistics = vocabulary.vocabulary_statistics(tokens, {"ab": 6, "abc": 3, "x": 1})
+    assert statistics.words == 10
+    assert statistics.pieces_per_word == pytest.approx((6 + 3 * 2 + 1) / 10)
+    assert statistics.unknown_share == pytest.approx(0.1)
+
+
+def test_frequent_pairs_are_joined_and_order_is_as_documented():
+    counts = {"low": 50, "lower": 20, "new": 30, "!": 5, "中": 4}
+    tokens = learn_vocab(counts, 1000, num_unused=2, user_tokens=["[ENTITY]", "zebra", "##ish"])
+    assert tokens[:10] == [
+        "[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[ENTITY]", "zebra", "##ish",
+    ]  # fmt: skip
+    alphabet = list("!elnorw中")
+    assert tokens[10 : 10 + len(alphabet)] == alphabet
+    assert {"low", "lower", "new"} <= set(tokens)
+    assert {"##e", "##l"} <= set(tokens)
+    assert not {"##!", "##中"} & set(tokens)  # which always stand alone
+    assert len(set(tokens)) == len(tokens)
+    assert WordPieceTokenizer.from_tokens(tokens).tokenize("lower zebraish") == ["lower", "zebra", "##ish"]
+
+
+def test_published_places_of_the_special_tokens():
+    tokens = learn_vocab({"word": 3}, 1000, num_unused=99)
+    assert [tokens.index(token) for token in SPECIAL_TOKENS] == [0, 100, 101, 102, 103]
+
+
+def test_minimum_frequency():
+    counts = {"low": 5, "new": 2}
+    assert "new" in learn_vocab(counts, 100, min_frequency=2)
+    assert "new" not in learn_vocab(counts, 100, min_frequency=3)
+    assert "low" in learn_vocab(counts, 100, min_frequency=3)
+
+
+def test_words_with_rare_characters_teach_nothing():
+    # Without q, "aqb" must not make a piece "ab" of what never stood together.
+    tokens = learn_vocab({"aqb": 5, "ac": 50, "bc": 50}, 100, limit_alphabet=3)
+    assert "q" not in tokens
+    assert "ab" not in tokens
+    assert {"ac", "bc"} <= set(tokens)
+
+
+def test_counts_of_very_much_text_are_scaled(monkeypatch):
+    counts = count_words(_documents()).words
+    expected = learn_vocab(counts, 300, min_frequency=2)
+    learnt_from = sum(count for word, count in counts.items() if len(word) > 1)
+    monkeypatch.setattr(vocabulary, "_MAX_OCCURRENCES", learnt_from)
+    fed = []
+    repeated = vocabulary._repeated
+    monkeypatch.setattr(vocabulary, "_repeated", lambda counts: fed.append(sum(counts.values())) or repeated(counts))
+    sevenfold = {word: 7 * count for word, count in counts.items()}
+    assert learn_vocab(sevenfold, 300, min_frequency=8) == expected
+    assert fed == [learnt_from]
+
+
+def test_vocab_size_is_a_bound():
+    counts = count_words(_documents()).words
+    assert len(learn_vocab(counts, 80)) == 80
+    with pytest.raises(ValueError, match=r"vocab_size.*at least \d+.*Received: 20"):
+        learn_vocab(counts, 20)
+
+
+@pytest.mark.parametrize("name", ["min_frequency", "limit_alphabet", "num_unused"])
+def test_arguments_out_of_range(name):
+    with pytest.raises(ValueError, match=rf"{name}.*-1"):
+        learn_vocab({"a": 1}, 100, **{name: -1})
+
+
+@pytest.mark.parametrize("token", ["two words", "C++", "Upper", "", "[open"])
+def test_user_tokens_that_no_text_yields(token):
+    with pytest.raises(ValueError, match="user_tokens"):
+        learn_vocab({"a": 1}, 100, user_tokens=[token])
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(ValueError, match=r"at least one word.*2 documents"):
+        create_vocab([["\u200b"], ["\x00 "]], 100, report=_silent)
+    with pytest.raises(ValueError, match=r"holdout.*1\.0"):
+        create_vocab(_documents(), 100, holdout=1.0, report=_silent)
+    with pytest.raises(ValueError, match=r"num_workers.*-1"):
+        create_vocab(_documents(), 100, num_workers=-1, report=_silent)
+
+
+def test_a_failed_run_leaves_no_file(tmp_path):
+    output = tmp_path / "vocab.txt"
+    with pytest.raises(ValueError, match="vocab_size"):
+        create_vocab(_documents(), 10, output=str(output), report=_silent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_launcher_tells_bad_input_in_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "data_pipelines.create_vocab", f"--input={tmp_path}/*.txt",
+         f"--output={tmp_path}/vocab.txt"],
+        capture_output=True, encoding="utf-8",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "error: --input: no file matches" in done.stderr
+    assert "Traceback" not in done.stderr
