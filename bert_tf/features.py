@@ -3,7 +3,7 @@
 Axes: B batch, L length, P predictions in a row, K sequences in a row.
 
 One code path serves packed and unpacked rows. A row holds K >= 1 sequences, each
-`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`. `input_mask` is 0 on padding and 1..K on the pieces of sequence
+`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`. `input_mask` is 0 on padding and 1..K on the tokens of sequence
 k; an ordinary 0/1 mask is the case K = 1. Attention is allowed where query and key carry the same non-zero
 number. `position_ids` restart in each sequence; `next_sentence_positions` are the places of the `[CLS]`s.
 """
@@ -13,9 +13,9 @@ import math
 
 # On disk: one tf.train.Example a row, unmasked and unpadded. K is `max_sequences_per_row` of the manifest;
 # rows with fewer sequences carry zeros at the end of the three lists.
-RECORD_INPUT_IDS = "input_ids"  # bytes: the row's piece ids, little-endian uint16 (int32 from 65,536 pieces on)
-RECORD_SEQUENCE_LENGTHS = "sequence_lengths"  # int64 [K]: pieces of each sequence, specials included
-RECORD_FIRST_SEGMENT_LENGTHS = "first_segment_lengths"  # int64 [K]: of them, pieces of `[CLS] A [SEP]`
+RECORD_INPUT_IDS = "input_ids"  # bytes: the row's token ids, little-endian uint16 (int32 from 65,536 tokens on)
+RECORD_SEQUENCE_LENGTHS = "sequence_lengths"  # int64 [K]: tokens of each sequence, specials included
+RECORD_FIRST_SEGMENT_LENGTHS = "first_segment_lengths"  # int64 [K]: of them, tokens of `[CLS] A [SEP]`
 RECORD_NEXT_SENTENCE_LABELS = "next_sentence_labels"  # int64 [K]: 0 = B follows A, 1 = random B
 
 # A label of a sequence without next-sentence objective (`--objective mlm`): its weight is 0.
@@ -31,7 +31,7 @@ class Feature:
 
 
 def predictions_per_row(masked_lm_rate: float, max_seq_length: int) -> int:
-    """Places for masked-LM predictions in a row of `max_seq_length` pieces: enough for the rate, no more.
+    """Places for masked-LM predictions in a row of `max_seq_length` tokens: enough for the rate, no more.
 
     >>> predictions_per_row(0.15, 128)
     20
@@ -42,13 +42,13 @@ def predictions_per_row(masked_lm_rate: float, max_seq_length: int) -> int:
 
 
 def predictions_by_length(masked_lm_rate: float, max_seq_length: int, predictions: int) -> list[int]:
-    """How many pieces of a sequence are predicted, by the sequence's length, specials included, 0 to L.
+    """How many tokens of a sequence are predicted, by the sequence's length, specials included, 0 to L.
 
     min(P, max(1, round(rate x length))), rounded by Python in double precision, as in google-research/bert
     `create_masked_lm_predictions`. An empty sequence has none.
 
     Args:
-        masked_lm_rate: share of a sequence's pieces to predict.
+        masked_lm_rate: share of a sequence's tokens to predict.
         max_seq_length: L.
         predictions: P, places for predictions in a row.
     """
@@ -114,7 +114,7 @@ def regression_batch(batch_size: int | None, max_seq_length: int | None) -> dict
 
 
 def tagging_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
-    """The encoder's features, `tag_ids` int32 [B, L], `tag_weights` float32 [B, L]: 1 on the first piece of a word."""
+    """The encoder's features, `tag_ids` int32 [B, L], `tag_weights` float32 [B, L]: 1 on the first token of a word."""
     return encoder_batch(batch_size, max_seq_length) | {
         "tag_ids": Feature((batch_size, max_seq_length), "int32"),
         "tag_weights": Feature((batch_size, max_seq_length), "float32"),
@@ -124,7 +124,7 @@ def tagging_batch(batch_size: int | None, max_seq_length: int | None) -> dict[st
 def question_answering_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
     """The encoder's features, `start_positions`, `end_positions` int32 [B], `answer_weights` float32 [B].
 
-    Positions of the answer's first and last piece; both 0, the `[CLS]`, where the row holds no answer.
+    Positions of the answer's first and last token; both 0, the `[CLS]`, where the row holds no answer.
     """
     return encoder_batch(batch_size, max_seq_length) | {
         "start_positions": Feature((batch_size,), "int32"),

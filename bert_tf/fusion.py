@@ -1,8 +1,8 @@
-"""Regions: parts of the layers that only move and combine elements, as pure functions between the matrix products.
+"""Fused operations: parts of the layers that only move and combine elements, as pure functions between the matrix products.
 
-Where XLA compiles the whole step (TPU, GPU), it finds such regions by itself, and `region` only calls the function. A
+Where XLA compiles the whole step (TPU, GPU), it finds such fused operations by itself, and `fused` only calls the function. A
 CPU's matrix products are fastest outside XLA (oneDNN has kernels for bfloat16, XLA has none there): then whoever runs
-the model passes a compiler to `regions_compiled_by`, and each region becomes a program of its own, which reads its
+the model passes a compiler to `fusion_compiled_by`, and each fused operation becomes a program of its own, which reads its
 inputs once and writes its outputs once. What a layer computes is the same either way.
 """
 
@@ -15,9 +15,9 @@ from keras import ops
 
 
 class Compiler(Protocol):
-    """By other means: what `region` and `weight_in` return."""
+    """By other means: what `fused` and `weight_in` return."""
 
-    def region(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
+    def fused(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
         """`function(*tensors, **constants)`."""
         ...
 
@@ -26,13 +26,13 @@ class Compiler(Protocol):
         ...
 
 
-_compiler: ContextVar[Compiler | None] = ContextVar("compiler of regions", default=None)
+_compiler: ContextVar[Compiler | None] = ContextVar("compiler of fused operations", default=None)
 _direct: ContextVar[bool] = ContextVar("weights are read directly", default=False)
 
 
 @contextlib.contextmanager
-def regions_compiled_by(compiler: Compiler | None) -> Iterator[None]:
-    """Within it, `region` leaves its work to `compiler`; None: it calls the functions."""
+def fusion_compiled_by(compiler: Compiler | None) -> Iterator[None]:
+    """Within it, `fused` leaves its work to `compiler`; None: it calls the functions."""
     token = _compiler.set(compiler)
     try:
         yield
@@ -50,7 +50,7 @@ def weights_read_directly() -> Iterator[None]:
         _direct.reset(token)
 
 
-def region(function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
+def fused(function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
     """`function(*tensors, **constants)`.
 
     Args:
@@ -59,7 +59,7 @@ def region(function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any
         constants: hashable values that are no tensors.
     """
     compiler = _compiler.get()
-    return function(*tensors, **constants) if compiler is None else compiler.region(function, *tensors, **constants)
+    return function(*tensors, **constants) if compiler is None else compiler.fused(function, *tensors, **constants)
 
 
 def weight_in(variable: Any, dtype: str) -> Any:

@@ -46,7 +46,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("vocab_file", None, "To a folder: the vocabulary of the records.")
     flags.DEFINE_bool("do_lower_case", True, "To a folder: whether the vocabulary is uncased.")
     flags.DEFINE_bool("overwrite", False, "To a folder: replace complete records.")
-    flags.DEFINE_float("masked_lm_rate", 0.15, "From a folder: share of the pieces to predict.")
+    flags.DEFINE_float("masked_lm_rate", 0.15, "From a folder: share of the tokens to predict.")
     flags.DEFINE_integer("max_predictions_per_seq", None, "From a folder: places for them; by default from the rate.")
     flags.DEFINE_enum("masking", "token", ["token", "whole_word", "ngram", "span"], "From a folder: what is chosen.")
     flags.DEFINE_integer("dupe_factor", 1, "From a folder: copies of each record, with other masks.", lower_bound=1)

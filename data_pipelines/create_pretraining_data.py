@@ -54,7 +54,7 @@ def create_pretraining_data(
 
     Args:
         documents: each a list of sentences; read once.
-        tokenizer: makes the pieces.
+        tokenizer: makes the tokens.
         output_dir: local or remote folder.
         config: sequence length, packing, objective, seed.
         holdout: share of documents held out, chosen by `corpora.is_held_out`; one pass over them is made.
@@ -117,9 +117,9 @@ def create_pretraining_data(
 def _define_flags() -> None:
     # Only when this module is launched: others import it, and launchers share names of flags.
     input_flags.define()
-    flags.DEFINE_string("vocab_file", None, "The WordPiece vocabulary, one piece a line.", required=True)
+    flags.DEFINE_string("vocab_file", None, "The WordPiece vocabulary, one token a line.", required=True)
     flags.DEFINE_string("output_dir", None, "The record folder to make.", required=True)
-    flags.DEFINE_integer("max_seq_length", 128, "Pieces in a row, [CLS] and [SEP] included.")
+    flags.DEFINE_integer("max_seq_length", 128, "Tokens in a row, [CLS] and [SEP] included.")
     flags.DEFINE_bool("pack", False, "Put several sequences into a row.")
     flags.DEFINE_integer("max_sequences_per_row", DEFAULT_SEQUENCES_PER_ROW, "With --pack: how many at most.")
     flags.DEFINE_enum(

@@ -15,10 +15,10 @@ from data_pipelines.corpora import input_flags, vocabulary
 def _define_flags() -> None:
     # Only when this module is launched: others import it, and launchers share names of flags.
     input_flags.define()
-    flags.DEFINE_string("output", None, "The vocabulary file to write, one piece a line.", required=True)
-    flags.DEFINE_integer("vocab_size", 30522, "Pieces at most, special tokens included.")
+    flags.DEFINE_string("output", None, "The vocabulary file to write, one token a line.", required=True)
+    flags.DEFINE_integer("vocab_size", 30522, "Tokens at most, special tokens included.")
     flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary is uncased.")
-    flags.DEFINE_integer("min_frequency", 2, "A pair that occurs less often is not joined to a piece.")
+    flags.DEFINE_integer("min_frequency", 2, "A pair that occurs less often is not joined to a token.")
     flags.DEFINE_integer("limit_alphabet", 1000, "Characters at most, the most frequent ones.")
     flags.DEFINE_integer("num_unused", 0, "Places [unusedN] for later tokens; 99 gives the published special ids.")
     flags.DEFINE_list("user_tokens", [], "Words that the vocabulary must hold, separated by commas.")

@@ -21,9 +21,9 @@ from data_pipelines.records.manifest import (
     MANIFEST_FILE,
     Manifest,
     ShardInfo,
-    piece_dtype,
     read_manifest,
     read_vocabulary,
+    token_dtype,
 )
 from data_pipelines.records.tfrecords import read_tfrecords
 
@@ -117,7 +117,7 @@ def _faults_of_shard(
 def _check(
     records: Sequence[bytes | None], folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer
 ) -> Iterator[tuple[int, str, int]]:
-    """(number, what is wrong or "", pieces) of the records; those that are right may come together, as one."""
+    """(number, what is wrong or "", tokens) of the records; those that are right may come together, as one."""
     import tensorflow as tf
 
     from data_pipelines.records.parsing import parse_rows
@@ -134,12 +134,12 @@ def _check(
                 yield 0, "", int(lengths.sum())
                 return
     for number, record in enumerate(records):
-        reason, pieces = _check_one(record, manifest, tokenizer)
-        yield number, reason, pieces
+        reason, tokens = _check_one(record, manifest, tokenizer)
+        yield number, reason, tokens
 
 
 def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTokenizer) -> tuple[str, int]:
-    """What is wrong with a record, or "", and how many pieces it has."""
+    """What is wrong with a record, or "", and how many tokens it has."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
@@ -149,7 +149,7 @@ def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTok
         feature = tf.train.Example.FromString(record).features.feature
     except DecodeError:
         return "it is no tf.train.Example", 0
-    num_sequences, dtype = manifest.max_sequences_per_row, piece_dtype(manifest.vocab_size)
+    num_sequences, dtype = manifest.max_sequences_per_row, token_dtype(manifest.vocab_size)
     values = {
         name: list(feature[name].int64_list.value)
         for name in (
@@ -165,19 +165,19 @@ def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTok
     if len(raw) != 1:
         return f"input_ids must hold one string of bytes. Received: {len(raw)}", 0
     lengths, first_lengths, _ = values.values()
-    pieces = sum(lengths)
-    if len(raw[0]) != pieces * dtype.itemsize:
-        return f"its {len(raw[0])} bytes of pieces contradict sequence_lengths, {pieces} in all", 0
-    if pieces > manifest.max_seq_length:
-        return f"it must have at most max_seq_length={manifest.max_seq_length} pieces. Received: {pieces}", 0
+    tokens = sum(lengths)
+    if len(raw[0]) != tokens * dtype.itemsize:
+        return f"its {len(raw[0])} bytes of tokens contradict sequence_lengths, {tokens} in all", 0
+    if tokens > manifest.max_seq_length:
+        return f"it must have at most max_seq_length={manifest.max_seq_length} tokens. Received: {tokens}", 0
     if any(not 0 <= first <= length for first, length in zip(first_lengths, lengths, strict=True)):
         return f"a first segment must be part of its sequence. Received: {first_lengths} of {lengths}", 0
     ids = np.frombuffer(raw[0], dtype)
-    if pieces and ids.max() >= manifest.vocab_size:
-        return f"piece ids must be below the vocabulary's size, {manifest.vocab_size}. Received: {ids.max()}", 0
+    if tokens and ids.max() >= manifest.vocab_size:
+        return f"token ids must be below the vocabulary's size, {manifest.vocab_size}. Received: {ids.max()}", 0
     if not specials_stand_right(ids[None], np.array([lengths]), np.array([first_lengths]), tokenizer)[0]:
         return "[CLS] and [SEP] must stand at the ends of segments, and nowhere else", 0
-    return "", pieces
+    return "", tokens
 
 
 def specials_stand_right(

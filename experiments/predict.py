@@ -36,7 +36,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", None, "File for the answers, one JSON object a line.", required=True)
     flags.DEFINE_string("text_column", None, "Of a table, where it is not that of the training files.")
     flags.DEFINE_string("text_pair_column", None, "The same for the second texts of pairs.")
-    flags.DEFINE_integer("top_k", 5, "For a pre-trained model: pieces for each [MASK].", lower_bound=1)
+    flags.DEFINE_integer("top_k", 5, "For a pre-trained model: tokens for each [MASK].", lower_bound=1)
     flags.DEFINE_bool("embed", False, "For a pre-trained model: each text's vector instead.")
     flags.DEFINE_integer("batch_size", 32, "Rows at a time.", lower_bound=1)
     launching.run(main)

@@ -58,7 +58,7 @@ def answers(
     Args:
         predictor: of `bert_tf.load`.
         inputs: of `read_inputs`.
-        top_k: for a pre-trained model: pieces for each mask.
+        top_k: for a pre-trained model: tokens for each mask.
         embed: for a pre-trained model: a vector instead.
     """
     with progress_bar(label="predicting", unit="input", total=len(inputs)) as bar:
@@ -69,7 +69,7 @@ def answers(
                 found: list[dict[str, Any]] = [{"embedding": vector.tolist()} for vector in vectors]
             elif predictor.task is None:
                 masks = predictor.fill_mask([example.text for example in some], top_k)
-                found = [{"masks": pieces} for pieces in masks]
+                found = [{"masks": tokens} for tokens in masks]
             else:
                 found = predictor.tag(some) if isinstance(some[0], str) else predictor.predict(some)
             for given, answer in zip(some, found, strict=True):

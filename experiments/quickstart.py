@@ -218,7 +218,7 @@ class Quickstart:
             if process.wait():
                 raise OSError(f"the SavedModel of {name} failed in a fresh process (exit code {process.returncode})")
             answers[name] = files.read_json_lines(self.path("served", f"{name}.jsonl"))
-        self.summary["served_max_abs_difference"] = max(
+        self.summary["export_max_abs_difference"] = max(
             abs(served - predictor_probability)
             for answer, prediction in zip(answers["classifier"], predicted, strict=True)
             for served, predictor_probability in zip(
@@ -231,7 +231,7 @@ class Quickstart:
             print(f"    -> {answer['labels']} ({max(answer['probabilities']):.2f}); it is {example.label}")
         print("\nThe exported pre-trained model fills the mask:")
         for (sentence, word), answer in zip(cloze, answers["pretrained"], strict=True):
-            guesses = zip(answer["pieces"][0], answer["probabilities"][0], strict=True)
+            guesses = zip(answer["tokens"][0], answer["probabilities"][0], strict=True)
             print(f"  {sentence}\n    -> {', '.join(f'{p} {q:.2f}' for p, q in guesses)}; it was {word}")
 
     def _cloze_sentences(self) -> list[tuple[str, str]]:
@@ -277,7 +277,7 @@ class Quickstart:
             ("classification accuracy, pre-trained", f"{summary['classification_accuracy']:.3f}"),
             ("  the same from random weights", f"{summary['from_scratch_accuracy']:.3f}"),
             ("  always the most frequent label", f"{summary['majority_accuracy']:.3f}"),
-            ("served against predicted, largest difference", f"{summary['served_max_abs_difference']:.1e}"),
+            ("served against predicted, largest difference", f"{summary['export_max_abs_difference']:.1e}"),
         ]
         rows += [(f"seconds: {name}", f"{seconds:.0f}") for name, seconds in summary["seconds"].items()]
         print()
@@ -318,8 +318,8 @@ if __name__ == "__main__":
     flags.DEFINE_multi_string("set", [], "Change a field of it: train.num_steps=1000. Repeatable.")
     flags.DEFINE_string("finetuning_config", "experiments/configs/quickstart_classification.py", "And of fine-tuning.")
     flags.DEFINE_multi_string("set_finetuning", [], "Change a field of it. Repeatable.")
-    flags.DEFINE_integer("vocab_size", 8000, "Pieces.")
-    flags.DEFINE_integer("max_seq_length", 64, "Pieces in a row of the records.")
+    flags.DEFINE_integer("vocab_size", 8000, "Tokens.")
+    flags.DEFINE_integer("max_seq_length", 64, "Tokens in a row of the records.")
     flags.DEFINE_integer("dupe_factor", 2, "Passes over the documents, each with other sentence pairs.")
     flags.DEFINE_float("holdout", 0.1, "Share of documents that no model trains on.")
     launching.run(main)

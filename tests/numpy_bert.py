@@ -30,7 +30,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def attention(x: np.ndarray, num_heads: int, weights: Weights) -> np.ndarray:
-    """One sequence without padding, [L, D]: each piece reads all."""
+    """One sequence without padding, [L, D]: each token reads all."""
     length, hidden = x.shape
     size = hidden // num_heads
     fused = x @ weights["query_key_value/kernel"] + weights["query_key_value/bias"]  # [L, 3 D]

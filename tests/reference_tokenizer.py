@@ -61,18 +61,18 @@ def words(text: str, do_lower_case: bool) -> list[str]:
 def encode(text: str, ids: Mapping[str, int], do_lower_case: bool) -> list[int]:
     encoded = []
     for word in words(text, do_lower_case):
-        pieces: list[int] = []
+        tokens: list[int] = []
         start = 0
         while start < len(word) <= 200:
             prefix = "##" if start else ""
             ends = (end for end in range(len(word), start, -1) if prefix + word[start:end] in ids)
             end = next(ends, None)
             if end is None:
-                pieces = []
+                tokens = []
                 break
-            pieces.append(ids[prefix + word[start:end]])
+            tokens.append(ids[prefix + word[start:end]])
             start = end
-        encoded.extend(pieces or [ids["[UNK]"]])
+        encoded.extend(tokens or [ids["[UNK]"]])
     return encoded
 
 

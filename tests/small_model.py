@@ -121,9 +121,9 @@ def write_vocab(path: Path) -> Path:
     """The words of `small_corpus`, and every letter, as a vocabulary file."""
     words = {word.strip(".").lower() for document in corpus_documents(60) for line in document for word in line.split()}
     letters = "abcdefghijklmnopqrstuvwxyz"
-    pieces = [*SPECIAL_TOKENS, ".", *letters, *(f"##{letter}" for letter in letters), *sorted(words - set(letters))]
+    tokens = [*SPECIAL_TOKENS, ".", *letters, *(f"##{letter}" for letter in letters), *sorted(words - set(letters))]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
+    path.write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
     return path
 
 

@@ -52,7 +52,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer(
         "batch_per_device", None, "Rows a device; by default train.batch_size over them.", lower_bound=1
     )
-    flags.DEFINE_integer("max_seq_length", None, "Pieces in a row; by default as many as positions.", lower_bound=8)
+    flags.DEFINE_integer("max_seq_length", None, "Tokens in a row; by default as many as positions.", lower_bound=8)
     flags.DEFINE_bool("find_batch", False, "Search the most rows a device first (several compilations).")
     flags.DEFINE_integer("batch_step", 8, "Of that search, in rows.", lower_bound=1)
     flags.DEFINE_enum("route", "a", ["a", "b"], "Lower with TensorFlow's CPU kernels (a) or the TPU's own (b).")

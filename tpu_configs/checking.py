@@ -23,7 +23,7 @@ class Check:
         experiment: the experiment file's name, without its ending.
         config: the experiment.
         rows: of a device.
-        max_seq_length: pieces in a row.
+        max_seq_length: tokens in a row.
         lowered: the step as TensorFlow gave it.
         program: what the compiler made of it.
     """
@@ -96,7 +96,7 @@ def check(
         experiment: the experiment file's name, for the report.
         config: the experiment.
         rows: of a device.
-        max_seq_length: pieces in a row.
+        max_seq_length: tokens in a row.
         lower: how the step becomes StableHLO; None for route A.
 
     Raises:

@@ -30,6 +30,6 @@ if __name__ == "__main__":
     flags.DEFINE_multi_string("set", [], "Change a field of the configuration. Repeatable.")
     flags.DEFINE_integer("replicas", None, "Devices of the topology.", required=True, lower_bound=1)
     flags.DEFINE_integer("rows", None, "Rows of a device.", required=True, lower_bound=1)
-    flags.DEFINE_integer("max_seq_length", None, "Pieces in a row.", required=True, lower_bound=8)
+    flags.DEFINE_integer("max_seq_length", None, "Tokens in a row.", required=True, lower_bound=8)
     flags.DEFINE_string("output_dir", None, "Folder for the module and what is to be told of it.", required=True)
     launching.run(main)

@@ -179,7 +179,7 @@ def check_records(
 
     Raises:
         FileNotFoundError: a folder is missing or not complete.
-        ValueError: the model has fewer embeddings than the records' vocabulary pieces, or fewer positions than they are
+        ValueError: the model has fewer embeddings than the records' vocabulary tokens, or fewer positions than they are
             long, or a batch has no static shape.
     """
     import tensorflow as tf

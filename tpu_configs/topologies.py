@@ -43,7 +43,7 @@ class Measurement(Config):
 
     Attributes:
         experiment: the experiment file's name, without its ending.
-        max_seq_length: pieces in a row.
+        max_seq_length: tokens in a row.
         batch_per_device: rows.
         arguments_gib: weights, optimizer's moments and the batch.
         temporaries_gib: activations and gradients.
@@ -84,7 +84,7 @@ class Topology(Config):
         hosts: TPU VMs.
         hbm_gib: memory of a device that a program may use, as the compiler states it.
         peak_tflops: bfloat16 TFLOP/s of a device.
-        batch_per_device: rows of 512 pieces of BERT-base that fit well.
+        batch_per_device: rows of 512 tokens of BERT-base that fit well.
         runtime_version: of the TPU VM's image.
         libtpu: the version that the pinned TensorFlow runs with there.
         compiler: how the check is told of it.

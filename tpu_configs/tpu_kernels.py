@@ -57,7 +57,7 @@ def lower_by_tpu_kernels(
         config: what the two give; that process reads them again.
         replicas: devices of the topology.
         rows: of a device.
-        max_seq_length: pieces in a row.
+        max_seq_length: tokens in a row.
 
     Raises:
         FileNotFoundError: there is no such Python.

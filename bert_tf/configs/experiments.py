@@ -11,16 +11,16 @@ from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class MaskingConfig(Config):
-    """How the pieces to predict are chosen when a batch is read (`data_pipelines/input/masking.py`).
+    """How the tokens to predict are chosen when a batch is read (`data_pipelines/input/masking.py`).
 
     Attributes:
-        masked_lm_rate: share of a sequence's pieces that are predicted, `[CLS]` and `[SEP]` counted in its length.
+        masked_lm_rate: share of a sequence's tokens that are predicted, `[CLS]` and `[SEP]` counted in its length.
         max_predictions_per_seq: places for predictions in a row, P; None derives it from the rate and the
             length (`features.predictions_per_row`).
-        strategy: `token` chooses pieces, `whole_word` words, `ngram` (ALBERT) and `span` (SpanBERT) runs of words.
+        strategy: `token` chooses tokens, `whole_word` words, `ngram` (ALBERT) and `span` (SpanBERT) runs of words.
         max_span_words: longest run; None for the published 3 of `ngram` and 10 of `span`.
         span_probability: of the geometric distribution of a `span`'s words.
-        mask_share, random_share: of the chosen pieces, the share that becomes `[MASK]`, and a random piece;
+        mask_share, random_share: of the chosen tokens, the share that becomes `[MASK]`, and a random token;
             the rest stays as it is.
     """
 
@@ -55,7 +55,7 @@ class PretrainingConfig(Config):
 
     Attributes:
         masking: of the batches that are trained on.
-        eval_masking: of the evaluation; the published 15 % of pieces, so that runs with other masks compare.
+        eval_masking: of the evaluation; the published 15 % of tokens, so that runs with other masks compare.
         phases: parts of the training, one after another, on records of different lengths; empty for one length.
     """
 

@@ -36,10 +36,10 @@ class BertConfig(Config):
         position_embedding: `learned` (the published models) or `sinusoidal` (fixed, Vaswani et al. 2017).
         position_initializer: what learned positions start from: `truncated_normal` (as published) or
             `sinusoidal`, which a short pre-training learns from faster, or `neighbours`: sinusoids too, and attention
-            heads that start by reading the pieces next to them, which is faster still
+            heads that start by reading the tokens next to them, which is faster still
             (`layers.initializers.NeighbourHeads`).
         output_bias_from_unigram: start the masked-LM output bias from the log unigram distribution of the
-            training pieces instead of zeros; saves the steps that only learn how frequent pieces are.
+            training tokens instead of zeros; saves the steps that only learn how frequent tokens are.
         embedding_size: of the embedding tables, where they are factorised: a dense layer leads from there to
             `hidden_size` (ALBERT, ELECTRA); None for `hidden_size` (BERT).
         recompute: in training, compute each block again in the backward pass instead of keeping its activations; the
@@ -100,11 +100,11 @@ class BertConfig(Config):
         """Refuse a vocabulary or rows that this model has no place for.
 
         Raises:
-            ConfigError: there are fewer embeddings than pieces, or fewer positions than a row is long.
+            ConfigError: there are fewer embeddings than tokens, or fewer positions than a row is long.
         """
         if self.vocab_size < vocab_size:
             raise ConfigError(
-                f"`model.vocab_size` must be at least the vocabulary's {vocab_size} pieces. Received: {self.vocab_size}"
+                f"`model.vocab_size` must be at least the vocabulary's {vocab_size} tokens. Received: {self.vocab_size}"
             )
         if self.max_position_embeddings < max_seq_length:
             raise ConfigError(

@@ -11,7 +11,7 @@ class TaskConfig(Config):
 
     Attributes:
         kind: which task it is; each class has its own, and takes no other.
-        max_seq_length: pieces in a row, `[CLS]` and `[SEP]` included.
+        max_seq_length: tokens in a row, `[CLS]` and `[SEP]` included.
         bucket_lengths: the lengths that rows are padded to, so that short texts do not pay for long ones: a batch gets
             the shortest that holds its longest row. () takes multiples of 8 up to 64, of 16 up to 128, and so on
             (`bert_tf.tasks.encoded.default_bucket_lengths`); `row_length` is always one of them.
@@ -35,7 +35,7 @@ class TaskConfig(Config):
 
     @property
     def row_length(self) -> int:
-        """Pieces in the longest row of training."""
+        """Tokens in the longest row of training."""
         return self.max_seq_length
 
 
@@ -161,9 +161,9 @@ class QuestionAnsweringConfig(TaskConfig):
     """Extractive answers, in the JSON of SQuAD 1.1 and 2.0 (google-research/bert `run_squad.py` names the settings).
 
     Attributes:
-        doc_stride: pieces between the starts of two windows over a context that is longer than a row.
-        max_query_length: pieces of the question; the rest is cut.
-        max_answer_length: pieces of an answer, at most.
+        doc_stride: tokens between the starts of two windows over a context that is longer than a row.
+        max_query_length: tokens of the question; the rest is cut.
+        max_answer_length: tokens of an answer, at most.
         n_best_size: starts and ends that are combined in each window, and answers that are reported.
         unanswerable: whether a question may have no answer in its context (SQuAD 2.0).
         null_threshold: with `unanswerable`: no answer is given where its score exceeds the best answer's by more.
@@ -184,8 +184,8 @@ class QuestionAnsweringConfig(TaskConfig):
             check_range(name, getattr(self, name), 1)
         if self.max_seq_length < self.max_query_length + 4:
             raise ConfigError(
-                "`max_seq_length` must leave room for a piece of the context behind `max_query_length` and 3 special "
-                f"pieces. Received: max_seq_length={self.max_seq_length}, max_query_length={self.max_query_length}"
+                "`max_seq_length` must leave room for a token of the context behind `max_query_length` and 3 special "
+                f"tokens. Received: max_seq_length={self.max_seq_length}, max_query_length={self.max_query_length}"
             )
         check_range("null_threshold", self.null_threshold, -1e9)
 
@@ -199,8 +199,8 @@ class RetrievalConfig(TaskConfig):
     are `pooling="cls"`, `normalize=False`, `temperature=1.0`.
 
     Attributes:
-        max_seq_length: pieces of a passage.
-        max_query_length: pieces of a query.
+        max_seq_length: tokens of a passage.
+        max_query_length: tokens of a query.
         query_column: the query.
         passage_column: the passage that answers it.
         negatives_column: with `num_negatives`: passages that do not answer it, though they look so: a list (JSON

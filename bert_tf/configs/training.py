@@ -54,9 +54,9 @@ class TrainConfig(Config):
         precision: of the computation: `float32`, `bfloat16`, or `float16` with loss scaling (a T4 has no bfloat16).
             Variables, LayerNorm, softmax and losses stay float32.
         jit_compile: XLA, where one device runs the step (on several, the strategy decides).
-        xla_scope: what XLA compiles as one program: the whole `step`, or each of the `regions` between the matrix
+        xla_scope: what XLA compiles as one program: the whole `step`, or each of the `fused` between the matrix
             products (`bert_tf/fusion.py`), whose bfloat16 a CPU computes much faster outside XLA; `auto`:
-            regions in bfloat16 on a CPU, else the step.
+            fused operations in bfloat16 on a CPU, else the step.
         concurrent_parts: on a CPU, parts of the batch whose gradients are computed at the same time, one a core: XLA's
             CPU programs keep hardly more than one core busy. The gradient is that of the whole batch. GPUs and TPUs
             take the batch whole.
@@ -134,7 +134,7 @@ class TrainConfig(Config):
                 re.compile(pattern)
             except re.error as error:
                 raise ConfigError(f"`frozen` must be regular expressions ({error}). Received: {pattern!r}") from None
-        check_choice("xla_scope", self.xla_scope, ("auto", "step", "regions"))
+        check_choice("xla_scope", self.xla_scope, ("auto", "step", "fused"))
         check_choice("precision", self.precision, ("float32", "bfloat16", "float16"))
 
 

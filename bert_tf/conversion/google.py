@@ -115,7 +115,7 @@ def read(path: str) -> Pretrained:
         elif _COUNTERS.search(original):
             report.ignored[original] = "a counter"
         elif original == f"masked_lm/embedding_table{_TF2_SUFFIX}":
-            report.ignored[original] = "the piece embeddings again"
+            report.ignored[original] = "the token embeddings again"
         else:
             name = _tf1_name(original, config.num_layers)
             if name.endswith("/output_weights") and name != original:

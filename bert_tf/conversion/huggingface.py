@@ -177,13 +177,13 @@ def _labels(values: Mapping[str, Any], classes: int, config_file: str) -> tuple[
 
 
 def read_vocabulary(path: str) -> tuple[tuple[str, ...] | None, bool]:
-    """The pieces of `vocab.txt`, or of `tokenizer.json`, and whether texts are lower-cased.
+    """The tokens of `vocab.txt`, or of `tokenizer.json`, and whether texts are lower-cased.
 
     The casing is `do_lower_case` of `tokenizer_config.json`, or the normalizer of `tokenizer.json`; where neither says,
     a vocabulary without a single capital is an uncased one.
 
     Returns:
-        pieces by id, or None where the folder has no vocabulary; and the casing.
+        tokens by id, or None where the folder has no vocabulary; and the casing.
     """
     settings = _json_object(os.path.join(path, "tokenizer_config.json"))
     tokenizer = _json_object(os.path.join(path, "tokenizer.json"))
@@ -205,7 +205,7 @@ def read_vocabulary(path: str) -> tuple[tuple[str, ...] | None, bool]:
 
 
 def looks_uncased(tokens: tuple[str, ...]) -> bool:
-    """Whether no piece but the special ones has a capital."""
+    """Whether no token but the special ones has a capital."""
     return not any(token != token.lower() for token in tokens if not (token.startswith("[") and token.endswith("]")))
 
 

@@ -48,12 +48,12 @@ class Pretrained:
         report: what became of the source's tensors.
         task: the model whose heads the source holds, a key of `MODELS`: `encoder`, `pretraining`, `classification`,
             `multi_label`, `regression`, `tagging`, `question_answering` or `retrieval`.
-        tokens: the vocabulary's pieces by id; None where the source has none.
+        tokens: the vocabulary's tokens by id; None where the source has none.
         do_lower_case: how texts are tokenized.
         labels: names of the classes or tags, by id.
         pooling: of a classifier or regressor, as in `BertClassifier`.
         sentences: of retrieval: how a text becomes a vector.
-        max_seq_length: pieces in a row, where the source says so; None for as many as there are positions.
+        max_seq_length: tokens in a row, where the source says so; None for as many as there are positions.
     """
 
     config: BertConfig

@@ -24,7 +24,7 @@ class SentenceSettings:
     Attributes:
         pooling: `mean` or `cls`, as in `models.pooling.text_vectors`.
         normalize: whether vectors are brought to length 1.
-        max_seq_length: pieces in a row; None where the folder does not say.
+        max_seq_length: tokens in a row; None where the folder does not say.
         encoder_dir: the folder that holds the encoder; None for settings that come from elsewhere.
     """
 

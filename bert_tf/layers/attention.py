@@ -1,4 +1,4 @@
-"""Multi-head self-attention among the pieces of one sequence.
+"""Multi-head self-attention among the tokens of one sequence.
 
 Shapes: B batch, L length, D hidden, N heads, H = D / N head size.
 """
@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.fusion import region
+from bert_tf.fusion import fused
 from bert_tf.layers.base import BertLayer, dense, product
 from bert_tf.layers.dropout import Dropout, dropped
 from bert_tf.layers.initializers import NeighbourHeads
@@ -18,7 +18,7 @@ def attention_allowed(input_mask: Any) -> Any:
     """Whether a query (third axis) may read a key (last axis), bool [B, 1, L, L].
 
     Args:
-        input_mask: int [B, L], 0 on padding, k on the pieces of a row's k-th sequence. A piece reads those with its
+        input_mask: int [B, L], 0 on padding, k on the tokens of a row's k-th sequence. A token reads those with its
             own number. An ordinary 0/1 mask is a row with one sequence.
     """
     # One new axis at a time: LiteRT has no slice that makes two.
@@ -56,7 +56,7 @@ def attention_probabilities(scores: Any, allowed: Any, training: bool = False) -
 
 
 def split_heads(qkv: Any, bias: Any, num_heads: int) -> list[Any]:
-    """Query, times 1 / sqrt(H), key and value, each [B, N, L, H]; a region (`bert_tf.fusion`).
+    """Query, times 1 / sqrt(H), key and value, each [B, N, L, H]; a fused operation (`bert_tf.fusion`).
 
     Args:
         qkv: float [B, L, 3 D], the fused product.
@@ -71,7 +71,7 @@ def split_heads(qkv: Any, bias: Any, num_heads: int) -> list[Any]:
 
 
 def dropped_probabilities(scores: Any, allowed: Any, seed: Any, rate: float, training: bool) -> Any:
-    """`attention_probabilities` with dropout; a region (`bert_tf.fusion`)."""
+    """`attention_probabilities` with dropout; a fused operation (`bert_tf.fusion`)."""
     return dropped(attention_probabilities(scores, allowed, training), seed, rate)
 
 
@@ -142,13 +142,13 @@ class SelfAttention(BertLayer):
         """What `call` gives to the output product, [B, L, D] of all heads side by side; arguments as there."""
         x = ops.cast(x, self.compute_dtype)
         batch, length, _ = ops.shape(x)
-        query, key, value = region(
+        query, key, value = fused(
             split_heads,
             *product(x, self.query_key_value, training),
             num_heads=self.num_heads,
         )
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, N, L, L]
         seed, rate = self.dropout.seed_and_rate(training, seed)
-        probabilities = region(dropped_probabilities, scores, allowed, seed, rate=rate, training=training)
+        probabilities = fused(dropped_probabilities, scores, allowed, seed, rate=rate, training=training)
         context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))  # [B, L, N, H]
         return ops.reshape(context, (batch, length, self.hidden_size))

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.fusion import region, weight_in
+from bert_tf.fusion import fused, weight_in
 from bert_tf.layers.random_bits import fold_in
 
 
@@ -65,7 +65,7 @@ def layer_norm(epsilon: float, name: str) -> keras.layers.LayerNormalization:
 
 
 def product(x: Any, dense: keras.layers.Dense, training: bool) -> tuple[Any, Any]:
-    """What a region adds up to the output of `dense`: x times the kernel, [..., E] in x's dtype, and the bias, [E].
+    """What a fused operation adds up to the output of `dense`: x times the kernel, [..., E] in x's dtype, and the bias, [E].
 
     As one product of two matrices, whose gradients are such products too: a product of a batch of matrices with one
     would make a gradient of the kernel for each of them, and add these up.
@@ -82,10 +82,10 @@ def product(x: Any, dense: keras.layers.Dense, training: bool) -> tuple[Any, Any
 
 
 def with_bias(x: Any, bias: Any, training: bool) -> tuple[Any, Any]:
-    """Of a product x [R, E] itself, and the value of a variable `bias` [E], for a region that adds them.
+    """Of a product x [R, E] itself, and the value of a variable `bias` [E], for a fused operation that adds them.
 
-    Under training the bias is a constant to the region, and its gradient is taken here, from what comes back for x:
-    inside of the region the sum over rows would be a second pass over them, here it is one more product.
+    Under training the bias is a constant to the fused operation, and its gradient is taken here, from what comes back for x:
+    inside of the fused operation the sum over rows would be a second pass over them, here it is one more product.
     """
     value = ops.convert_to_tensor(bias)
     if not training:
@@ -93,7 +93,7 @@ def with_bias(x: Any, bias: Any, training: bool) -> tuple[Any, Any]:
 
     def same_and_gradient(x: Any, value: Any) -> tuple[Any, Any]:
         def gradient(upstream: Any) -> tuple[Any, Any]:
-            return upstream, ops.cast(region(column_sums, upstream), value.dtype)
+            return upstream, ops.cast(fused(column_sums, upstream), value.dtype)
 
         return ops.copy(x), gradient
 
@@ -101,7 +101,7 @@ def with_bias(x: Any, bias: Any, training: bool) -> tuple[Any, Any]:
 
 
 def column_sums(x: Any) -> Any:
-    """Sums over the rows of [R, E], float32 [E]; a region (`bert_tf.fusion`)."""
+    """Sums over the rows of [R, E], float32 [E]; a fused operation (`bert_tf.fusion`)."""
     return ops.sum(ops.cast(x, "float32"), axis=0)
 
 
@@ -115,7 +115,7 @@ def normalized(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
 
 
 def biased_activation(x: Any, bias: Any, hidden_act: str) -> Any:
-    """The activation of x + bias, taken in float32 and returned in x's dtype; a region (`bert_tf.fusion`)."""
+    """The activation of x + bias, taken in float32 and returned in x's dtype; a fused operation (`bert_tf.fusion`)."""
     return ops.cast(activation(hidden_act)(ops.cast(x, "float32") + ops.cast(bias, "float32")), x.dtype)
 
 

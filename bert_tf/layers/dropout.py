@@ -27,7 +27,7 @@ def dropped(x: Any, seed: Any, rate: float) -> Any:
 def dropped_sum_normalized(
     x: Any, bias: Any, residual: Any, gamma: Any, beta: Any, seed: Any, rate: float, epsilon: float
 ) -> Any:
-    """LayerNorm(residual + dropout(x + bias)), in float32, returned in x's dtype; a region (`bert_tf.fusion`).
+    """LayerNorm(residual + dropout(x + bias)), in float32, returned in x's dtype; a fused operation (`bert_tf.fusion`).
 
     Args:
         x: float [..., D], a product.

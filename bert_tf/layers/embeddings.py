@@ -1,4 +1,4 @@
-"""Piece, position and segment embeddings, summed, normalised, dropped.
+"""Token, position and segment embeddings, summed, normalised, dropped.
 
 Shapes: B batch, L length, D hidden, E embedding size (D, where the embedding is not factorised).
 """
@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.fusion import region
+from bert_tf.fusion import fused
 from bert_tf.layers.base import BertLayer, dense, layer_norm, normalized, truncated_normal
 from bert_tf.layers.dropout import Dropout, dropped
 from bert_tf.layers.initializers import NEIGHBOUR_WAVELENGTH, ScaledSinusoids
@@ -17,12 +17,12 @@ from bert_tf.layers.initializers import NEIGHBOUR_WAVELENGTH, ScaledSinusoids
 def dropped_normalized_sum(
     words: Any, positions: Any, segments: Any, gamma: Any, beta: Any, seed: Any, rate: float, epsilon: float, dtype: str
 ) -> Any:
-    """dropout(LayerNorm(words + positions + segments)) in float32, as `dtype`; a region (`bert_tf.fusion`)."""
+    """dropout(LayerNorm(words + positions + segments)) in float32, as `dtype`; a fused operation (`bert_tf.fusion`)."""
     return ops.cast(dropped(normalized(words + positions + segments, gamma, beta, epsilon), seed, rate), dtype)
 
 
 def sums_by_id(rows: Any, ids: Any, count: int) -> Any:
-    """Of the rows [R, E] the sum for each id, [count, E], from int [R] below `count`; a region (`bert_tf.fusion`).
+    """Of the rows [R, E] the sum for each id, [count, E], from int [R] below `count`; a fused operation (`bert_tf.fusion`).
 
     A product with one-hot rows, not a scatter that collides on every row (TPU and XLA are slow at those;
     google-research/bert reads the segments by such a product too).
@@ -39,7 +39,7 @@ def rows_of_few(table: Any, ids: Any, training: bool) -> Any:
     def rows_and_gradient(table: Any) -> tuple[Any, Any]:
         def gradient(upstream: Any) -> Any:
             rows = ops.reshape(upstream, (-1, table.shape[-1]))
-            return region(sums_by_id, rows, ops.reshape(ids, (-1,)), count=table.shape[0])
+            return fused(sums_by_id, rows, ops.reshape(ids, (-1,)), count=table.shape[0])
 
         return ops.take(table, ids, axis=0), gradient
 
@@ -49,13 +49,13 @@ def rows_of_few(table: Any, ids: Any, training: bool) -> Any:
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertEmbeddings(BertLayer):
-    """LayerNorm(piece + position + segment), with dropout (Devlin et al. 2018, section 3 and figure 2).
+    """LayerNorm(token + position + segment), with dropout (Devlin et al. 2018, section 3 and figure 2).
 
     Where `embedding_size` is not `hidden_size`, a dense layer leads from one to the other, after the dropout (Lan et
     al. 2019, "ALBERT", section 3.1; Clark et al. 2020, "ELECTRA").
 
     Args:
-        vocab_size: pieces.
+        vocab_size: tokens.
         hidden_size: D.
         max_position_embeddings: the longest sequence.
         type_vocab_size: kinds of segments.
@@ -161,7 +161,7 @@ class BertEmbeddings(BertLayer):
         positions = rows_of_few(self.position_embeddings.embeddings, position_ids, training)
         segments = rows_of_few(self.token_type_embeddings.embeddings, segment_ids, training)
         seed, rate = self.dropout.seed_and_rate(training, seed)
-        x = region(  # [B, L, E]
+        x = fused(  # [B, L, E]
             dropped_normalized_sum,
             words,
             positions,

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.fusion import region, weight_in
+from bert_tf.fusion import fused, weight_in
 from bert_tf.layers.base import (
     BertLayer,
     activation,
@@ -30,12 +30,12 @@ def gather_positions(sequence_output: Any, positions: Any) -> Any:
 
 
 def normalized_activation(x: Any, bias: Any, gamma: Any, beta: Any, hidden_act: str, epsilon: float) -> Any:
-    """LayerNorm(activation(x + bias)) in float32, in x's dtype; a region (`bert_tf.fusion`)."""
+    """LayerNorm(activation(x + bias)) in float32, in x's dtype; a fused operation (`bert_tf.fusion`)."""
     activated = activation(hidden_act)(ops.cast(x, "float32") + ops.cast(bias, "float32"))
     return ops.cast(normalized(activated, gamma, beta, epsilon), x.dtype)
 
 
-def scores_of_pieces(x: Any, table: Any, bias: Any, training: bool) -> tuple[Any, Any]:
+def scores_of_tokens(x: Any, table: Any, bias: Any, training: bool) -> tuple[Any, Any]:
     """Vectors x [..., E] times the transposed table [V, E], [..., V], and the bias [V]; see `base.product`."""
 
     def product_and_gradient(x: Any, table: Any) -> tuple[Any, Any]:
@@ -54,7 +54,7 @@ def scores_of_pieces(x: Any, table: Any, bias: Any, training: bool) -> tuple[Any
 
 
 def biased(x: Any, bias: Any, dtype: str) -> Any:
-    """The sum, taken in float32, as `dtype`; a region (`bert_tf.fusion`)."""
+    """The sum, taken in float32, as `dtype`; a fused operation (`bert_tf.fusion`)."""
     return ops.cast(ops.cast(x, "float32") + ops.cast(bias, "float32"), dtype)
 
 
@@ -88,10 +88,10 @@ class Pooler(BertLayer):
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class MaskedLMHead(BertLayer):
-    """Scores of all pieces at the masked positions (google-research/bert, `get_masked_lm_output`).
+    """Scores of all tokens at the masked positions (google-research/bert, `get_masked_lm_output`).
 
     Gathers first, so that the product with the vocabulary covers P places instead of L; then dense, activation and
-    LayerNorm; then the piece embeddings, transposed (tied), and an output bias of their own. Where the embedding is
+    LayerNorm; then the token embeddings, transposed (tied), and an output bias of their own. Where the embedding is
     factorised, the dense layer leads to its size, as in ALBERT and ELECTRA.
 
     Args:
@@ -144,11 +144,11 @@ class MaskedLMHead(BertLayer):
         Args:
             sequence_output: float [B, L, D].
             masked_lm_positions: int32 [B, P].
-            word_embeddings: the encoder's piece embeddings, float [V, E].
+            word_embeddings: the encoder's token embeddings, float [V, E].
             training: see above.
         """
         x = gather_positions(sequence_output, masked_lm_positions)  # [B, P, D]
-        x = region(  # [B, P, E]
+        x = fused(  # [B, P, E]
             normalized_activation,
             *product(ops.cast(x, self.compute_dtype), self.dense, training),
             ops.convert_to_tensor(self.layer_norm.gamma),
@@ -156,8 +156,8 @@ class MaskedLMHead(BertLayer):
             hidden_act=self.hidden_act,
             epsilon=self.layer_norm_epsilon,
         )
-        logits, bias = scores_of_pieces(x, weight_in(word_embeddings, x.dtype), self.output_bias, training)  # [B, P, V]
-        return region(biased, logits, bias, dtype=x.dtype if training else "float32")
+        logits, bias = scores_of_tokens(x, weight_in(word_embeddings, x.dtype), self.output_bias, training)  # [B, P, V]
+        return fused(biased, logits, bias, dtype=x.dtype if training else "float32")
 
     def compute_output_shape(
         self, sequence_output_shape: Any, masked_lm_positions_shape: Any, word_embeddings_shape: Any

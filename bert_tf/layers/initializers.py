@@ -46,7 +46,7 @@ class ScaledSinusoids(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class NeighbourHeads(keras.initializers.Initializer):
-    """Initialises a fused [D, 3 D] query-key-value kernel so that heads start by reading the pieces next to them.
+    """Initialises a fused [D, 3 D] query-key-value kernel so that heads start by reading the tokens next to them.
 
     Positions must start as sinusoids with the same `longest`. Each head takes every N-th frequency: its key is the
     place's waves themselves, its query the same waves turned to the place `offset` further (a shift is a rotation of

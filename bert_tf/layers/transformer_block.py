@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bert_tf.fusion import region, weights_read_directly
+from bert_tf.fusion import fused, weights_read_directly
 from bert_tf.layers.attention import SelfAttention
 from bert_tf.layers.base import (
     BertLayer,
@@ -118,7 +118,7 @@ class TransformerBlock(BertLayer):
         x = ops.cast(x, self.compute_dtype)
         context = self.attention.context(x, allowed, training, seed_part(seed, 0))
         x = self._add(x, context, self.attention.output_dense, self.attention_layer_norm, training, seed_part(seed, 1))
-        expanded = region(
+        expanded = fused(
             biased_activation,
             *product(x, self.intermediate_dense, training),
             hidden_act=self.hidden_act,
@@ -136,7 +136,7 @@ class TransformerBlock(BertLayer):
     ) -> Any:
         """norm(residual + dropout(dense(x))), the end of both halves of a block."""
         seed, rate = self.dropout.seed_and_rate(training, seed)
-        return region(
+        return fused(
             dropped_sum_normalized,
             *product(x, dense, training),
             residual,

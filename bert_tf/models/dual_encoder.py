@@ -55,7 +55,7 @@ class BertDualEncoder(BertModel):
         """The texts' vectors, float32 [B, T, D].
 
         Args:
-            inputs: the encoder's inputs; `input_mask` is k at the pieces of a row's k-th text, whose `position_ids`
+            inputs: the encoder's inputs; `input_mask` is k at the tokens of a row's k-th text, whose `position_ids`
                 count from 0 (needed where `pooling` is `cls` and T more than 1).
             training: whether to drop.
             seed: integer scalar that all dropout masks are made from; None: each layer counts its own.

@@ -91,7 +91,7 @@ class BertEncoder(BertModel):
             seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
 
         Returns:
-            `sequence_output` [B, L, D], and `pooled_output` [B, D] of the first piece, in the compute dtype.
+            `sequence_output` [B, L, D], and `pooled_output` [B, D] of the first token, in the compute dtype.
         """
         input_ids = inputs["input_ids"]
         input_mask = inputs.get("input_mask")

@@ -12,7 +12,7 @@ def pretraining_step_flops(
 ) -> float:
     """Multiplications and additions in the matrix products of one step: forward, and twice that backward.
 
-    A product [m, k] x [k, n] is 2mkn operations. A block has products of D x 3D, D x D, D x I and I x D for each piece,
+    A product [m, k] x [k, n] is 2mkn operations. A block has products of D x 3D, D x D, D x I and I x D for each token,
     and two of L x L x D for each row. Element-wise work is left out, so that the compiler counts a few per cent more.
 
     Args:
@@ -37,9 +37,9 @@ def encoder_step_flops(model: BertConfig, rows: int, max_seq_length: int) -> flo
         max_seq_length: L.
     """
     hidden, embedding = model.hidden_size, model.embedding_size or model.hidden_size
-    pieces = rows * max_seq_length
-    block = 2 * pieces * (4 * hidden**2 + 2 * hidden * model.intermediate_size)
-    block += 2 * 2 * pieces * max_seq_length * hidden
-    projection = 2 * pieces * embedding * hidden if embedding != hidden else 0
+    tokens = rows * max_seq_length
+    block = 2 * tokens * (4 * hidden**2 + 2 * hidden * model.intermediate_size)
+    block += 2 * 2 * tokens * max_seq_length * hidden
+    projection = 2 * tokens * embedding * hidden if embedding != hidden else 0
     passes = 4 if model.recompute else 3
     return float(passes * model.num_layers * block + 3 * projection)

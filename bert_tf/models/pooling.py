@@ -55,7 +55,7 @@ def text_vectors(
     Args:
         encoded: the encoder's outputs.
         inputs: its inputs; for a `sequence` behind the first `input_mask` and `position_ids` are among them.
-        pooling: `mean` over all pieces, `[CLS]` and `[SEP]` included (Reimers and Gurevych 2019, "Sentence-BERT"),
+        pooling: `mean` over all tokens, `[CLS]` and `[SEP]` included (Reimers and Gurevych 2019, "Sentence-BERT"),
             `cls`, or `pooler`.
         normalize: whether vectors are brought to length 1.
         numpy: whose operations are used: `keras.ops`, or for arrays NumPy itself.

@@ -61,7 +61,7 @@ class BertPretrainer(BertModel):
 
         Args:
             inputs: the encoder's inputs, `masked_lm_positions` int [B, P], and, for packed rows,
-                `next_sentence_positions` int [B, K], the places of the `[CLS]` pieces.
+                `next_sentence_positions` int [B, K], the places of the `[CLS]` tokens.
             training: whether to drop.
             seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
 
@@ -92,12 +92,12 @@ class BertPretrainer(BertModel):
         }
 
     @staticmethod
-    def likeliest_pieces(logits: Any, vocab_size: int, count: int) -> tuple[Any, Any]:
-        """The pieces that a masked one most likely was.
+    def likeliest_tokens(logits: Any, vocab_size: int, count: int) -> tuple[Any, Any]:
+        """The tokens that a masked one most likely was.
 
         Args:
             logits: `masked_lm_logits`, float [..., V].
-            vocab_size: of the tokenizer. A model may have more rows of embeddings: those behind it are no pieces.
+            vocab_size: of the tokenizer. A model may have more rows of embeddings: those behind it are no tokens.
             count: k, at most `vocab_size`.
 
         Returns:

@@ -14,7 +14,7 @@ from bert_tf.models.encoder import BertEncoder
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertQuestionAnswerer(BertModel):
-    """Scores of every piece as the answer's first and last one (Devlin et al. 2018, section 4.2).
+    """Scores of every token as the answer's first and last one (Devlin et al. 2018, section 4.2).
 
     One dense layer without dropout before it, as in google-research/bert `run_squad.py`.
 

@@ -15,7 +15,7 @@ from bert_tf.models.encoder import BertEncoder
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertTokenClassifier(BertModel):
-    """Dropout and a dense layer on every piece's vector (Devlin et al. 2018, section 5.3).
+    """Dropout and a dense layer on every token's vector (Devlin et al. 2018, section 5.3).
 
     Args:
         config: sizes and options of the encoder; a `BertConfig` or its dictionary.
@@ -59,5 +59,5 @@ class BertTokenClassifier(BertModel):
 
     @staticmethod
     def probabilities(logits: Any) -> Any:
-        """Of each class, float32 [B, L, C]; they sum to 1 at each piece."""
+        """Of each class, float32 [B, L, C]; they sum to 1 at each token."""
         return keras.ops.softmax(logits, axis=-1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from bert_tf.fusion import region
+from bert_tf.fusion import fused
 
 Sums = dict[str, tuple[Any, Any]]
 """Name -> (sum of weighted values, sum of weights), float32 scalars."""
@@ -24,10 +24,10 @@ def cross_entropies(logits: Any, labels: Any) -> Any:
     """
 
     def losses_and_gradient(logits: Any) -> tuple[Any, Any]:
-        losses, log_sums = region(losses_and_log_sums, logits, labels)
+        losses, log_sums = fused(losses_and_log_sums, logits, labels)
 
         def gradient(upstream: Any) -> Any:
-            return region(cross_entropies_gradient, logits, labels, log_sums, upstream)
+            return fused(cross_entropies_gradient, logits, labels, log_sums, upstream)
 
         return losses, gradient
 
@@ -35,7 +35,7 @@ def cross_entropies(logits: Any, labels: Any) -> Any:
 
 
 def losses_and_log_sums(logits: Any, labels: Any) -> tuple[Any, Any]:
-    """Cross-entropies and logarithms of the sums of exp(logits), float32 [...]; a region (`bert_tf.fusion`)."""
+    """Cross-entropies and logarithms of the sums of exp(logits), float32 [...]; a fused operation (`bert_tf.fusion`)."""
     logits = ops.cast(logits, "float32")
     # On a CPU, XLA has no fast maximum of what was just converted, but of what is the greater of two.
     top = ops.max(ops.maximum(logits, _LOWEST), axis=-1, keepdims=True)
@@ -44,7 +44,7 @@ def losses_and_log_sums(logits: Any, labels: Any) -> tuple[Any, Any]:
 
 
 def cross_entropies_gradient(logits: Any, labels: Any, log_sums: Any, upstream: Any) -> Any:
-    """(softmax - one-hot label) x upstream, in the logits' dtype; a region (`bert_tf.fusion`)."""
+    """(softmax - one-hot label) x upstream, in the logits' dtype; a fused operation (`bert_tf.fusion`)."""
     probabilities = ops.exp(ops.cast(logits, "float32") - ops.expand_dims(log_sums, -1))
     classes = ops.arange(ops.shape(logits)[-1], dtype=labels.dtype)  # rows of spans come in several lengths
     targets = ops.cast(ops.equal(classes, ops.expand_dims(labels, -1)), "float32")

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from bert_tf.fusion import region
+from bert_tf.fusion import fused
 from bert_tf.objectives.losses import Sums, in_batch_scores, logits_of
 
 
 def accuracy(logits: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
     """(sum of the weights of right answers, sum of weights); logits [..., C], labels and weights [...]."""
-    return ops.sum(region(right_answers, logits, labels) * weights), ops.sum(weights)
+    return ops.sum(fused(right_answers, logits, labels) * weights), ops.sum(weights)
 
 
 def right_answers(logits: Any, labels: Any) -> Any:
-    """1 where the label has the greatest logit, the first of equal ones, else 0; a region (`bert_tf.fusion`).
+    """1 where the label has the greatest logit, the first of equal ones, else 0; a fused operation (`bert_tf.fusion`).
 
     Asks whether any class comes before the label: an `argmax` goes through them one by one on a CPU.
     """
@@ -27,19 +27,19 @@ def right_answers(logits: Any, labels: Any) -> Any:
     return ops.cast(ops.logical_not(ops.any(before, axis=-1)), "float32")
 
 
-def log_unigram(piece_counts: np.ndarray, special_ids: Sequence[int], vocab_size: int) -> np.ndarray:
-    """Log of the unigram distribution of pieces, float32 [V]: what a model that ignores the text would predict.
+def log_unigram(token_counts: np.ndarray, special_ids: Sequence[int], vocab_size: int) -> np.ndarray:
+    """Log of the unigram distribution of tokens, float32 [V]: what a model that ignores the text would predict.
 
-    Half a count is added to each piece, since every one may occur; special pieces, which are never predicted, get next
+    Half a count is added to each token, since every one may occur; special tokens, which are never predicted, get next
     to nothing, and so do the rows of a model that has more than the vocabulary needs.
 
     Args:
-        piece_counts: how often each piece occurs in the training text, int [pieces of the vocabulary].
+        token_counts: how often each token occurs in the training text, int [tokens of the vocabulary].
         special_ids: of `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`. `[UNK]` keeps its count: it can be masked.
         vocab_size: V of the model, at least the vocabulary's.
     """
     counts = np.full(vocab_size, 1e-3)
-    counts[: len(piece_counts)] = np.asarray(piece_counts, np.float64) + 0.5
+    counts[: len(token_counts)] = np.asarray(token_counts, np.float64) + 0.5
     pad_id, _, *others = special_ids
     counts[[pad_id, *others]] = 1e-3
     return np.log(counts / counts.sum()).astype(np.float32)
@@ -56,7 +56,7 @@ def pretraining_metrics(outputs: dict[str, Any], batch: dict[str, Any], log_unig
     Returns:
         `masked_lm_accuracy` per prediction; `next_sentence_accuracy` per sequence; `next_sentence_random`, the share of
         sequences whose second segment is a random one, which always answering "random" would score; and, given
-        `log_unigram`, `unigram_entropy`, nats per masked piece under that distribution.
+        `log_unigram`, `unigram_entropy`, nats per masked token under that distribution.
     """
     ids, weights = batch["masked_lm_ids"], batch["masked_lm_weights"]
     labels, label_weights = batch["next_sentence_labels"], batch["next_sentence_weights"]

@@ -34,7 +34,7 @@ class RunDescription(Config):
         model: sizes and options of the encoder.
         do_lower_case: how texts are tokenized, with `vocab.txt` beside it.
         vocab_hash: of `vocab.txt` (`WordPieceTokenizer.vocab_hash`).
-        max_seq_length: pieces in a row.
+        max_seq_length: tokens in a row.
         labels: names of the classes, by id.
         experiment: the resolved experiment configuration, as a dictionary.
         data: what the run reads, as a dictionary: folders or files, and their identities.
@@ -135,7 +135,7 @@ def claim(model_dir: str, description: RunDescription, tokenizer: WordPieceToken
             )
     elif checkpoints_exist:
         raise ValueError(f"--model_dir holds checkpoints, but no {CONFIG_FILE}. Received: {model_dir!r}")
-    files.write_text(os.path.join(model_dir, VOCAB_FILE), "".join(f"{piece}\n" for piece in tokenizer.tokens))
+    files.write_text(os.path.join(model_dir, VOCAB_FILE), "".join(f"{token}\n" for token in tokenizer.tokens))
     files.write_json(path, new)
 
 

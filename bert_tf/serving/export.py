@@ -29,23 +29,23 @@ from bert_tf.serving import litert, model_card
 from bert_tf.serving.loading import ExportedModel, read_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import Predictor
-from bert_tf.serving.signatures.base import Served
-from bert_tf.serving.signatures.masked_lm import ServedEncoder, ServedMaskedLM
-from bert_tf.serving.signatures.question_answering import ServedQuestionAnswerer
-from bert_tf.serving.signatures.tagging import ServedTagger
-from bert_tf.serving.signatures.text import ServedClassifier, ServedMultiLabelClassifier, ServedRegressor
+from bert_tf.serving.signatures.base import Signatures
+from bert_tf.serving.signatures.masked_lm import EncoderSignatures, MaskedLMSignatures
+from bert_tf.serving.signatures.question_answering import QuestionAnswererSignatures
+from bert_tf.serving.signatures.tagging import TaggerSignatures
+from bert_tf.serving.signatures.text import ClassifierSignatures, MultiLabelClassifierSignatures, RegressorSignatures
 from bert_tf.serving.warmup import write_requests
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 
-SERVED: dict[str, type[Served]] = {
-    "encoder": ServedEncoder,
-    "pretraining": ServedMaskedLM,
-    "classification": ServedClassifier,
-    "multi_label": ServedMultiLabelClassifier,
-    "regression": ServedRegressor,
-    "tagging": ServedTagger,
-    "question_answering": ServedQuestionAnswerer,
+SERVED: dict[str, type[Signatures]] = {
+    "encoder": EncoderSignatures,
+    "pretraining": MaskedLMSignatures,
+    "classification": ClassifierSignatures,
+    "multi_label": MultiLabelClassifierSignatures,
+    "regression": RegressorSignatures,
+    "tagging": TaggerSignatures,
+    "question_answering": QuestionAnswererSignatures,
 }
 """Task -> its export; what the signatures answer stands in the classes' docstrings."""
 
@@ -139,7 +139,7 @@ def _next_version(export_dir: str) -> Iterator[tuple[str, str]]:
             tf.io.gfile.rmtree(temporary)
 
 
-def _save(module: Served, folder: str, tokenizer: WordPieceTokenizer, description: RunDescription) -> None:
+def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, description: RunDescription) -> None:
     """The SavedModel with its assets and warm-up requests."""
     # With config.json, `bert_tf.load` reads an export as it reads a run.
     assets = {

@@ -22,14 +22,14 @@ _MAX_WORD_BYTES = 4 * MAX_WORD_CHARACTERS
 _TOO_LONG_WORD = "x" * (_MAX_WORD_BYTES + 1)
 
 
-class Pieces(NamedTuple):
-    """What texts are made of: words, or pieces of words.
+class Tokens(NamedTuple):
+    """What texts are made of: words, or tokens of words.
 
     Attributes:
         starts: int64 [B, None], the first character of each in its text, as Python counts characters: of the text
             without its invalid bytes, from 0.
         ends: int64 [B, None], behind its last character.
-        ids: int32 [B, None], of pieces; None of words.
+        ids: int32 [B, None], of tokens; None of words.
     """
 
     starts: tf.RaggedTensor
@@ -77,10 +77,10 @@ class GraphTokenizer(tf.Module):
             self._cuts_strings = PagedTable.of_characters(
                 character for character in characters if " " in clean(character)
             )
-        # Blank lines of a vocabulary stand for no text; here every piece needs a text, one that no word can be.
-        pieces = [token or f"blank line {index}" for index, token in enumerate(tokenizer.tokens)]
+        # Blank lines of a vocabulary stand for no text; here every token needs a text, one that no word can be.
+        tokens = [token or f"blank line {index}" for index, token in enumerate(tokenizer.tokens)]
         self._wordpiece = tensorflow_text.FastWordpieceTokenizer(
-            pieces,
+            tokens,
             suffix_indicator="##",
             max_bytes_per_word=_MAX_WORD_BYTES,
             token_out_type=tf.int32,
@@ -113,8 +113,8 @@ class GraphTokenizer(tf.Module):
         words = _words(self._fold_texts(texts)[2])
         return self._wordpiece.tokenize(_without_long_words(words)).merge_dims(1, 2)
 
-    def tokenize_with_offsets(self, texts: tf.Tensor) -> Pieces:
-        """The pieces of each text, and where they came from, as `WordPieceTokenizer.encode_with_offsets` tells it.
+    def tokenize_with_offsets(self, texts: tf.Tensor) -> Tokens:
+        """The tokens of each text, and where they came from, as `WordPieceTokenizer.encode_with_offsets` tells it.
 
         Args:
             texts: string [B], UTF-8.
@@ -128,7 +128,7 @@ class GraphTokenizer(tf.Module):
         word_starts = tf.repeat(tf.cumsum(word_bytes, exclusive=True), counts)
         byte_counts = tf.where(
             tf.repeat(_is_long(words.flat_values), counts),
-            tf.repeat(word_bytes, counts),  # a word that was replaced is one piece
+            tf.repeat(word_bytes, counts),  # a word that was replaced is one token
             tf.cast(ends.flat_values - starts.flat_values, tf.int32),
         )
         letter_bytes = _utf8_lengths(tf.boolean_mask(folded.codes, folded.codes != _SPACE))
@@ -138,9 +138,9 @@ class GraphTokenizer(tf.Module):
         last = tf.gather(letter_of_byte, first_bytes + byte_counts - 1)
         ids = ids.merge_dims(1, 2)
         starts, ends = self._offsets(decoded, resolved, folded, last - first + 1, ids.row_splits)
-        return Pieces(starts, ends, ids)
+        return Tokens(starts, ends, ids)
 
-    def words_with_offsets(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, Pieces]:
+    def words_with_offsets(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, Tokens]:
         """The words of each text as they stand there, and where (`tasks.tagging.word_offsets`).
 
         Args:
@@ -153,7 +153,7 @@ class GraphTokenizer(tf.Module):
         words = _words(folded)
         letters = tf.strings.length(words.flat_values, unit="UTF8_CHAR")
         starts, ends = self._offsets(decoded, resolved, folded, letters, words.row_splits)
-        return substrings(tf.RaggedTensor.from_row_splits(decoded.codes, decoded.splits), starts, ends), Pieces(
+        return substrings(tf.RaggedTensor.from_row_splits(decoded.codes, decoded.splits), starts, ends), Tokens(
             starts, ends
         )
 
@@ -178,7 +178,7 @@ class GraphTokenizer(tf.Module):
         letter_counts: tf.Tensor,
         row_splits: tf.Tensor,
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Where words or pieces came from that have `letter_counts` letters each: starts and ends in their texts."""
+        """Where words or tokens came from that have `letter_counts` letters each: starts and ends in their texts."""
         places = tf.boolean_mask(folded.sources, folded.codes != _SPACE)  # of letters in `resolved`
         letter_starts = tf.gather(resolved.sources, places)
         letter_ends = letter_starts + 1
@@ -255,7 +255,7 @@ class GraphTokenizer(tf.Module):
             max_seq_length: L, at least 3.
 
         Returns:
-            `input_ids`, `input_mask` (1 on pieces, 0 on padding), `segment_ids`, `position_ids` (0 on padding), all
+            `input_ids`, `input_mask` (1 on tokens, 0 on padding), `segment_ids`, `position_ids` (0 on padding), all
             int32 [B, L].
         """
         if isinstance(max_seq_length, int) and max_seq_length < 3:

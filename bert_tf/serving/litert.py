@@ -31,7 +31,7 @@ _FIXED_FILE = re.compile(r"_1x(\d+)\.tflite$")
 
 
 def file_name(quantization: str, length: int | None = None) -> str:
-    """The name of an export's file: `model_float32.tflite` or, of one row of 16 pieces, `model_float32_1x16.tflite`."""
+    """The name of an export's file: `model_float32.tflite` or, of one row of 16 tokens, `model_float32_1x16.tflite`."""
     return f"model_{quantization}{'' if length is None else f'_1x{length}'}.tflite"
 
 
@@ -49,7 +49,7 @@ def write_litert(model: Any, task: str, path: str, quantization: str = "float32"
         task: what it is for.
         path: file to write, whole or not at all.
         quantization: one of `options.QUANTIZATIONS`.
-        length: pieces of the one row that the file takes; None for any number of rows of any length.
+        length: tokens of the one row that the file takes; None for any number of rows of any length.
 
     Returns:
         The file's size in bytes.
@@ -89,7 +89,7 @@ class LiteModel:
         task: what the model is for.
 
     Attributes:
-        length: pieces of a row, if fixed; longer rows are refused. None for any length.
+        length: tokens of a row, if fixed; longer rows are refused. None for any length.
 
     Raises:
         ValueError: it is no such file, or damaged.
@@ -116,7 +116,7 @@ class LiteModel:
             inputs: `input_ids`, `input_mask`, `segment_ids`, int32 [B, L]; others are left out.
 
         Raises:
-            ValueError: a row has more pieces than a file of a fixed length takes.
+            ValueError: a row has more tokens than a file of a fixed length takes.
         """
         outputs = self.run(inputs)
         return outputs[OUTPUTS[self._task]] if self._task in OUTPUTS else outputs
@@ -127,8 +127,8 @@ class LiteModel:
         if self.length is not None:
             return self._run_rows(arrays, self.length)
         if len(arrays["input_mask"]) == 1:
-            pieces = _pieces(arrays["input_mask"])
-            fitting = [length for length in self._fixed_files if length >= pieces]
+            tokens = _tokens(arrays["input_mask"])
+            fitting = [length for length in self._fixed_files if length >= tokens]
             if fitting:
                 return self._of_length(min(fitting)).run(arrays)
         return self._runner(**arrays)
@@ -141,9 +141,9 @@ class LiteModel:
     def _run_rows(self, arrays: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
         """Row by row, in the file's `length`; the outputs have the length of the inputs again."""
         rows, width = arrays["input_mask"].shape
-        pieces = _pieces(arrays["input_mask"])
-        if pieces > length:
-            raise ValueError(f"{self._path}: rows have at most {length} pieces. Received: {pieces}")
+        tokens = _tokens(arrays["input_mask"])
+        if tokens > length:
+            raise ValueError(f"{self._path}: rows have at most {length} tokens. Received: {tokens}")
         fitted = {name: _resized(array, length) for name, array in arrays.items()}
         found: list[dict[str, np.ndarray]] = [
             self._runner(**{name: array[row : row + 1] for name, array in fitted.items()}) for row in range(rows)
@@ -152,10 +152,10 @@ class LiteModel:
         for name in self._details:
             parts = [output[name] for output in found]
             joined = np.concatenate(parts) if parts else np.zeros((0, *self._details[name]["shape"][1:]), np.float32)
-            outputs[name] = _resized(joined, width) if self._is_by_piece(name) else joined
+            outputs[name] = _resized(joined, width) if self._is_by_token(name) else joined
         return outputs
 
-    def _is_by_piece(self, name: str) -> bool:
+    def _is_by_token(self, name: str) -> bool:
         return name in _BY_PIECE or self._task == "tagging"
 
 
@@ -171,8 +171,8 @@ def _fixed_files(path: str) -> dict[int, str]:
     return found
 
 
-def _pieces(input_mask: np.ndarray) -> int:
-    """The pieces of the longest row, up to the last one that is no padding."""
+def _tokens(input_mask: np.ndarray) -> int:
+    """The tokens of the longest row, up to the last one that is no padding."""
     places = np.flatnonzero((input_mask > 0).any(axis=0))
     return int(places[-1]) + 1 if places.size else 0
 

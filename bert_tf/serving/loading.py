@@ -88,7 +88,7 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
         if model.length is not None:
             raise ValueError(
                 f"{flag}: a file for rows of one length is asked through the file for any length beside it. "
-                f"Received: {path!r}, of {model.length} pieces"
+                f"Received: {path!r}, of {model.length} tokens"
             )
         return model, description, tokenizer
     version = _newest_version(path)

@@ -93,9 +93,9 @@ def card(
         "weights": source,
         "licence of the weights": license_name,
         "encoder": f"{encoder.num_layers} layers of {encoder.hidden_size}, {encoder.num_heads} heads",
-        "vocabulary": f"{encoder.vocab_size} pieces, {'un' if description.do_lower_case else ''}cased, "
+        "vocabulary": f"{encoder.vocab_size} tokens, {'un' if description.do_lower_case else ''}cased, "
         f"SHA-256 {description.vocab_hash}",
-        "longest row": f"{description.max_seq_length} pieces",
+        "longest row": f"{description.max_seq_length} tokens",
         "labels": ", ".join(description.labels) or "none",
         "exported by": f"bert_tf at git revision {git_revision()}, TensorFlow {tf.__version__}",
         **details,

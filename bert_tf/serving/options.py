@@ -25,10 +25,10 @@ class ExportOptions:
             few, rows are made up to a power of two.
         fixed_batch_size: rows that the model computes at a time, whatever was asked for, all of the full length: one
             shape, as TPUs want it. XLA compiles the model. None: as many as were asked for.
-        top_k: pieces that a masked-LM export answers for each `[MASK]`.
+        top_k: tokens that a masked-LM export answers for each `[MASK]`.
         litert: files for LiteRT to write beside the SavedModel: `float32`, and `int8`, with weights in 8 bits
             (`QUANTIZATIONS`).
-        litert_lengths: of each of them, further files that take one row of just so many pieces: the quickest for one
+        litert_lengths: of each of them, further files that take one row of just so many tokens: the quickest for one
             text, and what processors that want fixed shapes can take.
     """
 
@@ -51,7 +51,7 @@ class ExportOptions:
                 raise ValueError(f"--litert takes {', '.join(QUANTIZATIONS)}. Received: {quantization!r}")
         if self.litert_lengths and not self.litert:
             raise ValueError(f"--litert_lengths needs --litert. Received: {_listed(self.litert_lengths)} without it")
-        if any(length < 3 for length in self.litert_lengths):  # [CLS], a piece and [SEP]
+        if any(length < 3 for length in self.litert_lengths):  # [CLS], a token and [SEP]
             raise ValueError(f"--litert_lengths must be at least 3. Received: {_listed(self.litert_lengths)}")
 
 

@@ -1,11 +1,11 @@
-"""The encoder without padding, for serving: a request pays for the pieces of its texts, not for its longest text.
+"""The encoder without padding, for serving: a request pays for the tokens of its texts, not for its longest text.
 
-All but attention works on one piece at a time. So the pieces of all rows stand in one matrix [T, D], one below the
+All but attention works on one token at a time. So the tokens of all rows stand in one matrix [T, D], one below the
 other, and only attention puts them back into rows (Zeng et al. 2022, "Boosting Distributed Training Performance of the
 Unpadded BERT Model"; ByteDance's "Effective Transformer"). Products have their bias and activation next to them: of the
 three TensorFlow makes one operation.
 
-Shapes: B rows, L length, T pieces of all rows, D hidden, N heads, H head size.
+Shapes: B rows, L length, T tokens of all rows, D hidden, N heads, H head size.
 """
 
 from collections.abc import Callable
@@ -26,32 +26,32 @@ _SMALLEST = 8
 
 
 class _Places(NamedTuple):
-    """Where the pieces of rows stand in the matrix of all pieces, and the other way round.
+    """Where the tokens of rows stand in the matrix of all tokens, and the other way round.
 
     Attributes:
         allowed: bool [B, 1, L, L], of `attention_allowed`.
-        of_pieces: int32 [T], each piece's place in the rows, row after row; then the first place again and again, to
-            fill T up. None: every place is taken for a piece, T = B * L.
-        of_rows: int32 [B * L], each place's piece; padding reads any.
+        of_tokens: int32 [T], each token's place in the rows, row after row; then the first place again and again, to
+            fill T up. None: every place is taken for a token, T = B * L.
+        of_rows: int32 [B * L], each place's token; padding reads any.
     """
 
     allowed: tf.Tensor
-    of_pieces: tf.Tensor | None = None
+    of_tokens: tf.Tensor | None = None
     of_rows: tf.Tensor | None = None
 
-    def pieces(self, flat: tf.Tensor) -> tf.Tensor:
+    def tokens(self, flat: tf.Tensor) -> tf.Tensor:
         """[T, ...] of the rows' places, [B * L, ...]."""
-        return flat if self.of_pieces is None else tf.gather(flat, self.of_pieces)
+        return flat if self.of_tokens is None else tf.gather(flat, self.of_tokens)
 
-    def places(self, pieces: tf.Tensor) -> tf.Tensor:
-        """[B * L, ...] of the pieces, [T, ...]."""
-        return pieces if self.of_rows is None else tf.gather(pieces, self.of_rows)
+    def places(self, tokens: tf.Tensor) -> tf.Tensor:
+        """[B * L, ...] of the tokens, [T, ...]."""
+        return tokens if self.of_rows is None else tf.gather(tokens, self.of_rows)
 
 
 def without_padding(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
     """What `model(inputs, training=False)` gives, computed without padding, by TensorFlow operations.
 
-    Where `input_mask` is 0, `sequence_output` is that of some other piece, and what heads make of it means nothing,
+    Where `input_mask` is 0, `sequence_output` is that of some other token, and what heads make of it means nothing,
     as it does with padding.
 
     Args:
@@ -94,8 +94,8 @@ def _with_heads(model: keras.Model, encode: Callable[[dict[str, Any]], Any]) -> 
 def _encode(encoder: BertEncoder, inputs: dict[str, Any], places: _Places) -> dict[str, tf.Tensor]:
     """The outputs of `BertEncoder.call`."""
     names = ("input_ids", "segment_ids", "position_ids")
-    pieces = [places.pieces(tf.reshape(inputs[name], [-1])) for name in names]
-    x = encoder.embeddings(*(tensor[None] for tensor in pieces))[0]  # [T, D]
+    tokens = [places.tokens(tf.reshape(inputs[name], [-1])) for name in names]
+    x = encoder.embeddings(*(tensor[None] for tensor in tokens))[0]  # [T, D]
     for block in encoder.blocks:
         x = _transform(block, x, places)
     rows, length = _sizes(inputs["input_ids"])
@@ -109,17 +109,17 @@ def _allowed(input_mask: Any) -> tf.Tensor:
 
 def _places(input_mask: Any) -> _Places:
     input_mask = tf.convert_to_tensor(input_mask)
-    is_piece = tf.reshape(input_mask, [-1]) > 0
-    found = tf.cast(tf.where(is_piece)[:, 0], tf.int32)
+    is_token = tf.reshape(input_mask, [-1]) > 0
+    found = tf.cast(tf.where(is_token)[:, 0], tf.int32)
     # Of no rows there is nothing to fill up with.
-    missing = tf.where(tf.size(is_piece) > 0, _size(tf.size(found)) - tf.size(found), 0)
-    of_pieces = tf.pad(found, [[0, missing]])
-    of_rows = tf.maximum(tf.cumsum(tf.cast(is_piece, tf.int32)) - 1, 0)
-    return _Places(_allowed(input_mask), of_pieces, of_rows)
+    missing = tf.where(tf.size(is_token) > 0, _size(tf.size(found)) - tf.size(found), 0)
+    of_tokens = tf.pad(found, [[0, missing]])
+    of_rows = tf.maximum(tf.cumsum(tf.cast(is_token, tf.int32)) - 1, 0)
+    return _Places(_allowed(input_mask), of_tokens, of_rows)
 
 
 def _size(count: tf.Tensor) -> tf.Tensor:
-    """The next size T that holds so many pieces, int32."""
+    """The next size T that holds so many tokens, int32."""
     steps = [_SMALLEST * 2**power for power in range(20)]
     step = tf.gather(steps, tf.searchsorted([_STEPS * step * 2 for step in steps], count[None], side="right"))[0]
     return tf.maximum((count + step - 1) // step, 1) * step
@@ -159,4 +159,4 @@ def _context(attention: SelfAttention, qkv: tf.Tensor, places: _Places) -> tf.Te
     scores = tf.matmul(query * size**-0.5, key, transpose_b=True)  # [B, N, L, L]
     context = tf.matmul(attention_probabilities(scores, places.allowed), value)
     by_place = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, attention.hidden_size])
-    return places.pieces(by_place)
+    return places.tokens(by_place)

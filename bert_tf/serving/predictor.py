@@ -20,7 +20,7 @@ from bert_tf.serving.litert import LiteModel
 from bert_tf.serving.loading import read_model
 from bert_tf.serving.padding_free import without_padding
 from bert_tf.tasks import task_of
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.tagging import word_offsets
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
@@ -36,7 +36,7 @@ VERBS = {
 """What a model for each task can be asked."""
 
 BATCH_SIZE = 32
-"""Rows computed at a time, by default."""
+"""EncodedExamples computed at a time, by default."""
 
 
 class Predictor:
@@ -223,24 +223,24 @@ class Predictor:
         ]
 
     def fill_mask(self, texts: Sequence[str], top_k: int = 5) -> list[list[list[tuple[str, float]]]]:
-        """The likeliest pieces at each `[MASK]` of each text.
+        """The likeliest tokens at each `[MASK]` of each text.
 
         Args:
-            texts: any number, with `[MASK]` where a piece is wanted.
-            top_k: pieces for each mask.
+            texts: any number, with `[MASK]` where a token is wanted.
+            top_k: tokens for each mask.
 
         Returns:
-            For each text, for each of its masks within the model's length, (piece, probability) pairs, likeliest first.
+            For each text, for each of its masks within the model's length, (token, probability) pairs, likeliest first.
 
         Raises:
-            ValueError: the model has no masked-LM head; an item is no text, or has no `[MASK]`; there are fewer pieces
+            ValueError: the model has no masked-LM head; an item is no text, or has no `[MASK]`; there are fewer tokens
                 than `top_k`.
         """
         self._require("fill_mask")
         tokenizer = self.tokenizer
         if not 1 <= top_k <= tokenizer.vocab_size:
             raise ValueError(
-                f"`top_k` must be between 1 and the {tokenizer.vocab_size} pieces of the vocabulary. Received: {top_k}"
+                f"`top_k` must be between 1 and the {tokenizer.vocab_size} tokens of the vocabulary. Received: {top_k}"
             )
         texts = _texts("texts", texts)
         encoded = [tokenizer.encode_pair(text, None, self._length, parse_special_tokens=["[MASK]"]) for text in texts]
@@ -256,13 +256,13 @@ class Predictor:
             for row, places in enumerate(masks):
                 positions[row, : len(places)] = places
             logits = self._forward(inputs | {"masked_lm_positions": positions})["masked_lm_logits"]
-            top = BertPretrainer.likeliest_pieces(logits, tokenizer.vocab_size, top_k)
-            scores, pieces = (tensor.numpy() for tensor in top)
+            top = BertPretrainer.likeliest_tokens(logits, tokenizer.vocab_size, top_k)
+            scores, tokens = (tensor.numpy() for tensor in top)
             for row, index in enumerate(indices):
                 results[index] = [
                     [
-                        (tokenizer.tokens[piece], float(score))
-                        for piece, score in zip(pieces[row, place], scores[row, place], strict=True)
+                        (tokenizer.tokens[token], float(score))
+                        for token, score in zip(tokens[row, place], scores[row, place], strict=True)
                     ]
                     for place in range(len(masks[row]))
                 ]
@@ -272,11 +272,11 @@ class Predictor:
     def _length(self) -> int:
         return self.description.max_seq_length
 
-    def _rows(self, encoded: Sequence[tuple[list[int], list[int]]]) -> Rows:
+    def _rows(self, encoded: Sequence[tuple[list[int], list[int]]]) -> EncodedExamples:
         ids, segments = [ids for ids, _ in encoded], [segments for _, segments in encoded]
-        return Rows.from_lists(ids, segments, self.tokenizer.pad_id, self._length)
+        return EncodedExamples.from_lists(ids, segments, self.tokenizer.pad_id, self._length)
 
-    def _batches(self, rows: Rows) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    def _batches(self, rows: EncodedExamples) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Numbers of rows, and the encoder's inputs for them."""
         names = tuple(features.encoder_batch(None, None))
         for indices, batch in rows.batches(self.batch_size, fill=False):

@@ -75,12 +75,12 @@ def example_proto(texts: Mapping[str, str]) -> bytes:
 
 
 def texts_of_length(names: Sequence[str], word: str, length: int, has_mask: bool) -> dict[str, str]:
-    """Texts that together make a row of `length` pieces.
+    """Texts that together make a row of `length` tokens.
 
     Args:
         names: of the signature's inputs; of a pair, the second one is the long one.
-        word: one piece.
-        length: pieces in the row, special ones included.
+        word: one token.
+        length: tokens in the row, special ones included.
         has_mask: whether one of them is `[MASK]`.
     """
     if len(names) == 1:
@@ -98,7 +98,7 @@ def write_requests(
         folder: of one version.
         text_inputs: names of `serving_default`'s inputs.
         examples_method: `predict`, `classify` or `regress`.
-        word: a word of one piece.
+        word: a word of one token.
         lengths: that rows are padded to.
         has_mask: whether texts need a `[MASK]`.
     """

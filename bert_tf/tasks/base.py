@@ -8,7 +8,7 @@ import keras
 
 from bert_tf.configs import BertConfig
 from bert_tf.objectives.objective import Objective
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 Example = TypeVar("Example")
@@ -35,8 +35,8 @@ class Task(abc.ABC, Generic[Example]):
     @abc.abstractmethod
     def encode(
         self, examples: Sequence[Example], labels: Sequence[str], tokenizer: WordPieceTokenizer, training: bool = False
-    ) -> Rows:
-        """Rows of pieces, with what is to be learnt where the examples have it.
+    ) -> EncodedExamples:
+        """EncodedExamples of tokens, with what is to be learnt where the examples have it.
 
         Args:
             examples: labelled or not.
@@ -58,7 +58,7 @@ class Task(abc.ABC, Generic[Example]):
 
     @abc.abstractmethod
     def answers(
-        self, examples: Sequence[Example], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[Example], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """One answer an example, in their order: what JSON can hold.
 

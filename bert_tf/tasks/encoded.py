@@ -1,4 +1,4 @@
-"""Rows of pieces of different lengths, and how they are put into batches of few shapes.
+"""EncodedExamples of tokens of different lengths, and how they are put into batches of few shapes.
 
 Shapes: N rows, B batch, L length.
 """
@@ -32,12 +32,12 @@ def default_bucket_lengths(max_seq_length: int) -> tuple[int, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
+class EncodedExamples:
     """Encoded rows.
 
     Attributes:
-        lengths: pieces of each row, int [N].
-        pieces: by name, what each piece has, [N, longest]: `input_ids`, `segment_ids`, perhaps labels; of rows of
+        lengths: tokens of each row, int [N].
+        tokens: by name, what each token has, [N, longest]: `input_ids`, `segment_ids`, perhaps labels; of rows of
             several sequences `input_mask` and `position_ids` too. 0 (`input_ids`: `[PAD]`) behind the row's length.
         values: by name, what each row has, [N, ...]. Weights have names that end in `_weights`.
         bucket_lengths: the lengths that batches may have, ascending; no row is longer than the last.
@@ -46,7 +46,7 @@ class Rows:
     """
 
     lengths: np.ndarray
-    pieces: dict[str, np.ndarray]
+    tokens: dict[str, np.ndarray]
     values: dict[str, np.ndarray]
     bucket_lengths: tuple[int, ...]
     places: list[Any]
@@ -66,8 +66,8 @@ class Rows:
         labels: dict[str, tuple[Sequence[Sequence[float]], str]] | None = None,
         values: dict[str, np.ndarray] | None = None,
         places: Sequence[Any] | None = None,
-    ) -> "Rows":
-        """Rows from one list of pieces each.
+    ) -> "EncodedExamples":
+        """EncodedExamples from one list of tokens each.
 
         Args:
             input_ids: one list a row, `[CLS]` and `[SEP]` included.
@@ -82,28 +82,28 @@ class Rows:
         lengths = np.array([len(ids) for ids in input_ids], np.int32)
         longest = int(lengths.max(initial=0))
         given = {"input_ids": (input_ids, "int32"), "segment_ids": (segment_ids, "int32")} | (labels or {})
-        pieces = {}
+        tokens = {}
         for name, (lists, dtype) in given.items():
             padded = np.full((len(lengths), longest), pad_id if name == "input_ids" else 0, dtype)
             for row, items in enumerate(lists):
                 padded[row, : len(items)] = items
-            pieces[name] = padded
+            tokens[name] = padded
         buckets = tuple(sorted({*bucket_lengths, max_seq_length})) if bucket_lengths else None
         return cls(
             lengths,
-            pieces,
+            tokens,
             values or {},
             buckets or default_bucket_lengths(max_seq_length),
             list(places) if places is not None else list(range(len(lengths))),
             pad_id,
         )
 
-    def in_one_length(self) -> "Rows":
+    def in_one_length(self) -> "EncodedExamples":
         """The same rows, every batch as long as the longest allowed: for devices that want one shape (TPU)."""
         return dataclasses.replace(self, bucket_lengths=self.bucket_lengths[-1:])
 
     def bucket_length(self, longest: int) -> int:
-        """The shortest length of a batch that holds a row of `longest` pieces."""
+        """The shortest length of a batch that holds a row of `longest` tokens."""
         return self.bucket_lengths[int(np.searchsorted(self.bucket_lengths, longest))]
 
     def batch(self, indices: np.ndarray, length: int) -> dict[str, np.ndarray]:
@@ -116,7 +116,7 @@ class Rows:
         real = indices != _FILLER
         lengths = self.lengths[chosen]
         batch = {}
-        for name, array in self.pieces.items():
+        for name, array in self.tokens.items():
             part = array[chosen, :length]
             missing = length - part.shape[1]
             padding = self.pad_id if name == "input_ids" else 0

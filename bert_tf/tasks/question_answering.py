@@ -1,6 +1,6 @@
 """Extractive question answering: windows over a context, and answers that are substrings of it.
 
-Follows google-research/bert `run_squad.py`: windows with a stride, a piece counted where it has most context around
+Follows google-research/bert `run_squad.py`: windows with a stride, a token counted where it has most context around
 it, the n best pairs of start and end, and `[CLS]` for "no answer". Answers are cut out by character offsets, so that
 nothing has to be mended afterwards.
 """
@@ -19,7 +19,7 @@ from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.objectives import objective
 from bert_tf.scoring.answers import best_null_threshold, question_answering_scores
 from bert_tf.tasks.base import Task
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 Offsets = list[tuple[int, int]]
@@ -31,11 +31,11 @@ class Window:
 
     Attributes:
         example: number of the example.
-        start: the window's first piece, counted in the context.
-        length: pieces of the context in the window.
-        position: of the window's first piece in the row.
-        offsets: of each piece of the whole context, (start, end) characters.
-        has_most_context: bool [length], whether no other window has more context around the piece.
+        start: the window's first token, counted in the context.
+        length: tokens of the context in the window.
+        position: of the window's first token in the row.
+        offsets: of each token of the whole context, (start, end) characters.
+        has_most_context: bool [length], whether no other window has more context around the token.
     """
 
     example: int
@@ -47,7 +47,7 @@ class Window:
 
 
 def window_starts(context_length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """(first piece, pieces) of the windows over a context.
+    """(first token, tokens) of the windows over a context.
 
     >>> window_starts(10, 6, 3)
     [(0, 6), (3, 6), (6, 4)]
@@ -60,7 +60,7 @@ def window_starts(context_length: int, room: int, stride: int) -> list[tuple[int
 
 
 def most_context(windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-    """For each window, which of its pieces have their most context there: of left and right, the smaller one counts."""
+    """For each window, which of its tokens have their most context there: of left and right, the smaller one counts."""
     end = max(start + length for start, length in windows)
     scores = np.full((len(windows), end), -1.0)
     for number, (start, length) in enumerate(windows):
@@ -88,8 +88,8 @@ class QuestionAnswering(Task[QuestionExample]):
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
         training: bool = False,
-    ) -> Rows:
-        """Rows of `features.question_answering_batch`; a place is a `Window`.
+    ) -> EncodedExamples:
+        """EncodedExamples of `features.question_answering_batch`; a place is a `Window`.
 
         Raises:
             ValueError: a question has no answer, and the task is not `unanswerable`.
@@ -112,7 +112,7 @@ class QuestionAnswering(Task[QuestionExample]):
             query = tokenizer.encode(example.question)[: config.max_query_length]
             head = [tokenizer.cls_id, *query, tokenizer.sep_id]
             windows = window_starts(len(context), config.max_seq_length - len(head) - 1, config.doc_stride)
-            answer = _answer_pieces(example, offsets)
+            answer = _answer_tokens(example, offsets)
             for (start, length), has_most_context in zip(windows, most_context(windows), strict=True):
                 input_ids.append([*head, *context[start : start + length], tokenizer.sep_id])
                 segment_ids.append([0] * len(head) + [1] * (length + 1))
@@ -122,7 +122,7 @@ class QuestionAnswering(Task[QuestionExample]):
                 positions.append((answer[0] + shift, answer[1] + shift) if inside and answer else (0, 0))
         both = np.array(positions, np.int32).reshape(-1, 2)
         weights = np.array([_teaches(examples[window.example]) for window in places], np.float32)
-        return Rows.from_lists(
+        return EncodedExamples.from_lists(
             input_ids,
             segment_ids,
             tokenizer.pad_id,
@@ -141,7 +141,7 @@ class QuestionAnswering(Task[QuestionExample]):
         return objective.question_answering_objective()
 
     def answers(
-        self, examples: Sequence[QuestionExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[QuestionExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """`id`, `answer` ("" for none), `start`, `end` in the context, `n_best`.
 
@@ -221,8 +221,8 @@ class QuestionAnswering(Task[QuestionExample]):
         return "f1"
 
 
-def _answer_pieces(example: QuestionExample, offsets: Offsets) -> tuple[int, int] | None:
-    """First and last piece of the first answer that stands in its place; None for no answer, or one without pieces."""
+def _answer_tokens(example: QuestionExample, offsets: Offsets) -> tuple[int, int] | None:
+    """First and last token of the first answer that stands in its place; None for no answer, or one without tokens."""
     for text, start in filter(example.holds, example.answers):
         end = start + len(text)
         touched = [number for number, (first, behind) in enumerate(offsets) if behind > start and first < end]

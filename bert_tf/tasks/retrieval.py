@@ -13,7 +13,7 @@ from bert_tf.models.dual_encoder import BertDualEncoder
 from bert_tf.objectives import objective
 from bert_tf.scoring.retrieval import rank, retrieval_scores
 from bert_tf.tasks.base import Task
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -42,7 +42,7 @@ class Retrieval(Task[RetrievalExample]):
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
         training: bool = False,
-    ) -> Rows:
+    ) -> EncodedExamples:
         """In training, rows of `features.retrieval_batch`; else one row a text.
 
         The places of those are (`query` or `passage`, its number among the different ones).
@@ -57,7 +57,9 @@ class Retrieval(Task[RetrievalExample]):
             places += [("passage", number) for number in range(len(passages))]
             segments = [[0] * len(text) for text in texts]
             lengths = [length for length in config.bucket_lengths if length <= config.max_seq_length]
-            return Rows.from_lists(texts, segments, tokenizer.pad_id, config.max_seq_length, lengths, places=places)
+            return EncodedExamples.from_lists(
+                texts, segments, tokenizer.pad_id, config.max_seq_length, lengths, places=places
+            )
         count = 1 + config.num_negatives
         numbers = np.zeros((len(examples), count), np.int32)
         weights = np.zeros((len(examples), count), np.float32)
@@ -72,10 +74,10 @@ class Retrieval(Task[RetrievalExample]):
             "passage_ids": numbers,
             "passage_weights": weights,
         }
-        ids = [[piece for text in texts for piece in text] for texts in rows]
+        ids = [[token for text in texts for token in text] for texts in rows]
         masks = [[number for number, text in enumerate(texts, 1) for _ in text] for texts in rows]
         positions = [[place for text in texts for place in range(len(text))] for texts in rows]
-        return Rows.from_lists(
+        return EncodedExamples.from_lists(
             ids,
             [[0] * len(row) for row in ids],
             tokenizer.pad_id,
@@ -95,7 +97,7 @@ class Retrieval(Task[RetrievalExample]):
         return objective.retrieval_objective(self.config.temperature) if training else objective.no_objective()
 
     def answers(
-        self, examples: Sequence[RetrievalExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[RetrievalExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """For each example `query`; `passages`, the nearest, with their `score`; `ranks` of those that answer it."""
         queries, passages = _queries(examples), _passages(examples)

@@ -1,4 +1,4 @@
-"""Tagging: a tag for each word, learnt and read off at the word's first piece (Devlin et al. 2018, section 5.3)."""
+"""Tagging: a tag for each word, learnt and read off at the word's first token (Devlin et al. 2018, section 5.3)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from bert_tf.models.token_classifier import BertTokenClassifier
 from bert_tf.objectives import objective
 from bert_tf.scoring.tags import scheme_of, tag_spans, tagging_scores
 from bert_tf.tasks.base import Task
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import BasicTokenizer, WordPieceTokenizer
 
 OUTSIDE = "O"
@@ -22,7 +22,7 @@ OUTSIDE = "O"
 class Tagging(Task[TaggedExample]):
     """A tag for each word.
 
-    A sentence that is longer than a row is cut between two words, so that every word gets a tag. A word without pieces
+    A sentence that is longer than a row is cut between two words, so that every word gets a tag. A word without tokens
     (of control characters only) has no place in a row, and counts as outside of every span.
     """
 
@@ -48,8 +48,8 @@ class Tagging(Task[TaggedExample]):
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
         training: bool = False,
-    ) -> Rows:
-        """Rows of `features.tagging_batch`; a place is (example, [(word, its first piece's position in the row)])."""
+    ) -> EncodedExamples:
+        """EncodedExamples of `features.tagging_batch`; a place is (example, [(word, its first token's position in the row)])."""
         ids = {label: number for number, label in enumerate(labels)}
         room = self.config.max_seq_length - 2
         rows: list[list[int]] = []
@@ -57,14 +57,14 @@ class Tagging(Task[TaggedExample]):
         tag_ids: list[list[int]] = []
         tag_weights: list[list[float]] = []
 
-        def close(number: int, pieces: list[int], words: list[tuple[int, int]]) -> None:
-            length = len(pieces) + 2
+        def close(number: int, tokens: list[int], words: list[tuple[int, int]]) -> None:
+            length = len(tokens) + 2
             row_ids, row_weights = [0] * length, [0.0] * length
             tags = examples[number].tags
             if tags is not None:
                 for word, position in words:
                     row_ids[position], row_weights[position] = ids[tags[word]], 1.0
-            rows.append([tokenizer.cls_id, *pieces, tokenizer.sep_id])
+            rows.append([tokenizer.cls_id, *tokens, tokenizer.sep_id])
             places.append((number, words))
             tag_ids.append(row_ids)
             tag_weights.append(row_weights)
@@ -76,19 +76,19 @@ class Tagging(Task[TaggedExample]):
                     f"{example.source}: must have tags of the training examples only ({', '.join(labels)}). "
                     f"Received: {unknown!r}"
                 )
-            pieces: list[int] = []
+            tokens: list[int] = []
             words: list[tuple[int, int]] = []
             for word, text in enumerate(example.words):
-                word_pieces = tokenizer.encode(text)[:room]
-                if not word_pieces:
+                word_tokens = tokenizer.encode(text)[:room]
+                if not word_tokens:
                     continue
-                if len(pieces) + len(word_pieces) > room:
-                    close(number, pieces, words)
-                    pieces, words = [], []
-                words.append((word, len(pieces) + 1))
-                pieces += word_pieces
-            close(number, pieces, words)
-        return Rows.from_lists(
+                if len(tokens) + len(word_tokens) > room:
+                    close(number, tokens, words)
+                    tokens, words = [], []
+                words.append((word, len(tokens) + 1))
+                tokens += word_tokens
+            close(number, tokens, words)
+        return EncodedExamples.from_lists(
             rows,
             [[0] * len(row) for row in rows],
             tokenizer.pad_id,
@@ -103,11 +103,11 @@ class Tagging(Task[TaggedExample]):
         return BertTokenClassifier(encoder, len(labels), self.config.dropout_rate, dtype=dtype)
 
     def objective(self, training: bool) -> objective.Objective:
-        """Cross-entropy of the words' first pieces."""
+        """Cross-entropy of the words' first tokens."""
         return objective.tagging_objective()
 
     def answers(
-        self, examples: Sequence[TaggedExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[TaggedExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """`words`, `tags` and, unless the scheme is `none`, `spans`: `label`, `text`, `start`, `end` in the text."""
         outside = OUTSIDE if OUTSIDE in labels else labels[0]

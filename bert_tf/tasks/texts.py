@@ -15,15 +15,15 @@ from bert_tf.models.regressor import BertRegressor
 from bert_tf.objectives import objective
 from bert_tf.scoring import texts as scoring
 from bert_tf.tasks.base import Task
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
 def _encoded(
     examples: Sequence[TextExample], tokenizer: WordPieceTokenizer, config: Any, values: dict[str, np.ndarray]
-) -> Rows:
+) -> EncodedExamples:
     pairs = [tokenizer.encode_pair(example.text, example.text_pair, config.max_seq_length) for example in examples]
-    return Rows.from_lists(
+    return EncodedExamples.from_lists(
         [ids for ids, _ in pairs],
         [segments for _, segments in pairs],
         tokenizer.pad_id,
@@ -72,8 +72,8 @@ class Classification(Task[TextExample]):
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
         training: bool = False,
-    ) -> Rows:
-        """Rows of `features.classification_batch`; in training, a row's weight is its class's."""
+    ) -> EncodedExamples:
+        """EncodedExamples of `features.classification_batch`; in training, a row's weight is its class's."""
         ids = {label: number for number, label in enumerate(labels)}
         label_ids = np.array(
             [
@@ -112,7 +112,7 @@ class Classification(Task[TextExample]):
         return objective.classification_objective(self.config.label_smoothing if training else 0.0)
 
     def answers(
-        self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """`label` and `probabilities` by label."""
         if not len(outputs):
@@ -154,8 +154,8 @@ class MultiLabel(Task[TextExample]):
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
         training: bool = False,
-    ) -> Rows:
-        """Rows of `features.multi_label_batch`."""
+    ) -> EncodedExamples:
+        """EncodedExamples of `features.multi_label_batch`."""
         values = {"label_targets": self._targets(examples, labels), "label_weights": _is_labelled(examples)}
         return _encoded(examples, tokenizer, self.config, values)
 
@@ -177,7 +177,7 @@ class MultiLabel(Task[TextExample]):
         return objective.multi_label_objective()
 
     def answers(
-        self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """`labels`, those with at least the threshold's probability, and `probabilities` of all."""
         if not len(outputs):
@@ -228,8 +228,8 @@ class Regression(Task[TextExample]):
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
         training: bool = False,
-    ) -> Rows:
-        """Rows of `features.regression_batch`."""
+    ) -> EncodedExamples:
+        """EncodedExamples of `features.regression_batch`."""
         numbers = np.array([example.label or 0.0 for example in examples], np.float32)
         values = {"label_values": numbers, "label_weights": _is_labelled(examples)}
         return _encoded(examples, tokenizer, self.config, values)
@@ -243,7 +243,7 @@ class Regression(Task[TextExample]):
         return objective.regression_objective()
 
     def answers(
-        self, examples: Sequence[TextExample], rows: Rows, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """`value`."""
         return [{"value": float(output)} for output in outputs]

@@ -12,7 +12,7 @@ import numpy as np
 # Characters in a batch: its arrays then fit into a processor's second-level cache.
 _BATCH_CHARACTERS = 1 << 16
 
-# Words and their pieces are kept for the next batch; when there are more than so many, or they have more than so many
+# Words and their tokens are kept for the next batch; when there are more than so many, or they have more than so many
 # bytes together, the table starts again, since the frequent words are back after a few pages of text.
 _MAX_WORDS = 1 << 19
 _MAX_WORD_BYTES = 1 << 24
@@ -44,19 +44,19 @@ class BatchEncoder:
     ASCII is such text already but for its case, and no folded text holds NUL or LF, so that LF can end each. Bytes of
     0x80 and more are parts of letters: `fold` has put spaces around all other punctuation and around ideographs.
     A word is looked up by all of its bytes: up to 16 of them, zeros behind, are two numbers, which are compared
-    whole; a longer word, or one whose slot another word holds, is looked up in a dictionary. What a word's pieces
+    whole; a longer word, or one whose slot another word holds, is looked up in a dictionary. What a word's tokens
     are depends on the word alone.
 
     Args:
         fold: text -> text whose words are those of the tokenizer, set off by spaces, ASCII punctuation perhaps not.
         lower_case: whether ASCII letters are lower-cased.
-        pieces: word -> the ids of its pieces.
+        tokens: word -> the ids of its tokens.
     """
 
-    def __init__(self, fold: Callable[[str], str], lower_case: bool, pieces: Callable[[str], Sequence[int]]) -> None:
+    def __init__(self, fold: Callable[[str], str], lower_case: bool, tokens: Callable[[str], Sequence[int]]) -> None:
         self._fold = fold
         self._lower_case = lower_case
-        self._pieces = pieces
+        self._tokens = tokens
         self._clear()
 
     def _clear(self) -> None:
@@ -70,7 +70,7 @@ class BatchEncoder:
         self._low = np.zeros(1 << _SLOT_BITS, np.uint64)
         self._high = np.zeros(1 << _SLOT_BITS, np.uint64)
         self._slots = np.full(1 << _SLOT_BITS, -1, np.int32)
-        self._add([b"\n"], [()])  # the end of a text counts as a word without pieces
+        self._add([b"\n"], [()])  # the end of a text counts as a word without tokens
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts, one after the other, int32, and how many each has, int64 [texts]."""
@@ -96,11 +96,11 @@ class BatchEncoder:
         numbers = self._word_numbers(data, starts, ends)
 
         lengths = self._lengths[numbers]
-        piece_ends = np.cumsum(lengths)
-        # Piece p of the batch, of word w, stands `p - (first piece of w)` behind the word's first id.
-        shifts = self._starts[numbers] - (piece_ends - lengths)
-        ids = self._ids[np.repeat(shifts, lengths) + np.arange(piece_ends[-1])]
-        text_ends = piece_ends[classes[starts] == _END]
+        token_ends = np.cumsum(lengths)
+        # Token p of the batch, of word w, stands `p - (first token of w)` behind the word's first id.
+        shifts = self._starts[numbers] - (token_ends - lengths)
+        ids = self._ids[np.repeat(shifts, lengths) + np.arange(token_ends[-1])]
+        text_ends = token_ends[classes[starts] == _END]
         return ids, np.diff(text_ends, prepend=0)
 
     def _word_numbers(self, data: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -117,18 +117,18 @@ class BatchEncoder:
                 self._clear()
                 return self._word_numbers(data, starts, ends)
             if new:
-                self._add(list(new), [self._pieces(word.decode("utf-8", "surrogatepass")) for word in new])
+                self._add(list(new), [self._tokens(word.decode("utf-8", "surrogatepass")) for word in new])
             numbers[missed] = [self._numbers[word] for word in words]
         return numbers
 
-    def _add(self, words: list[bytes], pieces: list[Sequence[int]]) -> None:
+    def _add(self, words: list[bytes], tokens: list[Sequence[int]]) -> None:
         first = len(self._numbers)
         self._numbers.update(zip(words, range(first, first + len(words)), strict=True))
         self._word_bytes += sum(map(len, words))
-        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+        lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         self._starts = np.concatenate((self._starts, len(self._ids) + np.cumsum(lengths) - lengths))
         self._lengths = np.concatenate((self._lengths, lengths))
-        self._ids = np.concatenate((self._ids, np.array([index for ids in pieces for index in ids], np.int32)))
+        self._ids = np.concatenate((self._ids, np.array([index for ids in tokens for index in ids], np.int32)))
 
         # Free slots go to the words that come first; these are, by and large, the frequent ones.
         short = [word for word in words if len(word) <= _KEY_BYTES]

@@ -35,9 +35,9 @@ _ASCII_WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 
 
 def truncated_lengths(length_a: int, length_b: int, budget: int) -> tuple[int, int]:
-    """How many pieces of A and of B stay when together they may have `budget`.
+    """How many tokens of A and of B stay when together they may have `budget`.
 
-    The closed form of `_truncate_seq_pair` of google-research/bert run_classifier.py, which drops the last piece
+    The closed form of `_truncate_seq_pair` of google-research/bert run_classifier.py, which drops the last token
     of the longer one, of B where both are equally long, until the two fit.
 
     >>> truncated_lengths(10, 3, 9)
@@ -69,24 +69,24 @@ class _Cache(dict[str, _Value]):
 
 
 class WordPieceTokenizer:
-    """Text -> piece ids and back, by a vocabulary.
+    """Text -> token ids and back, by a vocabulary.
 
     Text never yields special ids: `[MASK]` in a document is cut up like any other text, unless
     `parse_special_tokens` asks otherwise. Bytes are decoded as UTF-8, invalid ones dropped.
 
     Args:
-        vocab_file: one piece a line; its id is its line number, from 0. White space around a piece is dropped.
+        vocab_file: one token a line; its id is its line number, from 0. White space around a token is dropped.
         do_lower_case: for uncased vocabularies.
 
     Attributes:
-        tokens: the pieces by id.
-        continuation: bool [V], True for the pieces that continue a word (`##...`).
-        vocab_hash: SHA-256, in hex, of the pieces joined by LF: two vocabularies are the same if it is.
+        tokens: the tokens by id.
+        continuation: bool [V], True for the tokens that continue a word (`##...`).
+        vocab_hash: SHA-256, in hex, of the tokens joined by LF: two vocabularies are the same if it is.
         unicode_version: of the character data, "14.0.0" under every Python.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not UTF-8, is empty, lacks a special token, or holds a piece twice.
+        ValueError: the file is not UTF-8, is empty, lacks a special token, or holds a token twice.
     """
 
     def __init__(self, vocab_file: str, do_lower_case: bool = True):
@@ -101,13 +101,13 @@ class WordPieceTokenizer:
 
     def _set_vocabulary(self, tokens: list[str], do_lower_case: bool, source: str) -> None:
         if not any(tokens):
-            raise ValueError(f"{source}: a vocabulary holds one piece a line. Received: an empty one")
+            raise ValueError(f"{source}: a vocabulary holds one token a line. Received: an empty one")
         ids: dict[str, int] = {}
         for index, token in enumerate(tokens):
             # A blank line takes up an id that no text can yield, as in the reference.
             if token and token in ids:
                 raise ValueError(
-                    f"{source}, line {index + 1}: a piece must stand once in a vocabulary. "
+                    f"{source}, line {index + 1}: a token must stand once in a vocabulary. "
                     f"Received: {token!r}, already in line {ids[token] + 1}"
                 )
             ids[token] = index
@@ -115,7 +115,7 @@ class WordPieceTokenizer:
         if missing:
             raise ValueError(
                 f"{source}: a vocabulary must hold {', '.join(SPECIAL_TOKENS)}. "
-                f"Received: one of {len(tokens)} pieces without {', '.join(missing)}"
+                f"Received: one of {len(tokens)} tokens without {', '.join(missing)}"
             )
         self.tokens = tuple(tokens)
         self.do_lower_case = do_lower_case
@@ -127,11 +127,11 @@ class WordPieceTokenizer:
         self._ids = ids
         self._first_ids = {token: index for token, index in ids.items() if token}
         self._next_ids = {token[2:]: index for token, index in ids.items() if token.startswith("##") and token[2:]}
-        self._longest_piece = max(map(len, tokens))
+        self._longest_token = max(map(len, tokens))
         # Of strings between spaces ("end.") and of words ("end"), without and with offsets.
         self._string_ids = _Cache(self._encode_string)
         self._word_ids = _Cache(self._encode_word)
-        self._word_pieces = _Cache(self._pieces)
+        self._word_tokens = _Cache(self._tokens)
         self._string_offsets = _Cache(self._encode_string_with_offsets)
         self._batch_encoder = BatchEncoder(self.basic_tokenizer.folded, do_lower_case, self._encode_word)
 
@@ -141,7 +141,7 @@ class WordPieceTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of pieces, V."""
+        """Number of tokens, V."""
         return len(self.tokens)
 
     @property
@@ -150,7 +150,7 @@ class WordPieceTokenizer:
         return self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id
 
     def save(self, vocab_file: str) -> None:
-        """Write the vocabulary, one piece a line, whole or not at all."""
+        """Write the vocabulary, one token a line, whole or not at all."""
         files.write_text(vocab_file, "".join(token + "\n" for token in self.tokens))
 
     def words(self, text: str | bytes) -> list[str]:
@@ -158,11 +158,11 @@ class WordPieceTokenizer:
         return self.basic_tokenizer.words(_decoded(text))
 
     def tokenize(self, text: str | bytes) -> list[str]:
-        """The text's pieces."""
+        """The text's tokens."""
         return [self.tokens[index] for index in self.encode(text)]
 
     def encode(self, text: str | bytes, parse_special_tokens: bool | Collection[str] = False) -> list[int]:
-        """The ids of the text's pieces, without `[CLS]` and `[SEP]`.
+        """The ids of the text's tokens, without `[CLS]` and `[SEP]`.
 
         Args:
             text: text of any length.
@@ -190,7 +190,7 @@ class WordPieceTokenizer:
         return [flat[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
 
     def encode_ragged(self, texts: Iterable[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """`encode` of many texts, without a Python object for each word or piece: what preparing data runs on.
+        """`encode` of many texts, without a Python object for each word or token: what preparing data runs on.
 
         Returns:
             The ids of all texts, one after the other, int32 [all ids], and how many each text has, int64 [texts].
@@ -198,12 +198,12 @@ class WordPieceTokenizer:
         return self._batch_encoder.encode([_decoded(text) for text in texts])
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """`encode`, and where each piece came from.
+        """`encode`, and where each token came from.
 
         Returns:
-            ids, and as many `(start, end)`: the piece is made of `text[start:end]`. Characters that were dropped inside
+            ids, and as many `(start, end)`: the token is made of `text[start:end]`. Characters that were dropped inside
             it count as its own, a combining mark that was stripped belongs to the character before it, and a
-            character that became several (a Hangul syllable) can be shared by two pieces.
+            character that became several (a Hangul syllable) can be shared by two tokens.
         """
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
@@ -230,7 +230,7 @@ class WordPieceTokenizer:
 
         Args:
             text: A.
-            text_pair: B, or None. A B without a single piece is left out together with its `[SEP]`.
+            text_pair: B, or None. A B without a single token is left out together with its `[SEP]`.
             max_seq_length: at most so many ids, at least 3; the longer of A and B loses its end
                 (`truncated_lengths`). None: no limit.
             parse_special_tokens: as in `encode`.
@@ -257,7 +257,7 @@ class WordPieceTokenizer:
         return input_ids, segment_ids
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
-        """The pieces as text: `##` pieces joined to the one before, the others set off by a space.
+        """The tokens as text: `##` tokens joined to the one before, the others set off by a space.
 
         Raises:
             ValueError: an id is outside the vocabulary.
@@ -286,46 +286,46 @@ class WordPieceTokenizer:
         return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
-        return tuple([index for index, _ in self._pieces(word)])
+        return tuple([index for index, _ in self._tokens(word)])
 
     def _encode_string_with_offsets(self, string: str) -> list[tuple[int, int, int]]:
         """The ids of one string of `split_spaces`, each with its start and end in the string."""
-        pieces: list[tuple[int, int, int]] = []
+        tokens: list[tuple[int, int, int]] = []
         if string.isascii():
             # As in `_encode_string`; a lower-cased ASCII letter is one letter too, so that no place moves.
             for match in _ASCII_WORDS.finditer(string.lower() if self.do_lower_case else string):
                 end = match.start()
-                for index, length in self._word_pieces[match[0]]:
+                for index, length in self._word_tokens[match[0]]:
                     start, end = end, end + length
-                    pieces.append((index, start, end))
-            return pieces
+                    tokens.append((index, start, end))
+            return tokens
         for word in self.basic_tokenizer.split_word_with_offsets(string):
             end = 0
-            for index, length in self._pieces(word.text):
+            for index, length in self._tokens(word.text):
                 start, end = end, end + length
-                pieces.append((index, min(word.starts[start:end]), max(word.ends[start:end])))
-        return pieces
+                tokens.append((index, min(word.starts[start:end]), max(word.ends[start:end])))
+        return tokens
 
-    def _pieces(self, word: str) -> list[tuple[int, int]]:
-        """Greedy longest match first: (id, characters of the word) of each piece, or one `[UNK]` for it all."""
+    def _tokens(self, word: str) -> list[tuple[int, int]]:
+        """Greedy longest match first: (id, characters of the word) of each token, or one `[UNK]` for it all."""
         length = len(word)
         if length > MAX_WORD_CHARACTERS:
             return [(self.unk_id, length)]
-        pieces: list[tuple[int, int]] = []
+        tokens: list[tuple[int, int]] = []
         vocabulary = self._first_ids
         start = 0
         while start < length:
-            # No piece is longer than the longest, so that longer candidates need not be tried.
-            for end in range(min(length, start + self._longest_piece), start, -1):
+            # No token is longer than the longest, so that longer candidates need not be tried.
+            for end in range(min(length, start + self._longest_token), start, -1):
                 index = vocabulary.get(word[start:end])
                 if index is not None:
                     break
             else:
                 return [(self.unk_id, length)]
-            pieces.append((index, end - start))
+            tokens.append((index, end - start))
             vocabulary = self._next_ids
             start = end
-        return pieces
+        return tokens
 
 
 def _decoded(text: str | bytes) -> str:

@@ -19,7 +19,7 @@ from bert_tf.models.weights import named_weights
 from bert_tf.runs import best_result
 from bert_tf.runs import folder as run_folder
 from bert_tf.tasks import Task, task_of
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.loop import train_and_evaluate
 from bert_tf.training.tensorflow_engine.distribution import Distribution
@@ -187,13 +187,13 @@ def score(
 
 
 def _scores(
-    task: Task, examples: Examples, rows: Rows, labels: Sequence[str], outputs_of: RowOutputs
+    task: Task, examples: Examples, rows: EncodedExamples, labels: Sequence[str], outputs_of: RowOutputs
 ) -> dict[str, Any]:
     outputs, losses = outputs_of(rows)
     return losses | task.scores(examples.examples, task.answers(examples.examples, rows, outputs, labels), labels)
 
 
-def _rows(rows: Rows, distribution: Distribution) -> Rows:
+def _rows(rows: EncodedExamples, distribution: Distribution) -> EncodedExamples:
     """A TPU compiles for one shape."""
     return rows.in_one_length() if distribution.is_tpu else rows
 

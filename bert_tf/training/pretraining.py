@@ -50,8 +50,8 @@ class PretrainingRecords(Protocol):
         """What tells these records from others."""
         ...
 
-    def piece_counts(self) -> np.ndarray:
-        """How often each piece occurs, int [vocabulary]."""
+    def token_counts(self) -> np.ndarray:
+        """How often each token occurs, int [vocabulary]."""
         ...
 
     def training_dataset(
@@ -136,7 +136,7 @@ def pretrain(
         lock = stack.enter_context(run_folder.claimed(run_dir, description, tokenizer, distribution.is_chief))
         for records in (*train_of, *eval_of):
             stack.enter_context(records.naming_bad_records())
-        log_unigram = metrics.log_unigram(train_of[0].piece_counts(), tokenizer.special_ids, config.model.vocab_size)
+        log_unigram = metrics.log_unigram(train_of[0].token_counts(), tokenizer.special_ids, config.model.vocab_size)
         keras.utils.set_random_seed(train.seed)
         with distribution.scope():
             model = run_folder.make_model(description, DTYPE_POLICIES[train.precision])

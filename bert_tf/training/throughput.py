@@ -14,7 +14,7 @@ from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Batch, Objective
 
 TOKENS = "tokens_per_row"
-"""Among a step's figures: the pieces that are no padding, and the rows they stand in."""
+"""Among a step's figures: the tokens that are no padding, and the rows they stand in."""
 
 ROW_LENGTH = "row_length"
 """Another: the places of all rows, padding included, and the rows."""

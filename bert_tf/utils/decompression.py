@@ -41,7 +41,7 @@ def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
     """The contents of a file, from the chunks that it is read in; as they are where its name tells no compression.
 
     Files of several members, as `cat a.gz b.gz` and `pigz` make them, are read to their end. Memory holds a chunk and
-    what a piece of it expands to.
+    what a token of it expands to.
 
     Raises:
         ValueError: the data are not of the kind that the name tells, are damaged, or end too early; the message
@@ -53,28 +53,28 @@ def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
         return
     new_decompressor, damaged = _FORMATS[suffix]()
     decompressor = None
-    for piece in _pieces(chunks):
-        while piece:
+    for token in _tokens(chunks):
+        while token:
             if decompressor is None:
                 # The gzip format allows padding with NULs behind a member; no member of any kind starts with one.
-                piece = piece.lstrip(b"\0") if suffix == ".gz" else piece
-                if not piece:
+                token = token.lstrip(b"\0") if suffix == ".gz" else token
+                if not token:
                     break
                 decompressor = new_decompressor()
             try:
-                contents = decompressor.decompress(piece)
+                contents = decompressor.decompress(token)
             except damaged as error:
                 raise ValueError(f"{path}: not {suffix} data, or damaged ({error})") from None
             if contents:
                 yield contents
-            piece = b""
+            token = b""
             if decompressor.eof:
-                piece, decompressor = decompressor.unused_data, None
+                token, decompressor = decompressor.unused_data, None
     if decompressor is not None:
         raise ValueError(f"{path}: the {suffix} data end too early; the file is not whole")
 
 
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _tokens(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         for start in range(0, len(chunk), _PIECE_BYTES):
             yield chunk[start : start + _PIECE_BYTES]

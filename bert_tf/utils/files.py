@@ -153,7 +153,7 @@ def read_text(path: str) -> str:
 def iterate_lines(path: str) -> Iterator[str]:
     r"""The file's lines without their ends, one at a time (LF or CR LF; a byte-order mark is dropped).
 
-    Names that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. Reads in large pieces: GFile's own
+    Names that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. Reads in large tokens: GFile's own
     line iterator is 20 times slower, and swallows every `\r`.
 
     Raises:
@@ -162,11 +162,11 @@ def iterate_lines(path: str) -> Iterator[str]:
             early (it names the file).
     """
     number = 1
-    started: list[bytes] = []  # the pieces of the line that no read has ended yet
-    for piece in decompressed(_chunks(path), path):
-        whole, newline, rest = piece.rpartition(b"\n")
+    started: list[bytes] = []  # the tokens of the line that no read has ended yet
+    for token in decompressed(_chunks(path), path):
+        whole, newline, rest = token.rpartition(b"\n")
         if not newline:
-            started.append(piece)
+            started.append(token)
             continue
         lines = b"".join([*started, whole])
         started = [rest]
@@ -178,7 +178,7 @@ def iterate_lines(path: str) -> Iterator[str]:
 
 
 def _chunks(path: str) -> Iterator[bytes]:
-    """The file's bytes in large pieces."""
+    """The file's bytes in large tokens."""
     with _os_errors(path):
         if not _gfile().exists(path) or _gfile().isdir(path):
             raise FileNotFoundError(f"no such file: {path!r}")
@@ -282,7 +282,7 @@ def names_in_folder(path: str) -> list[str]:
 
 
 def sha256(path: str) -> str:
-    """The SHA-256 of the file's bytes, as hexadecimal digits; memory holds a piece of the file.
+    """The SHA-256 of the file's bytes, as hexadecimal digits; memory holds a token of the file.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -290,8 +290,8 @@ def sha256(path: str) -> str:
     """
     digest = hashlib.sha256()
     with _os_errors(path), _gfile().GFile(path, "rb") as file:
-        while piece := file.read(_CHUNK_BYTES):
-            digest.update(piece)
+        while token := file.read(_CHUNK_BYTES):
+            digest.update(token)
     return digest.hexdigest()
 
 

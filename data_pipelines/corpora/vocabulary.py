@@ -1,6 +1,6 @@
 """Documents -> word counts -> a WordPiece vocabulary: the same bytes for any number of workers and however often.
 
-Words are counted as the tokenizer will cut them (`BasicTokenizer`); the pieces are then learnt from the counts by the
+Words are counted as the tokenizer will cut them (`BasicTokenizer`); the tokens are then learnt from the counts by the
 `tokenizers` library, whose `WordPieceTrainer` merges the most frequent pair until the vocabulary is full.
 """
 
@@ -39,7 +39,7 @@ class WordCounts:
     """How often each word occurs.
 
     Attributes:
-        words: in the documents that pieces are learnt from.
+        words: in the documents that tokens are learnt from.
         sample_words: in the documents that the statistics are taken from: the held-out ones, or every 20th.
         documents, held_out_documents: how many there are.
     """
@@ -59,14 +59,14 @@ class WordCounts:
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyStatistics:
-    """How a vocabulary fits text: pieces for each word, and the share of words that become `[UNK]`."""
+    """How a vocabulary fits text: tokens for each word, and the share of words that become `[UNK]`."""
 
     words: int
-    pieces_per_word: float
+    tokens_per_word: float
     unknown_share: float
 
     def __str__(self) -> str:
-        return f"{self.pieces_per_word:.3f} pieces per word, {self.unknown_share:.3%} [UNK] in {self.words:,} words"
+        return f"{self.tokens_per_word:.3f} tokens per word, {self.unknown_share:.3%} [UNK] in {self.words:,} words"
 
 
 def create_vocab(
@@ -87,21 +87,21 @@ def create_vocab(
 
     Args:
         documents: lists of sentences, read once (`readers.read_documents`).
-        vocab_size: pieces at most, special tokens included; a small corpus gives fewer.
-        output: file to write it to, one piece a line, whole or not at all; None: it is only returned.
+        vocab_size: tokens at most, special tokens included; a small corpus gives fewer.
+        output: file to write it to, one token a line, whole or not at all; None: it is only returned.
         do_lower_case: for an uncased model.
-        min_frequency: a pair that occurs less often is not joined to a piece. Where the documents hold more than 200
-            million words, this and all counts are divided by the same number before pieces are learnt.
+        min_frequency: a pair that occurs less often is not joined to a token. Where the documents hold more than 200
+            million words, this and all counts are divided by the same number before tokens are learnt.
         limit_alphabet: characters at most, the most frequent ones; words with others are `[UNK]`.
         num_unused: places `[unused0]`, `[unused1]`, ... behind `[PAD]`, for tokens that are invented later. 99
             puts `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]` at 100 to 103, as in the published vocabularies.
-        user_tokens: words, pieces (`##...`) or reserved tokens (`[...]`) that the vocabulary must hold.
+        user_tokens: words, tokens (`##...`) or reserved tokens (`[...]`) that the vocabulary must hold.
         holdout: share of documents not to learn from (`readers.is_held_out`).
         num_workers: processes that count words; 0: one a core. The vocabulary is the same.
         report: takes the lines that tell what was found.
 
     Returns:
-        The pieces, by id.
+        The tokens, by id.
 
     Raises:
         ValueError: an argument is out of range, or the documents hold no word.
@@ -124,7 +124,7 @@ def create_vocab(
     )
     statistics = vocabulary_statistics(tokens, counts.sample_words, do_lower_case)
     sample = "held-out documents" if holdout else f"every {SAMPLE_EVERY}th document"
-    report(f"vocabulary of {len(tokens):,} pieces; {sample}: {statistics}")
+    report(f"vocabulary of {len(tokens):,} tokens; {sample}: {statistics}")
     if output is not None:
         files.write_text(output, "".join(token + "\n" for token in tokens))
     return tokens
@@ -165,7 +165,7 @@ def learn_vocab(
     num_unused: int = 0,
     user_tokens: Sequence[str] = (),
 ) -> list[str]:
-    """The pieces learnt from word counts; arguments as in `create_vocab`.
+    """The tokens learnt from word counts; arguments as in `create_vocab`.
 
     The order: `[PAD]`, the unused places, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`, the user's tokens, single characters,
     single characters as continuations, and what was joined of them, in the order of joining.
@@ -245,13 +245,13 @@ def vocabulary_statistics(
 ) -> VocabularyStatistics:
     """How the vocabulary fits words that were counted; zeros where there is none."""
     tokenizer = WordPieceTokenizer.from_tokens(tokens, do_lower_case)
-    words = pieces = unknown = 0
+    words = produced = unknown = 0
     for word, count in counts.items():
         ids = tokenizer.encode(word)
         words += count
-        pieces += len(ids) * count
+        produced += len(ids) * count
         unknown += count * (tokenizer.unk_id in ids)
-    return VocabularyStatistics(words, pieces / max(words, 1), unknown / max(words, 1))
+    return VocabularyStatistics(words, produced / max(words, 1), unknown / max(words, 1))
 
 
 def _stands_alone(character: str) -> bool:
@@ -265,7 +265,7 @@ def _check_user_tokens(user_tokens: Sequence[str], do_lower_case: bool) -> None:
         word = token.removeprefix("##")
         if basic_tokenizer.words(word) != [word] and not _RESERVED_TOKEN.fullmatch(token):
             raise ValueError(
-                "`user_tokens` must be single words as the tokenizer cuts them, pieces with ## before them, or "
+                "`user_tokens` must be single words as the tokenizer cuts them, tokens with ## before them, or "
                 f"reserved tokens in square brackets. Received: {token!r}, cut to {basic_tokenizer.words(word)}"
             )
 

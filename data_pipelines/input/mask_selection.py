@@ -1,10 +1,10 @@
-"""Which places of a row are predicted: pieces, whole words, n-grams or spans, for whole batches at once.
+"""Which places of a row are predicted: tokens, whole words, n-grams or spans, for whole batches at once.
 
 Nothing here sorts, nor draws for all L places of a row: sampling without replacement needs a random number only for
 each place that is chosen, and a row's words are found in one list of the whole batch. That makes it several times as
 fast as sorting the row by random scores. Places come in the order in which they were drawn.
 
-Axes: B batch, L length, K sequences in a row, P predictions in a row, R slots in which pieces, words or spans are tried
+Axes: B batch, L length, K sequences in a row, P predictions in a row, R slots in which tokens, words or spans are tried
 one after the other. Tensors over slots are [R, B], so that a step from slot to slot works on neighbouring memory.
 """
 
@@ -24,13 +24,13 @@ _SPARE_SLOTS = 16
 _NOWHERE = 1 << 30
 
 
-def choose_pieces(
+def choose_tokens(
     lengths: tf.Tensor, first_lengths: tf.Tensor, wanted: tf.Tensor, row_length: int, uniform: tf.Tensor
 ) -> tf.Tensor:
-    """Pieces of text, each subset of a sequence's as likely as any other of its size.
+    """Tokens of text, each subset of a sequence's as likely as any other of its size.
 
     Args:
-        lengths: int32 [B, K], pieces of each sequence with `[CLS]` and `[SEP]`.
+        lengths: int32 [B, K], tokens of each sequence with `[CLS]` and `[SEP]`.
         first_lengths: int32 [B, K], of them those of `[CLS] A [SEP]`.
         wanted: int32 [B, K], how many to choose of each sequence, in a row at most P.
         row_length: L.
@@ -40,11 +40,11 @@ def choose_pieces(
         int32 [B, P], the places, in random order within a sequence; then L where there are no more.
     """
     starts = tf.cumsum(lengths, axis=1, exclusive=True)
-    pieces = tf.maximum(lengths - _num_specials(lengths, first_lengths), 0)
-    chosen = tf.minimum(wanted, pieces)
+    tokens = tf.maximum(lengths - _num_specials(lengths, first_lengths), 0)
+    chosen = tf.minimum(wanted, tokens)
     # Ranks begin at a sequence's place, so that those of different sequences differ.
     index, (base, population, limit, first) = _over_slots(
-        chosen, [starts, pieces, chosen, first_lengths - 2], uniform.shape[1]
+        chosen, [starts, tokens, chosen, first_lengths - 2], uniform.shape[1]
     )
     ranks = _without_replacement(index, base, population, limit, uniform)
     # Behind [CLS], and behind the [SEP] that follows the first segment.
@@ -58,12 +58,12 @@ def choose_words(
     first_lengths: tf.Tensor,
     wanted: tf.Tensor,
     predictions: int,
-    piece_kinds: tf.Tensor,
+    token_kinds: tf.Tensor,
     uniform: tf.Tensor,
     span_words: tf.Tensor | None = None,
     mean_span_words: float = 1.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whole words, or spans of words, tried in random order until a sequence has the pieces that it wants.
+    """Whole words, or spans of words, tried in random order until a sequence has the tokens that it wants.
 
     Without `span_words` a word that is longer than what is left is passed over. With them, a span whose first word is
     taken already is passed over; a span ends where its segment or the next span does, and the last one where the
@@ -71,11 +71,11 @@ def choose_words(
 
     Args:
         input_ids: int32 [B, L].
-        lengths: as in `choose_pieces`.
+        lengths: as in `choose_tokens`.
         first_lengths: as there.
         wanted: as there.
         predictions: P.
-        piece_kinds: int8 [V], `TEXT`, `CONTINUATION` or `SPECIAL`.
+        token_kinds: int8 [V], `TEXT`, `CONTINUATION` or `SPECIAL`.
         uniform: float32 [B, R] in [0, 1), R = `num_slots`.
         span_words: int32 [B, R], words in the span that each slot tries.
         mean_span_words: their mean, as in `num_slots`.
@@ -88,8 +88,8 @@ def choose_words(
     num_slots_, num_sequences = uniform.shape[1], lengths.shape[1]
     row_starts = length * tf.range(batch)[:, None]
 
-    # Units are words and specials; a `##` piece behind a special, left by truncation, begins a word of its own.
-    kinds = tf.gather_nd(piece_kinds, input_ids[:, :, None])  # half as long as `tf.gather` for single elements
+    # Units are words and specials; a `##` token behind a special, left by truncation, begins a word of its own.
+    kinds = tf.gather_nd(token_kinds, input_ids[:, :, None])  # half as long as `tf.gather` for single elements
     behind_special = tf.pad(kinds[:, :-1] == SPECIAL, [[0, 0], [1, 0]], constant_values=True)
     begins = tf.reshape((kinds != CONTINUATION) | behind_special, [-1])
     unit_places = tf.pad(tf.cast(tf.where(begins)[:, 0], tf.int32), [[0, 1]], constant_values=_NOWHERE)
@@ -103,7 +103,7 @@ def choose_words(
     )
     words = tf.maximum(end_unit - cls_unit - _num_specials(lengths, first_lengths), 0)
     # In double precision, as in `num_slots`, so that a row's slots are never more than those.
-    tries = tf.cast(tf.math.ceil(tf.cast(wanted, tf.float64) * _slots_a_piece(mean_span_words)), tf.int32)
+    tries = tf.cast(tf.math.ceil(tf.cast(wanted, tf.float64) * _slots_a_token(mean_span_words)), tf.int32)
     slots = tf.where(wanted > 0, tries + _spare_slots(num_sequences), 0)
     index, (base, population, limit, first_words, first_end, second_end, want) = _over_slots(
         slots, [cls_unit, words, tf.minimum(slots, words), sep_unit - cls_unit - 1, seps, ends - 1, wanted], num_slots_
@@ -120,18 +120,18 @@ def choose_words(
 
     room = _Room(index, want, num_slots_)
     accept = _accept_words if span_words is None else _accept_spans
-    return _pieces_of(begin, accept(begin, end, room), predictions, length)
+    return _tokens_of(begin, accept(begin, end, room), predictions, length)
 
 
 def num_slots(predictions: int, num_sequences: int, mean_span_words: float = 1.0) -> int:
     """R of `choose_words`: enough slots for what each sequence wants, and some to spare."""
     # Rounding up adds less than one for each sequence.
-    tries = predictions if mean_span_words == 1 else int(predictions * _slots_a_piece(mean_span_words)) + num_sequences
+    tries = predictions if mean_span_words == 1 else int(predictions * _slots_a_token(mean_span_words)) + num_sequences
     return tries + num_sequences * _spare_slots(num_sequences)
 
 
-def _slots_a_piece(mean_span_words: float) -> float:
-    """One for words; for spans, of at least a piece a word, so many that short and overlapping ones hardly matter."""
+def _slots_a_token(mean_span_words: float) -> float:
+    """One for words; for spans, of at least a token a word, so many that short and overlapping ones hardly matter."""
     return min(1.0, 1.5 / mean_span_words)
 
 
@@ -140,7 +140,7 @@ def _spare_slots(num_sequences: int) -> int:
 
 
 TEXT, CONTINUATION, SPECIAL = range(3)
-"""Kinds of pieces: one that begins a word, one that continues it (`##...`), `[CLS]` and `[SEP]`."""
+"""Kinds of tokens: one that begins a word, one that continues it (`##...`), `[CLS]` and `[SEP]`."""
 
 
 def _num_specials(lengths: tf.Tensor, first_lengths: tf.Tensor) -> tf.Tensor:
@@ -207,7 +207,7 @@ def _without_replacement(
 
 
 class _Room:
-    """How many pieces each sequence still wants, slot by slot.
+    """How many tokens each sequence still wants, slot by slot.
 
     Args:
         index: number of each slot in its sequence, int32 [R, B] or [R, 1].
@@ -227,9 +227,9 @@ class _Room:
             self._left = tf.where(self._begins[slot], self._want[slot], self._left)
         return self._left
 
-    def take(self, pieces: tf.Tensor) -> None:
+    def take(self, tokens: tf.Tensor) -> None:
         """Tell what the slot took of it."""
-        self._left -= pieces
+        self._left -= tokens
 
 
 def _accept_words(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
@@ -261,7 +261,7 @@ def _accept_spans(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
     return tf.stack(ends)
 
 
-def _pieces_of(begin: tf.Tensor, end: tf.Tensor, predictions: int, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _tokens_of(begin: tf.Tensor, end: tf.Tensor, predictions: int, length: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The places [begin, end) of all slots, and the slot that each is in: [B, P]."""
     stretches = tf.transpose(begin * (1 << _PLACE_BITS) + (end - begin))
     sizes = stretches & ((1 << _PLACE_BITS) - 1)

@@ -31,8 +31,8 @@ class MaskingVocabulary:
     Attributes:
         vocab_size: V.
         cls_id, sep_id: never masked.
-        mask_id: the piece `[MASK]`.
-        continuation: [V], True for pieces that continue a word (`##...`).
+        mask_id: the token `[MASK]`.
+        continuation: [V], True for tokens that continue a word (`##...`).
     """
 
     vocab_size: int
@@ -52,8 +52,8 @@ class MaskingVocabulary:
             continuation=tuple(map(bool, tokenizer.continuation)),
         )
 
-    def piece_kinds(self) -> np.ndarray:
-        """int8 [V]: what each piece is to the search for words (`mask_selection.TEXT` and its fellows)."""
+    def token_kinds(self) -> np.ndarray:
+        """int8 [V]: what each token is to the search for words (`mask_selection.TEXT` and its fellows)."""
         kinds = np.where(self.continuation, mask_selection.CONTINUATION, mask_selection.TEXT).astype(np.int8)
         kinds[[self.cls_id, self.sep_id]] = mask_selection.SPECIAL
         return kinds
@@ -140,27 +140,27 @@ def mask_batch(
     """A pre-training batch (`features.pretraining_batch`) from unmasked rows.
 
     Devlin et al. 2018, section 3.1, and google-research/bert `create_masked_lm_predictions`: in each sequence
-    min(P, max(1, round(rate x length))) pieces are chosen, `[CLS]` and `[SEP]` counted in the length but never
+    min(P, max(1, round(rate x length))) tokens are chosen, `[CLS]` and `[SEP]` counted in the length but never
     chosen. A row's sequences share its P places in proportion when they ask for more together. Of the chosen
-    pieces `mask_share` become `[MASK]`, `random_share` a piece drawn from the whole vocabulary, special and unused
-    pieces included as in Google's code, and the rest stay. How they are chosen is `masking.strategy`:
+    tokens `mask_share` become `[MASK]`, `random_share` a token drawn from the whole vocabulary, special and unused
+    tokens included as in Google's code, and the rest stay. How they are chosen is `masking.strategy`:
 
-    - `token`: pieces, each as likely as any other.
-    - `whole_word` (google-research/bert, 2019-05-31): words in random order, a piece together with the `##` pieces
-      after it; a word that is longer than the places left is passed over; each piece of a word meets its own fate.
+    - `token`: tokens, each as likely as any other.
+    - `whole_word` (google-research/bert, 2019-05-31): words in random order, a token together with the `##` tokens
+      after it; a word that is longer than the places left is passed over; each token of a word meets its own fate.
     - `ngram` (Lan et al. 2019, ALBERT, section 3.1): n words that begin at a random one, n with probability
-      proportional to 1/n up to `max_span_words`; each piece meets its own fate.
+      proportional to 1/n up to `max_span_words`; each token meets its own fate.
     - `span` (Joshi et al. 2020, SpanBERT, section 3.1): the same with n from a geometric distribution with
-      `span_probability`, cut off at `max_span_words` and scaled (mean 3.8 words by default); the pieces of a
-      span meet one fate together, though random pieces differ.
+      `span_probability`, cut off at `max_span_words` and scaled (mean 3.8 words by default); the tokens of a
+      span meet one fate together, though random tokens differ.
 
-    Spans do not leave their segment, and the last one is cut at the number of pieces wanted, as in SpanBERT's code.
+    Spans do not leave their segment, and the last one is cut at the number of tokens wanted, as in SpanBERT's code.
 
     Args:
         rows: see `encoder_features`; `[CLS]` and `[SEP]` stand at the ends of segments only, as in record folders.
         masking: rate, strategy, shares.
         predictions: P.
-        vocabulary: ids of the special pieces.
+        vocabulary: ids of the special tokens.
         seed: integer [2], such as (seed, step).
         part: where the rows belong when they are not one whole batch; a row's mask depends on its place in that.
 
@@ -184,7 +184,7 @@ def mask_batch(
 
     wanted = _wanted_predictions(lengths, length, masking.masked_lm_rate, predictions)
     if masking.strategy == "token":
-        places = mask_selection.choose_pieces(
+        places = mask_selection.choose_tokens(
             lengths, first_lengths, wanted, length, uniform(_SELECTION_STREAM, predictions)
         )
     else:
@@ -202,7 +202,7 @@ def mask_batch(
             first_lengths,
             wanted,
             predictions,
-            tf.constant(vocabulary.piece_kinds()),
+            tf.constant(vocabulary.token_kinds()),
             uniform(_SELECTION_STREAM, slots),
             span_words,
             mean_words,
@@ -218,11 +218,11 @@ def mask_batch(
     flat_ids = tf.reshape(input_ids, [-1])
     flat_positions = positions + length * tf.range(tf.shape(input_ids)[0])[:, None]
     originals = tf.gather_nd(flat_ids, flat_positions[:, :, None])
-    random_pieces = uniform(_RANDOM_PIECE_STREAM, predictions, below=vocabulary.vocab_size)
+    random_tokens = uniform(_RANDOM_PIECE_STREAM, predictions, below=vocabulary.vocab_size)
     replaced = tf.where(
         fate < masking.mask_share,
         vocabulary.mask_id,
-        tf.where(fate < masking.mask_share + masking.random_share, random_pieces, originals),
+        tf.where(fate < masking.mask_share + masking.random_share, random_tokens, originals),
     )
     change = tf.where(used, replaced - originals, 0)
     flat_ids += tf.math.unsorted_segment_sum(
@@ -247,7 +247,7 @@ def _span_shares(masking: MaskingConfig) -> list[float]:
 
 
 def _wanted_predictions(sequence_lengths: tf.Tensor, length: int, rate: float, predictions: int) -> tf.Tensor:
-    """int32 [B, K]: how many pieces of each sequence to predict, together at most P in a row."""
+    """int32 [B, K]: how many tokens of each sequence to predict, together at most P in a row."""
     # Looked up, not computed, so that rounding is Python's.
     table = features.predictions_by_length(rate, length, predictions)
     running = tf.cumsum(tf.gather(tf.constant(table), sequence_lengths), axis=1)

@@ -1,13 +1,13 @@
 """Record folder -> static-shape batches, a pure function of (manifest, seed, step).
 
-Training reads in lanes. The records, in the manifest's order, are cut into a fixed number of equal ranges, one a lane;
-a lane reads its range again and again, each epoch with its pieces of shards in another order, and windows of records
-shuffled. A batch takes the same number of rows from each lane, and pipelines own whole lanes. So batch s is
-known without reading what came before: the lane's epoch, its shard, the place in it and the window follow from s and
+Training reads in streams. The records, in the manifest's order, are cut into a fixed number of equal ranges, one a stream;
+a stream reads its range again and again, each epoch with its tokens of shards in another order, and windows of records
+shuffled. A batch takes the same number of rows from each stream, and pipelines own whole streams. So batch s is
+known without reading what came before: the stream's epoch, its shard, the place in it and the window follow from s and
 the manifest's counts.
 
 Records are parsed as soon as they are read: behind that a few dense tensors move, not a string for each record.
-Axes: B batch, L length, K sequences in a row, P predictions, S segments of a lane.
+Axes: B batch, L length, K sequences in a row, P predictions, S segments of a stream.
 """
 
 import dataclasses
@@ -21,17 +21,17 @@ from data_pipelines.input.masking import MaskingVocabulary, PartOfBatches, mask_
 from data_pipelines.input.record_streams import (
     MASK_STREAM,
     RECORDS_OF_A_SHARD,
-    LaneReader,
     RecordNumbers,
     Rows,
     ShardReader,
     Skipped,
+    StreamReader,
     stream_seed,
 )
 from data_pipelines.records.manifest import Manifest, read_manifest, read_vocabulary
 from data_pipelines.records.parsing import parse_rows
 
-MAX_LANES = 16
+MAX_STREAMS = 16
 _PLACES_TOGETHER = 1 << 17  # 1,024 rows of 128; more leave the cache
 
 
@@ -50,12 +50,12 @@ def static_batch_spec(folder: str, masking: MaskingConfig, batch_size: int) -> d
     )
 
 
-def number_of_lanes(batch_size: int, num_records: int) -> int:
-    """Lanes that batches of this size are read from: the largest power of two, at most 16, that divides the size."""
-    lanes = math.gcd(batch_size, MAX_LANES)
-    while lanes > num_records:
-        lanes //= 2
-    return lanes
+def number_of_streams(batch_size: int, num_records: int) -> int:
+    """Record streams that batches of this size are read from: the largest power of two, at most 16, that divides the size."""
+    streams = math.gcd(batch_size, MAX_STREAMS)
+    while streams > num_records:
+        streams //= 2
+    return streams
 
 
 def training_dataset(
@@ -72,18 +72,18 @@ def training_dataset(
 ) -> tf.data.Dataset:
     """Batches for training without end, from the one of step `start_step` on.
 
-    What a step gets depends on the manifest, `masking`, `batch_size`, `seed` and the step's number only. Each lane
+    What a step gets depends on the manifest, `masking`, `batch_size`, `seed` and the step's number only. Each stream
     reads each of its records once an epoch. With several pipelines (one a host), their batches put one after the
     other are the batch that a single pipeline reads, masks included.
 
     Args:
         folder: a record folder.
-        masking: how pieces to predict are chosen.
+        masking: how tokens to predict are chosen.
         batch_size: B, rows in the global batch; with several pipelines each yields its part of them.
         seed: of order and masks.
         start_step: number of the first batch; any is reached in well under a second.
         input_pipeline_id: which pipeline this is.
-        num_input_pipelines: how many read together; a divisor of the number of lanes.
+        num_input_pipelines: how many read together; a divisor of the number of streams.
         flag: where `folder` came from, for messages.
         num_threads: threads of the pipeline; one keeps the cores for the step.
         skipped: records that cannot be used; None stops at the first such. Each is replaced by an empty row, all of
@@ -103,11 +103,11 @@ def training_dataset(
         raise ValueError(
             f"batch_size must be at least 1 and start_step at least 0. Received: {batch_size} and {start_step}"
         )
-    lanes = number_of_lanes(batch_size, source.manifest.num_records)
-    if num_input_pipelines < 1 or lanes % num_input_pipelines:
+    streams = number_of_streams(batch_size, source.manifest.num_records)
+    if num_input_pipelines < 1 or streams % num_input_pipelines:
         raise ValueError(
-            f"num_input_pipelines must divide the {lanes} lanes of batch_size {batch_size} (the largest power of two "
-            f"up to {MAX_LANES} that divides it). Received: num_input_pipelines={num_input_pipelines}"
+            f"num_input_pipelines must divide the {streams} streams of batch_size {batch_size} (the largest power of two "
+            f"up to {MAX_STREAMS} that divides it). Received: num_input_pipelines={num_input_pipelines}"
         )
     if not 0 <= input_pipeline_id < num_input_pipelines:
         raise ValueError(
@@ -115,23 +115,23 @@ def training_dataset(
         )
     # Small batches are made several at a time: operations on few rows cost little more than on none.
     steps = max(1, _PLACES_TOGETHER // (batch_size * source.manifest.max_seq_length))
-    rows_per_lane = batch_size // lanes
-    own_lanes = lanes // num_input_pipelines
-    first_lane = input_pipeline_id * own_lanes
+    rows_per_stream = batch_size // streams
+    own_streams = streams // num_input_pipelines
+    first_stream = input_pipeline_id * own_streams
     first_group = start_step // steps
     shards = ShardReader(source.folder, source.manifest, skipped)
-    reader = LaneReader(shards, source.parse, source.manifest, lanes, seed)
+    reader = StreamReader(shards, source.parse, source.manifest, streams, seed)
     mask_seed = stream_seed(seed, MASK_STREAM)
 
-    def read_lane(lane: tf.Tensor) -> tf.data.Dataset:
-        rows = reader.read(lane, first_group * steps * rows_per_lane)
-        return rows.rebatch(steps * rows_per_lane, drop_remainder=True)
+    def read_stream(stream: tf.Tensor) -> tf.data.Dataset:
+        rows = reader.read(stream, first_group * steps * rows_per_stream)
+        return rows.rebatch(steps * rows_per_stream, drop_remainder=True)
 
-    part = PartOfBatches(own_lanes * rows_per_lane, first_lane * rows_per_lane, batch_size, steps)
+    part = PartOfBatches(own_streams * rows_per_stream, first_stream * rows_per_stream, batch_size, steps)
 
     def to_batches(group: tf.Tensor, rows: Rows) -> dict[str, tf.Tensor]:
-        """[own lanes, steps x rows of a lane, ...] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
-        rows = {name: _step_by_step(values, steps, rows_per_lane) for name, values in rows.items()}
+        """[own streams, steps x rows of a stream, ...] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
+        rows = {name: _step_by_step(values, steps, rows_per_stream) for name, values in rows.items()}
         batch = mask_batch(
             rows,
             masking,
@@ -145,9 +145,9 @@ def training_dataset(
         return {name: tf.reshape(values, [steps, part.rows, values.shape[1]]) for name, values in batch.items()}
 
     groups = (
-        tf.data.Dataset.range(first_lane, first_lane + own_lanes)
-        .interleave(read_lane, cycle_length=own_lanes, block_length=1)
-        .batch(own_lanes, drop_remainder=True)
+        tf.data.Dataset.range(first_stream, first_stream + own_streams)
+        .interleave(read_stream, cycle_length=own_streams, block_length=1)
+        .batch(own_streams, drop_remainder=True)
         .enumerate(first_group)
         .map(to_batches)
     )
@@ -159,12 +159,12 @@ def training_dataset(
 def records_of_batch(folder: str, batch_size: int, seed: int, step: int) -> list[tuple[str, int]]:
     """Shard and number in it, counted from 0, of each record in the batch of a step of `training_dataset`."""
     manifest = read_manifest(folder, allow_damage=True)
-    lanes = number_of_lanes(batch_size, manifest.num_records)
-    rows_per_lane = batch_size // lanes
-    reader = LaneReader(RecordNumbers(), lambda numbers: {"number": numbers}, manifest, lanes, seed)
+    streams = number_of_streams(batch_size, manifest.num_records)
+    rows_per_stream = batch_size // streams
+    reader = StreamReader(RecordNumbers(), lambda numbers: {"number": numbers}, manifest, streams, seed)
     found = []
-    for lane in range(lanes):
-        rows = reader.read(tf.constant(lane, tf.int64), step * rows_per_lane).unbatch().take(rows_per_lane)
+    for stream in range(streams):
+        rows = reader.read(tf.constant(stream, tf.int64), step * rows_per_stream).unbatch().take(rows_per_stream)
         found += [divmod(int(row["number"]), RECORDS_OF_A_SHARD) for row in rows]
     return [(manifest.shards[shard].file_name, record) for shard, record in found]
 
@@ -182,7 +182,7 @@ def evaluation_dataset(
 
     Args:
         folder: a record folder.
-        masking: how pieces to predict are chosen.
+        masking: how tokens to predict are chosen.
         batch_size: B. The last batch is filled with empty rows, all of whose weights are 0.
         seed: of the masks, together with the number of the batch; the same for all runs that are to be compared.
         flag: where `folder` came from, for messages.
@@ -221,11 +221,11 @@ def evaluation_dataset(
     )
 
 
-def _step_by_step(values: tf.Tensor, steps: int, rows_per_lane: int) -> tf.Tensor:
-    """[lanes, steps x rows of a lane, N] -> [steps x lanes x rows of a lane, N], the rows of a step together."""
-    lanes, _, width = values.shape
-    by_step = tf.transpose(tf.reshape(values, [lanes, steps, rows_per_lane * width]), [1, 0, 2])
-    return tf.reshape(by_step, [steps * lanes * rows_per_lane, width])
+def _step_by_step(values: tf.Tensor, steps: int, rows_per_stream: int) -> tf.Tensor:
+    """[streams, steps x rows of a stream, N] -> [steps x streams x rows of a stream, N], the rows of a step together."""
+    streams, _, width = values.shape
+    by_step = tf.transpose(tf.reshape(values, [streams, steps, rows_per_stream * width]), [1, 0, 2])
+    return tf.reshape(by_step, [steps * streams * rows_per_stream, width])
 
 
 def _options(num_threads: int) -> tf.data.Options:

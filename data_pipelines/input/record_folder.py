@@ -17,7 +17,7 @@ from data_pipelines.records.manifest import (
     PIECE_COUNTS_FILE,
     check_vocabulary,
     read_manifest,
-    read_piece_counts,
+    read_token_counts,
     read_vocabulary,
 )
 
@@ -95,9 +95,9 @@ class RecordFolder:
         """What tells these records from others: their number and a digest of all shards."""
         return self.manifest.identity()
 
-    def piece_counts(self) -> np.ndarray:
-        """How often each piece of the vocabulary occurs in the records, int64 [pieces]."""
-        counts = read_piece_counts(self.path)
+    def token_counts(self) -> np.ndarray:
+        """How often each token of the vocabulary occurs in the records, int64 [tokens]."""
+        counts = read_token_counts(self.path)
         tokens = sum(shard.tokens for shard in self.manifest.shards)
         if counts.sum() != tokens:
             raise ValueError(
@@ -117,11 +117,11 @@ class RecordFolder:
     ) -> "tf.data.Dataset":
         """Endless batches, or one of several pipelines' rows of them: see `pipeline.training_dataset`.
 
-        Warns where `masking` asks for whole words, and no word of the records has a second piece.
+        Warns where `masking` asks for whole words, and no word of the records has a second token.
         """
-        if masking.strategy == "whole_word" and not self.piece_counts()[np.array(self.tokenizer.continuation)].any():
+        if masking.strategy == "whole_word" and not self.token_counts()[np.array(self.tokenizer.continuation)].any():
             warnings.warn(
-                f"{self.flag}: `masking.strategy` whole_word chooses as token does here: no record holds a piece that "
+                f"{self.flag}: `masking.strategy` whole_word chooses as token does here: no record holds a token that "
                 f"continues a word (`##...`), as in Chinese text. Received: {self.path!r}",
                 stacklevel=2,
             )

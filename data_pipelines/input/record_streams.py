@@ -1,7 +1,7 @@
-"""Shards -> lanes: endless streams of rows, each a seeded order of its own range of the records.
+"""Shards -> streams: endless streams of rows, each a seeded order of its own range of the records.
 
-Any place of a lane is reached without reading what comes before it, but for a part of a shard that is skipped. Axes: S
-segments of a lane, which are stretches of shards.
+Any place of a stream is reached without reading what comes before it, but for a part of a shard that is skipped. Axes: S
+segments of a stream, which are stretches of shards.
 """
 
 import os
@@ -96,34 +96,34 @@ class RecordNumbers:
         return tf.data.Dataset.range(start, start + records)
 
 
-class LaneReader:
-    """Reads lanes: `read(lane, row)` is the lane's endless stream of rows from number `row` on."""
+class StreamReader:
+    """Reads streams: `read(stream, row)` is the stream's endless stream of rows from number `row` on."""
 
     def __init__(
         self,
         shards: ShardReader | RecordNumbers,
         parse: Callable[[tf.Tensor], Rows],  # strings of records, or their numbers
         manifest: Manifest,
-        lanes: int,
+        streams: int,
         seed: int,
     ) -> None:
-        segments = [_lane_segments(manifest, lane, lanes) for lane in range(lanes)]
+        segments = [_stream_segments(manifest, stream, streams) for stream in range(streams)]
         width = max(map(len, segments))
-        # [lanes, S, 3] shard, first record, records; padded with segments of no record.
-        table = np.zeros((lanes, width, 3), np.int64)
-        for lane, rows in enumerate(segments):
-            table[lane, : len(rows)] = rows
+        # [streams, S, 3] shard, first record, records; padded with segments of no record.
+        table = np.zeros((streams, width, 3), np.int64)
+        for stream, rows in enumerate(segments):
+            table[stream, : len(rows)] = rows
         self._table = tf.constant(table)
-        self._records_in_lane = tf.constant(table[:, :, 2].sum(axis=1))
+        self._records_in_stream = tf.constant(table[:, :, 2].sum(axis=1))
         self._shards = shards
         self._parse = parse
         self._order_seed = stream_seed(seed, _ORDER_STREAM)
         self._window_seed = stream_seed(seed, _WINDOW_STREAM)
 
-    def read(self, lane: tf.Tensor, row: int) -> tf.data.Dataset:
-        """Rows of whole or partial windows, from the lane's record number `row` on, counted over epochs."""
-        first_epoch = row // self._records_in_lane[lane]
-        row_in_epoch = row % self._records_in_lane[lane]
+    def read(self, stream: tf.Tensor, row: int) -> tf.data.Dataset:
+        """Rows of whole or partial windows, from the stream's record number `row` on, counted over epochs."""
+        first_epoch = row // self._records_in_stream[stream]
+        row_in_epoch = row % self._records_in_stream[stream]
         first_window = row_in_epoch // WINDOW_RECORDS
 
         def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -131,7 +131,7 @@ class LaneReader:
             window = tf.where(is_first, first_window, 0)
             skipped = tf.where(is_first, row_in_epoch % WINDOW_RECORDS, 0)
             rows = (
-                self._segments_from(lane, epoch, window * WINDOW_RECORDS)
+                self._segments_from(stream, epoch, window * WINDOW_RECORDS)
                 .flat_map(lambda segment: self._shards.read(segment[0], segment[1], segment[2]))
                 .batch(_RECORDS_PARSED_TOGETHER)
                 .map(self._parse)
@@ -140,24 +140,24 @@ class LaneReader:
             # Not `enumerate`, which optimizes a graph each time that it is called: ten milliseconds in every epoch.
             numbers = tf.data.Dataset.range(window, tf.int64.max)
             return tf.data.Dataset.zip(numbers, rows).map(
-                lambda number, rows: self._shuffle(lane, epoch, number, rows, tf.where(number == window, skipped, 0))
+                lambda number, rows: self._shuffle(stream, epoch, number, rows, tf.where(number == window, skipped, 0))
             )
 
         return tf.data.Dataset.counter(first_epoch).flat_map(read_epoch)
 
-    def _segments_from(self, lane: tf.Tensor, epoch: tf.Tensor, row: tf.Tensor) -> tf.data.Dataset:
+    def _segments_from(self, stream: tf.Tensor, epoch: tf.Tensor, row: tf.Tensor) -> tf.data.Dataset:
         """The epoch's segments in their random order, without the `row` records that were read already."""
-        segments = self._table[lane]
-        scores = tf.random.stateless_uniform([segments.shape[0]], _fold(self._order_seed, lane, epoch))
+        segments = self._table[stream]
+        scores = tf.random.stateless_uniform([segments.shape[0]], _fold(self._order_seed, stream, epoch))
         segments = tf.gather(segments, tf.argsort(scores, stable=True))
         records = segments[:, 2]
         skip = tf.clip_by_value(row - tf.cumsum(records, exclusive=True), 0, records)
         segments = tf.stack([segments[:, 0], segments[:, 1] + skip, records - skip], axis=1)
         return tf.data.Dataset.from_tensor_slices(segments).filter(lambda segment: segment[2] > 0)
 
-    def _shuffle(self, lane: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, rows: Rows, skipped: tf.Tensor) -> Rows:
+    def _shuffle(self, stream: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, rows: Rows, skipped: tf.Tensor) -> Rows:
         """A window's rows in their random order, without the first `skipped`."""
-        seed = _fold(self._window_seed, lane, epoch, number)
+        seed = _fold(self._window_seed, stream, epoch, number)
         size = tf.shape(next(iter(rows.values())))[0]
         order = tf.argsort(tf.random.stateless_uniform([size], seed), stable=True)[skipped:]
         return {name: tf.gather(values, order) for name, values in rows.items()}
@@ -169,10 +169,10 @@ def _fold(seed: tf.Tensor, *numbers: tf.Tensor) -> tf.Tensor:
     return seed
 
 
-def _lane_segments(manifest: Manifest, lane: int, lanes: int) -> list[tuple[int, int, int]]:
-    """The lane's range of records as (shard, first record in it, number of records)."""
-    start = lane * manifest.num_records // lanes
-    end = (lane + 1) * manifest.num_records // lanes
+def _stream_segments(manifest: Manifest, stream: int, streams: int) -> list[tuple[int, int, int]]:
+    """The stream's range of records as (shard, first record in it, number of records)."""
+    start = stream * manifest.num_records // streams
+    end = (stream + 1) * manifest.num_records // streams
     segments = []
     shard_start = 0
     for index, shard in enumerate(manifest.shards):

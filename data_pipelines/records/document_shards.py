@@ -93,7 +93,7 @@ class ShardFunction:
     """Input shard -> records, the same in every process and on every machine.
 
     Args:
-        tokenizer: makes the pieces.
+        tokenizer: makes the tokens.
         config: of the training shards.
         held_out_config: of the held-out ones.
     """

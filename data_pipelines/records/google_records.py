@@ -22,7 +22,7 @@ from bert_tf.utils import files
 from bert_tf.utils.progress import progress_bar
 from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records import tfrecords
-from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, piece_dtype
+from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, token_dtype
 from data_pipelines.records.pairs import IS_RANDOM
 from data_pipelines.records.writer import RecordFolderWriter
 from data_pipelines.verify_records import specials_stand_right
@@ -100,7 +100,7 @@ def _google_example(row: dict[str, np.ndarray]) -> bytes:
 def import_google_records(
     patterns: str, tokenizer: WordPieceTokenizer, output_dir: str, overwrite: bool = False, flag: str = "--input"
 ) -> int:
-    """Make a record folder of Google's records: pieces back in their places, padding gone.
+    """Make a record folder of Google's records: tokens back in their places, padding gone.
 
     The length of rows is that of the records. Copies of a sequence with other masks (`dupe_factor`) stay copies.
 
@@ -176,7 +176,7 @@ def _imported_row(example: tf.train.Example, tokenizer: WordPieceTokenizer, leng
 
     padded = integers("input_ids")
     if length is not None and len(padded) != length:
-        raise ValueError(f"input_ids must have {length} pieces, as in the first record. Received: {len(padded)}")
+        raise ValueError(f"input_ids must have {length} tokens, as in the first record. Received: {len(padded)}")
     input_mask, segment_ids = integers("input_mask"), integers("segment_ids")
     size = int(input_mask.sum())
     if len(input_mask) != len(padded) or len(segment_ids) != len(padded) or not size or not input_mask[:size].all():
@@ -189,18 +189,18 @@ def _imported_row(example: tf.train.Example, tokenizer: WordPieceTokenizer, leng
         raise ValueError("masked_lm_positions, masked_lm_ids and masked_lm_weights must be equally long")
     if (positions[used] >= size).any() or (positions[used] < 0).any():
         raise ValueError(
-            f"masked_lm_positions must be places of the {size} pieces. Received: {positions[used].tolist()}"
+            f"masked_lm_positions must be places of the {size} tokens. Received: {positions[used].tolist()}"
         )
     input_ids[positions[used]] = originals[used]
     if input_ids.min() < 0 or input_ids.max() >= tokenizer.vocab_size:
         raise ValueError(
-            f"piece ids must be from 0 to below the vocabulary's size, {tokenizer.vocab_size}. "
+            f"token ids must be from 0 to below the vocabulary's size, {tokenizer.vocab_size}. "
             f"Received: {input_ids.min()} to {input_ids.max()}"
         )
     first = int((segment_ids[:size] == 0).sum())
     if not specials_stand_right(input_ids[None], np.array([[size]]), np.array([[first]]), tokenizer)[0]:
         raise ValueError(
-            "a row must be `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` in the pieces of the vocabulary, with "
+            "a row must be `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` in the tokens of the vocabulary, with "
             f"segment_ids 1 from B on. Received: {tokenizer.decode(input_ids.tolist())!r}"
         )
     labels = feature["next_sentence_labels"].int64_list.value
@@ -209,7 +209,7 @@ def _imported_row(example: tf.train.Example, tokenizer: WordPieceTokenizer, leng
 
 
 def _built_shard(name: str, rows: list[_ImportedRow], tokenizer: WordPieceTokenizer) -> BuiltShard:
-    dtype = piece_dtype(tokenizer.vocab_size)
+    dtype = token_dtype(tokenizer.vocab_size)
     contents = tfrecords.tfrecord_bytes(
         [
             tfrecords.example_bytes(

@@ -2,8 +2,8 @@
 
 folder/
   shard-00000-00.tfrecord ...   one tf.train.Example a row (bert_tf/features.py), unmasked and unpadded
-  piece_counts.npy              int64 [V]: how often each piece occurs in the rows, specials counted too
-  vocab.txt                     the vocabulary, one piece a line
+  token_counts.npy              int64 [V]: how often each token occurs in the rows, specials counted too
+  vocab.txt                     the vocabulary, one token a line
   manifest.json                 written last: a folder is complete when it stands
 
 data_pipelines/records/writer.py writes them, and tells what else stands there while it does.
@@ -28,12 +28,12 @@ MAX_RECORDS_PER_SHARD = 100_000
 MAX_SEQUENCES_PER_ROW = 64
 MANIFEST_FILE = "manifest.json"
 VOCABULARY_FILE = "vocab.txt"
-PIECE_COUNTS_FILE = "piece_counts.npy"
+PIECE_COUNTS_FILE = "token_counts.npy"
 HELD_OUT_FOLDER = "heldout"
 
 
-def piece_dtype(vocab_size: int) -> np.dtype:
-    """The type of a piece id on disk: little-endian uint16, or int32 from 65,536 pieces on."""
+def token_dtype(vocab_size: int) -> np.dtype:
+    """The type of a token id on disk: little-endian uint16, or int32 from 65,536 tokens on."""
     return np.dtype("<u2" if vocab_size < 65536 else "<i4")
 
 
@@ -42,7 +42,7 @@ class PreparationConfig(Config):
     """What decides, beside the text and the vocabulary, the bytes of a record folder.
 
     Attributes:
-        max_seq_length: L, pieces in a row, specials included.
+        max_seq_length: L, tokens in a row, specials included.
         max_sequences_per_row: K; 1 for rows of one sequence, more to pack.
         objective: `nsp`, next-sentence pairs, or `mlm`, full sentences without pairs.
         short_seq_prob: share of documents that are cut into shorter sequences than a row can hold.
@@ -81,7 +81,7 @@ class PreparationConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShardInfo(Config):
-    """A shard as it should stand on disk; `tokens` counts the pieces of its rows, specials included."""
+    """A shard as it should stand on disk; `tokens` counts the tokens of its rows, specials included."""
 
     file_name: str
     records: int
@@ -100,8 +100,8 @@ class Statistics(Config):
         records: rows.
         random_next_share: of the sequences with a next-sentence label, the share with a random second segment.
         unknown_share: of the text's tokens, the share that is `[UNK]`.
-        row_fill: share of the rows' places that hold a piece and not padding.
-        expected_masked_share: of the rows' pieces, the share that masking at the default rate predicts
+        row_fill: share of the rows' places that hold a token and not padding.
+        expected_masked_share: of the rows' tokens, the share that masking at the default rate predicts
             (`configs.MaskingConfig`, strategy `token`); None where it was not counted.
     """
 
@@ -200,13 +200,13 @@ def read_vocabulary(folder: str, manifest: Manifest, flag: str = "--train_data")
     if tokenizer.vocab_hash != manifest.vocab_hash:
         raise ValueError(
             f"{flag}: {os.path.join(folder, VOCABULARY_FILE)} must be the vocabulary of its manifest "
-            f"({_short(manifest.vocab_hash)}). Received: {tokenizer.vocab_size} pieces, {_short(tokenizer.vocab_hash)}"
+            f"({_short(manifest.vocab_hash)}). Received: {tokenizer.vocab_size} tokens, {_short(tokenizer.vocab_hash)}"
         )
     return tokenizer
 
 
-def read_piece_counts(folder: str) -> np.ndarray:
-    """How often each piece occurs in the folder's rows: int64 [V], special pieces counted too."""
+def read_token_counts(folder: str) -> np.ndarray:
+    """How often each token occurs in the folder's rows: int64 [V], special tokens counted too."""
     import tensorflow as tf
 
     path = os.path.join(folder, PIECE_COUNTS_FILE)
@@ -235,7 +235,7 @@ def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer, flag: st
 
 def _vocabulary(vocab_size: int, vocab_hash: str, do_lower_case: bool, unicode_version: str) -> str:
     casing = "uncased" if do_lower_case else "cased"
-    return f"{vocab_size} pieces ({_short(vocab_hash)}, {casing}, Unicode {unicode_version})"
+    return f"{vocab_size} tokens ({_short(vocab_hash)}, {casing}, Unicode {unicode_version})"
 
 
 def _short(sha256: str) -> str:
@@ -268,13 +268,13 @@ class BuiltShard:
 
     Attributes:
         shard_files: (what the manifest says, contents) of each file.
-        piece_counts: int64 [V].
+        token_counts: int64 [V].
         counts: integers to be summed over the shards: documents, sentences, tokens, unknown, examples, labelled,
             random_next, predicted (see `Statistics.expected_masked_share`).
         input_bytes: size of the text, for the progress bar.
     """
 
     shard_files: list[tuple[ShardInfo, bytes]]
-    piece_counts: np.ndarray
+    token_counts: np.ndarray
     counts: dict[str, int]
     input_bytes: int

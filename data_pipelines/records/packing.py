@@ -1,7 +1,7 @@
 """Packing several sequences into one row, so that long rows hold little padding.
 
 Best fit while streaming (Krell et al. 2021, "Efficient Sequence Packing without Cross-contamination", compare
-packers that see all lengths first): with 64 open rows it fills 99 % of rows of 512 pieces with next-sentence pairs.
+packers that see all lengths first): with 64 open rows it fills 99 % of rows of 512 tokens with next-sentence pairs.
 """
 
 from bisect import bisect_left, insort
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 DEFAULT_SEQUENCES_PER_ROW = 8
 OPEN_ROWS = 64
-# `[CLS] A [SEP]` with one piece: a row with less space than this can take nothing more.
+# `[CLS] A [SEP]` with one token: a row with less space than this can take nothing more.
 _SHORTEST_SEQUENCE = 3
 
 
@@ -25,8 +25,8 @@ def pack_rows(
     fullest is closed. Memory is bounded by the open rows.
 
     Args:
-        lengths: pieces of each sequence, specials included, in order.
-        max_seq_length: L, pieces a row can hold.
+        lengths: tokens of each sequence, specials included, in order.
+        max_seq_length: L, tokens a row can hold.
         max_sequences: K, sequences a row can hold.
         open_rows: how many rows wait for more sequences.
 
@@ -40,7 +40,7 @@ def pack_rows(
     by_space: list[tuple[int, int]] = []  # (free places, number of the sequence that opened the row), ascending
     for number, length in enumerate(lengths):
         if not 0 < length <= max_seq_length:
-            raise ValueError(f"a sequence must have 1 to {max_seq_length} pieces. Received: {length} (number {number})")
+            raise ValueError(f"a sequence must have 1 to {max_seq_length} tokens. Received: {length} (number {number})")
         place = bisect_left(by_space, (length, -1))
         if place < len(by_space):
             space, opener = by_space.pop(place)

@@ -1,6 +1,6 @@
 """Sequences for pre-training, cut from tokenized documents: next-sentence pairs, or full sentences.
 
-A sequence is one or two spans of the shard's pieces, so that no piece is copied before a row is written. What is
+A sequence is one or two spans of the shard's tokens, so that no token is copied before a row is written. What is
 drawn depends on the generator alone, which the caller seeds from (seed, shard name).
 """
 
@@ -24,27 +24,27 @@ IS_RANDOM = 1
 
 @dataclasses.dataclass(frozen=True)
 class TokenizedDocuments:
-    """The documents of one shard, as one array of piece ids.
+    """The documents of one shard, as one array of token ids.
 
     Attributes:
-        pieces: int32 [number of pieces], all sentences one after the other.
-        sentence_bounds: sentence s is `pieces[sentence_bounds[s] : sentence_bounds[s + 1]]`; sentences without a piece
+        tokens: int32 [number of tokens], all sentences one after the other.
+        sentence_bounds: sentence s is `tokens[sentence_bounds[s] : sentence_bounds[s + 1]]`; sentences without a token
             are left out.
-        documents: (first sentence, last sentence + 1) of each document; documents without a piece are left out.
+        documents: (first sentence, last sentence + 1) of each document; documents without a token are left out.
     """
 
-    pieces: np.ndarray
+    tokens: np.ndarray
     sentence_bounds: list[int]
     documents: list[tuple[int, int]]
 
     @property
     def num_sentences(self) -> int:
-        """Sentences with a piece."""
+        """Sentences with a token."""
         return len(self.sentence_bounds) - 1
 
 
 class SegmentPair(NamedTuple):
-    """A sequence: segment A and segment B as spans of `TokenizedDocuments.pieces`; a length of 0 for no B."""
+    """A sequence: segment A and segment B as spans of `TokenizedDocuments.tokens`; a length of 0 for no B."""
 
     first_start: int
     first_length: int
@@ -53,8 +53,8 @@ class SegmentPair(NamedTuple):
     label: int
 
     @property
-    def num_pieces(self) -> int:
-        """Pieces of the sequence, `[CLS]` and `[SEP]`s included."""
+    def num_tokens(self) -> int:
+        """Tokens of the sequence, `[CLS]` and `[SEP]`s included."""
         specials = SPECIALS_IN_PAIR if self.second_length else SPECIALS_IN_SINGLE
         return self.first_length + self.second_length + specials
 
@@ -62,21 +62,21 @@ class SegmentPair(NamedTuple):
 def tokenize_documents(
     documents: Sequence[Sequence[str]], encode: Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
 ) -> TokenizedDocuments:
-    """Tokenize all sentences at once; four bytes a piece are kept.
+    """Tokenize all sentences at once; four bytes a token are kept.
 
     Args:
         documents: each a sequence of sentences.
         encode: sentences -> the ids of all of them and how many each has, as `WordPieceTokenizer.encode_ragged`.
     """
-    pieces, lengths = encode([sentence for document in documents for sentence in document])
-    has_pieces = lengths > 0
-    sentence_bounds = np.append(0, np.cumsum(lengths[has_pieces]))
+    tokens, lengths = encode([sentence for document in documents for sentence in document])
+    has_tokens = lengths > 0
+    sentence_bounds = np.append(0, np.cumsum(lengths[has_tokens]))
     # Of all sentences up to the end of each document, how many are left.
-    sentences_left = np.append(0, np.cumsum(has_pieces))
+    sentences_left = np.append(0, np.cumsum(has_tokens))
     document_ends = np.cumsum([0, *map(len, documents)])
     bounds = sentences_left[document_ends].tolist()
     spans = [(first, end) for first, end in itertools.pairwise(bounds) if first < end]
-    return TokenizedDocuments(pieces, sentence_bounds.tolist(), spans)
+    return TokenizedDocuments(tokens, sentence_bounds.tolist(), spans)
 
 
 def shuffled(items: Iterable, generator: Random) -> list:
@@ -96,7 +96,7 @@ def _uniform(generator: Random, low: int, high: int) -> int:
 
 
 def _target_length(generator: Random, longest: int, shortest: int, short_seq_prob: float) -> int:
-    """Pieces to fill a document's sequences with: mostly `longest`, at times fewer, as fine-tuning will see."""
+    """Tokens to fill a document's sequences with: mostly `longest`, at times fewer, as fine-tuning will see."""
     if generator.random() >= short_seq_prob:
         return longest
     return _uniform(generator, shortest, longest)
@@ -110,7 +110,7 @@ def next_sentence_pairs(
     Sentences are collected until they fill the target length. Segment A is a random number of the first ones; B is the
     rest (label 0), or starts at a random sentence of another document of the shard (label 1), and then the
     sentences that were meant for B are used again. A single sentence always takes a random B. A pair that is too
-    long loses pieces of its longer segment, each at front or back by chance. Unlike in Google's code, where ten
+    long loses tokens of its longer segment, each at front or back by chance. Unlike in Google's code, where ten
     tries may all hit the same document, B's document is never A's.
 
     Args:
@@ -165,12 +165,12 @@ def next_sentence_pairs(
 
 
 def _filled(bounds: list[int], first: int, end: int, target: int) -> int:
-    """Behind which sentence, from `first` on, `target` pieces are reached; `end` where the document has fewer."""
+    """Behind which sentence, from `first` on, `target` tokens are reached; `end` where the document has fewer."""
     return bisect_left(bounds, bounds[first] + target, first + 1, end)
 
 
 def _cuts(first_length: int, second_length: int, longest: int) -> tuple[int, int]:
-    """How many pieces each segment loses when the longer one loses one at a time, the second at a tie."""
+    """How many tokens each segment loses when the longer one loses one at a time, the second at a tie."""
     excess = first_length + second_length - longest
     difference = first_length - second_length
     first_cut = min(excess, max(0, difference))
@@ -180,7 +180,7 @@ def _cuts(first_length: int, second_length: int, longest: int) -> tuple[int, int
 
 
 def _from_front(generator: Random, cut: int) -> int:
-    """How many of `cut` pieces come off the front, when each is decided by a fair coin."""
+    """How many of `cut` tokens come off the front, when each is decided by a fair coin."""
     return generator.getrandbits(cut).bit_count() if cut else 0
 
 
@@ -189,7 +189,7 @@ def full_sentences(
 ) -> Iterator[SegmentPair]:
     """Sequences of consecutive sentences of one document, for pre-training without the next-sentence objective.
 
-    The "doc-sentences" format of Liu et al. 2019 (RoBERTa, section 4.2). Every piece is in exactly one
+    The "doc-sentences" format of Liu et al. 2019 (RoBERTa, section 4.2). Every token is in exactly one
     sequence; a sentence that is longer than a row is cut.
 
     Args:

@@ -6,7 +6,7 @@ Axes: B batch, L length, K sequences in a row.
 import tensorflow as tf
 
 from bert_tf import features
-from data_pipelines.records.manifest import Manifest, piece_dtype
+from data_pipelines.records.manifest import Manifest, token_dtype
 
 _PER_SEQUENCE = (
     features.RECORD_SEQUENCE_LENGTHS,
@@ -18,18 +18,18 @@ _PER_SEQUENCE = (
 def parse_rows(serialized: tf.Tensor, folder: str, manifest: Manifest) -> dict[str, tf.Tensor]:
     """Strings [B] of records -> rows, as `masking.encoder_features` takes them; "" becomes an empty row.
 
-    All are parsed at once, several times as fast as record by record, and piece ids keep the narrow type that they have
+    All are parsed at once, several times as fast as record by record, and token ids keep the narrow type that they have
     on disk, so that rows can be shuffled and joined cheaply.
 
     Returns:
-        `input_ids` [B, L], uint16 or int32 (see `records.piece_dtype`); `sequence_lengths`, `first_segment_lengths` and
+        `input_ids` [B, L], uint16 or int32 (see `records.token_dtype`); `sequence_lengths`, `first_segment_lengths` and
         `next_sentence_labels`, int32 [B, K].
 
     Raises:
         tf.errors.InvalidArgumentError: when it runs, on a record that is none or contradicts the manifest.
     """
     length, num_sequences = manifest.max_seq_length, manifest.max_sequences_per_row
-    dtype = piece_dtype(manifest.vocab_size)
+    dtype = token_dtype(manifest.vocab_size)
     per_sequence = tf.io.FixedLenFeature([num_sequences], tf.int64, [0] * num_sequences)
     parsed = tf.io.parse_example(
         serialized,
@@ -37,7 +37,7 @@ def parse_rows(serialized: tf.Tensor, folder: str, manifest: Manifest) -> dict[s
         | dict.fromkeys(_PER_SEQUENCE, per_sequence),
     )
     raw = parsed[features.RECORD_INPUT_IDS]
-    pieces = tf.io.decode_raw(raw, tf.as_dtype(dtype), fixed_length=length * dtype.itemsize)
+    tokens = tf.io.decode_raw(raw, tf.as_dtype(dtype), fixed_length=length * dtype.itemsize)
     rows = {name: tf.cast(parsed[name], tf.int32) for name in _PER_SEQUENCE}
     lengths, first_lengths, _ = rows.values()
     row_lengths = tf.reduce_sum(lengths, axis=1)
@@ -52,8 +52,8 @@ def parse_rows(serialized: tf.Tensor, folder: str, manifest: Manifest) -> dict[s
         ),
         tf.debugging.assert_non_negative(first_lengths, where + "a length is negative", summarize=4),
         tf.debugging.assert_less(
-            tf.cast(tf.reduce_max(pieces), tf.int32), manifest.vocab_size, where + "a piece id is not below vocab_size"
+            tf.cast(tf.reduce_max(tokens), tf.int32), manifest.vocab_size, where + "a token id is not below vocab_size"
         ),
     ]
     with tf.control_dependencies([check for check in checks if check is not None]):
-        return {name: tf.identity(value) for name, value in (rows | {"input_ids": pieces}).items()}
+        return {name: tf.identity(value) for name, value in (rows | {"input_ids": tokens}).items()}

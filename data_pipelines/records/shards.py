@@ -12,7 +12,7 @@ import numpy as np
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, piece_dtype
+from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, token_dtype
 from data_pipelines.records.packing import pack_rows
 from data_pipelines.records.pairs import (
     IS_RANDOM,
@@ -90,7 +90,7 @@ class ShardBuilder:
     def __init__(self, tokenizer: WordPieceTokenizer, config: PreparationConfig) -> None:
         self._tokenizer = tokenizer
         self._config = config
-        self._dtype = piece_dtype(tokenizer.vocab_size)
+        self._dtype = token_dtype(tokenizer.vocab_size)
 
     def build(self, number: int, documents: Sequence[Document]) -> BuiltShard:
         """The record files of shard `number`.
@@ -102,15 +102,15 @@ class ShardBuilder:
         counts = {
             "documents": len(corpus.documents),
             "sentences": corpus.num_sentences,
-            "tokens": len(corpus.pieces),
-            "unknown": int(np.count_nonzero(corpus.pieces == self._tokenizer.unk_id)),
+            "tokens": len(corpus.tokens),
+            "unknown": int(np.count_nonzero(corpus.tokens == self._tokenizer.unk_id)),
             "examples": 0,
             "labelled": 0,
             "random_next": 0,
             "predicted": 0,
         }
         shard_files: list[tuple[ShardInfo, bytes]] = []
-        piece_counts = np.zeros(self._tokenizer.vocab_size, np.int64)
+        token_counts = np.zeros(self._tokenizer.vocab_size, np.int64)
         for duplicate in range(self._config.dupe_factor):
             sequences = self._sequences(corpus, Random(f"{self._config.seed}/shard {number}/pass {duplicate}"))
             counts["examples"] += len(sequences)
@@ -124,8 +124,8 @@ class ShardBuilder:
                     name, corpus, rows[first : first + MAX_RECORDS_PER_SHARD]
                 )
                 shard_files.append((info, contents))
-                piece_counts += occurrences
-        return BuiltShard(shard_files, piece_counts, counts, sum(map(document_bytes, documents)))
+                token_counts += occurrences
+        return BuiltShard(shard_files, token_counts, counts, sum(map(document_bytes, documents)))
 
     def _sequences(self, corpus: TokenizedDocuments, generator: Random) -> list[SegmentPair]:
         make = next_sentence_pairs if self._config.objective == "nsp" else full_sentences
@@ -136,23 +136,23 @@ class ShardBuilder:
         if self._config.max_sequences_per_row == 1:
             return [[pair] for pair in sequences]
         packed = pack_rows(
-            (pair.num_pieces for pair in sequences), self._config.max_seq_length, self._config.max_sequences_per_row
+            (pair.num_tokens for pair in sequences), self._config.max_seq_length, self._config.max_sequences_per_row
         )
         return [[sequences[number] for number in row] for row in packed]
 
     def _predictions(self, rows: list[list[SegmentPair]]) -> int:
-        """How many pieces of the rows are predicted when they are masked at the default rate."""
+        """How many tokens of the rows are predicted when they are masked at the default rate."""
         rate, length = MaskingConfig().masked_lm_rate, self._config.max_seq_length
         places = features.predictions_per_row(rate, length)
         by_length = features.predictions_by_length(rate, length, places)
-        return sum(min(places, sum(by_length[pair.num_pieces] for pair in row)) for row in rows)
+        return sum(min(places, sum(by_length[pair.num_tokens] for pair in row)) for row in rows)
 
     def _record_file(
         self, name: str, corpus: TokenizedDocuments, rows: list[list[SegmentPair]]
     ) -> tuple[ShardInfo, bytes, np.ndarray]:
-        """What the manifest says of a file, its contents, and how often each piece occurs in it."""
+        """What the manifest says of a file, its contents, and how often each token occurs in it."""
         size = self._dtype.itemsize
-        pieces = corpus.pieces.astype(self._dtype).tobytes()
+        tokens = corpus.tokens.astype(self._dtype).tobytes()
         cls = np.array(self._tokenizer.cls_id, self._dtype).tobytes()
         sep = np.array(self._tokenizer.sep_id, self._dtype).tobytes()
         padding = (0,) * self._config.max_sequences_per_row
@@ -161,15 +161,15 @@ class ShardBuilder:
         for row in rows:
             ids = b""
             for first_start, first_length, second_start, second_length, _ in row:
-                ids += cls + pieces[first_start * size : (first_start + first_length) * size] + sep
+                ids += cls + tokens[first_start * size : (first_start + first_length) * size] + sep
                 if second_length:
-                    ids += pieces[second_start * size : (second_start + second_length) * size] + sep
+                    ids += tokens[second_start * size : (second_start + second_length) * size] + sep
             all_ids.append(ids)
             rest = padding[len(row) :]
             records.append(
                 example_bytes(
                     bytes_feature(features.RECORD_INPUT_IDS, ids),
-                    int64_feature(features.RECORD_SEQUENCE_LENGTHS, (*[pair.num_pieces for pair in row], *rest)),
+                    int64_feature(features.RECORD_SEQUENCE_LENGTHS, (*[pair.num_tokens for pair in row], *rest)),
                     int64_feature(
                         features.RECORD_FIRST_SEGMENT_LENGTHS, (*[pair.first_length + 2 for pair in row], *rest)
                     ),

@@ -32,7 +32,7 @@ from data_pipelines.records.manifest import (
 _SHARD_FILE = re.compile(r"shard-\d+(-\d+\.tfrecord|\.finished\.json)")
 # What a killed process leaves of a file that it was writing (`files.written_whole`, `files.require_writable_folder`).
 _TEMPORARY = re.compile(
-    r"(shard-.*|vocab\.txt|piece_counts\.npy|manifest\.json)\.tmp-[0-9a-f]{8}|\.writable-[0-9a-f]{8}"
+    r"(shard-.*|vocab\.txt|token_counts\.npy|manifest\.json)\.tmp-[0-9a-f]{8}|\.writable-[0-9a-f]{8}"
 )
 _ENTRY = re.compile(r"shard-(\d+)\.finished\.json")
 
@@ -44,14 +44,14 @@ class FinishedShard:
     Attributes:
         made_from: fingerprint of what it was made from.
         shard_files: its record files.
-        piece_counts: int64 [V], how often each piece occurs in them.
+        token_counts: int64 [V], how often each token occurs in them.
         counts: as in `BuiltShard`.
         input_bytes: size of its text.
     """
 
     made_from: str
     shard_files: tuple[ShardInfo, ...]
-    piece_counts: np.ndarray
+    token_counts: np.ndarray
     counts: dict[str, int]
     input_bytes: int
 
@@ -60,7 +60,7 @@ class FinishedShard:
         return {
             "made_from": self.made_from,
             "shard_files": [info.to_dict() for info in self.shard_files],
-            "piece_counts": self.piece_counts.tolist(),
+            "token_counts": self.token_counts.tolist(),
             "counts": self.counts,
             "input_bytes": self.input_bytes,
         }
@@ -75,7 +75,7 @@ class FinishedShard:
         return cls(
             made_from=values["made_from"],
             shard_files=tuple(ShardInfo.from_dict(info) for info in values["shard_files"]),
-            piece_counts=np.array(values["piece_counts"], np.int64),
+            token_counts=np.array(values["token_counts"], np.int64),
             counts=values["counts"],
             input_bytes=values["input_bytes"],
         )
@@ -92,7 +92,7 @@ def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, set
     finished = FinishedShard(
         made_from=made_from,
         shard_files=tuple(info for info, _ in built.shard_files),
-        piece_counts=built.piece_counts,
+        token_counts=built.token_counts,
         counts=built.counts,
         input_bytes=built.input_bytes,
     )
@@ -162,7 +162,7 @@ class RecordFolderWriter:
         self._tokenizer = tokenizer
         self._settings = record_settings(config, tokenizer)
         self._shards: list[ShardInfo] = []
-        self._piece_counts = np.zeros(tokenizer.vocab_size, np.int64)
+        self._token_counts = np.zeros(tokenizer.vocab_size, np.int64)
         self._counts: dict[str, int] = {}
         if not overwrite and (standing := _standing_settings(folder)) is not None:
             what, settings = standing
@@ -212,12 +212,12 @@ class RecordFolderWriter:
     def keep(self, finished: FinishedShard) -> None:
         """Count an input shard whose files stand already; shards are written or kept in the order of their numbers."""
         self._shards += finished.shard_files
-        self._piece_counts += finished.piece_counts
+        self._token_counts += finished.token_counts
         for name, count in finished.counts.items():
             self._counts[name] = self._counts.get(name, 0) + count
 
     def finish(self) -> Manifest:
-        """Write vocabulary, piece counts and manifest, in this order; the folder is complete then.
+        """Write vocabulary, token counts and manifest, in this order; the folder is complete then.
 
         Raises:
             ValueError: there is not a single record.
@@ -235,7 +235,7 @@ class RecordFolderWriter:
                 files.remove(path)
         files.write_text(os.path.join(self.folder, VOCABULARY_FILE), "\n".join(self._tokenizer.tokens) + "\n")
         buffer = io.BytesIO()
-        np.save(buffer, self._piece_counts)
+        np.save(buffer, self._token_counts)
         files.write_bytes(os.path.join(self.folder, PIECE_COUNTS_FILE), buffer.getvalue())
         files.write_json(os.path.join(self.folder, MANIFEST_FILE), manifest.to_dict())
         return manifest

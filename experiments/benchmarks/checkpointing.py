@@ -21,7 +21,7 @@ WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for the checkpoints.", 
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
 SIZE = flags.DEFINE_string("size", "bert_mini", "A published size.")
 PRECISION = flags.DEFINE_string("precision", "bfloat16", "Of the computation.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Rows of 128 pieces.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Rows of 128 tokens.", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", 100, "Steps between two checkpoints.", lower_bound=1)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each kind of block has its turn.", lower_bound=1)
 

@@ -21,7 +21,7 @@ from experiments.benchmarks import preparation_race
 WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for text and vocabularies.", required=True)
 INPUT = flags.DEFINE_string("input", None, "Text, one sentence a line, blank lines between documents.")
 MEGABYTES = flags.DEFINE_float("megabytes", 20.0, "How much text each learns from.", lower_bound=0.01)
-VOCAB_SIZE = flags.DEFINE_integer("vocab_size", 30522, "Pieces at most.", lower_bound=1)
+VOCAB_SIZE = flags.DEFINE_integer("vocab_size", 30522, "Tokens at most.", lower_bound=1)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each has its turn.", lower_bound=1)
 REPETITIONS = flags.DEFINE_integer("repetitions", 5, "Memory is measured with the same text so often.", lower_bound=2)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
@@ -33,9 +33,9 @@ from tokenizers import BertWordPieceTokenizer
 text, output, vocab_size = sys.argv[1:]
 tokenizer = BertWordPieceTokenizer(lowercase=True)
 tokenizer.train([text], vocab_size=int(vocab_size), min_frequency=2, show_progress=False)
-pieces = tokenizer.get_vocab()
+tokens = tokenizer.get_vocab()
 with open(output, "w", encoding="utf-8") as file:
-    file.writelines(piece + "\\n" for piece in sorted(pieces, key=pieces.get))
+    file.writelines(token + "\\n" for token in sorted(tokens, key=tokens.get))
 """
 
 

@@ -20,7 +20,7 @@ from experiments.benchmarks.peer_environments import python_of
 VENVS = flags.DEFINE_string("venvs", None, "Folder of the peers' environments; what is missing is made.", required=True)
 WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for text, vocabulary and records.", required=True)
 INPUT = flags.DEFINE_string("input", None, "Text, one sentence a line, blank lines between documents.")
-VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "Uncased vocabulary; default: 30,522 pieces, of the text.")
+VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "Uncased vocabulary; default: 30,522 tokens, of the text.")
 MEGABYTES = flags.DEFINE_float("megabytes", 5.0, "How much text each prepares.", lower_bound=0.01)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each has its turn.", lower_bound=1)
 MEMORY_MEGABYTES: flags.FlagHolder[list[str]] = flags.DEFINE_list(

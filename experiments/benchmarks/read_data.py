@@ -16,7 +16,7 @@ from bert_tf.utils.launching import run
 from experiments.benchmarks import reading_race
 
 WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for the records.", required=True)
-ROWS = flags.DEFINE_integer("rows", 50_000, "Rows of 128 pieces, and a quarter as many of 512.", lower_bound=1024)
+ROWS = flags.DEFINE_integer("rows", 50_000, "Rows of 128 tokens, and a quarter as many of 512.", lower_bound=1024)
 SECONDS = flags.DEFINE_float("seconds", 1.5, "How long each reads in a round.", lower_bound=0.01)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each has its turn.", lower_bound=1)
 OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")

@@ -1,4 +1,4 @@
-"""What the benchmark of reading measures: rows of random pieces, and who reads them."""
+"""What the benchmark of reading measures: rows of random tokens, and who reads them."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ BATCH_SIZE = 256
 BATCHES_TOGETHER = 8
 FULL_SHARE = 0.8  # of the unpacked rows; the others have any length
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PLACES_A_SHARD = 1 << 19  # as many pieces as preparation makes of the 2 MB of text in its first shards
+PLACES_A_SHARD = 1 << 19  # as many tokens as preparation makes of the 2 MB of text in its first shards
 
 
 def use_one_core() -> None:
@@ -140,31 +140,31 @@ def _on_one_thread(data: Any) -> Any:
 
 
 def write_records(folder: str, length: int, slots: int, rows: int) -> None:
-    """A record folder of random pieces, a quarter of them `##` pieces; the lengths are like those of real text."""
-    pieces = [f"{'##' if number % 4 == 0 else ''}w{number}" for number in range(len(SPECIALS), VOCAB_SIZE)]
-    tokenizer = WordPieceTokenizer.from_tokens([*SPECIALS, *pieces])
+    """A record folder of random tokens, a quarter of them `##` tokens; the lengths are like those of real text."""
+    tokens = [f"{'##' if number % 4 == 0 else ''}w{number}" for number in range(len(SPECIALS), VOCAB_SIZE)]
+    tokenizer = WordPieceTokenizer.from_tokens([*SPECIALS, *tokens])
     config = PreparationConfig(max_seq_length=length, max_sequences_per_row=slots)
     writer = RecordFolderWriter(folder, config, tokenizer, "--work_dir", overwrite=True)
     generator = np.random.default_rng(0)
     for number, first in enumerate(range(0, rows, PLACES_A_SHARD // length)):
         shard_rows = min(PLACES_A_SHARD // length, rows - first)
-        records, piece_counts = _records(generator, tokenizer, length, slots, shard_rows)
+        records, token_counts = _records(generator, tokenizer, length, slots, shard_rows)
         contents = tfrecords.tfrecord_bytes(records)
         info = ShardInfo(
             file_name=f"shard-{number:05d}-00.tfrecord",
             records=shard_rows,
-            tokens=int(piece_counts.sum()),
+            tokens=int(token_counts.sum()),
             bytes=len(contents),
             sha256=hashlib.sha256(contents).hexdigest(),
         )
-        writer.write(number, BuiltShard([(info, contents)], piece_counts, {}, 0), made_from=f"random {number}")
+        writer.write(number, BuiltShard([(info, contents)], token_counts, {}, 0), made_from=f"random {number}")
     writer.finish()
 
 
 def _records(
     generator: np.random.Generator, tokenizer: WordPieceTokenizer, length: int, slots: int, rows: int
 ) -> tuple[list[bytes], np.ndarray]:
-    """Records of random pieces, and how often each piece occurs in them."""
+    """Records of random tokens, and how often each token occurs in them."""
     records, all_ids = [], []
     for _ in range(rows):
         lengths = _row_lengths(generator, length, slots)

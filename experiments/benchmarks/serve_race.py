@@ -57,10 +57,10 @@ def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict
 
 
 def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
-    """What is asked: one text of 16 and one of 128 pieces, and sentences as they come and sorted by length.
+    """What is asked: one text of 16 and one of 128 tokens, and sentences as they come and sorted by length.
 
     Args:
-        vocab_file: by which pieces are counted.
+        vocab_file: by which tokens are counted.
         sentences_file: a table with a column `sentence`.
         count: sentences.
     """
@@ -68,7 +68,7 @@ def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
     sentences = [example.text for example in read_texts(sentences_file, config, "--sentences", labelled=False)][:count]
     tokenizer = WordPieceTokenizer(vocab_file)
     cases: Cases = {
-        f"one text of {length} pieces": {"texts": [_text_of(length, sentences, tokenizer)], "repeat": LATENCY_CALLS}
+        f"one text of {length} tokens": {"texts": [_text_of(length, sentences, tokenizer)], "repeat": LATENCY_CALLS}
         for length in (16, 128)
     }
     cases["sentences as they come"] = {"texts": sentences, "repeat": 1}
@@ -77,7 +77,7 @@ def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
 
 
 def _text_of(length: int, sentences: Sequence[str], tokenizer: WordPieceTokenizer) -> str:
-    """Words of the sentences, then full stops, that make `length` pieces with `[CLS]` and `[SEP]`."""
+    """Words of the sentences, then full stops, that make `length` tokens with `[CLS]` and `[SEP]`."""
     chosen: list[str] = []
     for word in " ".join(sentences).split():
         if len(tokenizer.encode(" ".join([*chosen, word]))) > length - 2:

@@ -29,7 +29,7 @@ SHAPES = {
 
 
 def random_batches(rows: int, length: int, predictions: int, vocab_size: int, count: int) -> dict[str, np.ndarray]:
-    """`features.pretraining_batch`es of random pieces, two segments a row and no padding; `count` on the first axis."""
+    """`features.pretraining_batch`es of random tokens, two segments a row and no padding; `count` on the first axis."""
     random = np.random.default_rng(0)
     features = pretraining_batch(rows, length, predictions)
     arrays: dict[str, np.ndarray] = {

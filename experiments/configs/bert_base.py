@@ -1,4 +1,4 @@
-"""BERT-base, uncased, first phase of pre-training (rows of 128 pieces).
+"""BERT-base, uncased, first phase of pre-training (rows of 128 tokens).
 
 Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2: 1M steps of 256 sequences, 90 % of
            them at length 128.

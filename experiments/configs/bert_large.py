@@ -1,4 +1,4 @@
-"""BERT-large, uncased, first phase of pre-training (rows of 128 pieces).
+"""BERT-large, uncased, first phase of pre-training (rows of 128 tokens).
 
 Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2, like `bert_base.py`.
 Command:   python -m experiments.pretrain --config experiments/configs/bert_large.py --train_data records

@@ -25,6 +25,6 @@ def get_config() -> FinetuningConfig:
             log_every=50,
             checkpoint_every=300,
             eval_every=300,
-            xla_scope="regions",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
         ),
     )

@@ -30,9 +30,9 @@ neighbours; what leaves it early wins.
 
 What leaves the plateau earlier, in 600 steps of the recipe above (which has 0.54; all at 30 % masked):
 
-  queries and keys start equal ("mimetic": each piece reads what is like it)              0.57
+  queries and keys start equal ("mimetic": each token reads what is like it)              0.57
   longest wave of the sinusoids 100 instead of 10,000                                     0.55
-  and heads start at the pieces -1, +1, -2, +2 places away (`NeighbourHeads`, gain 1.2)   0.66
+  and heads start at the tokens -1, +1, -2, +2 places away (`NeighbourHeads`, gain 1.2)   0.66
     gain 1.8                                                                              0.62
     learning rate 1.2e-3                                                                  0.53
     initializer_range 0.04 instead of 0.08                                                0.75   kept
@@ -45,7 +45,7 @@ What leaves the plateau earlier, in 600 steps of the recipe above (which has 0.5
   in 1400 steps, the whole quickstart, a larger corpus (JAX's documentation in it)        1.85   next-sentence 0.58
 
 Not kept: bfloat16 (139 ms a step without XLA, against 100 in float32 under XLA); batch 8 (15 steps/s where batch 32
-makes 10). Two concurrent parts are 6 to 8 % faster than one. Not tried: whole-word masking (1.05 pieces a word make
+makes 10). Two concurrent parts are 6 to 8 % faster than one. Not tried: whole-word masking (1.05 tokens a word make
 nearly the same masks), rows of 128.
 """
 

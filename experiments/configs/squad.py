@@ -1,6 +1,6 @@
 """SQuAD 1.1: the answer to a question is a part of the text.
 
-Paper:     Devlin et al. 2018, "BERT", section 4.2: batch 32, learning rate 5e-5, 3 epochs (run_squad.py: 384 pieces, a
+Paper:     Devlin et al. 2018, "BERT", section 4.2: batch 32, learning rate 5e-5, 3 epochs (run_squad.py: 384 tokens, a
            stride of 128).
 Command:   python -m experiments.finetune --config experiments/configs/squad.py --train_file train-v1.1.json
            --eval_file dev-v1.1.json --init_checkpoint bert-base-uncased --model_dir squad
@@ -23,7 +23,7 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
-            xla_scope="regions",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
         ),
         num_epochs=3,
         warmup_share=0.1,

@@ -20,7 +20,7 @@ def get_config() -> FinetuningConfig:
         task=ClassificationConfig(
             text_column="sentence",
             max_seq_length=128,
-            # Sentences have 13 pieces on average: with multiples of 8 a fifth of a batch is padding, so an eighth.
+            # Sentences have 13 tokens on average: with multiples of 8 a fifth of a batch is padding, so an eighth.
             bucket_lengths=(*range(4, 64, 4), 64, 80, 96, 112, 128),
         ),
         optimizer=OptimizerConfig(bias_correction=True),
@@ -31,7 +31,7 @@ def get_config() -> FinetuningConfig:
             log_every=50,
             keep_checkpoints=1,
             concurrent_parts=2,  # for the second core of a CPU
-            xla_scope="regions",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
         ),
         num_epochs=3,
         warmup_share=0.1,

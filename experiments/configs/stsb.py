@@ -24,7 +24,7 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
-            xla_scope="regions",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
         ),
         num_epochs=3,
         warmup_share=0.1,

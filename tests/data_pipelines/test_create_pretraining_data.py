@@ -15,7 +15,7 @@ from data_pipelines.corpora import readers
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.input import pipeline
 from data_pipelines.records import shards
-from data_pipelines.records.manifest import PreparationConfig, check_vocabulary, read_manifest, read_piece_counts
+from data_pipelines.records.manifest import PreparationConfig, check_vocabulary, read_manifest, read_token_counts
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_records_are_what_the_contract_says(tmp_path, small_shards, slots):
                 continue
             sequence = ids[place : place + length]
             assert sequence[0] == TOKENIZER.cls_id
-            assert [i for i, piece in enumerate(sequence) if piece == TOKENIZER.sep_id] == [first - 1, length - 1]
+            assert [i for i, token in enumerate(sequence) if token == TOKENIZER.sep_id] == [first - 1, length - 1]
             assert label in (0, 1)
             place += length
 
@@ -73,8 +73,8 @@ def test_the_manifest_tells_what_the_records_hold(tmp_path, small_shards):
     assert statistics.row_fill == pytest.approx(np.mean([len(row["input_ids"]) for row in rows]) / 64, abs=1e-6)
     assert statistics.unknown_share == 0.0
     counts = np.bincount(np.concatenate([row["input_ids"] for row in rows]), minlength=TOKENIZER.vocab_size)
-    np.testing.assert_array_equal(read_piece_counts(str(tmp_path)), counts)
-    assert read_piece_counts(str(tmp_path)).dtype == np.int64
+    np.testing.assert_array_equal(read_token_counts(str(tmp_path)), counts)
+    assert read_token_counts(str(tmp_path)).dtype == np.int64
     assert sum(shard.tokens for shard in manifest.shards) == counts.sum()
     assert WordPieceTokenizer(str(tmp_path / "vocab.txt")).vocab_hash == manifest.vocab_hash == TOKENIZER.vocab_hash
 
@@ -84,9 +84,9 @@ def test_the_masked_share_expected_is_the_share_that_is_masked(tmp_path, small_s
     statistics = make(tmp_path, CONFIG.replace(max_sequences_per_row=slots, short_seq_prob=0.5)).statistics
     batches = list(pipeline.evaluation_dataset(str(tmp_path), MaskingConfig(), 32))
     masked = sum(float(tf.reduce_sum(batch["masked_lm_weights"])) for batch in batches)
-    pieces = sum(int(tf.math.count_nonzero(batch["input_mask"])) for batch in batches)
-    assert statistics.expected_masked_share == pytest.approx(masked / pieces, abs=1e-6)
-    assert f"; to be masked: {masked / pieces:.1%}" in str(statistics)
+    tokens = sum(int(tf.math.count_nonzero(batch["input_mask"])) for batch in batches)
+    assert statistics.expected_masked_share == pytest.approx(masked / tokens, abs=1e-6)
+    assert f"; to be masked: {masked / tokens:.1%}" in str(statistics)
 
 
 def test_full_sentences_have_no_label(tmp_path):
@@ -95,7 +95,7 @@ def test_full_sentences_have_no_label(tmp_path):
     assert {row["next_sentence_labels"][0] for row in rows_of(tmp_path)} == {NO_NEXT_SENTENCE_LABEL}
 
 
-def test_large_vocabularies_take_four_bytes_a_piece(tmp_path):
+def test_large_vocabularies_take_four_bytes_a_token(tmp_path):
     tokenizer = WordPieceTokenizer.from_tokens([*TOKENIZER.tokens, *(f"filler{i}" for i in range(70_000))])
     create_pretraining_data(corpus_documents(4), tokenizer, str(tmp_path), CONFIG)
     shard = read_manifest(str(tmp_path)).shards[0]
@@ -110,7 +110,7 @@ def test_packing_fills_rows_with_the_same_sequences(tmp_path, small_shards):
     assert many.statistics.examples == one.statistics.examples
     assert many.statistics.records < one.statistics.records
     assert many.statistics.row_fill > one.statistics.row_fill
-    np.testing.assert_array_equal(read_piece_counts(str(tmp_path / "one")), read_piece_counts(str(tmp_path / "many")))
+    np.testing.assert_array_equal(read_token_counts(str(tmp_path / "one")), read_token_counts(str(tmp_path / "many")))
 
 
 def test_dupe_factor_makes_other_pairs_of_the_same_documents(tmp_path):
@@ -194,7 +194,7 @@ def test_bad_input_is_named_and_leaves_no_complete_folder(tmp_path, documents, o
     assert not list(tmp_path.rglob("manifest.json"))
 
 
-def test_documents_without_a_piece_give_no_records(tmp_path):
+def test_documents_without_a_token_give_no_records(tmp_path):
     with pytest.raises(ValueError, match="gave no record"):
         make(tmp_path, documents=[["\u200b"], ["\u200b"]])
 
@@ -280,7 +280,7 @@ def test_another_vocabulary_is_refused(tmp_path):
     other = small_tokenizer(("zebra",))
     cased = WordPieceTokenizer.from_tokens(TOKENIZER.tokens, do_lower_case=False)
     size = TOKENIZER.vocab_size
-    with pytest.raises(ValueError, match=rf"--train_data: .*model has {size + 1} pieces .*Received: {size} pieces"):
+    with pytest.raises(ValueError, match=rf"--train_data: .*model has {size + 1} tokens .*Received: {size} tokens"):
         check_vocabulary(manifest, other, "--train_data")
     with pytest.raises(ValueError, match=r"model has .*, cased, .*Received: .*, uncased,"):
         check_vocabulary(manifest, cased)

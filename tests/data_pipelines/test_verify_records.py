@@ -78,7 +78,7 @@ def with_feature(record: bytes, change) -> bytes:
     return example.SerializeToString()
 
 
-def set_piece(feature) -> None:
+def set_token(feature) -> None:
     values = np.frombuffer(feature["input_ids"].bytes_list.value[0], "<u2").copy()
     values[1] = 60_000
     feature["input_ids"].bytes_list.value[0] = values.tobytes()
@@ -90,7 +90,7 @@ def put_sep_inside(feature) -> None:
     feature["input_ids"].bytes_list.value[0] = values.tobytes()
 
 
-def drop_piece(feature) -> None:
+def drop_token(feature) -> None:
     feature["input_ids"].bytes_list.value[0] = feature["input_ids"].bytes_list.value[0][:-2]
 
 
@@ -120,13 +120,13 @@ DAMAGES = {
         True,
         1,
     ),
-    "piece id": (
-        changed(set_piece),
-        "record 3: piece ids must be below the vocabulary's size.*Received: 60000",
+    "token id": (
+        changed(set_token),
+        "record 3: token ids must be below the vocabulary's size.*Received: 60000",
         True,
         1,
     ),
-    "bytes of pieces": (changed(drop_piece), "record 3: its .* bytes of pieces contradict", True, 1),
+    "bytes of tokens": (changed(drop_token), "record 3: its .* bytes of tokens contradict", True, 1),
     "first segment": (changed(lengthen_first_segment), "record 3: a first segment must be part", True, 1),
     "numbers": (changed(drop_label), "record 3: next_sentence_labels must hold 1 numbers. Received: 2", True, 1),
     "special inside": (changed(put_sep_inside), r"record 3: \[CLS\] and \[SEP\] must stand at the ends", False, 1),
@@ -176,7 +176,7 @@ def test_damage_is_named_by_shard_and_record(folder, name):
 
 
 def epochs(folder: RecordFolder) -> list[list[dict[str, np.ndarray]]]:
-    """All records as evaluation reads them, and an epoch of training: batches of one row have a single lane."""
+    """All records as evaluation reads them, and an epoch of training: batches of one row have a single stream."""
     evaluation = folder.evaluation_dataset(MaskingConfig(), 8)
     training = folder.training_dataset(MaskingConfig(), 1, seed=1).take(folder.manifest.num_records)
     return [list(dataset.as_numpy_iterator()) for dataset in (evaluation, training)]
@@ -231,10 +231,10 @@ def test_a_folder_without_any_usable_record_is_refused(folder):
         RecordFolder(str(folder), "--train_data", skip_corrupt=True)
 
 
-def test_a_manifest_with_other_tokens_than_the_piece_counts_is_refused(folder):
+def test_a_manifest_with_other_tokens_than_the_token_counts_is_refused(folder):
     change_manifest(folder, tokens=5)
     with pytest.raises(ValueError, match=r"--train_data: the shards of .*manifest.json must have the \d+ tokens"):
-        RecordFolder(str(folder), "--train_data").piece_counts()
+        RecordFolder(str(folder), "--train_data").token_counts()
 
 
 def test_other_errors_pass_through(sound):

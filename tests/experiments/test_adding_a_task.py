@@ -70,7 +70,7 @@ import numpy as np
 
 from bert_tf import objectives
 from bert_tf.models.grader import BertGrader
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.base import Task
 
 
@@ -87,7 +87,7 @@ class Grading(Task):
             "label_weights": (grades > 0).astype(np.float32),
         }
         ids, segments = zip(*rows)
-        return Rows.from_lists(
+        return EncodedExamples.from_lists(
             ids, segments, tokenizer.pad_id, config.max_seq_length, config.bucket_lengths, values=values
         )
 

@@ -94,7 +94,7 @@ CASES = {
         [PRETRAIN, *_PRETRAIN, "--model_dir=out", "--set=model.max_position_embeddings=16"],
         ["`model.max_position_embeddings`", "24", "Received: 16"],
     ),
-    "fewer embeddings than pieces": (
+    "fewer embeddings than tokens": (
         [PRETRAIN, *_PRETRAIN, "--model_dir=out", "--set=model.vocab_size=50"],
         ["`model.vocab_size`", "Received: 50"],
     ),
@@ -190,9 +190,9 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad_input")
     write_corpus(folder / "corpus.txt", 20)
     vocab = write_vocab(folder / "vocab.txt")
-    pieces = vocab.read_text().splitlines()
-    (folder / "plain.txt").write_text("\n".join(pieces[5:]) + "\n")
-    (folder / "other.txt").write_text("\n".join([*pieces, "extra"]) + "\n")
+    tokens = vocab.read_text().splitlines()
+    (folder / "plain.txt").write_text("\n".join(tokens[5:]) + "\n")
+    (folder / "other.txt").write_text("\n".join([*tokens, "extra"]) + "\n")
     (folder / "empty.txt").write_text("\n \n")
     (folder / "nil.txt").write_text("")
     (folder / "broken.txt.gz").write_bytes(gzip.compress(b"One line.\n" * 99)[:-9])

@@ -142,11 +142,11 @@ def test_a_peers_run_tells_its_losses(data_dir, tmp_path):
 @pytest.mark.long
 def test_a_run_of_ones_own_tells_its_losses(tmp_path):
     weights = tmp_path / "weights"
-    pieces = write_vocab(weights / "vocab.txt").read_text().split()
+    tokens = write_vocab(weights / "vocab.txt").read_text().split()
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    (weights / "config.json").write_text(json.dumps(sizes | {"vocab_size": len(pieces)}))
+    (weights / "config.json").write_text(json.dumps(sizes | {"vocab_size": len(tokens)}))
     train = tmp_path / "train.tsv"
-    train.write_text("sentence\tlabel\n" + "".join(f"the {pieces[-1 - n % 9]}\t{n % 2}\n" for n in range(1632)))
+    train.write_text("sentence\tlabel\n" + "".join(f"the {tokens[-1 - n % 9]}\t{n % 2}\n" for n in range(1632)))
     start = finetune_results.random_encoder(str(weights))
     found = finetune_results.run_ours("sst2", str(train), str(train), start, 0, "float32", str(tmp_path / "run"))
     steps = [step for step, _ in found["losses"]]

@@ -56,12 +56,12 @@ def test_the_summary_is_complete(summaries):
         "classification_accuracy",
         "majority_accuracy",
         "from_scratch_accuracy",
-        "served_max_abs_difference",
+        "export_max_abs_difference",
     }
     summary = summaries[0]
     assert figures | {"seconds", "versions"} <= set(summary)
     assert all(math.isfinite(summary[name]) for name in figures)
-    assert summary["served_max_abs_difference"] <= 1e-5
+    assert summary["export_max_abs_difference"] <= 1e-5
     assert summary["majority_accuracy"] == 0.5
     assert 0.5 <= summary["next_sentence_majority"] <= 1
     assert {"tensorflow", "keras", "python"} <= set(summary["versions"])
@@ -103,7 +103,7 @@ def test_what_a_quickstart_made_is_replaced(run, tmp_path):
     ("arguments", "message"),
     [
         ({"holdout": 0.0}, "--holdout must be above 0 and below 1. Received: 0.0"),
-        ({"vocab_size": 9000}, "`model.vocab_size` must be at least the vocabulary's 9000 pieces"),
+        ({"vocab_size": 9000}, "`model.vocab_size` must be at least the vocabulary's 9000 tokens"),
         ({"length": 256}, "`model.max_position_embeddings` must be at least the rows' length of 256"),
         ({"labelled": "one.tsv"}, "--labelled takes two files"),
         ({"labelled": "one.tsv,two.tsv"}, "one.tsv"),

@@ -13,14 +13,14 @@ from experiments.benchmarks import serve_race
 from experiments.benchmarks.serve_workers import serving_protocol
 
 
-def test_texts_have_as_many_pieces_as_they_say(tmp_path):
+def test_texts_have_as_many_tokens_as_they_say(tmp_path):
     vocab_file = str(write_vocab(tmp_path / "vocab.txt"))
     rows = "".join(f"the old miller number {number}\t1\n" for number in range(60))
     (tmp_path / "dev.tsv").write_text("sentence\tlabel\n" + rows)
     cases = serve_race.make_cases(vocab_file, str(tmp_path / "dev.tsv"), count=40)
     tokenizer = WordPieceTokenizer(vocab_file)
     for length in (16, 128):
-        [text] = cases[f"one text of {length} pieces"]["texts"]
+        [text] = cases[f"one text of {length} tokens"]["texts"]
         assert len(tokenizer.encode_pair(text)[0]) == length
     assert len(cases["sentences as they come"]["texts"]) == 40
     lengths = [len(text) for text in cases["sentences sorted by length"]["texts"]]

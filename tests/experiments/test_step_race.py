@@ -63,9 +63,9 @@ def test_random_batches_fit_the_contract():
 
 
 def test_model_flops_by_hand(tmp_path):
-    # A block: 4 + 8 squares of the width a token, and two products with [L, L]; the head: one square and the pieces.
-    tokens, width, length, pieces = 2 * 16, 64, 16, 30522
-    forward = 2 * tokens * 12 * width**2 + 4 * tokens * length * width + 2 * 6 * (width**2 + width * pieces)
+    # A block: 4 + 8 squares of the width a token, and two products with [L, L]; the head: one square and the vocab_size.
+    tokens, width, length, vocab_size = 2 * 16, 64, 16, 30522
+    forward = 2 * tokens * 12 * width**2 + 4 * tokens * length * width + 2 * 6 * (width**2 + width * vocab_size)
     assert step_race.model_flops(case(tmp_path)) == 3 * forward
 
 
@@ -123,8 +123,8 @@ def test_packed_rows_and_padded_rows_are_of_the_same_text(tmp_path, monkeypatch)
     words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     corpus = "\n\n".join("\n".join(" ".join(words[: 3 + (i + j) % 7]) for j in range(4)) for i in range(60))
     (tmp_path / "corpus.txt").write_text(corpus + "\n")
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n")
     packed, padded = packed_batches.make_packed_cases(
         "packed_mini_8x512", "bfloat16", str(tmp_path), str(tmp_path / "corpus.txt")
     )

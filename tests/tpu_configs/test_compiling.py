@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PYTHON = os.environ.get("TPU_CHECK_PYTHON", str(REPOSITORY / ".venv-tpu" / "bin" / "python"))
 KERNELS = os.environ.get("TPU_KERNELS_PYTHON", str(REPOSITORY / ".venv-tpu-kernels" / "bin" / "python"))
 DEBUG = ["--config=experiments/configs/bert_tiny_debug.py", "--topology=v5e-4"]
-# One narrow layer and few pieces: compiled in seconds.
+# One narrow layer and few tokens: compiled in seconds.
 SMALL = ["--set=model.vocab_size=512", "--set=model.max_position_embeddings=64", "--max_seq_length=64"]
 
 pytestmark = [

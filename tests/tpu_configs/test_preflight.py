@@ -75,7 +75,7 @@ def test_sound_records_pass(folder):
 
 def test_ids_must_have_embeddings(folder):
     config = CONFIG.replace(model=BertConfig(vocab_size=TOKENIZER.vocab_size - 1))
-    with pytest.raises(ValueError, match=rf"at least the vocabulary's {TOKENIZER.vocab_size} pieces"):
+    with pytest.raises(ValueError, match=rf"at least the vocabulary's {TOKENIZER.vocab_size} tokens"):
         preflight.check_pretraining("local", None, config, [str(folder / "64")], [], {})
 
 
@@ -117,7 +117,7 @@ def test_fine_tuning_knows_its_vocabulary(tmp_path):
     vocab.write_text("\n".join(TOKENIZER.tokens) + "\n")
     config = FinetuningConfig(model=BertConfig(vocab_size=20), train=TRAIN)
     paths = {"--vocab_file": str(vocab), "--train_file": "train.tsv", "--init_checkpoint": None}
-    with pytest.raises(ValueError, match=r"at least the vocabulary's .* pieces\. Received: 20"):
+    with pytest.raises(ValueError, match=r"at least the vocabulary's .* tokens\. Received: 20"):
         preflight.check_finetuning("local", None, config, paths)
     preflight.check_finetuning("local", "v5e-8", config.replace(model=CONFIG.model), paths)
     with pytest.raises(ValueError, match=r"--vocab_file must be a gs:// path"):

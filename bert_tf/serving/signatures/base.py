@@ -31,7 +31,7 @@ def named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
     return tf.TensorSpec(spec.shape, spec.dtype, name)
 
 
-class Served(tf.Module, abc.ABC):
+class Signatures(tf.Module, abc.ABC):
     """A model that answers raw strings.
 
     Args:
@@ -83,7 +83,7 @@ class Served(tf.Module, abc.ABC):
         return shaped(call, names, self.options, self.max_seq_length)
 
     def rows(self, first: tf.RaggedTensor, second: tf.RaggedTensor | None = None) -> Tensors:
-        """The encoder's inputs for pieces of texts, or of pairs, padded to the shortest length that holds them.
+        """The encoder's inputs for tokens of texts, or of pairs, padded to the shortest length that holds them.
 
         Args:
             first: int32 [R, None].

@@ -1,4 +1,4 @@
-"""Exports of encoders and of pre-trained models: vectors of texts, and pieces for `[MASK]`.
+"""Exports of encoders and of pre-trained models: vectors of texts, and tokens for `[MASK]`.
 
 Axes: B texts, L length, P masks, D hidden, V vocabulary.
 """
@@ -11,11 +11,11 @@ from bert_tf.models.pooling import text_vectors
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.runs.folder import RunDescription
 from bert_tf.serving.options import Tensors
-from bert_tf.serving.signatures.base import ID_NAMES, Served, named
+from bert_tf.serving.signatures.base import ID_NAMES, Signatures, named
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
-class ServedEncoder(Served):
+class EncoderSignatures(Signatures):
     """`embedding` float32 [B, D], as `Predictor.embed` gives it; of `token_ids` also what the encoder gives.
 
     That is `sequence_output` float32 [B, L, D] and, where there is a pooler, `pooled_output` float32 [B, D].
@@ -49,13 +49,13 @@ class ServedEncoder(Served):
         return outputs
 
 
-class ServedMaskedLM(ServedEncoder):
-    """For each `[MASK]` of a text the likeliest pieces.
+class MaskedLMSignatures(EncoderSignatures):
+    """For each `[MASK]` of a text the likeliest tokens.
 
-    `pieces` string and `probabilities` float32 [B, P, k], likeliest first, and `num_masks` int32 [B]: a text with fewer
+    `tokens` string and `probabilities` float32 [B, P, k], likeliest first, and `num_masks` int32 [B]: a text with fewer
     masks than another has meaningless answers behind its own. `token_ids` takes `masked_lm_positions` int32 [B, P]
     too, and gives `masked_lm_logits` float32 [B, P, V] and `next_sentence_logits` float32 [B, 2] (0: the second text
-    follows the first). Two signatures more: `embedding` takes `text`, and `encoder` takes ids; see `ServedEncoder`.
+    follows the first). Two signatures more: `embedding` takes `text`, and `encoder` takes ids; see `EncoderSignatures`.
     """
 
     id_inputs = (*ID_NAMES, "masked_lm_positions")
@@ -64,11 +64,11 @@ class ServedMaskedLM(ServedEncoder):
     def __init__(self, model: Any, description: RunDescription, tokenizer: WordPieceTokenizer, *args: Any) -> None:
         super().__init__(model, description, tokenizer, *args)
         self.encoder = self.function(model.encoder, (*ID_NAMES, "position_ids"))
-        self.pieces = tf.constant(tokenizer.tokens)
+        self.tokens = tf.constant(tokenizer.tokens)
         self.mask_id = tokenizer.mask_id
         if self.options.top_k > tokenizer.vocab_size:
             raise ValueError(
-                f"--top_k must be at most the {tokenizer.vocab_size} pieces of the vocabulary. "
+                f"--top_k must be at most the {tokenizer.vocab_size} tokens of the vocabulary. "
                 f"Received: {self.options.top_k}"
             )
 
@@ -79,10 +79,10 @@ class ServedMaskedLM(ServedEncoder):
         places = tf.broadcast_to(tf.range(tf.shape(is_mask)[1]), tf.shape(is_mask))
         positions = tf.ragged.boolean_mask(places, is_mask)
         outputs = self.forward(inputs | {"masked_lm_positions": positions.to_tensor()})
-        logits, vocab_size = outputs["masked_lm_logits"], self.pieces.shape[0]
-        probabilities, ids = BertPretrainer.likeliest_pieces(logits, vocab_size, self.options.top_k)
+        logits, vocab_size = outputs["masked_lm_logits"], self.tokens.shape[0]
+        probabilities, ids = BertPretrainer.likeliest_tokens(logits, vocab_size, self.options.top_k)
         return {
-            "pieces": tf.gather(self.pieces, ids),
+            "tokens": tf.gather(self.tokens, ids),
             "probabilities": probabilities,
             "num_masks": tf.cast(positions.row_lengths(), tf.int32),
         }

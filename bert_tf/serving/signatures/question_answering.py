@@ -2,16 +2,16 @@
 
 The steps of `tasks.question_answering.QuestionAnswering` in graph operations; see there for what they are for.
 
-Axes: B questions, R rows (windows), L length, M pieces in the longest window, K best answers.
+Axes: B questions, R rows (windows), L length, M tokens in the longest window, K best answers.
 """
 
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from bert_tf.serving.graph_tokenizer import Pieces, substrings
+from bert_tf.serving.graph_tokenizer import Tokens, substrings
 from bert_tf.serving.options import Tensors
-from bert_tf.serving.signatures.base import Served
+from bert_tf.serving.signatures.base import Signatures
 
 _NOWHERE = -1
 
@@ -21,17 +21,17 @@ class _Windows(NamedTuple):
 
     Attributes:
         examples: int64 [R], ascending: which question each belongs to.
-        pieces: int64 [R, None], which pieces of all contexts it holds.
-        positions: int64 [R], of its first piece in the row.
+        tokens: int64 [R, None], which tokens of all contexts it holds.
+        positions: int64 [R], of its first token in the row.
     """
 
     examples: tf.Tensor
-    pieces: tf.RaggedTensor
+    tokens: tf.RaggedTensor
     positions: tf.Tensor
 
 
 class _Candidates(NamedTuple):
-    """Answers, [all candidates]: whose they are, their scores, and their first and last piece among all contexts'."""
+    """Answers, [all candidates]: whose they are, their scores, and their first and last token among all contexts'."""
 
     examples: tf.Tensor
     scores: tf.Tensor
@@ -39,7 +39,7 @@ class _Candidates(NamedTuple):
     last: tf.Tensor
 
 
-class ServedQuestionAnswerer(Served):
+class QuestionAnswererSignatures(Signatures):
     """`answers` string [B], a part of the context, "" for none; `starts` and `ends` int32 [B] in it, -1 for none.
 
     They count characters (not bytes). The `n_best_size` best of each question, likeliest first: `n_best_answers`
@@ -59,14 +59,14 @@ class ServedQuestionAnswerer(Served):
     def from_texts(self, question: tf.Tensor, context: tf.Tensor) -> Tensors:
         """The class's outputs of `serving_default`."""
         query = self.graph_tokenizer.tokenize(question)[:, : self.task.max_query_length]
-        pieces = self.graph_tokenizer.tokenize_with_offsets(context)
-        windows = self._windows(query, pieces.ids)
-        slices = windows.pieces.with_values(tf.gather(pieces.ids.flat_values, windows.pieces.flat_values))
+        tokens = self.graph_tokenizer.tokenize_with_offsets(context)
+        windows = self._windows(query, tokens.ids)
+        slices = windows.tokens.with_values(tf.gather(tokens.ids.flat_values, windows.tokens.flat_values))
         logits = self.forward(self.rows(tf.gather(query, windows.examples), slices))
         nulls = logits["start_logits"][:, 0] + logits["end_logits"][:, 0]
         null_scores = tf.math.segment_min(nulls, windows.examples)  # every question has a window
         candidates = _sorted(self._candidates(windows, logits))
-        return self._answers(context, pieces, candidates, null_scores)
+        return self._answers(context, tokens, candidates, null_scores)
 
     def _windows(self, query: tf.RaggedTensor, context: tf.RaggedTensor) -> _Windows:
         """See `tasks.question_answering.window_starts`."""
@@ -84,8 +84,8 @@ class ServedQuestionAnswerer(Served):
 
     def _candidates(self, windows: _Windows, logits: Tensors) -> _Candidates:
         """The best pairs of start and end in each window, those of a window in the order of their parts' ranks."""
-        pieces = windows.pieces
-        local = tf.ragged.range(pieces.row_lengths())
+        tokens = windows.tokens
+        local = tf.ragged.range(tokens.row_lengths())
         places = local.flat_values + tf.gather(windows.positions, local.value_rowids())
         indices = tf.stack([local.value_rowids(), places], axis=1)
 
@@ -93,8 +93,8 @@ class ServedQuestionAnswerer(Served):
             return tf.gather_nd(logits[name], indices)
 
         none = tf.constant(float("-inf"))
-        start_logits = tf.where(_has_most_context(pieces), inside("start_logits"), none)
-        dense = [pieces.with_values(values).to_tensor(none) for values in (start_logits, inside("end_logits"))]
+        start_logits = tf.where(_has_most_context(tokens), inside("start_logits"), none)
+        dense = [tokens.with_values(values).to_tensor(none) for values in (start_logits, inside("end_logits"))]
         count = tf.minimum(self.task.n_best_size, tf.shape(dense[0])[1])
         starts, ends = (tf.math.top_k(values, count) for values in dense)  # equals in their order
         scores = starts.values[:, :, None] + ends.values[:, None, :]  # [R, count, count]
@@ -102,19 +102,19 @@ class ServedQuestionAnswerer(Served):
         allowed = (lengths >= 1) & (lengths <= self.task.max_answer_length) & tf.math.is_finite(scores)
         found = tf.where(allowed)
         rows = found[:, 0]
-        first_pieces = tf.gather(tf.concat([pieces.flat_values, [0]], axis=0), tf.gather(pieces.row_starts(), rows))
+        first_tokens = tf.gather(tf.concat([tokens.flat_values, [0]], axis=0), tf.gather(tokens.row_starts(), rows))
         return _Candidates(
             tf.gather(windows.examples, rows),
             tf.gather_nd(scores, found),
-            first_pieces + tf.cast(tf.gather_nd(starts.indices, found[:, :2]), tf.int64),
-            first_pieces + tf.cast(tf.gather_nd(ends.indices, found[:, ::2]), tf.int64),
+            first_tokens + tf.cast(tf.gather_nd(starts.indices, found[:, :2]), tf.int64),
+            first_tokens + tf.cast(tf.gather_nd(ends.indices, found[:, ::2]), tf.int64),
         )
 
-    def _answers(self, context: tf.Tensor, pieces: Pieces, candidates: _Candidates, null_scores: tf.Tensor) -> Tensors:
+    def _answers(self, context: tf.Tensor, tokens: Tokens, candidates: _Candidates, null_scores: tf.Tensor) -> Tensors:
         size = self.task.n_best_size
         batch = tf.size(context, tf.int64)
-        starts = tf.gather(pieces.starts.flat_values, candidates.first)
-        ends = tf.gather(pieces.ends.flat_values, candidates.last)
+        starts = tf.gather(tokens.starts.flat_values, candidates.first)
+        ends = tf.gather(tokens.ends.flat_values, candidates.last)
         codes = tf.strings.unicode_decode(context, "UTF-8", errors="ignore")
 
         def by_example(values: tf.Tensor) -> tf.RaggedTensor:
@@ -157,22 +157,22 @@ class ServedQuestionAnswerer(Served):
         return outputs | ({"null_differences": differences} if self.task.unanswerable else {})
 
 
-def _has_most_context(pieces: tf.RaggedTensor) -> tf.Tensor:
-    """Whether no other window has more context around a piece, bool [all windows' pieces].
+def _has_most_context(tokens: tf.RaggedTensor) -> tf.Tensor:
+    """Whether no other window has more context around a token, bool [all windows' tokens].
 
     See `tasks.question_answering.most_context`, in whose precision it computes.
 
     Args:
-        pieces: int64 [R, None], numbers of pieces.
+        tokens: int64 [R, None], numbers of tokens.
     """
-    flat = pieces.flat_values
-    places = tf.cast(tf.ragged.range(pieces.row_lengths()).flat_values, tf.float64)
-    lengths = tf.cast(tf.gather(pieces.row_lengths(), pieces.value_rowids()), tf.float64)
+    flat = tokens.flat_values
+    places = tf.cast(tf.ragged.range(tokens.row_lengths()).flat_values, tf.float64)
+    lengths = tf.cast(tf.gather(tokens.row_lengths(), tokens.value_rowids()), tf.float64)
     scores = tf.minimum(places, lengths - 1 - places) + tf.constant(0.01, tf.float64) * lengths
     total = tf.reduce_max(tf.concat([flat, [-1]], axis=0)) + 1
     is_best = scores == tf.gather(tf.math.unsorted_segment_max(scores, flat, total), flat)
     # The first window of equals.
-    rows = tf.where(is_best, pieces.value_rowids(), pieces.nrows())
+    rows = tf.where(is_best, tokens.value_rowids(), tokens.nrows())
     return rows == tf.gather(tf.math.unsorted_segment_min(rows, flat, total), flat)
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.scoring.tags import tag_spans
-from bert_tf.serving.graph_tokenizer import Pieces, substrings
+from bert_tf.serving.graph_tokenizer import Tokens, substrings
 from bert_tf.serving.options import Tensors
-from bert_tf.serving.signatures.base import Served
+from bert_tf.serving.signatures.base import Signatures
 from bert_tf.tasks.tagging import OUTSIDE, Tagging
 
 
-class ServedTagger(Served):
+class TaggerSignatures(Signatures):
     """`words` and `tags` string [B, W], `starts` and `ends` int32 [B, W] of the words, `num_words` int32 [B].
 
     Words are what is between spaces and punctuation, as in `Predictor.tag`; behind a text's own words are empty ones.
@@ -23,7 +23,7 @@ class ServedTagger(Served):
     order of `labels.txt`. Tags that make spans give `span_labels`, `span_texts` string [B, S], `span_starts`,
     `span_ends` int32 [B, S] and `num_spans` int32 [B] too. Texts longer than a row are cut between words into several.
 
-    Of `token_ids`: `labels` string [B, L], the likeliest at each piece, `probabilities` and `logits`.
+    Of `token_ids`: `labels` string [B, L], the likeliest at each token, `probabilities` and `logits`.
     """
 
     def __init__(self, model: Any, description: Any, *args: Any) -> None:
@@ -55,11 +55,11 @@ class ServedTagger(Served):
         """The class's outputs of `serving_default`."""
         words, places = self.graph_tokenizer.words_with_offsets(text)
         # Each word is tokenized on its own, as in training, where words are given.
-        pieces = self.graph_tokenizer.tokenize(words.flat_values)[:, : self.max_seq_length - 2]
-        counts = pieces.row_lengths()
-        logits = self._word_logits(pieces, words.row_splits)  # [all words, C]
+        tokens = self.graph_tokenizer.tokenize(words.flat_values)[:, : self.max_seq_length - 2]
+        counts = tokens.row_lengths()
+        logits = self._word_logits(tokens, words.row_splits)  # [all words, C]
         best = tf.argmax(logits, axis=-1)
-        # A word without pieces was in no row.
+        # A word without tokens was in no row.
         tag_ids = words.with_values(tf.where(counts > 0, best, tf.constant(self.outside, tf.int64)))
         outputs = {
             "words": words.to_tensor(""),
@@ -72,22 +72,22 @@ class ServedTagger(Served):
         }
         return outputs | self._spans(text, tag_ids, places) if self.has_spans else outputs
 
-    def _word_logits(self, pieces: tf.RaggedTensor, text_splits: tf.Tensor) -> tf.Tensor:
-        """The logits at each word's first piece, float32 [all words, C].
+    def _word_logits(self, tokens: tf.RaggedTensor, text_splits: tf.Tensor) -> tf.Tensor:
+        """The logits at each word's first token, float32 [all words, C].
 
         Args:
-            pieces: int32 [all words, None].
+            tokens: int32 [all words, None].
             text_splits: int64 [B + 1], where texts begin and end among the words.
         """
-        row_words = _row_words(pieces.row_splits, text_splits, self.max_seq_length - 2)  # [R]
-        first_pieces = tf.gather(pieces.row_splits, row_words)
-        splits = tf.concat([first_pieces, pieces.row_splits[-1:]], axis=0)
-        inputs = self.rows(tf.RaggedTensor.from_row_splits(pieces.flat_values, splits, validate=False))
-        rows = tf.searchsorted(row_words, tf.range(pieces.nrows()), side="right", out_type=tf.int64) - 1
-        positions = pieces.row_starts() - tf.gather(first_pieces, rows) + 1  # behind [CLS]
+        row_words = _row_words(tokens.row_splits, text_splits, self.max_seq_length - 2)  # [R]
+        first_tokens = tf.gather(tokens.row_splits, row_words)
+        splits = tf.concat([first_tokens, tokens.row_splits[-1:]], axis=0)
+        inputs = self.rows(tf.RaggedTensor.from_row_splits(tokens.flat_values, splits, validate=False))
+        rows = tf.searchsorted(row_words, tf.range(tokens.nrows()), side="right", out_type=tf.int64) - 1
+        positions = tokens.row_starts() - tf.gather(first_tokens, rows) + 1  # behind [CLS]
         return tf.gather_nd(self.forward(inputs), tf.stack([rows, positions], axis=1))
 
-    def _spans(self, text: tf.Tensor, tag_ids: tf.RaggedTensor, places: Pieces) -> Tensors:
+    def _spans(self, text: tf.Tensor, tag_ids: tf.RaggedTensor, places: Tokens) -> Tensors:
         flat = tag_ids.flat_values
         no_tag = tf.constant(self.begins.shape[0] - 1, tf.int64)
         before = tf.concat([no_tag[None], flat[:-1]], axis=0)[: tf.size(flat)]
@@ -111,15 +111,15 @@ class ServedTagger(Served):
         }
 
 
-def _row_words(piece_splits: tf.Tensor, text_splits: tf.Tensor, room: int) -> tf.Tensor:
+def _row_words(token_splits: tf.Tensor, text_splits: tf.Tensor, room: int) -> tf.Tensor:
     """The first word of each row, int64 [R], where rows take as many whole words of one text as they have room for.
 
     The rule of `tasks.tagging.Tagging.encode`; a text without words has a row of its own.
 
     Args:
-        piece_splits: int64 [W + 1], where words begin and end among the pieces; none is longer than `room`.
+        token_splits: int64 [W + 1], where words begin and end among the tokens; none is longer than `room`.
         text_splits: int64 [B + 1], where texts begin and end among the words.
-        room: pieces in a row.
+        room: tokens in a row.
     """
 
     def is_left(words: tf.Tensor, *_: Any) -> tf.Tensor:
@@ -127,8 +127,8 @@ def _row_words(piece_splits: tf.Tensor, text_splits: tf.Tensor, room: int) -> tf
 
     def next_rows(words: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # All texts at once, each by one row: up to the last word that ends within the room.
-        limits = tf.gather(piece_splits, words) + room
-        behind = tf.searchsorted(piece_splits[1:], limits, side="right", out_type=tf.int64)
+        limits = tf.gather(token_splits, words) + room
+        behind = tf.searchsorted(token_splits[1:], limits, side="right", out_type=tf.int64)
         words = tf.minimum(behind, text_splits[1:])
         more = tf.boolean_mask(words, words < text_splits[1:])
         return words, tf.concat([rows, more], axis=0)

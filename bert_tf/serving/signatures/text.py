@@ -8,10 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf.serving.options import Tensors
-from bert_tf.serving.signatures.base import Served
+from bert_tf.serving.signatures.base import Signatures
 
 
-class _ServedText(Served):
+class _TextSignatures(Signatures):
     """One answer a text.
 
     Whether it takes `text` alone or `text_pair` too is as in training. A pair's second text may be empty: the row then
@@ -30,7 +30,7 @@ class _ServedText(Served):
         return self.from_ids(self.rows(tokenize(text), None if text_pair is None else tokenize(text_pair)))
 
 
-class ServedClassifier(_ServedText):
+class ClassifierSignatures(_TextSignatures):
     """`labels` string [B], the likeliest; `probabilities` and `logits` float32 [B, C], in the order of `labels.txt`.
 
     For Classify requests: `classes` string [B, C] and their `scores` float32 [B, C].
@@ -59,7 +59,7 @@ class ServedClassifier(_ServedText):
         return {"classes": tf.broadcast_to(self.classes, tf.shape(scores)), "scores": scores}
 
 
-class ServedMultiLabelClassifier(ServedClassifier):
+class MultiLabelClassifierSignatures(ClassifierSignatures):
     """`labels` string [B, C]: those from the threshold on, in the order of `labels.txt`, then "" for the others.
 
     `num_labels` int32 [B] tells how many there are; `probabilities` float32 [B, C] are each label's own; `logits`.
@@ -78,7 +78,7 @@ class ServedMultiLabelClassifier(ServedClassifier):
         return ragged.to_tensor("", shape=[None, self.classes.shape[0]])
 
 
-class ServedRegressor(_ServedText):
+class RegressorSignatures(_TextSignatures):
     """`values` float32 [B]; for Regress requests, `outputs`."""
 
     examples_method = "regress"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.tasks.encoded import Rows, weights_of
+from bert_tf.tasks.encoded import EncodedExamples, weights_of
 from bert_tf.training.tensorflow_engine.distribution import InputPart
 
 _WHOLE = InputPart()
@@ -17,7 +17,7 @@ _LEAST_RUNS = 4
 _BATCHES_AHEAD = 4
 
 
-def steps_per_epoch(rows: Rows, batch_size: int) -> int:
+def steps_per_epoch(rows: EncodedExamples, batch_size: int) -> int:
     """Batches in which every row stands once."""
     return -(-len(rows) // batch_size)
 
@@ -36,11 +36,11 @@ def batches_together(steps: int) -> int:
 
 
 def training_dataset(
-    rows: Rows, batch_size: int, seed: int, start_step: int = 0, part: InputPart = _WHOLE
+    rows: EncodedExamples, batch_size: int, seed: int, start_step: int = 0, part: InputPart = _WHOLE
 ) -> tf.data.Dataset:
     """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
 
-    Rows are shuffled; runs of `batches_together` are sorted by length, and cut into batches, from long rows to short
+    EncodedExamples are shuffled; runs of `batches_together` are sorted by length, and cut into batches, from long rows to short
     ones, as `LengthGroupedSampler` of transformers does it (experiments/benchmarks/README.md compares it with batches
     that are shuffled again). So a batch holds rows of like length, and is as long as the shortest of
     `rows.bucket_lengths` that holds them; and what does not fit into memory fails soon. The last rows of an epoch are
@@ -82,7 +82,7 @@ def training_dataset(
     return batches.with_options(options)
 
 
-def rows_of_batch(rows: Rows, batch_size: int, seed: int, step: int) -> list[int]:
+def rows_of_batch(rows: EncodedExamples, batch_size: int, seed: int, step: int) -> list[int]:
     """The numbers of the rows in the batch of a step of `training_dataset`, without what fills it up."""
     steps = steps_per_epoch(rows, batch_size)
     epoch, place = divmod(step, steps)
@@ -90,7 +90,7 @@ def rows_of_batch(rows: Rows, batch_size: int, seed: int, step: int) -> list[int
     return [number for number in order[place].numpy().tolist() if number >= 0]
 
 
-def _epoch_order(rows: Rows, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
+def _epoch_order(rows: EncodedExamples, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     """The rows' numbers in the batches of an epoch, int64 [steps, B]; -1 fills the last one up."""
     # Odd seeds ordered the batches in earlier versions.
     seeds = tf.stack([tf.constant(2 * seed, tf.int64), epoch])
@@ -104,13 +104,13 @@ def _epoch_order(rows: Rows, batch_size: int, steps: int, seed: int, epoch: tf.T
     return tf.reshape(order, [steps, batch_size])
 
 
-def _gatherer(rows: Rows, batch_size: int) -> Any:
-    """A function of the numbers of a batch's rows: the batch (`Rows.batch`, as operations of TensorFlow)."""
+def _gatherer(rows: EncodedExamples, batch_size: int) -> Any:
+    """A function of the numbers of a batch's rows: the batch (`EncodedExamples.batch`, as operations of TensorFlow)."""
     buckets = tf.constant(rows.bucket_lengths, tf.int32)
     lengths = tf.constant(rows.lengths, tf.int32)
     most = rows.bucket_lengths[-1]
     static_length = most if len(rows.bucket_lengths) == 1 else None
-    pieces = {
+    tokens = {
         name: tf.constant(
             np.pad(
                 array,
@@ -118,7 +118,7 @@ def _gatherer(rows: Rows, batch_size: int) -> Any:
                 constant_values=rows.pad_id if name == "input_ids" else 0,
             )
         )
-        for name, array in rows.pieces.items()
+        for name, array in rows.tokens.items()
     }
     values = {name: tf.constant(array) for name, array in rows.values.items()}
 
@@ -129,7 +129,7 @@ def _gatherer(rows: Rows, batch_size: int) -> Any:
         row_lengths = tf.gather(lengths, chosen)
         longest = tf.reduce_max(tf.where(real, row_lengths, 0))
         length = most if static_length else buckets[tf.searchsorted(buckets, longest[None])[0]]
-        batch = {name: tf.gather(array, chosen)[:, :length] for name, array in pieces.items()}
+        batch = {name: tf.gather(array, chosen)[:, :length] for name, array in tokens.items()}
         for name in batch:
             batch[name].set_shape([batch_size, static_length])
         batch |= {name: tf.gather(array, chosen) for name, array in values.items()}

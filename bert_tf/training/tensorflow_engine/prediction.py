@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from bert_tf.objectives import metrics
 from bert_tf.objectives.objective import Objective
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 
-RowOutputs = Callable[[Rows], tuple[list[Any], dict[str, float]]]
+RowOutputs = Callable[[EncodedExamples], tuple[list[Any], dict[str, float]]]
 
 
 def make_row_outputs(
@@ -42,7 +42,7 @@ def make_row_outputs(
     def run(batch: Any) -> tuple[Any, Any]:
         return distribution.run_and_gather(step, batch)
 
-    def outputs_of(rows: Rows) -> tuple[list[Any], dict[str, float]]:
+    def outputs_of(rows: EncodedExamples) -> tuple[list[Any], dict[str, float]]:
         if distribution.is_tpu:
             rows = rows.in_one_length()
         found: list[Any] = [None] * len(rows)

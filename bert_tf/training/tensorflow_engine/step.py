@@ -15,14 +15,14 @@ import tensorflow as tf
 
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.fusion import regions_compiled_by
+from bert_tf.fusion import fusion_compiled_by
 from bert_tf.layers.random_bits import fold_in
 from bert_tf.models.weights import named_weights
 from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Batch, Objective
 from bert_tf.training.tensorflow_engine.averages import WeightAverages
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.xla_fusion import RegionCompiler, in_one_program
+from bert_tf.training.tensorflow_engine.xla_fusion import XlaFusion, in_one_program
 
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 """`train.precision` -> Keras dtype policy: the computation's dtype; variables are float32 in all of them."""
@@ -122,7 +122,7 @@ def make_train_step(
     names = list(state.weights)
     variables = [state.weights[name] for name in names]
     scope = _xla_scope(train, distribution)
-    compiler = RegionCompiler() if scope == "regions" else None
+    compiler = XlaFusion() if scope == "fused" else None
     compute_dtype = state.model.compute_dtype
     parts = train.concurrent_parts if _on_cpu() else 1
     several_parts = parts * train.gradient_accumulation_steps > 1
@@ -149,7 +149,7 @@ def make_train_step(
     def gradients_and_sums(batch: Batch, weights: dict[str, Any], seed: Any) -> tuple[list[tf.Tensor], Sums]:
         """Of this batch, or part of one whose `weights` are those of the whole."""
         copies = {} if compiler is None else compiler.copy(variables, compute_dtype)
-        with regions_compiled_by(compiler):
+        with fusion_compiled_by(compiler):
             with tf.GradientTape() as tape:
                 tape.watch(copies)
                 outputs, rows = of_all_replicas(state.model(batch, training=True, seed=seed), batch)
@@ -207,7 +207,7 @@ def make_train_step(
 
     if scope == "step" and parts > 1:
         gradients_and_sums = in_one_program(gradients_and_sums)
-    if scope == "regions" or (scope == "step" and parts > 1):
+    if scope == "fused" or (scope == "step" and parts > 1):
         apply = in_one_program(apply)  # changes the variables in place
 
     def at_once(batch: Batch, weights: dict[str, Any], seed: Any) -> tuple[list[tf.Tensor], Sums]:
@@ -233,18 +233,18 @@ def make_train_step(
         reduced = distribution.all_reduce(gradients + tf.nest.flatten(sums))
         sums = tf.nest.pack_sequence_as(sums, reduced[len(gradients) :])
         gradients = reduced[: len(gradients)]
-        return sums | apply(gradients, sums, _squared_norms_outside_xla(gradients) if scope == "regions" else None)
+        return sums | apply(gradients, sums, _squared_norms_outside_xla(gradients) if scope == "fused" else None)
 
     return in_one_program(train_step) if scope == "step" and parts == 1 else train_step
 
 
 def _xla_scope(train: TrainConfig, distribution: Distribution) -> str:
-    """What XLA compiles as one program: `step`, `regions` or `nothing`; see `TrainConfig.xla_scope`."""
+    """What XLA compiles as one program: `step`, `fused` or `nothing`; see `TrainConfig.xla_scope`."""
     if not train.jit_compile or distribution.strategy is not None:
         return "nothing"
     if train.xla_scope != "auto":
         return train.xla_scope
-    return "regions" if _on_cpu() and train.precision == "bfloat16" else "step"
+    return "fused" if _on_cpu() and train.precision == "bfloat16" else "step"
 
 
 def _on_cpu() -> bool:
@@ -274,7 +274,7 @@ def _squared_norms_outside_xla(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
 def _split(batch: Batch, parts: int) -> list[Batch]:
     """The batch's rows in `parts` equal runs."""
     split = {name: tf.split(tensor, parts) for name, tensor in batch.items()}
-    return [{name: pieces[number] for name, pieces in split.items()} for number in range(parts)]
+    return [{name: tokens[number] for name, tokens in split.items()} for number in range(parts)]
 
 
 def _accumulate(

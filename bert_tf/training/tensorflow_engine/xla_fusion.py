@@ -1,6 +1,6 @@
-"""Compiles the regions of the layers by XLA, each for itself: what makes a CPU fast in bfloat16.
+"""Compiles the fused operations of the layers by XLA, each for itself: what makes a CPU fast in bfloat16.
 
-See `bert_tf.fusion` for what a region is. The products between them stay with TensorFlow's own kernels.
+See `bert_tf.fusion` for what a fused operation is. The products between them stay with TensorFlow's own kernels.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +23,13 @@ def _sums_by_id(rows: tf.Tensor, ids: tf.Tensor, count: int) -> tf.Tensor:
 
 
 KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_sums, sums_by_id: _sums_by_id}
-"""Regions that TensorFlow's own kernels compute faster than XLA does on a CPU."""
+"""Fused operations that TensorFlow's own kernels compute faster than XLA does on a CPU."""
 
 
-class RegionCompiler:
-    """A `bert_tf.fusion.Compiler`: of each region one XLA program forward, one backward.
+class XlaFusion:
+    """A `bert_tf.fusion.Compiler`: of each fused operation one XLA program forward, one backward.
 
-    The backward program computes the region again from its inputs: nothing of what a region makes on the way
+    The backward program computes the fused operation again from its inputs: nothing of what a fused operation makes on the way
     (activations in float32, dropout masks) is written to memory or waits there. Layers with equal functions and
     constants share their programs.
     """
@@ -38,7 +38,7 @@ class RegionCompiler:
         self._programs: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
         self._copies: dict[int, tf.Tensor] = {}  # by the variables' ids
 
-    def region(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
+    def fused(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
         """`function(*tensors, **constants)`, with its gradient."""
         if function in KERNELS:
             return KERNELS[function](*tensors, **constants)

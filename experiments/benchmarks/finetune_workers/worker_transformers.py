@@ -67,7 +67,7 @@ class Transformers(Implementation):
         ]
 
     def _encode_words(self, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Labels on first pieces; a longer sentence is cut, and goes on in another row."""
+        """Labels on first tokens; a longer sentence is cut, and goes on in another row."""
         ids = {label: number for number, label in enumerate(self.case.labels)}
         encoded = self.tokenizer(
             [example["words"] for example in examples],
@@ -100,14 +100,14 @@ class Transformers(Implementation):
             room = case.max_seq_length - len(head) - 1
             for start in range(0, max(1, len(offsets) - room + case.doc_stride), case.doc_stride):
                 part = context["input_ids"][start : start + room]
-                pieces = [*head, *part, self.tokenizer.sep_token_id]
+                tokens = [*head, *part, self.tokenizer.sep_token_id]
                 first, last = self._answer_places(example, offsets[start : start + room])
                 shift = len(head) if first is not None else 0
                 rows.append(
                     {
-                        "input_ids": pieces,
+                        "input_ids": tokens,
                         "token_type_ids": [0] * len(head) + [1] * (len(part) + 1),
-                        "attention_mask": [1] * len(pieces),
+                        "attention_mask": [1] * len(tokens),
                         "start_positions": (first or 0) + shift,
                         "end_positions": (last or 0) + shift,
                         "place": (number, len(head), offsets[start : start + room]),
@@ -116,7 +116,7 @@ class Transformers(Implementation):
         return rows
 
     def _answer_places(self, example: dict[str, Any], offsets: list[tuple[int, int]]) -> Any:
-        """First and last piece of the answer, where the window holds it whole."""
+        """First and last token of the answer, where the window holds it whole."""
         text, start = example["answers"][0]
         end = start + len(text)
         touched = [place for place, (left, right) in enumerate(offsets) if right > start and left < end]

@@ -18,7 +18,7 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 
 
 def mean_vectors(sequence_output: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """[B, D] of length 1, from [B, L, D] and the mask [B, L] of real pieces."""
+    """[B, D] of length 1, from [B, L, D] and the mask [B, L] of real tokens."""
     weights = mask[:, :, None].astype(np.float32)
     vectors = (sequence_output * weights).sum(axis=1) / weights.sum(axis=1)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -21,7 +21,7 @@ def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dic
 
     def tokenize(texts: Sequence[str]) -> Any:
         first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
-        rows = [[first, *pieces[:254], last] for pieces in tokenizer(list(texts))]
+        rows = [[first, *tokens[:254], last] for tokens in tokenizer(list(texts))]
         return tf.ragged.constant(rows, dtype=tf.int32).to_tensor()
 
     def embed(texts: Sequence[str]) -> Any:

@@ -9,7 +9,7 @@ from bert_tf.conversion.convert import convert_checkpoint
 from bert_tf.conversion.loading import load_encoder, load_pretrained, read_pretrained
 
 # The variables of google-research/bert's published checkpoints (`tf.train.list_variables`), and their shapes by the
-# numbers of `bert_config.json`: V pieces, P positions, T segments, D hidden, I intermediate.
+# numbers of `bert_config.json`: V tokens, P positions, T segments, D hidden, I intermediate.
 EMBEDDING_VARIABLES = {
     "bert/embeddings/word_embeddings": "VD",
     "bert/embeddings/position_embeddings": "PD",

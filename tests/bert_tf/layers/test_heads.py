@@ -49,7 +49,7 @@ def test_masked_lm_head_equals_the_formula():
 def test_the_output_matrix_is_tied():
     layer = MaskedLMHead(vocab_size=11, hidden_size=8)
     layer.build()
-    # dense kernel and bias, gamma, beta, and a bias a piece; no matrix of its own
+    # dense kernel and bias, gamma, beta, and a bias a token; no matrix of its own
     assert sorted(tuple(w.shape) for w in layer.weights) == [(8,), (8,), (8,), (8, 8), (11,)]
     table = tf.Variable(_vectors(11, 8))
     with tf.GradientTape() as tape:

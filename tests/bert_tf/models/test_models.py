@@ -213,9 +213,9 @@ def test_every_dropout_has_its_own_seed(monkeypatch):
     assert len(seeds) == len(set(seeds)) == 1 + 3 * 2 + 1
 
 
-def test_pieces_behind_the_vocabulary_are_no_answers():
-    logits = np.array([[[0.0, 3.0, 1.0, 9.0], [2.0, 0.0, 1.0, -9.0]]], np.float32)  # the last row is no piece
-    probabilities, ids = BertPretrainer.likeliest_pieces(logits, vocab_size=3, count=2)
+def test_tokens_behind_the_vocabulary_are_no_answers():
+    logits = np.array([[[0.0, 3.0, 1.0, 9.0], [2.0, 0.0, 1.0, -9.0]]], np.float32)  # the last row is no token
+    probabilities, ids = BertPretrainer.likeliest_tokens(logits, vocab_size=3, count=2)
     assert np.asarray(ids).tolist() == [[[1, 2], [0, 2]]]
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(probabilities, np.take_along_axis(expected, np.asarray(ids), -1), rtol=1e-5)

@@ -24,7 +24,7 @@ def test_log_unigram():
     assert np.exp(found).sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_log_unigram_finds_special_pieces_anywhere():
+def test_log_unigram_finds_special_tokens_anywhere():
     found = log_unigram(np.array([9, 9, 9, 9, 9, 9]), (5, 0, 4, 3, 2), vocab_size=6)
     assert (found[[5, 4, 3, 2]] < -8).all()
     assert (found[[0, 1]] > -1).all()

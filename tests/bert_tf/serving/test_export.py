@@ -42,7 +42,7 @@ CASES = {
 QUICK = ("pairs", "masked_lm")
 
 
-class Served:
+class Signatures:
     """A run, its predictor, and its export, loaded; made when first asked for, and kept."""
 
     def __init__(self, folder, name):
@@ -73,7 +73,7 @@ def served(tmp_path_factory):
 
     def get(name):
         if name not in made:
-            made[name] = Served(folder, name)
+            made[name] = Signatures(folder, name)
         return made[name]
 
     return get
@@ -221,13 +221,13 @@ def test_the_masked_lm(served):
     outputs = case.ask(text=texts)
     assert outputs["num_masks"].tolist() == [2, 1, 1]
     for row, masks in enumerate(predicted):
-        for place, pieces in enumerate(masks):
-            np.testing.assert_allclose(outputs["probabilities"][row, place], [s for _, s in pieces], atol=1e-5)
-            assert _strings(outputs["pieces"][row, place]) == [piece for piece, _ in pieces]
+        for place, tokens in enumerate(masks):
+            np.testing.assert_allclose(outputs["probabilities"][row, place], [s for _, s in tokens], atol=1e-5)
+            assert _strings(outputs["tokens"][row, place]) == [token for token, _ in tokens]
     assert case.ask(text=["no mask"])["num_masks"].tolist() == [0]
     exported = load(case.path)
     for one, other in zip(exported.fill_mask(texts), predicted, strict=True):
-        assert [[piece for piece, _ in mask] for mask in one] == [[piece for piece, _ in mask] for mask in other]
+        assert [[token for token, _ in mask] for mask in one] == [[token for token, _ in mask] for mask in other]
     vectors = case.predictor.embed(TEXTS)
     served_vectors = case.signatures["embedding"](text=tf.constant(TEXTS))["embedding"]
     np.testing.assert_allclose(served_vectors, vectors, atol=1e-5)

@@ -32,16 +32,16 @@ class Pair:
         self.tokenizer = tokenizer
         graph = GraphTokenizer(tokenizer)
         signature = [tf.TensorSpec([None], tf.string)]
-        self.pieces = tf.function(graph.tokenize_with_offsets, input_signature=signature)
+        self.tokens = tf.function(graph.tokenize_with_offsets, input_signature=signature)
         self.words = tf.function(graph.words_with_offsets, input_signature=signature)
 
     def differences(self, texts):
-        """(text, expected, found) of each text whose pieces or words, or their offsets, differ."""
+        """(text, expected, found) of each text whose tokens or words, or their offsets, differ."""
         tensor = tf.constant([t if isinstance(t, bytes) else t.encode() for t in texts], tf.string, shape=[len(texts)])
         decoded = [t.decode(errors="ignore") if isinstance(t, bytes) else t for t in texts]
-        pieces = self.pieces(tensor)
+        tokens = self.tokens(tensor)
         words, places = self.words(tensor)
-        columns = (pieces.ids, pieces.starts, pieces.ends, words, places.starts, places.ends)
+        columns = (tokens.ids, tokens.starts, tokens.ends, words, places.starts, places.ends)
         found = list(zip(*(column.to_list() for column in columns), strict=True))
         assert len(found) == len(texts)
         entries = zip(decoded, map(self.expected, decoded), found, strict=True)
@@ -74,7 +74,7 @@ def test_plain_text(pair):
     # A mark belongs to the character before it, across punctuation too; not across a space, nor to an ideograph.
     texts = ["The unaffable fox.", "e\u0301! !\u0301a", "a \u0301b", "中\u0301a", "so\u00adft hy\u200bphen"]
     assert not pair.differences(texts)
-    assert pair.pieces(tf.constant(["ab naïve."])).starts.to_list()[0][-1] == 8
+    assert pair.tokens(tf.constant(["ab naïve."])).starts.to_list()[0][-1] == 8
 
 
 @settings(max_examples=100, deadline=None)

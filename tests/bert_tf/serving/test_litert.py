@@ -76,11 +76,11 @@ def test_rows_of_a_fixed_length(predictors, tmp_path, task):
     found, expected = lite(inputs), model(inputs)
     assert tf.nest.assert_same_structure(found, expected) is None
     for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
-        by_piece = (slice(None),) if task == "classification" else mask.numpy() > 0
+        by_token = (slice(None),) if task == "classification" else mask.numpy() > 0
         assert one.shape == other.shape
-        np.testing.assert_allclose(one[by_piece], other.numpy()[by_piece], atol=1e-5)
+        np.testing.assert_allclose(one[by_token], other.numpy()[by_token], atol=1e-5)
     longer = {name: tf.repeat(tensor, 2, axis=1) for name, tensor in inputs.items()}
-    with pytest.raises(ValueError, match=r"1x8\.tflite: rows have at most 8 pieces\. Received: 10"):
+    with pytest.raises(ValueError, match=r"1x8\.tflite: rows have at most 8 tokens\. Received: 10"):
         lite(longer)
 
 

@@ -84,8 +84,8 @@ def test_masked_lm_without_pooler(tmp_path):
     ids, _ = pretrained.tokenizer().encode_pair("a [MASK] c", parse_special_tokens=True)
     logits = model({"input_ids": np.array([ids]), "masked_lm_positions": np.array([[2]])})["masked_lm_logits"]
     probabilities = keras.ops.softmax(logits)[0, 0].numpy()
-    for (piece, probability), number in zip(best, np.argsort(-probabilities), strict=False):
-        assert piece == predictor.tokenizer.tokens[number]
+    for (token, probability), number in zip(best, np.argsort(-probabilities), strict=False):
+        assert token == predictor.tokenizer.tokens[number]
         assert probability == pytest.approx(probabilities[number], abs=1e-5)
     assert predictor.embed(["a"]).shape == (1, 8)
     with pytest.raises(ValueError, match=r"`pooling` pooler needs a model with a pooler\. Received: .*, without"):

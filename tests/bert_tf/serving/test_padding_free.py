@@ -29,7 +29,7 @@ MODELS = {
 
 
 def _rows(lengths, longest, per_row=1):
-    """Rows of random pieces, `per_row` sequences of the same length in each."""
+    """Rows of random tokens, `per_row` sequences of the same length in each."""
     random = np.random.default_rng(3)
     shape = (len(lengths), longest)
     inputs = {
@@ -47,13 +47,13 @@ def _rows(lengths, longest, per_row=1):
     return {name: tf.constant(array, tf.int32) for name, array in inputs.items()}
 
 
-def _on_pieces(outputs, inputs):
-    """The outputs by name; of those that each piece has, the pieces' alone."""
+def _on_tokens(outputs, inputs):
+    """The outputs by name; of those that each token has, the tokens' alone."""
     outputs = outputs if isinstance(outputs, dict) else {"output": outputs}
-    is_piece, length = inputs["input_mask"].numpy() > 0, inputs["input_mask"].shape[1]
+    is_token, length = inputs["input_mask"].numpy() > 0, inputs["input_mask"].shape[1]
     arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
     return {
-        name: array[is_piece] if array.ndim > 1 and array.shape[1] == length else array
+        name: array[is_token] if array.ndim > 1 and array.shape[1] == length else array
         for name, array in arrays.items()
     }
 
@@ -65,8 +65,8 @@ def test_the_same_as_with_padding(name, lengths, per_row, form):
     model = MODELS[name](SMALL)
     shake(model)
     inputs = _rows(lengths, 14, per_row)
-    expected = _on_pieces(model(inputs, training=False), inputs)
-    found = _on_pieces(tf.function(form(model))(inputs), inputs)
+    expected = _on_tokens(model(inputs, training=False), inputs)
+    found = _on_tokens(tf.function(form(model))(inputs), inputs)
     assert sorted(found) == sorted(expected)
     for key, array in expected.items():
         assert np.ptp(array) > 0.1
@@ -83,7 +83,7 @@ def test_in_bfloat16():
     np.testing.assert_allclose(found, expected, atol=0.1)
 
 
-def test_rows_without_a_piece():
+def test_rows_without_a_token():
     encoder = BertEncoder(SMALL)
     shake(encoder)
     inputs = _rows((5, 0), 6)
@@ -100,8 +100,8 @@ def test_padding_is_left_out():
     lengths = np.random.default_rng(0).integers(5, 60, 32)
     mask = tf.constant(np.arange(64) < lengths[:, None], tf.int32)
     places = padding_free._places(mask)
-    assert lengths.sum() <= len(places.of_pieces) <= 1.07 * lengths.sum() < 0.7 * mask.numpy().size
-    np.testing.assert_array_equal(places.of_pieces[: lengths.sum()], np.flatnonzero(mask))
+    assert lengths.sum() <= len(places.of_tokens) <= 1.07 * lengths.sum() < 0.7 * mask.numpy().size
+    np.testing.assert_array_equal(places.of_tokens[: lengths.sum()], np.flatnonzero(mask))
     numbers = places.of_rows.numpy()[np.flatnonzero(mask)]
     np.testing.assert_array_equal(numbers, np.arange(lengths.sum()))
 

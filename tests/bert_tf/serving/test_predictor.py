@@ -77,14 +77,14 @@ def test_fill_mask(masked_lm):
     answers = masked_lm.fill_mask(texts, top_k=4)
     assert [len(masks) for masks in answers] == [2, 1, 1]
     for masks in answers:
-        for pieces in masks:
-            scores = [score for _, score in pieces]
-            assert len(pieces) == 4
+        for tokens in masks:
+            scores = [score for _, score in tokens]
+            assert len(tokens) == 4
             assert scores == sorted(scores, reverse=True)
-            assert all(piece in masked_lm.tokenizer.tokens for piece, _ in pieces)
+            assert all(token in masked_lm.tokenizer.tokens for token, _ in tokens)
     alone = [masked_lm.fill_mask([text], top_k=4)[0] for text in texts]
     for one, other in zip(answers, alone, strict=True):
-        assert [[piece for piece, _ in mask] for mask in one] == [[piece for piece, _ in mask] for mask in other]
+        assert [[token for token, _ in mask] for mask in one] == [[token for token, _ in mask] for mask in other]
     everything = masked_lm.fill_mask(["[MASK]"], top_k=masked_lm.tokenizer.vocab_size)[0][0]
     assert sum(score for _, score in everything) == pytest.approx(1, abs=1e-4)
 
@@ -114,9 +114,9 @@ def test_embed(masked_lm):
         masked_lm.embed(TEXTS, pooling="max")
 
 
-def test_more_pieces_than_there_are(masked_lm):
+def test_more_tokens_than_there_are(masked_lm):
     with pytest.raises(
-        ValueError, match=r"`top_k` must be between 1 and the \d+ pieces of the vocabulary\. Received: "
+        ValueError, match=r"`top_k` must be between 1 and the \d+ tokens of the vocabulary\. Received: "
     ):
         masked_lm.fill_mask(["[MASK]"], top_k=masked_lm.tokenizer.vocab_size + 1)
 

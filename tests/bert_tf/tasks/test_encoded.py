@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from bert_tf.tasks.encoded import Rows, default_bucket_lengths
+from bert_tf.tasks.encoded import EncodedExamples, default_bucket_lengths
 from bert_tf.training.tensorflow_engine.encoded_batches import batches_together, steps_per_epoch, training_dataset
 
 
 def numbered(count, longest=40, max_seq_length=64, seed=0, buckets=()):
-    """Rows of random lengths; every piece of row n is n + 1."""
+    """EncodedExamples of random lengths; every token of row n is n + 1."""
     lengths = np.random.default_rng(seed).integers(3, longest + 1, count)
-    return Rows.from_lists(
+    return EncodedExamples.from_lists(
         [[number + 1] * length for number, length in enumerate(lengths)],
         [[0] * (length - 1) + [1] for length in lengths],
         pad_id=0,
@@ -106,7 +106,9 @@ def test_rows_of_one_origin_are_no_batch_of_their_own():
     """As questions on a paragraph, whose rows have nearly one length."""
     origins, batch_size = 32, 4
     lengths = np.repeat(8 * np.arange(1, origins + 1), batch_size)
-    rows = Rows.from_lists([[1] * length for length in lengths], [[0] * length for length in lengths], 0, 256, ())
+    rows = EncodedExamples.from_lists(
+        [[1] * length for length in lengths], [[0] * length for length in lengths], 0, 256, ()
+    )
     rows.values["label_ids"] = np.repeat(np.arange(origins, dtype=np.int32), batch_size)
     batches = [batch["label_ids"].tolist() for batch in taken(rows, batch_size, 4 * origins)]
     assert sum(len(set(batch)) == 1 for batch in batches) < len(batches) / 10

@@ -56,10 +56,10 @@ def test_a_row_of_training_is_a_query_with_its_passages():
         *_letters("e f g"),
         SEP,
     ]
-    assert rows.pieces["input_ids"][0, : rows.lengths[0]].tolist() == first
-    assert rows.pieces["input_mask"][0, :15].tolist() == [1] * 3 + [2] * 4 + [3] * 3 + [4] * 5
-    assert rows.pieces["position_ids"][0, :15].tolist() == [*range(3), *range(4), *range(3), *range(5)]
-    assert rows.pieces["input_ids"][2, 3:8].tolist() == [CLS, *_letters("i j k"), SEP], "cut to `max_seq_length`"
+    assert rows.tokens["input_ids"][0, : rows.lengths[0]].tolist() == first
+    assert rows.tokens["input_mask"][0, :15].tolist() == [1] * 3 + [2] * 4 + [3] * 3 + [4] * 5
+    assert rows.tokens["position_ids"][0, :15].tolist() == [*range(3), *range(4), *range(3), *range(5)]
+    assert rows.tokens["input_ids"][2, 3:8].tolist() == [CLS, *_letters("i j k"), SEP], "cut to `max_seq_length`"
     assert rows.values["query_ids"].tolist() == [0, 1, 0]
     assert rows.values["passage_ids"].tolist() == [[0, 1, 2], [1, 0, 0], [3, 0, 0]]
     assert rows.values["passage_weights"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]

@@ -23,8 +23,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def tokenizer():
     """Every letter, and the words of a small corpus that start with `r`."""
     words = {word.strip(".").lower() for document in corpus_documents(20) for line in document for word in line.split()}
-    pieces = [*SPECIAL_TOKENS, *LETTERS, *(f"##{letter}" for letter in LETTERS), *".,!0123456789京北"]
-    return WordPieceTokenizer.from_tokens([*pieces, *sorted(word for word in words if word.startswith("r"))])
+    tokens = [*SPECIAL_TOKENS, *LETTERS, *(f"##{letter}" for letter in LETTERS), *".,!0123456789京北"]
+    return WordPieceTokenizer.from_tokens([*tokens, *sorted(word for word in words if word.startswith("r"))])
 
 
 def test_classes_and_their_weights(tokenizer):
@@ -89,15 +89,15 @@ def test_sets_of_labels_and_numbers(tokenizer):
 
 
 def _tag_outputs(task, rows, labels):
-    """Outputs that are sure of the right tag at each first piece, and of another one elsewhere."""
+    """Outputs that are sure of the right tag at each first token, and of another one elsewhere."""
     outputs = []
-    for tags, weights in zip(rows.pieces["tag_ids"], rows.pieces["tag_weights"], strict=True):
+    for tags, weights in zip(rows.tokens["tag_ids"], rows.tokens["tag_weights"], strict=True):
         wrong = (tags + 1) % len(labels)
         outputs.append(np.eye(len(labels))[np.where(weights > 0, tags, wrong)])
     return outputs
 
 
-def test_tags_stand_on_first_pieces_and_come_back_as_spans_of_the_text(tokenizer):
+def test_tags_stand_on_first_tokens_and_come_back_as_spans_of_the_text(tokenizer):
     text = "Dr. Kim  flew\tto Zürich, Peking 北京 \u200b x"
     words = ["Dr.", "Kim", "flew", "to", "Zürich", ",", "Peking", "北京", "\u200b", "x"]
     offsets = []
@@ -111,7 +111,7 @@ def test_tags_stand_on_first_pieces_and_come_back_as_spans_of_the_text(tokenizer
     rows = task.encode([example], labels, tokenizer)
     assert len(rows) > 2, "the sentence is longer than a row"
     assert rows.lengths.max() <= 9
-    assert rows.pieces["tag_weights"].sum() == 9, "the word of a zero-width space has no piece"
+    assert rows.tokens["tag_weights"].sum() == 9, "the word of a zero-width space has no token"
     [answer] = task.answers([example], rows, _tag_outputs(task, rows, labels), labels)
     assert answer["tags"] == list(tags)
     assert [(span["label"], span["text"]) for span in answer["spans"]] == [
@@ -128,21 +128,21 @@ def test_windows():
     assert window_starts(10, 6, 3) == [(0, 6), (3, 6), (6, 4)]
     assert window_starts(4, 6, 3) == [(0, 4)]
     assert window_starts(0, 6, 3) == [(0, 0)]
-    assert window_starts(7, 3, 9) == [(0, 3), (3, 3), (6, 1)], "no piece is left out by a long stride"
+    assert window_starts(7, 3, 9) == [(0, 3), (3, 3), (6, 1)], "no token is left out by a long stride"
     kept = most_context(window_starts(10, 6, 3))
     places = sorted(
         start + place
         for (start, _), mask in zip(window_starts(10, 6, 3), kept, strict=True)
         for place in np.flatnonzero(mask)
     )
-    assert places == list(range(10)), "each piece counts in one window"
+    assert places == list(range(10)), "each token counts in one window"
 
 
 def _span_outputs(rows, sure=10.0):
     """Outputs that are sure of the right start and end, where the window holds the answer."""
     outputs = []
     for row in range(len(rows)):
-        logits = {name: np.zeros(rows.pieces["input_ids"].shape[1]) for name in ("start_logits", "end_logits")}
+        logits = {name: np.zeros(rows.tokens["input_ids"].shape[1]) for name in ("start_logits", "end_logits")}
         logits["start_logits"][rows.values["start_positions"][row]] = sure
         logits["end_logits"][rows.values["end_positions"][row]] = sure
         outputs.append(logits)

@@ -91,7 +91,7 @@ def test_words_over_200_characters_are_unknown(published_tokenizers, do_lower_ca
 
 @settings(max_examples=300, deadline=None)
 @given(text=reference_tokenizer.TEXTS)
-def test_offsets_cover_what_the_pieces_are_made_of(text):
+def test_offsets_cover_what_the_tokens_are_made_of(text):
     letters = [chr(code) for code in range(33, 127)]
     tokenizer = WordPieceTokenizer.from_tokens([*SPECIAL_TOKENS, *letters, *("##" + c for c in letters)])
     ids, offsets = tokenizer.encode_with_offsets(text)
@@ -99,11 +99,11 @@ def test_offsets_cover_what_the_pieces_are_made_of(text):
     for index, (start, end) in zip(ids, offsets, strict=True):
         assert 0 <= start < end <= len(text)
         if index != tokenizer.unk_id:
-            # What a span holds tokenizes to its piece: to the letter, and nothing around it.
-            piece = (
+            # What a span holds tokenizes to its token: to the letter, and nothing around it.
+            token = (
                 tokenizer.tokens[index].removeprefix("##") if tokenizer.continuation[index] else tokenizer.tokens[index]
             )
-            assert piece in "".join(tokenizer.words(text[start:end]))
+            assert token in "".join(tokenizer.words(text[start:end]))
 
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
@@ -117,7 +117,7 @@ def test_offsets_of_ascii_are_those_of_the_plain_path(published_tokenizers, do_l
         for string, indices in tokenizer.basic_tokenizer.split_spaces_with_offsets(text):
             for word in tokenizer.basic_tokenizer.split_word_with_offsets(string):
                 end = 0
-                for _, length in tokenizer._pieces(word.text):
+                for _, length in tokenizer._tokens(word.text):
                     start, end = end, end + length
                     plain.append((indices[word.starts[start]], indices[word.ends[end - 1] - 1] + 1))
         assert tokenizer.encode_with_offsets(text)[1] == plain
@@ -176,7 +176,7 @@ def test_file_hash_equality_and_save(tmp_path, tokenizer):
     again = WordPieceTokenizer(str(path))
     assert again.tokens == tokenizer.tokens
     assert again.vocab_hash == tokenizer.vocab_hash
-    # Carriage returns and spaces around a piece are no part of it, as in the reference.
+    # Carriage returns and spaces around a token are no part of it, as in the reference.
     path.write_bytes("".join(f" {token}\t\r\n" for token in TOKENS).encode())
     assert WordPieceTokenizer(str(path)).tokens == tokenizer.tokens
 

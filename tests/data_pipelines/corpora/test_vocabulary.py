@@ -73,7 +73,7 @@ def test_the_same_vocabulary_in_every_process_and_order(tmp_path):
             capture_output=True, check=True, encoding="utf-8",
         )  # fmt: skip
         assert output.read_text("utf-8").splitlines() == expected
-        assert "pieces per word" in done.stdout
+        assert "tokens per word" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text.txt", "vocab0.txt", "vocab1.txt"]
 
 
@@ -92,7 +92,7 @@ def test_statistics_are_of_the_words_they_are_given():
     tokens = [*SPECIAL_TOKENS, "ab", "##c"]
     statistics = vocabulary.vocabulary_statistics(tokens, {"ab": 6, "abc": 3, "x": 1})
     assert statistics.words == 10
-    assert statistics.pieces_per_word == pytest.approx((6 + 3 * 2 + 1) / 10)
+    assert statistics.tokens_per_word == pytest.approx((6 + 3 * 2 + 1) / 10)
     assert statistics.unknown_share == pytest.approx(0.1)
 
 
@@ -124,7 +124,7 @@ def test_minimum_frequency():
 
 
 def test_words_with_rare_characters_teach_nothing():
-    # Without q, "aqb" must not make a piece "ab" of what never stood together.
+    # Without q, "aqb" must not make a token "ab" of what never stood together.
     tokens = learn_vocab({"aqb": 5, "ac": 50, "bc": 50}, 100, limit_alphabet=3)
     assert "q" not in tokens
     assert "ab" not in tokens

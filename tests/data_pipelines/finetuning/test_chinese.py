@@ -1,4 +1,4 @@
-"""Chinese through readers and tokenizer: no spaces between words, an ideograph a piece, offsets in characters."""
+"""Chinese through readers and tokenizer: no spaces between words, an ideograph a token, offsets in characters."""
 
 import json
 
@@ -60,8 +60,8 @@ def test_tags_of_characters(tokenizer, tmp_path):
     examples = read_tagged(str(path), task.config, "--train_file")
     labels = task.label_names(examples)
     rows = task.encode(examples, labels, tokenizer)
-    assert rows.pieces["tag_weights"].sum() == len(text), "each character is a word of one piece"
-    outputs = [np.eye(len(labels))[ids] for ids in rows.pieces["tag_ids"]]
+    assert rows.tokens["tag_weights"].sum() == len(text), "each character is a word of one token"
+    outputs = [np.eye(len(labels))[ids] for ids in rows.tokens["tag_ids"]]
     [answer] = task.answers(examples, rows, outputs, labels)
     assert answer["tags"] == tags
     assert [(span["label"], span["text"]) for span in answer["spans"]] == [

@@ -8,19 +8,19 @@ from data_pipelines.input.masking import MaskingVocabulary, PartOfBatches, encod
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 VOCAB_SIZE = 1000
-FIRST_CONTINUATION = 600  # pieces from here on are `##` pieces
+FIRST_CONTINUATION = 600  # tokens from here on are `##` tokens
 VOCABULARY = MaskingVocabulary(
     vocab_size=VOCAB_SIZE,
     cls_id=CLS,
     sep_id=SEP,
     mask_id=MASK,
-    continuation=tuple(piece >= FIRST_CONTINUATION for piece in range(VOCAB_SIZE)),
+    continuation=tuple(token >= FIRST_CONTINUATION for token in range(VOCAB_SIZE)),
 )
 SEED = tf.constant([7, 3], tf.int64)
 
 
 def make_rows(sequences: list[list[tuple[int, int, int]]], length: int, slots: int, seed: int = 0):
-    """Rows of sequences given as (pieces of A, pieces of B or 0, label), with random pieces."""
+    """Rows of sequences given as (tokens of A, tokens of B or 0, label), with random tokens."""
     generator = np.random.default_rng(seed)
     input_ids = np.zeros((len(sequences), length), np.int32)
     fields = np.zeros((3, len(sequences), slots), np.int32)
@@ -28,10 +28,10 @@ def make_rows(sequences: list[list[tuple[int, int, int]]], length: int, slots: i
         place = 0
         for k, (first, second, label) in enumerate(members):
             text = generator.integers(5, VOCAB_SIZE, first + second)
-            pieces = [CLS, *text[:first], SEP] + ([*text[first:], SEP] if second else [])
-            input_ids[row, place : place + len(pieces)] = pieces
-            fields[:, row, k] = len(pieces), first + 2, label
-            place += len(pieces)
+            tokens = [CLS, *text[:first], SEP] + ([*text[first:], SEP] if second else [])
+            input_ids[row, place : place + len(tokens)] = tokens
+            fields[:, row, k] = len(tokens), first + 2, label
+            place += len(tokens)
     names = ("sequence_lengths", "first_segment_lengths", "next_sentence_labels")
     return {"input_ids": tf.constant(input_ids)} | {name: tf.constant(f) for name, f in zip(names, fields, strict=True)}
 
@@ -137,7 +137,7 @@ def test_max_predictions_caps_the_count():
     assert mask_batch(rows, masking, 7, VOCABULARY, SEED)["masked_lm_weights"].numpy().sum() == 7
 
 
-def test_a_rate_above_what_there_is_masks_every_piece_of_text():
+def test_a_rate_above_what_there_is_masks_every_token_of_text():
     rows = make_rows([[(3, 2, 0)]], 16, 1)
     batch = mask_batch(rows, MaskingConfig(masked_lm_rate=1.0), 16, VOCABULARY, SEED)
     used = batch["masked_lm_weights"].numpy()[0] > 0
@@ -165,11 +165,11 @@ def test_packed_sequences_share_the_row_when_they_want_more_than_its_places():
 def words_of(ids: np.ndarray) -> np.ndarray:
     """Number of each place's word, counted in plain Python; -1 for places without text."""
     words, number = [], -1
-    for place, piece in enumerate(ids):
-        if piece in (PAD, CLS, SEP):
+    for place, token in enumerate(ids):
+        if token in (PAD, CLS, SEP):
             words.append(-1)
             continue
-        joins = piece >= FIRST_CONTINUATION and words[place - 1] >= 0
+        joins = token >= FIRST_CONTINUATION and words[place - 1] >= 0
         number += not joins
         words.append(number)
     return np.array(words)
@@ -193,7 +193,7 @@ def test_words_are_chosen_whole(slots):
 
 
 def test_words_that_do_not_fit_are_passed_over_for_those_that_do():
-    # One place to fill; a word of four pieces and one of one piece: whatever comes first, only the short one fits.
+    # One place to fill; a word of four tokens and one of one token: whatever comes first, only the short one fits.
     ids = [CLS, 10, 700, 701, 702, 11, SEP]
     row = {
         "input_ids": tf.constant([ids] * 64),
@@ -219,7 +219,7 @@ def test_shares_of_mask_random_and_kept(strategy):
     now = tf.gather(batch["input_ids"], batch["masked_lm_positions"], batch_dims=1).numpy()[used]
     is_mask, kept = now == MASK, now == ids
     observed = np.array([is_mask.sum(), (~is_mask & ~kept).sum(), kept.sum()])
-    # A random piece is [MASK] or the piece itself once in V each.
+    # A random token is [MASK] or the token itself once in V each.
     once = 0.1 / VOCAB_SIZE
     expected = used.sum() * np.array([0.8 + once, 0.1 - 2 * once, 0.1 + once])
     assert chi_square(observed, expected) < 18.4  # 2 degrees of freedom, p = 0.0001
@@ -286,7 +286,7 @@ def test_other_seeds_give_other_masks():
 
 
 def first_spans(strategy: str, **changes) -> np.ndarray:
-    """How many spans that were chosen first in their rows have 0, 1, 2, ... words, in rows of one-piece words."""
+    """How many spans that were chosen first in their rows have 0, 1, 2, ... words, in rows of one-token words."""
     rows = make_rows([[(998, 0, -1)]] * 4000, 1000, 1)
     rows["input_ids"] = tf.where(rows["input_ids"] >= FIRST_CONTINUATION, 9, rows["input_ids"])
     masking = MaskingConfig(strategy=strategy, masked_lm_rate=0.02, **changes)
@@ -329,7 +329,7 @@ def test_spans_begin_with_words_and_fill_the_row(strategy, slots):
             if length:
                 wanted = min(predictions, max(1, round(0.15 * length)))
                 assert (mask[row][chosen] == k + 1).sum() <= wanted
-        # A piece inside a word is chosen only behind the piece before it.
+        # A token inside a word is chosen only behind the token before it.
         for place in chosen:
             assert words[place] != words[place - 1] or place - 1 in chosen
     assert batch["masked_lm_weights"].numpy().sum() > 0.9 * sum(
@@ -338,7 +338,7 @@ def test_spans_begin_with_words_and_fill_the_row(strategy, slots):
     )
 
 
-def test_the_pieces_of_a_span_meet_one_fate():
+def test_the_tokens_of_a_span_meet_one_fate():
     rows = make_rows([[(60, 65, 0)]] * 200, 128, 1)
     masking = MaskingConfig(strategy="span", mask_share=0.5, random_share=0.0)
     batch = mask_batch(rows, masking, 20, VOCABULARY, SEED)
@@ -346,5 +346,5 @@ def test_the_pieces_of_a_span_meet_one_fate():
     positions = batch["masked_lm_positions"].numpy()
     neighbours = (np.diff(positions, axis=1) == 1) & (batch["masked_lm_weights"].numpy()[:, 1:] > 0)
     assert now[batch["masked_lm_weights"].numpy() > 0].mean() == pytest.approx(0.5, abs=0.05)
-    # Two spans may be neighbours; pieces with fates of their own would differ half the time.
+    # Two spans may be neighbours; tokens with fates of their own would differ half the time.
     assert (now[:, 1:] != now[:, :-1])[neighbours].mean() < 0.1

@@ -14,7 +14,7 @@ from bert_tf.utils import files
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.input import pipeline, record_streams
 from data_pipelines.input.masking import MaskingVocabulary, mask_batch
-from data_pipelines.input.pipeline import evaluation_dataset, number_of_lanes, static_batch_spec, training_dataset
+from data_pipelines.input.pipeline import evaluation_dataset, number_of_streams, static_batch_spec, training_dataset
 from data_pipelines.records import shards, tfrecords
 from data_pipelines.records.manifest import PreparationConfig, ShardInfo, read_manifest, read_vocabulary
 
@@ -115,9 +115,9 @@ def test_another_process_of_the_pipeline_gives_the_same(folder):
 def test_an_epoch_holds_every_record_once(folder, small_windows, batch_size):
     on_disk = Counter(rows_on_disk(folder))
     total = sum(on_disk.values())
-    num_lanes = number_of_lanes(batch_size, total)
-    # Lanes differ by a record at most, so after this many steps each has finished its epoch, and begun the next.
-    steps = -(-total // num_lanes) * num_lanes // batch_size + 1
+    num_streams = number_of_streams(batch_size, total)
+    # Record streams differ by a record at most, so after this many steps each has finished its epoch, and begun the next.
+    steps = -(-total // num_streams) * num_streams // batch_size + 1
     read = Counter(rows_in(take(training_dataset(folder, UNCHANGED, batch_size, 0), steps)))
     assert not on_disk - read
     repeated = sum((read - on_disk).values())
@@ -236,8 +236,8 @@ def test_a_vocabulary_that_is_not_the_manifests_is_refused(tmp_path, monkeypatch
     [
         ({"batch_size": 0}, "batch_size must be at least 1.*Received: 0"),
         ({"start_step": -1}, "start_step at least 0.*Received: 8 and -1"),
-        ({"batch_size": 6, "num_input_pipelines": 4}, r"must divide the 2 lanes of batch_size 6.*Received: .*=4"),
-        ({"num_input_pipelines": 3}, r"must divide the 8 lanes of batch_size 8.*Received: num_input_pipelines=3"),
+        ({"batch_size": 6, "num_input_pipelines": 4}, r"must divide the 2 streams of batch_size 6.*Received: .*=4"),
+        ({"num_input_pipelines": 3}, r"must divide the 8 streams of batch_size 8.*Received: num_input_pipelines=3"),
         ({"num_input_pipelines": 2, "input_pipeline_id": 2}, "must be between 0 and 1. Received: 2"),
     ],
 )
@@ -255,8 +255,8 @@ def test_no_folder_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("batch_size", "records_", "expected"), [(1, 100, 1), (6, 100, 2), (32, 100, 16), (256, 10**9, 16), (32, 5, 4)]
 )
-def test_lanes_divide_the_batch_and_have_records(batch_size, records_, expected):
-    assert number_of_lanes(batch_size, records_) == expected
+def test_record_streams_divide_the_batch_and_have_records(batch_size, records_, expected):
+    assert number_of_streams(batch_size, records_) == expected
 
 
 @pytest.mark.parametrize("batch_size", [8, 6])

@@ -71,7 +71,7 @@ def test_there_and_back_gives_the_same_records(folder, tokenizer, tmp_path):
     assert import_google_records(str(tmp_path / "out.tfrecord"), tokenizer, str(tmp_path / "back")) == total
     back = RecordFolder(str(tmp_path / "back"), "--train_data")
     assert shard_bytes(back) == shard_bytes(folder)
-    np.testing.assert_array_equal(back.piece_counts(), folder.piece_counts())
+    np.testing.assert_array_equal(back.token_counts(), folder.token_counts())
     assert back.manifest.max_seq_length == LENGTH
     next(iter(back.training_dataset(MaskingConfig(), 4, seed=0)))
 
@@ -124,13 +124,13 @@ def test_masks_are_taken_off_and_other_names_are_read(tokenizer, tmp_path):
     ("changes", "message"),
     [
         ({"input_ids": None}, "must have the feature input_ids"),
-        ({"input_ids": [2, 4, 3]}, "input_ids must have 8 pieces, as in the first record. Received: 3"),
+        ({"input_ids": [2, 4, 3]}, "input_ids must have 8 tokens, as in the first record. Received: 3"),
         ({"input_mask": [1, 1, 0, 1, 1, 1, 1, 0]}, "input_mask must be ones, then zeros"),
-        ({"masked_lm_positions": [7, 0]}, r"masked_lm_positions must be places of the 6 pieces. Received: \[7\]"),
+        ({"masked_lm_positions": [7, 0]}, r"masked_lm_positions must be places of the 6 tokens. Received: \[7\]"),
         ({"masked_lm_weights": [1.0]}, "must be equally long"),
         (
             {"masked_lm_ids": [70_000, 0]},
-            "piece ids must be from 0 to below the vocabulary's size.*Received: 2 to 70000",
+            "token ids must be from 0 to below the vocabulary's size.*Received: 2 to 70000",
         ),
         ({"segment_ids": [0, 0, 1, 1, 1, 1, 0, 0]}, r"a row must be `\[CLS\] A \[SEP\]`"),
         ({"input_ids": [2, 4, 3, 3, 9, 3, 0, 0]}, r"a row must be `\[CLS\] A \[SEP\]`"),

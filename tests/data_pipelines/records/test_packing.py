@@ -35,5 +35,5 @@ def test_rows_are_nearly_full():
 
 @pytest.mark.parametrize("length", [0, 11])
 def test_lengths_that_no_row_holds_are_refused(length):
-    with pytest.raises(ValueError, match=rf"1 to 10 pieces\. Received: {length} \(number 1\)"):
+    with pytest.raises(ValueError, match=rf"1 to 10 tokens\. Received: {length} \(number 1\)"):
         list(pack_rows([3, length], 10))

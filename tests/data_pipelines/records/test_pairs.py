@@ -19,9 +19,9 @@ from data_pipelines.records.pairs import (
 
 
 def corpus_of(sentence_lengths: list[list[int]]):
-    """Documents of sentences of these lengths; each piece is its own number, so that a span tells its place."""
-    next_piece = iter(range(10**9))
-    documents = [[" ".join(str(next(next_piece)) for _ in range(n)) for n in document] for document in sentence_lengths]
+    """Documents of sentences of these lengths; each token is its own number, so that a span tells its place."""
+    next_token = iter(range(10**9))
+    documents = [[" ".join(str(next(next_token)) for _ in range(n)) for n in document] for document in sentence_lengths]
 
     def encode(sentences):
         words = [sentence.split() for sentence in sentences]
@@ -37,19 +37,19 @@ def random_corpus(documents: int = 200, seed: int = 0):
     )
 
 
-def document_of(corpus, piece: int) -> int:
+def document_of(corpus, token: int) -> int:
     for number, (first, last) in enumerate(corpus.documents):
-        if corpus.sentence_bounds[first] <= piece < corpus.sentence_bounds[last]:
+        if corpus.sentence_bounds[first] <= token < corpus.sentence_bounds[last]:
             return number
-    raise AssertionError(piece)
+    raise AssertionError(token)
 
 
-def test_sentences_and_documents_without_a_piece_are_left_out():
+def test_sentences_and_documents_without_a_token_are_left_out():
     corpus = corpus_of([[2, 0, 1], [0], [], [3]])
     assert corpus.documents == [(0, 2), (2, 3)]
     assert corpus.sentence_bounds == [0, 2, 3, 6]
     assert corpus.num_sentences == 3
-    np.testing.assert_array_equal(corpus.pieces, np.arange(6))
+    np.testing.assert_array_equal(corpus.tokens, np.arange(6))
 
 
 def test_an_empty_corpus_gives_nothing():
@@ -60,7 +60,7 @@ def test_an_empty_corpus_gives_nothing():
 
 def test_pairs_fit_and_both_segments_have_text():
     pairs = list(next_sentence_pairs(random_corpus(), 64, 0.1, Random(1)))
-    assert max(pair.num_pieces for pair in pairs) == 64
+    assert max(pair.num_tokens for pair in pairs) == 64
     assert min(min(pair.first_length, pair.second_length) for pair in pairs) >= 1
 
 
@@ -74,7 +74,7 @@ def test_label_0_follows_and_label_1_is_of_another_document():
         if pair.label == IS_NEXT:
             gap = pair.second_start - (pair.first_start + pair.first_length)
             assert gap >= 0  # truncation may cut the end of A and the beginning of B, and nothing else
-            if pair.num_pieces < 64:
+            if pair.num_tokens < 64:
                 assert gap == 0
 
 
@@ -95,7 +95,7 @@ def test_sentences_that_a_random_second_segment_displaced_are_used_again():
             used += range(pair.second_start, pair.second_start + pair.second_length)
     assert len(used) == len(set(used))
     # What is lost is only the truncated surplus over the target.
-    assert len(used) >= 0.8 * len(corpus.pieces)
+    assert len(used) >= 0.8 * len(corpus.tokens)
 
 
 def test_single_sentence_documents_always_take_a_random_second_segment():
@@ -117,7 +117,7 @@ def test_short_sequences_are_a_share_of_documents():
     full = list(next_sentence_pairs(corpus, 128, 0.0, Random(7)))
     some = list(next_sentence_pairs(corpus, 128, 0.5, Random(7)))
     every = list(next_sentence_pairs(corpus, 128, 1.0, Random(7)))
-    means = [np.mean([pair.num_pieces for pair in pairs]) for pairs in (full, some, every)]
+    means = [np.mean([pair.num_tokens for pair in pairs]) for pairs in (full, some, every)]
     assert means[0] > means[1] > means[2]
 
 
@@ -127,7 +127,7 @@ def test_a_single_document_is_refused():
 
 
 def slow_truncation(first: int, second: int, longest: int) -> tuple[int, int]:
-    """google-research/bert `truncate_seq_pair`: one piece at a time off the longer segment, B at a tie."""
+    """google-research/bert `truncate_seq_pair`: one token at a time off the longer segment, B at a tie."""
     cuts = [0, 0]
     while first - cuts[0] + second - cuts[1] > longest:
         cuts[0 if first - cuts[0] > second - cuts[1] else 1] += 1
@@ -154,17 +154,17 @@ def test_truncation_takes_from_both_ends_evenly():
 @given(st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=8), min_size=2, max_size=6), st.integers(5, 40))
 def test_pairs_of_any_documents_fit(sentence_lengths, max_seq_length):
     for pair in next_sentence_pairs(corpus_of(sentence_lengths), max_seq_length, 0.3, Random(9)):
-        assert 5 <= pair.num_pieces <= max_seq_length
+        assert 5 <= pair.num_tokens <= max_seq_length
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=8), min_size=1, max_size=6), st.integers(3, 40))
-def test_full_sentences_hold_every_piece_once(sentence_lengths, max_seq_length):
+def test_full_sentences_hold_every_token_once(sentence_lengths, max_seq_length):
     corpus = corpus_of(sentence_lengths)
     sequences = list(full_sentences(corpus, max_seq_length, 0.3, Random(10)))
     used = [p for s in sequences for p in range(s.first_start, s.first_start + s.first_length)]
-    assert sorted(used) == list(range(len(corpus.pieces)))
-    assert max(sequence.num_pieces for sequence in sequences) <= max_seq_length
+    assert sorted(used) == list(range(len(corpus.tokens)))
+    assert max(sequence.num_tokens for sequence in sequences) <= max_seq_length
     assert {sequence.label for sequence in sequences} == {NO_NEXT_SENTENCE_LABEL}
     assert {sequence.second_length for sequence in sequences} == {0}
 
@@ -178,6 +178,6 @@ def test_what_is_drawn_depends_on_the_seed_alone():
     assert shuffled(range(6), Random("0/shard 0/pass 0")) == [2, 1, 0, 4, 3, 5]
 
 
-def test_number_of_pieces():
-    assert SegmentPair(0, 4, 9, 3, IS_NEXT).num_pieces == 10
-    assert SegmentPair(0, 4, 0, 0, NO_NEXT_SENTENCE_LABEL).num_pieces == 6
+def test_number_of_tokens():
+    assert SegmentPair(0, 4, 9, 3, IS_NEXT).num_tokens == 10
+    assert SegmentPair(0, 4, 0, 0, NO_NEXT_SENTENCE_LABEL).num_tokens == 6

@@ -8,7 +8,7 @@ from small_model import SMALL
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.configs.tasks import ClassificationConfig
 from bert_tf.tasks import task_of
-from bert_tf.tasks.encoded import Rows
+from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.encoded_batches import training_dataset
 from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
@@ -21,7 +21,7 @@ def _rows():
     random = np.random.default_rng(0)
     lists = [random.integers(5, 40, random.integers(3, 20)).tolist() for _ in range(24)]
     values = {"label_ids": random.integers(0, 2, 24).astype(np.int32), "label_weights": np.ones(24, np.float32)}
-    return Rows.from_lists(lists, [[0] * len(row) for row in lists], 0, 24, (8, 16), values=values)
+    return EncodedExamples.from_lists(lists, [[0] * len(row) for row in lists], 0, 24, (8, 16), values=values)
 
 
 def _losses(**changes):
@@ -38,9 +38,9 @@ def _losses(**changes):
 
 
 @pytest.mark.long
-def test_regions_learn_what_the_plain_step_learns():
+def test_fused_operations_learn_what_the_plain_step_learns():
     lengths = {batch["input_ids"].shape[1] for batch in training_dataset(_rows(), 4, 0).take(STEPS)}
     assert len(lengths) > 1
     plain = _losses(jit_compile=False)
     assert np.ptp(plain) > 1e-4, "the losses differ from step to step by more than the tolerance"
-    np.testing.assert_allclose(_losses(xla_scope="regions"), plain, rtol=1e-5)
+    np.testing.assert_allclose(_losses(xla_scope="fused"), plain, rtol=1e-5)

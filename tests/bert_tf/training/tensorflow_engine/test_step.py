@@ -74,7 +74,7 @@ def test_each_step_has_other_masks():
 
 
 def test_update_equals_the_dense_one():
-    # A row of the batch repeats pieces, so that the sparse gradient names a row of the embeddings several times. (A
+    # A row of the batch repeats tokens, so that the sparse gradient names a row of the embeddings several times. (A
     # pre-trainer's is dense, since its output matrix is the same table.)
     batch = _tensors(random_classification_batch(rows=6))
     keras.utils.set_random_seed(0)

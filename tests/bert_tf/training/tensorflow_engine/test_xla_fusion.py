@@ -1,4 +1,4 @@
-"""Regions that XLA compiles each for itself compute what the plain step computes."""
+"""Fused operations that XLA compiles each for itself compute what the plain step computes."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import tensorflow as tf
 from small_model import SMALL, numpy_weights, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.fusion import region, regions_compiled_by
+from bert_tf.fusion import fused, fusion_compiled_by
 from bert_tf.layers.base import biased_activation, column_sums
 from bert_tf.layers.dropout import dropped_sum_normalized
 from bert_tf.layers.embeddings import sums_by_id
@@ -15,7 +15,7 @@ from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.step import TrainState, make_train_step
-from bert_tf.training.tensorflow_engine.xla_fusion import KERNELS, RegionCompiler
+from bert_tf.training.tensorflow_engine.xla_fusion import KERNELS, XlaFusion
 
 _ROWS = tf.random.stateless_normal((6, 8), (0, 1))
 _COLUMN = tf.random.stateless_normal((8,), (0, 2))
@@ -35,10 +35,10 @@ _COLUMN = tf.random.stateless_normal((8,), (0, 2))
 def test_values_and_gradients_are_those_of_the_function(function, tensors, constants):
     floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
     found = []
-    for compiler in (None, RegionCompiler()):
-        with regions_compiled_by(compiler), tf.GradientTape() as tape:
+    for compiler in (None, XlaFusion()):
+        with fusion_compiled_by(compiler), tf.GradientTape() as tape:
             tape.watch(floats)
-            output = region(function, *tensors, **constants)
+            output = fused(function, *tensors, **constants)
             loss = tf.reduce_sum(output * _ROWS)
         found.append([output, *tape.gradient(loss, floats)])
     for plain, compiled in zip(*found, strict=True):
@@ -49,14 +49,14 @@ def test_values_and_gradients_are_those_of_the_function(function, tensors, const
     ("function", "tensors", "constants"),
     [(column_sums, (_ROWS,), {}), (sums_by_id, (_ROWS, tf.constant([3, 0, 3, 3, 1, 0])), {"count": 5})],
 )
-def test_kernels_compute_what_their_regions_compute(function, tensors, constants):
+def test_kernels_compute_what_their_fused_operations_compute(function, tensors, constants):
     np.testing.assert_allclose(KERNELS[function](*tensors, **constants), function(*tensors, **constants), atol=1e-6)
 
 
-def test_equal_regions_share_their_programs():
-    compiler = RegionCompiler()
+def test_equal_fused_operations_share_their_programs():
+    compiler = XlaFusion()
     for act in ("gelu", "gelu", "relu"):
-        compiler.region(biased_activation, _ROWS, _COLUMN, hidden_act=act)
+        compiler.fused(biased_activation, _ROWS, _COLUMN, hidden_act=act)
     assert len(compiler._programs) == 2
 
 
@@ -66,7 +66,7 @@ def test_the_step_is_that_of_no_compilation(precision):
     config = SMALL.replace(num_layers=1, dropout_rate=0.2, attention_dropout_rate=0.2)
     train = TrainConfig(num_steps=50, batch_size=4, learning_rate=1e-3, warmup_steps=0, precision=precision)
     found = []
-    for changes in ({"jit_compile": False}, {"xla_scope": "regions"}, {"xla_scope": "regions"}):
+    for changes in ({"jit_compile": False}, {"xla_scope": "fused"}, {"xla_scope": "fused"}):
         keras.utils.set_random_seed(0)
         policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
         state = TrainState(BertPretrainer(config, dtype=policy), precision)
@@ -75,7 +75,7 @@ def test_the_step_is_that_of_no_compilation(precision):
         for number in range(3):
             step({name: tf.constant(array) for name, array in random_pretraining_batch(seed=number).items()})
         found.append(numpy_weights(state.model))
-    plain, regions, again = found
+    plain, compiled, again = found
     for name, value in plain.items():
-        np.testing.assert_allclose(regions[name], value, atol={"float32": 5e-5, "bfloat16": 3e-3}[precision])
-        assert np.array_equal(regions[name], again[name]), name
+        np.testing.assert_allclose(compiled[name], value, atol={"float32": 5e-5, "bfloat16": 3e-3}[precision])
+        assert np.array_equal(compiled[name], again[name]), name
