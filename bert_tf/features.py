@@ -10,6 +10,13 @@ number. `position_ids` restart in each sequence; `next_sentence_positions` are t
 
 import dataclasses
 import math
+from typing import Any, TypeAlias
+
+Tensor: TypeAlias = Any
+"""A tensor of the backend, or whatever `keras.ops` takes for one: a NumPy array, a variable, a symbolic tensor."""
+
+Batch: TypeAlias = dict[str, Tensor]
+"""The tensors of a batch by name."""
 
 # On disk: one tf.train.Example a row, unmasked and unpadded. K is `max_sequences_per_row` of the manifest;
 # rows with fewer sequences carry zeros at the end of the three lists.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from bert_tf.utils import preemption
+from bert_tf.utils import arguments, preemption
 
 # Before anything imports TensorFlow: its notes on CPU instructions are no news to who launches a job, nor, on a machine
 # without an NVIDIA device, its error that CUDA does not start.
@@ -37,6 +37,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         except (ValueError, OSError, FloatingPointError) as error:
             if os.environ.get("BERT_TF_TRACEBACK"):
                 raise
+            # The library names its arguments; to whoever launched it they are flags.
+            arguments.replace_names(error, {name: f"--{name}" for name in flags.FLAGS})
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except preemption.Preempted as notice:

@@ -1,0 +1,54 @@
+"""Names in error messages: a library function names its argument, and its callers translate that into their own terms.
+
+A function writes `` `path` must be a record folder ``. Whoever took the value from an argument, or a flag, of another
+name says so where it makes the call:
+
+>>> with renamed(path="train_data"):
+...     raise ValueError("`path` must be a record folder. Received: 'a'")
+Traceback (most recent call last):
+ValueError: `train_data` must be a record folder. Received: 'a'
+
+Launchers turn the names of their flags into `--train_data` (`bert_tf.utils.launching.run`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+@contextmanager
+def renamed(**names: str) -> Iterator[None]:
+    """Within the block, let errors of bad input name an argument as the caller knows it.
+
+    Args:
+        **names: argument of the function that is called -> the caller's name for it, without backticks. A name that
+            holds a space is a phrase, such as `--input en`, and is shown without backticks.
+
+    Raises:
+        ValueError, OSError: those of the block, with `` `argument` `` replaced in their messages.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        shown = {name: as_name if " " in as_name else f"`{as_name}`" for name, as_name in names.items()}
+        replace_names(error, shown)
+        raise
+
+
+def replace_names(error: BaseException, shown: Mapping[str, str]) -> None:
+    """Replace `` `name` `` in an error's message, in place.
+
+    Args:
+        error: any exception; only the strings among its `args` change.
+        shown: name without backticks -> its replacement, as it is shown.
+    """
+    if not shown:
+        return
+    pattern = re.compile("`(" + "|".join(map(re.escape, sorted(shown, key=len, reverse=True))) + ")`")
+
+    def replaced(part: object) -> object:
+        return pattern.sub(lambda match: shown[match[1]], part) if isinstance(part, str) else part
+
+    error.args = tuple(map(replaced, error.args))
+    if isinstance(error, OSError):  # whose message is made of these, where it has a number
+        error.strerror = replaced(error.strerror)  # type: ignore[assignment]

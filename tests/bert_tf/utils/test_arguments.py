@@ -1,0 +1,28 @@
+import pytest
+
+from bert_tf.utils.arguments import renamed
+
+
+def test_the_argument_is_named_as_the_caller_knows_it():
+    with (
+        pytest.raises(FileNotFoundError, match=r"^`train_data`: no `pathology`; `path` `train_data`$"),
+        renamed(folder="train_data"),
+    ):
+        raise FileNotFoundError("`folder`: no `pathology`; `path` `folder`")
+
+
+def test_names_translate_from_call_to_call():
+    with pytest.raises(ValueError, match=r"^--input en must exist$"), renamed(patterns="--input en"):  # noqa: SIM117
+        with renamed(path="patterns"):
+            raise ValueError("`path` must exist")
+
+
+def test_other_errors_pass_unchanged():
+    with pytest.raises(KeyError, match="`path`"), renamed(path="a"):
+        raise KeyError("`path`")
+
+
+def test_numbers_of_an_os_error_stay():
+    with pytest.raises(OSError, match="`train_data`") as caught, renamed(path="train_data"):
+        raise OSError(13, "`path` is not readable")
+    assert caught.value.errno == 13
