@@ -24,7 +24,7 @@ def test_examples(name):
     "name",
     [
         "bert_tf.features",
-        "bert_tf.configs",
+        "bert_tf.configs.model",
         "bert_tf.layers.attention",
         "bert_tf.layers.base",
         "bert_tf.layers.dropout",

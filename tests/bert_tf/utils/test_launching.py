@@ -10,7 +10,7 @@ from bert_tf.utils import launching
 
 _LAUNCHER = """
 from absl import flags
-from bert_tf import launching
+from bert_tf.utils import launching
 
 flags.DEFINE_string("input", None, "a file", required=True)
 

@@ -25,7 +25,7 @@ SLOW_RUN = f"""
 import sys, time
 from small_corpus import corpus_documents
 from small_records import CONFIG, TOKENIZER, create_pretraining_data
-from data_pipelines import record_shards
+from data_pipelines.records import shards as record_shards
 
 def documents():
     for document in corpus_documents(60):
