@@ -14,8 +14,8 @@ from absl import flags
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files, launching
+from data_pipelines.input.google_records import export_google_records, import_google_records
 from data_pipelines.input.record_folder import RecordFolder
-from data_pipelines.records.google_records import export_google_records, import_google_records
 from data_pipelines.records.manifest import MANIFEST_FILE
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from data_pipelines import verify_records
 from data_pipelines.input import pipeline
+from data_pipelines.records import verification
 from data_pipelines.records.manifest import (
     MANIFEST_FILE,
     PIECE_COUNTS_FILE,
@@ -57,7 +57,7 @@ class RecordFolder:
         """The stretches of records that cannot be used, by shard; printed one a line."""
         skipped: dict[str, list[tuple[int, int]]] = {}
         count = 0
-        for fault in verify_records.find_faults(self.path, self.manifest, self.tokenizer):
+        for fault in verification.find_faults(self.path, self.manifest, self.tokenizer):
             print(f"{self.flag}: {fault}")
             count += fault.records
             if fault.records:
@@ -88,7 +88,7 @@ class RecordFolder:
             UnicodeDecodeError,  # the message about a record that is no Example quotes its bytes
         ):
             if self._skipped is None:
-                verify_records.require_sound(self.path, self.manifest, self.tokenizer, self.flag)
+                verification.require_sound(self.path, self.manifest, self.tokenizer, self.flag)
             raise
 
     def identity(self) -> dict[str, int | str]:

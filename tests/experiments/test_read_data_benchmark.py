@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.records.manifest import read_manifest, read_vocabulary
-from data_pipelines.verify_records import require_sound
+from data_pipelines.records.verification import require_sound
 from experiments.benchmarks import reading_race
 
 

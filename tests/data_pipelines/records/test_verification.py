@@ -11,11 +11,10 @@ from small_corpus import corpus_documents
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
-from data_pipelines import verify_records
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.input import pipeline
 from data_pipelines.input.record_folder import RecordFolder
-from data_pipelines.records import tfrecords
+from data_pipelines.records import tfrecords, verification
 from data_pipelines.records.manifest import PreparationConfig, read_manifest
 
 LENGTH = 48
@@ -165,7 +164,7 @@ def test_damage_is_named_by_shard_and_record(folder, name):
     damage(folder)
     opened = RecordFolder(str(folder), "--train_data")
     with pytest.raises(ValueError, match=rf"--train_data: .*{SHARD}.*{message}"):
-        verify_records.require_sound(str(folder), opened.manifest, opened.tokenizer, "--train_data")
+        verification.require_sound(str(folder), opened.manifest, opened.tokenizer, "--train_data")
     if met:
         for evaluation in (True, False):
             with (
@@ -213,7 +212,7 @@ def test_skipped_records_are_counted_and_become_empty_rows_in_their_places(sound
 def test_a_sound_folder_has_no_fault(sound, capsys):
     opened = RecordFolder(str(sound), "--train_data", skip_corrupt=True)
     assert f"0 of {opened.manifest.num_records} records are skipped" in capsys.readouterr().out
-    verify_records.require_sound(str(sound), opened.manifest, opened.tokenizer, "--train_data")
+    verification.require_sound(str(sound), opened.manifest, opened.tokenizer, "--train_data")
 
 
 def test_a_cut_off_shard_is_refused_when_it_is_opened(folder):

@@ -24,8 +24,8 @@ from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records import tfrecords
 from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, token_dtype
 from data_pipelines.records.pairs import IS_RANDOM
+from data_pipelines.records.verification import specials_stand_right
 from data_pipelines.records.writer import RecordFolderWriter
-from data_pipelines.verify_records import specials_stand_right
 
 _ROWS_TOGETHER = 256
 _OTHER_NAMES = {"input_ids": "input_word_ids", "segment_ids": "input_type_ids"}

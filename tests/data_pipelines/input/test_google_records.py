@@ -6,8 +6,8 @@ from small_corpus import corpus_documents
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from data_pipelines.create_pretraining_data import create_pretraining_data
+from data_pipelines.input.google_records import export_google_records, import_google_records
 from data_pipelines.input.record_folder import RecordFolder
-from data_pipelines.records.google_records import export_google_records, import_google_records
 from data_pipelines.records.manifest import PreparationConfig
 
 LENGTH, PREDICTIONS = 32, 5
