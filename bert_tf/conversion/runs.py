@@ -7,9 +7,9 @@ import tensorflow as tf
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.sentence_transformers import SentenceSettings
-from bert_tf.runs import best_result, checkpoints
+from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
-from bert_tf.training.tensorflow_engine import averages
+from bert_tf.runs.result import read_result, result_tensors
 from bert_tf.utils import files
 
 
@@ -36,8 +36,8 @@ def read(path: str, flag: str = "path") -> Pretrained:
     description, tokenizer = run_folder.read(path, flag)
     report = ConversionReport(path)
     weights = {}
-    tensors = best_result.read(path, checkpoints.read_tensors, flag)
-    result = averages.of_result(tensors, run_folder.use_average(description))
+    tensors = read_result(path, checkpoints.read_tensors)
+    result = result_tensors(tensors, run_folder.use_average(description))
     for name, tensor in result.items():
         weights[name] = tensors[tensor]
         report.loaded[name] = (tensor,)

@@ -15,8 +15,9 @@ import keras
 
 from bert_tf.configs import BertConfig, Config, ConfigError, FinetuningConfig, PretrainingConfig
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.runs import best_result, run_lock
+from bert_tf.runs import run_lock
 from bert_tf.runs.metrics_log import METRICS_FILE
+from bert_tf.runs.result import restore_result
 from bert_tf.tasks import task_of
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
@@ -191,5 +192,5 @@ def load_model(model_dir: str, flag: str = "--model_dir") -> tuple[keras.Model, 
     """
     description, tokenizer = read(model_dir, flag)
     model = make_model(description)
-    best_result.restore(model_dir, model, use_average(description), flag)
+    restore_result(model_dir, model, use_average=use_average(description))
     return model, description, tokenizer

@@ -16,8 +16,8 @@ from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import Examples
 from bert_tf.models.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
-from bert_tf.runs import best_result
 from bert_tf.runs import folder as run_folder
+from bert_tf.runs.result import BestEvaluation, restore_result
 from bert_tf.tasks import Task, task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -129,7 +129,7 @@ def finetune(
             return f"rows {', '.join(map(str, sorted(numbers)))} of {train_examples.path}, counted from 0"
 
         keeps = config.keep_best and distribution.is_chief
-        keeper = best_result.Keeper(run_dir, state.model, main_score, keeps, config.patience)
+        best = BestEvaluation(run_dir, state.model, main_score, keep=keeps, patience=config.patience)
         figures = train_and_evaluate(
             state,
             task.objective(training=True),
@@ -141,17 +141,17 @@ def finetune(
             distribution,
             partial(initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
             label="fine-tuning",
-            after_evaluation=keeper,
+            after_evaluation=best,
             describe_batch=describe_batch,
             still_held=lock.check,
             step_flops=partial(encoder_step_flops, encoder, train.batch_size),
         )
-        if keeper.best is not None and config.keep_best:
-            figures = {"best_step": keeper.best[0]} | keeper.best[1]
+        if best.best is not None and config.keep_best:
+            figures = {"best_step": best.best[0]} | best.best[1]
         if test_examples is not None and test_rows is not None:
             # Workers wait here until the chief has written what all of them read.
             distribution.require_agreement("step at the end", int(state.step.numpy()))
-            best_result.restore(run_dir, state.model, train.use_average)
+            restore_result(run_dir, state.model, use_average=train.use_average)
             figures = figures | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
         if distribution.is_chief:
             files.write_json(os.path.join(run_dir, SCORES_FILE), figures)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bert_tf.configs import FinetuningConfig
-from bert_tf.runs.best_result import gain
+from bert_tf.runs.result import gain
 from bert_tf.utils import files
 
 RESULTS_FILE = "results.jsonl"

@@ -3,7 +3,7 @@
 Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging", in the exponential form.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,23 +11,8 @@ import tensorflow as tf
 
 from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Batch
+from bert_tf.runs.result import AVERAGE_PREFIX
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-
-PREFIX = "average:"
-"""Before a weight's name, in a checkpoint."""
-
-
-def of_result(names: Iterable[str], use_average: bool) -> dict[str, str]:
-    """What a run's result is, among a checkpoint's tensors: weight -> tensor.
-
-    Args:
-        names: of the checkpoint's tensors.
-        use_average: whether a weight that has an average stands for it (`train.use_average`). The best evaluation's
-            checkpoint holds what was evaluated, and no averages beside it.
-    """
-    names = set(names)
-    weights = [name for name in names if ":" not in name and name != "step"]
-    return {name: PREFIX + name if use_average and PREFIX + name in names else name for name in weights}
 
 
 class WeightAverages:
@@ -45,7 +30,7 @@ class WeightAverages:
 
     def variables(self) -> dict[str, Any]:
         """The averages by name, as a checkpoint holds them."""
-        return {PREFIX + name: average for name, average in self._averages.items()}
+        return {AVERAGE_PREFIX + name: average for name, average in self._averages.items()}
 
     def reset(self) -> None:
         """Start from the weights as they are now."""

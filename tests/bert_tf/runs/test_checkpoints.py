@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bert_tf.runs import best_result, checkpoints
+from bert_tf.runs import checkpoints
+from bert_tf.runs.result import read_result
 
 
 def _variables(value=1.0, shape=(2, 3)):
@@ -115,16 +116,16 @@ def test_damage_is_told(tmp_path, name, damage):
 def test_there_must_be_one(tmp_path):
     assert checkpoints.newest_checkpoint(str(tmp_path / "nothing")) is None
     assert checkpoints.read_newest(str(tmp_path), checkpoints.read_tensors) is None
-    with pytest.raises(FileNotFoundError, match="--init_checkpoint must hold a complete checkpoint"):
-        best_result.read(str(tmp_path), checkpoints.read_tensors, "--init_checkpoint")
+    with pytest.raises(FileNotFoundError, match="`run_dir` must hold a complete checkpoint"):
+        read_result(str(tmp_path), checkpoints.read_tensors)
 
 
 def test_what_a_run_stands_for_can_be_read(tmp_path):
     for step in (1, 2):
         checkpoints.save(str(tmp_path), step, _variables(step), keep=5)
-    assert best_result.read(str(tmp_path), checkpoints.read_tensors)["step"] == 2
+    assert read_result(str(tmp_path), checkpoints.read_tensors)["step"] == 2
     data = tmp_path / "checkpoints" / "step-00000002" / "bundle.data-00000-of-00001"
     data.write_bytes(bytes([data.read_bytes()[0] ^ 0xFF]) + data.read_bytes()[1:])
-    assert best_result.read(str(tmp_path), checkpoints.read_tensors)["step"] == 1
+    assert read_result(str(tmp_path), checkpoints.read_tensors)["step"] == 1
     checkpoints.save(str(tmp_path / "best"), 1, _variables(7), keep=5)
-    assert best_result.read(str(tmp_path), checkpoints.read_tensors)["a/kernel"][0, 0] == 7.0
+    assert read_result(str(tmp_path), checkpoints.read_tensors)["a/kernel"][0, 0] == 7.0

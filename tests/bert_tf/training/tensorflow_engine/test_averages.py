@@ -13,9 +13,9 @@ from bert_tf.configs import ConfigError, OptimizerConfig, TrainConfig
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
 from bert_tf.objectives.objective import pretraining_objective
-from bert_tf.runs import best_result
+from bert_tf.runs.result import restore_result, result_tensors
 from bert_tf.training.loop import make_evaluation, train_and_evaluate
-from bert_tf.training.tensorflow_engine.averages import averaging, of_result
+from bert_tf.training.tensorflow_engine.averages import averaging
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.step import TrainState, make_train_step
 
@@ -94,9 +94,9 @@ def test_averages_are_what_a_run_is_judged_by(tmp_path):
     evaluate = make_evaluation(state.model, pretraining_objective(), Distribution())
     last = evaluate(_data(10).take(3))
     assert last["masked_lm_loss"] != pytest.approx(figures["masked_lm_loss"], rel=1e-4)
-    best_result.restore(str(tmp_path), state.model)
+    restore_result(str(tmp_path), state.model)
     assert evaluate(_data(10).take(3)) == figures
-    best_result.restore(str(tmp_path), state.model, use_average=False)
+    restore_result(str(tmp_path), state.model, use_average=False)
     assert evaluate(_data(10).take(3)) == last
 
     plain, plain_figures = _train(tmp_path / "plain", TRAIN.replace(use_average=False))
@@ -162,5 +162,5 @@ def test_wrong_patterns(frozen, rule):
 
 def test_what_stands_for_a_weight():
     names = ["a/kernel", "b/bias", "step", "average:a/kernel", "first_moment:a/kernel"]
-    assert of_result(names, use_average=True) == {"a/kernel": "average:a/kernel", "b/bias": "b/bias"}
-    assert of_result(names, use_average=False) == {"a/kernel": "a/kernel", "b/bias": "b/bias"}
+    assert result_tensors(names, use_average=True) == {"a/kernel": "average:a/kernel", "b/bias": "b/bias"}
+    assert result_tensors(names, use_average=False) == {"a/kernel": "a/kernel", "b/bias": "b/bias"}

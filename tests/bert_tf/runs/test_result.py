@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert_tf.configs import ConfigError, FinetuningConfig
-from bert_tf.runs.best_result import best_evaluation, gain
+from bert_tf.runs.result import best_evaluation, gain
 from bert_tf.training.sweeps import parse_grid, sweep
 
 
