@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from bert_tf.tokenization.basic import is_cjk
+from bert_tf.utils.ideographs import is_ideograph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TaggedExample:
         text = ""
         offsets = []
         for word in words:
-            if text and not (is_cjk(text[-1]) and is_cjk(word[0])):
+            if text and not (is_ideograph(text[-1]) and is_ideograph(word[0])):
                 text += " "
             offsets.append((len(text), len(text) + len(word)))
             text += word

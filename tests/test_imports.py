@@ -30,9 +30,9 @@ bert_tf.tasks
 bert_tf.models bert_tf.scoring bert_tf.optimization
 bert_tf.objectives
 bert_tf.layers
-bert_tf.examples
 bert_tf.fusion bert_tf.configs bert_tf.tokenization
-bert_tf.features bert_tf.utils
+bert_tf.features bert_tf.examples
+bert_tf.utils
 """
 LEVELS = {room: -level for level, line in enumerate(ORDER.strip().splitlines()) for room in line.split()}
 PACKAGE_ORDER = ("bert_tf", "data_pipelines", "tpu_configs", "experiments")

@@ -9,19 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bert_tf.tokenization import unicode_tables as ucd
-
-# `_is_chinese_char` of the reference: ideographs, not Hiragana, Katakana or Hangul, which are written with spaces
-# or treated as letters.
-_CJK_RANGES = (
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0x2F800, 0x2FA1F),
-)
+from bert_tf.utils.ideographs import IDEOGRAPH_RANGES, is_ideograph
 
 _NO_SPACES = re.compile("[^ ]+")
 
@@ -46,12 +34,6 @@ class _CharacterTable(dict[int, str]):
         return replacement
 
 
-def is_cjk(character: str) -> bool:
-    """Whether it is an ideograph, which makes a word of its own and is written without spaces."""
-    code = ord(character)
-    return any(first <= code <= last for first, last in _CJK_RANGES)
-
-
 def clean(character: str) -> str:
     """`_clean_text` and `_tokenize_chinese_chars` of the reference, for one character."""
     character_class = ucd.CHARACTER_CLASS[ord(character)]
@@ -59,7 +41,7 @@ def clean(character: str) -> str:
         return " "
     if character_class == ucd.DROPPED:
         return ""
-    return f" {character} " if is_cjk(character) else character
+    return f" {character} " if is_ideograph(character) else character
 
 
 class BasicTokenizer:
@@ -91,11 +73,11 @@ class BasicTokenizer:
             parts = [part for part in decomposed if ucd.CHARACTER_CLASS[ord(part)] != ucd.NONSPACING_MARK]
         cut = [f" {part} " if ucd.CHARACTER_CLASS[ord(part)] == ucd.PUNCTUATION else part for part in parts]
         folded = "".join(cut)
-        return f" {folded} " if is_cjk(character) else folded
+        return f" {folded} " if is_ideograph(character) else folded
 
     def folded_characters(self) -> list[str]:
         """All characters that `fold` may change, for tables; it leaves every other one as it is."""
-        codes = {code for first, last in _CJK_RANGES for code in range(first, last + 1)}
+        codes = {code for first, last in IDEOGRAPH_RANGES for code in range(first, last + 1)}
         return [chr(code) for code in sorted(codes | ucd.mapped_code_points())]
 
     def split_spaces(self, text: str) -> list[str]:
