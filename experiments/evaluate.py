@@ -18,9 +18,8 @@ from bert_tf.configs import FinetuningConfig, PretrainingConfig
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs import folder as run_folder
 from bert_tf.tasks import task_of
+from bert_tf.training.choose_engine import make_engine
 from bert_tf.training.finetuning import score
-from bert_tf.training.loop import make_evaluation
-from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.utils import launching
 from data_pipelines.finetuning.labelled import read_examples, read_part
 from data_pipelines.input.record_folder import RecordFolder
@@ -54,13 +53,15 @@ def evaluate(
         masking = PretrainingConfig.from_dict(description.experiment).eval_masking
         data = folder.evaluation_dataset(masking, batch_size)
         with folder.naming_bad_records():
-            return make_evaluation(model, pretraining_objective(), Distribution())(data)
+            return make_engine(strategy="one_device").make_evaluation(model, pretraining_objective())(data)
     config = FinetuningConfig.from_dict(description.experiment).task
     if eval_data is not None:
         examples = read_examples(eval_data, config, "--eval_data", strict=strict)
     else:
         examples = read_part(config, description.data, str(part))
-    return score(model, task_of(config), examples, description.labels, tokenizer, Distribution(), batch_size)
+    return score(
+        model, task_of(config), examples, description.labels, tokenizer, make_engine(strategy="one_device"), batch_size
+    )
 
 
 def main(_: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ def main(_: Sequence[str]) -> None:
         names = ("train_file", "eval_file", "test_file", "vocab_file", "init_checkpoint", "model_dir")
         paths = {f"--{name}": getattr(values, name) for name in names}
         preflight.check_finetuning(tpu, values.topology, config, paths, values.do_lower_case)
-    distribution = launch.distribution_from_flags([config.train])
+    engine = launch.engine_from_flags([config.train])
     vocab_file = values.vocab_file
     paths = {"train": values.train_file, "eval": values.eval_file, "test": values.test_file}
     parts = read_parts(config.task, paths, values.split, values.split_seed, values.strict)
@@ -47,7 +47,7 @@ def main(_: Sequence[str]) -> None:
         train_examples=parts["train"],
         eval_examples=parts.get("eval"),
         test_examples=parts.get("test"),
-        distribution=distribution,
+        engine=engine,
         init_checkpoint=values.init_checkpoint,
         tokenizer=WordPieceTokenizer(vocab_file, do_lower_case=values.do_lower_case) if vocab_file else None,
         data=paths | {"split": values.split, "split_seed": values.split_seed},

@@ -7,7 +7,8 @@ from absl import flags
 
 from bert_tf.configs import Config, TrainConfig
 from bert_tf.configs.experiment_files import load_config
-from bert_tf.training.tensorflow_engine.distribution import STRATEGIES, Distribution, make_distribution
+from bert_tf.training.choose_engine import make_engine
+from bert_tf.training.engine import STRATEGIES, Engine
 from bert_tf.utils import preemption
 from tpu_configs import preflight, topologies
 
@@ -50,15 +51,20 @@ def tpu_from_flags() -> str | None:
     return values.tpu or (preflight.LOCAL if values.strategy == "tpu" else None)
 
 
-def distribution_from_flags(trains: Sequence[TrainConfig] = ()) -> Distribution:
-    """The distribution that the flags ask for; says what was found and what is used.
+def engine_from_flags(trains: Sequence[TrainConfig] = ()) -> Engine:
+    """Return the engine that the flags ask for, and print what was found and what is used.
 
-    To be called before anything else that starts TensorFlow (`make_distribution`). ValueError where there is no such
-    distribution, or where the batches of `trains` do not divide by a TPU's devices.
+    Call it before anything else starts TensorFlow (`make_engine`).
+
+    Args:
+        trains: the settings of the training; their batches must divide by a TPU's devices.
+
+    Raises:
+        ValueError: there are no such devices, or the batches do not divide.
     """
     values = flags.FLAGS
-    distribution = make_distribution(values.tpu, values.num_devices, values.strategy)
-    print(f"found {distribution.found}; runs on {distribution.describe()}", flush=True)
-    if distribution.is_tpu:
-        preflight.check_devices(distribution.num_replicas, values.topology, trains)
-    return distribution
+    engine = make_engine(tpu=values.tpu, num_devices=values.num_devices, strategy=values.strategy)
+    print(engine.describe(), flush=True)
+    if engine.is_tpu:
+        preflight.check_devices(engine.num_devices, values.topology, trains)
+    return engine

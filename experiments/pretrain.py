@@ -27,7 +27,7 @@ def main(_: Sequence[str]) -> None:
         paths = {"--model_dir": values.model_dir, "--init_checkpoint": values.init_checkpoint}
         data = (values.train_data, values.eval_data)
         preflight.check_pretraining(tpu, values.topology, config, *data, paths, values.skip_corrupt)
-    distribution = launch.distribution_from_flags([phase.train for phase in phases_of(config)])
+    engine = launch.engine_from_flags([phase.train for phase in phases_of(config)])
     first, *others = values.train_data
     train_records = [RecordFolder(first, "--train_data", skip_corrupt=values.skip_corrupt)]
     same = (train_records[0].tokenizer, values.skip_corrupt)
@@ -37,9 +37,9 @@ def main(_: Sequence[str]) -> None:
         train_records,
         [RecordFolder(path, "--eval_data", *same) for path in values.eval_data],
         values.model_dir,
-        distribution,
-        values.init_checkpoint,
-        values.allow_random_heads,
+        engine,
+        init_checkpoint=values.init_checkpoint,
+        allow_random_heads=values.allow_random_heads,
     )
     print(json.dumps(figures, indent=2))
 

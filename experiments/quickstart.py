@@ -145,8 +145,8 @@ class Quickstart:
 
     def pretrain(self) -> None:
         """Pre-train on the held-in documents, evaluate on the held-out ones."""
+        from bert_tf.training.choose_engine import make_engine
         from bert_tf.training.pretraining import pretrain
-        from bert_tf.training.tensorflow_engine.distribution import Distribution
         from data_pipelines.input.record_folder import RecordFolder
 
         train_records = RecordFolder(self.path("records"), "--train_data")
@@ -155,7 +155,7 @@ class Quickstart:
             train_records,
             RecordFolder(self.path("records", HELD_OUT_FOLDER), "--eval_data", train_records.tokenizer),
             self.path("pretrained"),
-            Distribution(),
+            make_engine(strategy="one_device"),
         )
         random = figures.pop("next_sentence_random")
         self.summary |= figures | {"next_sentence_majority": max(random, 1.0 - random)}
@@ -163,8 +163,8 @@ class Quickstart:
     def finetune(self, train_file: str, eval_file: str) -> None:
         """Fine-tune the pre-trained encoder, and the same architecture from random weights."""
         from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+        from bert_tf.training.choose_engine import make_engine
         from bert_tf.training.finetuning import finetune
-        from bert_tf.training.tensorflow_engine.distribution import Distribution
         from data_pipelines.finetuning.labelled import read_examples
 
         train = read_examples(train_file, self.finetuning.task, "--labelled")
@@ -174,7 +174,7 @@ class Quickstart:
             train,
             evaluation,
             self.path("classifier"),
-            Distribution(),
+            make_engine(strategy="one_device"),
             init_checkpoint=self.path("pretrained"),
         )
         control = finetune(
@@ -182,7 +182,7 @@ class Quickstart:
             train,
             evaluation,
             self.path("from_scratch"),
-            Distribution(),
+            make_engine(strategy="one_device"),
             tokenizer=WordPieceTokenizer(self.path("vocab.txt")),
         )
         labels = [example.label for example in evaluation.examples]

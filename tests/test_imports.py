@@ -186,6 +186,27 @@ def test_circles_are_found():
     assert circles(graph) == [("a", "b", "c")]
 
 
+# The host loop sees the protocol of engines alone; and what may know TensorFlow beside the engine, and why.
+ENGINE_ROOM = "bert_tf.training.tensorflow_engine"
+MAY_CHOOSE_THE_ENGINE = {"bert_tf/training/choose_engine.py"}
+MAKES_DATASETS = {"bert_tf/training/encoded_batches.py": "tf.data makes the batches of every engine"}
+
+
+def engine_uses(source: str, tree: ast.Module) -> list[str]:
+    """The imports of TensorFlow, or of its engine, in a file that sees the protocol alone."""
+    names = list(imported_modules(tree, source))
+    of_engine = [name for name in names if name.startswith(ENGINE_ROOM) and source not in MAY_CHOOSE_THE_ENGINE]
+    of_tensorflow = [name for name in names if name.split(".")[0] == "tensorflow" and source not in MAKES_DATASETS]
+    return [f"{source}: {name}" for name in (*of_engine, *of_tensorflow)]
+
+
+def test_the_host_loop_sees_the_protocol_alone():
+    training = [source for source in _sources("bert_tf") if Path(source).parent == Path("bert_tf/training")]
+    launchers = ["experiments/launch.py", *(f"experiments/{name}.py" for name in ("pretrain", "finetune", "evaluate"))]
+    assert len(training) > 5
+    assert [found for source in (*training, *launchers) for found in engine_uses(source, _tree(source))] == []
+
+
 def test_no_private_imports():
     sources = _sources(*PACKAGES, "tests")
     assert [found for source in sources for found in private_uses(source, _tree(source))] == []
@@ -218,6 +239,8 @@ def test_exceptions_are_still_needed():
         (order_violations, "data_pipelines/a.py", "from bert_tf.models.encoder import Encoder"),
         (order_violations, "data_pipelines/a.py", "import bert_tf"),
         (order_violations, "data_pipelines/a.py", "import experiments.pretrain"),
+        (engine_uses, "bert_tf/training/a.py", "import tensorflow as tf"),
+        (engine_uses, "bert_tf/training/a.py", "from bert_tf.training.tensorflow_engine.step import TrainStep"),
         (private_uses, "bert_tf/a.py", "from keras.src import ops"),
         (private_uses, "bert_tf/a.py", "import tensorflow as tf\ntf.python.ops"),
         (private_uses, "bert_tf/a.py", "from tensorflow.python.ops import array_ops"),

@@ -12,11 +12,13 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from bert_tf.configs import PretrainingConfig
+from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.features import predictions_per_row, pretraining_batch
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
 from tpu_configs.lint import Finding, lint
 
 Specs = Mapping[str, tf.TensorSpec]
@@ -92,7 +94,7 @@ def predictions_in(config: PretrainingConfig, max_seq_length: int) -> int:
 
 
 def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step, TrainState]:
-    """The step that `training.step.make_train_step` makes for a pre-training experiment, and the state that it changes.
+    """The step that `training.step.TrainStep` makes for a pre-training experiment, and the state that it changes.
 
     Args:
         config: of the experiment.
@@ -101,7 +103,7 @@ def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step
     # What a strategy does with the step as well: it is no program of its own, and not cut into parts for CPU cores.
     train = config.train.replace(jit_compile=False, concurrent_parts=1)
     state = TrainState(BertPretrainer(config.model, dtype=DTYPE_POLICIES[train.precision]), train.precision, train)
-    step = make_train_step(state, pretraining_objective(), train, config.optimizer, CompiledReplica(num_replicas))
+    step = TrainStep(state, pretraining_objective(), train, config.optimizer, CompiledReplica(num_replicas))
     return step, state
 
 

@@ -41,6 +41,10 @@ class OptimizerConfig(Config):
             check_range(name, getattr(self, name), 0.0)
 
 
+DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+"""`train.precision` -> Keras dtype policy."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(Config):
     """The loop (`bert_tf/training/loop.py`). Steps count updates; `*_every` are in steps, 0 for only at the end.
@@ -135,7 +139,12 @@ class TrainConfig(Config):
             except re.error as error:
                 raise ConfigError(f"`frozen` must be regular expressions ({error}). Received: {pattern!r}") from None
         check_choice("xla_scope", self.xla_scope, ("auto", "step", "fused"))
-        check_choice("precision", self.precision, ("float32", "bfloat16", "float16"))
+        check_choice("precision", self.precision, tuple(DTYPE_POLICIES))
+
+    @property
+    def dtype_policy(self) -> str:
+        """The Keras dtype policy of `precision`: the dtype of the computation; variables are always float32."""
+        return DTYPE_POLICIES[self.precision]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,16 +31,16 @@ class Objective:
         weights: of the batch alone, the weights of `losses`: known before the model has run, so that a batch which is
             computed in parts, here or on several replicas, is divided by the weights of the whole.
         metrics: reported beside the losses.
-        compares: the features of the batch by which rows are compared with each other: losses and metrics are given
-            the rows of all replicas. () where each row stands for itself.
-        batch_figures: of the batch alone, such as its number of tokens; reported too.
+        gathered_features: the features of the batch by which rows are compared with each other; losses and metrics then
+            see the rows of all replicas. () where each row is judged by itself.
+        batch_metrics: metrics of the batch alone, such as its number of tokens.
     """
 
     losses: Callable[[Any, Batch], Sums]
     weights: Callable[[Batch], dict[str, Any]]
     metrics: Callable[[Any, Batch], Sums]
-    compares: tuple[str, ...] = ()
-    batch_figures: Callable[[Batch], Sums] = lambda batch: {}
+    gathered_features: tuple[str, ...] = ()
+    batch_metrics: Callable[[Batch], Sums] = lambda batch: {}
 
 
 def pretraining_objective(log_unigram: Any = None) -> Objective:
@@ -107,7 +107,7 @@ def retrieval_objective(temperature: float) -> Objective:
         partial(retrieval_losses, temperature=temperature),
         lambda batch: {"retrieval_loss": ops.sum(batch["passage_weights"][:, 0])},
         retrieval_metrics,
-        compares=("query_ids", "passage_ids", "passage_weights"),
+        gathered_features=("query_ids", "passage_ids", "passage_weights"),
     )
 
 

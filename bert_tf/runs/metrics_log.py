@@ -50,7 +50,7 @@ class MetricsLog:
         """All evaluations so far, in order."""
         return [_figures(report) for report in self._reports if report["kind"] == "eval"]
 
-    def figures(self, kind: str, step: int) -> dict[str, Any]:
+    def metrics(self, kind: str, step: int) -> dict[str, Any]:
         """What was written for this step, or nothing."""
         for report in reversed(self._reports):
             if (report["kind"], report["step"]) == (kind, step):

@@ -34,9 +34,7 @@ def result_tensors(names: Iterable[str], use_average: bool) -> dict[str, str]:
     """
     names = set(names)
     weights = [name for name in names if ":" not in name and name != "step"]
-    return {
-        name: AVERAGE_PREFIX + name if use_average and AVERAGE_PREFIX + name in names else name for name in weights
-    }
+    return {name: AVERAGE_PREFIX + name if use_average and AVERAGE_PREFIX + name in names else name for name in weights}
 
 
 def gain(score: str, value: float) -> float:

@@ -21,11 +21,9 @@ from bert_tf.runs.result import BestEvaluation, restore_result
 from bert_tf.tasks import Task, task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from bert_tf.training.loop import train_and_evaluate
-from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
-from bert_tf.training.tensorflow_engine.prediction import RowOutputs, make_row_outputs
-from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState
+from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
+from bert_tf.training.engine import Engine, OutputsOf, State
+from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.utils import files
 
 SCORES_FILE = "scores.json"
@@ -36,7 +34,7 @@ def finetune(
     train_examples: Examples,
     eval_examples: Examples | None,
     run_dir: str,
-    distribution: Distribution,
+    engine: Engine,
     init_checkpoint: str | None = None,
     tokenizer: WordPieceTokenizer | None = None,
     test_examples: Examples | None = None,
@@ -52,7 +50,7 @@ def finetune(
         train_examples: what is learnt; their labels are the classes.
         eval_examples: the same, to evaluate on while training goes on; None for no evaluation.
         run_dir: the run's folder.
-        distribution: where it runs.
+        engine: the devices and processes.
         init_checkpoint: whose encoder, vocabulary and casing to take: whatever `conversion.loading.read_pretrained`
             takes (a run's folder, one of Hugging Face or Google, a preset of KerasHub).
         tokenizer: instead, for a start from random weights of `config.model`.
@@ -76,7 +74,7 @@ def finetune(
             "one of --init_checkpoint (pre-trained weights) and --vocab_file (random weights) must be given. "
             f"Received: {'neither' if tokenizer is None else 'both'}"
         )
-    distribution.check_batch("train.batch_size", config.train.batch_size)
+    engine.check_batch("train.batch_size", config.train.batch_size)
     task = task_of(config.task)
     labels = task.label_names(train_examples.examples)
     pretrained = None
@@ -93,7 +91,7 @@ def finetune(
     _check_reinitialized(config, encoder)
     main_score = config.metric or task.main_score(labels)
 
-    train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), distribution)
+    train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), engine)
     eval_rows = task.encode(eval_examples.examples, labels, tokenizer) if eval_examples else None
     test_rows = task.encode(test_examples.examples, labels, tokenizer) if test_examples else None
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
@@ -109,12 +107,10 @@ def finetune(
         experiment=config.to_dict(),
         data=(data or paths) | {"init_checkpoint": init_checkpoint},
     )
-    with run_folder.claimed(run_dir, description, tokenizer, distribution.is_chief) as lock:
+    with run_folder.claimed(run_dir, description, tokenizer, engine.is_chief) as lock:
         keras.utils.set_random_seed(train.seed)
-        with distribution.scope():
-            model = run_folder.make_model(description, DTYPE_POLICIES[train.precision])
-            state = TrainState(model, train.precision, train)
-        outputs_of = make_row_outputs(state.model, distribution, train.eval_batch_size, task.objective(training=False))
+        state = engine.make_state(lambda: run_folder.make_model(description, train.dtype_policy), train)
+        outputs_of = engine.make_outputs(state.model, train.eval_batch_size, task.objective(training=False))
 
         def evaluate() -> dict[str, Any]:
             assert eval_examples is not None
@@ -128,32 +124,34 @@ def finetune(
             numbers = rows_of_batch(train_rows, train.batch_size, train.seed, step)
             return f"rows {', '.join(map(str, sorted(numbers)))} of {train_examples.path}, counted from 0"
 
-        keeps = config.keep_best and distribution.is_chief
+        keeps = config.keep_best and engine.is_chief
         best = BestEvaluation(run_dir, state.model, main_score, keep=keeps, patience=config.patience)
         figures = train_and_evaluate(
-            state,
-            task.objective(training=True),
-            partial(training_dataset, train_rows, train.batch_size, train.seed),
-            evaluate if eval_rows is not None else None,
-            run_dir,
-            train,
-            config.optimizer,
-            distribution,
-            partial(initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
+            engine=engine,
+            state=state,
+            objective=task.objective(training=True),
+            train_data=partial(training_dataset, train_rows, train.batch_size, train.seed),
+            run_dir=run_dir,
+            train=train,
+            optimizer=config.optimizer,
+            hooks=Hooks(
+                evaluate=evaluate if eval_rows is not None else None,
+                initialize=partial(initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
+                after_evaluation=best,
+                describe_batch=describe_batch,
+                still_held=lock.check,
+                step_flops=partial(encoder_step_flops, encoder, train.batch_size),
+            ),
             label="fine-tuning",
-            after_evaluation=best,
-            describe_batch=describe_batch,
-            still_held=lock.check,
-            step_flops=partial(encoder_step_flops, encoder, train.batch_size),
         )
         if best.best is not None and config.keep_best:
             figures = {"best_step": best.best[0]} | best.best[1]
         if test_examples is not None and test_rows is not None:
             # Workers wait here until the chief has written what all of them read.
-            distribution.require_agreement("step at the end", int(state.step.numpy()))
+            engine.require_agreement("step at the end", state.num_updates)
             restore_result(run_dir, state.model, use_average=train.use_average)
             figures = figures | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
-        if distribution.is_chief:
+        if engine.is_chief:
             files.write_json(os.path.join(run_dir, SCORES_FILE), figures)
         return figures
 
@@ -164,7 +162,7 @@ def score(
     examples: Examples,
     labels: Sequence[str],
     tokenizer: WordPieceTokenizer,
-    distribution: Distribution,
+    engine: Engine,
     batch_size: int,
 ) -> dict[str, Any]:
     """Loss and scores of a fine-tuned model on labelled examples: what `finetune` reports on them.
@@ -175,27 +173,27 @@ def score(
         examples: labelled.
         labels: of the run.
         tokenizer: of the run.
-        distribution: where it runs.
+        engine: the devices and processes.
         batch_size: rows at a time.
 
     Raises:
         ValueError: a label is not one of `labels`.
     """
     rows = task.encode(examples.examples, labels, tokenizer)
-    outputs_of = make_row_outputs(model, distribution, batch_size, task.objective(training=False))
+    outputs_of = engine.make_outputs(model, batch_size, task.objective(training=False))
     return _scores(task, examples, rows, labels, outputs_of)
 
 
 def _scores(
-    task: Task, examples: Examples, rows: EncodedExamples, labels: Sequence[str], outputs_of: RowOutputs
+    task: Task, examples: Examples, rows: EncodedExamples, labels: Sequence[str], outputs_of: OutputsOf
 ) -> dict[str, Any]:
     outputs, losses = outputs_of(rows)
     return losses | task.scores(examples.examples, task.answers(examples.examples, rows, outputs, labels), labels)
 
 
-def _rows(rows: EncodedExamples, distribution: Distribution) -> EncodedExamples:
+def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:
     """A TPU compiles for one shape."""
-    return rows.in_one_length() if distribution.is_tpu else rows
+    return rows.in_one_length() if engine.is_tpu else rows
 
 
 def _with_dropout(encoder: BertConfig, rate: float | None) -> BertConfig:
@@ -222,7 +220,7 @@ def _warn_of_other_labels(pretrained: Pretrained, kind: str, labels: Sequence[st
         )
 
 
-def initialize(state: TrainState, pretrained: Pretrained | None, reinitialize_layers: int) -> None:
+def initialize(state: State, pretrained: Pretrained | None, reinitialize_layers: int) -> None:
     """The pre-trained encoder into the model; what is to start anew keeps its fresh weights.
 
     A pooler that the source does not have starts anew as well.

@@ -1,5 +1,6 @@
-"""The loop around the step: compiled inner loop, host outer loop for logs, checkpoints and evaluations."""
+"""The loop around the steps: compiled inner loop, host outer loop for logs, checkpoints and evaluations."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -7,154 +8,119 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.objectives import metrics
-from bert_tf.objectives.losses import Sums
-from bert_tf.objectives.objective import Batch, Objective
+from bert_tf.objectives.objective import Objective
 from bert_tf.runs import checkpoints
 from bert_tf.runs.checkpoint_writer import CheckpointWriter
 from bert_tf.runs.metrics_log import Evaluation, MetricsLog
-from bert_tf.training.step_metrics import FigureSums, nonfinite_message, nonfinite_part
-from bert_tf.training.tensorflow_engine.averages import averaging
-from bert_tf.training.tensorflow_engine.distribution import Distribution, InputPart
-from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop, Pace
-from bert_tf.training.tensorflow_engine.profiling import StepProfile
-from bert_tf.training.tensorflow_engine.step import TrainState, make_evaluation_step, make_train_step
-from bert_tf.training.throughput import Meter, counting_tokens
+from bert_tf.training.engine import DatasetFrom, Engine, State, Steps
+from bert_tf.training.step_metrics import MetricSums, nonfinite_message, nonfinite_part
+from bert_tf.training.throughput import ThroughputMeter, counting_tokens
 from bert_tf.utils.preemption import Preempted, TerminationNotice
 from bert_tf.utils.progress import progress_bar
 
-DatasetFrom = Callable[[int, InputPart], tf.data.Dataset]
-"""step, part -> that part of the global batches from this step on, without end."""
+# A notice of termination, like Ctrl-C, is answered when the device returns: well within the 30 seconds that clusters
+# give, and seldom enough to cost nothing.
+_SECONDS_BETWEEN_RETURNS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What a training does beside its steps. Each hook may be left out.
+
+    Attributes:
+        evaluate: returns losses and metrics of the state's model on the whole evaluation set.
+        initialize: gives a new state other weights than its fresh ones, such as another run's.
+        after_evaluation: returns, from all evaluations so far, the newest last, whether to stop. It must be a function
+            of them alone, so that a run that is started again stops where it did.
+        describe_batch: describes, for messages, the records in the batch of a step, counted from 0.
+        still_held: raises OSError once another job has taken the run's folder (`RunLock.check`).
+        step_flops: returns, from the length of a step's rows, its floating-point operations over all devices, for the
+            share of `train.peak_tflops`.
+    """
+
+    evaluate: Callable[[], dict[str, Any]] | None = None
+    initialize: Callable[[State], None] | None = None
+    after_evaluation: Callable[[Sequence[Evaluation]], bool] | None = None
+    describe_batch: Callable[[int], str] | None = None
+    still_held: Callable[[], None] | None = None
+    step_flops: Callable[[int], float] | None = None
 
 
 def train_and_evaluate(
-    state: TrainState,
+    *,
+    engine: Engine,
+    state: State,
     objective: Objective,
     train_data: DatasetFrom,
-    evaluate: Callable[[], dict[str, Any]] | None,
-    model_dir: str,
+    run_dir: str,
     train: TrainConfig,
     optimizer: OptimizerConfig,
-    distribution: Distribution,
-    initialize: Callable[[TrainState], None] | None = None,
+    hooks: Hooks | None = None,
     label: str = "training",
-    after_evaluation: Callable[[Sequence[Evaluation]], bool] | None = None,
-    describe_batch: Callable[[int], str] | None = None,
-    still_held: Callable[[], None] | None = None,
-    step_flops: Callable[[int], float] | None = None,
 ) -> dict[str, Any]:
     """Train to `train.num_steps`, with logs, checkpoints and evaluations on the way.
 
     Where the weights come from, in this order:
-      1. the newest checkpoint in `model_dir` that can be read: weights, moments and step; the data go on from there;
-      2. `initialize` (such as another run's encoder, `--init_checkpoint`);
+      1. the newest checkpoint in `run_dir` that can be read: weights, moments and step; the data go on from there;
+      2. `hooks.initialize` (such as another run's encoder, `--init_checkpoint`);
       3. the fresh weights that the model was made with.
 
-    A run that is stopped anywhere and started again makes the same updates and writes the same `metrics.jsonl`, but for
-    times. On SIGTERM it saves a checkpoint and stops.
+    A run that is stopped anywhere and started again makes the same updates and writes the same `metrics.jsonl`, times
+    excepted. On SIGTERM it saves a checkpoint and stops.
 
     Args:
-        state: model and optimizer, made in the distribution's scope.
+        engine: the devices and processes.
+        state: model and optimizer, made by the engine.
         objective: losses and metrics.
-        train_data: the global batches from a step on, or a part of each.
-        evaluate: losses and metrics of the state's model on the whole evaluation set; None for no evaluation.
-        model_dir: the run's folder, claimed (`model_dir.claimed`).
+        train_data: the global batches from a step on, or a shard of each.
+        run_dir: the run's folder, claimed (`runs.folder.claimed`).
         train: steps, batch, logs, checkpoints.
         optimizer: the update rule.
-        distribution: where it runs.
-        initialize: see above.
-        label: of the progress bar.
-        after_evaluation: of all evaluations so far, the newest last: whether to stop here. A function of them alone, so
-            that a run that is started again stops where it did.
-        describe_batch: which records the batch of a step, counted from 0, holds, for messages.
-        still_held: raises OSError once another job has taken `model_dir` (`RunLock.check`).
-        step_flops: of the length of a step's rows: its floating-point operations over all replicas, for the share of
-            `train.peak_tflops`.
+        hooks: evaluation and the like; None for none.
+        label: the label of the progress bar.
 
     Returns:
-        The last evaluation's metrics, or, without evaluation, the last logged training metrics.
+        The metrics of the last evaluation or, without evaluation, the last logged metrics of training.
 
     Raises:
-        FloatingPointError: loss or gradient are not finite; the last checkpoint stays.
-        Preempted: SIGTERM came; the newest checkpoint is of the last step made.
-        OSError: a checkpoint or the log cannot be written; the checkpoints before it stay.
-        ConnectionError: another process of the job is gone; the last checkpoint stays.
+        FloatingPointError: loss or gradient are not finite; the last checkpoint is kept.
+        Preempted: SIGTERM came; the newest checkpoint is of the last update.
+        OSError: a checkpoint or the log cannot be written; the checkpoints before it are kept.
+        ConnectionError: another process of the job is gone; the last checkpoint is kept.
         ValueError: no checkpoint can be read, or they do not fit the model.
     """
-    newest = checkpoints.restore_newest(model_dir, state.variables(), set_aside=distribution.is_chief)
-    if newest is None:
-        if initialize is not None:
-            initialize(state)
-        if state.averages is not None:
-            state.averages.reset()
-    start = int(state.step.numpy())
-    distribution.require_agreement("step to go on from", start)
-    inner_loop = InnerLoop(_make_step(state, objective, train, optimizer, distribution), distribution)
+    hooks = hooks or Hooks()
+    newest = _restore(engine, state, run_dir, hooks)
+    start = state.num_updates
+    engine.require_agreement("step to go on from", start)
+    steps = engine.make_steps(state, counting_tokens(objective), train, optimizer)
     with (
-        distribution.naming_lost_workers(),
+        engine.naming_lost_processes(),
         TerminationNotice() as notice,
-        CheckpointWriter(model_dir, train.keep_checkpoints, train.keep_checkpoint_every_hours) as writer,
-        StepProfile(os.path.join(model_dir, "train"), train.profile_steps if distribution.is_chief else ()) as profile,
+        CheckpointWriter(run_dir, train.keep_checkpoints, train.keep_checkpoint_every_hours) as writer,
+        engine.profile(os.path.join(run_dir, "train"), train.profile_steps if engine.is_chief else ()) as profile,
     ):
-        log = MetricsLog(model_dir, start, writes=distribution.is_chief)
-        run = _Run(state, newest, log, writer, train, optimizer, distribution, describe_batch)
-        run.results = log.figures("eval" if evaluate else "train", start)
-
-        def evaluate_and_log() -> None:
-            assert evaluate is not None
-            # One worker that leaves an evaluation would leave the others waiting.
-            with state.evaluated_weights(), notice.interrupting() if distribution.cluster.size == 1 else nullcontext():
-                run.results = evaluate()
-            log.write("eval", run.step, run.results)
-
-        def is_time_to_stop() -> bool:
-            evaluations = log.evaluations()
-            if after_evaluation is None or not evaluations:
-                return False
-            with state.evaluated_weights():
-                return after_evaluation(evaluations)
-
+        log = MetricsLog(run_dir, start, writes=engine.is_chief)
+        run = _Run(engine, state, hooks, train, optimizer, newest=newest, log=log, writer=writer, notice=notice)
         try:
-            if evaluate is not None and start and not run.results and _is_due(start, train.eval_every, train.num_steps):
-                # The run that this one goes on from was stopped between its checkpoint and its evaluation.
-                evaluate_and_log()
-            stop = is_time_to_stop()
-            if start >= train.num_steps or stop:
+            run.make_up_for_evaluation()
+            if run.step >= train.num_steps or run.is_time_to_stop():
                 return run.results
-            iterator = iter(distribution.read(lambda part: train_data(start, part), endless=True))
-            pace, meter = Pace(), Meter(step_flops, train.peak_tflops * 1e12 * distribution.num_replicas)
+            batches = engine.batches(train_data, start)
             with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
-                while run.step < train.num_steps and not stop:
-                    pace_steps, notices = distribution.sum_over_workers([pace.steps, notice.received])
-                    if notices:
-                        raise Preempted
+                while run.step < train.num_steps and not run.stopped:
+                    count = run.steps_until_return()
                     profile.at(run.step)
-                    steps = min(_steps_to_next_event(run.step, train), int(pace_steps / distribution.cluster.size))
-                    asked = time.monotonic()
-                    figures, waited = inner_loop(iterator, steps)
-                    seconds = time.monotonic() - asked
-                    pace.add(steps, seconds)
-                    meter.add(inner_loop.names, figures, seconds, waited)
-                    run.count(inner_loop.names, figures)
-                    bar.update(steps)
-                    writer.check()
-                    if still_held is not None:
-                        still_held()
-                    if _is_due(run.step, train.log_every, train.num_steps):
-                        values = run.log_training(meter)
-                        bar.set_postfix_str(_summary(values))
-                        if evaluate is None:
-                            run.results = values
-                    if _is_due(run.step, train.checkpoint_every, train.num_steps):
-                        run.save()
-                    if evaluate is not None and _is_due(run.step, train.eval_every, train.num_steps):
-                        evaluate_and_log()
-                        stop = is_time_to_stop()
+                    is_first = run.step == start
+                    run.make_steps(steps, batches, count)
+                    bar.update(count)
+                    if is_first:
+                        bar.restart_clock()  # tracing and compiling tell nothing about the time left
+                    run.do_what_is_due(bar.show)
             run.save()
         except Preempted:
             run.save()
@@ -165,73 +131,166 @@ def train_and_evaluate(
     return run.results
 
 
+def _restore(engine: Engine, state: State, run_dir: str, hooks: Hooks) -> checkpoints.Checkpoint | None:
+    """Give the state its weights, and return the checkpoint that they come from, if one exists."""
+    newest = checkpoints.restore_newest(run_dir, state.variables(), set_aside=engine.is_chief)
+    if newest is None:
+        if hooks.initialize is not None:
+            hooks.initialize(state)
+        state.start_averages()
+    return newest
+
+
 class _Run:
-    """How far a run is, what it has counted since its last line of figures, and how both are kept."""
+    """How far a run is, what it has counted since its last line of metrics, and what it does between steps."""
 
     def __init__(
         self,
-        state: TrainState,
+        engine: Engine,
+        state: State,
+        hooks: Hooks,
+        train: TrainConfig,
+        optimizer: OptimizerConfig,
+        *,
         newest: checkpoints.Checkpoint | None,
         log: MetricsLog,
         writer: CheckpointWriter,
-        train: TrainConfig,
-        optimizer: OptimizerConfig,
-        distribution: Distribution,
-        describe_batch: Callable[[int], str] | None,
-    ):
+        notice: TerminationNotice,
+    ) -> None:
         progress = newest.marker()["progress"] if newest is not None else {}
-        self.step = int(state.step.numpy())
-        self.results: dict[str, Any] = {}
-        self._counted = FigureSums.from_json(progress["logged"]) if "logged" in progress else FigureSums()
+        self.step = state.num_updates
+        self.stopped = False
+        self.results = log.metrics("eval" if hooks.evaluate else "train", self.step)
+        self._metrics = MetricSums.from_json(progress["logged"]) if "logged" in progress else MetricSums()
         self._skipped_steps = progress.get("skipped_steps", 0)
-        self._state, self._log, self._writer, self._train, self._optimizer = state, log, writer, train, optimizer
-        self._is_chief, self._describe_batch = distribution.is_chief, describe_batch
-        self._weight_norm = tf.function(
-            lambda: optimization.global_norm([weight.value for weight in state.weights.values()])
+        self._engine, self._state, self._hooks = engine, state, hooks
+        self._train, self._optimizer = train, optimizer
+        self._log, self._writer, self._notice = log, writer, notice
+        self._budget = _StepBudget()
+        self._meter = ThroughputMeter(
+            hooks.step_flops, train.peak_tflops * 1e12 * engine.num_devices, engine.device_memory_gib
         )
         writer.step = newest.step if newest is not None else None
 
-    def count(self, names: Sequence[str], figures: np.ndarray) -> None:
-        """Take the figures of steps just made, [steps, figures, 2]; FloatingPointError where one must not be."""
-        for of_step in figures:
+    def steps_until_return(self) -> int:
+        """Return how many steps the device may make before the host has something to do.
+
+        Raises:
+            Preempted: SIGTERM came to one of the job's processes.
+        """
+        budget, notices = self._engine.sum_over_processes([self._budget.steps, self._notice.received])
+        if notices:
+            raise Preempted
+        return min(_steps_to_next_event(self.step, self._train), int(budget / self._engine.num_processes))
+
+    def make_steps(self, steps: Steps, batches: Any, count: int) -> None:
+        """Make `count` updates, and count their metrics.
+
+        Raises:
+            FloatingPointError: loss or gradient are not finite, more often than allowed.
+        """
+        asked = time.monotonic()
+        values, waited = steps(batches, count)
+        seconds = time.monotonic() - asked
+        self._budget.add(count, seconds)
+        self._meter.add(steps.names, values, seconds=seconds, waited=waited)
+        self._count(steps.names, values)
+
+    def _count(self, names: Sequence[str], values: np.ndarray) -> None:
+        for of_step in values:
             self.step += 1
             part = nonfinite_part(names, of_step, list(self._state.weights))
             if part is not None:
                 self._skipped_steps += 1
                 allowed = self._train.skip_nonfinite
-                message = nonfinite_message(self.step, part, self._describe_batch, self._skipped_steps, allowed)
+                message = nonfinite_message(
+                    self.step, part, self._hooks.describe_batch, count=self._skipped_steps, allowed=allowed
+                )
                 if self._skipped_steps > allowed:
                     raise FloatingPointError(message)
                 logging.warning("%s", message)
-            self._counted.add(names, of_step, skipped=part is not None)
+            self._metrics.add(names, of_step, skipped=part is not None)
 
-    def log_training(self, meter: Meter) -> dict[str, Any]:
-        """Write, and return, the figures of all steps since the last line."""
-        values: dict[str, Any] = self._counted.ratios() | {"weight_norm": float(self._weight_norm())}
+    def do_what_is_due(self, show: Callable[[str], None]) -> None:
+        """Log, save and evaluate, each where it is due at this step.
+
+        Args:
+            show: shows a line beside the progress bar.
+        """
+        train = self._train
+        self._writer.check()
+        if self._hooks.still_held is not None:
+            self._hooks.still_held()
+        if _is_due(self.step, train.log_every, train.num_steps):
+            values = self._log_training()
+            show(_summary(values))
+            if self._hooks.evaluate is None:
+                self.results = values
+        if _is_due(self.step, train.checkpoint_every, train.num_steps):
+            self.save()
+        if self._hooks.evaluate is not None and _is_due(self.step, train.eval_every, train.num_steps):
+            self._evaluate()
+            self.stopped = self.is_time_to_stop()
+
+    def make_up_for_evaluation(self) -> None:
+        """Evaluate now if the run was stopped between a checkpoint and the evaluation after it."""
+        train = self._train
+        if self._hooks.evaluate is None or not self.step or self.results:
+            return
+        if _is_due(self.step, train.eval_every, train.num_steps):
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        assert self._hooks.evaluate is not None
+        # If one of several processes left an evaluation, the others would wait for it.
+        alone = self._engine.num_processes == 1
+        with self._state.evaluated_weights(), self._notice.interrupting() if alone else nullcontext():
+            self.results = self._hooks.evaluate()
+        self._log.write("eval", self.step, self.results)
+
+    def is_time_to_stop(self) -> bool:
+        """Return whether the evaluations so far say that training should stop."""
+        evaluations = self._log.evaluations()
+        if self._hooks.after_evaluation is None or not evaluations:
+            return False
+        with self._state.evaluated_weights():
+            return self._hooks.after_evaluation(evaluations)
+
+    def _log_training(self) -> dict[str, Any]:
+        """Write the metrics of all steps since the last line, and return them."""
+        values: dict[str, Any] = self._metrics.ratios() | {"weight_norm": self._state.weight_norm()}
         values["learning_rate"] = float(optimization.learning_rate_at(self.step - 1, self._train, self._optimizer))
         if self._train.skip_nonfinite:
             values["skipped_steps"] = self._skipped_steps
-        values |= meter.report()
+        values |= self._meter.report()
         self._log.write("train", self.step, values)
-        self._counted = FigureSums()
+        self._metrics = MetricSums()
         return values
 
     def save(self) -> None:
-        """Hand this step's checkpoint over to be written, unless it stands."""
-        # Workers of one job hold the same values, and nothing here asks the others: the chief writes for all.
-        if self._writer.step != self.step and self._is_chief:
-            progress = {"logged": self._counted.to_json(), "skipped_steps": self._skipped_steps}
+        """Hand this step's checkpoint over to be written, unless it exists."""
+        # All processes of a job hold the same values, so the chief writes for all, and nothing here asks the others.
+        if self._writer.step != self.step and self._engine.is_chief:
+            progress = {"logged": self._metrics.to_json(), "skipped_steps": self._skipped_steps}
             self._writer.save(self.step, self._state.variables(), progress)
 
 
-def _make_step(
-    state: TrainState, objective: Objective, train: TrainConfig, optimizer: OptimizerConfig, distribution: Distribution
-) -> Callable[[Batch], Sums]:
-    """The step of one replica, which tells its tokens too, and moves the averages where there are some."""
-    step = make_train_step(state, counting_tokens(objective), train, optimizer, distribution)
-    if state.averages is None:
-        return step
-    return averaging(step, state.averages, train.ema_decay, state.step, distribution)
+class _StepBudget:
+    """How many steps may run on the device between two returns to the host.
+
+    Attributes:
+        steps: the number that takes about `_SECONDS_BETWEEN_RETURNS`; one, until the speed is known.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 1
+        self._is_traced = False
+
+    def add(self, steps: int, seconds: float) -> None:
+        """Learn from `steps` steps that took `seconds`."""
+        if self._is_traced:
+            self.steps = max(1, int(steps * _SECONDS_BETWEEN_RETURNS / max(seconds, 1e-6)))
+        self._is_traced = True  # the first call traces and compiles, and says nothing about the next
 
 
 def _is_due(step: int, every: int, last: int) -> bool:
@@ -239,47 +298,13 @@ def _is_due(step: int, every: int, last: int) -> bool:
 
 
 def _steps_to_next_event(step: int, train: TrainConfig) -> int:
-    """How many steps may run on the device before the host has something to do."""
+    """Return how many steps may run on the device before a log, checkpoint, evaluation or profile is due."""
     periods = (train.steps_per_loop, train.log_every, train.checkpoint_every, train.eval_every)
     ends = [train.num_steps, *(edge for edge in train.profile_steps if edge > step)]
     return min(*(end - step for end in ends), *(every - step % every for every in periods if every > 0))
 
 
 def _summary(values: dict[str, Any]) -> str:
-    """What the progress bar shows beside rate and time left."""
+    """Return the metrics that the progress bar shows beside rate and time left."""
     losses = [f"{name} {value:.3f}" for name, value in values.items() if name.endswith("loss")]
     return ", ".join([*losses, f"{values['tokens_per_second']:,.0f} tokens/s"])
-
-
-def make_evaluation(
-    model: Any, objective: Objective, distribution: Distribution
-) -> Callable[[tf.data.Dataset], dict[str, float]]:
-    """A function of a data set: losses and metrics over the whole of it, divided once; compiled on its first call.
-
-    Args:
-        model: called without dropout.
-        objective: losses and metrics.
-        distribution: where it runs.
-
-    Returns:
-        A function of batches of one static shape, in which what pads the last one has weight 0. It raises ValueError
-        where there is no batch.
-    """
-    evaluation_step = make_evaluation_step(model, objective, distribution)
-
-    @tf.function
-    def run(batch: Any) -> Any:
-        return distribution.run(evaluation_step, batch)
-
-    def evaluate(dataset: tf.data.Dataset) -> dict[str, float]:
-        # Summed on the host in float64: a float32 sum of millions of terms loses the digits that seeds differ in.
-        totals: dict[str, tuple[float, float]] = {}
-        for batch in distribution.split(dataset):
-            for name, (total, weight) in run(batch).items():
-                before = totals.get(name, (0.0, 0.0))
-                totals[name] = (before[0] + float(total), before[1] + float(weight))
-        if not totals:
-            raise ValueError("the evaluation set holds no batch")
-        return metrics.ratios(totals)
-
-    return evaluate

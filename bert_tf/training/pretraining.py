@@ -18,10 +18,10 @@ from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from bert_tf.training.loop import make_evaluation, train_and_evaluate
+from bert_tf.training.batch_shards import BatchShard
+from bert_tf.training.engine import Engine, Evaluate, State
+from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.phases import Phase, phases_of, remaining
-from bert_tf.training.tensorflow_engine.distribution import Distribution, InputPart
-from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState
 
 # What a checkpoint's weights depend on; dropout and initialisation may differ.
 _ARCHITECTURE = (
@@ -84,7 +84,8 @@ def pretrain(
     train_records: PretrainingRecords | Sequence[PretrainingRecords],
     eval_records: PretrainingRecords | Sequence[PretrainingRecords] | None,
     run_dir: str,
-    distribution: Distribution,
+    engine: Engine,
+    *,
     init_checkpoint: str | None = None,
     allow_random_heads: bool = False,
 ) -> dict[str, float]:
@@ -95,7 +96,7 @@ def pretrain(
         train_records: what is learnt; for `config.phases`, of each phase, in their order.
         eval_records: records of held-out documents, of the same vocabulary, of each phase; None for no evaluation.
         run_dir: the run's folder.
-        distribution: where it runs.
+        engine: the devices and processes.
         init_checkpoint: whose weights to start from: whatever `conversion.loading.read_pretrained` takes (a run's
             folder, one of Hugging Face or Google, a KerasHub preset, a name on a hub).
         allow_random_heads: whether a head that `init_checkpoint` lacks may start from random weights.
@@ -112,8 +113,8 @@ def pretrain(
     """
     train, phases = config.train, phases_of(config)
     for phase in phases:
-        distribution.check_batch("train.batch_size", phase.train.batch_size)
-    distribution.check_batch("train.eval_batch_size", train.eval_batch_size)
+        engine.check_batch("train.batch_size", phase.train.batch_size)
+    engine.check_batch("train.eval_batch_size", train.eval_batch_size)
     train_of = _of_phases(train_records, phases, "--train_data")
     eval_of = _of_phases(eval_records, phases, "--eval_data") if eval_records else []
     tokenizer = train_of[0].tokenizer
@@ -133,42 +134,42 @@ def pretrain(
     if start_from is not None:
         start_from.check_heads("pretraining", allow_random_heads)
     with ExitStack() as stack:
-        lock = stack.enter_context(run_folder.claimed(run_dir, description, tokenizer, distribution.is_chief))
+        lock = stack.enter_context(run_folder.claimed(run_dir, description, tokenizer, engine.is_chief))
         for records in (*train_of, *eval_of):
             stack.enter_context(records.naming_bad_records())
         log_unigram = metrics.log_unigram(train_of[0].token_counts(), tokenizer.special_ids, config.model.vocab_size)
         keras.utils.set_random_seed(train.seed)
-        with distribution.scope():
-            model = run_folder.make_model(description, DTYPE_POLICIES[train.precision])
-            state = TrainState(model, train.precision, train)
+        state = engine.make_state(lambda: run_folder.make_model(description, train.dtype_policy), train)
 
-        def initialize(state: TrainState) -> None:
+        def initialize(state: State) -> None:
             if start_from is not None:
                 start_from.assign_to(state.model, "pretraining", allow_random_heads)
             if config.model.output_bias_from_unigram and (start_from is None or "masked_lm" not in start_from.heads):
                 named_weights(state.model)["masked_lm/output_bias"].assign(log_unigram)
 
         objective = pretraining_objective(log_unigram)
-        figures: dict[str, float] = {}
+        results: dict[str, float] = {}
         newest = checkpoints.newest_checkpoint(run_dir)
-        for place in remaining(phases, newest.step if newest is not None else 0):
-            data = _PhaseData(config, phases[place], train_of[place], eval_of[place] if eval_of else None)
-            figures = train_and_evaluate(
-                state,
-                objective,
-                data.training_dataset,
-                data.evaluation(make_evaluation(model, objective, distribution)),
-                run_dir,
-                phases[place].train,
-                config.optimizer,
-                distribution,
-                initialize,
-                label="pre-training" if len(phases) == 1 else f"pre-training, phase {place + 1} of {len(phases)}",
-                describe_batch=data.describe_batch,
-                still_held=lock.check,
-                step_flops=data.step_flops,
+        for index in remaining(phases, newest.step if newest is not None else 0):
+            data = _PhaseData(config, phases[index], train_of[index], eval_of[index] if eval_of else None)
+            results = train_and_evaluate(
+                engine=engine,
+                state=state,
+                objective=objective,
+                train_data=data.training_dataset,
+                run_dir=run_dir,
+                train=phases[index].train,
+                optimizer=config.optimizer,
+                hooks=Hooks(
+                    evaluate=data.evaluation(engine.make_evaluation(state.model, objective)),
+                    initialize=initialize,
+                    describe_batch=data.describe_batch,
+                    still_held=lock.check,
+                    step_flops=data.step_flops,
+                ),
+                label="pre-training" if len(phases) == 1 else f"pre-training, phase {index + 1} of {len(phases)}",
             )
-        return figures
+        return results
 
 
 class _PhaseData:
@@ -182,7 +183,7 @@ class _PhaseData:
         self._train = train
         self._held_out = held_out
 
-    def training_dataset(self, start: int, part: InputPart) -> Any:
+    def training_dataset(self, start: int, shard: BatchShard) -> Any:
         if start < self._phase.begin:
             raise ValueError(
                 f"--model_dir: the newest checkpoint that can be read is of step {start}, of an earlier phase than the "
@@ -190,7 +191,7 @@ class _PhaseData:
             )
         train = self._phase.train
         return self._train.training_dataset(
-            self._config.masking, train.batch_size, train.seed, start - self._phase.begin, part.index, part.count
+            self._config.masking, train.batch_size, train.seed, start - self._phase.begin, shard.index, shard.count
         )
 
     def describe_batch(self, step: int) -> str:
@@ -198,7 +199,7 @@ class _PhaseData:
             self._phase.train.batch_size, self._phase.train.seed, step - self._phase.begin
         )
 
-    def evaluation(self, evaluate: Callable[[Any], dict[str, float]]) -> Callable[[], dict[str, float]] | None:
+    def evaluation(self, evaluate: Evaluate) -> Callable[[], dict[str, float]] | None:
         """Of the whole held-out set; None where there is none."""
         held_out = self._held_out
         if held_out is None:

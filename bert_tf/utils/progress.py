@@ -1,7 +1,8 @@
-"""One progress bar for every long stage: rate, figures of the moment, time left."""
+"""One progress bar for every long stage: rate, a line of metrics, time left."""
 
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -11,7 +12,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class _LineByLine:
-    """A text stream for tqdm that puts each drawing of the bar on a line of its own."""
+    """A text stream for tqdm that writes each drawing of the bar as a line of its own."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -25,21 +26,43 @@ class _LineByLine:
         self._stream.flush()
 
 
+class ProgressBar(tqdm):
+    """A bar whose rate is the average since its clock started."""
+
+    def __init__(self, *arguments: Any, at_terminal: bool, clock: Callable[[], float], **options: Any) -> None:
+        self._at_terminal = at_terminal
+        self._clock = clock
+        super().__init__(*arguments, **options)
+        self._time = clock
+        self.start_t = self.last_print_t = clock()
+
+    def restart_clock(self) -> None:
+        """Start the clock again from here, after a part of the work that says nothing about the rest."""
+        self.initial = self.n
+        self.start_t = self._clock()
+
+    def show(self, text: str) -> None:
+        """Show `text` beside the bar: at once at a terminal, with the next line in a log file."""
+        self.set_postfix_str(text, refresh=self._at_terminal)
+
+
 def progress_bar(
     items: Iterable[Any] | None = None,
     *,
     label: str,
     total: float | None = None,
     unit: str = "it",
+    clock: Callable[[], float] = time.time,
     **options: Any,
-) -> tqdm:
-    """A bar on standard error: redrawn at a terminal, a line every ten seconds in a log file.
+) -> ProgressBar:
+    """Return a bar on standard error: redrawn at a terminal, at most one line every ten seconds in a log file.
 
     Args:
-        items: what is iterated over; None for a bar that the caller moves with `update`.
+        items: the items to iterate over; None for a bar that the caller moves with `update`.
         label: the stage's name.
-        total: how many units make the whole.
+        total: the number of units that make the whole.
         unit: what is counted.
+        clock: returns the time, in seconds.
         **options: passed to `tqdm`.
     """
     at_terminal = sys.stderr.isatty()
@@ -50,8 +73,10 @@ def progress_bar(
         "unit": unit,
         "mininterval": interval,
         "maxinterval": interval,
+        "miniters": 1,
+        "smoothing": 0,
         "file": sys.stderr if at_terminal else _LineByLine(sys.stderr),
         "dynamic_ncols": at_terminal,
         "leave": True,
     }
-    return tqdm(items, **(settings | options))
+    return ProgressBar(items, at_terminal=at_terminal, clock=clock, **(settings | options))

@@ -14,6 +14,7 @@ from typing import Any
 
 from absl import flags
 
+from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.utils import files
 from bert_tf.utils.launching import run
 
@@ -102,7 +103,8 @@ def main(_: Sequence[str]) -> None:
     from bert_tf.models.pretrainer import BertPretrainer
     from bert_tf.objectives.objective import pretraining_objective
     from bert_tf.training.tensorflow_engine.distribution import Distribution
-    from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
+    from bert_tf.training.tensorflow_engine.state import TrainState
+    from bert_tf.training.tensorflow_engine.step import TrainStep
     from experiments.benchmarks.step_race import random_batches
 
     files.require_writable_folder(WORK_DIR.value, "--work_dir")
@@ -111,7 +113,7 @@ def main(_: Sequence[str]) -> None:
     state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[train.precision]), train.precision)
     arrays = random_batches(train.batch_size, 128, predictions_per_row(0.15, 128), config.vocab_size, count=1)
     batch = {name: tf.constant(array[0]) for name, array in arrays.items()}
-    train_step = tf.function(make_train_step(state, pretraining_objective(), train, OptimizerConfig(), Distribution()))
+    train_step = tf.function(TrainStep(state, pretraining_objective(), train, OptimizerConfig(), Distribution()))
     figures = measure(
         lambda: float(train_step(batch)["gradient_norm"][0]),
         state.variables(),

@@ -77,8 +77,8 @@ def _reader(dataset: Any) -> Callable[[], None]:
 
 def readers(folder: str, length: int, slots: int, rows: int) -> dict[str, Callable]:
     """Name -> function that makes an endless data set of batches of 256 rows."""
-    from data_pipelines.input.record_folder import RecordFolder
     from data_pipelines.input.google_records import export_google_records
+    from data_pipelines.input.record_folder import RecordFolder
 
     write_records(folder, length, slots, rows)
     records = RecordFolder(folder, "--work_dir")

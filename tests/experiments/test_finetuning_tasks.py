@@ -22,6 +22,7 @@ from bert_tf.serving.predictor import load
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.tensorflow_engine.distribution import Distribution
+from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from data_pipelines.finetuning.labelled import read_examples
 from experiments import prediction
 from experiments.evaluate import evaluate
@@ -90,7 +91,7 @@ def _finetune(folder, kind, tokenizer, **changes):
     model = SMALL.replace(vocab_size=tokenizer.vocab_size, num_layers=1)
     config = FinetuningConfig(**({"model": model, "task": task, "train": TRAIN, "num_epochs": 8} | changes))
     run = str(folder / "run")
-    return path, run, finetune(config, examples, examples, run, Distribution(), tokenizer=tokenizer)
+    return path, run, finetune(config, examples, examples, run, TensorFlowEngine(), tokenizer=tokenizer)
 
 
 @pytest.mark.long
@@ -153,7 +154,7 @@ def test_layers_that_start_anew(tmp_path, tokenizer):
     examples = read_examples(str(tmp_path / name), task, "--train_file")
     still = TRAIN.replace(learning_rate=0.0, seed=9)
     config = FinetuningConfig(task=task, train=still, num_epochs=0.1, evals_per_epoch=0, reinitialize_layers=1)
-    finetune(config, examples, None, str(tmp_path / "anew"), Distribution(), init_checkpoint=first)
+    finetune(config, examples, None, str(tmp_path / "anew"), TensorFlowEngine(), init_checkpoint=first)
     old, new = (named_weights(run_folder.load_model(run)[0]) for run in (first, str(tmp_path / "anew")))
     same = {name for name in old if np.array_equal(old[name].numpy(), new[name].numpy())}
     kernels = {name for name in old if name.endswith("kernel")}

@@ -10,7 +10,7 @@ from killed_runs import killed_runs
 from small_records import make
 
 from bert_tf.runs import checkpoints
-from bert_tf.training.throughput import TIMING_FIGURES
+from bert_tf.training.throughput import TIMING_METRICS
 from data_pipelines.records.manifest import PreparationConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ def _tensors(run):
 
 def _lines(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in TIMING_FIGURES} for line in lines]
+    return [{name: value for name, value in line.items() if name not in TIMING_METRICS} for line in lines]
 
 
 def _require_same(run, other):

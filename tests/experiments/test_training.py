@@ -17,7 +17,8 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.pretraining import pretrain
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.throughput import TIMING_FIGURES
+from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
+from bert_tf.training.throughput import TIMING_METRICS
 from data_pipelines.corpora.readers import read_documents
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.finetuning.labelled import read_examples
@@ -65,7 +66,7 @@ def config(folder):
 def _pretrain(folder, config, run, **arguments):
     train_records = RecordFolder(str(folder / "records"), "--train_data")
     eval_records = RecordFolder(str(folder / "records" / "heldout"), "--eval_data", train_records.tokenizer)
-    return pretrain(config, train_records, eval_records, str(folder / run), Distribution(), **arguments)
+    return pretrain(config, train_records, eval_records, str(folder / run), TensorFlowEngine(), **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def _tensors(run):
 
 def _lines(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in TIMING_FIGURES} for line in lines]
+    return [{key: value for key, value in line.items() if key not in TIMING_METRICS} for line in lines]
 
 
 def test_a_run_stopped_at_a_checkpoint_ends_as_one_that_was_not(folder, config, pretrained, monkeypatch):
@@ -181,5 +182,5 @@ def test_finetuning_learns(folder, pretrained):
     labelled = read_examples(str(folder / "train.tsv"), task, "--train_file")
     config = FinetuningConfig(task=task, train=TRAIN.replace(num_steps=60, checkpoint_every=0, eval_every=0))
     run = str(folder / "learnt")
-    figures = finetune(config, labelled, labelled, run, Distribution(), init_checkpoint=str(pretrained[0]))
+    figures = finetune(config, labelled, labelled, run, TensorFlowEngine(), init_checkpoint=str(pretrained[0]))
     assert figures["accuracy"] > 0.9

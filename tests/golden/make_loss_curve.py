@@ -15,7 +15,8 @@ from small_model import random_pretraining_batch
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.step import TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
 from experiments.configs import bert_tiny_debug
 
 FILE = Path(__file__).resolve().parent / "loss_curve.json"
@@ -29,7 +30,7 @@ def loss_curve() -> dict[str, list[float]]:
     train = config.train.replace(jit_compile=False, num_steps=NUM_STEPS)
     keras.utils.set_random_seed(train.seed)
     state = TrainState(BertPretrainer(config.model.replace(vocab_size=VOCAB_SIZE)))
-    step = tf.function(make_train_step(state, pretraining_objective(), train, config.optimizer, Distribution()))
+    step = tf.function(TrainStep(state, pretraining_objective(), train, config.optimizer, Distribution()))
     curve: dict[str, list[float]] = {"masked_lm_loss": [], "next_sentence_loss": [], "gradient_norm": []}
     for number in range(train.num_steps):
         batch = random_pretraining_batch(number, rows=train.batch_size, vocab_size=VOCAB_SIZE)

@@ -11,7 +11,7 @@ from small_model import SMALL, random_pretraining_batch
 from bert_tf.configs import PretrainingConfig, TrainConfig
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.step import make_train_step
+from bert_tf.training.tensorflow_engine.step import TrainStep
 from tpu_configs import compiler, lowering, topologies
 from tpu_configs.checking import find_largest_batch
 from tpu_configs.compiler import GIB, DoesNotFitError, all_reduces
@@ -117,7 +117,7 @@ def test_lowered_modules_are_serialized():
 def test_the_step_without_variables_computes_the_same():
     _, state = lowering.pretraining_step(CONFIG, 1)
     train = CONFIG.train.replace(jit_compile=False)
-    step = make_train_step(state, pretraining_objective(), train, CONFIG.optimizer, Distribution())
+    step = TrainStep(state, pretraining_objective(), train, CONFIG.optimizer, Distribution())
     concrete = tf.function(lambda *tensors: step(dict(zip(SPECS, tensors, strict=True))), autograph=False)
     concrete = concrete.get_concrete_function(*SPECS.values())
     function, specs, aliases = stateless(concrete)

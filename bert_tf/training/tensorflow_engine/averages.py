@@ -1,4 +1,4 @@
-"""An exponential moving average of the trained weights, which often scores better than the last of them.
+"""Exponential moving averages of the trained weights, which often score better than the last weights.
 
 Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging", in the exponential form.
 """
@@ -9,14 +9,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from bert_tf.features import Batch
 from bert_tf.objectives.losses import Sums
-from bert_tf.objectives.objective import Batch
 from bert_tf.runs.result import AVERAGE_PREFIX
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 
 
 class WeightAverages:
-    """The averages of some weights. Under a strategy it must be made in its scope, like the weights.
+    """The averages of some weights. Under a strategy it must be made in the scope, like the weights.
 
     Args:
         weights: name -> variable.
@@ -29,24 +29,24 @@ class WeightAverages:
         }
 
     def variables(self) -> dict[str, Any]:
-        """The averages by name, as a checkpoint holds them."""
+        """Return the averages by name, as a checkpoint holds them."""
         return {AVERAGE_PREFIX + name: average for name, average in self._averages.items()}
 
     def reset(self) -> None:
-        """Start from the weights as they are now."""
+        """Let the averages start from the weights as they are now."""
         for name, average in self._averages.items():
             average.assign(tf.convert_to_tensor(self._weights[name]))
 
     def update(self, decay: float, step: Any, distribution: Distribution) -> None:
-        """Inside `Distribution.run`, after an update of the weights.
+        """Move the averages, inside `Distribution.run` and after an update of the weights.
 
-        Early on the average is a short one, of the last tenth of the steps or so, so that the weights that a run starts
-        with are soon forgotten (as `tf.train.ExponentialMovingAverage` does it with `num_updates`).
+        Early on the average covers about the last tenth of the steps, so that the weights that a run starts with are soon
+        forgotten (as in `tf.train.ExponentialMovingAverage` with `num_updates`).
 
         Args:
-            decay: share of the average that stays, once many steps are made.
-            step: number of updates made, the last one included.
-            distribution: where it runs.
+            decay: the share of the average that stays, once many steps have been made.
+            step: the number of updates made, the last one included.
+            distribution: the replicas.
         """
         count = tf.cast(step, tf.float32)
         share = 1.0 - tf.minimum(decay, (1.0 + count) / (10.0 + count))
@@ -60,7 +60,7 @@ class WeightAverages:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """A block in which the model has the averages for weights; at its end both are what they were, to the bit."""
+        """Give the model the averages for weights within the block; after it both are what they were, to the bit."""
         self._swap()
         try:
             yield
@@ -76,16 +76,21 @@ class WeightAverages:
 
 
 def averaging(
-    train_step: Callable[[Batch], Sums], averages: WeightAverages, decay: float, step: Any, distribution: Distribution
+    train_step: Callable[[Batch], Sums],
+    averages: WeightAverages,
+    decay: float,
+    *,
+    step: Any,
+    distribution: Distribution,
 ) -> Callable[[Batch], Sums]:
-    """A training step that moves the averages, too.
+    """Return a training step that moves the averages, too.
 
     Args:
-        train_step: of `step.make_train_step`.
-        averages: of its weights.
+        train_step: the step of one replica (`step.TrainStep`).
+        averages: the averages of its weights.
         decay: see `WeightAverages.update`.
         step: the variable that counts the updates.
-        distribution: where it runs.
+        distribution: the replicas.
     """
 
     def train_and_average(batch: Batch) -> Sums:

@@ -1,6 +1,5 @@
 """Where the step runs: one device, or a tf.distribute strategy. The only place that builds or asks a strategy."""
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,11 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.training.batch_shards import BatchShard, rows_of_each
+from bert_tf.training.engine import STRATEGIES
 from bert_tf.training.tensorflow_engine.cluster import VARIABLE, Cluster, cluster_from_environment
-
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
-"""What `make_distribution` can be asked for."""
-
 
 # Which of them a collective operation raises depends on what it was doing when its partner went away.
 _LOST_WORKER_ERRORS = (
@@ -23,25 +20,6 @@ _LOST_WORKER_ERRORS = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class InputPart:
-    """The part of every global batch that one input pipeline reads: `count` pipelines have consecutive rows each."""
-
-    index: int = 0
-    count: int = 1
-
-    def of(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """This part of a data set of global batches, which every pipeline makes whole."""
-        if self.count == 1:
-            return dataset
-
-        def own_rows(tensor: tf.Tensor) -> tf.Tensor:
-            rows = _divided(tensor.shape[0], self.count, "workers")
-            return tensor[self.index * rows : (self.index + 1) * rows]
-
-        return dataset.map(lambda batch: tf.nest.map_structure(own_rows, batch))
 
 
 class Distribution:
@@ -196,9 +174,9 @@ class Distribution:
         Raises:
             ValueError: the batches cannot be divided evenly.
         """
-        return self.read(lambda part: part.of(dataset))
+        return self.read(lambda shard: shard.of(dataset))
 
-    def read(self, dataset_of: Callable[[InputPart], tf.data.Dataset], endless: bool = False) -> Iterable[Any]:
+    def read(self, dataset_of: Callable[[BatchShard], tf.data.Dataset], endless: bool = False) -> Iterable[Any]:
         """As `split`, where each host that feeds replicas reads only its own rows.
 
         Args:
@@ -211,13 +189,13 @@ class Distribution:
         """
         strategy = self.strategy
         if strategy is None:
-            return dataset_of(InputPart())
+            return dataset_of(BatchShard())
 
         def of_host(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            dataset = dataset_of(InputPart(context.input_pipeline_id, context.num_input_pipelines))
+            dataset = dataset_of(BatchShard(context.input_pipeline_id, context.num_input_pipelines))
             rows = tf.nest.flatten(dataset.element_spec)[0].shape[0]
             replicas = self.num_replicas // context.num_input_pipelines
-            dataset = dataset.rebatch(_divided(rows, replicas, "replicas of a worker"), drop_remainder=True)
+            dataset = dataset.rebatch(rows_of_each(rows, replicas, "replicas of a worker"), drop_remainder=True)
             if endless:
                 dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
             return dataset
@@ -279,12 +257,6 @@ class Distribution:
         """
         if rows % self.num_replicas:
             raise ValueError(f"`{field}` must be a multiple of the {self.num_replicas} replicas. Received: {rows}")
-
-
-def _divided(rows: int, parts: int, what: str) -> int:
-    if rows % parts:
-        raise ValueError(f"the rows of a batch must be a multiple of the {parts} {what}. Received: {rows}")
-    return rows // parts
 
 
 def _gathered(outputs: Any, figures: Any) -> tuple[Any, Any]:

@@ -6,62 +6,65 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.features import Batch
 from bert_tf.objectives.losses import Sums
-from bert_tf.objectives.objective import Batch
-from bert_tf.training.step_metrics import packed
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-
-# A notice of termination, like Ctrl-C, is answered when the device returns: well within the 30 seconds that clusters
-# give, and seldom enough to cost nothing.
-_SECONDS_BETWEEN_RETURNS = 5.0
 
 
 class InnerLoop:
     """A compiled loop of steps.
 
     Args:
-        train_step: of `step.make_train_step`.
-        distribution: where it runs.
+        train_step: the step of one replica (`step.TrainStep`).
+        distribution: the replicas.
+        clock: returns the time in seconds, a float64 scalar, when its operation runs.
 
     Attributes:
-        names: of a step's figures, known once the loop has run.
+        names: the names of a step's metrics, known once the loop has run.
     """
 
-    def __init__(self, train_step: Callable[[Batch], Sums], distribution: Distribution) -> None:
+    def __init__(
+        self,
+        train_step: Callable[[Batch], Sums],
+        distribution: Distribution,
+        clock: Callable[[], tf.Tensor] = tf.timestamp,
+    ) -> None:
         self.names: list[str] = []
         self._train_step = train_step
         self._distribution = distribution
+        self._clock = clock
         self._run = tf.function(self._steps)
 
-    def __call__(self, iterator: Any, steps: int) -> tuple[np.ndarray, float]:
-        """Run `steps` steps on the iterator's next batches.
+    def __call__(self, batches: Any, count: int) -> tuple[np.ndarray, float]:
+        """Run `count` steps on the next batches.
 
         Returns:
-            The figures of each step, float32 [steps, names, 2], and for how many seconds the steps waited for their
-            batches. On a TPU a batch is fetched while the step before it still runs: there the seconds are a bound.
+            The metrics of each step as (sum, weight) pairs, float32 [count, names, 2], and the seconds for which the
+            steps waited for their batches. A TPU fetches a batch while the step before it still runs: there the
+            seconds are an upper bound.
         """
-        figures, waited = self._run(iterator, tf.constant(steps))
-        return figures.numpy(), float(waited)
+        values, waited = self._run(batches, tf.constant(count))
+        return values.numpy(), float(waited)
 
-    def _steps(self, iterator: Any, steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        figures = tf.TensorArray(tf.float32, size=steps)
+    def _steps(self, batches: Any, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values = tf.TensorArray(tf.float32, size=count)
         waited = tf.zeros((), tf.float64)
         last = tf.zeros(())
-        for number in tf.range(steps):
-            # From the end of a step to its successor's batch. A TPU must not be kept from working ahead.
+        for number in tf.range(count):
+            # The wait is from the end of a step to the next batch. A TPU must not be kept from working ahead.
             with tf.control_dependencies([] if self._distribution.is_tpu else [last]):
-                asked = tf.timestamp()
+                asked = self._clock()
             with tf.control_dependencies([asked]):
-                batch = next(iterator)
+                batch = next(batches)
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-                arrived = tf.timestamp()
+                arrived = self._clock()
             waited += arrived - asked
-            # Where one thread runs everything, the clock would be read after the step.
+            # Where one thread runs everything, the clock would otherwise be read after the step.
             with tf.control_dependencies([] if self._distribution.is_tpu else [arrived]):
-                sums = packed(self._noted(self._distribution.run(self._train_step, batch)))
+                sums = _packed(self._noted(self._distribution.run(self._train_step, batch)))
             last = sums[0, 0]
-            figures = figures.write(number, sums)
-        return figures.stack(), waited
+            values = values.write(number, sums)
+        return values.stack(), waited
 
     @tf.autograph.experimental.do_not_convert
     def _noted(self, sums: Sums) -> Sums:
@@ -69,19 +72,6 @@ class InnerLoop:
         return sums
 
 
-class Pace:
-    """How many steps may run on the device between two returns to the host, by the clock.
-
-    Attributes:
-        steps: as many as take about `_SECONDS_BETWEEN_RETURNS`; one, as long as that is not known.
-    """
-
-    def __init__(self) -> None:
-        self.steps = 1
-        self._is_traced = False
-
-    def add(self, steps: int, seconds: float) -> None:
-        """What `steps` steps took."""
-        if self._is_traced:
-            self.steps = max(1, int(steps * _SECONDS_BETWEEN_RETURNS / max(seconds, 1e-6)))
-        self._is_traced = True  # the first call traces and compiles, and tells nothing about the next
+def _packed(sums: Sums) -> tf.Tensor:
+    """Return the pairs of one step as one tensor, float32 [names, 2], so that the host fetches one."""
+    return tf.stack([tf.stack([tf.cast(part, tf.float32) for part in pair]) for pair in sums.values()])

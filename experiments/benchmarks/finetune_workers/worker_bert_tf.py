@@ -13,15 +13,17 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirna
 import keras
 
 from bert_tf.configs import FinetuningConfig
+from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.tasks import task_of
 from bert_tf.training import finetuning
+from bert_tf.training.encoded_batches import steps_per_epoch, training_dataset
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.encoded_batches import steps_per_epoch, training_dataset
+from bert_tf.training.tensorflow_engine.evaluation import make_outputs
 from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
-from bert_tf.training.tensorflow_engine.prediction import make_row_outputs
-from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
 from experiments.benchmarks.finetune_cases import finetuning_config
 
 
@@ -46,7 +48,7 @@ class BertTf(Implementation):
         state = TrainState(model, case.precision)
         finetuning.initialize(state, pretrained, reinitialize_layers=0)
         objective = self.task.objective(training=True)
-        step = make_train_step(state, objective, config.train, config.optimizer, self.distribution)
+        step = TrainStep(state, objective, config.train, config.optimizer, self.distribution)
         self.model = model
         self.inner_loop = InnerLoop(step, self.distribution)
         self.batches = iter(training_dataset(rows, case.batch_size, case.seed))
@@ -60,7 +62,7 @@ class BertTf(Implementation):
 
     def predict(self) -> list[dict[str, Any]]:
         """See `Implementation`."""
-        outputs, _ = make_row_outputs(self.model, self.distribution, 128)(self.eval_rows)
+        outputs, _ = make_outputs(self.model, self.distribution, 128)(self.eval_rows)
         return self.task.answers(self.eval_examples, self.eval_rows, outputs, self.case.labels)
 
 

@@ -15,10 +15,12 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
     import tensorflow as tf
 
     from bert_tf.configs import BertConfig, OptimizerConfig, TrainConfig
+    from bert_tf.configs.training import DTYPE_POLICIES
     from bert_tf.models.pretrainer import BertPretrainer
     from bert_tf.objectives.objective import pretraining_objective
     from bert_tf.training.tensorflow_engine.distribution import Distribution
-    from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
+    from bert_tf.training.tensorflow_engine.state import TrainState
+    from bert_tf.training.tensorflow_engine.step import TrainStep
 
     config = BertConfig(
         vocab_size=case.vocab_size,
@@ -33,7 +35,7 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
         batch_size=case.batch_size, learning_rate=case.learning_rate, warmup_steps=0, precision=case.precision
     )
     state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[case.precision]), case.precision)
-    step = tf.function(make_train_step(state, pretraining_objective(), train, OptimizerConfig(), Distribution()))
+    step = tf.function(TrainStep(state, pretraining_objective(), train, OptimizerConfig(), Distribution()))
     tensors = [{name: tf.constant(array) for name, array in batch.items()} for batch in batches]
 
     def run(number: int) -> float:

@@ -14,8 +14,8 @@ from small_model import SMALL
 from bert_tf.configs import PretrainingConfig, TrainConfig
 from bert_tf.runs import checkpoints, run_lock
 from bert_tf.training.pretraining import pretrain
-from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.throughput import TIMING_FIGURES
+from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
+from bert_tf.training.throughput import TIMING_METRICS
 from bert_tf.utils import files
 from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records.manifest import PreparationConfig
@@ -54,12 +54,12 @@ def store(monkeypatch):
 
 def _pretrain(records, run):
     train, held_out = RecordFolder(str(records), "--train_data"), RecordFolder(f"{records}/heldout", "--eval_data")
-    return pretrain(CONFIG, train, held_out, str(run), Distribution())
+    return pretrain(CONFIG, train, held_out, str(run), TensorFlowEngine())
 
 
 def _lines(run):
     lines = [json.loads(line) for line in files.iterate_lines(f"{run}/metrics.jsonl")]
-    return [{name: value for name, value in line.items() if name not in TIMING_FIGURES} for line in lines]
+    return [{name: value for name, value in line.items() if name not in TIMING_METRICS} for line in lines]
 
 
 def _steps(run):

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -42,11 +42,34 @@ def test_on_a_disk_a_killed_holder_is_in_nobodys_way(tmp_path):
     _hold(tmp_path)
 
 
+class FakeTime:
+    """The `time` of the module, where a sleep takes no time; the thread that renews waits by an event of its own."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def time(self):
+        self.now += 0.001  # each renewal has a later time
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def fake_time(monkeypatch):
+    fake = FakeTime()
+    monkeypatch.setattr(run_lock, "time", fake)
+    return fake
+
+
 @pytest.fixture
 def bucket(monkeypatch, request):
-    """A folder of an object store, and times that a test can wait for."""
-    monkeypatch.setattr(run_lock, "_RENEW_SECONDS", 0.05)
-    monkeypatch.setattr(run_lock, "_STALE_SECONDS", 0.5)
+    """A folder of an object store, with renewals that a test can wait for."""
+    monkeypatch.setattr(run_lock, "_RENEW_SECONDS", 0.02)
     monkeypatch.setattr(run_lock, "_SETTLE_SECONDS", 0.1)
     return f"ram://locks/{request.node.name}"
 
@@ -58,9 +81,9 @@ def _write_lease(bucket, **changes):
 
 def test_a_lease_is_renewed_and_taken_away(bucket):
     with run_lock.held(bucket) as lock:
-        first = files.read_json(f"{bucket}/lock.json")
-        time.sleep(0.2)
-        second = files.read_json(f"{bucket}/lock.json")
+        first = second = files.read_json(f"{bucket}/lock.json")
+        while second["renewed"] == first["renewed"]:  # a lease that is never renewed would hang here
+            second = files.read_json(f"{bucket}/lock.json")
         assert second["owner"] == first["owner"]
         assert second["renewed"] > first["renewed"]
         lock.check()
@@ -72,11 +95,11 @@ def test_a_lease_that_is_renewed_is_in_the_way(bucket):
         _hold(bucket)
 
 
-def test_a_lease_that_nobody_renews_is_not(bucket, capsys):
+def test_a_lease_that_nobody_renews_is_not(bucket, capsys, fake_time):
     _write_lease(bucket)
-    start = time.monotonic()
+    start = fake_time.now
     with run_lock.held(bucket):
-        assert time.monotonic() - start > 0.5
+        assert fake_time.now - start > run_lock._STALE_SECONDS
     assert "process 7 on elsewhere wrote here; waiting" in capsys.readouterr().out
 
 
@@ -99,21 +122,23 @@ def test_what_is_no_lease_is_in_nobodys_way(bucket):
 def test_a_holder_that_could_not_renew_is_told(bucket):
     with run_lock.held(bucket) as lock:
         _write_lease(bucket)
-        time.sleep(1.0)
+        while not lock._lost:  # until the next renewal
+            pass
         with pytest.raises(OSError, match="process 7 on elsewhere has taken the folder"):
             lock.check()
     # What it does not hold it leaves.
     assert files.read_json(f"{bucket}/lock.json")["owner"] == "other"
 
 
-def test_of_two_that_start_together_one_holds(bucket, monkeypatch):
-    monkeypatch.setattr(run_lock, "_SETTLE_SECONDS", 1.0)
+def test_of_two_that_start_together_one_holds(bucket):
+    both_have_tried = threading.Barrier(2)
 
     def hold():
         try:
             with run_lock.held(bucket):
-                time.sleep(0.5)
+                both_have_tried.wait()
         except OSError as error:
+            both_have_tried.wait()
             return str(error)
         return ""
 

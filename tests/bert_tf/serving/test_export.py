@@ -17,7 +17,7 @@ from bert_tf.serving.warmup import example_proto
 from bert_tf.tasks import task_of
 from bert_tf.tasks.tagging import word_offsets
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.prediction import make_row_outputs
+from bert_tf.training.tensorflow_engine.evaluation import make_outputs
 
 pytest.importorskip("tensorflow_text")
 
@@ -93,7 +93,7 @@ def _evaluated(case, examples):
     task = task_of(TASK_CONFIGS[predictor.description.task].replace(**_options(case)))
     labels = predictor.description.labels
     rows = task.encode(examples, labels, predictor.tokenizer)
-    outputs, _ = make_row_outputs(predictor.model, Distribution(), 4)(rows)
+    outputs, _ = make_outputs(predictor.model, Distribution(), 4)(rows)
     return task.answers(examples, rows, outputs, labels)
 
 

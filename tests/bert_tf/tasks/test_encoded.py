@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bert_tf.tasks.encoded import EncodedExamples, default_bucket_lengths
-from bert_tf.training.tensorflow_engine.encoded_batches import batches_together, steps_per_epoch, training_dataset
+from bert_tf.training.encoded_batches import batches_together, steps_per_epoch, training_dataset
 
 
 def numbered(count, longest=40, max_seq_length=64, seed=0, buckets=()):

@@ -20,7 +20,7 @@ from bert_tf.runs.folder import load_model
 from bert_tf.serving.export import export_saved_model
 from bert_tf.tasks import task_of
 from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
-from bert_tf.training.tensorflow_engine.encoded_batches import training_dataset
+from bert_tf.training.encoded_batches import training_dataset
 
 TOKENIZER = WordPieceTokenizer.from_tokens([*SPECIAL_TOKENS, *"abcdefghijklmnopqrstuvwxyz"])
 CLS, SEP = TOKENIZER.cls_id, TOKENIZER.sep_id

@@ -13,16 +13,19 @@ import tensorflow as tf
 from small_model import SMALL, numpy_weights, random_classification_batch, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.losses import pretraining_losses
 from bert_tf.objectives.objective import Objective, classification_objective, pretraining_objective
 from bert_tf.runs import checkpoints
 from bert_tf.training import loop
-from bert_tf.training.loop import make_evaluation, train_and_evaluate
+from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState
-from bert_tf.training.throughput import TIMING_FIGURES
+from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
+from bert_tf.training.tensorflow_engine.evaluation import make_evaluation
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.throughput import TIMING_METRICS
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CONFIG = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1)
@@ -63,15 +66,14 @@ def _train(folder, train=TRAIN, eval_data=_eval_data, objective=None, config=CON
     evaluation = make_evaluation(state.model, objective, Distribution())
     train_data = arguments.pop("train_data", _train_data)
     figures = train_and_evaluate(
-        state,
-        objective,
-        lambda start, _=None: train_data(start),
-        (lambda: evaluation(eval_data())) if eval_data else None,
-        str(folder),
-        train,
-        OptimizerConfig(),
-        Distribution(),
-        **arguments,
+        engine=TensorFlowEngine(),
+        state=state,
+        objective=objective,
+        train_data=lambda start, _=None: train_data(start),
+        run_dir=str(folder),
+        train=train,
+        optimizer=OptimizerConfig(),
+        hooks=Hooks(evaluate=(lambda: evaluation(eval_data())) if eval_data else None, **arguments),
     )
     return state, figures
 
@@ -79,7 +81,7 @@ def _train(folder, train=TRAIN, eval_data=_eval_data, objective=None, config=CON
 def _lines(folder):
     """`metrics.jsonl` without what a clock says."""
     lines = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in TIMING_FIGURES} for line in lines]
+    return [{key: value for key, value in line.items() if key not in TIMING_METRICS} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +276,7 @@ def test_float16_lives_through_overflow_at_the_start(tmp_path):
     train = TRAIN.replace(precision="float16", log_every=1, steps_per_loop=1)
     objective = Objective(losses, plain.weights, plain.metrics)
     state, _ = _train(tmp_path, train, eval_data=None, objective=objective)
-    assert 1.0 < float(state.loss_scale) < 2.0**15
+    assert 1.0 < float(state.loss_scale.scale) < 2.0**15
     assert int(state.step) == 12
     assert math.isnan(_lines(tmp_path)[0]["gradient_norm"])
     assert _lines(tmp_path)[-1]["gradient_norm"] > 0

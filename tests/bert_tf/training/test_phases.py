@@ -14,8 +14,8 @@ from bert_tf.optimization import learning_rate_at
 from bert_tf.runs import checkpoints
 from bert_tf.training.phases import phases_of, remaining
 from bert_tf.training.pretraining import pretrain
-from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.throughput import TIMING_FIGURES
+from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
+from bert_tf.training.throughput import TIMING_METRICS
 from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records.manifest import PreparationConfig
 
@@ -49,12 +49,12 @@ def folders(tmp_path_factory):
 def _pretrain(folders, run, config=CONFIG):
     train = [RecordFolder(folder, "--train_data") for folder in folders]
     held_out = [RecordFolder(f"{folder}/heldout", "--eval_data") for folder in folders]
-    return pretrain(config, train, held_out, str(run), Distribution())
+    return pretrain(config, train, held_out, str(run), TensorFlowEngine())
 
 
 def _lines(run):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in TIMING_FIGURES} for line in lines]
+    return [{name: value for name, value in line.items() if name not in TIMING_METRICS} for line in lines]
 
 
 def test_steps_and_schedules():

@@ -16,10 +16,12 @@ from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.losses import pretraining_losses
 from bert_tf.objectives.objective import Objective, pretraining_objective
 from bert_tf.runs import checkpoints
-from bert_tf.training.loop import make_evaluation, train_and_evaluate
+from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.tensorflow_engine.distribution import Distribution, make_distribution
+from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
+from bert_tf.training.tensorflow_engine.evaluation import make_evaluation
 from bert_tf.training.tensorflow_engine.step import TrainState
-from bert_tf.training.throughput import TIMING_FIGURES
+from bert_tf.training.throughput import TIMING_METRICS
 from bert_tf.utils.preemption import Preempted
 
 ONE_DEVICE = Distribution()
@@ -61,22 +63,23 @@ def _train(
     held_out = tf.data.Dataset.from_tensors(random_pretraining_batch(100))
     signature = {name: tf.TensorSpec(array.shape, array.dtype) for name, array in random_pretraining_batch().items()}
     figures = train_and_evaluate(
-        state,
-        objective,
-        lambda start, part: part.of(tf.data.Dataset.from_generator(lambda: batches(start), output_signature=signature)),
-        evaluate or (lambda: evaluation(held_out)),
-        str(folder),
-        train,
-        OptimizerConfig(),
-        distribution,
-        **arguments,
+        engine=TensorFlowEngine(distribution),
+        state=state,
+        objective=objective,
+        train_data=lambda start, part: part.of(
+            tf.data.Dataset.from_generator(lambda: batches(start), output_signature=signature)
+        ),
+        run_dir=str(folder),
+        train=train,
+        optimizer=OptimizerConfig(),
+        hooks=Hooks(evaluate=evaluate or (lambda: evaluation(held_out)), **arguments),
     )
     return state, figures
 
 
 def _lines(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name not in TIMING_FIGURES} for line in lines]
+    return [{name: value for name, value in line.items() if name not in TIMING_METRICS} for line in lines]
 
 
 def _steps(folder):
@@ -258,12 +261,12 @@ def test_steps_that_are_not_finite_are_skipped(tmp_path, caplog):
     assert all(np.isfinite(value).all() for value in numpy_weights(state.model).values())
     messages = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
     assert [message.split(":")[0] for message in messages] == ["step 5 is not finite", "step 10 is not finite"]
-    assert "skipped, the 2. of at most 2" in messages[1]
+    assert "skipped, as number 2 of at most 2" in messages[1]
     lines = [line for line in _lines(tmp_path) if line["kind"] == "train"]
     assert [(line["step"], line["skipped_steps"]) for line in lines] == [(4, 0), (8, 1), (12, 2)]
     assert all(np.isfinite(line["gradient_norm"]) for line in lines)
     # The count is part of the checkpoint.
-    with pytest.raises(FloatingPointError, match="and 2 are left out already"):
+    with pytest.raises(FloatingPointError, match="and 2 have been skipped already"):
         _train(tmp_path, train.replace(num_steps=16), **_spoiling(13, what="loss"))
 
 

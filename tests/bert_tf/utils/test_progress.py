@@ -1,6 +1,6 @@
+import re
 import sys
 
-from bert_tf.utils import progress
 from bert_tf.utils.progress import progress_bar
 
 
@@ -15,22 +15,47 @@ def test_log_file_gets_whole_lines(capsys):
     assert "rows/s" in last
 
 
-def test_log_file_gets_a_line_an_interval_not_one_an_update(capsys):
-    with progress_bar(label="steps", total=50_000) as bar:
-        for _ in range(50_000):
-            bar.update()
-    assert len(capsys.readouterr().err.splitlines()) <= 3
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
 
 
-def test_lines_follow_the_clock(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
-    with progress_bar(label="steps", total=3) as bar:
-        for step in range(3):
-            bar.set_postfix(loss=f"{step}.5", refresh=False)
+def test_log_file_gets_a_line_every_ten_seconds(capsys):
+    clock = Clock()
+    with progress_bar(label="steps", total=100, clock=clock) as bar:
+        for step in range(100):
+            clock.now += 1.0
+            bar.show(f"loss {step}")
             bar.update()
-    written = capsys.readouterr().err
-    assert "loss=0.5" in written
-    assert "loss=2.5" in written.splitlines()[-1]
+    lines = capsys.readouterr().err.splitlines()
+    counts = [int(re.search(r"(\d+)/100", line)[1]) for line in lines]
+    assert counts == [0, *range(10, 101, 10), 100]
+    assert "loss 9" in lines[1]
+
+
+def test_time_left_does_not_count_compilation(capsys):
+    clock = Clock()
+    with progress_bar(label="steps", total=150, clock=clock) as bar:
+        clock.now += 300.0  # tracing and compiling
+        bar.update(50)
+        bar.restart_clock()
+        clock.now += 20.0
+        bar.update(50)
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "100/150" in line
+        assert "00:20<00:20" in line, "50 steps in 20 seconds, and 50 to come"
+
+
+def test_terminal_shows_metrics_at_once(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar(label="steps", total=3, clock=Clock()) as bar:
+        bar.show("loss 0.5")
+        assert "loss 0.5" in capsys.readouterr().err
 
 
 def test_terminal_is_redrawn(capsys, monkeypatch):

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +64,4 @@ def test_any_text_becomes_clean_text(text):
 
 @pytest.mark.parametrize("part", ["<!--", "<script>", "<a b=c ", "<a", "<a b='", "&amp", "</p", "<!DOCTYPE "])
 def test_time_is_linear(part):
-    started = time.perf_counter()
-    clean_text(part * (200_000 // len(part)))
-    assert time.perf_counter() - started < 2  # quadratic patterns take minutes
+    clean_text(part * (1_000_000 // len(part)))  # a quadratic pattern would take hours: the test would not end

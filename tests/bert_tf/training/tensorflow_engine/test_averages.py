@@ -14,10 +14,13 @@ from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs.result import restore_result, result_tensors
-from bert_tf.training.loop import make_evaluation, train_and_evaluate
+from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.tensorflow_engine.averages import averaging
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.step import TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
+from bert_tf.training.tensorflow_engine.evaluation import make_evaluation
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
 
 CONFIG = SMALL.replace(num_layers=2)
 TRAIN = TrainConfig(
@@ -54,14 +57,14 @@ def _train(folder, train=TRAIN):
     state = _state(train)
     evaluation = make_evaluation(state.model, pretraining_objective(), Distribution())
     figures = train_and_evaluate(
-        state,
-        pretraining_objective(),
-        lambda start, _: _data(start),
-        lambda: evaluation(_data(10).take(3)),
-        str(folder),
-        train,
-        OptimizerConfig(),
-        Distribution(),
+        engine=TensorFlowEngine(),
+        state=state,
+        objective=pretraining_objective(),
+        train_data=lambda start, _: _data(start),
+        run_dir=str(folder),
+        train=train,
+        optimizer=OptimizerConfig(),
+        hooks=Hooks(evaluate=lambda: evaluation(_data(10).take(3))),
     )
     return state, figures
 
@@ -69,8 +72,8 @@ def _train(folder, train=TRAIN):
 def test_averages_follow_the_weights():
     state, distribution = _state(), Distribution()
     state.averages.reset()
-    step = make_train_step(state, pretraining_objective(), TRAIN, OptimizerConfig(), distribution)
-    step = tf.function(averaging(step, state.averages, TRAIN.ema_decay, state.step, distribution))
+    step = TrainStep(state, pretraining_objective(), TRAIN, OptimizerConfig(), distribution)
+    step = tf.function(averaging(step, state.averages, TRAIN.ema_decay, step=state.step, distribution=distribution))
     expected = {name: value.astype(np.float64) for name, value in _values(state.weights).items()}
     for number, batch in enumerate(_data(0).take(3), 1):
         step(batch)
@@ -117,14 +120,13 @@ def test_averages_go_on_with_the_run(tmp_path):
         for num_steps in parts:
             state = _state()
             train_and_evaluate(
-                state,
-                pretraining_objective(),
-                lambda start, _: _data(start),
-                None,
-                str(tmp_path / folder),
-                TRAIN.replace(num_steps=num_steps),
-                constant,
-                Distribution(),
+                engine=TensorFlowEngine(),
+                state=state,
+                objective=pretraining_objective(),
+                train_data=lambda start, _: _data(start),
+                run_dir=str(tmp_path / folder),
+                train=TRAIN.replace(num_steps=num_steps),
+                optimizer=constant,
             )
         states.append(_values(state.variables()))
     assert any(name.startswith("average:") for name in states[0])

@@ -19,10 +19,12 @@ from bert_tf.models.dual_encoder import BertDualEncoder
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import Objective, pretraining_objective, retrieval_objective
 from bert_tf.runs import checkpoints
-from bert_tf.training.loop import make_evaluation
+from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.tensorflow_engine.averages import averaging
-from bert_tf.training.tensorflow_engine.distribution import Distribution, InputPart, make_distribution
-from bert_tf.training.tensorflow_engine.step import TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.distribution import Distribution, make_distribution
+from bert_tf.training.tensorflow_engine.evaluation import make_evaluation
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
 from bert_tf.training.throughput import counting_tokens
 
 STEPS = 20
@@ -57,8 +59,8 @@ def _train(distribution, train=TRAIN, steps=STEPS):
     with distribution.scope():
         state = TrainState(BertPretrainer(CONFIG), train.precision, train)
     state.averages.reset()
-    step = make_train_step(state, pretraining_objective(), train, OptimizerConfig(), distribution)
-    step = averaging(step, state.averages, train.ema_decay, state.step, distribution)
+    step = TrainStep(state, pretraining_objective(), train, OptimizerConfig(), distribution)
+    step = averaging(step, state.averages, train.ema_decay, step=state.step, distribution=distribution)
     compiled = tf.function(lambda batch: distribution.run(step, batch))
     figures = []
     for batch in _global_batches(distribution, _batches().take(steps)):
@@ -168,7 +170,7 @@ def _train_retrieval(distribution, rows=16):
     with distribution.scope():
         state = TrainState(BertDualEncoder(CONFIG, 3), TRAIN.precision)
     objective = counting_tokens(retrieval_objective(0.1))
-    step = make_train_step(state, objective, TRAIN, OptimizerConfig(), distribution)
+    step = TrainStep(state, objective, TRAIN, OptimizerConfig(), distribution)
     compiled = tf.function(lambda batch: distribution.run(step, batch))
     batch = {
         name: array.astype("float32" if "weights" in name else "int32")
@@ -189,13 +191,13 @@ def test_replicas_compare_the_rows_of_all(replicas):
         np.testing.assert_allclose(weight, expected[name], atol=2e-5, err_msg=name)
     train = TRAIN.replace(gradient_accumulation_steps=2)
     with pytest.raises(ValueError, match=r"`train\.gradient_accumulation_steps` must be 1 .*: 2 on \d replicas"):
-        make_train_step(state, retrieval_objective(0.1), train, OptimizerConfig(), replicas)
+        TrainStep(state, retrieval_objective(0.1), train, OptimizerConfig(), replicas)
 
 
 def test_one_reduction_of_all_gradients(replicas):
     with replicas.scope():
         state = TrainState(BertPretrainer(CONFIG))
-    step = make_train_step(state, pretraining_objective(), TRAIN, OptimizerConfig(), replicas)
+    step = TrainStep(state, pretraining_objective(), TRAIN, OptimizerConfig(), replicas)
     (batch,) = replicas.split(_batches().take(1))
     traced = tf.function(lambda batch: replicas.run(step, batch)).get_concrete_function(batch)
     sizes = {}
@@ -235,9 +237,7 @@ def test_replicas_draw_different_masks(replicas, dropout_rate):
         value = tf.reduce_sum(outputs["masked_lm_logits"] ** 2)
         return {"value": (value, value**2)}
 
-    step = make_train_step(
-        state, Objective(plain.losses, plain.weights, spread), TRAIN, OptimizerConfig(), distribution
-    )
+    step = TrainStep(state, Objective(plain.losses, plain.weights, spread), TRAIN, OptimizerConfig(), distribution)
     one = random_pretraining_batch(rows=1)
     same = {name: np.repeat(array, REPLICAS, axis=0) for name, array in one.items()}
     (batch,) = distribution.split(tf.data.Dataset.from_tensors(same))
@@ -268,10 +268,10 @@ def test_batches_that_cannot_be_divided(replicas):
 
 def test_workers_have_consecutive_rows():
     rows = tf.data.Dataset.range(8).batch(4, drop_remainder=True)
-    assert [batch.numpy().tolist() for batch in InputPart(1, 2).of(rows)] == [[2, 3], [6, 7]]
-    assert InputPart().of(rows) is rows
+    assert [batch.numpy().tolist() for batch in BatchShard(1, 2).of(rows)] == [[2, 3], [6, 7]]
+    assert BatchShard().of(rows) is rows
     with pytest.raises(ValueError, match=r"a multiple of the 3 workers\. Received: 4"):
-        InputPart(0, 3).of(rows)
+        BatchShard(0, 3).of(rows)
 
 
 def test_a_mirrored_strategy_on_demand(monkeypatch):

@@ -9,10 +9,11 @@ from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.configs.tasks import ClassificationConfig
 from bert_tf.tasks import task_of
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.training.encoded_batches import training_dataset
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.encoded_batches import training_dataset
 from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
-from bert_tf.training.tensorflow_engine.step import TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
 
 STEPS = 6
 
@@ -30,7 +31,7 @@ def _losses(**changes):
     task = task_of(ClassificationConfig(dropout_rate=0.1))
     encoder = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1)
     state = TrainState(task.make_model(encoder, ("a", "b")))
-    step = make_train_step(state, task.objective(training=True), train, OptimizerConfig(), Distribution())
+    step = TrainStep(state, task.objective(training=True), train, OptimizerConfig(), Distribution())
     loop = InnerLoop(step, Distribution())
     figures, _ = loop(iter(training_dataset(_rows(), 4, 0)), STEPS)
     place = loop.names.index("classification_loss")

@@ -14,12 +14,14 @@ from small_model import (
 
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.losses import classification_losses, pretraining_losses
 from bert_tf.objectives.objective import Objective, classification_objective, pretraining_objective
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.step import DTYPE_POLICIES, TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
 
 TRAIN = TrainConfig(
     num_steps=50, batch_size=4, learning_rate=1e-2, warmup_steps=0, eval_batch_size=4, jit_compile=False
@@ -39,7 +41,7 @@ def _tensors(batch):
 def _run(steps, state=None, train=TRAIN, optimizer=OptimizerConfig(), **changes):  # noqa: B008 (frozen)
     """State and figures after some steps, each on another batch."""
     state = state or _state(**changes)
-    step = tf.function(make_train_step(state, pretraining_objective(), train, optimizer, Distribution()))
+    step = tf.function(TrainStep(state, pretraining_objective(), train, optimizer, Distribution()))
     sums = [step(_tensors(random_pretraining_batch(seed=number))) for number in range(steps)]
     return state, [{name: (float(a), float(b)) for name, (a, b) in one.items()} for one in sums]
 
@@ -64,7 +66,7 @@ def test_another_seed_gives_other_masks():
 def test_each_step_has_other_masks():
     # A learning rate of 0 leaves the weights: the same batch differs by its masks alone.
     state = _state()
-    step = make_train_step(
+    step = TrainStep(
         state, pretraining_objective(), TRAIN.replace(learning_rate=0.0), OptimizerConfig(), Distribution()
     )
     batch = _tensors(random_pretraining_batch())
@@ -91,7 +93,7 @@ def test_update_equals_the_dense_one():
     np.add.at(dense, sparse.indices.numpy(), sparse.values.numpy().astype(np.float64))
 
     optimizer = OptimizerConfig(clip_norm=0.0)
-    make_train_step(state, classification_objective(), TRAIN, optimizer, Distribution())(batch)
+    TrainStep(state, classification_objective(), TRAIN, optimizer, Distribution())(batch)
     name = "encoder/embeddings/word_embeddings/embeddings"
     first, second = (moment.numpy() for moment in state.moments[name])
     np.testing.assert_allclose(first, 0.1 * dense, rtol=1e-4, atol=1e-8)
@@ -137,7 +139,7 @@ def test_accumulated_gradients_update_as_the_whole_batch(steps, parts, jit_compi
         TRAIN.replace(gradient_accumulation_steps=steps, concurrent_parts=parts, jit_compile=jit_compile),
     ):
         states.append(_state(config))
-        step = tf.function(make_train_step(states[-1], pretraining_objective(), train, optimizer, Distribution()))
+        step = tf.function(TrainStep(states[-1], pretraining_objective(), train, optimizer, Distribution()))
         for _ in range(2):
             figures = step(batch)
         sums.append({name: (float(total), float(weight)) for name, (total, weight) in figures.items()})
@@ -159,7 +161,7 @@ def test_each_accumulated_part_has_its_own_masks():
 
     train = TRAIN.replace(batch_size=2, gradient_accumulation_steps=2)
     objective = Objective(remembered, plain.weights, plain.metrics)
-    make_train_step(_state(), objective, train, OptimizerConfig(), Distribution())(batch)
+    TrainStep(_state(), objective, train, OptimizerConfig(), Distribution())(batch)
     assert len(losses) == 2
     assert losses[0] != losses[1]
 
@@ -168,14 +170,14 @@ def test_accelerators_take_the_batch_whole(monkeypatch):
     train = TRAIN.replace(concurrent_parts=2, jit_compile=False)
     batch = _tensors(random_pretraining_batch(rows=3))
     with pytest.raises(ValueError, match="Received: 3 rows, 2 x 1"):
-        make_train_step(_state(), pretraining_objective(), train, OptimizerConfig(), Distribution())(batch)
+        TrainStep(_state(), pretraining_objective(), train, OptimizerConfig(), Distribution())(batch)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [kind] if kind == "GPU" else [])
-    step = make_train_step(_state(), pretraining_objective(), train, OptimizerConfig(), Distribution())
+    step = TrainStep(_state(), pretraining_objective(), train, OptimizerConfig(), Distribution())
     assert step(batch)["masked_lm_loss"][1] > 0
 
 
 def test_rows_that_cannot_be_split():
-    step = make_train_step(
+    step = TrainStep(
         _state(),
         pretraining_objective(),
         TRAIN.replace(gradient_accumulation_steps=4),
@@ -188,7 +190,7 @@ def test_rows_that_cannot_be_split():
 
 def test_the_loss_falls():
     state = _state()
-    step = tf.function(make_train_step(state, pretraining_objective(), TRAIN, OptimizerConfig(), Distribution()))
+    step = tf.function(TrainStep(state, pretraining_objective(), TRAIN, OptimizerConfig(), Distribution()))
     batch = _tensors(random_pretraining_batch())
     losses = [step(batch)["masked_lm_loss"] for _ in range(25)]
     first, last = (float(total / weight) for total, weight in (losses[0], losses[-1]))
@@ -214,7 +216,7 @@ def _float16(loss_factor):
     plain = pretraining_objective()
     state = _state(SMALL.replace(num_layers=1), "float16")
     objective = Objective(losses, plain.weights, plain.metrics)
-    step = tf.function(make_train_step(state, objective, TRAIN, OptimizerConfig(), Distribution()))
+    step = tf.function(TrainStep(state, objective, TRAIN, OptimizerConfig(), Distribution()))
     return state, factor, step
 
 
@@ -222,14 +224,14 @@ def test_overflow_skips_the_step_and_halves_the_scale():
     state, factor, step = _float16(1.0)
     batch = _tensors(random_pretraining_batch())
     sums = step(batch)
-    assert float(state.loss_scale) == 2.0**15
-    assert int(state.finite_steps) == 1
+    assert float(state.loss_scale.scale) == 2.0**15
+    assert int(state.loss_scale.finite_steps) == 1
     assert float(sums["gradient_norm"][1]) == 1
     weights, moments = numpy_weights(state.model), {n: [x.numpy() for x in m] for n, m in state.moments.items()}
 
     factor.assign(1e6)  # times the scale, beyond float16's 65504
     sums = step(batch)
-    assert (float(state.loss_scale), int(state.finite_steps), int(state.step)) == (2.0**14, 0, 2)
+    assert (float(state.loss_scale.scale), int(state.loss_scale.finite_steps), int(state.step)) == (2.0**14, 0, 2)
     assert tuple(map(float, sums["gradient_norm"])) == (0.0, 0.0)
     for name, value in numpy_weights(state.model).items():
         assert np.array_equal(value, weights[name])
@@ -241,13 +243,13 @@ def test_overflow_skips_the_step_and_halves_the_scale():
 
 
 def test_the_scale_grows_after_a_long_time(monkeypatch):
-    monkeypatch.setattr("bert_tf.training.tensorflow_engine.step._LOSS_SCALE_GROWTH_STEPS", 3)
+    monkeypatch.setattr("bert_tf.training.tensorflow_engine.loss_scale._GROWTH_STEPS", 3)
     state, _, step = _float16(1.0)
     batch = _tensors(random_pretraining_batch())
     seen = []
     for _ in range(4):
         step(batch)
-        seen.append((float(state.loss_scale), int(state.finite_steps)))
+        seen.append((float(state.loss_scale.scale), int(state.loss_scale.finite_steps)))
     assert seen == [(2.0**15, 1), (2.0**15, 2), (2.0**16, 0), (2.0**16, 1)]
 
 
@@ -255,7 +257,7 @@ def test_the_scale_does_not_change_the_update():
     updated = []
     for scale in (2.0**15, 2.0**5):
         state, _, step = _float16(1.0)
-        state.loss_scale.assign(scale)
+        state.loss_scale.scale.assign(scale)
         sums = step(_tensors(random_pretraining_batch()))
         updated.append((numpy_weights(state.model), float(sums["gradient_norm"][0])))
     assert updated[0][1] == pytest.approx(updated[1][1], rel=1e-2)

@@ -14,7 +14,8 @@ from bert_tf.layers.embeddings import sums_by_id
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-from bert_tf.training.tensorflow_engine.step import TrainState, make_train_step
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
 from bert_tf.training.tensorflow_engine.xla_fusion import KERNELS, XlaFusion
 
 _ROWS = tf.random.stateless_normal((6, 8), (0, 1))
@@ -71,7 +72,7 @@ def test_the_step_is_that_of_no_compilation(precision):
         policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
         state = TrainState(BertPretrainer(config, dtype=policy), precision)
         arguments = (state, pretraining_objective(), train.replace(**changes), OptimizerConfig(), Distribution())
-        step = tf.function(make_train_step(*arguments))
+        step = tf.function(TrainStep(*arguments))
         for number in range(3):
             step({name: tf.constant(array) for name, array in random_pretraining_batch(seed=number).items()})
         found.append(numpy_weights(state.model))

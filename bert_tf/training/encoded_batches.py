@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.tasks.encoded import EncodedExamples, weights_of
-from bert_tf.training.tensorflow_engine.distribution import InputPart
+from bert_tf.training.batch_shards import BatchShard
 
-_WHOLE = InputPart()
+_WHOLE = BatchShard()
 _MOST_BATCHES_TOGETHER = 64
 _LEAST_RUNS = 4
 _BATCHES_AHEAD = 4
@@ -36,7 +36,7 @@ def batches_together(steps: int) -> int:
 
 
 def training_dataset(
-    rows: EncodedExamples, batch_size: int, seed: int, start_step: int = 0, part: InputPart = _WHOLE
+    rows: EncodedExamples, batch_size: int, seed: int, start_step: int = 0, shard: BatchShard = _WHOLE
 ) -> tf.data.Dataset:
     """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
 
@@ -52,7 +52,7 @@ def training_dataset(
         batch_size: B, static.
         seed: of the order.
         start_step: the step of the first batch.
-        part: which of each batch's rows are wanted; all by default.
+        shard: the rows of each batch to read; all by default.
 
     Returns:
         Batches of the encoder's inputs, int32 [B, L], and the rows' labels; L is static where there is one length.
@@ -75,7 +75,7 @@ def training_dataset(
         return tf.data.Dataset.from_tensor_slices(order[tf.where(epoch == first_epoch, skipped, 0) :])
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    batches = part.of(epochs.flat_map(batches_of).map(_gatherer(rows, batch_size))).prefetch(_BATCHES_AHEAD)
+    batches = shard.of(epochs.flat_map(batches_of).map(_gatherer(rows, batch_size))).prefetch(_BATCHES_AHEAD)
     options = tf.data.Options()
     # Nothing here needs tuning, and an iterator that has a tuning thread may wait a minute for it at its end.
     options.autotune.enabled = False

@@ -1,0 +1,127 @@
+"""The engine that trains through TensorFlow: one device, or replicas under a `tf.distribute` strategy."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Self
+
+import keras
+import tensorflow as tf
+
+from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.objectives.objective import Objective
+from bert_tf.training.engine import DatasetFrom, Evaluate, OutputsOf, State
+from bert_tf.training.tensorflow_engine.averages import averaging
+from bert_tf.training.tensorflow_engine.distribution import Distribution, make_distribution
+from bert_tf.training.tensorflow_engine.evaluation import make_evaluation, make_outputs
+from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
+from bert_tf.training.tensorflow_engine.profiling import StepProfile
+from bert_tf.training.tensorflow_engine.state import TrainState
+from bert_tf.training.tensorflow_engine.step import TrainStep
+
+
+class TensorFlowEngine:
+    """A `training.engine.Engine` on TensorFlow.
+
+    Args:
+        distribution: the devices; None for one device.
+    """
+
+    def __init__(self, distribution: Distribution | None = None) -> None:
+        self.distribution = distribution or Distribution()
+
+    @classmethod
+    def for_devices(cls, *, tpu: str | None = None, num_devices: int | None = None, strategy: str = "auto") -> Self:
+        """Return the engine for the devices that are attached; arguments and errors as of `make_distribution`."""
+        return cls(make_distribution(tpu, num_devices, strategy))
+
+    @property
+    def num_devices(self) -> int:
+        """The number of replicas."""
+        return self.distribution.num_replicas
+
+    @property
+    def num_processes(self) -> int:
+        """The number of workers."""
+        return self.distribution.cluster.size
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this worker writes the run's folder."""
+        return self.distribution.is_chief
+
+    @property
+    def is_tpu(self) -> bool:
+        """Whether the replicas are TPU cores."""
+        return self.distribution.is_tpu
+
+    def describe(self) -> str:
+        """Return what was found and what is used, for people."""
+        return f"found {self.distribution.found or 'one device'}; runs on {self.distribution.describe()}"
+
+    def check_batch(self, field: str, rows: int) -> None:
+        """Refuse a global batch that cannot be divided over the replicas.
+
+        Raises:
+            ValueError: it is no multiple of their number.
+        """
+        self.distribution.check_batch(field, rows)
+
+    def make_state(self, make_model: Callable[[], keras.Model], train: TrainConfig) -> TrainState:
+        """Return a new state, made in the strategy's scope.
+
+        Raises:
+            ValueError: `train.frozen` names no weight, or leaves none.
+        """
+        with self.distribution.scope():
+            return TrainState(make_model(), train.precision, train)
+
+    def make_steps(
+        self, state: State, objective: Objective, train: TrainConfig, optimizer: OptimizerConfig
+    ) -> InnerLoop:
+        """Return the compiled loop that trains `state`, and moves its averages where there are some."""
+        assert isinstance(state, TrainState), "an engine trains the states that it has made"
+        step: Callable[[Any], Any] = TrainStep(state, objective, train, optimizer, self.distribution)
+        if state.averages is not None:
+            step = averaging(step, state.averages, train.ema_decay, step=state.step, distribution=self.distribution)
+        return InnerLoop(step, self.distribution)
+
+    def batches(self, dataset_from: DatasetFrom, start: int) -> Iterator[Any]:
+        """Return the global batches from step `start` on, placed on the replicas."""
+        return iter(self.distribution.read(lambda shard: dataset_from(start, shard), endless=True))
+
+    def make_evaluation(self, model: keras.Model, objective: Objective) -> Evaluate:
+        """Return a function that evaluates the model on a whole data set of batches; see `evaluation`."""
+        return make_evaluation(model, objective, self.distribution)
+
+    def make_outputs(self, model: keras.Model, batch_size: int, objective: Objective | None = None) -> OutputsOf:
+        """Return a function that gives the model's outputs for encoded examples; see `evaluation`."""
+        return make_outputs(model, self.distribution, batch_size, objective=objective)
+
+    def sum_over_processes(self, values: Sequence[float]) -> list[float]:
+        """Return the sum of each number over the workers. All of them must call it, at the same place."""
+        return self.distribution.sum_over_workers(values)
+
+    def require_agreement(self, name: str, value: int) -> None:
+        """Stop every worker if they do not all have the same value. All must call it.
+
+        Raises:
+            ValueError: they do not.
+        """
+        self.distribution.require_agreement(name, value)
+
+    def naming_lost_processes(self) -> AbstractContextManager[None]:
+        """Return a context in which the loss of another worker raises a ConnectionError that says so."""
+        return self.distribution.naming_lost_workers()
+
+    def profile(self, folder: str, steps: Sequence[int]) -> StepProfile:
+        """Return a context that can profile some steps into `folder`, for TensorBoard."""
+        return StepProfile(folder, steps)
+
+    def device_memory_gib(self) -> float | None:
+        """Return the peak memory of the first accelerator, in GiB; None where it is not reported."""
+        for kind in ("GPU", "TPU"):
+            if tf.config.list_logical_devices(kind):
+                with contextlib.suppress(ValueError, tf.errors.OpError):
+                    return tf.config.experimental.get_memory_info(f"{kind}:0")["peak"] / 2.0**30
+        return None

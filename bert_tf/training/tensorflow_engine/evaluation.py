@@ -1,0 +1,108 @@
+"""Evaluation without dropout: metrics over batches, and the outputs for each encoded example."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from bert_tf.objectives import metrics
+from bert_tf.objectives.objective import Objective
+from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.training.engine import Evaluate, OutputsOf
+from bert_tf.training.tensorflow_engine.distribution import Distribution
+
+
+class _Totals:
+    """(sum, weight) pairs added up on the host, in float64: float32 sums of millions of terms lose digits."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, tuple[float, float]] = {}
+
+    def add(self, sums: Any) -> None:
+        for name, (total, weight) in sums.items():
+            before = self._totals.get(name, (0.0, 0.0))
+            self._totals[name] = (before[0] + float(total), before[1] + float(weight))
+
+    def ratios(self) -> dict[str, float]:
+        return metrics.ratios(self._totals)
+
+
+def make_evaluation(model: keras.Model, objective: Objective, distribution: Distribution) -> Evaluate:
+    """Return a function that evaluates the model on a whole data set; it is compiled on its first call.
+
+    Args:
+        model: called without dropout.
+        objective: losses and metrics.
+        distribution: the replicas.
+
+    Returns:
+        A function of a data set of global batches of one static shape, the last one filled up at weight 0. It returns
+        losses and metrics over all batches, divided once, and raises ValueError if there is no batch.
+    """
+
+    def step(batch: Any) -> Any:
+        outputs = model(batch, training=False)
+        sums = objective.losses(outputs, batch) | objective.metrics(outputs, batch)
+        return tf.nest.pack_sequence_as(sums, distribution.all_reduce(tf.nest.flatten(sums)))
+
+    @tf.function
+    def run(batch: Any) -> Any:
+        return distribution.run(step, batch)
+
+    def evaluate(dataset: Any) -> dict[str, float]:
+        totals = _Totals()
+        empty = True
+        for batch in distribution.split(dataset):
+            totals.add(run(batch))
+            empty = False
+        if empty:
+            raise ValueError("the evaluation set holds no batch")
+        return totals.ratios()
+
+    return evaluate
+
+
+def make_outputs(
+    model: keras.Model, distribution: Distribution, batch_size: int, *, objective: Objective | None = None
+) -> OutputsOf:
+    """Return a function that gives the model's outputs for each of some encoded examples.
+
+    Args:
+        model: called without dropout.
+        distribution: the replicas.
+        batch_size: rows at a time, rounded up to a multiple of the replicas.
+        objective: losses of labelled examples; None for none.
+
+    Returns:
+        A function of N encoded examples. It returns a list of N outputs, in their order (NumPy arrays, or dictionaries
+        of them, without the batch's axis; those with a length axis are as long as their batch was), and the
+        objective's losses over all of them.
+    """
+    replicas = distribution.num_replicas
+    batch_size = -(-batch_size // replicas) * replicas
+
+    def step(batch: Any) -> tuple[Any, Any]:
+        outputs = model(batch, training=False)
+        sums = {} if objective is None else objective.losses(outputs, batch)
+        reduced = distribution.all_reduce(tf.nest.flatten(sums)) if sums else []
+        return outputs, tf.nest.pack_sequence_as(sums, reduced)
+
+    @tf.function(reduce_retracing=True)
+    def run(batch: Any) -> tuple[Any, Any]:
+        return distribution.run_and_gather(step, batch)
+
+    def outputs_of(examples: EncodedExamples) -> tuple[list[Any], dict[str, float]]:
+        if distribution.is_tpu:
+            examples = examples.in_one_length()
+        found: list[Any] = [None] * len(examples)
+        totals = _Totals()
+        for indices, batch in examples.batches(batch_size):
+            outputs, sums = run(distribution.place(batch))
+            arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs)
+            for row, index in enumerate(indices):
+                if index >= 0:
+                    found[index] = tf.nest.map_structure(lambda array, row=row: array[row], arrays)
+            totals.add(sums)
+        return found, totals.ratios()
+
+    return outputs_of
