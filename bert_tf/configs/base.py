@@ -7,6 +7,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Self
 
+from bert_tf.utils.arguments import keeping_names
+
 
 class ConfigError(ValueError):
     """A configuration has an unknown field, a value of another type, or a value out of range."""
@@ -151,9 +153,10 @@ class Config:
             ConfigError: the field is unknown, or the value is not of its type.
         """
         path, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set takes NAME=VALUE. Received: {assignment!r}")
-        return self._override(path.strip().split("."), text.strip(), path.strip())
+        with keeping_names():
+            if not equals:
+                raise ConfigError(f"overrides must be of the form NAME=VALUE. Received: {assignment!r}")
+            return self._override(path.strip().split("."), text.strip(), path.strip())
 
     def _override(self, path: list[str], text: str, full_name: str) -> Self:
         hints = typing.get_type_hints(type(self))
@@ -174,4 +177,4 @@ class Config:
         try:
             return self.replace(**{name: parsed})
         except ConfigError as error:
-            raise ConfigError(f"--set {full_name}={text}: {error}") from None
+            raise ConfigError(f"{full_name}={text}: {error}") from None

@@ -35,14 +35,30 @@ def renamed(**names: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def keeping_names() -> Iterator[None]:
+    """Within the block, let errors keep their names, because these are fields of a configuration, not arguments.
+
+    A field may share its name with a flag: the `strategy` of a masking is not `--strategy`.
+
+    Raises:
+        Exception: the block's own, which `renamed` and launchers leave as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        error.__dict__["keeps_names"] = True
+        raise
+
+
 def replace_names(error: BaseException, shown: Mapping[str, str]) -> None:
-    """Replace `` `name` `` in an error's message, in place.
+    """Replace `` `name` `` in an error's message, in place; errors from a `keeping_names` block stay as they are.
 
     Args:
         error: any exception; only the strings among its `args` change.
         shown: name without backticks -> its replacement, as it is shown.
     """
-    if not shown:
+    if not shown or error.__dict__.get("keeps_names"):
         return
     pattern = re.compile("`(" + "|".join(map(re.escape, sorted(shown, key=len, reverse=True))) + ")`")
 

@@ -120,15 +120,15 @@ CASES = {
     ),
     "misspelt field in the experiment": (
         [PRETRAIN, "--config=misspelt.py", "--train_data=records", "--model_dir=out"],
-        ["--config misspelt.py, line 6", "num_stepz"],
+        ["misspelt.py, line 6", "num_stepz"],
     ),
     "experiment of another kind": (
         [PRETRAIN, CLASSIFICATION, "--train_data=records", "--model_dir=out"],
-        ["--config must return a PretrainingConfig", "FinetuningConfig", "classification.py"],
+        ["get_config() must return a PretrainingConfig", "FinetuningConfig", "classification.py"],
     ),
     "no experiment": (
         [PRETRAIN, "--config=absent.py", "--train_data=records", "--model_dir=out"],
-        ["--config must be an experiment file", "'absent.py'"],
+        ["--config must be an experiment's name or file", "'absent.py'"],
     ),
     "run in a file's inside": (
         [PRETRAIN, *_PRETRAIN, "--model_dir=empty.txt/run"],

@@ -127,15 +127,15 @@ class TestOverride:
     @pytest.mark.parametrize(
         ("assignment", "message"),
         [
-            ("train.num_steps", r"--set takes NAME=VALUE. Received: 'train.num_steps'"),
+            ("train.num_steps", r"must be of the form NAME=VALUE\. Received: 'train.num_steps'"),
             ("num_steps=3", r"unknown field `num_steps`.*model, masking.*'3'"),
             ("train.steps=3", r"unknown field `train\.steps`.*num_steps.*'3'"),
             ("train.num_steps.more=3", r"`num_steps` has no fields"),
             ("train=3", r"`train` has fields of its own.*train\.num_steps"),
             ("train.num_steps=1.5", r"`train\.num_steps` must be a whole number. Received: '1.5'"),
             ("train.jit_compile=yes", r"`train\.jit_compile` must be true or false. Received: 'yes'"),
-            ("train.num_steps=0", r"--set train\.num_steps=0: `num_steps` must be at least 1. Received: 0"),
-            ("train.precision=half", r"--set train\.precision=half: .*float32, bfloat16, float16"),
+            ("train.num_steps=0", r"^train\.num_steps=0: `num_steps` must be at least 1. Received: 0"),
+            ("train.precision=half", r"^train\.precision=half: .*float32, bfloat16, float16"),
             ("train.learning_rate=nan", r"`learning_rate` must be at least 0. Received: nan"),
             ("train.learning_rate=inf", r"`learning_rate` must be at least 0.*Received: inf"),
         ],

@@ -1,6 +1,6 @@
 import pytest
 
-from bert_tf.utils.arguments import renamed
+from bert_tf.utils.arguments import keeping_names, renamed
 
 
 def test_the_argument_is_named_as_the_caller_knows_it():
@@ -26,3 +26,9 @@ def test_numbers_of_an_os_error_stay():
     with pytest.raises(OSError, match="`train_data`") as caught, renamed(path="train_data"):
         raise OSError(13, "`path` is not readable")
     assert caught.value.errno == 13
+
+
+def test_fields_of_a_configuration_are_not_renamed():
+    with pytest.raises(ValueError, match=r"^`strategy` must"), renamed(strategy="--masking strategy"):  # noqa: SIM117
+        with keeping_names():
+            raise ValueError("`strategy` must be token")
