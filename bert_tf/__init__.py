@@ -3,9 +3,30 @@
 >>> import bert_tf
 >>> predictor = bert_tf.load("runs/quickstart/classifier")  # doctest: +SKIP
 >>> encoder = bert_tf.load_encoder("bert-base-uncased")  # doctest: +SKIP
+
+The import itself loads neither Keras nor a backend: a public name is imported when it is first used. Files that Keras
+saved can be loaded at once, since the classes of layers and models are registered with Keras as soon as it is imported.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from bert_tf.utils.import_hook import after_import
+
+if TYPE_CHECKING:
+    from bert_tf.configs import BertConfig
+    from bert_tf.conversion.convert import save_pretrained
+    from bert_tf.conversion.loading import load_encoder, load_pretrained, load_pretrainer
+    from bert_tf.models.classifier import BertClassifier
+    from bert_tf.models.dual_encoder import BertDualEncoder
+    from bert_tf.models.encoder import BertEncoder
+    from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
+    from bert_tf.models.pretrainer import BertPretrainer
+    from bert_tf.models.question_answerer import BertQuestionAnswerer
+    from bert_tf.models.regressor import BertRegressor
+    from bert_tf.models.token_classifier import BertTokenClassifier
+    from bert_tf.serving.predictor import load
+    from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 __all__ = [
     "BertClassifier",
@@ -44,10 +65,38 @@ _HOMES = {
 }
 
 
+# The modules whose classes Keras must know before it loads a file that contains them.
+_KERAS_MODULES = (
+    "bert_tf.layers.attention",
+    "bert_tf.layers.dropout",
+    "bert_tf.layers.embeddings",
+    "bert_tf.layers.heads",
+    "bert_tf.layers.initializers",
+    "bert_tf.layers.transformer_block",
+    "bert_tf.models.classifier",
+    "bert_tf.models.dual_encoder",
+    "bert_tf.models.encoder",
+    "bert_tf.models.multi_label_classifier",
+    "bert_tf.models.pretrainer",
+    "bert_tf.models.question_answerer",
+    "bert_tf.models.regressor",
+    "bert_tf.models.token_classifier",
+)
+
+
 def __getattr__(name: str) -> Any:
-    # On first use: the data pipelines import this package for its configurations, without waiting for TensorFlow.
     if name not in _HOMES:
         raise AttributeError(f"module 'bert_tf' has no attribute {name!r}")
-    import importlib
-
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _register_classes() -> None:
+    for module in _KERAS_MODULES:
+        importlib.import_module(module)
+
+
+after_import("keras", _register_classes)

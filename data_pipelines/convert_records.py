@@ -14,13 +14,28 @@ from absl import flags
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files, launching
-from data_pipelines.input.google_records import export_google_records, import_google_records
-from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records.manifest import MANIFEST_FILE
+
+
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("from", None, "A record folder, or globs of Google's TFRecord files (.gz too).", required=True)
+    flags.DEFINE_string("to", None, "The TFRecord file, or record folder, to make.", required=True)
+    flags.DEFINE_string("vocab_file", None, "To a folder: the vocabulary of the records.")
+    flags.DEFINE_bool("do_lower_case", True, "To a folder: whether the vocabulary is uncased.")
+    flags.DEFINE_bool("overwrite", False, "To a folder: replace complete records.")
+    flags.DEFINE_float("masked_lm_rate", 0.15, "From a folder: share of the tokens to predict.")
+    flags.DEFINE_integer("max_predictions_per_seq", None, "From a folder: places for them; by default from the rate.")
+    flags.DEFINE_enum("masking", "token", ["token", "whole_word", "ngram", "span"], "From a folder: what is chosen.")
+    flags.DEFINE_integer("dupe_factor", 1, "From a folder: copies of each record, with other masks.", lower_bound=1)
+    flags.DEFINE_bool("skip_corrupt", False, "From a folder: leave out records that cannot be used.")
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, convert, print how many records there are."""
+    from data_pipelines.input.google_records import export_google_records, import_google_records
+    from data_pipelines.input.record_folder import RecordFolder
+
     values = flags.FLAGS
     source, target = values.get_flag_value("from", ""), values.to  # `from` is a word of Python
     if files.exists(os.path.join(source, MANIFEST_FILE)):
@@ -41,14 +56,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("from", None, "A record folder, or globs of Google's TFRecord files (.gz too).", required=True)
-    flags.DEFINE_string("to", None, "The TFRecord file, or record folder, to make.", required=True)
-    flags.DEFINE_string("vocab_file", None, "To a folder: the vocabulary of the records.")
-    flags.DEFINE_bool("do_lower_case", True, "To a folder: whether the vocabulary is uncased.")
-    flags.DEFINE_bool("overwrite", False, "To a folder: replace complete records.")
-    flags.DEFINE_float("masked_lm_rate", 0.15, "From a folder: share of the tokens to predict.")
-    flags.DEFINE_integer("max_predictions_per_seq", None, "From a folder: places for them; by default from the rate.")
-    flags.DEFINE_enum("masking", "token", ["token", "whole_word", "ngram", "span"], "From a folder: what is chosen.")
-    flags.DEFINE_integer("dupe_factor", 1, "From a folder: copies of each record, with other masks.", lower_bound=1)
-    flags.DEFINE_bool("skip_corrupt", False, "From a folder: leave out records that cannot be used.")
-    launching.run(main)
+    launching.run(main, define_flags)

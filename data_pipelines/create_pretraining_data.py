@@ -114,8 +114,8 @@ def create_pretraining_data(
     return manifest
 
 
-def _define_flags() -> None:
-    # Only when this module is launched: others import it, and launchers share names of flags.
+def define_flags() -> None:
+    """Define the flags of this command."""
     input_flags.define()
     flags.DEFINE_string("vocab_file", None, "The WordPiece vocabulary, one token a line.", required=True)
     flags.DEFINE_string("output_dir", None, "The record folder to make.", required=True)
@@ -171,5 +171,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _define_flags()
-    launching.run(main)
+    launching.run(main, define_flags)

@@ -12,8 +12,8 @@ from bert_tf.utils import files, launching
 from data_pipelines.corpora import input_flags, vocabulary
 
 
-def _define_flags() -> None:
-    # Only when this module is launched: others import it, and launchers share names of flags.
+def define_flags() -> None:
+    """Define the flags of this command."""
     input_flags.define()
     flags.DEFINE_string("output", None, "The vocabulary file to write, one token a line.", required=True)
     flags.DEFINE_integer("vocab_size", 30522, "Tokens at most, special tokens included.")
@@ -45,5 +45,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _define_flags()
-    launching.run(main)
+    launching.run(main, define_flags)

@@ -14,6 +14,11 @@ from data_pipelines.records.manifest import read_manifest, read_vocabulary
 from data_pipelines.records.verification import find_faults
 
 
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("records", None, "Record folder.", required=True)
+
+
 def main(_: Sequence[str]) -> None:
     """Read the flags, read the records, print that they are sound or fail at the first fault."""
     folder = flags.FLAGS.records
@@ -27,5 +32,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("records", None, "Record folder.", required=True)
-    launching.run(main)
+    launching.run(main, define_flags)

@@ -1,7 +1,7 @@
 """Export a trained or published model as a SavedModel that takes raw strings.
 
 ```bash
-python -m experiments.export_saved_model --model_dir run2
+bert-tf export-saved-model --model_dir classifier
 ```
 """
 
@@ -10,14 +10,29 @@ from functools import partial
 
 from absl import flags
 
-from bert_tf.serving.export import export_saved_model
 from bert_tf.serving.options import PRECISIONS, QUANTIZATIONS, ExportOptions
 from bert_tf.utils import launching
-from data_pipelines.finetuning.labelled import read_examples
+
+
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("model_dir", None, "The folder of the run, or published weights.", required=True)
+    flags.DEFINE_string("export_dir", None, "The folder for the versions; MODEL_DIR/export by default.")
+    flags.DEFINE_string("precision", "float32", f"The precision of weights and products: {', '.join(PRECISIONS)}.")
+    flags.DEFINE_bool("jit_compile", False, "Let XLA compile the model.")
+    flags.DEFINE_integer("fixed_batch_size", None, "Compute this many rows of full length at a time, as TPUs want it.")
+    flags.DEFINE_integer("top_k", 5, "The number of tokens that a pre-trained model gives for each [MASK].")
+    flags.DEFINE_list("litert", [], f"The LiteRT files to write as well: {', '.join(QUANTIZATIONS)}.")
+    flags.DEFINE_list("litert_lengths", [], "Write LiteRT files for one row of exactly so many tokens, such as 16,128.")
+    flags.DEFINE_string("eval_data", None, "A labelled file; the model card shows the scores of everything exported.")
+    flags.DEFINE_string("weights_license", None, "The licence of the weights, for the model card.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, export, print the folder."""
+    """Read the flags, export, print the folder of the new version."""
+    from bert_tf.serving.export import export_saved_model
+    from data_pipelines.finetuning.labelled import read_examples
+
     values = flags.FLAGS
     options = ExportOptions(
         values.precision,
@@ -25,23 +40,15 @@ def main(_: Sequence[str]) -> None:
         values.fixed_batch_size,
         values.top_k,
         tuple(values.litert),
-        tuple(launching.whole_numbers(values.litert_lengths, "--litert_lengths")),
+        tuple(launching.whole_numbers(values.litert_lengths, "litert_lengths")),
     )
     reader = None
     if values.eval_data:
         reader = partial(read_examples, values.eval_data, flag="--eval_data", strict=True)
-    print(export_saved_model(values.model_dir, values.export_dir, options, values.weights_license, reader))
+    version = export_saved_model(values.model_dir, values.export_dir, options, values.weights_license, reader)
+    print(version)
+    launching.suggest(f"bert-tf query-saved-model --saved_model {version} --input texts.txt --output answers.jsonl")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("model_dir", None, "Folder of the run, or of published weights.", required=True)
-    flags.DEFINE_string("export_dir", None, "Folder of the versions; default: MODEL_DIR/export.")
-    flags.DEFINE_string("precision", "float32", f"Of weights and products: {', '.join(PRECISIONS)}.")
-    flags.DEFINE_bool("jit_compile", False, "Let XLA compile the model.")
-    flags.DEFINE_integer("fixed_batch_size", None, "Compute so many rows of full length at a time, as TPUs want it.")
-    flags.DEFINE_integer("top_k", 5, "Tokens for each [MASK], of a pre-trained model.")
-    flags.DEFINE_list("litert", [], f"Files for LiteRT to write too: {', '.join(QUANTIZATIONS)}.")
-    flags.DEFINE_list("litert_lengths", [], "Of each of them, files for one row of so many tokens, the quickest.")
-    flags.DEFINE_string("eval_data", None, "Labelled file; the model card tells the scores of all that is exported.")
-    flags.DEFINE_string("weights_license", None, "Licence of the weights, for the model card.")
-    launching.run(main)
+    launching.run(main, define_flags)

@@ -1,37 +1,59 @@
-"""Fine-tune a pre-trained BERT on labelled texts, tagged words or questions.
+"""Fine-tune a pre-trained BERT on labelled texts, tagged words, questions or passages.
 
 ```bash
-python -m experiments.finetune --config experiments/configs/classification.py --train_file train.tsv \
-    --eval_file dev.tsv --init_checkpoint run --model_dir run2
+bert-tf finetune --config classification --train_file train.tsv --eval_file dev.tsv --init_checkpoint run \
+    --model_dir classifier
 ```
 
 Three seeds of each point of the paper's grid, or one file in three parts:
 
 ```sh
-python -m experiments.finetune ... --seeds 0,1,2 --grid train.learning_rate=5e-5,3e-5,2e-5 --grid train.batch_size=16,32
-python -m experiments.finetune ... --train_file all.tsv --split 80/10/10
+bert-tf finetune ... --seeds 0,1,2 --grid train.learning_rate=5e-5,3e-5,2e-5 --grid train.batch_size=16,32
+bert-tf finetune ... --train_file all.tsv --split 80/10/10
 ```
 """
 
-import json
 from collections.abc import Sequence
 from functools import partial
 
 from absl import flags
 
 from bert_tf.configs import FinetuningConfig
-from bert_tf.tasks import task_of
-from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from bert_tf.training.finetuning import finetune
-from bert_tf.training.sweeps import parse_grid, sweep
-from bert_tf.utils import launching
-from data_pipelines.finetuning.labelled import read_parts
+from bert_tf.utils import json_text, launching
 from experiments import launch
-from tpu_configs import preflight
+
+
+def define_flags() -> None:
+    """Define the flags of this command."""
+    launch.define_training_flags("classification")
+    flags.DEFINE_string(
+        "train_file",
+        None,
+        "Labelled examples: .tsv, .csv, .jsonl, .conll, .json (SQuAD) or tfds:NAME[SPLIT].",
+        required=True,
+    )
+    flags.DEFINE_string("eval_file", None, "Labelled examples to evaluate on while training goes on.")
+    flags.DEFINE_string("test_file", None, "Labelled examples that are scored once, at the end.")
+    flags.DEFINE_string("split", None, "Split --train_file into these shares instead, such as 80/10/10 or 80/20.")
+    flags.DEFINE_integer("split_seed", 0, "The random seed of --split.")
+    flags.DEFINE_bool("strict", False, "Whether an answer that is not found at its answer_start is an error.")
+    flags.DEFINE_list("seeds", [], "Run once for each of these seeds, in folders of their own: 0,1,2.")
+    flags.DEFINE_multi_string("grid", [], "Run for each value: train.learning_rate=5e-5,3e-5. May be repeated.")
+    flags.DEFINE_string("init_checkpoint", None, "The encoder to start from: a run, Hugging Face, Google or KerasHub.")
+    flags.DEFINE_bool("allow_random_heads", False, "Start a pooler that --init_checkpoint lacks from random weights.")
+    flags.DEFINE_string("vocab_file", None, "Start from random weights instead, with this vocabulary.")
+    flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary of --vocab_file is uncased.")
 
 
 def main(_: Sequence[str]) -> None:
     """Read flags and files, fine-tune once or for each seed and setting, print the scores."""
+    from bert_tf.tasks import task_of
+    from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+    from bert_tf.training.finetuning import finetune
+    from bert_tf.training.sweeps import parse_grid, sweep
+    from data_pipelines.finetuning.labelled import read_parts
+    from tpu_configs import preflight
+
     values = flags.FLAGS
     config = launch.config_from_flags(FinetuningConfig)
     if tpu := launch.tpu_from_flags():
@@ -54,39 +76,16 @@ def main(_: Sequence[str]) -> None:
         allow_random_heads=values.allow_random_heads,
     )
     if not values.seeds and not values.grid:
-        print(json.dumps(run(config, run_dir=values.model_dir), indent=2))
+        print(json_text.dumps(run(config, run_dir=values.model_dir), indent=2))
+        launching.suggest(f"bert-tf export-saved-model --model_dir {values.model_dir}")
         return
     task = task_of(config.task)
     score = config.metric or task.main_score(task.label_names(parts["train"].examples))
-    seeds = launching.whole_numbers(values.seeds, "--seeds") or [config.train.seed]
-    summary = sweep(
-        config,
-        seeds,
-        parse_grid(values.grid),
-        values.model_dir,
-        lambda changed, folder: run(changed, run_dir=folder),
-        score,
-    )
-    print(json.dumps(summary, indent=2))
+    seeds = launching.whole_numbers(values.seeds, "seeds") or [config.train.seed]
+    grid = parse_grid(values.grid)
+    run_in = lambda changed, folder: run(changed, run_dir=folder)  # noqa: E731
+    print(json_text.dumps(sweep(config, seeds, grid, values.model_dir, run_in, score), indent=2))
 
 
 if __name__ == "__main__":
-    launch.define_training_flags("experiments/configs/classification.py")
-    flags.DEFINE_string(
-        "train_file",
-        None,
-        "Labelled examples: .tsv, .csv, .jsonl, .conll, .json (SQuAD), tfds:NAME[SPLIT].",
-        required=True,
-    )
-    flags.DEFINE_string("eval_file", None, "The same, to evaluate on while training goes on.")
-    flags.DEFINE_string("test_file", None, "The same, scored once at the end.")
-    flags.DEFINE_string("split", None, "Instead of those two: shares of --train_file, such as 80/10/10 or 80/20.")
-    flags.DEFINE_integer("split_seed", 0, "Of the choice of --split.")
-    flags.DEFINE_bool("strict", False, "Whether an answer that does not stand at its answer_start is an error.")
-    flags.DEFINE_list("seeds", [], "Run once for each of these seeds, in folders of their own: 0,1,2.")
-    flags.DEFINE_multi_string("grid", [], "Run for each value: train.learning_rate=5e-5,3e-5. Repeatable.")
-    flags.DEFINE_string("init_checkpoint", None, "Whose encoder to start from: a run, Hugging Face, Google, KerasHub.")
-    flags.DEFINE_bool("allow_random_heads", False, "Start a pooler that --init_checkpoint lacks from random weights.")
-    flags.DEFINE_string("vocab_file", None, "Instead: the vocabulary for a start from random weights, as a control.")
-    flags.DEFINE_bool("do_lower_case", True, "With --vocab_file: whether it is uncased.")
-    launching.run(main)
+    launching.run(main, define_flags)

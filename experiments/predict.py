@@ -1,23 +1,35 @@
-"""Answer for each line of a file: what the model's task asks for; a pre-trained model fills each [MASK], or embeds.
+"""Answer each line or example of a file: a fine-tuned model does its task, a pre-trained one fills each [MASK].
 
 ```bash
-python -m experiments.predict --model_dir run2 --input texts.txt --output answers.jsonl
+bert-tf predict --model_dir classifier --input texts.txt --output answers.jsonl
 ```
 """
 
-import json
 import os
 from collections.abc import Sequence
 
 from absl import flags
 
-from bert_tf.serving.predictor import load
-from bert_tf.utils import files, launching
-from experiments.prediction import answers, read_inputs
+from bert_tf.utils import files, json_text, launching
+
+
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("model_dir", None, "A run, an export, or published weights.", required=True)
+    flags.DEFINE_string("input", None, "A text file with one text a line (.txt), or a file of the task.", required=True)
+    flags.DEFINE_string("output", None, "The file to write: one JSON object a line.", required=True)
+    flags.DEFINE_string("text_column", None, "The column of the texts, if it is not that of the training files.")
+    flags.DEFINE_string("text_pair_column", None, "The column of the second texts, if it is not that of training.")
+    flags.DEFINE_integer("top_k", 5, "The number of tokens to give for each [MASK].", lower_bound=1)
+    flags.DEFINE_bool("embed", False, "Write the vector of each text instead.")
+    flags.DEFINE_integer("batch_size", 32, "The number of rows to compute at a time.", lower_bound=1)
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags and the inputs, write the answers."""
+    from bert_tf.serving.predictor import load
+    from experiments.prediction import answers, read_inputs
+
     values = flags.FLAGS
     files.require_writable_folder(os.path.dirname(values.output) or ".", "--output")
     if not values.input.startswith("tfds:") and not files.exists(values.input):
@@ -25,18 +37,10 @@ def main(_: Sequence[str]) -> None:
     predictor = load(values.model_dir, values.batch_size, "--model_dir")
     columns = {name: str(values[name].value) for name in ("text_column", "text_pair_column") if values[name].value}
     inputs = read_inputs(values.input, predictor, columns)
-    found = answers(predictor, inputs, values.top_k, values.embed)
-    files.write_text(values.output, "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in found))
+    found = answers(predictor, inputs, top_k=values.top_k, embed=values.embed)
+    files.write_text(values.output, "".join(json_text.dumps(answer) + "\n" for answer in found))
     print(f"{values.output}: {len(inputs)} answers")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("model_dir", None, "A run, an export, or published weights.", required=True)
-    flags.DEFINE_string("input", None, "Texts, one a line (.txt), or a file of the model's task.", required=True)
-    flags.DEFINE_string("output", None, "File for the answers, one JSON object a line.", required=True)
-    flags.DEFINE_string("text_column", None, "Of a table, where it is not that of the training files.")
-    flags.DEFINE_string("text_pair_column", None, "The same for the second texts of pairs.")
-    flags.DEFINE_integer("top_k", 5, "For a pre-trained model: tokens for each [MASK].", lower_bound=1)
-    flags.DEFINE_bool("embed", False, "For a pre-trained model: each text's vector instead.")
-    flags.DEFINE_integer("batch_size", 32, "Rows at a time.", lower_bound=1)
-    launching.run(main)
+    launching.run(main, define_flags)

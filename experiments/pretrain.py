@@ -1,26 +1,40 @@
 """Pre-train BERT on a record folder.
 
 ```bash
-python -m experiments.pretrain --config experiments/configs/bert_base.py --train_data records --model_dir run
+bert-tf pretrain --config bert_base --train_data records --model_dir run
 ```
 """
 
-import json
 from collections.abc import Sequence
 
 from absl import flags
 
 from bert_tf.configs import PretrainingConfig
-from bert_tf.training.phases import phases_of
-from bert_tf.training.pretraining import pretrain
-from bert_tf.utils import launching
-from data_pipelines.input.record_folder import RecordFolder
+from bert_tf.utils import json_text, launching
 from experiments import launch
-from tpu_configs import preflight
+
+
+def define_flags() -> None:
+    """Define the flags of this command."""
+    launch.define_training_flags("bert_base")
+    flags.DEFINE_list("train_data", None, "A record folder; with phases one for each: 128,512.", required=True)
+    flags.DEFINE_list("eval_data", [], "Record folders of held-out documents.")
+    flags.DEFINE_bool("skip_corrupt", False, "Read all records first, and train without those that cannot be used.")
+    flags.DEFINE_string(
+        "init_checkpoint",
+        None,
+        "The weights to start from: a run, Hugging Face, Google or KerasHub; a folder or a name.",
+    )
+    flags.DEFINE_bool("allow_random_heads", False, "Start heads that --init_checkpoint lacks from random weights.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, pre-train, print the figures."""
+    """Read the flags, pre-train, print the metrics."""
+    from bert_tf.training.phases import phases_of
+    from bert_tf.training.pretraining import pretrain
+    from data_pipelines.input.record_folder import RecordFolder
+    from tpu_configs import preflight
+
     values = flags.FLAGS
     config = launch.config_from_flags(PretrainingConfig)
     if tpu := launch.tpu_from_flags():
@@ -32,7 +46,7 @@ def main(_: Sequence[str]) -> None:
     train_records = [RecordFolder(first, "--train_data", skip_corrupt=values.skip_corrupt)]
     same = (train_records[0].tokenizer, values.skip_corrupt)
     train_records += [RecordFolder(path, "--train_data", *same) for path in others]
-    figures = pretrain(
+    metrics = pretrain(
         config,
         train_records,
         [RecordFolder(path, "--eval_data", *same) for path in values.eval_data],
@@ -41,16 +55,12 @@ def main(_: Sequence[str]) -> None:
         init_checkpoint=values.init_checkpoint,
         allow_random_heads=values.allow_random_heads,
     )
-    print(json.dumps(figures, indent=2))
+    print(json_text.dumps(metrics, indent=2))
+    launching.suggest(
+        f"bert-tf finetune --config classification --train_file train.tsv --init_checkpoint {values.model_dir} "
+        "--model_dir classifier"
+    )
 
 
 if __name__ == "__main__":
-    launch.define_training_flags("experiments/configs/bert_base.py")
-    flags.DEFINE_list("train_data", None, "Record folder; with phases, one for each: 128,512.", required=True)
-    flags.DEFINE_list("eval_data", [], "Record folders of held-out documents.")
-    flags.DEFINE_bool("skip_corrupt", False, "Read all records first, and go on without those that cannot be used.")
-    flags.DEFINE_string(
-        "init_checkpoint", None, "Weights to start from: a run, Hugging Face, Google or KerasHub; a folder or a name."
-    )
-    flags.DEFINE_bool("allow_random_heads", False, "Start heads that --init_checkpoint lacks from random weights.")
-    launching.run(main)
+    launching.run(main, define_flags)

@@ -66,6 +66,13 @@ def query(signature: object, texts: Mapping[str, Sequence[str]]) -> list[dict]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("saved_model", None, "The folder of one version of a SavedModel.", required=True)
+    flags.DEFINE_string("input", None, "A file with one text a line, or JSON lines.", required=True)
+    flags.DEFINE_string("output", None, "The file to write: one JSON object a line.", required=True)
+
+
 def main(_: Sequence[str]) -> None:
     """Read the flags and the texts, write the answers."""
     import tensorflow as tf
@@ -83,7 +90,5 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("saved_model", None, "Folder of one version of a SavedModel.", required=True)
-    flags.DEFINE_string("input", None, "Texts, one a line, or JSON lines.", required=True)
-    flags.DEFINE_string("output", None, "File for the answers, one JSON object a line.", required=True)
+    define_flags()
     app.run(main)

@@ -286,6 +286,21 @@ class Quickstart:
         print(f"\nAll figures: {self.path(SUMMARY_FILE)}")
 
 
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("corpus", None, "Your own text files (globs), one sentence a line; default: documentation.")
+    flags.DEFINE_string("labelled", None, "Your own labelled files, train.tsv,dev.tsv, with columns text and label.")
+    flags.DEFINE_string("output_dir", "runs/quickstart", "Folder for everything; an earlier quickstart's is replaced.")
+    flags.DEFINE_string("config", "experiments/configs/quickstart.py", "Experiment file of pre-training.")
+    flags.DEFINE_multi_string("set", [], "Change a field of it: train.num_steps=1000. Repeatable.")
+    flags.DEFINE_string("finetuning_config", "experiments/configs/quickstart_classification.py", "And of fine-tuning.")
+    flags.DEFINE_multi_string("set_finetuning", [], "Change a field of it. Repeatable.")
+    flags.DEFINE_integer("vocab_size", 8000, "Tokens.")
+    flags.DEFINE_integer("max_seq_length", 64, "Tokens in a row of the records.")
+    flags.DEFINE_integer("dupe_factor", 2, "Passes over the documents, each with other sentence pairs.")
+    flags.DEFINE_float("holdout", 0.1, "Share of documents that no model trains on.")
+
+
 def main(_: Sequence[str]) -> None:
     """Read the flags, run the stages."""
     from experiments import launch
@@ -311,15 +326,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("corpus", None, "Your own text files (globs), one sentence a line; default: documentation.")
-    flags.DEFINE_string("labelled", None, "Your own labelled files, train.tsv,dev.tsv, with columns text and label.")
-    flags.DEFINE_string("output_dir", "runs/quickstart", "Folder for everything; an earlier quickstart's is replaced.")
-    flags.DEFINE_string("config", "experiments/configs/quickstart.py", "Experiment file of pre-training.")
-    flags.DEFINE_multi_string("set", [], "Change a field of it: train.num_steps=1000. Repeatable.")
-    flags.DEFINE_string("finetuning_config", "experiments/configs/quickstart_classification.py", "And of fine-tuning.")
-    flags.DEFINE_multi_string("set_finetuning", [], "Change a field of it. Repeatable.")
-    flags.DEFINE_integer("vocab_size", 8000, "Tokens.")
-    flags.DEFINE_integer("max_seq_length", 64, "Tokens in a row of the records.")
-    flags.DEFINE_integer("dupe_factor", 2, "Passes over the documents, each with other sentence pairs.")
-    flags.DEFINE_float("holdout", 0.1, "Share of documents that no model trains on.")
-    launching.run(main)
+    launching.run(main, define_flags)

@@ -19,13 +19,34 @@ from bert_tf.configs import PretrainingConfig
 from bert_tf.configs.experiment_files import load_config
 from bert_tf.utils import launching
 from tpu_configs import topologies
-from tpu_configs.checking import check, find_largest_batch, lower_by_cpu_kernels
-from tpu_configs.preflight import rows_per_device
-from tpu_configs.tpu_kernels import lower_by_tpu_kernels
+
+
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("config", "experiments/configs/bert_base.py", "Pre-training experiment file.")
+    flags.DEFINE_multi_string("set", [], "Change a field of the configuration: model.recompute=true. Repeatable.")
+    flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8.", required=True)
+    flags.DEFINE_integer(
+        "batch_per_device", None, "Rows a device; by default train.batch_size over them.", lower_bound=1
+    )
+    flags.DEFINE_integer("max_seq_length", None, "Tokens in a row; by default as many as positions.", lower_bound=8)
+    flags.DEFINE_bool("find_batch", False, "Search the most rows a device first (several compilations).")
+    flags.DEFINE_integer("batch_step", 8, "Of that search, in rows.", lower_bound=1)
+    flags.DEFINE_enum("route", "a", ["a", "b"], "Lower with TensorFlow's CPU kernels (a) or the TPU's own (b).")
+    flags.DEFINE_string(
+        "lowering_python",
+        ".venv-tpu-kernels/bin/python",
+        "For route b: the Python of an environment with tensorflow-tpu (`make tpu-check ROUTE=b` makes it).",
+    )
+    flags.DEFINE_bool("save", False, "Write the figures into the topology's file.")
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, check, print the report."""
+    from tpu_configs.checking import check, find_largest_batch, lower_by_cpu_kernels
+    from tpu_configs.preflight import rows_per_device
+    from tpu_configs.tpu_kernels import lower_by_tpu_kernels
+
     values = flags.FLAGS
     topology = topologies.load(values.topology)
     config = load_config(values.config, PretrainingConfig, values.set)
@@ -46,20 +67,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("config", "experiments/configs/bert_base.py", "Pre-training experiment file.")
-    flags.DEFINE_multi_string("set", [], "Change a field of the configuration: model.recompute=true. Repeatable.")
-    flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8.", required=True)
-    flags.DEFINE_integer(
-        "batch_per_device", None, "Rows a device; by default train.batch_size over them.", lower_bound=1
-    )
-    flags.DEFINE_integer("max_seq_length", None, "Tokens in a row; by default as many as positions.", lower_bound=8)
-    flags.DEFINE_bool("find_batch", False, "Search the most rows a device first (several compilations).")
-    flags.DEFINE_integer("batch_step", 8, "Of that search, in rows.", lower_bound=1)
-    flags.DEFINE_enum("route", "a", ["a", "b"], "Lower with TensorFlow's CPU kernels (a) or the TPU's own (b).")
-    flags.DEFINE_string(
-        "lowering_python",
-        ".venv-tpu-kernels/bin/python",
-        "For route b: the Python of an environment with tensorflow-tpu (`make tpu-check ROUTE=b` makes it).",
-    )
-    flags.DEFINE_bool("save", False, "Write the figures into the topology's file.")
-    launching.run(main)
+    launching.run(main, define_flags)

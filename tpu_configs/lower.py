@@ -16,6 +16,16 @@ from bert_tf.utils import launching
 from tpu_configs import lowering, tpu_kernels
 
 
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("config", None, "Pre-training experiment file.", required=True)
+    flags.DEFINE_multi_string("set", [], "Change a field of the configuration. Repeatable.")
+    flags.DEFINE_integer("replicas", None, "Devices of the topology.", required=True, lower_bound=1)
+    flags.DEFINE_integer("rows", None, "Rows of a device.", required=True, lower_bound=1)
+    flags.DEFINE_integer("max_seq_length", None, "Tokens in a row.", required=True, lower_bound=8)
+    flags.DEFINE_string("output_dir", None, "Folder for the module and what is to be told of it.", required=True)
+
+
 def main(_: Sequence[str]) -> None:
     """Read the flags, lower, write."""
     values = flags.FLAGS
@@ -26,10 +36,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("config", None, "Pre-training experiment file.", required=True)
-    flags.DEFINE_multi_string("set", [], "Change a field of the configuration. Repeatable.")
-    flags.DEFINE_integer("replicas", None, "Devices of the topology.", required=True, lower_bound=1)
-    flags.DEFINE_integer("rows", None, "Rows of a device.", required=True, lower_bound=1)
-    flags.DEFINE_integer("max_seq_length", None, "Tokens in a row.", required=True, lower_bound=8)
-    flags.DEFINE_string("output_dir", None, "Folder for the module and what is to be told of it.", required=True)
-    launching.run(main)
+    launching.run(main, define_flags)

@@ -15,6 +15,12 @@ from bert_tf.utils import launching
 from tpu_configs import table, topologies
 
 
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8; the table without it.")
+    flags.DEFINE_list("fields", ["name"], "Names of fields, separated by commas.")
+
+
 def main(_: Sequence[str]) -> None:
     """Read the flags, print."""
     values = flags.FLAGS
@@ -30,6 +36,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8; the table without it.")
-    flags.DEFINE_list("fields", ["name"], "Names of fields, separated by commas.")
-    launching.run(main)
+    launching.run(main, define_flags)

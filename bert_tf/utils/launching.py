@@ -1,28 +1,37 @@
-"""How every command starts: flags parsed by absl, bad input told in one line."""
+"""The start of every command: flags parsed by absl, help without heavy imports, bad input reported in one line."""
 
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from bert_tf.utils import arguments, preemption
+from bert_tf.utils import arguments, preemption, quiet_imports
 
-# Before anything imports TensorFlow: its notes on CPU instructions are no news to who launches a job, nor, on a machine
-# without an NVIDIA device, its error that CUDA does not start.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/dev/nvidiactl") else "3")
+_HELP = {"-h", "-help", "--h", "--help", "--helpshort", "-helpshort"}
+_ABSL_MODULES = ("absl.", "tensorflow", "keras")
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """`absl.app.run`, with expected errors as one line and exit code 2.
+def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] | None = None) -> None:
+    """Parse the flags and run `main` by `absl.app.run`; report expected errors in one line, with exit code 2.
 
-    Those are the errors of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any
-    other exception is a fault of the program and keeps its traceback; so do these under `BERT_TF_TRACEBACK=1`.
-    Arguments that are no flags are refused: they are misspelt flags.
-    A run that SIGTERM stopped ends with `--preemption_exit_code`, where a launcher has that flag, else with 143; and
-    Ctrl-C ends with exit code 130, and a reader of standard output that has gone away (`... | head`) with 141,
-    as shells count signals.
+    Expected errors are those of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any
+    other exception is a fault of the program and keeps its traceback; `BERT_TF_TRACEBACK=1` shows that of every error.
+    Arguments that are no flags are refused, because they are misspelt flags. A run that SIGTERM stopped ends with
+    `--preemption_exit_code`, where the command has that flag, else with 143. Ctrl-C ends with exit code 130, and a
+    reader of standard output that has gone away (`... | head`) with 141, as shells count signals.
+
+    Args:
+        main: reads `absl.flags.FLAGS` and does the work.
+        define_flags: defines the command's flags; it is called first. None if they are defined already.
     """
+    if define_flags is not None:
+        define_flags()
+    module = sys.modules[main.__module__]
+    if _HELP & set(sys.argv[1:]):
+        print(help_text(module.__doc__ or "", sys.argv[0]))
+        sys.exit(0)
 
     def guarded(argv: Sequence[str]) -> None:
         try:
@@ -48,16 +57,56 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
 
+    quiet_imports.install()
     logging.set_verbosity(logging.WARNING)
     app.run(guarded)
 
 
-def whole_numbers(values: Sequence[str], flag: str) -> list[int]:
-    """The numbers of a list that came from `flag`, such as `0,1,2`.
+def help_text(documentation: str, program: str) -> str:
+    """Return the help of a command: its documentation, then each flag with its meaning and default.
+
+    Args:
+        documentation: the docstring of the command's module.
+        program: how the command was called.
+    """
+    lines = [documentation.strip(), "", f"Flags of {os.path.basename(program)}:"]
+    for flag in own_flags():
+        name = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
+        choices = getattr(flag.parser, "enum_values", None)
+        if choices:
+            name += f"={'|'.join(choices)}"
+        lines += ["", f"  {name}", *textwrap.wrap(flag.help, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+        if flag.default is not None and flag.default != []:
+            lines.append(f"      default: {flag.default_as_str}")
+    return "\n".join(lines)
+
+
+def own_flags() -> list[flags.Flag]:
+    """Return the flags that this project's modules have defined in this process, by name."""
+    found = {
+        flag.name: flag
+        for module, members in flags.FLAGS.flags_by_module_dict().items()
+        if not module.startswith(_ABSL_MODULES) and module != "absl"
+        for flag in members
+    }
+    return [found[name] for name in sorted(found)]
+
+
+def suggest(command: str) -> None:
+    """Print, on standard error, the command that reads what this one wrote."""
+    print(f"Next: {command}", file=sys.stderr)
+
+
+def whole_numbers(values: Sequence[str], argument: str) -> list[int]:
+    """Return the numbers of a list such as `0,1,2`.
+
+    Args:
+        values: the parts of the list.
+        argument: the name of the argument that holds it, for the message.
 
     Raises:
-        ValueError: one is no whole number, or stands there twice.
+        ValueError: one is no whole number, or occurs twice.
     """
     if not all(value.strip().isdecimal() for value in values) or len({int(value) for value in values}) < len(values):
-        raise ValueError(f"{flag} takes whole numbers, each once, such as 0,1,2. Received: {','.join(values)!r}")
+        raise ValueError(f"`{argument}` takes whole numbers, each once, such as 0,1,2. Received: {','.join(values)!r}")
     return [int(value) for value in values]

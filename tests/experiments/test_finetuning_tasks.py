@@ -25,7 +25,7 @@ from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from data_pipelines.finetuning.labelled import read_examples
 from experiments import prediction
-from experiments.evaluate import evaluate
+from experiments.evaluation import evaluate
 
 TRAIN = TrainConfig(
     batch_size=8, learning_rate=2e-2, steps_per_loop=4, log_every=0, eval_batch_size=8, jit_compile=False

@@ -24,7 +24,7 @@ from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.finetuning.labelled import read_examples
 from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records.manifest import PreparationConfig
-from experiments.evaluate import evaluate
+from experiments.evaluation import evaluate
 
 TRAIN = TrainConfig(
     num_steps=4,

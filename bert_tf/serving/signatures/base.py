@@ -14,8 +14,9 @@ from bert_tf.configs import FinetuningConfig
 from bert_tf.models.weights import named_weights
 from bert_tf.runs.folder import RunDescription
 from bert_tf.serving.graph_tokenizer import GraphTokenizer
-from bert_tf.serving.options import ExportOptions, Tensors, shaped
+from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.padding_free import without_padding
+from bert_tf.serving.static_shapes import Tensors, shaped
 from bert_tf.tasks.encoded import default_bucket_lengths
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 

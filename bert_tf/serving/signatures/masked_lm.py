@@ -10,8 +10,8 @@ import tensorflow as tf
 from bert_tf.models.pooling import text_vectors
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.runs.folder import RunDescription
-from bert_tf.serving.options import Tensors
 from bert_tf.serving.signatures.base import ID_NAMES, Signatures, named
+from bert_tf.serving.static_shapes import Tensors
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from bert_tf.serving.graph_tokenizer import Tokens, substrings
-from bert_tf.serving.options import Tensors
 from bert_tf.serving.signatures.base import Signatures
+from bert_tf.serving.static_shapes import Tensors
 
 _NOWHERE = -1
 

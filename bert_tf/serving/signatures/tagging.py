@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from bert_tf.scoring.tags import tag_spans
 from bert_tf.serving.graph_tokenizer import Tokens, substrings
-from bert_tf.serving.options import Tensors
 from bert_tf.serving.signatures.base import Signatures
+from bert_tf.serving.static_shapes import Tensors
 from bert_tf.tasks.tagging import OUTSIDE, Tagging
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_tf.serving.options import Tensors
 from bert_tf.serving.signatures.base import Signatures
+from bert_tf.serving.static_shapes import Tensors
 
 
 class _TextSignatures(Signatures):
