@@ -1,6 +1,7 @@
 """What `import bert_tf` gives and loads, in processes of their own."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def _run(*lines: str, **environment: str) -> str:
-    import os
-
     result = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)],
         env=os.environ | environment,
