@@ -23,10 +23,11 @@ WEIGHTS = $(VENV)/weights/.installed
 # Google's TPU compiler wants a JAX and a libtpu of its own, and the TPU's kernels (ROUTE=b) another TensorFlow.
 TPU_CHECK = .venv-tpu/.installed
 TPU_KERNELS = .venv-tpu-kernels/.installed
-SOURCES = bert_tf data_pipelines experiments tpu_configs tests
+DOCS = .venv-docs/.installed
+SOURCES = bert_tf data_pipelines experiments tpu_configs tests docs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-long tpu-check lint format clean
+.PHONY: help quickstart test test-long test-release tpu-check docs dist lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +44,18 @@ test-long: $(WEIGHTS)  ## the tests that take minutes
 tpu-check: $(TPU_CHECK) $(if $(filter b,$(ROUTE)),$(TPU_KERNELS))  ## compile the training step for a TPU, without one; ARGS="--topology v5e-8"
 	@.venv-tpu/bin/python -m tpu_configs.check $(if $(ROUTE),--route=$(ROUTE)) $(ARGS)
 
+test-release: $(WEIGHTS)  ## what runs by hand before a release: all tests, on both versions of TensorFlow
+	@$(PYTEST) -m "" $(ARGS)
+	@$(MAKE) --no-print-directory test TENSORFLOW=2.20
+
+docs: $(DOCS)  ## the site of docs/, in docs/_build; a broken link or reference is an error
+	@.venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo "docs/_build/index.html"
+
+dist: $(INSTALLED)  ## the source distribution and the wheel, in dist/
+	@rm -rf dist build && $(BIN)/python -m build --quiet --no-isolation
+	@ls dist
+
 lint: $(INSTALLED)  ## ruff (rules and format) and mypy
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -53,7 +66,7 @@ format: $(INSTALLED)  ## rewrite the sources in the project's format
 	@$(BIN)/ruff format $(SOURCES)
 
 clean:  ## remove environments, caches and build products; runs/ stays
-	@rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@rm -rf .venv .venv-* build dist docs/_build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # tensorflow-text is compiled against one minor version of tensorflow: both are pinned to the same.
@@ -79,6 +92,14 @@ $(TPU_KERNELS): setup.cfg tpu_configs/install.sh tpu_configs/requirements-tpu.tx
 	@echo "Installing into .venv-tpu-kernels: TensorFlow for TPU (once; about two minutes, 2 GB)"
 	@rm -rf .venv-tpu-kernels && $(PYTHON) -m venv .venv-tpu-kernels
 	@PYTHON=.venv-tpu-kernels/bin/python tpu_configs/install.sh
+	@touch $@
+
+$(DOCS): setup.cfg
+	@echo "Installing into .venv-docs: Sphinx (once; half a minute)"
+	@rm -rf .venv-docs && $(PYTHON) -m venv .venv-docs
+	@$(PYTHON) -c 'import configparser as c; p = c.ConfigParser(); p.read("setup.cfg"); print(p["options.extras_require"]["docs"])' \
+		> .venv-docs/requirements.txt
+	@.venv-docs/bin/python -m pip install -qq --disable-pip-version-check --no-input -r .venv-docs/requirements.txt
 	@touch $@
 
 $(WEIGHTS): $(INSTALLED) tests/weights.txt

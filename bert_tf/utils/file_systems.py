@@ -1,0 +1,193 @@
+"""The file systems under `bert_tf.utils.files`: Python's for local paths, TensorFlow's for URLs such as `gs://`.
+
+TensorFlow is imported when the first URL is touched, so that work on local files neither needs it nor waits for it.
+"""
+
+import errno
+import glob
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, Protocol
+
+# Errors of a write that Python reports without the file's name.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+class FileSystem(Protocol):
+    """The operations that both kinds of file system have. They raise OSError or TensorFlow's `tf.errors.OpError`."""
+
+    def exists(self, path: str) -> bool:
+        """Return whether a file or folder exists."""
+
+    def is_folder(self, path: str) -> bool:
+        """Return whether a folder exists."""
+
+    def size(self, path: str) -> int:
+        """Return the size of a file in bytes."""
+
+    def open(self, path: str, mode: str) -> IO[bytes]:
+        """Open a file; `mode` is `rb`, `wb` or `ab`."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a folder; object stores end those of folders in `/`."""
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the paths that a pattern matches; `*`, `?` and `[...]` match within one part of the path."""
+
+    def walk(self, folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+        """Iterate over a folder and all below it, as `os.walk` does, through symbolic links too."""
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder and its parents, where they are missing."""
+
+    def rename(self, path: str, new_path: str) -> None:
+        """Rename a file or folder; a file of the new name is replaced."""
+
+    def copy(self, path: str, new_path: str) -> None:
+        """Copy a file; a file of the new name is replaced."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder and all below it."""
+
+
+class _Local:
+    """Python's own functions."""
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    def is_folder(self, path: str) -> bool:
+        return os.path.isdir(path)
+
+    def size(self, path: str) -> int:
+        return os.path.getsize(path)
+
+    def open(self, path: str, mode: str) -> IO[bytes]:
+        return open(path, mode)
+
+    def names(self, folder: str) -> list[str]:
+        return os.listdir(folder)
+
+    def glob(self, pattern: str) -> list[str]:
+        return glob.glob(pattern, include_hidden=True)
+
+    def walk(self, folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+        return os.walk(folder, followlinks=True, onerror=_raise_unless_missing)
+
+    def make_folder(self, path: str) -> None:
+        os.makedirs(path, exist_ok=True)
+
+    def rename(self, path: str, new_path: str) -> None:
+        os.replace(path, new_path)
+
+    def copy(self, path: str, new_path: str) -> None:
+        shutil.copyfile(path, new_path)
+
+    def remove(self, path: str) -> None:
+        os.remove(path)
+
+    def remove_folder(self, path: str) -> None:
+        shutil.rmtree(path)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+class _Remote:
+    """TensorFlow's `tf.io.gfile`, which reaches object stores."""
+
+    def __init__(self, gfile: Any) -> None:
+        self._gfile = gfile
+
+    def exists(self, path: str) -> bool:
+        return bool(self._gfile.exists(path))
+
+    def is_folder(self, path: str) -> bool:
+        return bool(self._gfile.isdir(path))
+
+    def size(self, path: str) -> int:
+        return int(self._gfile.stat(path).length)
+
+    def open(self, path: str, mode: str) -> IO[bytes]:
+        return self._gfile.GFile(path, mode)  # type: ignore[no-any-return]
+
+    def names(self, folder: str) -> list[str]:
+        return list(self._gfile.listdir(folder))
+
+    def glob(self, pattern: str) -> list[str]:
+        return list(self._gfile.glob(pattern))
+
+    def walk(self, folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+        return self._gfile.walk(folder)  # type: ignore[no-any-return]
+
+    def make_folder(self, path: str) -> None:
+        self._gfile.makedirs(path)
+
+    def rename(self, path: str, new_path: str) -> None:
+        self._gfile.rename(path, new_path, overwrite=True)
+
+    def copy(self, path: str, new_path: str) -> None:
+        self._gfile.copy(path, new_path, overwrite=True)
+
+    def remove(self, path: str) -> None:
+        self._gfile.remove(path)
+
+    def remove_folder(self, path: str) -> None:
+        self._gfile.rmtree(path)
+
+
+_LOCAL = _Local()
+
+
+def file_system(path: str) -> FileSystem:
+    """Return the file system of a path: TensorFlow's where the path is a URL, Python's otherwise.
+
+    Raises:
+        OSError: the path is a URL, and TensorFlow is not installed.
+    """
+    if "://" not in path:
+        return _LOCAL
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise OSError(f"{path}: TensorFlow must be installed to reach files by URL") from None
+    return _Remote(tf.io.gfile)
+
+
+@contextmanager
+def os_errors(*paths: str) -> Iterator[None]:
+    """Within the block, turn errors about one of `paths` into OSErrors that name the first.
+
+    TensorFlow's exceptions are no OSErrors; a block may meet them at local paths too, where it writes through
+    TensorFlow. Errors of another kind pass unchanged, such as a device that ran out of memory.
+
+    Args:
+        *paths: the path that the user knows, and others that stand for it, such as temporary names.
+
+    Raises:
+        FileNotFoundError, PermissionError, OSError: with the message `PATH: the system's reason`.
+    """
+    try:
+        yield
+    except OSError as error:
+        names = {os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)}
+        if error.errno is None or not (names & set(paths) or (not names and error.errno in _FULL)):
+            raise
+        raise type(error)(f"{paths[0]}: {error.strerror}") from None
+    except Exception as error:
+        tf = sys.modules.get("tensorflow")  # an exception of a module that is not loaded cannot be met
+        if tf is None or not isinstance(error, tf.errors.OpError):
+            raise
+        message = str(error.message or error)
+        if not any(os.path.basename(path.rstrip("/")) in message for path in paths):
+            raise
+        kinds = {tf.errors.NotFoundError: FileNotFoundError, tf.errors.PermissionDeniedError: PermissionError}
+        raise kinds.get(type(error), OSError)(f"{paths[0]}: {message.rpartition('; ')[2]}") from None

@@ -1,0 +1,200 @@
+"""The commands and the Python of README.md and of docs/ run as printed.
+
+Every command of ```bash blocks that starts with `bert-tf`, and every ```python block, runs in the order of PAGES. They
+share a folder that holds what the pages take for granted: `docs/*.txt`, `train.tsv`, `dev.tsv` and `texts.txt`. What would take
+hours is made small by flags appended to the command (SMALL); everything before them is as printed. What a page has made
+already is not made again: the same command runs once. Blocks marked ```sh or ```console are only shown: installations,
+clusters.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_corpus import corpus_documents, write_corpus
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+_TRAINING = [
+    "--set=train.num_steps=4",
+    "--set=train.warmup_steps=1",
+    "--set=train.steps_per_loop=2",
+    "--set=train.batch_size=8",
+    "--set=train.eval_batch_size=8",
+    "--set=train.jit_compile=false",
+]
+_MODEL = [
+    "--set=model.num_layers=1",
+    "--set=model.num_heads=2",
+    "--set=model.hidden_size=32",
+    "--set=model.intermediate_size=64",
+]
+# A flag that is given twice has its last value.
+SMALL = {
+    "create-vocab": ["--vocab_size=200"],
+    "pretrain": [*_TRAINING, *_MODEL],
+    "finetune": _TRAINING,
+}
+OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
+# The README comes last: its first example asks models that the pages have made.
+PAGES = ("installation", "data", "pretraining", "finetuning", "serving", "python", "weights", "tpu")
+PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]
+
+
+def text_of(page: str) -> str:
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def code_blocks(text: str, language: str) -> list[tuple[int, str]]:
+    """(position in the text, content) of each fenced block of `language`."""
+    return [(found.start(), found[1]) for found in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)]
+
+
+def commands_of(text: str, language: str = "bash") -> list[tuple[int, str]]:
+    """(position, command) of each `bert-tf` command in the blocks: continued lines joined, comments off."""
+    commands = []
+    for position, block in code_blocks(text, language):
+        lines = block.replace("\\\n", " ").splitlines()
+        commands += [(position, re.sub(r"\s+# .*", "", line)) for line in lines if line.startswith("bert-tf")]
+    return commands
+
+
+def name_and_flags(command: str) -> tuple[str, dict[str, str]]:
+    """The name of a command ("" for `bert-tf` alone), and its flags with their last values ("" for none)."""
+    _, name, *arguments = [*shlex.split(command), ""]
+    flags: dict[str, str] = {}
+    for position, argument in enumerate(arguments):
+        if argument.startswith("--"):
+            flag, equals, value = argument.removeprefix("--").partition("=")
+            following = arguments[position + 1 : position + 2]
+            flags[flag] = value if equals else next((word for word in following if not word.startswith("--")), "")
+    return name, flags
+
+
+_FLAGS_OF = """
+import importlib, json, sys
+from absl import flags
+from experiments.main import COMMANDS
+
+found = {}
+for command, module in COMMANDS.items():
+    if module:
+        before = set(flags.FLAGS)
+        importlib.import_module(module).define_flags()
+        found[command] = sorted(set(flags.FLAGS) - before)
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+    else:
+        found[command] = []
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def flags_of():
+    """The flags of each command."""
+    printed = subprocess.run([sys.executable, "-c", _FLAGS_OF], capture_output=True, text=True, check=True).stdout
+    return {command: set(names) for command, names in json.loads(printed.splitlines()[-1]).items()}
+
+
+README = text_of("README.md")
+
+
+def test_the_readme_is_short_and_opens_with_the_two_targets():
+    assert len(README.splitlines()) <= 200
+    _, first = code_blocks(README, "bash")[0]
+    assert [line.split("  ")[0] for line in first.splitlines()] == ["make quickstart", "make test"]
+
+
+def test_the_readme_has_every_command_a_user_starts(flags_of):
+    shown = set(re.findall(r"^\| `bert-tf ([a-z-]+)`", README, re.M))
+    assert shown == set(flags_of) - {"quickstart", "tpu-check", "tpu-topologies", "completion"}
+
+
+@pytest.mark.parametrize("page", PAGE_FILES)
+def test_flags_and_experiments_exist(page, flags_of):
+    text = text_of(page)
+    experiments = {path.stem for path in (REPOSITORY / "experiments" / "configs").glob("*.py")}
+    for _, command in [*commands_of(text), *commands_of(text, "sh")]:
+        name, flags = name_and_flags(command)
+        if name:
+            assert {flag.removeprefix("no") if flag not in flags_of[name] else flag for flag in flags} <= flags_of[name]
+        if "config" in flags:
+            assert flags["config"] in experiments
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.M))
+    for page in ("README.md", "CONTRIBUTING.md"):
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        named = re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M)
+        assert named
+        assert set(named) <= targets
+
+
+def test_pages_are_in_the_index():
+    pages = {path.stem for path in (REPOSITORY / "docs").glob("*.md")}
+    assert pages == {"index", *PAGES}
+    tree = re.search(r"```\{toctree\}.*?```", text_of("docs/index.md"), re.S)[0]
+    assert re.findall(r"^([a-z]+)$", tree, re.M) == list(PAGES)
+
+
+@pytest.mark.parametrize("page", ["docs/index.md", *PAGE_FILES, "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page):
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text_of(page)) if "://" not in link]
+    assert [link for link in links if not (REPOSITORY / page).parent.joinpath(link).exists()] == []
+
+
+def _prepare(folder: Path) -> None:
+    """What the page takes for granted."""
+    for number in range(3):
+        write_corpus(folder / "docs" / f"{number}.txt", 80 + 20 * number)
+    sentences = [sentence for document in corpus_documents(20) for sentence in document]
+    rows = [f"{text}\t{text}\t{'water' if 'river' in text else 'land'}" for text in sentences]
+    header = "text\tsentence\tlabel"
+    (folder / "train.tsv").write_text("\n".join([header, *rows[:60]]) + "\n", encoding="utf-8")
+    (folder / "dev.tsv").write_text("\n".join([header, *rows[60:90]]) + "\n", encoding="utf-8")
+    (folder / "texts.txt").write_text("\n".join(sentences[:7]) + "\n", encoding="utf-8")
+
+
+@pytest.mark.long
+def test_commands_run_as_printed(tmp_path):
+    _prepare(tmp_path)
+    launcher = tmp_path / ".bin" / "bert-tf"
+    launcher.parent.mkdir()
+    launcher.write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m experiments.main "$@"\n', encoding="utf-8"
+    )
+    launcher.chmod(0o755)
+    environment = os.environ | {"PATH": f"{launcher.parent}:{os.environ['PATH']}"}
+    made = set()
+    for page in PAGE_FILES:
+        text = text_of(page)
+        python = shlex.quote(sys.executable)
+        programs = [(position, f"{python} - <<'END'\n{block}END") for position, block in code_blocks(text, "python")]
+        for _, command in sorted([*commands_of(text), *programs], key=lambda step: step[0]):
+            outputs = []
+            if command.startswith("bert-tf"):
+                name, flags = name_and_flags(command)
+                outputs = [flags[flag] for flag in OUTPUT_FLAGS if flag in flags]
+                if name in ("create-vocab", "create-pretraining-data", "pretrain", "finetune", "export-saved-model"):
+                    if outputs[0] in made:
+                        continue
+                    made.add(outputs[0])
+                command = " ".join([command, *SMALL.get(name, [])])
+            result = subprocess.run(
+                ["bash", "-c", command],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
+            assert [path for path in outputs if not (tmp_path / path).exists()] == [], command
