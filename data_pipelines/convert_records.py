@@ -1,4 +1,4 @@
-"""Convert between record folders and Google's TFRecords, in the direction that the input asks for.
+"""Convert records to and from Google's format: the kind of input decides the direction.
 
 ```bash
 python -m data_pipelines.convert_records --from records --to google.tfrecord
@@ -14,6 +14,7 @@ from absl import flags
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files, launching
+from bert_tf.utils.arguments import renamed
 from data_pipelines.records.manifest import MANIFEST_FILE
 
 
@@ -47,7 +48,8 @@ def main(_: Sequence[str]) -> None:
         folder = RecordFolder(source, "--from", skip_corrupt=values.skip_corrupt)
         written = export_google_records(folder, target, masking, values.dupe_factor)
     else:
-        files.matching_files(source, "--from")  # nothing there is told before what else Google's records need
+        with renamed(patterns="from"):
+            files.matching_files(source)  # missing files are reported before what else Google's records need
         if not values.vocab_file:
             raise ValueError("--vocab_file must name the vocabulary of Google's records. Received: none")
         tokenizer = WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_tf.utils import files, launching
+from bert_tf.utils.arguments import renamed
 from data_pipelines.corpora import input_flags, vocabulary
 
 
@@ -29,7 +30,8 @@ def define_flags() -> None:
 def main(_: Sequence[str]) -> None:
     """Read the flags, write the vocabulary, print how well it fits."""
     values = flags.FLAGS
-    files.require_writable_folder(os.path.dirname(values.output) or ".", "--output")
+    with renamed(folder="output"):
+        files.require_writable_folder(os.path.dirname(values.output) or ".")
     vocabulary.create_vocab(
         input_flags.read(values),
         values.vocab_size,

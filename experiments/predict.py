@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_tf.utils import files, json_text, launching
+from bert_tf.utils.arguments import renamed
 
 
 def define_flags() -> None:
@@ -31,7 +32,8 @@ def main(_: Sequence[str]) -> None:
     from experiments.prediction import answers, read_inputs
 
     values = flags.FLAGS
-    files.require_writable_folder(os.path.dirname(values.output) or ".", "--output")
+    with renamed(folder="output"):
+        files.require_writable_folder(os.path.dirname(values.output) or ".")
     if not values.input.startswith("tfds:") and not files.exists(values.input):
         raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
     predictor = load(values.model_dir, values.batch_size, "--model_dir")

@@ -1,4 +1,4 @@
-"""From raw text to a served BERT, with one command: `make quickstart`.
+"""Go from raw text to a served BERT with one command (`make quickstart`).
 
 Corpus -> vocabulary -> records -> pre-training -> evaluation on held-out documents -> fine-tuning, and the same from
 random weights as a control -> SavedModels -> questions to them in a fresh process. Every stage calls the function that
@@ -21,6 +21,7 @@ from absl import flags
 
 from bert_tf.configs import FinetuningConfig, PretrainingConfig
 from bert_tf.utils import files, launching
+from bert_tf.utils.arguments import renamed
 from data_pipelines.corpora import readers
 from data_pipelines.corpora.vocabulary import create_vocab
 from data_pipelines.create_pretraining_data import HELD_OUT_FOLDER, create_pretraining_data
@@ -78,7 +79,8 @@ class Quickstart:
             raise ValueError("the exports need TensorFlow Text: pip install 'bert_tf[text]'")
         self.pretraining.model.check_fits(vocab_size, max(length, self.finetuning.task.max_seq_length))
         self.finetuning.model.check_fits(vocab_size, self.finetuning.task.max_seq_length)
-        paths = files.matching_files(corpus, "--corpus") if corpus is not None else []
+        with renamed(patterns="corpus"):
+            paths = files.matching_files(corpus) if corpus is not None else []
         if labelled is not None:
             if labelled.count(",") != 1:
                 raise ValueError(f"--labelled takes two files, train.tsv,dev.tsv. Received: {labelled!r}")
@@ -99,7 +101,8 @@ class Quickstart:
         """
         import tensorflow as tf
 
-        files.require_writable_folder(self.output_dir, "--output_dir")
+        with renamed(folder="output_dir"):
+            files.require_writable_folder(self.output_dir)
         found = [name for name in (*_FILES, *_FOLDERS) if files.exists(self.path(name))]
         if found and not files.exists(self.path(MARKER_FILE)):
             raise ValueError(

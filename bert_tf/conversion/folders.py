@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 
 
 def read_bytes(path: str) -> bytes:
@@ -69,7 +70,8 @@ def folder_written_whole(folder: str, flag: str) -> Iterator[str]:
             raise FileExistsError(f"{flag} must be a new or an empty folder. Received: {folder!r}")
         tf.io.gfile.rmtree(folder)
     temporary = f"{folder}.tmp-{uuid.uuid4().hex[:8]}"
-    files.require_writable_folder(temporary, flag)
+    with renamed(folder=flag):
+        files.require_writable_folder(temporary)
     try:
         yield temporary
         tf.io.gfile.rename(temporary, folder)

@@ -21,6 +21,7 @@ from bert_tf.runs.result import restore_result
 from bert_tf.tasks import task_of
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 
 CONFIG_FILE = "config.json"
 VOCAB_FILE = "vocab.txt"
@@ -107,7 +108,8 @@ def claimed(
     if not is_chief:
         yield run_lock.RunLock()
         return
-    files.require_writable_folder(model_dir, "--model_dir")
+    with renamed(folder="model_dir"):
+        files.require_writable_folder(model_dir)
     with run_lock.held(model_dir) as lock:
         claim(model_dir, description, tokenizer)
         yield lock
@@ -123,7 +125,8 @@ def claim(model_dir: str, description: RunDescription, tokenizer: WordPieceToken
         OSError: the folder cannot be written to.
         ValueError: it holds another experiment; the message names what differs.
     """
-    files.require_writable_folder(model_dir, "--model_dir")
+    with renamed(folder="model_dir"):
+        files.require_writable_folder(model_dir)
     path = os.path.join(model_dir, CONFIG_FILE)
     new = description.to_dict()
     checkpoints_exist = files.exists(os.path.join(model_dir, "checkpoints"))

@@ -37,6 +37,7 @@ from bert_tf.serving.signatures.text import ClassifierSignatures, MultiLabelClas
 from bert_tf.serving.warmup import write_requests
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 
 SERVED: dict[str, type[Signatures]] = {
     "encoder": EncoderSignatures,
@@ -86,7 +87,8 @@ def export_saved_model(
     if export_dir is None and (path.startswith("hf://") or not tf.io.gfile.isdir(path)):
         raise ValueError(f"--export_dir must be given where --model_dir is no folder. Received: {path!r}")
     export_dir = export_dir or os.path.join(path, "export")
-    files.require_writable_folder(export_dir, "--export_dir")
+    with renamed(folder="export_dir"):
+        files.require_writable_folder(export_dir)
     if options.litert:
         litert.check_task(description.task)
     if max(options.litert_lengths, default=0) > description.max_seq_length:

@@ -16,6 +16,7 @@ from typing import Any
 from bert_tf.configs import FinetuningConfig
 from bert_tf.runs.result import gain
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 
 RESULTS_FILE = "results.jsonl"
 SUMMARY_FILE = "summary.json"
@@ -64,7 +65,8 @@ def sweep(
     """
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     configs = [_with(config, settings) for settings in points]  # all are checked before the first is run
-    files.require_writable_folder(model_dir, "--model_dir")
+    with renamed(folder="model_dir"):
+        files.require_writable_folder(model_dir)
     lines: list[str] = []
     found: list[dict[str, Any]] = []
     for settings, changed in zip(points, configs, strict=True):

@@ -22,7 +22,7 @@ def renamed(**names: str) -> Iterator[None]:
 
     Args:
         **names: argument of the function that is called -> the caller's name for it, without backticks. A name that
-            holds a space is a phrase, such as `--input en`, and is shown without backticks.
+            holds a space or a dash is a phrase, such as `--input en`, and is shown without backticks.
 
     Raises:
         ValueError, OSError: those of the block, with `` `argument` `` replaced in their messages.
@@ -30,7 +30,9 @@ def renamed(**names: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        shown = {name: as_name if " " in as_name else f"`{as_name}`" for name, as_name in names.items()}
+        shown = {
+            name: as_name if " " in as_name or "-" in as_name else f"`{as_name}`" for name, as_name in names.items()
+        }
         replace_names(error, shown)
         raise
 

@@ -3,13 +3,13 @@
 TensorFlow is imported when the first URL is touched, so that work on local files neither needs it nor waits for it.
 """
 
+import contextlib
 import errno
 import glob
 import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Any, Protocol
 
 # Errors of a write that Python reports without the file's name.
@@ -75,7 +75,11 @@ class _Local:
         return os.listdir(folder)
 
     def glob(self, pattern: str) -> list[str]:
-        return glob.glob(pattern, include_hidden=True)
+        found = glob.glob(pattern)
+        if not found:  # glob passes over a folder that it may not read: that is an error, not an empty folder
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.scandir(os.path.dirname(pattern) or ".").close()
+        return found
 
     def walk(self, folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
         return os.walk(folder, followlinks=True, onerror=_raise_unless_missing)
@@ -117,7 +121,10 @@ class _Remote:
         return int(self._gfile.stat(path).length)
 
     def open(self, path: str, mode: str) -> IO[bytes]:
-        return self._gfile.GFile(path, mode)  # type: ignore[no-any-return]
+        file = self._gfile.GFile(path, mode)
+        if mode != "rb":
+            file.write(b"")  # without a write there would be no file
+        return file  # type: ignore[no-any-return]
 
     def names(self, folder: str) -> list[str]:
         return list(self._gfile.listdir(folder))
@@ -162,7 +169,7 @@ def file_system(path: str) -> FileSystem:
     return _Remote(tf.io.gfile)
 
 
-@contextmanager
+@contextlib.contextmanager
 def os_errors(*paths: str) -> Iterator[None]:
     """Within the block, turn errors about one of `paths` into OSErrors that name the first.
 

@@ -1,9 +1,7 @@
-"""Reading and writing files, local or remote (`gs://`): the one place that touches a file system.
+"""Reading and writing files, local or remote: everything here takes a local path or a URL such as `gs://bucket/name`.
 
-Everything goes through `tf.io.gfile`, imported on first use, so that a module that only names these functions
-does not wait for TensorFlow. What is written appears whole or not at all: under a temporary name first, then
-renamed. gfile's own exceptions (`tf.errors.OpError`) are no OSErrors, so each function here turns those of a
-file system into the OSError that the builtin functions would raise.
+A file that is written appears whole or not at all: it is written under a temporary name, then renamed. All failures
+are OSErrors whose messages name the path and the system's reason.
 """
 
 import fnmatch
@@ -13,103 +11,106 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
+from bert_tf.utils import json_text
 from bert_tf.utils.decompression import decompressed
+from bert_tf.utils.file_systems import file_system, os_errors
 
 _CHUNK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def _gfile() -> Any:
-    import tensorflow as tf
-
-    return tf.io.gfile
-
-
-@contextmanager
-def _os_errors(*paths: str) -> Iterator[None]:
-    """Turns gfile's exceptions about one of `paths` into OSErrors that name the first."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.OpError as error:
-        message = str(error.message or error)
-        if not any(os.path.basename(path.rstrip("/")) in message for path in paths):
-            raise  # a failure of another kind inside `written_whole`, such as a device that ran out of memory
-        kinds = {tf.errors.NotFoundError: FileNotFoundError, tf.errors.PermissionDeniedError: PermissionError}
-        raise kinds.get(type(error), OSError)(f"{paths[0]}: {message.rpartition('; ')[2]}") from None
-
-
 def exists(path: str) -> bool:
-    """Whether a file or folder stands at `path`.
+    """Return whether a file or folder exists.
 
     Raises:
-        OSError: it cannot be told, for example for want of permission or in an unknown file system.
+        OSError: the file system is unknown or refuses to answer.
     """
-    with _os_errors(path):
-        return _gfile().exists(path)
+    with os_errors(path):
+        return file_system(path).exists(path)
 
 
-def matching_files(patterns: str, flag: str) -> list[str]:
-    """The files that comma-separated glob `patterns` match, sorted by name, each once.
+def is_folder(path: str) -> bool:
+    """Return whether a folder exists.
+
+    Raises:
+        OSError: the file system is unknown or refuses to answer.
+    """
+    with os_errors(path):
+        return file_system(path).is_folder(path)
+
+
+def size(path: str) -> int:
+    """Return the size of a file in bytes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: the file system is unknown or refuses to answer.
+    """
+    with os_errors(path):
+        return file_system(path).size(path)
+
+
+def matching_files(patterns: str) -> list[str]:
+    """Return the files that comma-separated glob patterns match, sorted by name, each once.
 
     As in a shell, `*` and `?` do not match a leading dot or a `/`, and `**` as a whole part of the path stands
-    for any number of folders. A name of an existing file is that file, whatever characters it holds.
+    for any number of folders. The name of an existing file matches that file, whatever characters it holds.
 
     Args:
         patterns: globs, such as `docs/*.txt,more/**/*.txt`.
-        flag: the flag or field they came from, for the message.
 
     Raises:
         FileNotFoundError: a pattern matches no file.
-        OSError: the file system is unknown or refuses.
+        OSError: the file system is unknown or refuses to answer.
     """
     found: set[str] = set()
     for pattern in filter(None, (part.strip() for part in patterns.split(","))):
-        with _os_errors(pattern, os.path.dirname(pattern)):
+        with os_errors(pattern, os.path.dirname(pattern)):
             files = _files_of(pattern)
-            is_folder = not files and _gfile().isdir(pattern)
+            is_folder = not files and file_system(pattern).is_folder(pattern)
         if is_folder:
-            raise FileNotFoundError(f"{flag} must name files, not a folder, such as {pattern}/*. Received: {pattern!r}")
+            raise FileNotFoundError(
+                f"`patterns` must name files, not a folder, such as {pattern}/*. Received: {pattern!r}"
+            )
         if not files:
-            raise FileNotFoundError(f"{flag}: no file matches the pattern. Received: {pattern!r}")
+            raise FileNotFoundError(f"`patterns`: no file matches the pattern. Received: {pattern!r}")
         found.update(files)
     if not found:
-        raise FileNotFoundError(f"{flag} must name at least one file. Received: {patterns!r}")
+        raise FileNotFoundError(f"`patterns` must name at least one file. Received: {patterns!r}")
     return sorted(found)
 
 
 def _files_of(pattern: str) -> list[str]:
-    """The files that one pattern matches; gfile's own glob knows neither `**` nor what a leading dot means."""
-    gfile = _gfile()
-    if gfile.exists(pattern):
-        return [] if gfile.isdir(pattern) else [pattern]
+    """Return the files that one pattern matches; the file systems' own globs do not know `**`."""
+    system = file_system(pattern)
+    if system.exists(pattern):
+        return [] if system.is_folder(pattern) else [pattern]
     parts = pattern.split("/")
     if "**" in parts:
         fixed = next(i for i, part in enumerate(parts) if any(sign in part for sign in "*?["))
         root = "/".join(parts[:fixed]) or ("/" if fixed else ".")
         found = [path if parts[0] == "." else path.removeprefix("./") for path in _walk(root)]
         return [path for path in found if _matches(path.split("/"), parts)]
-    found = [path if parts[0] == "." else path.removeprefix("./") for path in gfile.glob(pattern)]
-    return [path for path in found if not _hidden(path.split("/"), parts) and not gfile.isdir(path)]
+    found = [path if parts[0] == "." else path.removeprefix("./") for path in system.glob(pattern)]
+    return [path for path in found if not _hidden(path.split("/"), parts) and not system.is_folder(path)]
 
 
 def _hidden(names: list[str], parts: list[str]) -> bool:
-    """Whether a name starts with a dot where the pattern does not."""
+    """Return whether a name starts with a dot where the pattern does not."""
     return any(name.startswith(".") > part.startswith(".") for name, part in zip(names, parts, strict=False))
 
 
 def _walk(root: str) -> Iterator[str]:
-    """Every file below `root` that is not hidden, nor in a hidden folder."""
-    for folder, subfolders, names in _gfile().walk(root):
+    """Iterate over the files below `root` that are neither hidden nor in a hidden folder."""
+    for folder, subfolders, names in file_system(root).walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         yield from (os.path.join(folder, name) for name in names if not name.startswith("."))
 
 
 def _matches(names: list[str], parts: list[str]) -> bool:
-    """Whether the parts of a path match those of a pattern, `**` standing for any number of them."""
+    """Return whether the parts of a path match those of a pattern, with `**` for any number of parts."""
     if not parts:
         return not names
     if parts[0] == "**":
@@ -117,22 +118,45 @@ def _matches(names: list[str], parts: list[str]) -> bool:
     return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
 
 
-def read_bytes(path: str) -> bytes:
-    """The file's contents.
+@contextmanager
+def open_to_read(path: str) -> Iterator[IO[bytes]]:
+    """Open a file for reading bytes, for the length of the block.
 
     Raises:
         FileNotFoundError: there is no such file.
         OSError: it cannot be read.
     """
-    with _os_errors(path):
-        if not _gfile().exists(path) or _gfile().isdir(path):
+    with os_errors(path):
+        if not file_system(path).exists(path) or file_system(path).is_folder(path):
             raise FileNotFoundError(f"no such file: {path!r}")
-        with _gfile().GFile(path, "rb") as file:
-            return file.read()
+        with file_system(path).open(path, "rb") as file:
+            yield file
+
+
+@contextmanager
+def open_to_write(path: str) -> Iterator[IO[bytes]]:
+    """Open a file for writing bytes, for the length of the block; it appears when the block ends, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with written_whole(path) as temporary, file_system(path).open(temporary, "wb") as file:
+        yield file
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the file's contents.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
+    """
+    with open_to_read(path) as file:
+        return file.read()
 
 
 def read_text(path: str) -> str:
-    """The file's text, a byte-order mark dropped.
+    """Return the file's text, without a byte-order mark.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -142,7 +166,7 @@ def read_text(path: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # "utf-8-sig" counts from behind the mark.
+        # "utf-8-sig" counts from after the mark.
         start = error.start + (len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0)
         raise ValueError(
             f"{path}: not UTF-8 at byte {start} (0x{data[start]:02x}); convert it, for example with "
@@ -151,22 +175,22 @@ def read_text(path: str) -> str:
 
 
 def iterate_lines(path: str) -> Iterator[str]:
-    r"""The file's lines without their ends, one at a time (LF or CR LF; a byte-order mark is dropped).
+    r"""Iterate over the file's lines without their ends (LF or CR LF), and without a byte-order mark.
 
-    Names that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. Reads in large tokens: GFile's own
-    line iterator is 20 times slower, and swallows every `\r`.
+    Names that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. Reads are large: the line iterator of
+    TensorFlow's GFile is 20 times slower, and drops every `\r`.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a line is not UTF-8 (the message names file and line), or compressed data are damaged or end too
-            early (it names the file).
+            early (the message names the file).
     """
     number = 1
-    started: list[bytes] = []  # the tokens of the line that no read has ended yet
-    for token in decompressed(_chunks(path), path):
-        whole, newline, rest = token.rpartition(b"\n")
+    started: list[bytes] = []  # the parts of a line whose end has not been read yet
+    for chunk in decompressed(_chunks(path), path):
+        whole, newline, rest = chunk.rpartition(b"\n")
         if not newline:
-            started.append(token)
+            started.append(chunk)
             continue
         lines = b"".join([*started, whole])
         started = [rest]
@@ -178,22 +202,13 @@ def iterate_lines(path: str) -> Iterator[str]:
 
 
 def _chunks(path: str) -> Iterator[bytes]:
-    """The file's bytes in large tokens."""
-    with _os_errors(path):
-        if not _gfile().exists(path) or _gfile().isdir(path):
-            raise FileNotFoundError(f"no such file: {path!r}")
-        file = _gfile().GFile(path, "rb")
-    with file:
-        while True:
-            with _os_errors(path):
-                chunk = file.read(_CHUNK_BYTES)
-            if not chunk:
-                return
+    with open_to_read(path) as file:
+        while chunk := file.read(_CHUNK_BYTES):
             yield chunk
 
 
 def _decoded_lines(path: str, data: bytes, first_number: int) -> list[str]:
-    """The lines of `data`, which starts at line `first_number` and does not end in a line's end."""
+    """Return the lines of `data`, which starts at line `first_number` and does not end in a line's end."""
     if first_number == 1:
         data = data.removeprefix(_BYTE_ORDER_MARK)
     try:
@@ -208,7 +223,7 @@ def _decoded_lines(path: str, data: bytes, first_number: int) -> list[str]:
 
 @contextmanager
 def written_whole(path: str) -> Iterator[str]:
-    """A temporary name beside `path` to write to; renamed to `path` when the block ends, removed when it fails.
+    """Give the block a temporary name to write to; rename it to `path` at the end, or remove it if the block fails.
 
     On an object store a rename is a copy, and a copied object appears whole as well.
 
@@ -217,13 +232,14 @@ def written_whole(path: str) -> Iterator[str]:
     """
     temporary = f"{path}.tmp-{uuid.uuid4().hex[:8]}"
     make_folder(os.path.dirname(path))
-    with _os_errors(path, temporary):
+    system = file_system(path)
+    with os_errors(path, temporary):
         try:
             yield temporary
-            _gfile().rename(temporary, path, overwrite=True)
+            system.rename(temporary, path)
         except BaseException:
-            if _gfile().exists(temporary):
-                _gfile().remove(temporary)
+            if system.exists(temporary):
+                system.remove(temporary)
             raise
 
 
@@ -231,7 +247,7 @@ def write_text(path: str, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all.
 
     Raises:
-        OSError: as `written_whole`.
+        OSError: it cannot be written.
     """
     write_bytes(path, text.encode("utf-8"))
 
@@ -240,63 +256,93 @@ def write_bytes(path: str, contents: bytes) -> None:
     """Write `contents`, whole or not at all.
 
     Raises:
-        OSError: as `written_whole`.
+        OSError: it cannot be written.
     """
-    with written_whole(path) as temporary, _gfile().GFile(temporary, "wb") as file:
+    with open_to_write(path) as file:
         file.write(contents)
 
 
 def append_text(path: str, text: str) -> None:
-    """Append `text` as UTF-8; a process that is killed meanwhile may leave a part of it.
+    """Append `text` as UTF-8. A process that is killed meanwhile may leave a part of it.
 
     Raises:
-        OSError: the file cannot be written; the message names it and the system's reason.
+        OSError: the file cannot be written.
     """
     make_folder(os.path.dirname(path))
-    with _os_errors(path), _gfile().GFile(path, "ab") as file:
+    with os_errors(path), file_system(path).open(path, "ab") as file:
         file.write(text.encode("utf-8"))
 
 
 def remove(path: str) -> None:
-    """Remove the file at `path`, where there is one.
+    """Remove the file at `path`, if it exists.
 
     Raises:
         OSError: it cannot be removed.
     """
-    with _os_errors(path):
-        if _gfile().exists(path):
-            _gfile().remove(path)
+    with os_errors(path):
+        if file_system(path).exists(path):
+            file_system(path).remove(path)
 
 
 def names_in_folder(path: str) -> list[str]:
-    """The names of the files in a folder, sorted; none where there is no such folder.
+    """Return the names of the files in a folder, sorted; none if there is no such folder.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    with _os_errors(path):
-        if not _gfile().isdir(path):
+    with os_errors(path):
+        if not file_system(path).is_folder(path):
             return []
         # On object stores a folder's name ends in "/".
-        return sorted(name for name in _gfile().listdir(path) if not name.endswith("/"))
+        return sorted(name for name in file_system(path).names(path) if not name.endswith("/"))
 
 
 def sha256(path: str) -> str:
-    """The SHA-256 of the file's bytes, as hexadecimal digits; memory holds a token of the file.
+    """Return the SHA-256 of the file's bytes as hexadecimal digits. The file is read in chunks of 1 MiB.
 
     Raises:
         FileNotFoundError: there is no such file.
         OSError: it cannot be read.
     """
     digest = hashlib.sha256()
-    with _os_errors(path), _gfile().GFile(path, "rb") as file:
-        while token := file.read(_CHUNK_BYTES):
-            digest.update(token)
+    for chunk in _chunks(path):
+        digest.update(chunk)
     return digest.hexdigest()
 
 
+def make_folder(path: str) -> None:
+    """Make the folder and its parents, where they are missing.
+
+    Raises:
+        OSError: it cannot be made, for example because a file of this name exists.
+    """
+    # "ram:" is what `os.path.dirname` leaves of "ram://name": the top of a remote file system, which always exists.
+    if path and not path.endswith(":"):
+        parts = path.split("/")
+        with os_errors(path, *("/".join(parts[:count]) for count in range(1, len(parts)))):
+            file_system(path).make_folder(path)
+
+
+def require_writable_folder(folder: str) -> None:
+    """Make the folder if it is missing, and write and remove a file there to show that it can be written to.
+
+    Raises:
+        OSError: it cannot; the message names the path and the system's reason.
+    """
+    if not folder:
+        raise OSError(f"`folder` must name a folder. Received: {folder!r}")
+    probe = os.path.join(folder, f".writable-{uuid.uuid4().hex[:8]}")
+    try:
+        make_folder(folder)
+        with os_errors(folder, probe):
+            file_system(folder).open(probe, "wb").close()
+            file_system(folder).remove(probe)
+    except OSError as error:
+        raise OSError(f"`folder` must be a folder that can be written to ({error}). Received: {folder!r}") from None
+
+
 def read_json(path: str) -> Any:
-    """The file's JSON value.
+    """Return the file's JSON value.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -309,23 +355,20 @@ def read_json(path: str) -> Any:
 
 
 def read_json_lines(path: str) -> list[Any]:
-    """The JSON values of a file with one a line.
+    """Return the JSON values of a file that has one on each line.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a line is not JSON; the message names file and line.
     """
-    values = []
-    for number, line in enumerate(iterate_lines(path), 1):
-        try:
-            values.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}, column {error.colno}: not JSON ({error.msg})") from None
-    return values
+    return [_json_of(line, f"{path}, line {number}") for number, line in enumerate(iterate_lines(path), 1)]
 
 
 def iterate_json_objects(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON objects of a file with one a line, blank lines skipped, each behind its place, `FILE, line N`.
+    """Iterate over the JSON objects of a file that has one on each line. Blank lines are skipped.
+
+    Yields:
+        The source of each object, `FILE, line N`, and the object.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -334,58 +377,25 @@ def iterate_json_objects(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(iterate_lines(path), 1):
         if not line.strip():
             continue
-        place = f"{path}, line {number}"
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{place}, column {error.colno}: not JSON ({error.msg})") from None
+        source = f"{path}, line {number}"
+        value = _json_of(line, source)
         if not isinstance(value, dict):
-            raise ValueError(f"{place}: must be a JSON object. Received: {line[:80]!r}")
-        yield place, value
+            raise ValueError(f"{source}: must be a JSON object. Received: {line[:80]!r}")
+        yield source, value
+
+
+def _json_of(line: str, source: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{source}, column {error.colno}: not JSON ({error.msg})") from None
 
 
 def write_json(path: str, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all; NumPy's numbers are written as numbers.
+    """Write `value` as indented JSON (`json_text.dumps`), whole or not at all.
 
     Raises:
-        OSError: as `written_whole`.
+        OSError: it cannot be written.
         TypeError: `value` holds something that JSON has no form for.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=_plain_number) + "\n")
-
-
-def _plain_number(value: Any) -> Any:
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"JSON has no form for {type(value).__name__}. Received: {value!r}")
-
-
-def make_folder(path: str) -> None:
-    """Make the folder and its parents, where they are missing.
-
-    Raises:
-        OSError: it cannot be made, for example because a file stands in its place.
-    """
-    # "ram:" is what `os.path.dirname` leaves of "ram://name": the top of a remote file system, always there.
-    if path and not path.endswith(":"):
-        with _os_errors(path, *path.split("/")):
-            _gfile().makedirs(path)
-
-
-def require_writable_folder(path: str, flag: str) -> None:
-    """Make the folder, and show by writing a file that it can be written to.
-
-    Raises:
-        OSError: it cannot; the message names the flag, the path and the system's reason.
-    """
-    if not path:
-        raise OSError(f"{flag} must name a folder. Received: {path!r}")
-    probe = os.path.join(path, f".writable-{uuid.uuid4().hex[:8]}")
-    try:
-        make_folder(path)
-        with _os_errors(path, probe):
-            with _gfile().GFile(probe, "wb") as file:
-                file.write(b"")
-            _gfile().remove(probe)
-    except OSError as error:
-        raise OSError(f"{flag} must be a folder that can be written to ({error}). Received: {path!r}") from None
+    write_text(path, json_text.dumps(value, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""The one writer of JSON: what it writes, every language can parse."""
+"""The one writer of JSON: every language can parse what it writes."""
 
 import json
 import math
@@ -13,13 +13,13 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     '{"loss": null, "names": ["a", "ß"]}'
 
     Args:
-        value: dictionaries, lists, tuples, strings, numbers (also of NumPy), booleans and None.
-        indent: spaces for each level; None for one line.
+        value: dictionaries, lists, tuples, strings, numbers, booleans and None; NumPy's numbers and arrays too.
+        indent: the number of spaces for each level; None for one line.
 
     Raises:
-        TypeError: it holds another type.
+        TypeError: `value` holds something else.
     """
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=_refuse)
 
 
 def _finite(value: Any) -> Any:
@@ -34,3 +34,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value
+
+
+def _refuse(value: object) -> None:
+    raise TypeError(f"JSON has no form for {type(value).__name__}. Received: {value!r}")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 from bert_tf.utils.decompression import compression_suffix
 from data_pipelines.corpora.cleaning import clean_text
 from data_pipelines.corpora.documentation import ModuleDocumentation, python_documentation
@@ -109,7 +110,8 @@ def read_documents(
     parts = [part.strip() for part in patterns.split(",")]
     data_sets = [part.removeprefix(TFDS_PREFIX) for part in parts if part.startswith(TFDS_PREFIX)]
     globs = ",".join(part for part in parts if not part.startswith(TFDS_PREFIX))
-    paths = files.matching_files(globs, flag) if globs or not data_sets else []
+    with renamed(patterns=flag):
+        paths = files.matching_files(globs) if globs or not data_sets else []
     texts = [tfds_texts(name, options.text_field, options.tfds_split, options.tfds_dir, flag) for name in data_sets]
     raw = _raw_documents(paths, texts, options.text_field)
     return _not_empty(_processed(raw, options, num_workers), patterns, flag, len(paths) + len(texts))
@@ -119,7 +121,8 @@ def text_files(patterns: str, flag: str = "--input") -> list[str] | None:
     """The files of `patterns`, where their sizes tell how much text there is; None with compressed files or TFDS."""
     if any(part.strip().startswith(TFDS_PREFIX) for part in patterns.split(",")):
         return None
-    paths = files.matching_files(patterns, flag)
+    with renamed(patterns=flag):
+        paths = files.matching_files(patterns)
     return None if any(compression_suffix(path) for path in paths) else paths
 
 

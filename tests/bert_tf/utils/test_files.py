@@ -25,14 +25,14 @@ def _names(folder, found):
 class TestMatchingFiles:
     def test_sorts_and_names_each_file_once(self, tmp_path):
         _touch(tmp_path, "b.txt", "a.txt", "c.md")
-        found = files.matching_files(f"{tmp_path}/*.txt, {tmp_path}/a.*", "--input")
+        found = files.matching_files(f"{tmp_path}/*.txt, {tmp_path}/a.*")
         assert _names(tmp_path, found) == ["a.txt", "b.txt"]
 
     def test_star_stays_in_its_folder_and_skips_hidden_files(self, tmp_path):
         _touch(tmp_path, "a.txt", "sub/b.txt", ".hidden.txt", ".cache/c.txt")
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/*.txt", "--input")) == ["a.txt"]
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/*/*.txt", "--input")) == ["sub/b.txt"]
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/.*.txt", "--input")) == [".hidden.txt"]
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/*.txt")) == ["a.txt"]
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/*/*.txt")) == ["sub/b.txt"]
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/.*.txt")) == [".hidden.txt"]
 
     @pytest.mark.parametrize(
         ("pattern", "expected"),
@@ -46,31 +46,31 @@ class TestMatchingFiles:
     )
     def test_two_stars_are_any_number_of_folders(self, tmp_path, monkeypatch, pattern, expected):
         _touch(tmp_path, "a.txt", "sub/b.txt", "sub/deep/c.txt", "sub/.git/d.txt", "sub/deep/e.md")
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/{pattern}", "--input")) == expected
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/{pattern}")) == expected
         monkeypatch.chdir(tmp_path)
-        assert files.matching_files(pattern, "--input") == expected
+        assert files.matching_files(pattern) == expected
 
     def test_name_of_a_file_is_that_file(self, tmp_path):
         _touch(tmp_path, "[1].txt", "1.txt")
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/[1].txt", "--input")) == ["[1].txt"]
+        assert _names(tmp_path, files.matching_files(f"{tmp_path}/[1].txt")) == ["[1].txt"]
 
     def test_relative_patterns_give_relative_paths(self, tmp_path, monkeypatch):
         _touch(tmp_path, "a.txt", "docs/b.txt")
         monkeypatch.chdir(tmp_path)
-        assert files.matching_files("*.txt,docs/*.txt", "--input") == ["a.txt", "docs/b.txt"]
+        assert files.matching_files("*.txt,docs/*.txt") == ["a.txt", "docs/b.txt"]
 
     def test_each_pattern_must_match(self, tmp_path):
         _touch(tmp_path, "a.txt")
-        with pytest.raises(FileNotFoundError, match=r"--input: no file matches.*nothing"):
-            files.matching_files(f"{tmp_path}/a.txt,{tmp_path}/nothing*", "--input")
-        with pytest.raises(FileNotFoundError, match="--input must name at least one file"):
-            files.matching_files(" , ", "--input")
+        with pytest.raises(FileNotFoundError, match=r"^`patterns`: no file matches.*nothing"):
+            files.matching_files(f"{tmp_path}/a.txt,{tmp_path}/nothing*")
+        with pytest.raises(FileNotFoundError, match="^`patterns` must name at least one file"):
+            files.matching_files(" , ")
         with pytest.raises(FileNotFoundError, match="not a folder"):
-            files.matching_files(str(tmp_path), "--input")
+            files.matching_files(str(tmp_path))
 
     def test_unknown_file_system(self):
         with pytest.raises(OSError, match="nowhere"):
-            files.matching_files("nowhere://bucket/*.txt", "--input")
+            files.matching_files("nowhere://bucket/*.txt")
 
 
 class TestReading:
@@ -166,8 +166,8 @@ class TestWriting:
         for path in ("ram://bucket/folder/a.json", "ram://b.json"):
             files.write_json(path, [1])
             assert files.read_json(path) == [1]
-        assert files.matching_files("ram://bucket/folder/*", "--input") == ["ram://bucket/folder/a.json"]
-        files.require_writable_folder("ram://bucket/other", "--output_dir")
+        assert files.matching_files("ram://bucket/folder/*") == ["ram://bucket/folder/a.json"]
+        files.require_writable_folder("ram://bucket/other")
         assert not os.path.exists("ram:")
 
     def test_failures_are_os_errors(self, tmp_path):
@@ -203,22 +203,22 @@ class TestWriting:
         with pytest.raises(tf.errors.InvalidArgumentError):
             compute()
 
-    def test_unwritable_folder_names_the_flag(self, tmp_path):
+    def test_an_unwritable_folder_is_named(self, tmp_path):
         _touch(tmp_path, "file")
-        with pytest.raises(OSError, match=r"--model_dir must be a folder.*file"):
-            files.require_writable_folder(str(tmp_path / "file"), "--model_dir")
-        with pytest.raises(OSError, match=r"--model_dir must be a folder"):
-            files.require_writable_folder("/proc/none", "--model_dir")
-        with pytest.raises(OSError, match="--model_dir must name a folder"):
-            files.require_writable_folder("", "--model_dir")
-        files.require_writable_folder(str(tmp_path / "new" / "run"), "--model_dir")
+        with pytest.raises(OSError, match=r"^`folder` must be a folder.*file"):
+            files.require_writable_folder(str(tmp_path / "file"))
+        with pytest.raises(OSError, match=r"^`folder` must be a folder"):
+            files.require_writable_folder("/proc/none")
+        with pytest.raises(OSError, match="^`folder` must name a folder"):
+            files.require_writable_folder("")
+        files.require_writable_folder(str(tmp_path / "new" / "run"))
         assert os.listdir(tmp_path / "new" / "run") == []
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
     def test_folder_without_permission(self, tmp_path):
         tmp_path.chmod(0o500)
-        with pytest.raises(OSError, match="--model_dir"):
-            files.require_writable_folder(str(tmp_path), "--model_dir")
+        with pytest.raises(OSError, match="^`folder` must"):
+            files.require_writable_folder(str(tmp_path))
 
     def test_json_is_whole_lines_of_utf8(self, tmp_path):
         path = tmp_path / "a.json"

@@ -89,7 +89,7 @@ def test_reader_that_goes_away(tmp_path):
 
 
 def test_whole_numbers():
-    assert launching.whole_numbers(["0", " 12"], "--seeds") == [0, 12]
+    assert launching.whole_numbers(["0", " 12"], "seeds") == [0, 12]
     for wrong in (["1", "-2"], ["1.5"], ["3", "3"], [""]):
-        with pytest.raises(ValueError, match=rf"--seeds takes whole numbers, .*Received: '{','.join(wrong)}'"):
-            launching.whole_numbers(wrong, "--seeds")
+        with pytest.raises(ValueError, match=rf"`seeds` takes whole numbers, .*Received: '{','.join(wrong)}'"):
+            launching.whole_numbers(wrong, "seeds")
