@@ -310,7 +310,8 @@ def main(_: Sequence[str]) -> None:
 
     values = flags.FLAGS
     pretraining = launch.load_config(values.config, PretrainingConfig, values.set)
-    finetuning = launch.load_config(values.finetuning_config, FinetuningConfig, values.set_finetuning)
+    with renamed(config="finetuning_config"):
+        finetuning = launch.load_config(values.finetuning_config, FinetuningConfig, values.set_finetuning)
     run = Quickstart(values.output_dir, pretraining, finetuning)
     run.check(values.corpus, values.labelled, values.holdout, values.vocab_size, values.max_seq_length)
     run.summary["holdout"] = values.holdout

@@ -107,7 +107,7 @@ def test_what_a_quickstart_made_is_replaced(run, tmp_path):
         ({"length": 256}, "`model.max_position_embeddings` must be at least the rows' length of 256"),
         ({"labelled": "one.tsv"}, "--labelled takes two files"),
         ({"labelled": "one.tsv,two.tsv"}, "one.tsv"),
-        ({"corpus": "none/*.txt"}, "--corpus: no file matches"),
+        ({"corpus": "none/*.txt"}, "`corpus`: no file matches"),
     ],
 )
 def test_what_would_stop_a_later_stage_stops_the_first(run, tmp_path, arguments, message):

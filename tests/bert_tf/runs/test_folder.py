@@ -111,7 +111,7 @@ def test_checkpoints_without_a_description(tmp_path, tokenizer):
 
 def test_unwritable(tmp_path, tokenizer):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="--model_dir must be a folder that can be written to"):
+    with pytest.raises(OSError, match="`model_dir` must be a folder that can be written to"):
         run_folder.claim(str(tmp_path / "file"), _description(tokenizer), tokenizer)
 
 

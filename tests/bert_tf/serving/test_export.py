@@ -316,7 +316,7 @@ def test_an_interrupted_export_leaves_nothing(served, tmp_path, monkeypatch):
 def test_what_cannot_be_exported(served, tmp_path):
     case = served("pairs")
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="--export_dir must be a folder that can be written to"):
+    with pytest.raises(OSError, match="`export_dir` must be a folder that can be written to"):
         export_saved_model(str(case.run), str(tmp_path / "file"))
     with pytest.raises(ValueError, match="--model_dir must hold trained or published weights, not an export"):
         export_saved_model(case.path, str(tmp_path))
