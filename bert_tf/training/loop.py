@@ -117,9 +117,7 @@ def train_and_evaluate(
                     profile.at(run.step)
                     is_first = run.step == start
                     run.make_steps(steps, batches, count)
-                    bar.update(count)
-                    if is_first:
-                        bar.restart_clock()  # tracing and compiling tell nothing about the time left
+                    (bar.skip if is_first else bar.update)(count)  # the first steps waited for a compilation
                     run.do_what_is_due(bar.show)
             run.save()
         except Preempted:

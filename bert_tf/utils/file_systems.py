@@ -194,7 +194,8 @@ def os_errors(*paths: str) -> Iterator[None]:
         if tf is None or not isinstance(error, tf.errors.OpError):
             raise
         message = str(error.message or error)
-        if not any(os.path.basename(path.rstrip("/")) in message for path in paths):
+        if message and not any(os.path.basename(path.rstrip("/")) in message for path in paths):
             raise
         kinds = {tf.errors.NotFoundError: FileNotFoundError, tf.errors.PermissionDeniedError: PermissionError}
-        raise kinds.get(type(error), OSError)(f"{paths[0]}: {message.rpartition('; ')[2]}") from None
+        reason = message.rpartition("; ")[2] or type(error).__name__
+        raise kinds.get(type(error), OSError)(f"{paths[0]}: {reason}") from None

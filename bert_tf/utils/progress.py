@@ -1,4 +1,4 @@
-"""One progress bar for every long stage: rate, a line of metrics, time left."""
+"""The progress bar of every long stage, with rate, time left and a line of metrics."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ class _LineByLine:
 
 
 class ProgressBar(tqdm):
-    """A bar whose rate is the average since its clock started."""
+    """A bar whose rate, and with it the time left, is the average since its clock started."""
 
     def __init__(self, *arguments: Any, at_terminal: bool, clock: Callable[[], float], **options: Any) -> None:
         self._at_terminal = at_terminal
@@ -36,10 +36,14 @@ class ProgressBar(tqdm):
         self._time = clock
         self.start_t = self.last_print_t = clock()
 
-    def restart_clock(self) -> None:
-        """Start the clock again from here, after a part of the work that says nothing about the rest."""
-        self.initial = self.n
+    def skip(self, units: float) -> None:
+        """Count units whose time says nothing about the rest, such as steps that waited for a compilation.
+
+        The clock starts again after them.
+        """
+        self.initial = self.n + units
         self.start_t = self._clock()
+        self.update(units)
 
     def show(self, text: str) -> None:
         """Show `text` beside the bar: at once at a terminal, with the next line in a log file."""
@@ -60,9 +64,9 @@ def progress_bar(
     Args:
         items: the items to iterate over; None for a bar that the caller moves with `update`.
         label: the stage's name.
-        total: the number of units that make the whole.
-        unit: what is counted.
-        clock: returns the time, in seconds.
+        total: the number of units in the whole.
+        unit: the name of what is counted.
+        clock: returns the time in seconds.
         **options: passed to `tqdm`.
     """
     at_terminal = sys.stderr.isatty()

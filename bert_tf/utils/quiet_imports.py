@@ -4,67 +4,75 @@ Its C++ libraries log before anything can set their level: that CUDA does not st
 has. Where no NVIDIA device exists, these lines say nothing to whoever launches a job. All other lines are kept.
 """
 
+import glob
 import importlib.abc
 import importlib.machinery
 import os
-import re
+import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
 _NVIDIA_DEVICE = "/dev/nvidiactl"
-_NOISE = re.compile(
-    rb"WARNING: All log messages before absl::InitializeLog\(\)|I0000 |[EW]0000 .*(cuda|cuInit)|To enable the following"
+_TPU_DEVICES = ("/dev/accel*", "/dev/vfio/*")
+_NOISE = (
+    r"^WARNING: All log messages before absl::InitializeLog\(\)"
+    r"|^I0000 |^[EW]0000 .*(cuda|cuInit|computation_placer)|^[-0-9]+ [0-9:.]+: E .*(cuda|cuInit)"
+    r"|^To enable the following instructions"
 )
 
 
 def install() -> None:
     """Let the first import of TensorFlow in this process be quiet. Call it before anything imports TensorFlow."""
-    if os.path.exists(_NVIDIA_DEVICE):
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "tensorflow" not in sys.modules:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "tensorflow" not in sys.modules and not os.path.exists(_NVIDIA_DEVICE):
         sys.meta_path.insert(0, _QuietFinder())
 
 
 class _QuietFinder(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow once, and wraps its loader."""
+    """A finder that finds TensorFlow by the others, and wraps its loader until it has been imported."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if name != "tensorflow":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _QuietLoader(spec.loader)
+            spec.loader = _QuietLoader(spec.loader, self)
         return spec
 
 
 class _QuietLoader(importlib.abc.Loader):
-    """Loads TensorFlow, and lets it look for devices, without the noise."""
+    """A loader that loads TensorFlow, and lets it look for devices, without the noise."""
 
-    def __init__(self, loader: importlib.abc.Loader) -> None:
+    def __init__(self, loader: importlib.abc.Loader, finder: _QuietFinder) -> None:
         self._loader = loader
+        self._finder = finder
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
+        if module.__spec__ is not None:
+            module.__spec__.loader = module.__loader__ = self._loader
         with without_noise():
             self._loader.exec_module(module)
-            module.config.list_physical_devices()
+            # The search for a GPU writes a line too. On a TPU host it could claim the TPU, which is the engine's to do.
+            if not any(map(glob.glob, _TPU_DEVICES)):
+                module.config.list_physical_devices()
 
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Hold standard error back during the block, and write it out, without the known noise, after it.
+    """Leave the known noise out of what the block writes to standard error.
 
-    It works on the file descriptor, so that lines of C++ libraries are held back, too.
+    The lines of C++ libraries go to the file descriptor, so that is what passes through a filter. The filter is a
+    process of its own: it still shows the last lines of a library that aborts this process.
     """
     sys.stderr.flush()
     try:
@@ -72,15 +80,20 @@ def without_noise() -> Iterator[None]:
     except OSError:  # there is no standard error
         yield
         return
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
+    try:
+        command = ["grep", "--line-buffered", "--text", "--extended-regexp", "--invert-match", _NOISE]
+        noise_filter = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=saved, env=os.environ | {"LC_ALL": "C"})
+    except FileNotFoundError:
+        os.close(saved)
+        yield
+        return
+    with noise_filter:
+        assert noise_filter.stdin is not None
+        os.dup2(noise_filter.stdin.fileno(), 2)
+        noise_filter.stdin.close()
         try:
             yield
         finally:
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
-            held_back.seek(0)
-            for line in held_back:
-                if not _NOISE.match(line):
-                    os.write(2, line)

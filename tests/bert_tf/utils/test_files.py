@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_tf.utils import files
+from bert_tf.utils.file_systems import os_errors
 
 
 def _touch(folder, *names):
@@ -63,7 +64,7 @@ class TestMatchingFiles:
         _touch(tmp_path, "a.txt")
         with pytest.raises(FileNotFoundError, match=r"^`patterns`: no file matches.*nothing"):
             files.matching_files(f"{tmp_path}/a.txt,{tmp_path}/nothing*")
-        with pytest.raises(FileNotFoundError, match="^`patterns` must name at least one file"):
+        with pytest.raises(FileNotFoundError, match=r"^`patterns` must name at least one file"):
             files.matching_files(" , ")
         with pytest.raises(FileNotFoundError, match="not a folder"):
             files.matching_files(str(tmp_path))
@@ -182,6 +183,28 @@ class TestWriting:
         (tmp_path / "folder" / "full").mkdir(parents=True)
         with pytest.raises(OSError, match="folder"):
             files.write_text(str(tmp_path / "folder"), "x")
+        assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+    @pytest.mark.parametrize("folder", ["ram://stored", ""])
+    def test_the_same_operations_at_local_and_remote_paths(self, tmp_path, folder):
+        folder = folder or str(tmp_path / "stored")
+        path = os.path.join(folder, "sub", "a.txt")
+        files.write_text(path, "é")
+        files.append_text(path, "ü")
+        with files.open_to_write(os.path.join(folder, "sub", "empty")):
+            pass
+        assert (files.exists(path), files.exists(path + "x")) == (True, False)
+        assert (files.is_folder(folder), files.is_folder(path)) == (True, False)
+        assert (files.size(path), files.read_text(path)) == (4, "éü")
+        assert files.sha256(path) == "1109b0980e45bfaf408a02acbf0e5fe377f7aff199548807129e9ed78abc437e"
+        assert files.names_in_folder(os.path.join(folder, "sub")) == ["a.txt", "empty"]
+        assert files.names_in_folder(os.path.join(folder, "none")) == []
+        assert files.matching_files(f"{folder}/**/a.*") == [path]
+        files.remove(path)
+        files.remove(path)
+        for missing in (files.read_bytes, files.size, files.sha256):
+            with pytest.raises(FileNotFoundError, match="a\\.txt"):
+                missing(path)
 
     def test_full_disk_is_an_os_error(self, tmp_path):
         os.symlink("/dev/full", tmp_path / "full")
@@ -194,6 +217,18 @@ class TestWriting:
 
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
             write()
+
+    def test_full_disk_is_named_where_python_leaves_the_name_out(self):
+        def write():
+            with os_errors("the file"), open("/dev/full", "wb") as file:
+                file.write(b"x" * 10)
+
+        with pytest.raises(OSError, match=f"^the file: {os.strerror(errno.ENOSPC)}$"):
+            write()
+
+    def test_errors_about_other_files_keep_their_message(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"\[Errno 2\]"), os_errors("the file"):
+            (tmp_path / "another").read_bytes()
 
     def test_other_failures_inside_the_block_keep_their_kind(self, tmp_path):
         def compute():
@@ -209,7 +244,7 @@ class TestWriting:
             files.require_writable_folder(str(tmp_path / "file"))
         with pytest.raises(OSError, match=r"^`folder` must be a folder"):
             files.require_writable_folder("/proc/none")
-        with pytest.raises(OSError, match="^`folder` must name a folder"):
+        with pytest.raises(OSError, match=r"^`folder` must name a folder"):
             files.require_writable_folder("")
         files.require_writable_folder(str(tmp_path / "new" / "run"))
         assert os.listdir(tmp_path / "new" / "run") == []
@@ -217,7 +252,7 @@ class TestWriting:
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
     def test_folder_without_permission(self, tmp_path):
         tmp_path.chmod(0o500)
-        with pytest.raises(OSError, match="^`folder` must"):
+        with pytest.raises(OSError, match=r"^`folder` must"):
             files.require_writable_folder(str(tmp_path))
 
     def test_json_is_whole_lines_of_utf8(self, tmp_path):
