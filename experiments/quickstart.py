@@ -22,6 +22,7 @@ from absl import flags
 from bert_tf.configs import FinetuningConfig, PretrainingConfig
 from bert_tf.utils import files, launching
 from bert_tf.utils.arguments import renamed
+from bert_tf.utils.file_patterns import matching_files
 from data_pipelines.corpora import readers
 from data_pipelines.corpora.vocabulary import create_vocab
 from data_pipelines.create_pretraining_data import HELD_OUT_FOLDER, create_pretraining_data
@@ -80,7 +81,7 @@ class Quickstart:
         self.pretraining.model.check_fits(vocab_size, max(length, self.finetuning.task.max_seq_length))
         self.finetuning.model.check_fits(vocab_size, self.finetuning.task.max_seq_length)
         with renamed(patterns="corpus"):
-            paths = files.matching_files(corpus) if corpus is not None else []
+            paths = matching_files(corpus) if corpus is not None else []
         if labelled is not None:
             if labelled.count(",") != 1:
                 raise ValueError(f"--labelled takes two files, train.tsv,dev.tsv. Received: {labelled!r}")
@@ -152,11 +153,11 @@ class Quickstart:
         from bert_tf.training.pretraining import pretrain
         from data_pipelines.input.record_folder import RecordFolder
 
-        train_records = RecordFolder(self.path("records"), "--train_data")
+        train_records = RecordFolder(self.path("records"))
         figures = pretrain(
             self.pretraining,
             train_records,
-            RecordFolder(self.path("records", HELD_OUT_FOLDER), "--eval_data", train_records.tokenizer),
+            RecordFolder(self.path("records", HELD_OUT_FOLDER), tokenizer=train_records.tokenizer),
             self.path("pretrained"),
             make_engine(strategy="one_device"),
         )

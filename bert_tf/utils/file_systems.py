@@ -124,7 +124,7 @@ class _Remote:
         file = self._gfile.GFile(path, mode)
         if mode != "rb":
             file.write(b"")  # without a write there would be no file
-        return file  # type: ignore[no-any-return]
+        return file
 
     def names(self, folder: str) -> list[str]:
         return list(self._gfile.listdir(folder))
@@ -133,7 +133,7 @@ class _Remote:
         return list(self._gfile.glob(pattern))
 
     def walk(self, folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-        return self._gfile.walk(folder)  # type: ignore[no-any-return]
+        return self._gfile.walk(folder)
 
     def make_folder(self, path: str) -> None:
         self._gfile.makedirs(path)

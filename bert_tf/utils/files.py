@@ -4,7 +4,6 @@ A file that is written appears whole or not at all: it is written under a tempor
 are OSErrors whose messages name the path and the system's reason.
 """
 
-import fnmatch
 import hashlib
 import json
 import os
@@ -50,72 +49,6 @@ def size(path: str) -> int:
     """
     with os_errors(path):
         return file_system(path).size(path)
-
-
-def matching_files(patterns: str) -> list[str]:
-    """Return the files that comma-separated glob patterns match, sorted by name, each once.
-
-    As in a shell, `*` and `?` do not match a leading dot or a `/`, and `**` as a whole part of the path stands
-    for any number of folders. The name of an existing file matches that file, whatever characters it holds.
-
-    Args:
-        patterns: globs, such as `docs/*.txt,more/**/*.txt`.
-
-    Raises:
-        FileNotFoundError: a pattern matches no file.
-        OSError: the file system is unknown or refuses to answer.
-    """
-    found: set[str] = set()
-    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
-        with os_errors(pattern, os.path.dirname(pattern)):
-            files = _files_of(pattern)
-            is_folder = not files and file_system(pattern).is_folder(pattern)
-        if is_folder:
-            raise FileNotFoundError(
-                f"`patterns` must name files, not a folder, such as {pattern}/*. Received: {pattern!r}"
-            )
-        if not files:
-            raise FileNotFoundError(f"`patterns`: no file matches the pattern. Received: {pattern!r}")
-        found.update(files)
-    if not found:
-        raise FileNotFoundError(f"`patterns` must name at least one file. Received: {patterns!r}")
-    return sorted(found)
-
-
-def _files_of(pattern: str) -> list[str]:
-    """Return the files that one pattern matches; the file systems' own globs do not know `**`."""
-    system = file_system(pattern)
-    if system.exists(pattern):
-        return [] if system.is_folder(pattern) else [pattern]
-    parts = pattern.split("/")
-    if "**" in parts:
-        fixed = next(i for i, part in enumerate(parts) if any(sign in part for sign in "*?["))
-        root = "/".join(parts[:fixed]) or ("/" if fixed else ".")
-        found = [path if parts[0] == "." else path.removeprefix("./") for path in _walk(root)]
-        return [path for path in found if _matches(path.split("/"), parts)]
-    found = [path if parts[0] == "." else path.removeprefix("./") for path in system.glob(pattern)]
-    return [path for path in found if not _hidden(path.split("/"), parts) and not system.is_folder(path)]
-
-
-def _hidden(names: list[str], parts: list[str]) -> bool:
-    """Return whether a name starts with a dot where the pattern does not."""
-    return any(name.startswith(".") > part.startswith(".") for name, part in zip(names, parts, strict=False))
-
-
-def _walk(root: str) -> Iterator[str]:
-    """Iterate over the files below `root` that are neither hidden nor in a hidden folder."""
-    for folder, subfolders, names in file_system(root).walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        yield from (os.path.join(folder, name) for name in names if not name.startswith("."))
-
-
-def _matches(names: list[str], parts: list[str]) -> bool:
-    """Return whether the parts of a path match those of a pattern, with `**` for any number of parts."""
-    if not parts:
-        return not names
-    if parts[0] == "**":
-        return any(_matches(names[start:], parts[1:]) for start in range(len(names)))
-    return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
 
 
 @contextmanager
@@ -282,6 +215,27 @@ def remove(path: str) -> None:
     with os_errors(path):
         if file_system(path).exists(path):
             file_system(path).remove(path)
+
+
+def remove_folder(path: str) -> None:
+    """Remove the folder at `path` and all below it, if it exists.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    with os_errors(path):
+        if file_system(path).is_folder(path):
+            file_system(path).remove_folder(path)
+
+
+def rename(path: str, new_path: str) -> None:
+    """Rename a file or a folder; a file of the new name is replaced.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    with os_errors(path, new_path):
+        file_system(path).rename(path, new_path)
 
 
 def names_in_folder(path: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from absl import flags
 
+from bert_tf.utils import files
 from data_pipelines.corpora import mixtures, readers
 
 # A path that starts like this can be written with `./` before it.
@@ -103,13 +104,11 @@ def read(values: Any) -> Iterator[Sequence[str]]:
 
 def num_bytes(values: Any) -> int | None:
     """How much text the flags name, where the sizes of files tell it; None with compression, TFDS or shares."""
-    import tensorflow as tf  # here: reading the flags should not wait for TensorFlow
-
     if values.weights is not None or values.temperature is not None:
         return None
     patterns = _named_corpora(values.input).values() or values.input
     paths = readers.text_files(",".join(patterns))
-    return None if paths is None else sum(tf.io.gfile.stat(path).length for path in paths)
+    return None if paths is None else sum(map(files.size, paths))
 
 
 def _named_corpora(inputs: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.decompression import compression_suffix
+from bert_tf.utils.file_patterns import matching_files
 from data_pipelines.corpora.cleaning import clean_text
 from data_pipelines.corpora.documentation import ModuleDocumentation, python_documentation
 from data_pipelines.corpora.processes import ordered_map
@@ -111,7 +112,7 @@ def read_documents(
     data_sets = [part.removeprefix(TFDS_PREFIX) for part in parts if part.startswith(TFDS_PREFIX)]
     globs = ",".join(part for part in parts if not part.startswith(TFDS_PREFIX))
     with renamed(patterns=flag):
-        paths = files.matching_files(globs) if globs or not data_sets else []
+        paths = matching_files(globs) if globs or not data_sets else []
     texts = [tfds_texts(name, options.text_field, options.tfds_split, options.tfds_dir, flag) for name in data_sets]
     raw = _raw_documents(paths, texts, options.text_field)
     return _not_empty(_processed(raw, options, num_workers), patterns, flag, len(paths) + len(texts))
@@ -122,7 +123,7 @@ def text_files(patterns: str, flag: str = "--input") -> list[str] | None:
     if any(part.strip().startswith(TFDS_PREFIX) for part in patterns.split(",")):
         return None
     with renamed(patterns=flag):
-        paths = files.matching_files(patterns)
+        paths = matching_files(patterns)
     return None if any(compression_suffix(path) for path in paths) else paths
 
 
@@ -261,10 +262,8 @@ def write_documents(documents: Iterable[Sequence[str]], path: str) -> CorpusStat
     Raises:
         ValueError: there is no document, or a sentence is empty or holds a line break.
     """
-    import tensorflow as tf  # here, for GFile: reading documents in a worker should not wait for TensorFlow
-
     count = sentences = words = size = 0
-    with files.written_whole(path) as temporary, tf.io.gfile.GFile(temporary, "wb") as file:
+    with files.open_to_write(path) as file:
         for document in documents:
             for sentence in document:
                 if not sentence.strip() or "\n" in sentence or "\r" in sentence:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_tf.utils import files
+from bert_tf.utils.file_patterns import matching_files
 from bert_tf.utils.file_systems import os_errors
 
 
@@ -17,61 +18,6 @@ def _touch(folder, *names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x\n", encoding="utf-8")
-
-
-def _names(folder, found):
-    return [os.path.relpath(path, folder) for path in found]
-
-
-class TestMatchingFiles:
-    def test_sorts_and_names_each_file_once(self, tmp_path):
-        _touch(tmp_path, "b.txt", "a.txt", "c.md")
-        found = files.matching_files(f"{tmp_path}/*.txt, {tmp_path}/a.*")
-        assert _names(tmp_path, found) == ["a.txt", "b.txt"]
-
-    def test_star_stays_in_its_folder_and_skips_hidden_files(self, tmp_path):
-        _touch(tmp_path, "a.txt", "sub/b.txt", ".hidden.txt", ".cache/c.txt")
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/*.txt")) == ["a.txt"]
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/*/*.txt")) == ["sub/b.txt"]
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/.*.txt")) == [".hidden.txt"]
-
-    @pytest.mark.parametrize(
-        ("pattern", "expected"),
-        [
-            ("**/*.txt", ["a.txt", "sub/b.txt", "sub/deep/c.txt"]),
-            ("sub/**/*.txt", ["sub/b.txt", "sub/deep/c.txt"]),
-            ("**/deep/*.txt", ["sub/deep/c.txt"]),
-            ("**/[bc].txt", ["sub/b.txt", "sub/deep/c.txt"]),
-            ("s*/**/c.txt", ["sub/deep/c.txt"]),
-        ],
-    )
-    def test_two_stars_are_any_number_of_folders(self, tmp_path, monkeypatch, pattern, expected):
-        _touch(tmp_path, "a.txt", "sub/b.txt", "sub/deep/c.txt", "sub/.git/d.txt", "sub/deep/e.md")
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/{pattern}")) == expected
-        monkeypatch.chdir(tmp_path)
-        assert files.matching_files(pattern) == expected
-
-    def test_name_of_a_file_is_that_file(self, tmp_path):
-        _touch(tmp_path, "[1].txt", "1.txt")
-        assert _names(tmp_path, files.matching_files(f"{tmp_path}/[1].txt")) == ["[1].txt"]
-
-    def test_relative_patterns_give_relative_paths(self, tmp_path, monkeypatch):
-        _touch(tmp_path, "a.txt", "docs/b.txt")
-        monkeypatch.chdir(tmp_path)
-        assert files.matching_files("*.txt,docs/*.txt") == ["a.txt", "docs/b.txt"]
-
-    def test_each_pattern_must_match(self, tmp_path):
-        _touch(tmp_path, "a.txt")
-        with pytest.raises(FileNotFoundError, match=r"^`patterns`: no file matches.*nothing"):
-            files.matching_files(f"{tmp_path}/a.txt,{tmp_path}/nothing*")
-        with pytest.raises(FileNotFoundError, match=r"^`patterns` must name at least one file"):
-            files.matching_files(" , ")
-        with pytest.raises(FileNotFoundError, match="not a folder"):
-            files.matching_files(str(tmp_path))
-
-    def test_unknown_file_system(self):
-        with pytest.raises(OSError, match="nowhere"):
-            files.matching_files("nowhere://bucket/*.txt")
 
 
 class TestReading:
@@ -167,7 +113,7 @@ class TestWriting:
         for path in ("ram://bucket/folder/a.json", "ram://b.json"):
             files.write_json(path, [1])
             assert files.read_json(path) == [1]
-        assert files.matching_files("ram://bucket/folder/*") == ["ram://bucket/folder/a.json"]
+        assert matching_files("ram://bucket/folder/*") == ["ram://bucket/folder/a.json"]
         files.require_writable_folder("ram://bucket/other")
         assert not os.path.exists("ram:")
 
@@ -199,7 +145,7 @@ class TestWriting:
         assert files.sha256(path) == "1109b0980e45bfaf408a02acbf0e5fe377f7aff199548807129e9ed78abc437e"
         assert files.names_in_folder(os.path.join(folder, "sub")) == ["a.txt", "empty"]
         assert files.names_in_folder(os.path.join(folder, "none")) == []
-        assert files.matching_files(f"{folder}/**/a.*") == [path]
+        assert matching_files(f"{folder}/**/a.*") == [path]
         files.remove(path)
         files.remove(path)
         for missing in (files.read_bytes, files.size, files.sha256):
