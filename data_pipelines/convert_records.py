@@ -15,6 +15,7 @@ from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files, launching
 from bert_tf.utils.arguments import renamed
+from bert_tf.utils.file_patterns import matching_files
 from data_pipelines.records.manifest import MANIFEST_FILE
 
 
@@ -45,15 +46,17 @@ def main(_: Sequence[str]) -> None:
             max_predictions_per_seq=values.max_predictions_per_seq,
             strategy=values.masking,
         )
-        folder = RecordFolder(source, "--from", skip_corrupt=values.skip_corrupt)
-        written = export_google_records(folder, target, masking, values.dupe_factor)
+        with renamed(path="from", folder="from"):
+            folder = RecordFolder(source, skip_corrupt=values.skip_corrupt)
+            written = export_google_records(folder, target, masking, values.dupe_factor)
     else:
         with renamed(patterns="from"):
-            files.matching_files(source)  # missing files are reported before what else Google's records need
+            matching_files(source)  # missing files are reported before what else Google's records need
         if not values.vocab_file:
             raise ValueError("--vocab_file must name the vocabulary of Google's records. Received: none")
         tokenizer = WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case)
-        written = import_google_records(source, tokenizer, target, values.overwrite, "--from")
+        with renamed(patterns="from", output_dir="to"):
+            written = import_google_records(source, tokenizer, target, overwrite=values.overwrite)
     print(f"{target}: {written:,} records")
 
 

@@ -1,4 +1,4 @@
-r"""Text files -> record folder for pre-training.
+r"""Write the TFRecords of a pre-training from text.
 
     python -m data_pipelines.create_pretraining_data --input 'docs/*.txt' --vocab_file vocab.txt \
         --output_dir records --max_seq_length 128
@@ -19,6 +19,7 @@ from absl import flags
 
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import launching
+from bert_tf.utils.arguments import renamed
 from bert_tf.utils.progress import progress_bar
 from data_pipelines.corpora import input_flags
 from data_pipelines.records import beam_runner, local_runner
@@ -84,10 +85,11 @@ def create_pretraining_data(
     pipeline = beam_runner.make_pipeline(beam_options) if runner == "beam" else None
     held_out_config = config.replace(dupe_factor=1)
     held_out_dir = os.path.join(output_dir, HELD_OUT_FOLDER)
-    writer = held_out_writer = RecordFolderWriter(output_dir, config, tokenizer, "--output_dir", overwrite)
+    with renamed(folder="output_dir"):
+        writer = held_out_writer = RecordFolderWriter(output_dir, config, tokenizer, overwrite=overwrite)
     if holdout:
         # The training manifest is written last: where it does not stand, held-out records are no complete run's.
-        held_out_writer = RecordFolderWriter(held_out_dir, held_out_config, tokenizer, "--output_dir", overwrite=True)
+        held_out_writer = RecordFolderWriter(held_out_dir, held_out_config, tokenizer, overwrite=True)
     else:
         remove_records(held_out_dir)  # of an earlier run, or it would pass for this one's
 
@@ -167,7 +169,7 @@ def main(_: Sequence[str]) -> None:
     print(f"{values.output_dir}: {manifest.statistics}")
     if values.holdout:
         held_out_dir = os.path.join(values.output_dir, HELD_OUT_FOLDER)
-        print(f"{held_out_dir}: {read_manifest(held_out_dir, '--output_dir').statistics}")
+        print(f"{held_out_dir}: {read_manifest(held_out_dir).statistics}")
 
 
 if __name__ == "__main__":

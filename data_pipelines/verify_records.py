@@ -1,4 +1,4 @@
-"""Read every record of a folder and compare it, checksums included, with what the manifest says.
+"""Check every record of a folder, checksums included, against the manifest.
 
 ```bash
 python -m data_pipelines.verify_records --records records
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_tf.utils import launching
+from bert_tf.utils.arguments import renamed
 from data_pipelines.records.manifest import read_manifest, read_vocabulary
 from data_pipelines.records.verification import find_faults
 
@@ -22,8 +23,9 @@ def define_flags() -> None:
 def main(_: Sequence[str]) -> None:
     """Read the flags, read the records, print that they are sound or fail at the first fault."""
     folder = flags.FLAGS.records
-    manifest = read_manifest(folder, "--records", allow_damage=True)
-    faults = list(find_faults(folder, manifest, read_vocabulary(folder, manifest, "--records")))
+    with renamed(folder="records"):
+        manifest = read_manifest(folder, allow_damage=True)
+        faults = list(find_faults(folder, manifest, read_vocabulary(folder, manifest)))
     for fault in faults[1:]:
         print(fault)
     if faults:

@@ -8,6 +8,7 @@ from bert_tf.runs import folder as run_folder
 from bert_tf.tasks import task_of
 from bert_tf.training.choose_engine import make_engine
 from bert_tf.training.finetuning import score
+from bert_tf.utils.arguments import renamed
 from data_pipelines.finetuning.labelled import read_examples, read_part
 from data_pipelines.input.record_folder import RecordFolder
 
@@ -41,7 +42,8 @@ def evaluate(
     if description.task == "pretraining":
         if eval_data is None:
             raise ValueError(f"--part needs a run made with --split. Received: {run_dir!r}, which was pre-trained")
-        folder = RecordFolder(eval_data, "--eval_data", tokenizer)
+        with renamed(path="eval_data"):
+            folder = RecordFolder(eval_data, tokenizer=tokenizer)
         description.model.check_fits(tokenizer.vocab_size, folder.max_seq_length)
         masking = PretrainingConfig.from_dict(description.experiment).eval_masking
         data = folder.evaluation_dataset(masking, batch_size)

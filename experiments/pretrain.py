@@ -6,11 +6,13 @@ bert-tf pretrain --config bert_base --train_data records --model_dir run
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from absl import flags
 
 from bert_tf.configs import PretrainingConfig
 from bert_tf.utils import json_text, launching
+from bert_tf.utils.arguments import renamed
 from experiments import launch
 
 
@@ -43,13 +45,16 @@ def main(_: Sequence[str]) -> None:
         preflight.check_pretraining(tpu, values.topology, config, *data, paths, values.skip_corrupt)
     engine = launch.engine_from_flags([phase.train for phase in phases_of(config)])
     first, *others = values.train_data
-    train_records = [RecordFolder(first, "--train_data", skip_corrupt=values.skip_corrupt)]
-    same = (train_records[0].tokenizer, values.skip_corrupt)
-    train_records += [RecordFolder(path, "--train_data", *same) for path in others]
+    with renamed(path="train_data"):
+        train_records = [RecordFolder(first, skip_corrupt=values.skip_corrupt)]
+        open_folder = partial(RecordFolder, tokenizer=train_records[0].tokenizer, skip_corrupt=values.skip_corrupt)
+        train_records += map(open_folder, others)
+    with renamed(path="eval_data"):
+        eval_records = list(map(open_folder, values.eval_data))
     metrics = pretrain(
         config,
         train_records,
-        [RecordFolder(path, "--eval_data", *same) for path in values.eval_data],
+        eval_records,
         values.model_dir,
         engine,
         init_checkpoint=values.init_checkpoint,

@@ -1,4 +1,4 @@
-"""Ask a SavedModel: each line of a file through its `serving_default` signature.
+"""Ask an exported SavedModel for each line of a file, through its `serving_default` signature.
 
 Needs TensorFlow and TensorFlow Text only, nothing of this project: what a client of TF Serving sees.
 

@@ -1,10 +1,10 @@
 """The commands and the Python of README.md and of docs/ run as printed.
 
 Every command of ```bash blocks that starts with `bert-tf`, and every ```python block, runs in the order of PAGES. They
-share a folder that holds what the pages take for granted: `docs/*.txt`, `train.tsv`, `dev.tsv` and `texts.txt`. What would take
-hours is made small by flags appended to the command (SMALL); everything before them is as printed. What a page has made
-already is not made again: the same command runs once. Blocks marked ```sh or ```console are only shown: installations,
-clusters.
+share a folder with what the pages take for granted: `docs/*.txt`, `train.tsv`, `dev.tsv` and `texts.txt`. What would
+take hours is made small by flags appended to the command (SMALL); everything before them is as printed. What a page has
+made already is not made again: the same command runs once. Blocks marked ```sh or ```console are only shown:
+installations, clusters.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Compile an experiment's training step for a TPU that is not there, and say what it needs.
+"""Compile an experiment's training step for a TPU without having one, and print what it needs.
 
 ```sh
 make tpu-check ARGS="--config experiments/configs/bert_base.py --topology v5e-8"

@@ -1,4 +1,4 @@
-"""The check of an experiment on a topology: lower, compile, and tell what a TPU would say."""
+"""The check of an experiment on a topology: lower the step, compile it, report what a TPU would."""
 
 import dataclasses
 from collections.abc import Callable
@@ -38,12 +38,12 @@ class Check:
 
     @property
     def hand_flops(self) -> float:
-        """Of a device's matrix products in one step, counted by hand."""
+        """The floating-point operations of a device's matrix products in one step, counted by hand."""
         predictions = lowering.predictions_in(self.config, self.max_seq_length)
         return pretraining_step_flops(self.config.model, self.rows, self.max_seq_length, predictions)
 
     def lines(self) -> list[str]:
-        """The report."""
+        """Return the report."""
         topology, program, model = self.topology, self.program, self.config.model
         free = topology.hbm_gib - program.total / GIB
         warnings = [f"lint         {finding}" for finding in self.lowered.findings]
@@ -63,7 +63,7 @@ class Check:
         ]
 
     def measurement(self, largest_batch: int | None) -> Measurement:
-        """The figures as the topology's file holds them."""
+        """Return the figures as the topology's file holds them."""
         program = self.program
         return Measurement(
             experiment=self.experiment,
@@ -117,13 +117,13 @@ def check(
 def lower_by_cpu_kernels(
     config: PretrainingConfig, replicas: int, rows: int, max_seq_length: int
 ) -> lowering.LoweredStep:
-    """Route A: see `lowering`."""
+    """Lower the step by route A; see `lowering`."""
     step, _ = lowering.pretraining_step(config, replicas)
     return lowering.lower(step, lowering.pretraining_specs(config, rows, max_seq_length))
 
 
 def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib: float, step: int = 8) -> int:
-    """The most rows a device, in steps of `step`, that the compiler has room for.
+    """Return the most rows a device, in steps of `step`, that the compiler has room for.
 
     Memory grows with the rows nearly as a straight line, so the next guess lies where the line through the last two
     points (and zero, for the first guess) meets the memory; it ends with a batch that fits and one more step that does
@@ -156,7 +156,7 @@ def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib:
 
 
 def _next_guess(points: list[tuple[int, float]], low: int, high: int | None, usable_gib: float, step: int) -> int:
-    """A multiple of `step` above `low` and below `high`."""
+    """Return a multiple of `step` above `low` and below `high`."""
     target = 2 * low if high is None else (low + high) // 2
     if len(points) == 1:  # without what does not grow with the rows, a little too few
         ((rows, gib),) = points

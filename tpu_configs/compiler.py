@@ -1,4 +1,4 @@
-"""Google's TPU compiler on a machine without a TPU: JAX gives it a topology's description instead of devices.
+"""Google's TPU compiler on a machine without a TPU: JAX gives it the description of a topology.
 
 Needs the `tpu-check` extra. What is imported from inside JAX has no public form; the extra pins the version.
 """
@@ -46,7 +46,7 @@ class DoesNotFitError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What the compiler made of a step; sizes in bytes a device.
+    """The compiled program of a step; sizes are bytes a device.
 
     Attributes:
         device_kind: as JAX names it.
@@ -72,7 +72,7 @@ class Program:
 
     @property
     def total(self) -> int:
-        """Memory of a device that the step needs."""
+        """The memory of a device that the step needs."""
         return self.arguments + self.results + self.temporaries + self.code
 
 
@@ -136,7 +136,7 @@ def compile_for(topology: Topology, stablehlo: bytes, aliases: Mapping[int, int]
 
 
 def all_reduces(hlo: str) -> list[int]:
-    """Over how many replicas each all-reduce of a compiled program goes.
+    """Return over how many replicas each all-reduce of a compiled program goes.
 
     >>> all_reduces("%a = f32[] all-reduce(%x), replica_groups={{0,1},{2,3}}, to_apply=%add")
     [2]
@@ -193,7 +193,7 @@ def _donate(module: Any, ir: Any, aliases: Mapping[int, int]) -> None:
 
 
 def _no_topology(error: Exception, topology: Topology) -> ValueError:
-    """Why there is no description of the topology: the compiler does not know it, or does not come up at all."""
+    """Explain why there is no description of the topology: the compiler does not know it, or does not start."""
     reason = _first_line(error)
     if "lockfile" in reason:
         return ValueError(
@@ -206,7 +206,7 @@ def _no_topology(error: Exception, topology: Topology) -> ValueError:
 
 
 def _explained(error: Exception, topology: Topology) -> ValueError:
-    """The compiler's refusal in one line."""
+    """Return the compiler's refusal in one line."""
     message = str(error)
     if "RESOURCE_EXHAUSTED" not in message:
         return ValueError(f"the TPU compiler refuses the step for {topology.name}: {_first_line(error)}")

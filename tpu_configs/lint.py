@@ -59,7 +59,7 @@ class Finding:
 
 
 def lint(graph: tf.Graph) -> list[Finding]:
-    """What a TPU should not see in a traced function's graph and the functions that it calls, a kind and place once.
+    """Find what a TPU should not see in a traced function's graph and the functions that it calls, each once.
 
     Args:
         graph: of a concrete function.
@@ -89,18 +89,18 @@ def _finding(node: Any, types: set[int], source: str) -> Finding | None:
 
 
 def _types(node: Any) -> set[int]:
-    """The dtypes among a node's attributes: those of its inputs and outputs, where they are not the kind's own."""
+    """Return the dtypes among a node's attributes: those of its inputs and outputs that the kind leaves open."""
     values = list(node.attr.values())
     return {value.type for value in values} | {each for value in values for each in value.list.type}
 
 
 def _tensor_types(operation: tf.Operation) -> set[int]:
-    """The dtypes of an operation's inputs and outputs."""
+    """Return the dtypes of an operation's inputs and outputs."""
     return {tensor.dtype.as_datatype_enum for tensor in (*operation.inputs, *operation.outputs)}
 
 
 def _source(operation: tf.Operation) -> str:
-    """The innermost line of code outside installed packages that made an operation."""
+    """Return the innermost line of code outside installed packages that made an operation."""
     frames = operation.traceback or ()
     own = [frame for frame in frames if "site-packages" not in frame.filename and frame.filename != __file__]
     return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""

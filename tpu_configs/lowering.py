@@ -38,15 +38,15 @@ class CompiledReplica(Distribution):
 
     @property
     def is_tpu(self) -> bool:
-        """It is compiled for one."""
+        """True: the program is compiled for a TPU."""
         return True
 
     def replica_id(self) -> Any:
-        """The number of the device that runs the program, a scalar."""
+        """Return the number of the device that runs the program, a scalar."""
         return gen_xla_ops.xla_replica_id()
 
     def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Each tensor's sum over all replicas; the compiler joins them into few transfers."""
+        """Return each tensor's sum over all replicas; the compiler joins them into few transfers."""
         group = [list(range(self.num_replicas))]
         return [
             gen_xla_ops.xla_all_reduce(
@@ -58,7 +58,7 @@ class CompiledReplica(Distribution):
 
 @dataclasses.dataclass(frozen=True)
 class LoweredStep:
-    """A step as a compiler takes it.
+    """A step in the form that a compiler takes.
 
     Attributes:
         stablehlo: the serialized module.
@@ -74,7 +74,7 @@ class LoweredStep:
 
 
 def pretraining_specs(config: PretrainingConfig, rows: int, max_seq_length: int, sequences: int = 1) -> Specs:
-    """Names, shapes and dtypes of a device's part of a batch.
+    """Return names, shapes and dtypes of a device's part of a batch.
 
     Args:
         config: of the experiment.
@@ -88,13 +88,13 @@ def pretraining_specs(config: PretrainingConfig, rows: int, max_seq_length: int,
 
 
 def predictions_in(config: PretrainingConfig, max_seq_length: int) -> int:
-    """P, the places for predictions in a row of this length."""
+    """Return P, the positions for predictions in a row of this length."""
     masking = config.masking
     return masking.max_predictions_per_seq or predictions_per_row(masking.masked_lm_rate, max_seq_length)
 
 
 def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step, TrainState]:
-    """The step that `training.step.TrainStep` makes for a pre-training experiment, and the state that it changes.
+    """Return the training step (`TrainStep`) of a pre-training experiment, and the state that it changes.
 
     Args:
         config: of the experiment.
@@ -108,7 +108,7 @@ def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step
 
 
 def traced(step: Step, specs: Specs) -> tuple[Any, list[Finding]]:
-    """The step as a `tf.function` of flat arguments that can be asked for its program, and what `lint` found in it.
+    """Return the step as a compilable `tf.function` of flat arguments, and what `lint` found in it.
 
     Raises:
         ValueError: a shape is not known, or an operation cannot run on a TPU; the message names it.
@@ -131,7 +131,7 @@ def traced(step: Step, specs: Specs) -> tuple[Any, list[Finding]]:
 
 
 def lower(step: Step, specs: Specs) -> LoweredStep:
-    """The step as StableHLO, by TensorFlow's CPU kernels.
+    """Return the step as StableHLO, by TensorFlow's CPU kernels.
 
     Args:
         step: a function of a batch, which changes variables in place.
@@ -146,7 +146,7 @@ def lower(step: Step, specs: Specs) -> LoweredStep:
 
 
 def compiler_ir(function: Any, specs: Sequence[tf.TensorSpec], platform: str) -> bytes:
-    """The serialized StableHLO of a compiled `tf.function`.
+    """Return the serialized StableHLO of a compiled `tf.function`.
 
     Raises:
         ValueError: an operation cannot be compiled; the message names it.

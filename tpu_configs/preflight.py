@@ -1,4 +1,4 @@
-"""What is checked of a TPU job before the TPU is touched: a mistake found there costs minutes, or is never told.
+"""The checks of a TPU job before the TPU is touched, where a mistake costs minutes or is never reported.
 
 Shapes are read off data sets that are made in a graph and never run.
 """
@@ -12,6 +12,7 @@ from bert_tf.conversion.loading import read_pretrained
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.phases import phases_of
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records.manifest import read_manifest, read_vocabulary
 from tpu_configs import topologies
@@ -35,7 +36,7 @@ def check_pretraining(
     paths: Mapping[str, str | None],
     skip_corrupt: bool = False,
 ) -> None:
-    """A pre-training job: its paths, batches, vocabulary and shapes.
+    """Check a pre-training job: its paths, batches, vocabulary and shapes.
 
     Args:
         tpu: the flag `--tpu`.
@@ -63,7 +64,7 @@ def check_finetuning(
     paths: Mapping[str, str | None],
     do_lower_case: bool = True,
 ) -> None:
-    """A fine-tuning job: its paths, batches and vocabulary. Its shapes are static: rows are padded to one length.
+    """Check a fine-tuning job: its paths, batches and vocabulary. Its shapes are static: rows have one length.
 
     Args:
         tpu: the flag `--tpu`.
@@ -90,7 +91,7 @@ def check_finetuning(
 
 
 def check_paths(tpu: str, paths: Iterable[tuple[str, str | None]]) -> None:
-    """A remote TPU's hosts read and write by themselves, and see no folder of this machine.
+    """Check that the hosts of a remote TPU, which see no folder of this machine, reach every path.
 
     Args:
         tpu: the flag `--tpu`.
@@ -113,7 +114,7 @@ def check_paths(tpu: str, paths: Iterable[tuple[str, str | None]]) -> None:
 
 
 def check_batches_on(topology: str | None, trains: Sequence[TrainConfig], evaluates: bool = False) -> None:
-    """The batches of a job, where `--topology` tells the number of devices.
+    """Check the batches of a job, if `--topology` gives the number of devices.
 
     Raises:
         ValueError: there is no such topology, or a batch does not divide.
@@ -126,7 +127,7 @@ def check_batches_on(topology: str | None, trains: Sequence[TrainConfig], evalua
 
 
 def check_devices(devices: int, topology: str | None, trains: Sequence[TrainConfig]) -> None:
-    """The TPU that was found has the devices that were asked for, and the batches divide by them.
+    """Check that the TPU has the devices of the topology, and that the batches divide by them.
 
     Raises:
         ValueError: they differ, or a batch does not divide.
@@ -138,7 +139,7 @@ def check_devices(devices: int, topology: str | None, trains: Sequence[TrainConf
 
 
 def check_batches(train: TrainConfig, devices: int, evaluates: bool = False) -> None:
-    """Each device takes the same number of rows, and of each accumulated part.
+    """Check that each device takes the same number of rows, also of each accumulated part.
 
     Args:
         train: the batches.
@@ -159,7 +160,7 @@ def check_batches(train: TrainConfig, devices: int, evaluates: bool = False) -> 
 
 
 def rows_per_device(field: str, batch_size: int, devices: int) -> int:
-    """Rows of one device.
+    """Return rows of one device.
 
     Raises:
         ValueError: the batch does not divide.
@@ -172,7 +173,7 @@ def rows_per_device(field: str, batch_size: int, devices: int) -> int:
 def check_records(
     config: PretrainingConfig, train_data: Sequence[str], eval_data: Sequence[str], skip_corrupt: bool = False
 ) -> None:
-    """Vocabulary, lengths and shapes of pre-training's batches.
+    """Check the vocabulary, lengths and shapes of pre-training's batches.
 
     A TPU reads some other row of the table for an id that is not in it, and says nothing; the readers hold every id
     below the vocabulary's size, so that it is the size which has to fit.
@@ -187,12 +188,14 @@ def check_records(
     phases = phases_of(config)
     for flag, paths in {"--train_data": train_data, "--eval_data": eval_data}.items():
         for path, phase in zip(paths, phases, strict=False):
-            manifest = read_manifest(path, flag, allow_damage=skip_corrupt)
-            vocab_size = read_vocabulary(path, manifest, flag).vocab_size
+            with renamed(folder=flag.removeprefix("--")):
+                manifest = read_manifest(path, allow_damage=skip_corrupt)
+                vocab_size = read_vocabulary(path, manifest).vocab_size
             config.model.check_fits(vocab_size, manifest.max_seq_length)
             if skip_corrupt:
                 continue  # to open them is to read them all; the readers' shapes are the same
-            folder = RecordFolder(path, flag)
+            with renamed(path=flag.removeprefix("--")):
+                folder = RecordFolder(path)
             # In a graph: nothing is read.
             with tf.Graph().as_default():
                 if flag == "--train_data":
@@ -203,7 +206,7 @@ def check_records(
 
 
 def check_static(flag: str, specs: Mapping[str, "tf.TensorSpec"]) -> None:
-    """Every tensor of a batch has a shape that is known when the step is compiled.
+    """Check that every tensor of a batch has a static shape.
 
     Raises:
         ValueError: one has not.

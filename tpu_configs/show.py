@@ -1,4 +1,4 @@
-"""Print fields of a topology's file on one line, for the scripts beside it, or all topologies as README's table.
+"""Print all topologies as a table, or the fields of one on one line, for scripts.
 
 ```sh
 python -m tpu_configs.show --topology v5e-8 --fields accelerator_type,runtime_version,hosts

@@ -1,4 +1,4 @@
-"""A traced step as a function of its state: variables come in as tensors, and what is assigned to them comes out.
+"""A traced step as a function of its state: variables are arguments, and what is assigned to them is returned.
 
 TensorFlow lowers functions that hold variables for attached devices only; with the TPU's own kernels (route B) the
 state has to be arguments and results. The graph of the project's own step is rewritten for that: a read becomes the
@@ -13,7 +13,7 @@ _ALLOWED = {"ReadVariableOp", "AssignVariableOp"}
 
 
 def stateless(concrete: Any) -> tuple[Any, list[tf.TensorSpec], dict[int, int]]:
-    """A concrete function without its variables.
+    """Return a concrete function without its variables.
 
     Args:
         concrete: of `tf.function`; its graph reads and assigns variables itself, not in functions that it calls.
@@ -47,7 +47,7 @@ def stateless(concrete: Any) -> tuple[Any, list[tf.TensorSpec], dict[int, int]]:
 
 
 def _spec(concrete: Any, handle: Any) -> tf.TensorSpec:
-    """Shape and dtype of the variable behind a captured handle."""
+    """Return shape and dtype of the variable of a captured handle."""
     for variable in concrete.graph.variables:
         if variable.handle is handle:
             return tf.TensorSpec(variable.shape, variable.dtype)

@@ -1,4 +1,4 @@
-"""The topologies as the table of README.md: what their files say, and what the check measured."""
+"""The table of the topologies: what their files say, and what the check measured."""
 
 from tpu_configs import topologies
 from tpu_configs.topologies import Topology
@@ -17,7 +17,7 @@ _COLUMNS = (
 
 
 def markdown_table() -> str:
-    """One row a topology; a dash where nothing was measured."""
+    """Return one row a topology; a dash where nothing was measured."""
     rows = [_COLUMNS, ("---",) * len(_COLUMNS), *(_row(topologies.load(name)) for name in topologies.names())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

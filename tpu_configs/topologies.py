@@ -15,7 +15,7 @@ from bert_tf.utils import files
 
 @dataclasses.dataclass(frozen=True)
 class CompilerTarget(Config):
-    """How Google's compiler is told of a topology that is not attached.
+    """The description of a topology for Google's compiler.
 
     Attributes:
         topology_name: generation and chips, such as `v5e:2x4` (v7x would be `tpu7x:...`).
@@ -28,7 +28,7 @@ class CompilerTarget(Config):
     chip_config_name: str | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """Keywords of `jax.experimental.topologies.get_topology_desc`."""
+        """Return the keyword arguments of `jax.experimental.topologies.get_topology_desc`."""
         arguments: dict[str, Any] = {"platform": "tpu", "topology_name": self.topology_name}
         if self.chips_per_host_bounds is not None:
             arguments["chips_per_host_bounds"] = list(self.chips_per_host_bounds)
@@ -39,7 +39,7 @@ class CompilerTarget(Config):
 
 @dataclasses.dataclass(frozen=True)
 class Measurement(Config):
-    """What `tpu_configs.check` found for one experiment on one topology; memory in GiB a device, of one step.
+    """A measurement of `tpu_configs.check` for one experiment on one topology; memory in GiB a device, of one step.
 
     Attributes:
         experiment: the experiment file's name, without its ending.
@@ -117,7 +117,7 @@ class Topology(Config):
 
     @classmethod
     def from_yaml(cls, text: str, path: str) -> Self:
-        """The topology that a YAML file holds.
+        """Return the topology that a YAML file holds.
 
         Args:
             text: its content.
@@ -143,10 +143,10 @@ class Topology(Config):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML that does not let a key stand twice, the second silently hiding the first."""
+    """A YAML loader that refuses a key that occurs twice, where the second would silently hide the first."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node.
+        """Return the mapping of a node.
 
         Raises:
             yaml.YAMLError: a key stands in it twice.
@@ -159,7 +159,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 def names() -> list[str]:
-    """The names of all topologies, by generation and size."""
+    """Return the names of all topologies, by generation and size."""
     found = [file.name.removesuffix(".yaml") for file in _folder().iterdir() if file.name.endswith(".yaml")]
 
     def generation_and_size(name: str) -> tuple[str, int]:
@@ -170,7 +170,7 @@ def names() -> list[str]:
 
 
 def load(name: str, flag: str = "--topology") -> Topology:
-    """The topology of this name.
+    """Return the topology of this name.
 
     Args:
         name: one of `names()`.
@@ -189,12 +189,12 @@ def load(name: str, flag: str = "--topology") -> Topology:
 
 
 def yaml_file(name: str) -> Any:
-    """The file of a topology (`importlib.resources`), which need not exist."""
+    """Return the file of a topology (`importlib.resources`), which need not exist."""
     return _folder() / f"{name}.yaml"
 
 
 def save_measurement(name: str, measurement: Measurement) -> str:
-    """Write what the check found into the topology's file, in place of what stood there.
+    """Write what the check measured into the topology's file, in place of the former measurement.
 
     Returns:
         The file's path.

@@ -23,7 +23,7 @@ NOTES_FILE = "step.json"
 
 
 def lower_in_this_process(step: Step, specs: Specs) -> LoweredStep:
-    """The step as StableHLO, by the TPU's kernels of the `tensorflow-tpu` that this Python has.
+    """Return the step as StableHLO, by the TPU's kernels of the `tensorflow-tpu` that this Python has.
 
     Args:
         step: a function of a batch, which changes variables in place.
@@ -48,7 +48,7 @@ def lower_by_tpu_kernels(
     rows: int,
     max_seq_length: int,
 ) -> LoweredStep:
-    """Route B, in a process of the environment that has `tensorflow-tpu`.
+    """Lower the step by route B, in a process of the environment that has `tensorflow-tpu`.
 
     Args:
         python: of that environment.
@@ -98,7 +98,7 @@ def write(folder: str, lowered: LoweredStep) -> None:
 
 
 def read(folder: str) -> LoweredStep:
-    """What `write` wrote.
+    """Read what `write` wrote.
 
     Raises:
         FileNotFoundError: it did not.

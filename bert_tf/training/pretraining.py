@@ -191,7 +191,12 @@ class _PhaseData:
             )
         train = self._phase.train
         return self._train.training_dataset(
-            self._config.masking, train.batch_size, train.seed, start - self._phase.begin, shard.index, shard.count
+            self._config.masking,
+            train.batch_size,
+            train.seed,
+            start - self._phase.begin,
+            shard.index,
+            shard.count,
         )
 
     def describe_batch(self, step: int) -> str:

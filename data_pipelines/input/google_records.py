@@ -1,4 +1,4 @@
-"""Record folders <-> the TFRecords of google-research/bert and the TensorFlow model garden: masked and padded.
+"""Conversion between record folders and the masked, padded TFRecords of google-research/bert and the Model Garden.
 
 Their `create_pretraining_data.py` (`write_instance_to_example_files`) publishes the schema of a `tf.train.Example`:
 `input_ids`, `input_mask`, `segment_ids` int64 [L], `masked_lm_positions`, `masked_lm_ids` int64 [P],
@@ -19,12 +19,13 @@ from bert_tf import features
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
+from bert_tf.utils.file_patterns import matching_files
 from bert_tf.utils.progress import progress_bar
 from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records import tfrecords
 from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, token_dtype
 from data_pipelines.records.pairs import IS_RANDOM
-from data_pipelines.records.verification import specials_stand_right
+from data_pipelines.records.verification import specials_are_right
 from data_pipelines.records.writer import RecordFolderWriter
 
 _ROWS_TOGETHER = 256
@@ -51,7 +52,7 @@ def export_google_records(folder: RecordFolder, output: str, masking: MaskingCon
     """
     if folder.manifest.max_sequences_per_row > 1:
         raise ValueError(
-            f"{folder.flag} must hold rows of one sequence, prepared without --pack: Google's schema has one "
+            f"`folder` must hold rows of one sequence, prepared without --pack: Google's schema has one "
             f"next-sentence label a record. Received: {folder.path!r}, with up to "
             f"{folder.manifest.max_sequences_per_row} a row"
         )
@@ -98,7 +99,7 @@ def _google_example(row: dict[str, np.ndarray]) -> bytes:
 
 
 def import_google_records(
-    patterns: str, tokenizer: WordPieceTokenizer, output_dir: str, overwrite: bool = False, flag: str = "--input"
+    patterns: str, tokenizer: WordPieceTokenizer, output_dir: str, *, overwrite: bool = False
 ) -> int:
     """Make a record folder of Google's records: tokens back in their places, padding gone.
 
@@ -109,7 +110,6 @@ def import_google_records(
         tokenizer: of the vocabulary that the records were made with.
         output_dir: the folder to make.
         overwrite: whether a complete record folder may be replaced.
-        flag: where `patterns` came from, for messages.
 
     Returns:
         The number of records.
@@ -119,12 +119,12 @@ def import_google_records(
         ValueError: a record is corrupt, or does not follow the schema; the message names file and record.
         OSError: the folder cannot be written to.
     """
-    paths = files.matching_files(patterns, flag)
+    paths = matching_files(patterns)
     first = next((row for path in paths for row in _rows_of(path, tokenizer, None)), None)
     if first is None:
-        raise ValueError(f"{flag} must hold at least one record. Received: {patterns!r}")
+        raise ValueError(f"`patterns` must hold at least one record. Received: {patterns!r}")
     length = first.padded_length
-    writer = RecordFolderWriter(output_dir, PreparationConfig(max_seq_length=length), tokenizer, "--to", overwrite)
+    writer = RecordFolderWriter(output_dir, PreparationConfig(max_seq_length=length), tokenizer, overwrite=overwrite)
     total = 0
     rows = (row for path in paths for row in _rows_of(path, tokenizer, length))
     made_from = hashlib.sha256("\n".join(paths).encode()).hexdigest()
@@ -139,7 +139,7 @@ def import_google_records(
 
 @dataclasses.dataclass(frozen=True)
 class _ImportedRow:
-    """A sequence, unmasked and unpadded, from a record of `padded_length` places."""
+    """A sequence, unmasked and unpadded, from a record of `padded_length` positions."""
 
     padded_length: int
     input_ids: np.ndarray
@@ -148,7 +148,7 @@ class _ImportedRow:
 
 
 def _rows_of(path: str, tokenizer: WordPieceTokenizer, length: int | None) -> Iterator[_ImportedRow]:
-    """The rows of a file, each checked; `length` is what all must have."""
+    """Yield the rows of a file, each checked; `length` is what all must have."""
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression).as_numpy_iterator()
     for number in itertools.count():
@@ -198,7 +198,7 @@ def _imported_row(example: tf.train.Example, tokenizer: WordPieceTokenizer, leng
             f"Received: {input_ids.min()} to {input_ids.max()}"
         )
     first = int((segment_ids[:size] == 0).sum())
-    if not specials_stand_right(input_ids[None], np.array([[size]]), np.array([[first]]), tokenizer)[0]:
+    if not specials_are_right(input_ids[None], np.array([[size]]), np.array([[first]]), tokenizer)[0]:
         raise ValueError(
             "a row must be `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` in the tokens of the vocabulary, with "
             f"segment_ids 1 from B on. Received: {tokenizer.decode(input_ids.tolist())!r}"

@@ -1,8 +1,8 @@
-"""Which places of a row are predicted: tokens, whole words, n-grams or spans, for whole batches at once.
+"""The choice of the positions to predict: tokens, whole words, n-grams or spans, for whole batches at once.
 
-Nothing here sorts, nor draws for all L places of a row: sampling without replacement needs a random number only for
-each place that is chosen, and a row's words are found in one list of the whole batch. That makes it several times as
-fast as sorting the row by random scores. Places come in the order in which they were drawn.
+Nothing here sorts, or draws for all L positions of a row: sampling without replacement needs a random number only for
+each position that is chosen, and a row's words are found in one list of the whole batch. This is several times as fast
+as sorting the row by random scores. Positions come in the order in which they were drawn.
 
 Axes: B batch, L length, K sequences in a row, P predictions in a row, R slots in which tokens, words or spans are tried
 one after the other. Tensors over slots are [R, B], so that a step from slot to slot works on neighbouring memory.
@@ -12,22 +12,22 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-# A place and a second small number (a length, a slot) in one int32.
-_PLACE_BITS = 16
-MAX_ROW_LENGTH = 1 << (_PLACE_BITS - 2)
+# A position and a second small number (a length, a slot) in one int32.
+_POSITION_BITS = 16
+MAX_ROW_LENGTH = 1 << (_POSITION_BITS - 2)
 
-# Slots beside the predictions that a row's sequences share: words that do not fit, and spans that start where another
-# stands, leave a slot empty.
+# Slots beyond the predictions that a row's sequences share: words that do not fit, and spans that start where another
+# is, leave a slot empty.
 _SPARE_SLOTS = 16
 
-# Behind every rank.
+# Greater than every rank.
 _NOWHERE = 1 << 30
 
 
 def choose_tokens(
     lengths: tf.Tensor, first_lengths: tf.Tensor, wanted: tf.Tensor, row_length: int, uniform: tf.Tensor
 ) -> tf.Tensor:
-    """Tokens of text, each subset of a sequence's as likely as any other of its size.
+    """Return tokens of text, each subset of a sequence's as likely as any other of its size.
 
     Args:
         lengths: int32 [B, K], tokens of each sequence with `[CLS]` and `[SEP]`.
@@ -37,19 +37,19 @@ def choose_tokens(
         uniform: float32 [B, P] in [0, 1).
 
     Returns:
-        int32 [B, P], the places, in random order within a sequence; then L where there are no more.
+        The positions, int32 [B, P], in random order within a sequence; then L where there are no more.
     """
     starts = tf.cumsum(lengths, axis=1, exclusive=True)
     tokens = tf.maximum(lengths - _num_specials(lengths, first_lengths), 0)
     chosen = tf.minimum(wanted, tokens)
-    # Ranks begin at a sequence's place, so that those of different sequences differ.
+    # Ranks begin at a sequence's position, so that those of different sequences differ.
     index, (base, population, limit, first) = _over_slots(
         chosen, [starts, tokens, chosen, first_lengths - 2], uniform.shape[1]
     )
     ranks = _without_replacement(index, base, population, limit, uniform)
-    # Behind [CLS], and behind the [SEP] that follows the first segment.
-    places = ranks + 1 + tf.cast(ranks - base >= first, tf.int32)
-    return tf.transpose(tf.minimum(places, row_length))
+    # After [CLS], and after the [SEP] that follows the first segment.
+    positions = ranks + 1 + tf.cast(ranks - base >= first, tf.int32)
+    return tf.transpose(tf.minimum(positions, row_length))
 
 
 def choose_words(
@@ -63,10 +63,10 @@ def choose_words(
     span_words: tf.Tensor | None = None,
     mean_span_words: float = 1.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whole words, or spans of words, tried in random order until a sequence has the tokens that it wants.
+    """Choose whole words, or spans of words, in random order until each sequence has the tokens that it wants.
 
-    Without `span_words` a word that is longer than what is left is passed over. With them, a span whose first word is
-    taken already is passed over; a span ends where its segment or the next span does, and the last one where the
+    Without `span_words` a word that is longer than what is left is skipped. With `span_words` a span whose first word
+    is taken already is skipped; a span ends where its segment or the next span begins, and the last one where the
     sequence has all it wants.
 
     Args:
@@ -81,8 +81,9 @@ def choose_words(
         mean_span_words: their mean, as in `num_slots`.
 
     Returns:
-        The places, int32 [B, P], word by word in the order in which they were taken, then L and more where there are no
-        more; and the slot of the word or span that each place belongs to, int32 [B, P], R where there are no more.
+        The positions, int32 [B, P], word by word in the order in which they were taken, then L and more where there are
+        no more; and the slot of the word or span that each position belongs to, int32 [B, P], R where there are no
+        more.
     """
     batch, length = tf.shape(input_ids)[0], input_ids.shape[1]
     num_slots_, num_sequences = uniform.shape[1], lengths.shape[1]
@@ -92,14 +93,14 @@ def choose_words(
     kinds = tf.gather_nd(token_kinds, input_ids[:, :, None])  # half as long as `tf.gather` for single elements
     behind_special = tf.pad(kinds[:, :-1] == SPECIAL, [[0, 0], [1, 0]], constant_values=True)
     begins = tf.reshape((kinds != CONTINUATION) | behind_special, [-1])
-    unit_places = tf.pad(tf.cast(tf.where(begins)[:, 0], tf.int32), [[0, 1]], constant_values=_NOWHERE)
+    unit_positions = tf.pad(tf.cast(tf.where(begins)[:, 0], tf.int32), [[0, 1]], constant_values=_NOWHERE)
 
     ends = tf.cumsum(lengths, axis=1)
     starts = ends - lengths
     seps = starts + tf.maximum(first_lengths - 1, 0)
     bounds = tf.reshape(tf.stack([starts, seps, ends]) + row_starts, [-1])
     cls_unit, sep_unit, end_unit = tf.unstack(
-        tf.reshape(tf.searchsorted(unit_places, bounds), [3, batch, num_sequences])
+        tf.reshape(tf.searchsorted(unit_positions, bounds), [3, batch, num_sequences])
     )
     words = tf.maximum(end_unit - cls_unit - _num_specials(lengths, first_lengths), 0)
     # In double precision, as in `num_slots`, so that a row's slots are never more than those.
@@ -114,8 +115,8 @@ def choose_words(
     unit = tf.where(tried, ranks + tf.where(in_first, 1, 2), 0)
     next_unit = unit + (1 if span_words is None else tf.transpose(span_words))
     row_starts = tf.transpose(row_starts)
-    begin = tf.gather(unit_places, unit) - row_starts
-    end = tf.gather(unit_places, tf.minimum(next_unit, tf.size(unit_places) - 1)) - row_starts
+    begin = tf.gather(unit_positions, unit) - row_starts
+    end = tf.gather(unit_positions, tf.minimum(next_unit, tf.size(unit_positions) - 1)) - row_starts
     end = tf.where(tried, tf.minimum(end, tf.where(in_first, first_end, second_end)), begin)
 
     room = _Room(index, want, num_slots_)
@@ -124,14 +125,14 @@ def choose_words(
 
 
 def num_slots(predictions: int, num_sequences: int, mean_span_words: float = 1.0) -> int:
-    """R of `choose_words`: enough slots for what each sequence wants, and some to spare."""
+    """Return R of `choose_words`: enough slots for what each sequence wants, and some to spare."""
     # Rounding up adds less than one for each sequence.
     tries = predictions if mean_span_words == 1 else int(predictions * _slots_a_token(mean_span_words)) + num_sequences
     return tries + num_sequences * _spare_slots(num_sequences)
 
 
 def _slots_a_token(mean_span_words: float) -> float:
-    """One for words; for spans, of at least a token a word, so many that short and overlapping ones hardly matter."""
+    """Return 1 for words; for spans enough that short and overlapping ones hardly matter."""
     return min(1.0, 1.5 / mean_span_words)
 
 
@@ -144,12 +145,12 @@ TEXT, CONTINUATION, SPECIAL = range(3)
 
 
 def _num_specials(lengths: tf.Tensor, first_lengths: tf.Tensor) -> tf.Tensor:
-    """`[CLS]` and a `[SEP]` a segment."""
+    """Count the special tokens of each sequence: `[CLS]`, and one `[SEP]` a segment."""
     return tf.where(lengths > first_lengths, 3, 2)
 
 
 def _over_slots(slots: tf.Tensor, fields: Sequence[tf.Tensor], total: int) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """A row's slots, dealt to its sequences, the last sequence first.
+    """Return a row's slots, dealt to its sequences, the last sequence first.
 
     Args:
         slots: int32 [B, K], slots of each sequence.
@@ -176,7 +177,7 @@ def _over_slots(slots: tf.Tensor, fields: Sequence[tf.Tensor], total: int) -> tu
 def _without_replacement(
     index: tf.Tensor, base: tf.Tensor, population: tf.Tensor, limit: tf.Tensor, uniform: tf.Tensor
 ) -> tf.Tensor:
-    """Random ranks, `base` and up: in each sequence the first slots of a random permutation of its population.
+    """Draw random ranks, `base` and up: in each sequence the start of a random permutation of its population.
 
     Slot i draws one of the n - i ranks that slots before it left over. Going backwards, a rank among what the first i
     slots left becomes one among what the first i - 1 left: one more, if that slot's is not greater (a Lehmer code).
@@ -207,7 +208,7 @@ def _without_replacement(
 
 
 class _Room:
-    """How many tokens each sequence still wants, slot by slot.
+    """The number of tokens that each sequence still wants, slot by slot.
 
     Args:
         index: number of each slot in its sequence, int32 [R, B] or [R, 1].
@@ -222,18 +223,18 @@ class _Room:
         self._left = self._want[0]
 
     def before(self, slot: int) -> tf.Tensor:
-        """int32 [B]: what is left for a slot; slots ask in their order."""
+        """Return what is left for a slot, int32 [B]; slots ask in their order."""
         if not self._one_sequence:
             self._left = tf.where(self._begins[slot], self._want[slot], self._left)
         return self._left
 
     def take(self, tokens: tf.Tensor) -> None:
-        """Tell what the slot took of it."""
+        """Subtract what the slot took."""
         self._left -= tokens
 
 
 def _accept_words(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
-    """Ends of the words that are taken, their begins for the others: all [R, B].
+    """Return the ends of the words that are taken, and for the others their begins, all [R, B].
 
     In each sequence a word is taken if it is not longer than what is left.
     """
@@ -246,12 +247,12 @@ def _accept_words(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
 
 
 def _accept_spans(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
-    """As `_accept_words`, for spans, which may overlap."""
+    """Do the same as `_accept_words` for spans, which may overlap."""
     ends: list[tf.Tensor] = []
     for slot, (this, stop) in enumerate(zip(tf.unstack(begin), tf.unstack(end), strict=True)):
         if ends:
             others, other_ends = begin[:slot], tf.stack(ends)
-            # Where a span that was taken begins behind this one, this one stops; inside of one, it is not taken.
+            # This span stops where a span that was taken begins; inside of one, it is not taken.
             bounds = tf.where(others > this, others, tf.where(this < other_ends, this, _NOWHERE))
             bounds = tf.where(other_ends > others, bounds, _NOWHERE)
             stop = tf.minimum(stop, tf.reduce_min(bounds, axis=0))
@@ -262,15 +263,15 @@ def _accept_spans(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
 
 
 def _tokens_of(begin: tf.Tensor, end: tf.Tensor, predictions: int, length: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The places [begin, end) of all slots, and the slot that each is in: [B, P]."""
-    stretches = tf.transpose(begin * (1 << _PLACE_BITS) + (end - begin))
-    sizes = stretches & ((1 << _PLACE_BITS) - 1)
-    number = tf.range(begin.shape[0]) * (1 << _PLACE_BITS)
-    firsts = number + tf.bitwise.right_shift(stretches, _PLACE_BITS)
-    # One more stretch, behind the row, fills the places for predictions.
-    filler = begin.shape[0] * (1 << _PLACE_BITS) + length
+    """Return the places [begin, end) of all slots, and the slot that each is in: [B, P]."""
+    stretches = tf.transpose(begin * (1 << _POSITION_BITS) + (end - begin))
+    sizes = stretches & ((1 << _POSITION_BITS) - 1)
+    number = tf.range(begin.shape[0]) * (1 << _POSITION_BITS)
+    firsts = number + tf.bitwise.right_shift(stretches, _POSITION_BITS)
+    # One more stretch, after the row, fills the positions for predictions.
+    filler = begin.shape[0] * (1 << _POSITION_BITS) + length
     firsts = tf.pad(firsts, [[0, 0], [0, 1]], constant_values=filler)
     sizes = tf.concat([sizes, predictions - tf.reduce_sum(sizes, axis=1, keepdims=True)], axis=1)
     firsts, sizes = tf.reshape(firsts, [-1]), tf.reshape(sizes, [-1])
-    places = tf.reshape(tf.ragged.range(firsts, firsts + sizes).flat_values, [-1, predictions])
-    return places & ((1 << _PLACE_BITS) - 1), tf.bitwise.right_shift(places, _PLACE_BITS)
+    positions = tf.reshape(tf.ragged.range(firsts, firsts + sizes).flat_values, [-1, predictions])
+    return positions & ((1 << _POSITION_BITS) - 1), tf.bitwise.right_shift(positions, _POSITION_BITS)

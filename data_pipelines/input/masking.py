@@ -26,7 +26,7 @@ _SELECTION_STREAM, _FATE_STREAM, _RANDOM_PIECE_STREAM, _SPAN_STREAM = range(4)
 
 @dataclasses.dataclass(frozen=True)
 class MaskingVocabulary:
-    """What masking needs to know of a vocabulary.
+    """The parts of a vocabulary that masking needs.
 
     Attributes:
         vocab_size: V.
@@ -43,7 +43,7 @@ class MaskingVocabulary:
 
     @classmethod
     def of(cls, tokenizer: WordPieceTokenizer) -> "MaskingVocabulary":
-        """The vocabulary of `tokenizer`."""
+        """Return the vocabulary of `tokenizer`."""
         return cls(
             vocab_size=tokenizer.vocab_size,
             cls_id=tokenizer.cls_id,
@@ -53,14 +53,14 @@ class MaskingVocabulary:
         )
 
     def token_kinds(self) -> np.ndarray:
-        """int8 [V]: what each token is to the search for words (`mask_selection.TEXT` and its fellows)."""
+        """Return the kind of each token for the search for words, int8 [V] (`mask_selection.TEXT` and the like)."""
         kinds = np.where(self.continuation, mask_selection.CONTINUATION, mask_selection.TEXT).astype(np.int8)
         kinds[[self.cls_id, self.sep_id]] = mask_selection.SPECIAL
         return kinds
 
 
 def num_predictions(masking: MaskingConfig, max_seq_length: int) -> int:
-    """P, places for predictions in a row: the configured number, or what the rate and the length ask for.
+    """Return P, the positions for predictions in a row: the configured number, or what rate and length ask for.
 
     Raises:
         ValueError: rows are longer than masking can count.
@@ -72,7 +72,7 @@ def num_predictions(masking: MaskingConfig, max_seq_length: int) -> int:
 
 
 def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Everything of a pre-training batch that masking does not decide.
+    """Return the features of a pre-training batch that masking does not decide.
 
     Args:
         rows: `input_ids` integer [B, L]; `sequence_lengths`, `first_segment_lengths`, `next_sentence_labels`
@@ -114,7 +114,7 @@ def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 @dataclasses.dataclass(frozen=True)
 class PartOfBatches:
-    """Rows that are the same part of each of some batches, batch after batch.
+    """The rows that are the same part of each of several batches, batch after batch.
 
     Attributes:
         rows: of each batch.
@@ -137,7 +137,7 @@ def mask_batch(
     seed: tf.Tensor,
     part: PartOfBatches | None = None,
 ) -> dict[str, tf.Tensor]:
-    """A pre-training batch (`features.pretraining_batch`) from unmasked rows.
+    """Return a pre-training batch (`features.pretraining_batch`) from unmasked rows.
 
     Devlin et al. 2018, section 3.1, and google-research/bert `create_masked_lm_predictions`: in each sequence
     min(P, max(1, round(rate x length))) tokens are chosen, `[CLS]` and `[SEP]` counted in the length but never
@@ -176,7 +176,7 @@ def mask_batch(
     part = part or PartOfBatches(rows_in_batch, 0, rows_in_batch)
 
     def uniform(stream: int, columns: int, below: int | None = None) -> tf.Tensor:
-        """[B, columns], int32 in [0, below), or float32 in [0, 1)."""
+        """Draw uniform numbers [B, columns]: int32 in [0, below), or float32 in [0, 1)."""
         shape = [part.num_batches, part.batch_size, columns]
         stream_seed = tf.random.experimental.stateless_fold_in(seed, stream)
         draws = tf.random.stateless_uniform(shape, stream_seed, 0, below or 1, tf.int32 if below else tf.float32)
@@ -237,7 +237,7 @@ def mask_batch(
 
 
 def _span_shares(masking: MaskingConfig) -> list[float]:
-    """Shares of spans of 1, 2, ... words; whole words are spans of one."""
+    """Return the shares of spans of 1, 2, ... words; whole words are spans of one."""
     longest = range(1, 2 if masking.strategy == "whole_word" else masking.longest_span() + 1)
     if masking.strategy == "span":
         weights = [masking.span_probability * (1 - masking.span_probability) ** (n - 1) for n in longest]
@@ -247,7 +247,7 @@ def _span_shares(masking: MaskingConfig) -> list[float]:
 
 
 def _wanted_predictions(sequence_lengths: tf.Tensor, length: int, rate: float, predictions: int) -> tf.Tensor:
-    """int32 [B, K]: how many tokens of each sequence to predict, together at most P in a row."""
+    """Return how many tokens of each sequence to predict, int32 [B, K], together at most P in a row."""
     # Looked up, not computed, so that rounding is Python's.
     table = features.predictions_by_length(rate, length, predictions)
     running = tf.cumsum(tf.gather(tf.constant(table), sequence_lengths), axis=1)

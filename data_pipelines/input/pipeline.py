@@ -1,12 +1,14 @@
-"""Record folder -> static-shape batches, a pure function of (manifest, seed, step).
+"""The input pipeline: record folder -> batches of static shape, a pure function of (manifest, seed, step).
 
-Training reads in streams. The records, in the manifest's order, are cut into a fixed number of equal ranges, one a stream;
-a stream reads its range again and again, each epoch with its tokens of shards in another order, and windows of records
-shuffled. A batch takes the same number of rows from each stream, and pipelines own whole streams. So batch s is
-known without reading what came before: the stream's epoch, its shard, the place in it and the window follow from s and
-the manifest's counts.
+    shards -> streams (each a seeded order of its own records) -> parse -> interleave -> batch -> mask -> prefetch
 
-Records are parsed as soon as they are read: behind that a few dense tensors move, not a string for each record.
+The records, in the manifest's order, are cut into a fixed number of equal ranges, one for each stream. A stream reads
+its range again and again; each epoch has its stretches of shards in another order, and windows of records shuffled. A
+batch takes the same number of rows from each stream, and each pipeline owns whole streams. So batch s is known without
+reading what came before: the stream's epoch, its shard, the position in it and the window follow from s and the
+manifest.
+
+Records are parsed as soon as they are read: after that a few dense tensors move, instead of a string for each record.
 Axes: B batch, L length, K sequences in a row, P predictions, S segments of a stream.
 """
 
@@ -32,14 +34,14 @@ from data_pipelines.records.manifest import Manifest, read_manifest, read_vocabu
 from data_pipelines.records.parsing import parse_rows
 
 MAX_STREAMS = 16
-_PLACES_TOGETHER = 1 << 17  # 1,024 rows of 128; more leave the cache
+_TOKENS_TOGETHER = 1 << 17  # 1,024 rows of 128; more leave the cache
 
 
 def static_batch_spec(folder: str, masking: MaskingConfig, batch_size: int) -> dict[str, features.Feature]:
-    """Shapes and dtypes of the folder's batches, from its manifest alone (see `features.pretraining_batch`).
+    """Return shapes and dtypes of the folder's batches, from its manifest alone (see `features.pretraining_batch`).
 
     Raises:
-        FileNotFoundError, ValueError: see `records.read_manifest`.
+        FileNotFoundError, ValueError: see `manifest.read_manifest`.
     """
     manifest = read_manifest(folder)
     return features.pretraining_batch(
@@ -51,7 +53,7 @@ def static_batch_spec(folder: str, masking: MaskingConfig, batch_size: int) -> d
 
 
 def number_of_streams(batch_size: int, num_records: int) -> int:
-    """Record streams that batches of this size are read from: the largest power of two, at most 16, that divides the size."""
+    """Return the number of streams for a batch size: the largest power of two, at most 16, that divides it."""
     streams = math.gcd(batch_size, MAX_STREAMS)
     while streams > num_records:
         streams //= 2
@@ -62,33 +64,32 @@ def training_dataset(
     folder: str,
     masking: MaskingConfig,
     batch_size: int,
+    *,
     seed: int,
     start_step: int = 0,
     input_pipeline_id: int = 0,
     num_input_pipelines: int = 1,
-    flag: str = "--train_data",
     num_threads: int = 1,
     skipped: Skipped | None = None,
 ) -> tf.data.Dataset:
-    """Batches for training without end, from the one of step `start_step` on.
+    """Return batches for training without end, from the one of step `start_step` on.
 
-    What a step gets depends on the manifest, `masking`, `batch_size`, `seed` and the step's number only. Each stream
-    reads each of its records once an epoch. With several pipelines (one a host), their batches put one after the
-    other are the batch that a single pipeline reads, masks included.
+    The batch of a step depends on the manifest, `masking`, `batch_size`, `seed` and the number of the step only. Each
+    stream reads each of its records once an epoch. The batches of several pipelines (one a host), one after the other,
+    are the batch that a single pipeline reads, masks included.
 
     Args:
         folder: a record folder.
         masking: how tokens to predict are chosen.
         batch_size: B, rows in the global batch; with several pipelines each yields its part of them.
-        seed: of order and masks.
-        start_step: number of the first batch; any is reached in well under a second.
+        seed: the seed of order and masks.
+        start_step: the number of the first batch; any is reached in well under a second.
         input_pipeline_id: which pipeline this is.
-        num_input_pipelines: how many read together; a divisor of the number of streams.
-        flag: where `folder` came from, for messages.
-        num_threads: threads of the pipeline; one keeps the cores for the step.
-        skipped: records that cannot be used; None stops at the first such. Each is replaced by an empty row, all of
-            whose weights are 0, in its place; no other row of any batch changes, so that batches stay a function
-            of manifest, seed and step.
+        num_input_pipelines: the number of pipelines that read together; a divisor of the number of streams.
+        num_threads: the threads of the pipeline; one keeps the cores for the step.
+        skipped: records that cannot be used; None stops at the first one. Each is replaced by an empty row, all of
+            whose weights are 0; no other row of any batch changes, so that batches stay a function of manifest, seed
+            and step.
 
     Returns:
         A dataset of `features.pretraining_batch` with static shapes. Reading raises `tf.errors.DataLossError` on a
@@ -98,23 +99,23 @@ def training_dataset(
         FileNotFoundError: the folder, its manifest or a shard is missing.
         ValueError: the folder contradicts its manifest, or the batch size cannot be divided over the pipelines.
     """
-    source = _open(folder, masking, flag, allow_damage=skipped is not None)
+    source = _open(folder, masking, allow_damage=skipped is not None)
     if batch_size < 1 or start_step < 0:
         raise ValueError(
-            f"batch_size must be at least 1 and start_step at least 0. Received: {batch_size} and {start_step}"
+            f"`batch_size` must be at least 1 and `start_step` at least 0. Received: {batch_size} and {start_step}"
         )
     streams = number_of_streams(batch_size, source.manifest.num_records)
     if num_input_pipelines < 1 or streams % num_input_pipelines:
         raise ValueError(
-            f"num_input_pipelines must divide the {streams} streams of batch_size {batch_size} (the largest power of two "
-            f"up to {MAX_STREAMS} that divides it). Received: num_input_pipelines={num_input_pipelines}"
+            f"`num_input_pipelines` must divide the {streams} streams of `batch_size` {batch_size} (the largest power "
+            f"of two up to {MAX_STREAMS} that divides it). Received: {num_input_pipelines}"
         )
     if not 0 <= input_pipeline_id < num_input_pipelines:
         raise ValueError(
-            f"input_pipeline_id must be between 0 and {num_input_pipelines - 1}. Received: {input_pipeline_id}"
+            f"`input_pipeline_id` must be between 0 and {num_input_pipelines - 1}. Received: {input_pipeline_id}"
         )
     # Small batches are made several at a time: operations on few rows cost little more than on none.
-    steps = max(1, _PLACES_TOGETHER // (batch_size * source.manifest.max_seq_length))
+    steps = max(1, _TOKENS_TOGETHER // (batch_size * source.manifest.max_seq_length))
     rows_per_stream = batch_size // streams
     own_streams = streams // num_input_pipelines
     first_stream = input_pipeline_id * own_streams
@@ -130,7 +131,7 @@ def training_dataset(
     part = PartOfBatches(own_streams * rows_per_stream, first_stream * rows_per_stream, batch_size, steps)
 
     def to_batches(group: tf.Tensor, rows: Rows) -> dict[str, tf.Tensor]:
-        """[own streams, steps x rows of a stream, ...] -> a batch, or several stacked: [steps, rows of a batch, ...]."""
+        """Turn [own streams, steps x rows of a stream, ...] into a batch, or several stacked: [steps, rows, ...]."""
         rows = {name: _step_by_step(values, steps, rows_per_stream) for name, values in rows.items()}
         batch = mask_batch(
             rows,
@@ -156,8 +157,8 @@ def training_dataset(
     return groups.prefetch(2).with_options(_options(num_threads))
 
 
-def records_of_batch(folder: str, batch_size: int, seed: int, step: int) -> list[tuple[str, int]]:
-    """Shard and number in it, counted from 0, of each record in the batch of a step of `training_dataset`."""
+def records_of_batch(folder: str, batch_size: int, *, seed: int, step: int) -> list[tuple[str, int]]:
+    """Return shard and number, counted from 0, of each record in the batch of a step of `training_dataset`."""
     manifest = read_manifest(folder, allow_damage=True)
     streams = number_of_streams(batch_size, manifest.num_records)
     rows_per_stream = batch_size // streams
@@ -173,20 +174,19 @@ def evaluation_dataset(
     folder: str,
     masking: MaskingConfig,
     batch_size: int,
+    *,
     seed: int = 0,
-    flag: str = "--eval_data",
     num_threads: int = 1,
     skipped: Skipped | None = None,
 ) -> tf.data.Dataset:
-    """Every record once, in order, with the same masks each time the dataset is read.
+    """Return every record once, in order, with the same masks each time the dataset is read.
 
     Args:
         folder: a record folder.
         masking: how tokens to predict are chosen.
         batch_size: B. The last batch is filled with empty rows, all of whose weights are 0.
-        seed: of the masks, together with the number of the batch; the same for all runs that are to be compared.
-        flag: where `folder` came from, for messages.
-        num_threads: threads of the pipeline.
+        seed: the seed of the masks, together with the number of the batch; the same for all runs to be compared.
+        num_threads: the threads of the pipeline.
         skipped: as in `training_dataset`.
 
     Returns:
@@ -196,8 +196,8 @@ def evaluation_dataset(
         FileNotFoundError, ValueError: see `training_dataset`.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1. Received: {batch_size}")
-    source = _open(folder, masking, flag, allow_damage=skipped is not None)
+        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
+    source = _open(folder, masking, allow_damage=skipped is not None)
     mask_seed = stream_seed(seed, MASK_STREAM)
 
     def to_batch(number: tf.Tensor, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -222,14 +222,14 @@ def evaluation_dataset(
 
 
 def _step_by_step(values: tf.Tensor, steps: int, rows_per_stream: int) -> tf.Tensor:
-    """[streams, steps x rows of a stream, N] -> [steps x streams x rows of a stream, N], the rows of a step together."""
+    """Bring the rows of a step together: [streams, steps x rows, N] -> [steps x streams x rows, N]."""
     streams, _, width = values.shape
     by_step = tf.transpose(tf.reshape(values, [streams, steps, rows_per_stream * width]), [1, 0, 2])
     return tf.reshape(by_step, [steps * streams * rows_per_stream, width])
 
 
 def _options(num_threads: int) -> tf.data.Options:
-    """One thread runs the pipeline ahead of the step, and its operations do not spread over further cores."""
+    """Return options by which `num_threads` run the pipeline ahead of the step, on no further cores."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
@@ -248,11 +248,11 @@ class _Source:
     predictions: int
 
     def parse(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """See `parse_rows`."""
+        """Parse records; see `parse_rows`."""
         return parse_rows(serialized, self.folder, self.manifest)
 
 
-def _open(folder: str, masking: MaskingConfig, flag: str, allow_damage: bool) -> _Source:
-    manifest = read_manifest(folder, flag, allow_damage)
-    vocabulary = MaskingVocabulary.of(read_vocabulary(folder, manifest, flag))
+def _open(folder: str, masking: MaskingConfig, allow_damage: bool) -> _Source:
+    manifest = read_manifest(folder, allow_damage=allow_damage)
+    vocabulary = MaskingVocabulary.of(read_vocabulary(folder, manifest))
     return _Source(folder, manifest, vocabulary, num_predictions(masking, manifest.max_seq_length))

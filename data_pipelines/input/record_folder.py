@@ -1,4 +1,4 @@
-"""A record folder as training takes it: opened once, checked, then asked for batches."""
+"""A record folder as training uses it: opened once, checked, then asked for batches."""
 
 import os
 import warnings
@@ -10,11 +10,12 @@ import numpy as np
 
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils.arguments import renamed
 from data_pipelines.input import pipeline
 from data_pipelines.records import verification
 from data_pipelines.records.manifest import (
     MANIFEST_FILE,
-    PIECE_COUNTS_FILE,
+    TOKEN_COUNTS_FILE,
     check_vocabulary,
     read_manifest,
     read_token_counts,
@@ -30,47 +31,44 @@ class RecordFolder:
 
     Args:
         path: a folder that `create_pretraining_data` wrote.
-        flag: where `path` came from, for messages.
-        tokenizer: of the model that is to read the records; None takes the folder's own.
-        skip_corrupt: read all records once, now, and replace those that cannot be used by empty rows of weight 0;
-            says how many. Without it the first of them stops the reading.
+        tokenizer: the tokenizer of the model that reads the records; None takes the folder's own.
+        skip_corrupt: whether to read all records once, now, and replace those that cannot be used by empty rows of
+            weight 0; it prints how many. Without it the first of them stops the reading.
 
     Raises:
         FileNotFoundError: the folder, its manifest or a shard is missing.
         ValueError: the folder contradicts its manifest, or was made with another vocabulary than `tokenizer`'s.
     """
 
-    def __init__(
-        self, path: str, flag: str, tokenizer: WordPieceTokenizer | None = None, skip_corrupt: bool = False
-    ) -> None:
+    def __init__(self, path: str, *, tokenizer: WordPieceTokenizer | None = None, skip_corrupt: bool = False) -> None:
         self.path = path
-        self.flag = flag
-        self.manifest = read_manifest(path, flag, allow_damage=skip_corrupt)
-        if tokenizer is not None:
-            check_vocabulary(self.manifest, tokenizer, flag)
-        self.tokenizer = tokenizer or read_vocabulary(path, self.manifest, flag)
+        with renamed(folder="path", manifest="path"):
+            self.manifest = read_manifest(path, allow_damage=skip_corrupt)
+            if tokenizer is not None:
+                check_vocabulary(self.manifest, tokenizer)
+            self.tokenizer = tokenizer or read_vocabulary(path, self.manifest)
         self.max_seq_length = self.manifest.max_seq_length
         self.max_sequences_per_row = self.manifest.max_sequences_per_row
         self._skipped = self._find_skipped() if skip_corrupt else None
 
     def _find_skipped(self) -> dict[str, list[tuple[int, int]]]:
-        """The stretches of records that cannot be used, by shard; printed one a line."""
+        """Return the stretches of records that cannot be used, by shard; printed one a line."""
         skipped: dict[str, list[tuple[int, int]]] = {}
         count = 0
         for fault in verification.find_faults(self.path, self.manifest, self.tokenizer):
-            print(f"{self.flag}: {fault}")
+            print(fault)
             count += fault.records
             if fault.records:
                 skipped.setdefault(os.path.basename(fault.path), []).append((fault.first_record, fault.records))
         total = self.manifest.num_records
-        print(f"{self.flag}: {count:,} of {total:,} records are skipped: empty rows of weight 0 stand in their place")
+        print(f"{self.path}: {count:,} of {total:,} records are skipped: empty rows of weight 0 take their place")
         if count == total:
-            raise ValueError(f"{self.flag}: no record can be used. Received: {self.path!r}")
+            raise ValueError(f"`path`: no record can be used. Received: {self.path!r}")
         return skipped
 
     @contextmanager
     def naming_bad_records(self) -> Iterator[None]:
-        """Turns the errors of reading these records, in the middle of training too, into one that names the record.
+        """Turn errors of reading these records, in the middle of training too, into one that names the record.
 
         A pipeline's own errors know bytes, not shards, so the folder is read once more to find what is wrong.
 
@@ -88,21 +86,21 @@ class RecordFolder:
             UnicodeDecodeError,  # the message about a record that is no Example quotes its bytes
         ):
             if self._skipped is None:
-                verification.require_sound(self.path, self.manifest, self.tokenizer, self.flag)
+                verification.require_sound(self.path, self.manifest, self.tokenizer)
             raise
 
     def identity(self) -> dict[str, int | str]:
-        """What tells these records from others: their number and a digest of all shards."""
+        """Return what distinguishes these records from others: their number and a digest of all shards."""
         return self.manifest.identity()
 
     def token_counts(self) -> np.ndarray:
-        """How often each token of the vocabulary occurs in the records, int64 [tokens]."""
+        """Return how often each token of the vocabulary occurs in the records, int64 [tokens]."""
         counts = read_token_counts(self.path)
         tokens = sum(shard.tokens for shard in self.manifest.shards)
         if counts.sum() != tokens:
             raise ValueError(
-                f"{self.flag}: the shards of {os.path.join(self.path, MANIFEST_FILE)} must have the "
-                f"{counts.sum()} tokens that {PIECE_COUNTS_FILE} counts. Received: {tokens}"
+                f"the shards of {os.path.join(self.path, MANIFEST_FILE)} must have the "
+                f"{counts.sum()} tokens that {TOKEN_COUNTS_FILE} counts. Received: {tokens}"
             )
         return counts
 
@@ -115,13 +113,13 @@ class RecordFolder:
         input_pipeline_id: int = 0,
         num_input_pipelines: int = 1,
     ) -> "tf.data.Dataset":
-        """Endless batches, or one of several pipelines' rows of them: see `pipeline.training_dataset`.
+        """Return endless batches, or one of several pipelines' rows of them: see `pipeline.training_dataset`.
 
         Warns where `masking` asks for whole words, and no word of the records has a second token.
         """
         if masking.strategy == "whole_word" and not self.token_counts()[np.array(self.tokenizer.continuation)].any():
             warnings.warn(
-                f"{self.flag}: `masking.strategy` whole_word chooses as token does here: no record holds a token that "
+                f"{self.path}: `masking.strategy` whole_word chooses as token does here: no record holds a token that "
                 f"continues a word (`##...`), as in Chinese text. Received: {self.path!r}",
                 stacklevel=2,
             )
@@ -129,18 +127,17 @@ class RecordFolder:
             self.path,
             masking,
             batch_size,
-            seed,
-            start_step,
-            input_pipeline_id,
-            num_input_pipelines,
-            flag=self.flag,
+            seed=seed,
+            start_step=start_step,
+            input_pipeline_id=input_pipeline_id,
+            num_input_pipelines=num_input_pipelines,
             skipped=self._skipped,
         )
 
     def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
-        """Which records the batch of a step of `training_dataset` holds: numbers, counted from 0, by shard."""
+        """Return which records the batch of a step of `training_dataset` holds: numbers, counted from 0, by shard."""
         by_shard: dict[str, list[int]] = {}
-        for shard, number in pipeline.records_of_batch(self.path, batch_size, seed, step):
+        for shard, number in pipeline.records_of_batch(self.path, batch_size, seed=seed, step=step):
             by_shard.setdefault(shard, []).append(number)
         return "; ".join(
             f"records {', '.join(map(str, sorted(numbers)))} of {os.path.join(self.path, shard)}"
@@ -148,5 +145,5 @@ class RecordFolder:
         )
 
     def evaluation_dataset(self, masking: MaskingConfig, batch_size: int, seed: int = 0) -> "tf.data.Dataset":
-        """Every record once, with masks that are always the same: see `pipeline.evaluation_dataset`."""
-        return pipeline.evaluation_dataset(self.path, masking, batch_size, seed, flag=self.flag, skipped=self._skipped)
+        """Return every record once, with masks that are always the same: see `pipeline.evaluation_dataset`."""
+        return pipeline.evaluation_dataset(self.path, masking, batch_size, seed=seed, skipped=self._skipped)

@@ -1,7 +1,7 @@
-"""Shards -> streams: endless streams of rows, each a seeded order of its own range of the records.
+"""Record streams: endless streams of rows, each a seeded order of its own range of the records.
 
-Any place of a stream is reached without reading what comes before it, but for a part of a shard that is skipped. Axes: S
-segments of a stream, which are stretches of shards.
+Any position of a stream is reached without reading what comes before it, except for the part of one shard that is
+skipped. Axes: S segments of a stream, which are stretches of shards.
 """
 
 import os
@@ -17,7 +17,7 @@ _READ_BYTES = 1 << 20
 _RECORDS_PARSED_TOGETHER = 512  # their strings stay in the cache
 
 Rows = Mapping[str, tf.Tensor]
-"""Parsed records, by the names in `record_parsing.parse_rows`."""
+"""Parsed records, by the names in `records.parsing.parse_rows`."""
 
 Skipped = Mapping[str, Sequence[tuple[int, int]]]
 """File name of a shard -> stretches (first record, records) that cannot be used."""
@@ -30,12 +30,12 @@ _ORDER_STREAM, _WINDOW_STREAM, MASK_STREAM = 0, 1, 2
 
 
 def stream_seed(seed: int, stream: int) -> tf.Tensor:
-    """int64 [2]: where the numbers of one stream come from."""
+    """Return the seed of one random stream, int64 [2]."""
     return tf.constant([seed, stream], tf.int64)
 
 
 class ShardReader:
-    """Reads stretches of shards; records known to be unusable come as empty strings, which become empty rows."""
+    """A reader of stretches of shards. Records known to be unusable are empty strings, which become empty rows."""
 
     def __init__(self, folder: str, manifest: Manifest, skipped: Skipped | None) -> None:
         self._paths = tf.constant([os.path.join(folder, shard.file_name) for shard in manifest.shards])
@@ -52,7 +52,7 @@ class ShardReader:
         )
 
     def read(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
-        """Strings: `records` records of a shard, from number `first` on."""
+        """Return `records` records of a shard, from number `first` on, as strings."""
         if not self._damage_allowed:
             return self._read_usable(shard, first, records)
 
@@ -79,7 +79,7 @@ class ShardReader:
 
 
 def _runs(records: int, skipped: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """A shard's records as runs (first record, records, 1 if they are usable, else 0), without empty ones."""
+    """Return a shard's records as runs (first record, records, 1 if they are usable, else 0), without empty ones."""
     runs, place = [], 0
     for first, count in sorted(skipped):
         runs += [(place, first - place, 1), (first, count, 0)]
@@ -88,16 +88,16 @@ def _runs(records: int, skipped: Sequence[tuple[int, int]]) -> list[tuple[int, i
 
 
 class RecordNumbers:
-    """Gives, in place of records, which ones they are."""
+    """A reader that yields the numbers of records instead of the records."""
 
     def read(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
-        """Int64 numbers: shard * `RECORDS_OF_A_SHARD` + record."""
+        """Return int64 numbers: shard * `RECORDS_OF_A_SHARD` + record."""
         start = shard * RECORDS_OF_A_SHARD + first
         return tf.data.Dataset.range(start, start + records)
 
 
 class StreamReader:
-    """Reads streams: `read(stream, row)` is the stream's endless stream of rows from number `row` on."""
+    """A reader of record streams: `read(stream, row)` gives a stream's rows from number `row` on, without end."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class StreamReader:
         self._window_seed = stream_seed(seed, _WINDOW_STREAM)
 
     def read(self, stream: tf.Tensor, row: int) -> tf.data.Dataset:
-        """Rows of whole or partial windows, from the stream's record number `row` on, counted over epochs."""
+        """Return rows of whole or partial windows, from the stream's record number `row` on, counted over epochs."""
         first_epoch = row // self._records_in_stream[stream]
         row_in_epoch = row % self._records_in_stream[stream]
         first_window = row_in_epoch // WINDOW_RECORDS
@@ -146,7 +146,7 @@ class StreamReader:
         return tf.data.Dataset.counter(first_epoch).flat_map(read_epoch)
 
     def _segments_from(self, stream: tf.Tensor, epoch: tf.Tensor, row: tf.Tensor) -> tf.data.Dataset:
-        """The epoch's segments in their random order, without the `row` records that were read already."""
+        """Return the epoch's segments in their random order, without the `row` records that were read already."""
         segments = self._table[stream]
         scores = tf.random.stateless_uniform([segments.shape[0]], _fold(self._order_seed, stream, epoch))
         segments = tf.gather(segments, tf.argsort(scores, stable=True))
@@ -156,7 +156,7 @@ class StreamReader:
         return tf.data.Dataset.from_tensor_slices(segments).filter(lambda segment: segment[2] > 0)
 
     def _shuffle(self, stream: tf.Tensor, epoch: tf.Tensor, number: tf.Tensor, rows: Rows, skipped: tf.Tensor) -> Rows:
-        """A window's rows in their random order, without the first `skipped`."""
+        """Return a window's rows in their random order, without the first `skipped`."""
         seed = _fold(self._window_seed, stream, epoch, number)
         size = tf.shape(next(iter(rows.values())))[0]
         order = tf.argsort(tf.random.stateless_uniform([size], seed), stable=True)[skipped:]
@@ -170,7 +170,7 @@ def _fold(seed: tf.Tensor, *numbers: tf.Tensor) -> tf.Tensor:
 
 
 def _stream_segments(manifest: Manifest, stream: int, streams: int) -> list[tuple[int, int, int]]:
-    """The stream's range of records as (shard, first record in it, number of records)."""
+    """Return the stream's range of records as (shard, first record in it, number of records)."""
     start = stream * manifest.num_records // streams
     end = (stream + 1) * manifest.num_records // streams
     segments = []

@@ -1,4 +1,4 @@
-"""Building input shards with Apache Beam: on Dataflow, Flink, Spark or this machine.
+"""The construction of input shards with Apache Beam: on Dataflow, Flink, Spark or this machine.
 
 The launching process reads the documents, in order, and stages each input shard as a file beside the records;
 the pipeline then builds them all, each by the same function as the local runner, and writes records and journal
@@ -23,7 +23,7 @@ _SECONDS_BETWEEN_LOOKS = 5.0  # at which shards stand already, for the progress 
 
 
 class StagedShard(NamedTuple):
-    """What the pipeline is told of an input shard."""
+    """An input shard as the pipeline receives it."""
 
     held_out: bool
     number: int
@@ -32,7 +32,7 @@ class StagedShard(NamedTuple):
 
 
 def make_pipeline(options: str) -> Any:
-    """An empty `apache_beam.Pipeline`.
+    """Return an empty `apache_beam.Pipeline`.
 
     Args:
         options: Beam's pipeline options in one string, `--runner=DataflowRunner --project=p ...`.
@@ -61,7 +61,7 @@ def make_pipeline(options: str) -> Any:
 def run(
     shards: Iterator[InputShard], function: ShardFunction, writers: Writers, output_dir: str, pipeline: Any
 ) -> Generator[DoneShard, None, None]:
-    """Build and write the input shards, and keep those that stand already: see `local_runner.run`.
+    """Build and write the input shards, and keep those that exist already; see `local_runner.run`.
 
     Args:
         shards: read once; memory holds one at a time.
@@ -74,8 +74,6 @@ def run(
         ValueError: see `input_shards`.
         OSError: a file cannot be written, or the pipeline failed.
     """
-    import tensorflow as tf  # here: the local runner's processes import this module with the launcher
-
     staging = os.path.join(output_dir, STAGING_FOLDER)
     in_order: list[tuple[bool, int]] = []
     staged: list[StagedShard] = []
@@ -97,14 +95,13 @@ def run(
         if finished is None:
             raise OSError(f"--runner=beam: the pipeline ended without shard {number} of {writers[held_out].folder}")
         writers[held_out].keep(finished)
-    if tf.io.gfile.isdir(staging):
-        tf.io.gfile.rmtree(staging)
+    files.remove_folder(staging)
 
 
 def _run_pipeline(
     pipeline: Any, staged: list[StagedShard], function: ShardFunction
 ) -> Generator[DoneShard, None, None]:
-    """Run it, and say meanwhile which shards stand: some runners only return when all is done."""
+    """Run the pipeline, and yield the shards that are finished: some runners return only when all is done."""
     import apache_beam as beam
 
     (
@@ -142,13 +139,13 @@ def _run_pipeline(
 
 
 def _cause(error: Exception) -> str:
-    """What a worker said last: Beam's messages hold whole tracebacks, the exception's own line at their end."""
+    """Return the last line of a worker's message; Beam's messages are tracebacks, which end in the exception."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
 
 def build_and_write(staged: StagedShard, function: ShardFunction) -> None:
-    """One input shard, from its staged documents to record files; runs on a worker."""
+    """Build one input shard from its staged documents, and write its record files; this runs on a worker."""
     shard = InputShard(staged.held_out, staged.number, files.read_bytes(staged.path))
     write_shard(
         staged.records_folder,

@@ -1,4 +1,4 @@
-"""A stream of documents -> input shards: what one call of the shard function turns into record files.
+"""Input shards: the documents that one call of the shard function turns into record files.
 
 Shards are cut in the order of the stream, training and held-out ones numbered apart. Which documents are in
 which shard depends on the stream alone, never on the process or machine that builds it.
@@ -24,9 +24,9 @@ class InputShard(NamedTuple):
     """Documents to be built into records.
 
     Attributes:
-        held_out: whether they are of the held-out part.
-        number: of the shard in its part, from 0.
-        packed_documents: `pack_documents` of them: a fifth of the memory of the strings, and quickly sent on.
+        held_out: whether the documents are held out.
+        number: the number of the shard in its part, from 0.
+        packed_documents: the documents packed by `pack_documents`: a fifth of the strings' memory, and quickly sent.
     """
 
     held_out: bool
@@ -35,17 +35,17 @@ class InputShard(NamedTuple):
 
 
 def pack_documents(documents: Sequence[Document]) -> bytes:
-    """The documents as bytes: equal documents give equal bytes, and other documents other ones."""
+    """Return the documents as bytes: equal documents give equal bytes, and other documents other ones."""
     return marshal.dumps([list(document) for document in documents], _MARSHAL_VERSION)
 
 
 def unpack_documents(packed: bytes) -> list[list[str]]:
-    """What `pack_documents` was given. Only for bytes that this program wrote."""
+    """Return the documents that `pack_documents` was given. It is only for bytes that this program wrote."""
     return marshal.loads(packed)
 
 
 def input_shards(documents: Iterable[Document], holdout: float, objective: str) -> Iterator[InputShard]:
-    """The documents in shards; memory holds two of them.
+    """Yield the documents in shards; memory holds two of them.
 
     Args:
         documents: read once; blank sentences, and documents without another, are left out.
@@ -83,19 +83,19 @@ def input_shards(documents: Iterable[Document], holdout: float, objective: str) 
 
 
 def fingerprint(settings: Mapping[str, Any], shard: InputShard) -> str:
-    """SHA-256 of all that decides the shard's records: settings (see `record_settings`), number and documents."""
+    """Return SHA-256 of what decides the shard's records: settings (`record_settings`), number and documents."""
     digest = hashlib.sha256(json.dumps([settings, shard.number], sort_keys=True).encode())
     digest.update(shard.packed_documents)
     return digest.hexdigest()
 
 
 class ShardFunction:
-    """Input shard -> records, the same in every process and on every machine.
+    """The function from an input shard to its records, the same in every process and on every machine.
 
     Args:
         tokenizer: makes the tokens.
-        config: of the training shards.
-        held_out_config: of the held-out ones.
+        config: the settings of the training shards.
+        held_out_config: the settings of the held-out shards.
     """
 
     def __init__(
@@ -106,15 +106,15 @@ class ShardFunction:
         self._settings = tuple(record_settings(config, tokenizer) for config in configs)
 
     def settings(self, held_out: bool) -> dict[str, Any]:
-        """How the shards of a part are made, see `record_settings`."""
+        """Return how the shards of a part are made, see `record_settings`."""
         return self._settings[held_out]
 
     def fingerprint(self, shard: InputShard) -> str:
-        """See `fingerprint`."""
+        """Return the shard's fingerprint; see `fingerprint`."""
         return fingerprint(self._settings[shard.held_out], shard)
 
     def build(self, shard: InputShard) -> BuiltShard:
-        """The shard's record files, not yet written.
+        """Return the shard's record files, not yet written.
 
         Raises:
             ValueError: see `ShardBuilder.build`.
@@ -122,7 +122,7 @@ class ShardFunction:
         return self._builders[shard.held_out].build(shard.number, unpack_documents(shard.packed_documents))
 
     def build_unless_standing(self, task: tuple[InputShard, str | None]) -> tuple[str, BuiltShard | None]:
-        """The shard's fingerprint, and its records unless those that stand, by the fingerprint given, are the same."""
+        """Return the shard's fingerprint, and its records unless existing ones with this fingerprint are the same."""
         shard, standing = task
         made_from = self.fingerprint(shard)
         return made_from, None if made_from == standing else self.build(shard)

@@ -1,4 +1,4 @@
-"""Building input shards in processes of this machine."""
+"""The construction of input shards in processes of this machine."""
 
 import collections
 import contextlib
@@ -13,7 +13,7 @@ Writers = tuple[RecordFolderWriter, RecordFolderWriter]  # of training and of he
 
 
 class DoneShard(NamedTuple):
-    """An input shard whose records stand, for the progress bar; `kept` where an interrupted run wrote them."""
+    """A finished input shard, for the progress bar; `kept` if an interrupted run wrote its records."""
 
     input_bytes: int
     kept: bool
@@ -22,7 +22,7 @@ class DoneShard(NamedTuple):
 def run(
     shards: Iterator[InputShard], function: ShardFunction, writers: Writers, num_workers: int
 ) -> Generator[DoneShard, None, None]:
-    """Build and write the input shards in their order, and keep those that stand already.
+    """Build and write the input shards in their order, and keep those that exist already.
 
     Memory holds `num_workers` + 2 input shards at most, whatever the number of all: reading waits for building.
 

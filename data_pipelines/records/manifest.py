@@ -1,12 +1,12 @@
-"""Record folders: TFRecord shards, what is known about them (`manifest.json`), and the vocabulary they need.
+"""Record folders: TFRecord shards, their manifest (`manifest.json`) and the vocabulary that they need.
 
 folder/
   shard-00000-00.tfrecord ...   one tf.train.Example a row (bert_tf/features.py), unmasked and unpadded
   token_counts.npy              int64 [V]: how often each token occurs in the rows, specials counted too
   vocab.txt                     the vocabulary, one token a line
-  manifest.json                 written last: a folder is complete when it stands
+  manifest.json                 written last: a folder is complete when it exists
 
-data_pipelines/records/writer.py writes them, and tells what else stands there while it does.
+data_pipelines/records/writer.py writes them, and explains what else is in the folder while it does.
 """
 
 import dataclasses
@@ -28,26 +28,26 @@ MAX_RECORDS_PER_SHARD = 100_000
 MAX_SEQUENCES_PER_ROW = 64
 MANIFEST_FILE = "manifest.json"
 VOCABULARY_FILE = "vocab.txt"
-PIECE_COUNTS_FILE = "token_counts.npy"
+TOKEN_COUNTS_FILE = "token_counts.npy"
 HELD_OUT_FOLDER = "heldout"
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
-    """The type of a token id on disk: little-endian uint16, or int32 from 65,536 tokens on."""
+    """Return the type of a token id on disk: little-endian uint16, or int32 from 65,536 tokens on."""
     return np.dtype("<u2" if vocab_size < 65536 else "<i4")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PreparationConfig(Config):
-    """What decides, beside the text and the vocabulary, the bytes of a record folder.
+    """The settings that, with the text and the vocabulary, decide the bytes of a record folder.
 
     Attributes:
         max_seq_length: L, tokens in a row, specials included.
         max_sequences_per_row: K; 1 for rows of one sequence, more to pack.
         objective: `nsp`, next-sentence pairs, or `mlm`, full sentences without pairs.
-        short_seq_prob: share of documents that are cut into shorter sequences than a row can hold.
-        dupe_factor: passes over the documents, each with other random splits and pairs.
-        seed: of every random choice.
+        short_seq_prob: the share of documents that are cut into shorter sequences than a row can hold.
+        dupe_factor: the number of passes over the documents, each with other random splits and pairs.
+        seed: the seed of every random choice.
     """
 
     max_seq_length: int = 128
@@ -81,7 +81,7 @@ class PreparationConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShardInfo(Config):
-    """A shard as it should stand on disk; `tokens` counts the tokens of its rows, specials included."""
+    """A shard as it should be on disk; `tokens` counts the tokens of its rows, special tokens included."""
 
     file_name: str
     records: int
@@ -95,13 +95,13 @@ class Statistics(Config):
     """Counts over a folder.
 
     Attributes:
-        documents, sentences, tokens: of the text, each once whatever the dupe factor; tokens without specials.
-        examples: sequences in all records.
-        records: rows.
-        random_next_share: of the sequences with a next-sentence label, the share with a random second segment.
-        unknown_share: of the text's tokens, the share that is `[UNK]`.
-        row_fill: share of the rows' places that hold a token and not padding.
-        expected_masked_share: of the rows' tokens, the share that masking at the default rate predicts
+        documents, sentences, tokens: counts of the text, each once whatever the dupe factor; tokens without specials.
+        examples: the number of sequences in all records.
+        records: the number of rows.
+        random_next_share: the share of the sequences with a next-sentence label whose second segment is random.
+        unknown_share: the share of the text's tokens that are `[UNK]`.
+        row_fill: the share of the rows' positions that hold a token and not padding.
+        expected_masked_share: the share of the rows' tokens that masking at the default rate predicts
             (`configs.MaskingConfig`, strategy `token`); None where it was not counted.
     """
 
@@ -126,7 +126,7 @@ class Statistics(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest(PreparationConfig):
-    """All about a record folder, as `manifest.json` holds it."""
+    """The description of a record folder, as `manifest.json` holds it."""
 
     format_version: int
     vocab_hash: str
@@ -142,17 +142,16 @@ class Manifest(PreparationConfig):
         return sum(shard.records for shard in self.shards)
 
     def identity(self) -> dict[str, int | str]:
-        """What tells these records from others, for a run's `config.json`: their number and a digest of all shards."""
+        """Return the number of records and a digest of all shards, which distinguish these records from others."""
         digest = hashlib.sha256("".join(shard.sha256 for shard in self.shards).encode())
         return {"records": self.num_records, "sha256": digest.hexdigest()}
 
 
-def read_manifest(folder: str, flag: str = "--train_data", allow_damage: bool = False) -> Manifest:
-    """The manifest of a complete record folder whose shards are all there.
+def read_manifest(folder: str, *, allow_damage: bool = False) -> Manifest:
+    """Return the manifest of a complete record folder whose shards are all there.
 
     Args:
         folder: a folder that `create_pretraining_data` wrote.
-        flag: the flag or argument it came from, for messages.
         allow_damage: whether a shard may have another size than the manifest says.
 
     Raises:
@@ -162,35 +161,40 @@ def read_manifest(folder: str, flag: str = "--train_data", allow_damage: bool = 
     path = os.path.join(folder, MANIFEST_FILE)
     if not files.exists(path):
         raise FileNotFoundError(
-            f"{flag}: no {MANIFEST_FILE}; the folder is incomplete (its preparation was interrupted: run "
-            f"data_pipelines.create_pretraining_data again) or no record folder. Received: {folder!r}"
+            f"`folder`: no {MANIFEST_FILE}; the folder is incomplete (its preparation was interrupted: run "
+            f"`bert-tf create-pretraining-data` again) or not a record folder. Received: {folder!r}"
         )
     values = files.read_json(path)
     version = values.get("format_version") if isinstance(values, dict) else None
+    if version == FORMAT_VERSION and not files.exists(os.path.join(folder, TOKEN_COUNTS_FILE)):
+        raise ValueError(
+            f"`folder`: no {TOKEN_COUNTS_FILE}; an earlier version of this package wrote the folder: prepare it "
+            f"again with `bert-tf create-pretraining-data`. Received: {folder!r}"
+        )
     if version != FORMAT_VERSION:
-        raise ValueError(f"{flag}: {path} must have format_version {FORMAT_VERSION}. Received: {version!r}")
+        raise ValueError(f"`folder`: {path} must have format_version {FORMAT_VERSION}. Received: {version!r}")
     try:
         manifest = Manifest.from_dict(values)
     except (ConfigError, TypeError) as error:  # TypeError: a field is missing
-        raise ValueError(f"{flag}: {path} is no manifest of a record folder: {error}") from None
-    # On object stores each question takes tens of milliseconds, so many are asked at once.
+        raise ValueError(f"`folder`: {path} is not the manifest of a record folder: {error}") from None
+    # On object stores each request takes tens of milliseconds, so many are made at once.
     paths = [os.path.join(folder, shard.file_name) for shard in manifest.shards]
     with ThreadPoolExecutor(16) as pool:
         sizes = list(pool.map(_file_size, paths))
     for shard_path, shard, size in zip(paths, manifest.shards, sizes, strict=True):
         if size is None:
-            raise FileNotFoundError(f"{flag}: a shard of the manifest is missing. Received: {shard_path!r}")
+            raise FileNotFoundError(f"`folder`: a shard of the manifest is missing. Received: {shard_path!r}")
         if size != shard.bytes and not allow_damage:
             found, _ = read_tfrecords(files.read_bytes(shard_path))
             raise ValueError(
-                f"{flag}: {shard_path} must have {shard.bytes} bytes and {shard.records} records, as its manifest "
+                f"`folder`: {shard_path} must have {shard.bytes} bytes and {shard.records} records, as its manifest "
                 f"says. Received: {size} bytes, which can be read up to record {len(found)}"
             )
     return manifest
 
 
-def read_vocabulary(folder: str, manifest: Manifest, flag: str = "--train_data") -> WordPieceTokenizer:
-    """The tokenizer that made the folder's records, from its copy of the vocabulary.
+def read_vocabulary(folder: str, manifest: Manifest) -> WordPieceTokenizer:
+    """Return the tokenizer that made the folder's records, from its copy of the vocabulary.
 
     Raises:
         FileNotFoundError: the copy is missing.
@@ -199,24 +203,19 @@ def read_vocabulary(folder: str, manifest: Manifest, flag: str = "--train_data")
     tokenizer = WordPieceTokenizer(os.path.join(folder, VOCABULARY_FILE), do_lower_case=manifest.do_lower_case)
     if tokenizer.vocab_hash != manifest.vocab_hash:
         raise ValueError(
-            f"{flag}: {os.path.join(folder, VOCABULARY_FILE)} must be the vocabulary of its manifest "
+            f"`folder`: {os.path.join(folder, VOCABULARY_FILE)} must be the vocabulary of its manifest "
             f"({_short(manifest.vocab_hash)}). Received: {tokenizer.vocab_size} tokens, {_short(tokenizer.vocab_hash)}"
         )
     return tokenizer
 
 
 def read_token_counts(folder: str) -> np.ndarray:
-    """How often each token occurs in the folder's rows: int64 [V], special tokens counted too."""
-    import tensorflow as tf
-
-    path = os.path.join(folder, PIECE_COUNTS_FILE)
-    if not files.exists(path):
-        raise FileNotFoundError(f"no such file: {path!r}")
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return np.load(io.BytesIO(file.read()), allow_pickle=False)
+    """Return how often each token occurs in the folder's rows: int64 [V], special tokens counted too."""
+    contents = files.read_bytes(os.path.join(folder, TOKEN_COUNTS_FILE))
+    return np.load(io.BytesIO(contents), allow_pickle=False)
 
 
-def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer, flag: str = "--train_data") -> None:
+def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer) -> None:
     """Refuse records that were made with another vocabulary, casing or Unicode version than `tokenizer`'s.
 
     Raises:
@@ -226,7 +225,7 @@ def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer, flag: st
     if of_records == (tokenizer.vocab_hash, tokenizer.do_lower_case, tokenizer.unicode_version):
         return
     raise ValueError(
-        f"{flag}: records must be made with the model's vocabulary. The model has "
+        "`manifest`: records must be made with the model's vocabulary. The model has "
         + _vocabulary(tokenizer.vocab_size, tokenizer.vocab_hash, tokenizer.do_lower_case, tokenizer.unicode_version)
         + ". Received: "
         + _vocabulary(manifest.vocab_size, *of_records)
@@ -243,16 +242,14 @@ def _short(sha256: str) -> str:
 
 
 def _file_size(path: str) -> int | None:
-    import tensorflow as tf
-
     try:
-        return int(tf.io.gfile.stat(path).length)
-    except tf.errors.NotFoundError:
+        return files.size(path)
+    except FileNotFoundError:
         return None
 
 
 def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) -> dict[str, Any]:
-    """The fields of the manifest that say how records are made: all but what they then hold."""
+    """Return the fields of the manifest that say how records are made: all but what they then hold."""
     return config.to_dict() | {
         "format_version": FORMAT_VERSION,
         "vocab_hash": tokenizer.vocab_hash,
@@ -264,10 +261,10 @@ def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) ->
 
 @dataclasses.dataclass(frozen=True)
 class BuiltShard:
-    """What one input shard became: whole TFRecord files, ready to be written, and its share of the statistics.
+    """The result of one input shard: whole TFRecord files, ready to be written, and its share of the statistics.
 
     Attributes:
-        shard_files: (what the manifest says, contents) of each file.
+        shard_files: (entry in the manifest, contents) of each file.
         token_counts: int64 [V].
         counts: integers to be summed over the shards: documents, sentences, tokens, unknown, examples, labelled,
             random_next, predicted (see `Statistics.expected_masked_share`).

@@ -39,7 +39,7 @@ class TokenizedDocuments:
 
     @property
     def num_sentences(self) -> int:
-        """Sentences with a token."""
+        """The number of sentences that have a token."""
         return len(self.sentence_bounds) - 1
 
 
@@ -54,7 +54,7 @@ class SegmentPair(NamedTuple):
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the sequence, `[CLS]` and `[SEP]`s included."""
+        """The number of tokens in the sequence, `[CLS]` and `[SEP]`s included."""
         specials = SPECIALS_IN_PAIR if self.second_length else SPECIALS_IN_SINGLE
         return self.first_length + self.second_length + specials
 
@@ -80,7 +80,7 @@ def tokenize_documents(
 
 
 def shuffled(items: Iterable, generator: Random) -> list:
-    """The items in random order.
+    """Return the items in random order.
 
     Sorted by `random()`, whose stream Python guarantees for ever; that of `random.shuffle` it does not.
     """
@@ -91,12 +91,12 @@ def shuffled(items: Iterable, generator: Random) -> list:
 
 
 def _uniform(generator: Random, low: int, high: int) -> int:
-    """A whole number from `low` to `high`, both possible (see `shuffled` on why not `randint`)."""
+    """Return a whole number from `low` to `high`, both possible (see `shuffled` on why not `randint`)."""
     return low + int(generator.random() * (high - low + 1))
 
 
 def _target_length(generator: Random, longest: int, shortest: int, short_seq_prob: float) -> int:
-    """Tokens to fill a document's sequences with: mostly `longest`, at times fewer, as fine-tuning will see."""
+    """Return tokens to fill a document's sequences with: mostly `longest`, at times fewer, as fine-tuning will see."""
     if generator.random() >= short_seq_prob:
         return longest
     return _uniform(generator, shortest, longest)
@@ -105,7 +105,7 @@ def _target_length(generator: Random, longest: int, shortest: int, short_seq_pro
 def next_sentence_pairs(
     corpus: TokenizedDocuments, max_seq_length: int, short_seq_prob: float, generator: Random
 ) -> Iterator[SegmentPair]:
-    """Pairs for the next-sentence objective, by the rules of google-research/bert `create_instances_from_document`.
+    """Make next-sentence pairs by the rules of google-research/bert `create_instances_from_document`.
 
     Sentences are collected until they fill the target length. Segment A is a random number of the first ones; B is the
     rest (label 0), or starts at a random sentence of another document of the shard (label 1), and then the
@@ -165,12 +165,12 @@ def next_sentence_pairs(
 
 
 def _filled(bounds: list[int], first: int, end: int, target: int) -> int:
-    """Behind which sentence, from `first` on, `target` tokens are reached; `end` where the document has fewer."""
+    """Return the sentence after which, from `first` on, `target` tokens are reached; `end` if there are fewer."""
     return bisect_left(bounds, bounds[first] + target, first + 1, end)
 
 
 def _cuts(first_length: int, second_length: int, longest: int) -> tuple[int, int]:
-    """How many tokens each segment loses when the longer one loses one at a time, the second at a tie."""
+    """Return how many tokens each segment loses when the longer one loses one at a time, the second at a tie."""
     excess = first_length + second_length - longest
     difference = first_length - second_length
     first_cut = min(excess, max(0, difference))
@@ -180,14 +180,14 @@ def _cuts(first_length: int, second_length: int, longest: int) -> tuple[int, int
 
 
 def _from_front(generator: Random, cut: int) -> int:
-    """How many of `cut` tokens come off the front, when each is decided by a fair coin."""
+    """Return how many of `cut` tokens come off the front, when each is decided by a fair coin."""
     return generator.getrandbits(cut).bit_count() if cut else 0
 
 
 def full_sentences(
     corpus: TokenizedDocuments, max_seq_length: int, short_seq_prob: float, generator: Random
 ) -> Iterator[SegmentPair]:
-    """Sequences of consecutive sentences of one document, for pre-training without the next-sentence objective.
+    """Make sequences of consecutive sentences of one document, for pre-training without next-sentence pairs.
 
     The "doc-sentences" format of Liu et al. 2019 (RoBERTa, section 4.2). Every token is in exactly one
     sequence; a sentence that is longer than a row is cut.

@@ -1,4 +1,4 @@
-"""Serialized records -> rows: what stands in a record folder's shards, checked against its manifest.
+"""The parser of records: serialized records -> rows, checked against the manifest.
 
 Axes: B batch, L length, K sequences in a row.
 """
@@ -16,7 +16,7 @@ _PER_SEQUENCE = (
 
 
 def parse_rows(serialized: tf.Tensor, folder: str, manifest: Manifest) -> dict[str, tf.Tensor]:
-    """Strings [B] of records -> rows, as `masking.encoder_features` takes them; "" becomes an empty row.
+    """Parse serialized records, strings [B], into rows for `masking.encoder_features`; "" becomes an empty row.
 
     All are parsed at once, several times as fast as record by record, and token ids keep the narrow type that they have
     on disk, so that rows can be shuffled and joined cheaply.

@@ -1,4 +1,4 @@
-"""One input shard -> record files: a pure function of (documents, vocabulary, configuration, shard number).
+"""Record files from an input shard: a pure function of (documents, vocabulary, configuration, shard number).
 
 It runs in worker processes, which never import TensorFlow: documents come in as strings, files go out as bytes.
 """
@@ -34,7 +34,7 @@ _LAST_SHARD_BYTES = 32 * _MEGABYTE
 
 
 def shard_bytes(number: int) -> int:
-    """Text in the input shard of this number: 2 MB at first, twice as much after every 16 shards, 32 MB at most.
+    """Return text in the input shard of this number: 2 MB at first, twice as much after every 16 shards, 32 MB at most.
 
     Small corpora then still have shards for every process, and large ones no needless thousands of files, without
     having to know the corpus's size before it is read.
@@ -43,12 +43,12 @@ def shard_bytes(number: int) -> int:
 
 
 def document_bytes(document: Document) -> int:
-    """The document's size as UTF-8 text with a line end after each sentence."""
+    """Return the document's size as UTF-8 text with a line end after each sentence."""
     return sum(1 + (len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))) for line in document)
 
 
 class DocumentGrouper:
-    """Groups a stream of documents into input shards of at least two documents each.
+    """A grouper of a stream of documents into input shards of at least two documents each.
 
     The last full shard is held back, so that a small rest can join it: random second segments are drawn from the
     shard, and want other documents in it.
@@ -62,7 +62,7 @@ class DocumentGrouper:
         self._current_bytes = 0
 
     def add(self, document: Document) -> list[Document]:
-        """Take the next document; returns the next whole shard, or an empty list."""
+        """Take the next document, and return the next whole shard, or an empty list."""
         self.documents += 1
         self._current.append(document)
         self._current_bytes += document_bytes(document)
@@ -74,7 +74,7 @@ class DocumentGrouper:
         return whole
 
     def finish(self) -> Iterator[list[Document]]:
-        """The last one or two shards."""
+        """Yield the last one or two shards."""
         if self._waiting and (len(self._current) < 2 or self._current_bytes < shard_bytes(self._finished) // 2):
             yield self._waiting + self._current
             return
@@ -85,7 +85,7 @@ class DocumentGrouper:
 
 
 class ShardBuilder:
-    """Tokenizes, pairs, shuffles, packs and serializes the documents of one input shard after another."""
+    """A builder that tokenizes, pairs, shuffles, packs and serializes the documents of input shards."""
 
     def __init__(self, tokenizer: WordPieceTokenizer, config: PreparationConfig) -> None:
         self._tokenizer = tokenizer
@@ -93,7 +93,7 @@ class ShardBuilder:
         self._dtype = token_dtype(tokenizer.vocab_size)
 
     def build(self, number: int, documents: Sequence[Document]) -> BuiltShard:
-        """The record files of shard `number`.
+        """Return the record files of shard `number`.
 
         Raises:
             ValueError: a next-sentence shard holds a single document with text.
@@ -141,7 +141,7 @@ class ShardBuilder:
         return [[sequences[number] for number in row] for row in packed]
 
     def _predictions(self, rows: list[list[SegmentPair]]) -> int:
-        """How many tokens of the rows are predicted when they are masked at the default rate."""
+        """Return how many tokens of the rows are predicted when they are masked at the default rate."""
         rate, length = MaskingConfig().masked_lm_rate, self._config.max_seq_length
         places = features.predictions_per_row(rate, length)
         by_length = features.predictions_by_length(rate, length, places)
@@ -150,7 +150,7 @@ class ShardBuilder:
     def _record_file(
         self, name: str, corpus: TokenizedDocuments, rows: list[list[SegmentPair]]
     ) -> tuple[ShardInfo, bytes, np.ndarray]:
-        """What the manifest says of a file, its contents, and how often each token occurs in it."""
+        """Return a file's entry in the manifest, its contents, and how often each token occurs in it."""
         size = self._dtype.itemsize
         tokens = corpus.tokens.astype(self._dtype).tobytes()
         cls = np.array(self._tokenizer.cls_id, self._dtype).tobytes()
@@ -191,7 +191,7 @@ class ShardBuilder:
 
 
 def without_blank_sentences(documents: Iterable[Document]) -> Iterator[Document]:
-    """The documents without sentences of white space alone, and without documents that have no other."""
+    """Yield the documents without sentences of white space alone, and without documents that have no other."""
     for document in documents:
         kept = [sentence for sentence in document if sentence and not sentence.isspace()]
         if kept:

@@ -18,7 +18,7 @@ _CHECKSUM_BYTES = 4
 
 
 def _masked_crc32c(records: Sequence[bytes]) -> np.ndarray:
-    """The masked CRC-32C of each of `records`, uint32 [len(records)]."""
+    """Return the masked CRC-32C of each of `records`, uint32 [len(records)]."""
     crc = np.fromiter(map(google_crc32c.value, records), np.uint32, len(records))
     return ((crc >> np.uint32(15)) | (crc << np.uint32(17))) + np.uint32(_MASK_DELTA)
 
@@ -30,7 +30,7 @@ def _record_header(length: int) -> bytes:
 
 
 def tfrecord_bytes(records: Sequence[bytes]) -> bytes:
-    """The contents of a TFRecord file, uncompressed, that holds `records` in their order."""
+    """Return the contents of a TFRecord file, uncompressed, that holds `records` in their order."""
     checksums = _masked_crc32c(records).astype("<u4").tobytes()
     parts: list[bytes] = []
     for number, record in enumerate(records):
@@ -39,7 +39,7 @@ def tfrecord_bytes(records: Sequence[bytes]) -> bytes:
 
 
 def read_tfrecords(contents: bytes) -> tuple[list[bytes | None], bool]:
-    """The records of a TFRecord file's contents, as far as they can be read.
+    """Return the records of a TFRecord file's contents, as far as they can be read.
 
     Returns:
         The records in their order, None where the bytes of one are not those of its checksum; and whether the contents
@@ -83,14 +83,14 @@ def _field(number: int, payload: bytes) -> bytes:
 
 @lru_cache(maxsize=65536)
 def int64_feature(name: str, values: tuple[int, ...]) -> bytes:
-    """An entry of an `Example`'s map with an `int64_list`; cached, since lengths and labels repeat."""
+    """Return an entry of an `Example`'s map with an `int64_list`; cached, since lengths and labels repeat."""
     packed = b"".join(map(_varint, values))
     return _field(1, _field(1, name.encode()) + _field(2, _field(3, _field(1, packed))))
 
 
 @lru_cache(maxsize=65536)
 def _bytes_feature_header(name: str, length: int) -> bytes:
-    """All of `bytes_feature` that stands before a value of `length` bytes."""
+    """Return all of `bytes_feature` that stands before a value of `length` bytes."""
     in_list = _field_header(1, length)
     in_feature = _field_header(1, len(in_list) + length) + in_list
     in_entry = _field(1, name.encode()) + _field_header(2, len(in_feature) + length) + in_feature
@@ -98,10 +98,10 @@ def _bytes_feature_header(name: str, length: int) -> bytes:
 
 
 def bytes_feature(name: str, value: bytes) -> bytes:
-    """An entry of an `Example`'s map with a `bytes_list` of one value."""
+    """Return an entry of an `Example`'s map with a `bytes_list` of one value."""
     return _bytes_feature_header(name, len(value)) + value
 
 
 def example_bytes(*entries: bytes) -> bytes:
-    """A serialized `tf.train.Example` of the entries, in the order given."""
+    """Return a serialized `tf.train.Example` of the entries, in the order given."""
     return _field(1, b"".join(entries))

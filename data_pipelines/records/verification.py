@@ -24,13 +24,13 @@ _ROWS_TOGETHER = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """What is wrong with a shard.
+    """A fault of a shard.
 
     Attributes:
-        path: of the shard.
-        first_record: number in the shard of the first record that cannot be used.
-        records: how many cannot, from that one on; 0 where all can, but the manifest says something else.
-        reason: in words.
+        path: the path of the shard.
+        first_record: the number in the shard of the first record that cannot be used.
+        records: how many cannot be used, from that one on; 0 if all can, but the manifest says something else.
+        reason: the reason in words.
     """
 
     path: str
@@ -46,7 +46,7 @@ class Fault:
 
 
 def find_faults(folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer) -> Iterator[Fault]:
-    """Everything wrong with the folder's shards, in their order; records count from 0.
+    """Yield the faults of the folder's shards, in their order; records count from 0.
 
     Memory holds one shard, of at most 100,000 records.
 
@@ -59,14 +59,14 @@ def find_faults(folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer) 
             bar.update(shard.records)
 
 
-def require_sound(folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer, flag: str) -> None:
+def require_sound(folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer) -> None:
     """Refuse a folder with a fault.
 
     Raises:
         ValueError: it has one; the message names the first, its shard and record.
     """
     for fault in find_faults(folder, manifest, tokenizer):
-        raise ValueError(f"{flag}: {fault}")
+        raise ValueError(f"`folder`: {fault}")
 
 
 def _faults_of_shard(
@@ -89,7 +89,7 @@ def _faults_of_shard(
     if len(records) < shard.records:
         what = f"the shard ends there, where {manifest_path} says {shard.records} records"
         if not whole:
-            what = "the shard is cut off there, or the record's length is corrupt: nothing behind can be read"
+            what = "the shard is cut off there, or the record's length is corrupt: nothing after it can be read"
         yield Fault(path, len(records), shard.records - len(records), what)
     elif len(records) > shard.records:
         yield Fault(
@@ -99,7 +99,7 @@ def _faults_of_shard(
             f"must have {shard.records} records, as {manifest_path} says. Received: {len(records)}",
         )
     elif found:
-        return  # what follows from the faults is no further news
+        return  # what follows from the faults is not reported again
     elif tokens != shard.tokens:
         yield Fault(path, 0, 0, f"must have {shard.tokens} tokens, as {manifest_path} says. Received: {tokens}")
     elif hashlib.sha256(contents).hexdigest() != shard.sha256:
@@ -109,7 +109,7 @@ def _faults_of_shard(
 def _check(
     records: Sequence[bytes | None], folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer
 ) -> Iterator[tuple[int, str, int]]:
-    """(number, what is wrong or "", tokens) of the records; those that are right may come together, as one."""
+    """Yield (number, fault or "", tokens) of the records; sound ones may come together, as one."""
     import tensorflow as tf
 
     from data_pipelines.records.parsing import parse_rows
@@ -122,7 +122,7 @@ def _check(
         else:
             lengths = rows[features.RECORD_SEQUENCE_LENGTHS].numpy()
             first_lengths = rows[features.RECORD_FIRST_SEGMENT_LENGTHS].numpy()
-            if specials_stand_right(rows["input_ids"].numpy(), lengths, first_lengths, tokenizer).all():
+            if specials_are_right(rows["input_ids"].numpy(), lengths, first_lengths, tokenizer).all():
                 yield 0, "", int(lengths.sum())
                 return
     for number, record in enumerate(records):
@@ -131,7 +131,7 @@ def _check(
 
 
 def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTokenizer) -> tuple[str, int]:
-    """What is wrong with a record, or "", and how many tokens it has."""
+    """Return the fault of a record, or "", and how many tokens the record has."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
@@ -140,7 +140,7 @@ def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTok
     try:
         feature = tf.train.Example.FromString(record).features.feature
     except DecodeError:
-        return "it is no tf.train.Example", 0
+        return "it is not a tf.train.Example", 0
     num_sequences, dtype = manifest.max_sequences_per_row, token_dtype(manifest.vocab_size)
     values = {
         name: list(feature[name].int64_list.value)
@@ -167,25 +167,25 @@ def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTok
     ids = np.frombuffer(raw[0], dtype)
     if tokens and ids.max() >= manifest.vocab_size:
         return f"token ids must be below the vocabulary's size, {manifest.vocab_size}. Received: {ids.max()}", 0
-    if not specials_stand_right(ids[None], np.array([lengths]), np.array([first_lengths]), tokenizer)[0]:
-        return "[CLS] and [SEP] must stand at the ends of segments, and nowhere else", 0
+    if not specials_are_right(ids[None], np.array([lengths]), np.array([first_lengths]), tokenizer)[0]:
+        return "[CLS] and [SEP] must be at the ends of segments, and nowhere else", 0
     return "", tokens
 
 
-def specials_stand_right(
+def specials_are_right(
     input_ids: np.ndarray, lengths: np.ndarray, first_lengths: np.ndarray, tokenizer: WordPieceTokenizer
 ) -> np.ndarray:
-    """Whether each row's sequences are `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, without further specials: bool [B].
+    """Return whether each row's sequences are `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, bool [B].
 
     `input_ids` is [B, L], `lengths` and `first_lengths` are [B, K].
     """
     ends = np.cumsum(lengths, axis=1)
     expected = np.zeros((len(input_ids), input_ids.shape[1] + 1), np.int64)  # the last column takes what is missing
-    for places, special in (
+    for positions, special in (
         (ends - lengths, tokenizer.cls_id),
         (ends - lengths + first_lengths - 1, tokenizer.sep_id),
         (ends - 1, tokenizer.sep_id),
     ):
-        np.put_along_axis(expected, np.where(lengths > 0, places, -1), special, axis=1)
+        np.put_along_axis(expected, np.where(lengths > 0, positions, -1), special, axis=1)
     special = (input_ids == tokenizer.cls_id) | (input_ids == tokenizer.sep_id)
     return (np.where(special, input_ids, 0) == expected[:, :-1]).all(axis=1)

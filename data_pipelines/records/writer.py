@@ -1,9 +1,9 @@
-"""Writing record folders (data_pipelines/records/manifest.py): what an interrupted run finished is kept by the next.
+"""The writer of record folders. It keeps what an interrupted run has finished.
 
-Beside the record files of an input shard a journal entry is written, `shard-00000.finished.json`: what the shard was
-made from (a fingerprint of settings and documents), and what the manifest needs to know of it. A run that
-finds entries keeps the shards whose fingerprint is what it would build itself and whose files have the right
-checksums, and builds the others. Once the manifests stand, the entries are removed.
+Beside the record files of an input shard it writes a journal entry, `shard-00000.finished.json`: what the shard was
+made from (a fingerprint of settings and documents), and what the manifest needs to know of it. A run that finds entries
+keeps the shards whose fingerprint is that of its own shard and whose files have the right checksums, and builds the
+others. The entries are removed once the manifests are written.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from data_pipelines.records.manifest import (
     MANIFEST_FILE,
-    PIECE_COUNTS_FILE,
+    TOKEN_COUNTS_FILE,
     VOCABULARY_FILE,
     BuiltShard,
     Manifest,
@@ -39,10 +39,10 @@ _ENTRY = re.compile(r"shard-(\d+)\.finished\.json")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinishedShard:
-    """The journal's entry of one input shard whose record files stand.
+    """The journal's entry of one input shard whose record files are written.
 
     Attributes:
-        made_from: fingerprint of what it was made from.
+        made_from: the fingerprint of what it was made from.
         shard_files: its record files.
         token_counts: int64 [V], how often each token occurs in them.
         counts: as in `BuiltShard`.
@@ -56,7 +56,7 @@ class FinishedShard:
     input_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold."""
+        """Return the entry as JSON can hold it."""
         return {
             "made_from": self.made_from,
             "shard_files": [info.to_dict() for info in self.shard_files],
@@ -67,7 +67,7 @@ class FinishedShard:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "FinishedShard":
-        """The entry that `to_dict` gave `values` for.
+        """Return the entry that `to_dict` gave `values` for.
 
         Raises:
             KeyError, TypeError, ValueError: it is of another version.
@@ -101,7 +101,7 @@ def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, set
 
 
 def read_entry(folder: str, number: int) -> FinishedShard | None:
-    """The journal's entry of input shard `number`; None where there is none that can be read."""
+    """Return the journal's entry of input shard `number`; None where there is none that can be read."""
     values = _read_entry(_entry_path(folder, number))
     if values is None:
         return None
@@ -111,8 +111,8 @@ def read_entry(folder: str, number: int) -> FinishedShard | None:
         return None
 
 
-def _record_files_stand(folder: str, finished: FinishedShard) -> bool:
-    """Whether every byte is there: after a power failure a file may have its full length and yet not its contents."""
+def _record_files_are_whole(folder: str, finished: FinishedShard) -> bool:
+    """Return whether every byte is there: after a power failure a file may have its length but not its contents."""
     for info in finished.shard_files:
         path = os.path.join(folder, info.file_name)
         if not files.exists(path) or files.sha256(path) != info.sha256:
@@ -121,7 +121,7 @@ def _record_files_stand(folder: str, finished: FinishedShard) -> bool:
 
 
 def entry_numbers(folder: str) -> set[int]:
-    """The numbers of the input shards that have a journal entry."""
+    """Return the numbers of the input shards that have a journal entry."""
     found = (_ENTRY.fullmatch(os.path.basename(path)) for path in _shard_paths(folder))
     return {int(match[1]) for match in found if match}
 
@@ -139,23 +139,22 @@ def _read_entry(path: str) -> dict[str, Any] | None:
 
 
 class RecordFolderWriter:
-    """Writes a record folder, shard by shard, and its manifest when all are there.
+    """A writer of a record folder: shard by shard, and the manifest last.
 
     Args:
-        folder: where to; made if missing.
+        folder: the folder to write; it is made if it is missing.
         config: how the records are made.
-        tokenizer: with which vocabulary.
-        flag: the flag the folder came from, for messages.
+        tokenizer: the tokenizer of the vocabulary.
         overwrite: whether a complete record folder, or what an interrupted run with other settings left, may be
             replaced.
 
     Raises:
-        ValueError: such records stand there, and `overwrite` is false.
+        ValueError: the folder holds such records, and `overwrite` is false.
         OSError: the folder cannot be written to.
     """
 
     def __init__(
-        self, folder: str, config: PreparationConfig, tokenizer: WordPieceTokenizer, flag: str, overwrite: bool = False
+        self, folder: str, config: PreparationConfig, tokenizer: WordPieceTokenizer, *, overwrite: bool = False
     ) -> None:
         self.folder = folder
         self._config = config
@@ -164,38 +163,38 @@ class RecordFolderWriter:
         self._shards: list[ShardInfo] = []
         self._token_counts = np.zeros(tokenizer.vocab_size, np.int64)
         self._counts: dict[str, int] = {}
-        if not overwrite and (standing := _standing_settings(folder)) is not None:
-            what, settings = standing
+        if not overwrite and (existing := _existing_settings(folder)) is not None:
+            what, settings = existing
             difference = self._difference(settings)
             if what == "complete records" or difference:
                 raise ValueError(
-                    f"{flag} must be a new folder, or be replaced with --overwrite: {what} stand there with "
+                    f"`folder` must be a new folder, unless `overwrite` replaces it: it holds {what} with "
                     f"{f'other settings ({difference})' if difference else 'the same settings'}. Received: {folder!r}"
                 )
-        files.require_writable_folder(folder, flag)
+        files.require_writable_folder(folder)
         self._entries = self._prepare_folder()
 
     def _difference(self, settings: dict[str, Any]) -> str:
-        """The standing folder's settings where they differ from the new ones, in words."""
+        """Return the existing folder's settings where they differ from the new ones, in words."""
         wanted = self._settings
         return ", ".join(f"{name}={settings.get(name)!r}" for name in wanted if settings.get(name) != wanted[name])
 
     def _prepare_folder(self) -> set[int]:
-        """Make the folder incomplete and remove what cannot be kept; the numbers of the journal's entries."""
+        """Make the folder incomplete, remove what cannot be kept, and return the numbers of the journal's entries."""
         files.remove(os.path.join(self.folder, MANIFEST_FILE))
         for name in files.names_in_folder(self.folder):
             if _TEMPORARY.fullmatch(name):
                 files.remove(os.path.join(self.folder, name))
-        standing = _standing_settings(self.folder)
-        if standing is None or self._difference(standing[1]):
+        existing = _existing_settings(self.folder)
+        if existing is None or self._difference(existing[1]):
             remove_records(self.folder)
             return set()
         return entry_numbers(self.folder)
 
     def finished(self, number: int) -> FinishedShard | None:
-        """Input shard `number` as an interrupted run left it; None where its files are not what its entry says."""
+        """Return input shard `number` as an interrupted run left it; None if its files are not what its entry says."""
         finished = read_entry(self.folder, number) if number in self._entries else None
-        return finished if finished and _record_files_stand(self.folder, finished) else None
+        return finished if finished and _record_files_are_whole(self.folder, finished) else None
 
     def forget(self, number: int) -> None:
         """Remove the journal entry of an input shard that is to be built again."""
@@ -210,7 +209,7 @@ class RecordFolderWriter:
         self.keep(write_shard(self.folder, number, built, made_from, self._settings))
 
     def keep(self, finished: FinishedShard) -> None:
-        """Count an input shard whose files stand already; shards are written or kept in the order of their numbers."""
+        """Count an input shard whose files exist already; shards are written or kept in the order of their numbers."""
         self._shards += finished.shard_files
         self._token_counts += finished.token_counts
         for name, count in finished.counts.items():
@@ -236,12 +235,12 @@ class RecordFolderWriter:
         files.write_text(os.path.join(self.folder, VOCABULARY_FILE), "\n".join(self._tokenizer.tokens) + "\n")
         buffer = io.BytesIO()
         np.save(buffer, self._token_counts)
-        files.write_bytes(os.path.join(self.folder, PIECE_COUNTS_FILE), buffer.getvalue())
+        files.write_bytes(os.path.join(self.folder, TOKEN_COUNTS_FILE), buffer.getvalue())
         files.write_json(os.path.join(self.folder, MANIFEST_FILE), manifest.to_dict())
         return manifest
 
     def remove_journal(self) -> None:
-        """Remove the entries, when nothing that they are needed for can be interrupted any more."""
+        """Remove the entries, once the run can no longer be interrupted."""
         for number in sorted(entry_numbers(self.folder)):
             files.remove(_entry_path(self.folder, number))
 
@@ -267,8 +266,8 @@ class RecordFolderWriter:
         )
 
 
-def _standing_settings(folder: str) -> tuple[str, dict[str, Any]] | None:
-    """What stands in a folder, in words, and its settings; None where there is nothing to lose."""
+def _existing_settings(folder: str) -> tuple[str, dict[str, Any]] | None:
+    """Describe what a folder holds, and return its settings; return None if there is nothing to lose."""
     manifest = os.path.join(folder, MANIFEST_FILE)
     if files.exists(manifest):
         values = files.read_json(manifest)
@@ -281,7 +280,7 @@ def _standing_settings(folder: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def _shard_paths(folder: str) -> list[str]:
-    """Record files and journal entries."""
+    """Return record files and journal entries."""
     return [os.path.join(folder, name) for name in files.names_in_folder(folder) if _SHARD_FILE.fullmatch(name)]
 
 

@@ -1,4 +1,4 @@
-"""What checkpoints cost a training that writes one every so many steps.
+"""The cost of checkpoints for a training that writes one every N steps.
 
     python -m experiments.benchmarks.checkpointing --work_dir /tmp/checkpointing --output checkpointing.json
 
@@ -16,6 +16,7 @@ from absl import flags
 
 from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 from bert_tf.utils.launching import run
 
 WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for the checkpoints.", required=True)
@@ -28,7 +29,7 @@ ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each kind of block has its
 
 
 def measure(step: Callable[[], Any], variables: dict[str, Any], folder: str, steps: int, rounds: int) -> dict[str, Any]:
-    """Seconds of blocks of steps with and without a checkpoint, in turns.
+    """Measure the seconds of blocks of steps with and without a checkpoint, in turns.
 
     What a block has written is on the disk when it ends: left to itself, the system would write it in the next block.
 
@@ -95,7 +96,7 @@ def measure(step: Callable[[], Any], variables: dict[str, Any], folder: str, ste
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags; print the figures."""
+    """Read the flags, measure, print the results."""
     import tensorflow as tf
 
     from bert_tf.configs import BertConfig, OptimizerConfig, TrainConfig
@@ -107,7 +108,8 @@ def main(_: Sequence[str]) -> None:
     from bert_tf.training.tensorflow_engine.step import TrainStep
     from experiments.benchmarks.step_race import random_batches
 
-    files.require_writable_folder(WORK_DIR.value, "--work_dir")
+    with renamed(folder="work_dir"):
+        files.require_writable_folder(WORK_DIR.value)
     config = BertConfig.named(SIZE.value)
     train = TrainConfig(batch_size=BATCH_SIZE.value, precision=PRECISION.value)
     state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[train.precision]), train.precision)
@@ -127,7 +129,7 @@ def main(_: Sequence[str]) -> None:
 
 
 def describe(figures: dict[str, Any]) -> str:
-    """The figures of `measure` for people."""
+    """Return the figures of `measure` for people."""
     medians = {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)}
     rates = {name: figures["steps"] / medians[name] for name in ("with", "without")}
     return (

@@ -1,4 +1,4 @@
-"""Learning a vocabulary beside Hugging Face's `BertWordPieceTokenizer.train`, on the same text and one core.
+"""The training of a vocabulary beside Hugging Face's `BertWordPieceTokenizer.train`, on the same text and one core.
 
     python -m experiments.benchmarks.create_vocab --work_dir /tmp/vocabulary --output create_vocab.json
 
@@ -49,7 +49,7 @@ def _peer_command(text: str, vocab_file: str) -> list[str]:
 
 
 def main(_: Sequence[str]) -> None:
-    """Both learn from the same text in turns; then this project from the same text several times over."""
+    """Let both learn from the same text in turns, then this project from the same text several times over."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, for the processes started here as well
     corpus = INPUT.value
     if corpus is None:

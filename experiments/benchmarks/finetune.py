@@ -1,4 +1,4 @@
-"""An epoch of fine-tuning on SST-2 beside transformers with dynamic padding.
+"""The time of an epoch of fine-tuning on SST-2, beside transformers with dynamic padding.
 
     python -m experiments.benchmarks.finetune --data_dir data --weights minilm --venvs ~/peers \
         --work_dir /tmp/finetune --output finetune.json
@@ -18,6 +18,7 @@ from typing import Any
 from absl import flags
 
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 from bert_tf.utils.launching import run
 from experiments.benchmarks.finetune_cases import define_flags, make_case, prepare
 from experiments.benchmarks.finetune_workers.protocol import Case
@@ -42,7 +43,7 @@ class Worker:
         )
 
     def read(self) -> dict[str, Any]:
-        """The next answer.
+        """Return the next answer.
 
         Raises:
             OSError: the worker ended instead.
@@ -53,7 +54,7 @@ class Worker:
         return json.loads(line)
 
     def train_epoch(self) -> dict[str, Any]:
-        """One epoch's figures."""
+        """Return one epoch's figures."""
         if self.process.stdin:
             self.process.stdin.write("epoch\n")
             self.process.stdin.flush()
@@ -67,7 +68,7 @@ class Worker:
 
 
 def summary(case: Case, name: str, started: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A row of the table.
+    """Return a row of the table.
 
     Args:
         case: what was trained.
@@ -92,7 +93,7 @@ def summary(case: Case, name: str, started: dict[str, Any], epochs: Sequence[dic
 
 
 def race(case: Case, pythons: dict[str, str], rounds: int) -> list[dict[str, Any]]:
-    """A row an implementation: all are alive at once, and train an epoch each in turn, `rounds` times."""
+    """Return a row an implementation: all are alive at once, and train an epoch each in turn, `rounds` times."""
     workers = {name: Worker(python, name, case) for name, python in pythons.items()}
     started = {name: worker.read() for name, worker in workers.items()}
     epochs: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
@@ -105,7 +106,7 @@ def race(case: Case, pythons: dict[str, str], rounds: int) -> list[dict[str, Any
 
 
 def describe(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a Markdown table; the ratio is this project's time to the peer's of the same precision."""
+    """Return the rows as a Markdown table; the ratio is this project's time to the peer's of the same precision."""
     lines = ["| precision | | s an epoch | of the peer's | compiling, s | processor s |", "|" + " --- |" * 6]
     for row in rows:
         peers = [
@@ -122,12 +123,13 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags; print the table."""
+    """Read the flags, measure, print the table."""
     values = flags.FLAGS
     unknown = sorted(set(values.precisions) - {"float32", "bfloat16"})
     if unknown:
         raise ValueError(f"--precisions: there are float32, bfloat16. Received: {', '.join(unknown)}")
-    files.require_writable_folder(values.work_dir, "--work_dir")
+    with renamed(folder="work_dir"):
+        files.require_writable_folder(values.work_dir)
     train, evaluation = prepare("sst2", values.data_dir, values.work_dir)
     case = make_case("sst2", train, evaluation, values.weights, values.work_dir, num_epochs=values.rounds)
     case = dataclasses.replace(case, settings=tuple(values.settings))

@@ -75,7 +75,7 @@ def define_flags() -> None:
 
 
 def config_path(benchmark: Benchmark) -> str:
-    """The experiment's file."""
+    """Return the experiment's file."""
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs", benchmark.config)
 
 
@@ -100,7 +100,7 @@ def prepare(name: str, data_dir: str, work_dir: str) -> tuple[str, str]:
 
 
 def make_case(name: str, train: str, evaluation: str, weights: str, work_dir: str, **changes: Any) -> Case:
-    """The case of a benchmark for workers, its files written to `work_dir`.
+    """Return the case of a benchmark for workers, its files written to `work_dir`.
 
     Args:
         name: of `BENCHMARKS`.
@@ -136,7 +136,7 @@ def make_case(name: str, train: str, evaluation: str, weights: str, work_dir: st
 
 
 def finetuning_config(case: Case, settings: Sequence[str] = ()) -> FinetuningConfig:
-    """The experiment of a case, as this project runs it; `settings` are further changes, as for `--set`."""
+    """Return the experiment of a case, as this project runs it; `settings` are further changes, as for `--set`."""
     benchmark = BENCHMARKS[case.name]
     own = [f"num_epochs={case.num_epochs}", f"train.seed={case.seed}", f"train.precision={case.precision}"]
     return load_config(config_path(benchmark), FinetuningConfig, [*benchmark.settings(), *own, *settings])
@@ -156,7 +156,7 @@ def _line(example: Any) -> dict[str, Any]:
 
 
 def scores(case: Case, examples: list[dict[str, Any]], answers: list[dict[str, Any]]) -> dict[str, float]:
-    """The scores of a worker's answers, by the functions that score this project's own."""
+    """Return the scores of a worker's answers, by the functions that score this project's own."""
     if case.kind == "question_answering":
         truths = [[text for text, _ in example["answers"]] for example in examples]
         found = question_answering_scores(truths, [answer["answer"] for answer in answers])

@@ -22,6 +22,7 @@ from absl import flags
 
 from bert_tf.runs.metrics_log import METRICS_FILE
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 from bert_tf.utils.launching import run, whole_numbers
 from experiments.benchmarks.finetune_cases import BENCHMARKS, config_path, define_flags, make_case, prepare, scores
 from experiments.benchmarks.finetune_workers.protocol import Case, read_lines
@@ -92,7 +93,7 @@ def _made(losses: list[tuple[int, float]], begin: float) -> dict[str, Any]:
 
 
 def describe(lines: Sequence[dict[str, Any]]) -> str:
-    """The scores as a Markdown table: mean and deviation (of the sample) over the seeds, times 100."""
+    """Return the scores as a Markdown table: mean and deviation (of the sample) over the seeds, times 100."""
     table = [f"| task | score | {OURS} | {TRANSFORMERS} | {RANDOM} |", "| --- | --- | --- | --- | --- |"]
     for name, benchmark in BENCHMARKS.items():
         for score in benchmark.scores:
@@ -119,9 +120,10 @@ def main(_: Sequence[str]) -> None:
     unknown = sorted(set(values.implementations) - set(IMPLEMENTATIONS))
     if unknown:
         raise ValueError(f"--implementations: there are {', '.join(IMPLEMENTATIONS)}. Received: {', '.join(unknown)}")
-    seeds = whole_numbers(values.seeds, "--seeds")
-    random_seeds = whole_numbers(values.random_seeds, "--random_seeds")
-    files.require_writable_folder(values.work_dir, "--work_dir")
+    seeds = whole_numbers(values.seeds, "seeds")
+    random_seeds = whole_numbers(values.random_seeds, "random_seeds")
+    with renamed(folder="work_dir"):
+        files.require_writable_folder(values.work_dir)
     lines = read_lines(values.output) if files.exists(values.output) else []
     other = next((line for line in lines if line.get("precision") != values.precision), None)
     if other is not None:

@@ -1,4 +1,4 @@
-"""Batches of real text for the train-step benchmark: packed rows for this project, padded rows for its peers."""
+"""Real text for the train-step benchmark: packed rows for this project, padded rows for its peers."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ _MEGABYTES = 4.0
 
 
 def make_packed_cases(name: str, precision: str, work_dir: str, corpus: str | None = None) -> tuple[Case, Case]:
-    """Cases of the same sizes, shape and text: first with rows of several sequences, then with rows of one, padded.
+    """Make cases of the same sizes, shape and text: with rows of several sequences, and with padded rows of one.
 
     Args:
         name: of `CASES`.
@@ -59,7 +59,7 @@ def make_packed_cases(name: str, precision: str, work_dir: str, corpus: str | No
 
 
 def record_batches(records: str, rows: int, count: int) -> dict[str, np.ndarray]:
-    """The first batches that training on a record folder would read, `count` on the first axis."""
-    dataset = RecordFolder(records, "--work_dir").training_dataset(MaskingConfig(), rows, seed=0)
+    """Return the first batches that training on a record folder would read, `count` on the first axis."""
+    dataset = RecordFolder(records).training_dataset(MaskingConfig(), rows, seed=0)
     batches = list(itertools.islice(dataset.as_numpy_iterator(), count))
     return {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}

@@ -40,7 +40,7 @@ SERVING_INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
 
 
 def python_of(name: str, folder: str) -> str:
-    """The interpreter of an environment, which is made first where it does not stand complete.
+    """Return the interpreter of an environment, which is made first where it does not stand complete.
 
     Args:
         name: of `INSTALLATIONS` or `SERVING_INSTALLATIONS`.

@@ -1,4 +1,4 @@
-"""What the preparation benchmark measures: whole processes, their processor time and peak memory.
+"""The measurements of the preparation benchmark: whole processes, their processor time and peak memory.
 
 Processor time is user and system time of the process and all of its threads, so that it does not matter how many
 cores a process could use.
@@ -25,7 +25,7 @@ _WORD = re.compile(r"[a-z]{4,}")
 
 
 def corpus_and_vocabulary(work_dir: str, corpus: str | None, vocab_file: str | None) -> tuple[str, str]:
-    """The paths of the text and the vocabulary, which are made in `work_dir` where they are not given.
+    """Return the paths of the text and the vocabulary, which are made in `work_dir` where they are not given.
 
     Raises:
         OSError: the vocabulary could not be made.
@@ -44,7 +44,7 @@ def corpus_and_vocabulary(work_dir: str, corpus: str | None, vocab_file: str | N
 
 
 def write_text(corpus: str, path: str, megabytes: float) -> None:
-    """Write so much of the corpus, whole documents, over and over with other words where it is too short.
+    """Write the wanted size of corpus in whole documents, repeated with other words if it is too short.
 
     In the n-th repetition the letters of one word in four of at least four letters are moved on by n in the alphabet
     (by n modulo 25, plus 1): new words, so that a cache of words is flattered less by repetition. In the
@@ -74,7 +74,7 @@ def _with_other_words(text: str, repetition: int) -> str:
 
 
 def race(text: str, vocab_file: str, work_dir: str, peer_python: str, rounds: int) -> dict[str, Any]:
-    """Both prepare the same text with the same vocabulary, in turns.
+    """Let both prepare the same text with the same vocabulary, in turns.
 
     Returns:
         Medians over the rounds: seconds of processor and wall-clock time and peak memory of the whole process; of these
@@ -102,7 +102,7 @@ def race(text: str, vocab_file: str, work_dir: str, peer_python: str, rounds: in
 
 
 def tokenizer_speed(text: str, vocab_file: str, rounds: int) -> dict[str, float]:
-    """Megabytes a second of processor time of `encode_ragged`, with no word known at first, and all known."""
+    """Measure the megabytes a second of `encode_ragged`, with no word in its cache, and with all words in it."""
     sentences = [sentence for document in readers.read_documents(text) for sentence in document]
     megabytes = os.path.getsize(text) / 1e6
     speeds: dict[str, list[float]] = {"cold": [], "warm": []}
@@ -116,7 +116,7 @@ def tokenizer_speed(text: str, vocab_file: str, rounds: int) -> dict[str, float]
 
 
 def memory(corpus: str, vocab_file: str, work_dir: str, megabytes: float) -> dict[str, float]:
-    """What this project takes to prepare so much text: peak memory, and time."""
+    """Measure the peak memory and the time that this project takes to prepare text of a given size."""
     with tempfile.TemporaryDirectory(dir=work_dir) as folder:
         text = os.path.join(folder, "text.txt")
         write_text(corpus, text, megabytes)
@@ -176,7 +176,7 @@ sys.exit(os.waitstatus_to_exitcode(status) != 0)
 
 
 def measure(command: Sequence[str]) -> dict[str, float]:
-    """Processor seconds, wall-clock seconds and peak memory in megabytes of a whole process; of a timed one, its work.
+    """Measure processor seconds, wall-clock seconds and peak memory in megabytes of a whole process.
 
     Raises:
         OSError: it failed; the message has its last words.

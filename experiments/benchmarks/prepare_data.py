@@ -1,4 +1,4 @@
-"""Preparing pre-training data beside tf-models-official's `create_pretraining_data`.
+"""The preparation of pre-training data beside tf-models-official's `create_pretraining_data`.
 
     python -m experiments.benchmarks.prepare_data --venvs ~/peers --work_dir /tmp/prepare --output prepare_data.json
 
@@ -35,7 +35,7 @@ def _are_sizes(sizes: list[str]) -> bool:
 
 
 def main(_: Sequence[str]) -> None:
-    """Make what is missing, let both take turns, print and write the figures."""
+    """Make what is missing, let both take turns, print and write the results."""
     corpus, vocab_file = preparation_race.corpus_and_vocabulary(WORK_DIR.value, INPUT.value, VOCAB_FILE.value)
     peer_python = python_of("tf_models_official", VENVS.value)
     text = os.path.join(WORK_DIR.value, "text.txt")

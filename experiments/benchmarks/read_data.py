@@ -1,4 +1,4 @@
-"""Reading pre-training data beside plain tf.data pipelines over Google's masked and padded records.
+"""The reading of pre-training data beside plain tf.data pipelines over Google's masked and padded records.
 
     python -m experiments.benchmarks.read_data --work_dir /tmp/read --output read_data.json
 
@@ -25,7 +25,7 @@ CASES = ((128, 1), (512, 1), (512, 8))  # length of a row, sequences in it
 
 
 def main(_: Sequence[str]) -> None:
-    """Make the records, let all take turns on one core, print and write the figures."""
+    """Make the records, let all take turns on one core, print and write the results."""
     reading_race.use_one_core()
     figures: dict[str, dict[str, float]] = {"sorting, ms": {"before": reading_race.sorting_milliseconds()}}
     for length, slots in CASES:

@@ -1,4 +1,4 @@
-"""What the benchmark of reading measures: rows of random tokens, and who reads them."""
+"""The measurements of the reading benchmark: rows of random tokens, and the pipelines that read them."""
 
 import hashlib
 import os
@@ -26,7 +26,7 @@ PLACES_A_SHARD = 1 << 19  # as many tokens as preparation makes of the 2 MB of t
 
 
 def use_one_core() -> None:
-    """One core and one thread a pool: what is measured is reading, not threads that wait in loops for more work."""
+    """Use one core and one thread a pool: threads that wait in loops for work would be measured, too."""
     import tensorflow as tf
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -35,7 +35,7 @@ def use_one_core() -> None:
 
 
 def sorting_milliseconds() -> float:
-    """Processor time in which NumPy sorts a million numbers: how fast the machine is in this hour."""
+    """Measure the processor time in which NumPy sorts a million numbers, as the machine's present speed."""
     numbers = np.random.default_rng(0).random(1_000_000)
     found = []
     for _ in range(9):
@@ -46,7 +46,7 @@ def sorting_milliseconds() -> float:
 
 
 def race(pipelines: dict[str, Callable], seconds: float, rounds: int) -> dict[str, float]:
-    """Rows per second of processor time, the median of the rounds, in which each reads for so many seconds."""
+    """Return rows per second of processor time, the median of the rounds, in which each reads for so many seconds."""
     read = {name: _reader(make()) for name, make in pipelines.items()}
     for reader in read.values():
         reader()
@@ -62,7 +62,7 @@ def race(pipelines: dict[str, Callable], seconds: float, rounds: int) -> dict[st
 
 
 def _reader(dataset: Any) -> Callable[[], None]:
-    """A function that reads some batches in a compiled loop, as training does."""
+    """Return a function that reads some batches in a compiled loop, as training does."""
     import tensorflow as tf
 
     iterator = iter(dataset)
@@ -76,12 +76,12 @@ def _reader(dataset: Any) -> Callable[[], None]:
 
 
 def readers(folder: str, length: int, slots: int, rows: int) -> dict[str, Callable]:
-    """Name -> function that makes an endless data set of batches of 256 rows."""
+    """Return name -> function that makes an endless data set of batches of 256 rows."""
     from data_pipelines.input.google_records import export_google_records
     from data_pipelines.input.record_folder import RecordFolder
 
     write_records(folder, length, slots, rows)
-    records = RecordFolder(folder, "--work_dir")
+    records = RecordFolder(folder)
     shards = [os.path.join(folder, shard.file_name) for shard in records.manifest.shards]
     found: dict[str, Callable] = {"records as strings": lambda: strings_alone(shards)}
     for strategy in ("token", "whole_word", "ngram", "span"):
@@ -97,7 +97,7 @@ def readers(folder: str, length: int, slots: int, rows: int) -> dict[str, Callab
 
 
 def plain_pipeline(path: str, length: int, predictions: int, batch_first: bool) -> Any:
-    """As google-research/bert `run_pretraining.py` reads its records, or batched before they are parsed."""
+    """Read records as google-research/bert `run_pretraining.py` does, or batched before they are parsed."""
     import tensorflow as tf
 
     integers = {"input_ids": length, "input_mask": length, "segment_ids": length}
@@ -119,7 +119,7 @@ def plain_pipeline(path: str, length: int, predictions: int, batch_first: bool) 
 
 
 def strings_alone(paths: list[str]) -> Any:
-    """Batches of this project's records, read, and neither shuffled nor parsed: what no reader can undercut."""
+    """Return batches of this project's records, read, and neither shuffled nor parsed: what no reader can undercut."""
     return _on_one_thread(_strings(paths).batch(BATCH_SIZE, drop_remainder=True))
 
 
@@ -140,11 +140,11 @@ def _on_one_thread(data: Any) -> Any:
 
 
 def write_records(folder: str, length: int, slots: int, rows: int) -> None:
-    """A record folder of random tokens, a quarter of them `##` tokens; the lengths are like those of real text."""
+    """Write a record folder of random tokens, a quarter of them `##` tokens, with lengths like those of real text."""
     tokens = [f"{'##' if number % 4 == 0 else ''}w{number}" for number in range(len(SPECIALS), VOCAB_SIZE)]
     tokenizer = WordPieceTokenizer.from_tokens([*SPECIALS, *tokens])
     config = PreparationConfig(max_seq_length=length, max_sequences_per_row=slots)
-    writer = RecordFolderWriter(folder, config, tokenizer, "--work_dir", overwrite=True)
+    writer = RecordFolderWriter(folder, config, tokenizer, overwrite=True)
     generator = np.random.default_rng(0)
     for number, first in enumerate(range(0, rows, PLACES_A_SHARD // length)):
         shard_rows = min(PLACES_A_SHARD // length, rows - first)
@@ -164,7 +164,7 @@ def write_records(folder: str, length: int, slots: int, rows: int) -> None:
 def _records(
     generator: np.random.Generator, tokenizer: WordPieceTokenizer, length: int, slots: int, rows: int
 ) -> tuple[list[bytes], np.ndarray]:
-    """Records of random tokens, and how often each token occurs in them."""
+    """Return records of random tokens, and how often each token occurs in them."""
     records, all_ids = [], []
     for _ in range(rows):
         lengths = _row_lengths(generator, length, slots)

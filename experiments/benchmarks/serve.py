@@ -30,7 +30,7 @@ TEXTS = flags.DEFINE_integer("texts", 256, "Sentences for the throughput.", lowe
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags; print the table."""
+    """Read the flags, measure, print the table."""
     unknown = sorted(set(ONLY.value) - set(serve_race.IMPLEMENTATIONS))
     if unknown:
         raise ValueError(

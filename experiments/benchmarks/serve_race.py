@@ -1,4 +1,4 @@
-"""Runs the workers of the serving benchmark side by side, in turns, and sums up."""
+"""The race of the serving benchmark: its workers run side by side, in turns."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict
 
 
 def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
-    """What is asked: one text of 16 and one of 128 tokens, and sentences as they come and sorted by length.
+    """Return the cases: one text of 16 and one of 128 tokens, and sentences in their order and sorted by length.
 
     Args:
         vocab_file: by which tokens are counted.
@@ -77,7 +77,7 @@ def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
 
 
 def _text_of(length: int, sentences: Sequence[str], tokenizer: WordPieceTokenizer) -> str:
-    """Words of the sentences, then full stops, that make `length` tokens with `[CLS]` and `[SEP]`."""
+    """Return words of the sentences, then full stops, that make `length` tokens with `[CLS]` and `[SEP]`."""
     chosen: list[str] = []
     for word in " ".join(sentences).split():
         if len(tokenizer.encode(" ".join([*chosen, word]))) > length - 2:
@@ -105,7 +105,7 @@ class Worker:
         )
 
     def read(self) -> dict[str, Any]:
-        """The next answer.
+        """Return the next answer.
 
         Raises:
             OSError: the worker ended instead.
@@ -119,7 +119,7 @@ class Worker:
         return json.loads(line)
 
     def ask(self, case: dict[str, Any]) -> dict[str, Any]:
-        """Have a case computed."""
+        """Let the worker compute a case."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"batch_size": BATCH_SIZE} | case) + "\n")
         self.process.stdin.flush()
@@ -135,7 +135,7 @@ class Worker:
 def race(
     folders: dict[str, str], cases: Cases, venvs: str, implementations: Sequence[str], rounds: int
 ) -> list[dict[str, Any]]:
-    """Figures of each implementation on each case.
+    """Measure each implementation on each case.
 
     All workers are alive at once, and each in turn computes a case, `rounds` times: a machine whose speed drifts drifts
     for all of them.
@@ -185,7 +185,7 @@ def race(
 
 
 def describe(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a Markdown table, with the ratio of speeds to the fastest peer of the same case."""
+    """Return the rows as a Markdown table, with the ratio of speeds to the fastest peer of the same case."""
     lines = [
         "| case | | p50, ms | p99, ms | texts/s | x best peer | tokenization |",
         "| --- | --- | --- | --- | --- | --- | --- |",

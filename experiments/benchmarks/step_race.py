@@ -1,4 +1,4 @@
-"""Runs the workers of the train-step benchmark side by side, a round of steps each in turn, and sums up."""
+"""The race of the train-step benchmark: its workers run side by side, a round of steps each in turn."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ SHAPES = {
 
 
 def random_batches(rows: int, length: int, predictions: int, vocab_size: int, count: int) -> dict[str, np.ndarray]:
-    """`features.pretraining_batch`es of random tokens, two segments a row and no padding; `count` on the first axis."""
+    """Make `count` batches of random tokens on a first axis, two segments a row, without padding."""
     random = np.random.default_rng(0)
     features = pretraining_batch(rows, length, predictions)
     arrays: dict[str, np.ndarray] = {
@@ -50,7 +50,7 @@ def random_batches(rows: int, length: int, predictions: int, vocab_size: int, co
 
 
 def make_case(name: str, precision: str, folder: str) -> Case:
-    """The case of a name of `SHAPES`, with random batches written to `folder`."""
+    """Return the case of a name of `SHAPES`, with random batches written to `folder`."""
     layers, hidden, rows, length = SHAPES[name]
     predictions = predictions_per_row(0.15, length)
     case = Case(name, layers, hidden, rows, length, predictions, precision, os.path.join(folder, f"{name}.npz"))
@@ -60,7 +60,7 @@ def make_case(name: str, precision: str, folder: str) -> Case:
 
 
 def model_flops(case: Case) -> float:
-    """Floating-point operations in the matrix products of one step, three times the forward pass's."""
+    """Return the floating-point operations of one step's matrix products, three times those of the forward pass."""
     tokens, width = case.batch_size * case.max_seq_length, case.hidden_size
     block = 2 * tokens * 12 * width**2 + 2 * 2 * tokens * case.max_seq_length * width
     head = 2 * case.batch_size * case.predictions * (width**2 + width * case.vocab_size)
@@ -88,7 +88,7 @@ class Worker:
         )
 
     def read(self) -> dict[str, Any]:
-        """The next answer.
+        """Return the next answer.
 
         Raises:
             OSError: the worker ended instead.
@@ -107,7 +107,7 @@ class Worker:
         return self.read()
 
     def finish(self) -> dict[str, Any]:
-        """End the process; its last answer."""
+        """End the process, and return its last answer."""
         if self.process.stdin:
             self.process.stdin.close()
         last = self.read()
@@ -116,7 +116,7 @@ class Worker:
 
 
 def race(case: Case, pythons: dict[str, str], rounds: int, peer_case: Case | None = None) -> list[dict[str, Any]]:
-    """Figures of each implementation on one case.
+    """Measure each implementation on one case.
 
     All workers are alive at once, and each in turn runs steps for about a second, `rounds` times: a machine whose speed
     drifts drifts for all of them.
@@ -189,7 +189,7 @@ def _row(
 
 
 def describe(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table, with the ratio to the fastest peer of the same case and precision."""
+    """Return the rows as a Markdown table, with the ratio to the fastest peer of the same case and precision."""
     lines = [
         "| case | precision | | ms a step | processor ms | tokens/s | x best peer | of matrix rate | start, s "
         "| peak MiB |",
@@ -213,7 +213,7 @@ def describe(rows: list[dict[str, Any]]) -> str:
 
 
 def interpreters(implementations: list[str], venvs: str) -> dict[str, str]:
-    """Implementation -> interpreter; those of peers are made in `venvs`."""
+    """Return the interpreter of each implementation; the peers' environments are made in `venvs`."""
     from experiments.benchmarks.peer_environments import INSTALLATIONS, python_of
 
     return {name: python_of(name, venvs) if name in INSTALLATIONS else sys.executable for name in implementations}

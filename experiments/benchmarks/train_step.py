@@ -33,7 +33,7 @@ ROUNDS = flags.DEFINE_integer("rounds", 7, "How often each has its turn.", lower
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags; print the table."""
+    """Read the flags, measure, print the table."""
     known = {
         "cases": (CASES.value, [*step_race.SHAPES, *packed_batches.CASES]),
         "precisions": (PRECISIONS.value, ("bfloat16", "float32")),

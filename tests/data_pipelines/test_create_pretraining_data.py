@@ -218,7 +218,7 @@ def test_settings_out_of_range_are_refused(changes, message):
 def test_a_complete_folder_is_replaced_only_on_demand(tmp_path, small_shards):
     make(tmp_path, holdout=0.2)
     before = contents_of(tmp_path)
-    with pytest.raises(ValueError, match=r"--output_dir must be a new folder.*with the same settings"):
+    with pytest.raises(ValueError, match=r"`output_dir` must be a new folder.*with the same settings"):
         make(tmp_path, holdout=0.2)
     with pytest.raises(ValueError, match=r"with other settings \(max_seq_length=64\).*Received: "):
         make(tmp_path, CONFIG.replace(max_seq_length=32))
@@ -233,13 +233,13 @@ def test_a_complete_folder_is_replaced_only_on_demand(tmp_path, small_shards):
 
 def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"--output_dir must be a folder that can be written to"):
+    with pytest.raises(OSError, match=r"`output_dir` must be a folder that can be written to"):
         make(tmp_path / "file" / "records")
 
 
 def test_no_manifest_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"--train_data: no manifest.json; the folder is incomplete"):
-        read_manifest(str(tmp_path), "--train_data")
+    with pytest.raises(FileNotFoundError, match=r"`folder`: no manifest.json; the folder is incomplete"):
+        read_manifest(str(tmp_path))
 
 
 def test_missing_and_cut_shards_are_told(tmp_path):
@@ -259,8 +259,12 @@ def test_missing_and_cut_shards_are_told(tmp_path):
     ("old", "new", "message"),
     [
         ('"format_version": 1', '"format_version": 2', r"must have format_version 1\. Received: 2"),
-        ('"do_lower_case": true,', "", r"is no manifest of a record folder: .*do_lower_case"),
-        ('"vocab_size"', '"vocabulary_size"', r"is no manifest of a record folder: unknown field `vocabulary_size`"),
+        ('"do_lower_case": true,', "", r"is not the manifest of a record folder: .*do_lower_case"),
+        (
+            '"vocab_size"',
+            '"vocabulary_size"',
+            r"not the manifest of a record folder: unknown field `vocabulary_size`",
+        ),
         ("{", "[", r"manifest.json, line \d+, column \d+: not JSON"),
     ],
 )
@@ -280,8 +284,8 @@ def test_another_vocabulary_is_refused(tmp_path):
     other = small_tokenizer(("zebra",))
     cased = WordPieceTokenizer.from_tokens(TOKENIZER.tokens, do_lower_case=False)
     size = TOKENIZER.vocab_size
-    with pytest.raises(ValueError, match=rf"--train_data: .*model has {size + 1} tokens .*Received: {size} tokens"):
-        check_vocabulary(manifest, other, "--train_data")
+    with pytest.raises(ValueError, match=rf"`manifest`: .*model has {size + 1} tokens .*Received: {size} tokens"):
+        check_vocabulary(manifest, other)
     with pytest.raises(ValueError, match=r"model has .*, cased, .*Received: .*, uncased,"):
         check_vocabulary(manifest, cased)
 

@@ -21,7 +21,7 @@ def test_records_are_as_preparation_makes_them(tmp_path, small_shards, slots):
     reading_race.write_records(str(tmp_path), 128, slots, 150)
     manifest = read_manifest(str(tmp_path))
     assert [shard.records for shard in manifest.shards] == [64, 64, 22]
-    require_sound(str(tmp_path), manifest, read_vocabulary(str(tmp_path), manifest), "--work_dir")
+    require_sound(str(tmp_path), manifest, read_vocabulary(str(tmp_path), manifest))
 
 
 def test_all_read_batches_of_the_same_rows(tmp_path, small_shards):

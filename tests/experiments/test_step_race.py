@@ -63,7 +63,8 @@ def test_random_batches_fit_the_contract():
 
 
 def test_model_flops_by_hand(tmp_path):
-    # A block: 4 + 8 squares of the width a token, and two products with [L, L]; the head: one square and the vocab_size.
+    # A block: 4 + 8 squares of the width a token, and two products with [L, L]; the head: one square and the
+    # vocab_size.
     tokens, width, length, vocab_size = 2 * 16, 64, 16, 30522
     forward = 2 * tokens * 12 * width**2 + 4 * tokens * length * width + 2 * 6 * (width**2 + width * vocab_size)
     assert step_race.model_flops(case(tmp_path)) == 3 * forward

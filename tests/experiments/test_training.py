@@ -64,8 +64,8 @@ def config(folder):
 
 
 def _pretrain(folder, config, run, **arguments):
-    train_records = RecordFolder(str(folder / "records"), "--train_data")
-    eval_records = RecordFolder(str(folder / "records" / "heldout"), "--eval_data", train_records.tokenizer)
+    train_records = RecordFolder(str(folder / "records"))
+    eval_records = RecordFolder(str(folder / "records" / "heldout"), tokenizer=train_records.tokenizer)
     return pretrain(config, train_records, eval_records, str(folder / run), TensorFlowEngine(), **arguments)
 
 

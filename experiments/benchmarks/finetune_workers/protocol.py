@@ -57,7 +57,7 @@ class Case:
 
 
 def read_lines(path: str) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines."""
+    """Return the objects of a file of JSON lines."""
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
@@ -78,7 +78,7 @@ class Implementation(Protocol):
     versions: dict[str, str]
 
     def train_epoch(self) -> float:
-        """One pass over the training examples; the mean loss."""
+        """Return one pass over the training examples; the mean loss."""
         ...
 
     def predict(self) -> list[dict[str, Any]]:

@@ -54,14 +54,14 @@ class BertTf(Implementation):
         self.batches = iter(training_dataset(rows, case.batch_size, case.seed))
 
     def train_epoch(self) -> float:
-        """See `Implementation`."""
+        """Answer the examples; see `Implementation`."""
         figures, _ = self.inner_loop(self.batches, self.steps_per_epoch)  # [steps, names, 2]
         loss = next(place for place, name in enumerate(self.inner_loop.names) if name.endswith("loss"))
         total, weight = figures[:, loss].sum(axis=0)
         return float(total / weight)
 
     def predict(self) -> list[dict[str, Any]]:
-        """See `Implementation`."""
+        """Answer the examples; see `Implementation`."""
         outputs, _ = make_outputs(self.model, self.distribution, 128)(self.eval_rows)
         return self.task.answers(self.eval_examples, self.eval_rows, outputs, self.case.labels)
 

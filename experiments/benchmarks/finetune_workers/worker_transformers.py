@@ -142,7 +142,7 @@ class Transformers(Implementation):
         return torch.autocast("cpu", torch.bfloat16, enabled=self.case.precision == "bfloat16")
 
     def _epoch_batches(self) -> list[list[int]]:
-        """The rows' numbers in each batch: random, or grouped by length (`LengthGroupedSampler` of `Trainer`)."""
+        """Return the row numbers of each batch: random, or grouped by length (`LengthGroupedSampler` of `Trainer`)."""
         size = self.case.batch_size
         if self.case.group_by_length:
             lengths = [len(row["input_ids"]) for row in self.train_rows]
@@ -152,7 +152,7 @@ class Transformers(Implementation):
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def train_epoch(self) -> float:
-        """See `Implementation`."""
+        """Answer the examples; see `Implementation`."""
         self.model.train()
         total = 0.0
         for numbers in self._epoch_batches():
@@ -181,7 +181,7 @@ class Transformers(Implementation):
                 yield row | {"number": order[start + place]}, outputs, place
 
     def predict(self) -> list[dict[str, Any]]:
-        """See `Implementation`."""
+        """Answer the examples; see `Implementation`."""
         if self.case.kind == "question_answering":
             return self._predict_answers()
         if self.case.kind == "tagging":
@@ -199,7 +199,7 @@ class Transformers(Implementation):
         return answers
 
     def _predict_answers(self) -> list[dict[str, Any]]:
-        """The best of the n best starts and ends of all windows, as `run_qa.py` chooses it."""
+        """Return the best of the n best starts and ends of all windows, as `run_qa.py` chooses it."""
         case = self.case
         best: list[tuple[float, str]] = [(float("-inf"), "") for _ in self.eval_examples]
         for row, outputs, place in self._outputs():

@@ -1,4 +1,4 @@
-"""What the workers of the serving benchmark share; NumPy only, since each runs in an environment of its own.
+"""The code that the workers of the serving benchmark share. It needs NumPy only: each has its own environment.
 
 A worker loads one implementation's model and then answers each line of its standard input, a JSON object with `texts`,
 `batch_size` and `repeat`, by one line: `{"seconds": [one a repetition], "tokenize_seconds": [...], "vectors": ...}`.
@@ -18,7 +18,7 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 
 
 def mean_vectors(sequence_output: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """[B, D] of length 1, from [B, L, D] and the mask [B, L] of real tokens."""
+    """Return mean vectors of length 1, [B, D], from [B, L, D] and the mask [B, L] of real tokens."""
     weights = mask[:, :, None].astype(np.float32)
     vectors = (sequence_output * weights).sum(axis=1) / weights.sum(axis=1)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -11,7 +11,7 @@ from serving_protocol import Embed, mean_vectors, serve
 
 
 def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dict[str, str]]:
-    """See `serving_protocol.serve`."""
+    """Start the implementation; see `serving_protocol.serve`."""
     import keras_hub
     import tensorflow as tf
 

@@ -34,7 +34,7 @@ def export(folder: str, file: str) -> None:
 
 
 def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dict[str, str]]:
-    """See `serving_protocol.serve`."""
+    """Start the implementation; see `serving_protocol.serve`."""
     import onnxruntime
     import tokenizers
 

@@ -7,7 +7,7 @@ from serving_protocol import Embed, serve
 
 
 def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dict[str, str]]:
-    """See `serving_protocol.serve`."""
+    """Start the implementation; see `serving_protocol.serve`."""
     import tensorflow as tf
 
     import bert_tf

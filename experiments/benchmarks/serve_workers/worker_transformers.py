@@ -8,7 +8,7 @@ from serving_protocol import Embed, mean_vectors, serve
 
 
 def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dict[str, str]]:
-    """See `serving_protocol.serve`."""
+    """Start the implementation; see `serving_protocol.serve`."""
     import torch
     import transformers
 

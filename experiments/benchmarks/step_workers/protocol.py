@@ -1,4 +1,4 @@
-"""What the workers of the train-step benchmark share; NumPy only, since each worker runs in an environment of its own.
+"""The code that the workers of the train-step benchmark share. It needs NumPy only: each has its own environment.
 
 A worker is a process that builds one implementation's training step, warms it up, and then runs as many steps as each
 line of its standard input asks for. It answers each line with one line of JSON on its standard output:
@@ -27,7 +27,7 @@ PRODUCTS_PER_STEP = 8
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is trained: sizes and precision, the same for all implementations.
+    """A case: sizes and precision, the same for all implementations.
 
     Attributes:
         num_heads: hidden_size / 64; the feed-forward part is four times as wide as the hidden size.
@@ -51,7 +51,7 @@ class Case:
 
     @property
     def num_heads(self) -> int:
-        """Heads of 64."""
+        """The number of heads, each of size 64."""
         return self.hidden_size // 64
 
 
@@ -98,13 +98,13 @@ _before_steps = 0
 
 
 def _peak_bytes() -> int:
-    """The most memory this process has had, since its start or since `_reset_peak`."""
+    """Return the most memory this process has had, since its start or since `_reset_peak`."""
     with open("/proc/self/status", encoding="ascii") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _reset_peak() -> None:
-    """Forget what starting and compiling took (Linux)."""
+    """Forget the memory that starting and compiling took (Linux)."""
     global _before_steps
     _before_steps = _peak_bytes()
     with open("/proc/self/clear_refs", "w", encoding="ascii") as file:

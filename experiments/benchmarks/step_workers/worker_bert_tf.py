@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 
 def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int, dict[str, str]]:
-    """See `protocol.serve`."""
+    """Start the implementation; see `protocol.serve`."""
     import keras
     import tensorflow as tf
 

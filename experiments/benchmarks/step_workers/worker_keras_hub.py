@@ -11,7 +11,7 @@ from protocol import Batch, Case, serve
 
 
 def start(case: Case, batches: list[Batch], jit_compile: bool = False) -> tuple[Callable[[int], float], int, dict]:
-    """See `protocol.serve`."""
+    """Start the implementation; see `protocol.serve`."""
     import keras
     import keras_hub
     import tensorflow as tf

@@ -6,7 +6,7 @@ from protocol import MATRIX_SIZE, PRODUCTS_PER_STEP, Batch, Case, serve
 
 
 def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int, dict[str, str]]:
-    """See `protocol.serve`."""
+    """Start the implementation; see `protocol.serve`."""
     import tensorflow as tf
 
     dtype = tf.as_dtype(case.precision)

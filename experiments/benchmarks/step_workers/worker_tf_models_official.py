@@ -19,7 +19,7 @@ NAMES = {
 
 
 def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int, dict[str, str]]:
-    """See `protocol.serve`."""
+    """Start the implementation; see `protocol.serve`."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     import tensorflow as tf
     import tf_keras

@@ -8,7 +8,7 @@ from protocol import Batch, Case, serve
 
 
 def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int, dict[str, str]]:
-    """See `protocol.serve`."""
+    """Start the implementation; see `protocol.serve`."""
     import torch
     import transformers
 

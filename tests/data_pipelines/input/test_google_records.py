@@ -25,7 +25,7 @@ def tokenizer():
 def folder(tmp_path_factory, tokenizer):
     path = str(tmp_path_factory.mktemp("google") / "records")
     create_pretraining_data(corpus_documents(20), tokenizer, path, PreparationConfig(max_seq_length=LENGTH))
-    return RecordFolder(path, "--from")
+    return RecordFolder(path)
 
 
 def read_published_schema(path) -> list[dict[str, np.ndarray]]:
@@ -69,7 +69,7 @@ def shard_bytes(folder: RecordFolder) -> bytes:
 def test_there_and_back_gives_the_same_records(folder, tokenizer, tmp_path):
     total = export_google_records(folder, str(tmp_path / "out.tfrecord"), MASKING)
     assert import_google_records(str(tmp_path / "out.tfrecord"), tokenizer, str(tmp_path / "back")) == total
-    back = RecordFolder(str(tmp_path / "back"), "--train_data")
+    back = RecordFolder(str(tmp_path / "back"))
     assert shard_bytes(back) == shard_bytes(folder)
     np.testing.assert_array_equal(back.token_counts(), folder.token_counts())
     assert back.manifest.max_seq_length == LENGTH
@@ -102,7 +102,7 @@ def write(path, *examples, compression="") -> str:
 
 
 def first_row(folder_path) -> dict[str, list[int]]:
-    folder = RecordFolder(str(folder_path), "--train_data")
+    folder = RecordFolder(str(folder_path))
     batch = next(iter(folder.evaluation_dataset(MaskingConfig(mask_share=0.0, random_share=0.0), 1)))
     return {name: values[0].numpy().tolist() for name, values in batch.items()}
 
@@ -156,5 +156,5 @@ def test_packed_rows_have_no_place_in_the_schema(tokenizer, tmp_path):
     config = PreparationConfig(max_seq_length=64, max_sequences_per_row=3)
     create_pretraining_data(corpus_documents(20), tokenizer, str(tmp_path / "packed"), config)
     with pytest.raises(ValueError, match=r"--from must hold rows of one sequence.*up to 3 a row"):
-        export_google_records(RecordFolder(str(tmp_path / "packed"), "--from"), str(tmp_path / "out"), MASKING)
+        export_google_records(RecordFolder(str(tmp_path / "packed")), str(tmp_path / "out"), MASKING)
     assert not (tmp_path / "out").exists()

@@ -56,7 +56,7 @@ def small_windows(monkeypatch):
     """Windows and groups of a few records, so that few records cross many of them."""
     monkeypatch.setattr(record_streams, "WINDOW_RECORDS", 5)
     monkeypatch.setattr(record_streams, "_RECORDS_PARSED_TOGETHER", 3)
-    monkeypatch.setattr(pipeline, "_PLACES_TOGETHER", 24 * LENGTH)
+    monkeypatch.setattr(pipeline, "_TOKENS_TOGETHER", 24 * LENGTH)
 
 
 def take(dataset: tf.data.Dataset, count: int) -> list[dict[str, np.ndarray]]:
@@ -90,7 +90,7 @@ def test_batches_have_static_shapes_known_before_reading(kind, request):
     folder = request.getfixturevalue(kind)
     spec = static_batch_spec(folder, MASKING, 12)
     assert spec == features.pretraining_batch(12, LENGTH, 8, 3 if kind == "packed_folder" else 1)
-    for dataset in (training_dataset(folder, MASKING, 12, 0), evaluation_dataset(folder, MASKING, 12, 0)):
+    for dataset in (training_dataset(folder, MASKING, 12, seed=0), evaluation_dataset(folder, MASKING, 12, seed=0)):
         element = {name: features.Feature(tuple(s.shape), s.dtype.name) for name, s in dataset.element_spec.items()}
         assert element == spec
         for batch in take(dataset, 2):
@@ -102,13 +102,15 @@ def test_starting_at_a_step_gives_what_a_run_from_0_sees_there(kind, request, sm
     folder = request.getfixturevalue(kind)
     records_ = read_manifest(folder).num_records
     steps = 2 * records_ // 8 + 5  # more than two epochs
-    whole = take(training_dataset(folder, MASKING, 8, 3), steps)
+    whole = take(training_dataset(folder, MASKING, 8, seed=3), steps)
     for start in (1, steps - 4):
-        assert_same(take(training_dataset(folder, MASKING, 8, 3, start_step=start), 4), whole[start : start + 4])
+        assert_same(take(training_dataset(folder, MASKING, 8, seed=3, start_step=start), 4), whole[start : start + 4])
 
 
 def test_another_process_of_the_pipeline_gives_the_same(folder):
-    assert_same(take(training_dataset(folder, MASKING, 8, 3), 5), take(training_dataset(folder, MASKING, 8, 3), 5))
+    assert_same(
+        take(training_dataset(folder, MASKING, 8, seed=3), 5), take(training_dataset(folder, MASKING, 8, seed=3), 5)
+    )
 
 
 @pytest.mark.parametrize("batch_size", [6, 16])
@@ -116,9 +118,10 @@ def test_an_epoch_holds_every_record_once(folder, small_windows, batch_size):
     on_disk = Counter(rows_on_disk(folder))
     total = sum(on_disk.values())
     num_streams = number_of_streams(batch_size, total)
-    # Record streams differ by a record at most, so after this many steps each has finished its epoch, and begun the next.
+    # Record streams differ by a record at most, so after this many steps each has finished its epoch, and begun the
+    # next.
     steps = -(-total // num_streams) * num_streams // batch_size + 1
-    read = Counter(rows_in(take(training_dataset(folder, UNCHANGED, batch_size, 0), steps)))
+    read = Counter(rows_in(take(training_dataset(folder, UNCHANGED, batch_size, seed=0), steps)))
     assert not on_disk - read
     repeated = sum((read - on_disk).values())
     assert repeated == steps * batch_size - total
@@ -128,8 +131,8 @@ def test_an_epoch_holds_every_record_once(folder, small_windows, batch_size):
 def test_order_changes_with_epoch_and_seed(folder):
     total = read_manifest(folder).num_records
     steps = total // 8
-    batches = rows_in(take(training_dataset(folder, UNCHANGED, 8, 0), 2 * steps))
-    other_seed = rows_in(take(training_dataset(folder, UNCHANGED, 8, 1), steps))
+    batches = rows_in(take(training_dataset(folder, UNCHANGED, 8, seed=0), 2 * steps))
+    other_seed = rows_in(take(training_dataset(folder, UNCHANGED, 8, seed=1), steps))
     first, second = batches[: 8 * steps], batches[8 * steps :]
     assert first != second
     assert first != other_seed
@@ -140,7 +143,7 @@ def test_masks_change_with_epoch_and_seed(folder):
     masks = [
         Counter(
             (row.tobytes(), positions.tobytes())
-            for batch in take(training_dataset(folder, UNCHANGED, 8, seed), 60)
+            for batch in take(training_dataset(folder, UNCHANGED, 8, seed=seed), 60)
             for row, positions in zip(batch["input_ids"], batch["masked_lm_positions"], strict=True)
         )
         for seed in (0, 1)
@@ -153,11 +156,11 @@ def test_masks_change_with_epoch_and_seed(folder):
 @pytest.mark.parametrize(("kind", "pipelines"), [("folder", 2), ("folder", 4), ("folder", 8), ("packed_folder", 2)])
 def test_several_pipelines_read_the_batches_of_one(kind, request, small_windows, pipelines):
     folder = request.getfixturevalue(kind)
-    whole = take(training_dataset(folder, MASKING, 16, 5, start_step=3), 6)
+    whole = take(training_dataset(folder, MASKING, 16, seed=5, start_step=3), 6)
     parts = [
         take(
             training_dataset(
-                folder, MASKING, 16, 5, start_step=3, input_pipeline_id=index, num_input_pipelines=pipelines
+                folder, MASKING, 16, seed=5, start_step=3, input_pipeline_id=index, num_input_pipelines=pipelines
             ),
             6,
         )
@@ -169,8 +172,8 @@ def test_several_pipelines_read_the_batches_of_one(kind, request, small_windows,
 
 def test_evaluation_reads_every_record_once_in_order(folder):
     total = read_manifest(folder).num_records
-    batches = list(evaluation_dataset(folder, UNCHANGED, 40, 0).as_numpy_iterator())
-    assert len(batches) == len(evaluation_dataset(folder, UNCHANGED, 40, 0)) == -(-total // 40)
+    batches = list(evaluation_dataset(folder, UNCHANGED, 40, seed=0).as_numpy_iterator())
+    assert len(batches) == len(evaluation_dataset(folder, UNCHANGED, 40, seed=0)) == -(-total // 40)
     assert total % 40  # or there would be no row to fill in
     assert rows_in(batches)[:total] == rows_on_disk(folder)
     rest = {name: value[total % 40 :] for name, value in batches[-1].items()}
@@ -179,14 +182,14 @@ def test_evaluation_reads_every_record_once_in_order(folder):
 
 
 def test_evaluation_masks_are_fixed(folder):
-    first, second = (list(evaluation_dataset(folder, MASKING, 32, 0).as_numpy_iterator()) for _ in range(2))
+    first, second = (list(evaluation_dataset(folder, MASKING, 32, seed=0).as_numpy_iterator()) for _ in range(2))
     assert_same(first, second)
-    other = next(iter(evaluation_dataset(folder, MASKING, 32, 1).as_numpy_iterator()))
+    other = next(iter(evaluation_dataset(folder, MASKING, 32, seed=1).as_numpy_iterator()))
     assert (other["masked_lm_positions"] != first[0]["masked_lm_positions"]).any()
 
 
 def test_eager_function_and_dataset_parse_alike(packed_folder):
-    source = pipeline._open(packed_folder, MASKING, "--train_data", allow_damage=False)
+    source = pipeline._open(packed_folder, MASKING, allow_damage=False)
     path = f"{packed_folder}/{source.manifest.shards[0].file_name}"
     serialized = next(iter(tf.data.TFRecordDataset(path).batch(8, drop_remainder=True)))
     vocabulary = MaskingVocabulary.of(read_vocabulary(packed_folder, source.manifest))
@@ -217,7 +220,7 @@ def test_a_far_step_is_reached_at_once(tmp_path, monkeypatch):
     seconds = {}
     for start in (0, 1_234_567):
         began = time.process_time()
-        take(training_dataset(folder, MASKING, 8, 0, start_step=start), 1)
+        take(training_dataset(folder, MASKING, 8, seed=0, start_step=start), 1)
         seconds[start] = time.process_time() - began
     # The difference is what finding the step costs, in processor time; reading up to it would take a minute.
     assert seconds[1_234_567] - seconds[0] < 5
@@ -228,7 +231,7 @@ def test_a_vocabulary_that_is_not_the_manifests_is_refused(tmp_path, monkeypatch
     with open(tmp_path / "vocab.txt", "a") as file:
         file.write("zebra\n")
     with pytest.raises(ValueError, match=r"--eval_data: .*vocab.txt must be the vocabulary of its manifest"):
-        evaluation_dataset(folder, MASKING, 8, 0)
+        evaluation_dataset(folder, MASKING, 8, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +276,6 @@ def test_the_records_of_a_batch_are_known(folder, small_windows, batch_size):
     )
     epoch = len(on_disk) // batch_size
     for step in (0, 3, epoch + 2):
-        batch = take(training_dataset(folder, UNCHANGED, batch_size, 5, step), 1)
-        found = pipeline.records_of_batch(folder, batch_size, 5, step)
+        batch = take(training_dataset(folder, UNCHANGED, batch_size, seed=5, start_step=step), 1)
+        found = pipeline.records_of_batch(folder, batch_size, seed=5, step=step)
         assert rows_in(batch) == [on_disk[starts[shard] + number] for shard, number in found]

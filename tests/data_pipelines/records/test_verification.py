@@ -34,7 +34,7 @@ def sound(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
-    monkeypatch.setattr(pipeline, "_PLACES_TOGETHER", 8 * LENGTH)
+    monkeypatch.setattr(pipeline, "_TOKENS_TOGETHER", 8 * LENGTH)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ DAMAGES = {
     "length": (lambda f: flip(f, record_start(f, 3)), "record 3 to .*: the shard is cut off there", True, -3),
     "no example": (
         lambda f: replace(f, lambda found: [*found[:3], b"\xff" * 40, *found[4:]]),
-        "record 3: it is no tf.train.Example",
+        "record 3: it is not a tf.train.Example",
         True,
         1,
     ),
@@ -128,7 +128,7 @@ DAMAGES = {
     "bytes of tokens": (changed(drop_token), "record 3: its .* bytes of tokens contradict", True, 1),
     "first segment": (changed(lengthen_first_segment), "record 3: a first segment must be part", True, 1),
     "numbers": (changed(drop_label), "record 3: next_sentence_labels must hold 1 numbers. Received: 2", True, 1),
-    "special inside": (changed(put_sep_inside), r"record 3: \[CLS\] and \[SEP\] must stand at the ends", False, 1),
+    "special inside": (changed(put_sep_inside), r"record 3: \[CLS\] and \[SEP\] must be at the ends", False, 1),
     "too few": (
         lambda f: replace(f, lambda found: found[:-2]),
         "the shard ends there, where .*manifest.json says",
@@ -162,13 +162,13 @@ def read_all(folder: RecordFolder, evaluation: bool) -> None:
 def test_damage_is_named_by_shard_and_record(folder, name):
     damage, message, met, _ = DAMAGES[name]
     damage(folder)
-    opened = RecordFolder(str(folder), "--train_data")
-    with pytest.raises(ValueError, match=rf"--train_data: .*{SHARD}.*{message}"):
-        verification.require_sound(str(folder), opened.manifest, opened.tokenizer, "--train_data")
+    opened = RecordFolder(str(folder))
+    with pytest.raises(ValueError, match=rf"{SHARD}.*{message}"):
+        verification.require_sound(str(folder), opened.manifest, opened.tokenizer)
     if met:
         for evaluation in (True, False):
             with (
-                pytest.raises(ValueError, match=rf"--train_data: .*{SHARD}.*{message}"),
+                pytest.raises(ValueError, match=rf"{SHARD}.*{message}"),
                 opened.naming_bad_records(),
             ):
                 read_all(opened, evaluation)
@@ -184,15 +184,15 @@ def epochs(folder: RecordFolder) -> list[list[dict[str, np.ndarray]]]:
 @pytest.fixture(scope="module")
 def sound_epochs(sound):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(pipeline, "_PLACES_TOGETHER", 8 * LENGTH)
-        return epochs(RecordFolder(str(sound), "--train_data"))
+        monkeypatch.setattr(pipeline, "_TOKENS_TOGETHER", 8 * LENGTH)
+        return epochs(RecordFolder(str(sound)))
 
 
 @pytest.mark.parametrize("name", ["bytes", "length", "no example", "too few", "too many"])
 def test_skipped_records_are_counted_and_become_empty_rows_in_their_places(sound_epochs, folder, name, capsys):
     damage, _, _, lost = DAMAGES[name]
     damage(folder)
-    opened = RecordFolder(str(folder), "--train_data", skip_corrupt=True)
+    opened = RecordFolder(str(folder), skip_corrupt=True)
     total = opened.manifest.num_records
     lost = lost if lost >= 0 else opened.manifest.shards[0].records + lost
     said = capsys.readouterr().out
@@ -210,41 +210,41 @@ def test_skipped_records_are_counted_and_become_empty_rows_in_their_places(sound
 
 
 def test_a_sound_folder_has_no_fault(sound, capsys):
-    opened = RecordFolder(str(sound), "--train_data", skip_corrupt=True)
+    opened = RecordFolder(str(sound), skip_corrupt=True)
     assert f"0 of {opened.manifest.num_records} records are skipped" in capsys.readouterr().out
-    verification.require_sound(str(sound), opened.manifest, opened.tokenizer, "--train_data")
+    verification.require_sound(str(sound), opened.manifest, opened.tokenizer)
 
 
 def test_a_cut_off_shard_is_refused_when_it_is_opened(folder):
     contents = (folder / SHARD).read_bytes()
     (folder / SHARD).write_bytes(contents[: record_start(folder, 5) + 30])
-    with pytest.raises(ValueError, match=rf"--train_data: .*{SHARD} must have .*which can be read up to record 5"):
-        RecordFolder(str(folder), "--train_data")
-    RecordFolder(str(folder), "--train_data", skip_corrupt=True)
+    with pytest.raises(ValueError, match=rf"{SHARD} must have .*which can be read up to record 5"):
+        RecordFolder(str(folder))
+    RecordFolder(str(folder), skip_corrupt=True)
 
 
 def test_a_folder_without_any_usable_record_is_refused(folder):
     for shard in read_manifest(str(folder)).shards:
         (folder / shard.file_name).write_bytes(b"")
-    with pytest.raises(ValueError, match="--train_data: no record can be used"):
-        RecordFolder(str(folder), "--train_data", skip_corrupt=True)
+    with pytest.raises(ValueError, match="`path`: no record can be used"):
+        RecordFolder(str(folder), skip_corrupt=True)
 
 
 def test_a_manifest_with_other_tokens_than_the_token_counts_is_refused(folder):
     change_manifest(folder, tokens=5)
-    with pytest.raises(ValueError, match=r"--train_data: the shards of .*manifest.json must have the \d+ tokens"):
-        RecordFolder(str(folder), "--train_data").token_counts()
+    with pytest.raises(ValueError, match=r"the shards of .*manifest.json must have the \d+ tokens"):
+        RecordFolder(str(folder)).token_counts()
 
 
 def test_other_errors_pass_through(sound):
-    opened = RecordFolder(str(sound), "--train_data")
+    opened = RecordFolder(str(sound))
     with pytest.raises(tf.errors.InvalidArgumentError), opened.naming_bad_records():
         raise tf.errors.InvalidArgumentError(None, None, "of the model")
 
 
 def test_whole_words_of_records_without_continuations_are_warned_of(sound):
-    opened = RecordFolder(str(sound), "--train_data")
-    with pytest.warns(UserWarning, match="--train_data: `masking.strategy` whole_word chooses as token does here"):
+    opened = RecordFolder(str(sound))
+    with pytest.warns(UserWarning, match=": `masking.strategy` whole_word chooses as token does here"):
         opened.training_dataset(MaskingConfig(strategy="whole_word"), 8, seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
