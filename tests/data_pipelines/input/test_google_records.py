@@ -155,6 +155,6 @@ def test_a_corrupt_file_is_told_with_its_record(tokenizer, tmp_path):
 def test_packed_rows_have_no_place_in_the_schema(tokenizer, tmp_path):
     config = PreparationConfig(max_seq_length=64, max_sequences_per_row=3)
     create_pretraining_data(corpus_documents(20), tokenizer, str(tmp_path / "packed"), config)
-    with pytest.raises(ValueError, match=r"--from must hold rows of one sequence.*up to 3 a row"):
+    with pytest.raises(ValueError, match=r"`folder` must hold rows of one sequence.*up to 3 a row"):
         export_google_records(RecordFolder(str(tmp_path / "packed")), str(tmp_path / "out"), MASKING)
     assert not (tmp_path / "out").exists()
