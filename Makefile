@@ -39,7 +39,7 @@ test: $(WEIGHTS)  ## the quick tests; ARGS="tests/test_files.py" for some of the
 	@$(PYTEST) $(ARGS)
 
 test-long: $(WEIGHTS)  ## the tests that take minutes
-	@$(PYTEST) -m long $(ARGS)
+	@$(PYTEST) -m "long and not release" $(ARGS)
 
 tpu-check: $(TPU_CHECK) $(if $(filter b,$(ROUTE)),$(TPU_KERNELS))  ## compile the training step for a TPU, without one; ARGS="--topology v5e-8"
 	@.venv-tpu/bin/python -m tpu_configs.check $(if $(ROUTE),--route=$(ROUTE)) $(ARGS)

@@ -53,7 +53,7 @@ def store(monkeypatch):
 
 
 def _pretrain(records, run):
-    train, held_out = RecordFolder(str(records), "--train_data"), RecordFolder(f"{records}/heldout", "--eval_data")
+    train, held_out = RecordFolder(str(records)), RecordFolder(f"{records}/heldout")
     return pretrain(CONFIG, train, held_out, str(run), TensorFlowEngine())
 
 

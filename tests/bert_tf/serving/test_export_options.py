@@ -9,8 +9,8 @@ from small_model import write_run
 
 from bert_tf.serving.export import SERVED, export_saved_model
 from bert_tf.serving.options import ExportOptions
-from bert_tf.serving.static_shapes import shaped
 from bert_tf.serving.predictor import load
+from bert_tf.serving.static_shapes import shaped
 
 pytest.importorskip("tensorflow_text")
 

@@ -47,8 +47,8 @@ def folders(tmp_path_factory):
 
 
 def _pretrain(folders, run, config=CONFIG):
-    train = [RecordFolder(folder, "--train_data") for folder in folders]
-    held_out = [RecordFolder(f"{folder}/heldout", "--eval_data") for folder in folders]
+    train = [RecordFolder(folder) for folder in folders]
+    held_out = [RecordFolder(f"{folder}/heldout") for folder in folders]
     return pretrain(config, train, held_out, str(run), TensorFlowEngine())
 
 

@@ -79,7 +79,7 @@ def replicas():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("count", [4, 8])
+@pytest.mark.parametrize("count", [4, pytest.param(8, marks=pytest.mark.release)])
 def test_more_replicas(count):
     result = subprocess.run(
         [sys.executable, "-m", "pytest", __file__, "-m", "", "-k", "replicas_equal or replicas_compare"],
