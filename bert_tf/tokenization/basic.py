@@ -1,7 +1,8 @@
-"""Text -> words, before WordPiece: `BasicTokenizer` of google-research/bert `tokenization.py`, on frozen Unicode 14.0.
+"""The first step of tokenization, from text to words, on frozen Unicode 14.0.
 
-The order of the reference: drop NUL, U+FFFD and control characters; spaces around CJK ideographs; cut at white space;
-for uncased models lower-case each word, decompose it (NFD) and drop its nonspacing marks; cut at punctuation.
+It follows `BasicTokenizer` of google-research/bert `tokenization.py`, in this order: drop NUL, U+FFFD and control
+characters; put spaces around CJK ideographs; cut at white space; for uncased models, lower-case each word, decompose it
+(NFD) and drop its nonspacing marks; cut at punctuation.
 """
 
 import re
@@ -15,7 +16,13 @@ _NO_SPACES = re.compile("[^ ]+")
 
 
 class Word(NamedTuple):
-    """A word as WordPiece sees it; its character i came from characters `starts[i]` to `ends[i]` (exclusive)."""
+    """A word as WordPiece sees it.
+
+    Attributes:
+        text: the word.
+        starts: for each character of `text`, the index of the first original character that it came from.
+        ends: for each character of `text`, the index after the last original character that it came from.
+    """
 
     text: str
     starts: list[int]
@@ -23,7 +30,7 @@ class Word(NamedTuple):
 
 
 class _CharacterTable(dict[int, str]):
-    """A table for `str.translate`, filled as code points are met."""
+    """A table for `str.translate` that computes an entry when a code point is first met."""
 
     def __init__(self, replacement: Callable[[str], str]):
         super().__init__()
@@ -35,7 +42,13 @@ class _CharacterTable(dict[int, str]):
 
 
 def clean(character: str) -> str:
-    """`_clean_text` and `_tokenize_chinese_chars` of the reference, for one character."""
+    """Clean one character, and set off an ideograph by spaces.
+
+    This follows `_clean_text` and `_tokenize_chinese_chars` of the reference.
+
+    Returns:
+        The character, "" if it is dropped, " " for white space, or the ideograph between two spaces.
+    """
     character_class = ucd.CHARACTER_CLASS[ord(character)]
     if character_class == ucd.SPACE:
         return " "
@@ -45,10 +58,13 @@ def clean(character: str) -> str:
 
 
 class BasicTokenizer:
-    """Splits text into words.
+    """A splitter of text into words.
 
     Args:
-        do_lower_case: lower-case and strip accents, for uncased models.
+        do_lower_case: whether to lower-case and strip accents, as uncased models need.
+
+    Attributes:
+        context_characters: the characters whose folded form depends on their neighbours.
     """
 
     def __init__(self, do_lower_case: bool = True):
@@ -58,11 +74,11 @@ class BasicTokenizer:
         self.context_characters = frozenset(ucd.characters_with_context() if do_lower_case else ())
 
     def fold(self, character: str) -> str:
-        """What one character becomes on its own: itself, "", a space, or other characters with spaces at the cuts.
+        """Return what one character becomes on its own: itself, "", a space, or characters with spaces at the cuts.
 
-        Wherever a text holds none of `context_characters`, folding each of its characters and cutting the result at
-        spaces gives the text's words: of all steps of the reference only the final form of sigma and the
-        canonical order of marks look at more than one character.
+        If a text holds none of `context_characters`, folding each of its characters and cutting the result at spaces
+        gives its words. Only two steps of the reference look at more than one character: the final form of sigma
+        and the canonical order of marks.
         """
         cleaned = clean(character)
         if cleaned in ("", " "):
@@ -76,42 +92,42 @@ class BasicTokenizer:
         return f" {folded} " if is_ideograph(character) else folded
 
     def folded_characters(self) -> list[str]:
-        """All characters that `fold` may change, for tables; it leaves every other one as it is."""
+        """Return all characters that `fold` may change, for lookup tables. It leaves every other character as it is."""
         codes = {code for first, last in IDEOGRAPH_RANGES for code in range(first, last + 1)}
         return [chr(code) for code in sorted(codes | ucd.mapped_code_points())]
 
     def split_spaces(self, text: str) -> list[str]:
-        """The cleaned text cut at spaces; strings may be empty.
+        """Clean the text and cut it at spaces. The strings may be empty.
 
         Printable ASCII needs no cleaning: it holds no control character, no white space but the space itself, and no
-        ideograph. For ASCII `isascii` and `isprintable` are the same in every Python. Cutting at " " rather than
-        at what the running Python calls white space is enough, as the table has turned all of it to " ".
+        ideograph. For ASCII, `isprintable` is the same in every Python. Cutting at " " alone is enough, because
+        the table has turned all white space into " ".
         """
         if not (text.isascii() and text.isprintable()):
             text = text.translate(self._clean_table)
         return text.split(" ")
 
     def split_word(self, word: str) -> list[str]:
-        """The words that one string of `split_spaces` holds: lower-cased, accents stripped, cut at punctuation."""
+        """Return the words of one string of `split_spaces`: lower-cased, accents stripped, cut at punctuation."""
         if self.context_characters.isdisjoint(word):
             return [part for part in word.translate(self._fold_table).split(" ") if part]
         return [part.text for part in self.split_word_with_offsets(word)]
 
     def folded(self, text: str) -> str:
-        """Text that gives `words(text)` when it is cut at spaces and around punctuation.
+        """Return a text that gives `words(text)` when it is cut at spaces and around ASCII punctuation.
 
-        It holds no white space but spaces, and spaces stand around every ideograph and all punctuation outside ASCII.
+        Its only white space is the space, and spaces surround every ideograph and all punctuation outside ASCII.
         """
         if self.context_characters.isdisjoint(text):
             return text.translate(self._fold_table)
         return " ".join(self.words(text))
 
     def words(self, text: str) -> list[str]:
-        """The text's words, in order."""
+        """Return the text's words in order."""
         return [part for word in self.split_spaces(text) for part in self.split_word(word)]
 
     def split_spaces_with_offsets(self, text: str) -> list[tuple[str, Sequence[int]]]:
-        """The non-empty strings of `split_spaces`, each with the index in `text` of each of its characters."""
+        """Return the non-empty strings of `split_spaces`, each with the indices in `text` of its characters."""
         if text.isascii() and text.isprintable():
             return [(match[0], range(*match.span())) for match in _NO_SPACES.finditer(text)]
         strings: list[tuple[list[str], list[int]]] = [([], [])]
@@ -125,7 +141,7 @@ class BasicTokenizer:
         return [("".join(characters), indices) for characters, indices in strings if characters]
 
     def split_word_with_offsets(self, word: str) -> list[Word]:
-        """`split_word`, step by step as the reference does it, with offsets into `word`.
+        """Return the words of `split_word` with offsets into `word`, step by step as the reference works.
 
         A stripped mark belongs to the character before it, so that an offset never separates the two.
         """

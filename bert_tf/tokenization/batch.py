@@ -1,7 +1,7 @@
-"""Many texts -> WordPiece ids at once: NumPy finds and looks up the words of a whole batch of texts.
+"""WordPiece for many texts at once: NumPy finds and looks up the words of a whole batch of texts.
 
-Plain Python spends most of its time on one object a word. Here the batch is one buffer of bytes, a word a
-pair of offsets into it, and only a word that the table does not know becomes an object.
+Plain Python spends most of its time on making an object for each word. Here a batch is one buffer of bytes, and a word
+is a pair of offsets into it; only a word that the table does not know becomes an object.
 """
 
 import itertools
@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# Characters in a batch: its arrays then fit into a processor's second-level cache.
+# Characters in a batch, so that its arrays fit into a processor's second-level cache.
 _BATCH_CHARACTERS = 1 << 16
 
-# Words and their tokens are kept for the next batch; when there are more than so many, or they have more than so many
-# bytes together, the table starts again, since the frequent words are back after a few pages of text.
+# The limits of the table of words, which is kept for the next batch. A full table is emptied: a few pages of text bring
+# the frequent words back.
 _MAX_WORDS = 1 << 19
 _MAX_WORD_BYTES = 1 << 24
 
@@ -38,19 +38,19 @@ _BYTE_CLASSES = bytes(map(_class_of, range(256)))
 
 
 class BatchEncoder:
-    """The ids of many texts, exactly as one by one.
+    """An encoder of many texts that gives exactly the ids of one text at a time.
 
-    Why exactly: `fold` gives text whose words are found by cutting at spaces and around ASCII punctuation, printable
-    ASCII is such text already but for its case, and no folded text holds NUL or LF, so that LF can end each. Bytes of
-    0x80 and more are parts of letters: `fold` has put spaces around all other punctuation and around ideographs.
-    A word is looked up by all of its bytes: up to 16 of them, zeros behind, are two numbers, which are compared
-    whole; a longer word, or one whose slot another word holds, is looked up in a dictionary. What a word's tokens
-    are depends on the word alone.
+    The ids are the same for these reasons. `fold` returns text whose words are found by cutting at spaces and around
+    ASCII punctuation; printable ASCII is such text already, apart from its case. No folded text holds NUL or LF, so LF
+    can end each text. Bytes from 0x80 on are parts of letters, because `fold` puts spaces around all other punctuation
+    and around ideographs. A word is looked up by all of its bytes: up to 16 bytes, filled up with zeros, are two
+    numbers that are compared whole; a longer word, or one whose slot is taken, is looked up in a dictionary. The
+    tokens of a word depend on the word alone.
 
     Args:
-        fold: text -> text whose words are those of the tokenizer, set off by spaces, ASCII punctuation perhaps not.
+        fold: returns a text with the same words, set off by spaces; ASCII punctuation need not be set off.
         lower_case: whether ASCII letters are lower-cased.
-        tokens: word -> the ids of its tokens.
+        tokens: returns the ids of a word's tokens.
     """
 
     def __init__(self, fold: Callable[[str], str], lower_case: bool, tokens: Callable[[str], Sequence[int]]) -> None:
@@ -60,20 +60,20 @@ class BatchEncoder:
         self._clear()
 
     def _clear(self) -> None:
-        # Word number w has the ids `_ids[_starts[w]:][:_lengths[w]]`.
+        # The ids of word number w are `_ids[_starts[w]:][:_lengths[w]]`.
         self._numbers: dict[bytes, int] = {}
         self._word_bytes = 0
         self._starts = np.zeros(0, np.int64)
         self._lengths = np.zeros(0, np.int64)
         self._ids = np.zeros(0, np.int32)
-        # The slots: the two halves of a word and its number, -1 in a free slot.
+        # A slot holds the two halves of a word, and its number; the number of a free slot is -1.
         self._low = np.zeros(1 << _SLOT_BITS, np.uint64)
         self._high = np.zeros(1 << _SLOT_BITS, np.uint64)
         self._slots = np.full(1 << _SLOT_BITS, -1, np.int32)
         self._add([b"\n"], [()])  # the end of a text counts as a word without tokens
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all texts, one after the other, int32, and how many each has, int64 [texts]."""
+        """Return the ids of all texts in a row, int32 [all ids], and the number of ids of each, int64 [texts]."""
         ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
         cuts = [0, *(np.flatnonzero(np.diff(ends // _BATCH_CHARACTERS)) + 1).tolist(), len(texts)]
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
@@ -87,7 +87,7 @@ class BatchEncoder:
     def _encode_batch(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         # For ASCII `isprintable` is the same in every Python.
         folded = [text if text.isascii() and text.isprintable() else self._fold(text) for text in texts]
-        folded.append("")  # so that the last text too is ended by LF
+        folded.append("")  # so that LF ends the last text too
         data = "\n".join(folded).encode("utf-8", "surrogatepass")
         if self._lower_case:
             data = data.lower()
@@ -97,14 +97,14 @@ class BatchEncoder:
 
         lengths = self._lengths[numbers]
         token_ends = np.cumsum(lengths)
-        # Token p of the batch, of word w, stands `p - (first token of w)` behind the word's first id.
+        # Token p of the batch, in word w, is `p - (first token of w)` after the first id of w.
         shifts = self._starts[numbers] - (token_ends - lengths)
         ids = self._ids[np.repeat(shifts, lengths) + np.arange(token_ends[-1])]
         text_ends = token_ends[classes[starts] == _END]
         return ids, np.diff(text_ends, prepend=0)
 
     def _word_numbers(self, data: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """The number of each word of `data`; words that have none yet are given one."""
+        """Return the number of each word of `data`; new words get numbers."""
         low, high = _keys(data, starts, ends - starts)
         slots = _slots(low, high)
         numbers = self._slots[slots]
@@ -130,7 +130,7 @@ class BatchEncoder:
         self._lengths = np.concatenate((self._lengths, lengths))
         self._ids = np.concatenate((self._ids, np.array([index for ids in tokens for index in ids], np.int32)))
 
-        # Free slots go to the words that come first; these are, by and large, the frequent ones.
+        # Free slots go to the words that come first, which are mostly the frequent ones.
         short = [word for word in words if len(word) <= _KEY_BYTES]
         keys = np.array(short, f"S{_KEY_BYTES}").view("<u8").reshape(-1, 2)
         numbers = np.fromiter(map(self._numbers.__getitem__, short), np.int32, len(short))
@@ -138,12 +138,12 @@ class BatchEncoder:
         free = self._slots[slots] < 0
         slots, keys, numbers = slots[free], keys[free], numbers[free]
         self._slots[slots] = numbers
-        won = self._slots[slots] == numbers  # where two new words want the same slot, one has it
+        won = self._slots[slots] == numbers  # of two new words for the same slot, one gets it
         self._low[slots[won]], self._high[slots[won]] = keys[won].T
 
 
 def _word_spans(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each word starts and ends, the LF behind each text included as a word."""
+    """Return the starts and ends of the words; the LF after each text is one of them."""
     changes = np.ones(len(classes), np.bool_)
     np.not_equal(classes[1:], classes[:-1], out=changes[1:])
     changes |= classes >= _PUNCTUATION  # each is a word of its own
@@ -153,8 +153,8 @@ def _word_spans(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _keys(data: bytes, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first and second eight bytes of each word as numbers, zeros behind its end."""
-    # A number at every byte of the data, overlapping.
+    """Return the first and second eight bytes of each word as numbers, filled up with zeros."""
+    # Overlapping numbers, one at every byte of the data.
     windows = np.ndarray((len(data) + 8,), "<u8", data + bytes(_KEY_BYTES), strides=(1,))
     low = windows[starts] & _BYTE_MASKS[np.minimum(lengths, 8)]
     high = windows[starts + 8] & _BYTE_MASKS[np.clip(lengths - 8, 0, 8)]

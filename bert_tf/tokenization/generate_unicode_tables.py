@@ -1,10 +1,10 @@
-"""Makes `unicode_tables.npz`, the frozen Unicode 14.0 data that the tokenizer reads.
+"""The generator of `unicode_tables.npz`, the frozen Unicode 14.0 data that the tokenizer reads.
 
     python -m bert_tf.tokenization.generate_unicode_tables
 
-Run by maintainers only, under a Python whose `unicodedata` is version 14.0.0 (Python 3.11); the file it writes is
-part of the package. The reference tokenizer asks the running Python for categories, lower case and decompositions,
-so its ids change with the interpreter. Ours must not: a vocabulary outlives many Pythons.
+Only maintainers run it, under a Python whose `unicodedata` is version 14.0.0 (Python 3.11). The file that it writes is
+part of the package. The reference tokenizer takes categories, lower case and decompositions from the running Python, so
+its ids change with the interpreter. Ours must not, because a vocabulary outlives many Pythons.
 """
 
 import os
@@ -19,18 +19,18 @@ HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)  # decomposed by arithmetic, not by tab
 
 # The classes of `google-research/bert` tokenization.py (`_clean_text`, `_is_punctuation`, `_run_strip_accents`).
 ORDINARY, SPACE, DROPPED, PUNCTUATION, NONSPACING_MARK = range(5)
-# How a character counts when the final form of sigma is chosen (Unicode 14.0, section 3.13, Final_Sigma).
+# The classes that decide on the final form of sigma (Unicode 14.0, section 3.13, Final_Sigma).
 UNCASED, CASED, CASE_IGNORABLE = range(3)
 
 
 def character_class(character: str) -> int:
-    """One of the five classes above."""
+    """Return one of the five classes above."""
     category = unicodedata.category(character)
     if character in " \t\n\r" or category == "Zs":
         return SPACE
     if character in "\0\ufffd" or category in ("Cc", "Cf"):
         return DROPPED
-    # Left alone by `_clean_text`, but the `str.split()` that follows cuts there (U+2028 and U+2029).
+    # `_clean_text` keeps U+2028 and U+2029, but the `str.split()` that follows cuts there.
     if character.isspace():
         return SPACE
     if character in "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~" or category.startswith("P"):
@@ -39,14 +39,14 @@ def character_class(character: str) -> int:
 
 
 def case_class(character: str) -> int:
-    """One of the three case classes, found by watching what `str.lower` makes of a sigma after `character`."""
+    """Return one of the three case classes, by the form that `str.lower` gives a sigma after the character."""
     if (character + "Σ").lower()[-1] == "ς":
         return CASED
     return CASE_IGNORABLE if ("A" + character + "Σ").lower()[-1] == "ς" else UNCASED
 
 
 def _runs(name: str, values: list[int]) -> dict[str, np.ndarray]:
-    """Run-length coding: values over all code points are long runs of equal numbers."""
+    """Encode the values of all code points by run lengths, because they are long runs of equal numbers."""
     array = np.array(values, np.uint8)
     starts = np.concatenate([[0], np.nonzero(np.diff(array))[0] + 1])
     return {
@@ -56,7 +56,7 @@ def _runs(name: str, values: list[int]) -> dict[str, np.ndarray]:
 
 
 def _mapping(name: str, mapping: dict[int, str]) -> dict[str, np.ndarray]:
-    """Code point -> string, as three flat arrays."""
+    """Encode a mapping from code points to strings as three flat arrays."""
     return {
         f"{name}_from": np.array(list(mapping), np.int32),
         f"{name}_lengths": np.array([len(target) for target in mapping.values()], np.uint8),
@@ -65,14 +65,14 @@ def _mapping(name: str, mapping: dict[int, str]) -> dict[str, np.ndarray]:
 
 
 def make_tables() -> dict[str, np.ndarray]:
-    """All arrays of the file, by name.
+    """Return all arrays of the file by name.
 
     Raises:
         ValueError: this Python's Unicode data is of another version.
     """
     if unicodedata.unidata_version != UNICODE_VERSION:
         raise ValueError(
-            f"the tables must be made with Unicode {UNICODE_VERSION} (Python 3.11). "
+            f"the Unicode tables must be made with Unicode {UNICODE_VERSION} (Python 3.11). "
             f"Received: Python {sys.version.split()[0]} with Unicode {unicodedata.unidata_version}"
         )
     characters = [chr(code) for code in range(CODE_POINTS)]

@@ -1,7 +1,7 @@
-"""Frozen Unicode 14.0: character classes, lower case, canonical decomposition. Never the running Python's.
+"""Frozen Unicode 14.0 data: character classes, lower case and canonical decompositions, the same under every Python.
 
-The data stands in `unicode_tables.npz`, made by `unicode_tables_generate.py`. Code points that Unicode 14.0 does not
-assign are ordinary characters without case or decomposition, whatever later versions made of them.
+The data are in `unicode_tables.npz`, which `generate_unicode_tables.py` makes. Code points that Unicode 14.0 does not
+assign are ordinary characters without case or decomposition, whatever later versions say.
 """
 
 import importlib.resources
@@ -10,7 +10,7 @@ import io
 import numpy as np
 
 ORDINARY, SPACE, DROPPED, PUNCTUATION, NONSPACING_MARK = range(5)
-"""Values of `CHARACTER_CLASS`. SPACE: cuts words. DROPPED: NUL, U+FFFD, control and format characters (Cc, Cf)."""
+"""Values of `CHARACTER_CLASS`. SPACE cuts words; DROPPED is NUL, U+FFFD, control and format characters (Cc, Cf)."""
 
 UNCASED, CASED, CASE_IGNORABLE = range(3)
 """Values of `CASE_CLASS`."""
@@ -26,7 +26,7 @@ def _load() -> dict[str, np.ndarray]:
 
 
 def _expand(name: str) -> bytes:
-    """One byte a code point: indexing bytes is the fastest lookup that plain Python has."""
+    """Return one byte for each code point. Indexing bytes is the fastest lookup in plain Python."""
     return np.repeat(_TABLES[f"{name}_values"], _TABLES[f"{name}_lengths"]).tobytes()
 
 
@@ -48,15 +48,15 @@ _DECOMPOSITION = _mapping("decomposition")
 
 
 def lower(character: str) -> str:
-    """The lower case of one character on its own (one or two characters)."""
+    """Return the lower case of one character on its own (one or two characters)."""
     return _LOWER.get(ord(character), character)
 
 
 def decompose(character: str) -> str:
-    """The full canonical decomposition of one character."""
+    """Return the full canonical decomposition of one character."""
     code = ord(character)
     if _HANGUL_FIRST <= code <= _HANGUL_LAST:
-        # Unicode 14.0, section 3.12: leading consonant, vowel, and a final consonant where there is one.
+        # Unicode 14.0, section 3.12: a leading consonant, a vowel, and perhaps a final consonant.
         rest, final = divmod(code - _HANGUL_FIRST, 28)
         leading, vowel = divmod(rest, 21)
         return chr(0x1100 + leading) + chr(0x1161 + vowel) + (chr(0x11A7 + final) if final else "")
@@ -64,15 +64,16 @@ def decompose(character: str) -> str:
 
 
 def mapped_code_points() -> set[int]:
-    """The code points that are not ordinary, or have a lower case or a decomposition."""
+    """Return the code points that are not ordinary, or have a lower case or a decomposition."""
     classes = np.nonzero(np.frombuffer(CHARACTER_CLASS, np.uint8))[0].tolist()
     return {*classes, *_LOWER, *_DECOMPOSITION, *range(_HANGUL_FIRST, _HANGUL_LAST + 1)}
 
 
 def is_final_sigma(word: str, index: int) -> bool:
-    """Whether the capital sigma at `index` ends a word (Unicode 14.0, table 3-17): its lower case is then U+03C2.
+    """Return whether the lower case of the capital sigma at `index` is the final form U+03C2.
 
-    It does when, case-ignorable characters apart, a cased character stands before it and none behind it.
+    It is if, case-ignorable characters aside, a cased character precedes the sigma and none follows it (Unicode 14.0,
+    table 3-17).
     """
     return (
         _first_case(word, range(index - 1, -1, -1)) == CASED and _first_case(word, range(index + 1, len(word))) != CASED
@@ -80,7 +81,7 @@ def is_final_sigma(word: str, index: int) -> bool:
 
 
 def _first_case(word: str, indices: range) -> int:
-    """The case class of the first character at `indices` that is not case-ignorable; UNCASED without one."""
+    """Return the case class of the first character at `indices` that is not case-ignorable, or UNCASED."""
     for index in indices:
         case_class = CASE_CLASS[ord(word[index])]
         if case_class != CASE_IGNORABLE:
@@ -89,7 +90,7 @@ def _first_case(word: str, indices: range) -> int:
 
 
 def lower_characters(word: str) -> list[str]:
-    """`word.lower()`, one string for each character of `word`."""
+    """Return `word.lower()` as one string for each character of `word`."""
     return [
         (_FINAL_SIGMA if is_final_sigma(word, index) else "σ") if character == _CAPITAL_SIGMA else lower(character)
         for index, character in enumerate(word)
@@ -97,10 +98,10 @@ def lower_characters(word: str) -> list[str]:
 
 
 def characters_with_context() -> list[str]:
-    """The few dozen characters whose lower-cased, stripped form depends on their neighbours.
+    """Return the few dozen characters whose lower-cased, stripped form depends on their neighbours.
 
-    Capital sigma, and whatever yields a mark that stripping leaves (category Mc) and that has a combining class,
-    so that it can change places with another mark.
+    These are capital sigma, and the characters that yield a mark which is not stripped (category Mc) and which has a
+    combining class, so that it can change its order with another mark.
     """
     marked = np.nonzero(np.frombuffer(COMBINING_CLASS, np.uint8))[0].tolist()
     return [_CAPITAL_SIGMA] + [
@@ -115,7 +116,7 @@ def characters_with_context() -> list[str]:
 
 
 def canonical_order(characters: list[str]) -> list[int]:
-    """The indices of decomposed `characters` in canonical order: marks sorted, stably, between two starters."""
+    """Return the indices of decomposed `characters` in canonical order: marks between two starters, sorted stably."""
     order = list(range(len(characters)))
     classes = [COMBINING_CLASS[ord(character)] for character in characters]
     start = 0

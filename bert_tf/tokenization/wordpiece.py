@@ -1,7 +1,9 @@
-"""Exact WordPiece: the ids of google-research/bert's `FullTokenizer`, on frozen Unicode 14.0, many times faster.
+"""The WordPiece tokenizer: the same ids as google-research/bert's `FullTokenizer`, many times faster.
 
-tokenizer = WordPieceTokenizer("vocab.txt", do_lower_case=True)
-tokenizer.encode("Exact WordPiece.")
+The character data are frozen at Unicode 14.0, so that the ids do not depend on the version of Python.
+
+>>> tokenizer = WordPieceTokenizer("vocab.txt", do_lower_case=True)  # doctest: +SKIP
+>>> tokenizer.encode("Exact WordPiece.")  # doctest: +SKIP
 """
 
 import hashlib
@@ -21,11 +23,10 @@ __all__ = ["SPECIAL_TOKENS", "BasicTokenizer", "WordPieceTokenizer", "truncated_
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-# `WordpieceTokenizer(max_input_chars_per_word=200)` of the reference: a longer word is unknown.
 MAX_WORD_CHARACTERS = 200
+"""Longest word that is not unknown, as in the reference (`WordpieceTokenizer(max_input_chars_per_word=200)`)."""
 
-# Each cache holds at most so many strings of at most so many characters, about 50 MB; when it is full
-# it starts again, since the frequent words are back after a few pages of text.
+# The limits of each cache, about 50 MB. A full cache is emptied: a few pages of text bring the frequent words back.
 _MAX_CACHED_STRINGS = 1 << 18
 _MAX_CACHED_CHARACTERS = 100
 
@@ -35,10 +36,10 @@ _ASCII_WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 
 
 def truncated_lengths(length_a: int, length_b: int, budget: int) -> tuple[int, int]:
-    """How many tokens of A and of B stay when together they may have `budget`.
+    """Return how many tokens of A and of B are kept if together they may have `budget` tokens.
 
-    The closed form of `_truncate_seq_pair` of google-research/bert run_classifier.py, which drops the last token
-    of the longer one, of B where both are equally long, until the two fit.
+    This is the closed form of `_truncate_seq_pair` in google-research/bert run_classifier.py, which drops the last
+    token of the longer text, or of B if both are equally long, until the two fit.
 
     >>> truncated_lengths(10, 3, 9)
     (6, 3)
@@ -47,13 +48,13 @@ def truncated_lengths(length_a: int, length_b: int, budget: int) -> tuple[int, i
     """
     if length_a + length_b <= budget:
         return length_a, length_b
-    # The shorter one is cut only below half of the budget; of an odd budget A gets the larger half.
+    # The shorter text is cut only if it exceeds half of the budget. A gets the larger half of an odd budget.
     kept_a = min(length_a, max(budget - length_b, (budget + 1) // 2))
     return kept_a, budget - kept_a
 
 
 class _Cache(dict[str, _Value]):
-    """Values by string, computed when first asked for."""
+    """A dictionary that computes the value of a string when it is first looked up."""
 
     def __init__(self, compute: Callable[[str], _Value]):
         super().__init__()
@@ -69,20 +70,21 @@ class _Cache(dict[str, _Value]):
 
 
 class WordPieceTokenizer:
-    """Text -> token ids and back, by a vocabulary.
+    """A tokenizer that turns text into token ids and back, by a vocabulary.
 
-    Text never yields special ids: `[MASK]` in a document is cut up like any other text, unless
-    `parse_special_tokens` asks otherwise. Bytes are decoded as UTF-8, invalid ones dropped.
+    Text never yields the ids of special tokens: `[MASK]` in a document is split like any other text, unless
+    `parse_special_tokens` is given. Bytes are decoded as UTF-8; invalid bytes are dropped.
 
     Args:
-        vocab_file: one token a line; its id is its line number, from 0. White space around a token is dropped.
-        do_lower_case: for uncased vocabularies.
+        vocab_file: the vocabulary, one token on each line. A token's id is its line number, counted from 0. White space
+            around a token is dropped.
+        do_lower_case: whether the vocabulary is uncased.
 
     Attributes:
-        tokens: the tokens by id.
+        tokens: the tokens in the order of their ids.
         continuation: bool [V], True for the tokens that continue a word (`##...`).
-        vocab_hash: SHA-256, in hex, of the tokens joined by LF: two vocabularies are the same if it is.
-        unicode_version: of the character data, "14.0.0" under every Python.
+        vocab_hash: SHA-256, in hexadecimal digits, of the tokens joined by LF. Equal hashes mean equal vocabularies.
+        unicode_version: version of the character data, "14.0.0" under every Python.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -94,20 +96,24 @@ class WordPieceTokenizer:
 
     @classmethod
     def from_tokens(cls, tokens: Iterable[str], do_lower_case: bool = True) -> "WordPieceTokenizer":
-        """The tokenizer of the vocabulary `tokens`, in the order of their ids."""
+        """Make the tokenizer of a vocabulary that is given as its tokens, in the order of their ids.
+
+        Raises:
+            ValueError: the vocabulary is empty, lacks a special token, or holds a token twice.
+        """
         tokenizer = cls.__new__(cls)
         tokenizer._set_vocabulary(list(tokens), do_lower_case, "tokens")
         return tokenizer
 
     def _set_vocabulary(self, tokens: list[str], do_lower_case: bool, source: str) -> None:
         if not any(tokens):
-            raise ValueError(f"{source}: a vocabulary holds one token a line. Received: an empty one")
+            raise ValueError(f"{source}: a vocabulary must hold one token on each line. Received: an empty one")
         ids: dict[str, int] = {}
         for index, token in enumerate(tokens):
             # A blank line takes up an id that no text can yield, as in the reference.
             if token and token in ids:
                 raise ValueError(
-                    f"{source}, line {index + 1}: a token must stand once in a vocabulary. "
+                    f"{source}, line {index + 1}: a vocabulary must hold each token once. "
                     f"Received: {token!r}, already in line {ids[token] + 1}"
                 )
             ids[token] = index
@@ -128,7 +134,7 @@ class WordPieceTokenizer:
         self._first_ids = {token: index for token, index in ids.items() if token}
         self._next_ids = {token[2:]: index for token, index in ids.items() if token.startswith("##") and token[2:]}
         self._longest_token = max(map(len, tokens))
-        # Of strings between spaces ("end.") and of words ("end"), without and with offsets.
+        # Caches for strings between spaces ("end.") and for words ("end"), without and with offsets.
         self._string_ids = _Cache(self._encode_string)
         self._word_ids = _Cache(self._encode_word)
         self._word_tokens = _Cache(self._tokens)
@@ -136,74 +142,79 @@ class WordPieceTokenizer:
         self._batch_encoder = BatchEncoder(self.basic_tokenizer.folded, do_lower_case, self._encode_word)
 
     def __reduce__(self) -> tuple:
-        """Pickled as its vocabulary, for worker processes; the caches start empty there."""
+        """Pickle the vocabulary alone, for worker processes, where the caches start empty."""
         return WordPieceTokenizer.from_tokens, (self.tokens, self.do_lower_case)
 
     @property
     def vocab_size(self) -> int:
-        """Number of tokens, V."""
+        """The number of tokens, V."""
         return len(self.tokens)
 
     @property
     def special_ids(self) -> tuple[int, int, int, int, int]:
-        """The ids of [PAD], [UNK], [CLS], [SEP] and [MASK]."""
+        """The ids of `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`."""
         return self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id
 
     def save(self, vocab_file: str) -> None:
-        """Write the vocabulary, one token a line, whole or not at all."""
+        """Write the vocabulary, one token on each line, whole or not at all.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         files.write_text(vocab_file, "".join(token + "\n" for token in self.tokens))
 
     def words(self, text: str | bytes) -> list[str]:
-        """The words before WordPiece: cleaned, lower-cased for uncased models, cut at punctuation."""
+        """Return the words that WordPiece splits: cleaned, lower-cased for uncased models, cut at punctuation."""
         return self.basic_tokenizer.words(_decoded(text))
 
     def tokenize(self, text: str | bytes) -> list[str]:
-        """The text's tokens."""
+        """Return the text's tokens."""
         return [self.tokens[index] for index in self.encode(text)]
 
     def encode(self, text: str | bytes, parse_special_tokens: bool | Collection[str] = False) -> list[int]:
-        """The ids of the text's tokens, without `[CLS]` and `[SEP]`.
+        """Return the ids of the text's tokens, without `[CLS]` and `[SEP]`.
 
         Args:
-            text: text of any length.
-            parse_special_tokens: True: a literal `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or `[MASK]` (in capitals, as
-                written here) becomes that token; a collection: only those named. For inference, such as fill-mask.
+            text: a text of any length.
+            parse_special_tokens: True if a literal `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or `[MASK]` (in capitals) in the text
+                stands for that token; or a collection of those that do. This is for inference, such as filling
+                masks.
 
         Raises:
             ValueError: `parse_special_tokens` names something else.
         """
         text = _decoded(text)
         if not parse_special_tokens:
-            # Every step after cleaning looks at one string between spaces alone, so each has its ids for good.
+            # Every step after cleaning looks at one string between spaces, so a string always has the same ids.
             return list(chain.from_iterable(map(self._string_ids.__getitem__, self.basic_tokenizer.split_spaces(text))))
         ids: list[int] = []
         for number, part in enumerate(_special_pattern(parse_special_tokens).split(text)):
-            # Text and matches take turns. A part of text can look like a special token that is not parsed.
+            # Odd parts are matches. A part of the text may look like a special token that is not parsed.
             ids.extend([self._ids[part]] if number % 2 else self.encode(part))
         return ids
 
     def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
-        """`encode` of each text."""
+        """Return the ids of each text, as `encode` does for one."""
         ids, lengths = self.encode_ragged(texts)
         ends = np.cumsum(lengths)
         flat = ids.tolist()
         return [flat[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
 
     def encode_ragged(self, texts: Iterable[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """`encode` of many texts, without a Python object for each word or token: what preparing data runs on.
+        """Encode many texts without a Python object for each word or token, as the preparation of data needs.
 
         Returns:
-            The ids of all texts, one after the other, int32 [all ids], and how many each text has, int64 [texts].
+            The ids of all texts in a row, int32 [all ids], and the number of ids of each text, int64 [texts].
         """
         return self._batch_encoder.encode([_decoded(text) for text in texts])
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """`encode`, and where each token came from.
+        """Return the text's ids, as `encode` does, and the part of the text that each token came from.
 
         Returns:
-            ids, and as many `(start, end)`: the token is made of `text[start:end]`. Characters that were dropped inside
-            it count as its own, a combining mark that was stripped belongs to the character before it, and a
-            character that became several (a Hangul syllable) can be shared by two tokens.
+            The ids, and for each a pair `(start, end)`: the token came from `text[start:end]`. Characters that were
+            dropped inside it are part of it. A combining mark that was stripped belongs to the character before it. Two
+            tokens can share a character that became several, such as a Hangul syllable.
         """
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
@@ -224,22 +235,25 @@ class WordPieceTokenizer:
         text: str | bytes,
         text_pair: str | bytes | None = None,
         max_seq_length: int | None = None,
+        *,
         parse_special_tokens: bool | Collection[str] = False,
     ) -> tuple[list[int], list[int]]:
-        """`[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]`, as google-research/bert run_classifier.py makes them.
+        """Encode a text or a pair as `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`.
+
+        This follows google-research/bert run_classifier.py.
 
         Args:
             text: A.
-            text_pair: B, or None. A B without a single token is left out together with its `[SEP]`.
-            max_seq_length: at most so many ids, at least 3; the longer of A and B loses its end
-                (`truncated_lengths`). None: no limit.
-            parse_special_tokens: as in `encode`.
+            text_pair: B, or None. A text B without tokens is left out together with its `[SEP]`.
+            max_seq_length: the largest number of ids, at least 3; the longer of A and B loses its end
+                (`truncated_lengths`). None for no limit.
+            parse_special_tokens: see `encode`.
 
         Returns:
-            `input_ids` and `segment_ids` (0 on `[CLS] A [SEP]`, 1 on `B [SEP]`), unpadded.
+            `input_ids` and `segment_ids` (0 on `[CLS] A [SEP]`, 1 on `B [SEP]`), without padding.
 
         Raises:
-            ValueError: `max_seq_length` is under 3.
+            ValueError: `max_seq_length` is below 3.
         """
         if max_seq_length is not None and max_seq_length < 3:
             raise ValueError(f"`max_seq_length` must be at least 3. Received: {max_seq_length}")
@@ -257,7 +271,11 @@ class WordPieceTokenizer:
         return input_ids, segment_ids
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
-        """The tokens as text: `##` tokens joined to the one before, the others set off by a space.
+        """Return the tokens as text: a `##` token joins the one before it, and a space precedes any other.
+
+        Args:
+            ids: ids of tokens.
+            skip_special_tokens: whether to leave the special tokens out.
 
         Raises:
             ValueError: an id is outside the vocabulary.
@@ -266,7 +284,7 @@ class WordPieceTokenizer:
         skipped = set(self.special_ids) if skip_special_tokens else set()
         for index in map(int, ids):
             if not 0 <= index < self.vocab_size:
-                raise ValueError(f"ids must be from 0 to {self.vocab_size - 1}. Received: {index}")
+                raise ValueError(f"`ids` must be from 0 to {self.vocab_size - 1}. Received: {index}")
             if index in skipped:
                 continue
             token = self.tokens[index]
@@ -277,9 +295,9 @@ class WordPieceTokenizer:
         return "".join(text)
 
     def _encode_string(self, string: str) -> tuple[int, ...]:
-        """The ids of one string of `split_spaces`."""
+        """Return the ids of one string of `split_spaces`."""
         if string.isascii():
-            # Cleaned ASCII holds letters, digits and what the reference counts as punctuation; nothing else is left.
+            # Cleaned ASCII holds only letters, digits and what the reference counts as punctuation.
             words = _ASCII_WORDS.findall(string.lower() if self.do_lower_case else string)
         else:
             words = self.basic_tokenizer.split_word(string)
@@ -289,10 +307,10 @@ class WordPieceTokenizer:
         return tuple([index for index, _ in self._tokens(word)])
 
     def _encode_string_with_offsets(self, string: str) -> list[tuple[int, int, int]]:
-        """The ids of one string of `split_spaces`, each with its start and end in the string."""
+        """Return the ids of one string of `split_spaces`, each with its start and end in the string."""
         tokens: list[tuple[int, int, int]] = []
         if string.isascii():
-            # As in `_encode_string`; a lower-cased ASCII letter is one letter too, so that no place moves.
+            # See `_encode_string`. A lower-cased ASCII letter is one letter too, so that indices stay the same.
             for match in _ASCII_WORDS.finditer(string.lower() if self.do_lower_case else string):
                 end = match.start()
                 for index, length in self._word_tokens[match[0]]:
@@ -307,7 +325,7 @@ class WordPieceTokenizer:
         return tokens
 
     def _tokens(self, word: str) -> list[tuple[int, int]]:
-        """Greedy longest match first: (id, characters of the word) of each token, or one `[UNK]` for it all."""
+        """Split a word, longest match first: the id and length of each token, or one `[UNK]` for the whole word."""
         length = len(word)
         if length > MAX_WORD_CHARACTERS:
             return [(self.unk_id, length)]
@@ -315,7 +333,6 @@ class WordPieceTokenizer:
         vocabulary = self._first_ids
         start = 0
         while start < length:
-            # No token is longer than the longest, so that longer candidates need not be tried.
             for end in range(min(length, start + self._longest_token), start, -1):
                 index = vocabulary.get(word[start:end])
                 if index is not None:
@@ -333,9 +350,9 @@ def _decoded(text: str | bytes) -> str:
 
 
 def _special_pattern(parse_special_tokens: bool | Collection[str]) -> re.Pattern[str]:
-    """Matches, and captures, the special tokens that are to be parsed."""
+    """Return a pattern that captures the special tokens to parse."""
     parsed = SPECIAL_TOKENS if isinstance(parse_special_tokens, bool) else tuple(parse_special_tokens)
     for token in parsed:
         if token not in SPECIAL_TOKENS:
-            raise ValueError(f"`parse_special_tokens` takes {', '.join(SPECIAL_TOKENS)}. Received: {token!r}")
+            raise ValueError(f"`parse_special_tokens` must be some of {', '.join(SPECIAL_TOKENS)}. Received: {token!r}")
     return re.compile("(" + "|".join(map(re.escape, parsed)) + ")")
