@@ -1,8 +1,7 @@
-"""Configurations: frozen dataclasses, read strictly, changed by name.
+"""Configurations: frozen dataclasses that are read strictly and changed by name.
 
-A configuration is data. It holds no objects, and its dictionary form (`to_dict`) is the content of the `config.json`
-beside a checkpoint. `from_dict` refuses unknown keys and values of another type, so that a misspelt field stops a run
-in its first second.
+A configuration holds plain values only. Its dictionary form (`to_dict`) is the content of the `config.json` of a run.
+`from_dict` refuses unknown keys and values of another type, so that a misspelt field stops a run in its first second.
 """
 
 from bert_tf.configs.base import Config, ConfigError

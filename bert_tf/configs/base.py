@@ -1,4 +1,4 @@
-"""What all configurations share: strict dictionary form, typed fields, changes by dotted name."""
+"""The base of all configurations: a strict dictionary form, typed fields, and changes by dotted name."""
 
 import dataclasses
 import math
@@ -11,29 +11,41 @@ from bert_tf.utils.arguments import keeping_names
 
 
 class ConfigError(ValueError):
-    """A configuration has an unknown field, a value of another type, or a value out of range."""
+    """An unknown field of a configuration, or a value of another type or out of range."""
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """ConfigError where `value` is none of `choices`."""
+    """Refuse a value that is none of the choices.
+
+    Raises:
+        ConfigError: `value` is none of `choices`; the message names the field.
+    """
     if value not in choices:
         raise ConfigError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
 
 
-def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """ConfigError where `value` is not finite or not in [low, high]."""
+def check_range(name: str, value: float, low: float, *, high: float = math.inf) -> None:
+    """Refuse a number that is not finite or not in [low, high].
+
+    Raises:
+        ConfigError: `value` is out of range; the message names the field.
+    """
     if not (low <= value <= high and math.isfinite(value)):
         bound = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise ConfigError(f"`{name}` must be {bound}. Received: {value!r}")
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    """The types of a union such as `int | None`; () where `annotation` is none."""
+    """Return the types of a union such as `int | None`, or () if `annotation` is no union."""
     return typing.get_args(annotation) if typing.get_origin(annotation) in (types.UnionType, typing.Union) else ()
 
 
 def _convert(name: str, value: Any, annotation: Any) -> Any:
-    """`value` as the type `annotation`, where that loses nothing; ConfigError otherwise."""
+    """Convert `value` to the type `annotation` without loss.
+
+    Raises:
+        ConfigError: that is impossible; the message names the field.
+    """
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         if isinstance(value, annotation):
             return value
@@ -63,9 +75,9 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
 
 
 def _chosen_member(name: str, value: Any, annotation: Any) -> Any:
-    """T of `T | None`; of a union of configurations, the one that `value` is or names by its `kind`.
+    """Choose T of `T | None`, or the member of a union of configurations that `value` is, or names by its `kind`.
 
-    Each has a field `kind` with a default of its own; where `value` has no `kind`, the first is meant.
+    The members have a field `kind`, each with another default. A `value` without `kind` is the first member.
     """
     members = [member for member in _members(annotation) if member is not type(None)]
     if len(members) == 1 or type(value) in members:
@@ -95,7 +107,7 @@ def _plain(value: Any) -> Any:
 
 
 def _parse(name: str, text: str, annotation: Any) -> Any:
-    """The value that `text`, from a command line, stands for."""
+    """Return the value that `text` from a command line stands for."""
     if _members(annotation):
         if text.lower() in ("none", "null"):
             return None
@@ -118,10 +130,10 @@ def _parse(name: str, text: str, annotation: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Base of all configurations: strict dictionary form and changes by dotted name.
+    """The base class of configurations, with a strict dictionary form and changes by dotted name.
 
-    Values are checked, and whole numbers given for real ones converted, however a configuration is made.
-    Subclasses that check more call `super().__post_init__()` first.
+    Every way of making a configuration checks its values, and converts whole numbers to real ones where the field is
+    real. Subclasses that check more call `super().__post_init__()` first.
     """
 
     def __post_init__(self) -> None:
@@ -130,27 +142,35 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration that `to_dict` gave `values` for.
+        """Make the configuration whose `to_dict` returned `values`. Missing fields have their defaults.
 
         Raises:
-            ConfigError: a field is unknown, of another type, or out of range; the message names it.
+            ConfigError: a field is unknown, its value of another type or out of range; the message names it.
         """
         return _from_dict(cls, values, "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, strings, numbers and None: what JSON can hold."""
+        """Return the fields as values that JSON can hold: dictionaries, lists, strings, numbers, booleans and None."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: _plain(value) for name, value in values.items()}
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with `changes` made, checked again."""
+        """Return a copy with changed fields.
+
+        Raises:
+            ConfigError: a new value is of another type or out of range.
+        """
         return dataclasses.replace(self, **changes)
 
     def override(self, assignment: str) -> Self:
-        """A copy with one field set from `"field=value"` or `"part.field=value"` (the `--set` flag).
+        """Return a copy with one field changed.
+
+        Args:
+            assignment: `"field=value"`, or `"part.field=value"` for a field of a part, as `--set` takes them. The parts of
+                a tuple are separated by commas, and `none` stands for None.
 
         Raises:
-            ConfigError: the field is unknown, or the value is not of its type.
+            ConfigError: the field is unknown, or the value is of another type or out of range.
         """
         path, equals, text = assignment.partition("=")
         with keeping_names():
@@ -172,7 +192,7 @@ class Config:
             return self.replace(**{name: value._override(rest, text, full_name)})
         if isinstance(value, Config):
             fields = ", ".join(f"{full_name}.{field.name}" for field in dataclasses.fields(value))
-            raise ConfigError(f"`{full_name}` has fields of its own, set one of: {fields}. Received: {text!r}")
+            raise ConfigError(f"`{full_name}` has fields of its own; set one of them: {fields}. Received: {text!r}")
         parsed = _parse(full_name, text, hints[name])
         try:
             return self.replace(**{name: parsed})

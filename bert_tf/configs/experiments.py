@@ -11,17 +11,17 @@ from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class MaskingConfig(Config):
-    """How the tokens to predict are chosen when a batch is read (`data_pipelines/input/masking.py`).
+    """The choice of the tokens to predict, which is made when a batch is read (`data_pipelines/input/masking.py`).
 
     Attributes:
-        masked_lm_rate: share of a sequence's tokens that are predicted, `[CLS]` and `[SEP]` counted in its length.
-        max_predictions_per_seq: places for predictions in a row, P; None derives it from the rate and the
+        masked_lm_rate: share of a sequence's tokens to predict; `[CLS]` and `[SEP]` count towards its length.
+        max_predictions_per_seq: P, the largest number of predictions in a row. None derives it from the rate and the
             length (`features.predictions_per_row`).
         strategy: `token` chooses tokens, `whole_word` words, `ngram` (ALBERT) and `span` (SpanBERT) runs of words.
-        max_span_words: longest run; None for the published 3 of `ngram` and 10 of `span`.
-        span_probability: of the geometric distribution of a `span`'s words.
-        mask_share, random_share: of the chosen tokens, the share that becomes `[MASK]`, and a random token;
-            the rest stays as it is.
+        max_span_words: number of words in the longest run. None for the published 3 (`ngram`) and 10 (`span`).
+        span_probability: parameter of the geometric distribution of the number of words in a `span`.
+        mask_share: share of the chosen tokens that become `[MASK]`.
+        random_share: share of the chosen tokens that become a random token. The rest stay as they are.
     """
 
     masked_lm_rate: float = 0.15
@@ -45,18 +45,22 @@ class MaskingConfig(Config):
         check_range("mask_share + random_share", self.mask_share + self.random_share, 0.0, 1.0 + 1e-9)
 
     def longest_span(self) -> int:
-        """Words of the longest run that `ngram` and `span` choose."""
+        """Return the number of words in the longest run that `ngram` and `span` choose."""
         return self.max_span_words or (3 if self.strategy == "ngram" else 10)
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingConfig(Config):
-    """A pre-training experiment: what `experiments.pretrain --config FILE` gets from the file.
+    """A pre-training experiment, as `bert-tf pretrain --config` takes it.
 
     Attributes:
-        masking: of the batches that are trained on.
-        eval_masking: of the evaluation; the published 15 % of tokens, so that runs with other masks compare.
-        phases: parts of the training, one after another, on records of different lengths; empty for one length.
+        model: sizes of the encoder.
+        masking: masks of the training batches.
+        eval_masking: masks of the evaluation; by default the published 15 % of tokens, so that runs with different
+            training masks can be compared.
+        optimizer: the update rule.
+        train: the training loop.
+        phases: consecutive parts of the training, on records of different lengths; empty for one length.
     """
 
     model: BertConfig = dataclasses.field(default_factory=BertConfig)
@@ -70,27 +74,29 @@ class PretrainingConfig(Config):
         super().__post_init__()
         shares = sum(phase.share for phase in self.phases)
         if self.phases and abs(shares - 1.0) > 1e-3:
-            raise ConfigError(f"the `share`s of all `phases` must make 1. Received: {shares:g}")
+            raise ConfigError(f"the `share`s of all `phases` must add up to 1. Received: {shares:g}")
 
 
 @dataclasses.dataclass(frozen=True)
 class FinetuningConfig(Config):
-    """A fine-tuning experiment: what `experiments.finetune --config FILE` gets from the file.
-
-    The encoder's own configuration comes from the checkpoint it starts from, all but `model.recompute`; the rest of
-    `model` serves a start from random weights only.
+    """A fine-tuning experiment, as `bert-tf finetune --config` takes it.
 
     Attributes:
-        num_epochs: passes over the training examples; sets `train.num_steps`, `train.warmup_steps` (by
-            `warmup_share`), and `train.eval_every` (by `evals_per_epoch`). None leaves those as they are.
-        warmup_share: of the steps.
-        evals_per_epoch: evaluations in each epoch; 0 for one at the end.
-        reinitialize_layers: how many of the encoder's last blocks start from random weights, and the pooler with them
-            (Zhang et al. 2021, "Revisiting few-sample BERT fine-tuning").
-        keep_best: whether the weights of the best evaluation are the result, instead of the last ones.
-        patience: evaluations without a better score after which training stops; 0 for never.
-        metric: the score that `keep_best` and `patience` go by; None for the task's own. Errors and losses
-            (`*loss`, `mse`) are the better the lower.
+        model: sizes of an encoder that starts from random weights. An encoder that starts from a checkpoint has the
+            checkpoint's sizes, and only `model.recompute` applies to it.
+        task: the task and its settings.
+        optimizer: the update rule.
+        train: the training loop.
+        num_epochs: number of passes over the training examples. It sets `train.num_steps`, `train.warmup_steps` (by
+            `warmup_share`) and `train.eval_every` (by `evals_per_epoch`). None leaves those as they are.
+        warmup_share: share of the steps in which the learning rate warms up.
+        evals_per_epoch: number of evaluations in each epoch; 0 for one at the end.
+        reinitialize_layers: number of the encoder's last blocks that start from random weights, together with the
+            pooler (Zhang et al. 2021, "Revisiting few-sample BERT fine-tuning").
+        keep_best: whether the result has the weights of the best evaluation instead of the last ones.
+        patience: number of evaluations without a better score after which training stops; 0 for never.
+        metric: the score that `keep_best` and `patience` use; None for the task's own. Lower errors and losses
+            (`*loss`, `mse`) are better.
     """
 
     model: BertConfig = dataclasses.field(default_factory=BertConfig)
@@ -114,7 +120,11 @@ class FinetuningConfig(Config):
             check_range(name, getattr(self, name), 0)
 
     def with_steps(self, steps_per_epoch: int) -> Self:
-        """The configuration with `num_epochs` told in steps; itself, where it is None."""
+        """Return the configuration with the steps that follow from `num_epochs`; unchanged if that is None.
+
+        Args:
+            steps_per_epoch: number of batches in a pass over the training examples.
+        """
         if self.num_epochs is None:
             return self
         num_steps = max(1, round(self.num_epochs * steps_per_epoch))

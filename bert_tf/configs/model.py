@@ -1,12 +1,12 @@
-"""The configuration of the encoder, and the published sizes by name."""
+"""The encoder's configuration and the published sizes by name."""
 
 import dataclasses
 from typing import Any, Self
 
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
 
-# Layers and hidden size of the published models; heads = hidden / 64, intermediate = 4 x hidden.
-# The 24 small ones: Turc et al. 2019, "Well-Read Students Learn Better"; base and large: Devlin et al. 2018.
+# Number of layers and hidden size of the published models. All have hidden / 64 heads and intermediate = 4 x hidden.
+# Base and large are from Devlin et al. 2018, the 24 small ones from Turc et al. 2019, "Well-Read Students Learn Better".
 _NAMED_SIZES = {
     "bert_tiny": (2, 128),
     "bert_mini": (4, 256),
@@ -23,27 +23,38 @@ PUBLISHED_SIZES: dict[str, tuple[int, int]] = (
     | {f"uncased_L-{layers}_H-{hidden}_A-{hidden // 64}": (layers, hidden) for layers, hidden in [*_GRID, _LARGE]}
     | {"cased_L-12_H-768_A-12": _NAMED_SIZES["bert_base"], "cased_L-24_H-1024_A-16": _LARGE}
 )
-"""(number of layers, hidden size) of every published BERT, by our short names and by Google's."""
+"""Number of layers and hidden size of every published BERT, by our short names and by Google's."""
 _CASED_VOCAB_SIZE = 28996
 
 
 @dataclasses.dataclass(frozen=True)
 class BertConfig(Config):
-    """The encoder: its sizes, and what published checkpoints differ in.
+    """The encoder's sizes, and the settings in which published checkpoints differ.
 
     Attributes:
-        hidden_act: `gelu` (erf; Google before 2019-02, Hugging Face), `gelu_new` (tanh; Google since), `relu`.
+        vocab_size: V, number of tokens.
+        hidden_size: D, width of the sequence output.
+        num_layers: number of transformer blocks.
+        num_heads: N, number of attention heads; it divides `hidden_size`.
+        intermediate_size: width of the feed-forward layers.
+        hidden_act: `gelu` (by the error function; Google before 2019-02, Hugging Face), `gelu_new` (by tanh; Google
+            since then) or `relu`.
+        dropout_rate: dropout of activations.
+        attention_dropout_rate: dropout of attention probabilities.
+        max_position_embeddings: largest length of a row.
+        type_vocab_size: number of segments.
+        layer_norm_epsilon: constant that LayerNorm adds to the variance.
+        initializer_range: standard deviation of random weights.
         position_embedding: `learned` (the published models) or `sinusoidal` (fixed, Vaswani et al. 2017).
-        position_initializer: what learned positions start from: `truncated_normal` (as published) or
-            `sinusoidal`, which a short pre-training learns from faster, or `neighbours`: sinusoids too, and attention
-            heads that start by reading the tokens next to them, which is faster still
-            (`layers.initializers.NeighbourHeads`).
-        output_bias_from_unigram: start the masked-LM output bias from the log unigram distribution of the
-            training tokens instead of zeros; saves the steps that only learn how frequent tokens are.
-        embedding_size: of the embedding tables, where they are factorised: a dense layer leads from there to
-            `hidden_size` (ALBERT, ELECTRA); None for `hidden_size` (BERT).
-        recompute: in training, compute each block again in the backward pass instead of keeping its activations; the
-            gradients are the same.
+        position_initializer: initial values of learned positions. `truncated_normal` is as published. A short
+            pre-training learns faster from `sinusoidal`, and faster still from `neighbours`: sinusoids, with attention
+            heads that first read the adjacent tokens (`layers.initializers.NeighbourHeads`).
+        output_bias_from_unigram: whether the bias of the masked-LM output starts from the log unigram distribution of
+            the training tokens instead of zeros, which saves the steps that only learn how frequent tokens are.
+        embedding_size: width of factorised embedding tables, which a dense layer maps to `hidden_size` (ALBERT,
+            ELECTRA); None for tables of `hidden_size` (BERT).
+        recompute: whether training computes each block again in the backward pass instead of keeping its activations.
+            The gradients are the same.
     """
 
     vocab_size: int = 30522
@@ -87,8 +98,8 @@ class BertConfig(Config):
             or self.hidden_size // self.num_heads % 2
         ):
             raise ConfigError(
-                "`position_initializer` neighbours needs learned positions, no factorised embedding and heads of even "
-                f"size. Received: position_embedding={self.position_embedding!r}, "
+                "`position_initializer` neighbours needs learned positions, embeddings that are not factorised, and heads "
+                f"of even size. Received: position_embedding={self.position_embedding!r}, "
                 f"embedding_size={self.embedding_size!r}, hidden_size={self.hidden_size}, num_heads={self.num_heads}"
             )
         for name in ("layer_norm_epsilon", "initializer_range"):
@@ -97,10 +108,14 @@ class BertConfig(Config):
             check_range(name, getattr(self, name), 0.0, 0.999)
 
     def check_fits(self, vocab_size: int, max_seq_length: int) -> None:
-        """Refuse a vocabulary or rows that this model has no place for.
+        """Refuse a vocabulary or rows that are too large for this model.
+
+        Args:
+            vocab_size: number of tokens in the vocabulary.
+            max_seq_length: tokens in a row.
 
         Raises:
-            ConfigError: there are fewer embeddings than tokens, or fewer positions than a row is long.
+            ConfigError: the model has fewer token embeddings or fewer positions.
         """
         if self.vocab_size < vocab_size:
             raise ConfigError(
@@ -114,7 +129,7 @@ class BertConfig(Config):
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> Self:
-        """A published size.
+        """Return the configuration of a published size.
 
         >>> BertConfig.named("bert_mini") == BertConfig.named("uncased_L-4_H-256_A-4")
         True
@@ -122,16 +137,16 @@ class BertConfig(Config):
         0.0
 
         Args:
-            name: `bert_tiny`, `bert_mini`, `bert_small`, `bert_medium`, `bert_base`, `bert_large`;
+            name: `bert_tiny`, `bert_mini`, `bert_small`, `bert_medium`, `bert_base` or `bert_large`;
                 `bert_{layers}_{hidden}` of the grid of 24; or the name of Google's archive, such as
                 `uncased_L-4_H-256_A-4` or `cased_L-12_H-768_A-12`, with the size of its vocabulary.
-            **changes: other fields.
+            **changes: values of other fields.
 
         Raises:
-            ConfigError: there is no such size, or a changed field is wrong.
+            ConfigError: there is no such size, or a field is wrong.
         """
         if name not in PUBLISHED_SIZES:
-            raise ConfigError(f"unknown size; there are: {', '.join(PUBLISHED_SIZES)}. Received: {name!r}")
+            raise ConfigError(f"`name` must be one of {', '.join(PUBLISHED_SIZES)}. Received: {name!r}")
         layers, hidden = PUBLISHED_SIZES[name]
         sizes: dict[str, Any] = {
             "num_layers": layers,

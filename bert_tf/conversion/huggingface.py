@@ -17,9 +17,10 @@ import safetensors.numpy
 from bert_tf.configs import BertConfig
 from bert_tf.configs.published import hugging_face_values, read_config
 from bert_tf.conversion import folders, sentence_transformers
-from bert_tf.conversion.pretrained import WITH_CLASSES, Pretrained, assemble, disassemble
+from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.torch_files import read_torch_file
+from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordPieceTokenizer
 from bert_tf.utils import files
 
@@ -35,11 +36,6 @@ TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json", "tokenizer.json")
 
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "I64": np.int64}
 _DECODER = "cls.predictions.decoder"
-_PROBLEM_TYPES = {
-    "classification": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
-}
 
 
 def is_folder(path: str) -> bool:
@@ -63,7 +59,7 @@ def read(path: str) -> Pretrained:
     weights = assemble("hugging_face", config, heads, tensors, report)
     tokens, do_lower_case = read_vocabulary(path)
     labels: tuple[str, ...] = ()
-    if task in WITH_CLASSES:
+    if MODEL_KINDS[task].has_classes:
         labels = _labels(values, len(weights[f"{heads[0]}/dense/bias"]), config_file)
     return Pretrained(
         config=config,
@@ -248,8 +244,9 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
         in_encoder = name.startswith(("embeddings.", "encoder.", "pooler."))
         tensors[f"bert.{name}" if in_encoder and architecture != "BertModel" else name] = value
     values = {"architectures": [architecture]} | hugging_face_values(pretrained.config)
-    if pretrained.task in _PROBLEM_TYPES:
-        values["problem_type"] = _PROBLEM_TYPES[pretrained.task]
+    problem_type = MODEL_KINDS[pretrained.task].problem_type
+    if problem_type is not None:
+        values["problem_type"] = problem_type
     if pretrained.task == "regression":
         values["id2label"], values["label2id"] = {"0": "LABEL_0"}, {"LABEL_0": 0}
     if pretrained.labels:

@@ -12,11 +12,11 @@ from typing import Any
 from absl import logging
 
 from bert_tf.conversion import google, hub, huggingface, keras_hub, runs
-from bert_tf.conversion.names import TASKS
-from bert_tf.conversion.pretrained import MODELS, WITH_CLASSES, Pretrained
+from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.tasks import MODEL_KINDS
 from bert_tf.utils import files
 
 # `owner/name`, as on the Hugging Face hub; the oldest models there have no owner, and all of BERT's begin alike.
@@ -65,18 +65,19 @@ def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None
 
     Args:
         pretrained: whose configuration to take, and its number of classes where `num_classes` is None.
-        task: a key of `pretrained.MODELS`.
+        task: a key of `tasks.MODEL_KINDS`.
         num_classes: C, for classifiers and taggers.
         dtype: Keras dtype policy.
 
     Raises:
         ValueError: there is no such task, or a number of classes is known from nowhere.
     """
-    if task not in MODELS:
-        raise ValueError(f"`task` must be one of {', '.join(MODELS)}. Received: {task!r}")
+    if task not in MODEL_KINDS:
+        raise ValueError(f"`task` must be one of {', '.join(MODEL_KINDS)}. Received: {task!r}")
+    kind = MODEL_KINDS[task]
     options: dict[str, Any] = {"dtype": dtype}
-    if task in WITH_CLASSES:
-        bias = pretrained.weights.get(f"{TASKS[task][-1]}/dense/bias")
+    if kind.has_classes:
+        bias = pretrained.weights.get(f"{kind.heads[-1]}/dense/bias")
         classes = num_classes if bias is None else len(bias)
         if classes is None or num_classes not in (None, classes):
             raise ValueError(
@@ -84,11 +85,11 @@ def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None
                 f"Received: {num_classes} for {pretrained.source}"
             )
         options["num_classes"] = classes
-    if task in ("classification", "multi_label", "regression"):
+    if kind.has_pooling:
         options["pooling"] = pretrained.pooling
     if task == "retrieval" and pretrained.sentences is not None:
         options |= {"pooling": pretrained.sentences.pooling, "normalize": pretrained.sentences.normalize}
-    return MODELS[task](pretrained.config, **options)
+    return kind.model_class(pretrained.config, **options)
 
 
 def load_pretrained(

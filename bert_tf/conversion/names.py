@@ -14,18 +14,6 @@ from bert_tf.configs import BertConfig
 HEADS = ("masked_lm", "next_sentence", "classification", "regression", "token_classification", "question_answering")
 """What can stand on an encoder, as our weights' names begin."""
 
-TASKS = {
-    "encoder": ("encoder/pooler",),
-    "pretraining": ("encoder/pooler", "masked_lm", "next_sentence"),
-    "classification": ("encoder/pooler", "classification"),
-    "multi_label": ("encoder/pooler", "classification"),
-    "regression": ("encoder/pooler", "regression"),
-    "tagging": ("token_classification",),
-    "question_answering": ("question_answering",),
-    "retrieval": (),
-}
-"""What the outputs of each task's model depend on, beside the encoder's blocks; its head stands last, if it has one."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Part:

@@ -8,34 +8,12 @@ from typing import Any
 import numpy as np
 
 from bert_tf.configs import BertConfig
-from bert_tf.conversion.names import HEADS, TASKS, is_encoder_weight, weights_of
+from bert_tf.conversion.names import HEADS, is_encoder_weight, weights_of
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.sentence_transformers import SentenceSettings
-from bert_tf.models.classifier import BertClassifier
-from bert_tf.models.dual_encoder import BertDualEncoder
-from bert_tf.models.encoder import BertEncoder
-from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
-from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.models.question_answerer import BertQuestionAnswerer
-from bert_tf.models.regressor import BertRegressor
-from bert_tf.models.token_classifier import BertTokenClassifier
 from bert_tf.models.weights import named_weights
+from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-
-MODELS = {
-    "encoder": BertEncoder,
-    "pretraining": BertPretrainer,
-    "classification": BertClassifier,
-    "multi_label": BertMultiLabelClassifier,
-    "regression": BertRegressor,
-    "tagging": BertTokenClassifier,
-    "question_answering": BertQuestionAnswerer,
-    "retrieval": BertDualEncoder,
-}
-"""Each task's model; the keys of `names.TASKS`."""
-
-WITH_CLASSES = ("classification", "multi_label", "tagging")
-"""The tasks whose models have a number of classes of their own."""
 
 
 @dataclasses.dataclass
@@ -46,7 +24,7 @@ class Pretrained:
         config: of the encoder.
         weights: our name (`models.weights.named_weights`) -> float32 array.
         report: what became of the source's tensors.
-        task: the model whose heads the source holds, a key of `MODELS`: `encoder`, `pretraining`, `classification`,
+        task: the model whose heads the source holds, a key of `tasks.MODEL_KINDS`: `encoder`, `pretraining`, `classification`,
             `multi_label`, `regression`, `tagging`, `question_answering` or `retrieval`.
         tokens: the vocabulary's tokens by id; None where the source has none.
         do_lower_case: how texts are tokenized.
@@ -94,7 +72,7 @@ class Pretrained:
         """Refuse a task whose model would start from a random head unasked.
 
         Args:
-            task: a key of `MODELS`.
+            task: a key of `tasks.MODEL_KINDS`.
             allow_random_heads: whether that was asked for.
             new: heads that are to be new in any case, such as a classifier that is about to be learnt.
 
@@ -102,7 +80,7 @@ class Pretrained:
             ValueError: a head that the task's model needs is not there.
         """
         held = [part for part in ("encoder", "encoder/pooler", *HEADS) if self._holds(part)]
-        missing = [head for head in TASKS[task] if head not in held and head not in new]
+        missing = [head for head in MODEL_KINDS[task].heads if head not in held and head not in new]
         if missing and not allow_random_heads:
             raise ValueError(
                 f"{self.source} has no weights for {', '.join(missing)}, which a model for {task} needs. Give "
@@ -118,7 +96,7 @@ class Pretrained:
 
         Args:
             model: of `bert_tf.models`, with this configuration.
-            task: which of the models it is, a key of `MODELS`.
+            task: which of the models it is, a key of `tasks.MODEL_KINDS`.
             allow_random_heads: whether a head that this source lacks may keep the model's fresh weights.
 
         Raises:
@@ -159,7 +137,7 @@ class Pretrained:
         Raises:
             ValueError: it is none of our models.
         """
-        task = next((task for task, kind in MODELS.items() if type(model) is kind), None)
+        task = next((task for task, kind in MODEL_KINDS.items() if type(model) is kind.model_class), None)
         if task is None:
             raise ValueError(f"`model` must be one of bert_tf.models. Received: a {type(model).__name__}")
         weights = {name: np.asarray(variable.numpy(), np.float32) for name, variable in named_weights(model).items()}

@@ -39,7 +39,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 
-SERVED: dict[str, type[Signatures]] = {
+SIGNATURES: dict[str, type[Signatures]] = {
     "encoder": EncoderSignatures,
     "pretraining": MaskedLMSignatures,
     "classification": ClassifierSignatures,
@@ -61,7 +61,7 @@ def export_saved_model(
     """Export a trained or published model as the next version of a SavedModel.
 
     `serving_default` takes `text` string [B]; of pairs `text` and `text_pair`; of question answering `question` and
-    `context`. Its outputs are those of the task's class in `SERVED`. Any number of texts of any length may be asked;
+    `context`. Its outputs are those of the task's class in `SIGNATURES`. Any number of texts of any length may be asked;
     longer ones are cut, or windowed, as in training.
 
     Args:
@@ -97,7 +97,7 @@ def export_saved_model(
             f"Received: {max(options.litert_lengths)}"
         )
     examples = _examples(description, read_examples) if read_examples else ()
-    module = SERVED[description.task](_in_precision(model, options.precision), description, tokenizer, options)
+    module = SIGNATURES[description.task](_in_precision(model, options.precision), description, tokenizer, options)
     name = "SavedModel" + ("" if options.precision == "float32" else f", {options.precision}")
     with _next_version(export_dir) as (folder, version):
         _save(module, folder, tokenizer, description)

@@ -19,12 +19,10 @@ import tensorflow as tf
 from bert_tf.models.weights import named_weights
 from bert_tf.serving.padding_free import in_one_matrix
 from bert_tf.serving.signatures.base import ID_NAMES, named
+from bert_tf.tasks import MODEL_KINDS
 from bert_tf.utils import files
 
-OUTPUTS = {"classification": "logits", "multi_label": "logits", "tagging": "logits", "regression": "values"}
-"""The name of the output of models that have one; the others name theirs."""
-
-_BY_PIECE = ("sequence_output", "start_logits", "end_logits")
+_BY_TOKEN = ("sequence_output", "start_logits", "end_logits")
 """Outputs with an axis of length, beside the tagger's logits."""
 
 _FIXED_FILE = re.compile(r"_1x(\d+)\.tflite$")
@@ -67,7 +65,7 @@ def write_litert(model: Any, task: str, path: str, quantization: str = "float32"
     @tf.function(input_signature=[named(tf.TensorSpec(shape, tf.int32), name) for name in ID_NAMES], autograph=False)
     def serving_default(*ids: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = call(dict(zip(ID_NAMES, ids, strict=True)))
-        return {OUTPUTS[task]: outputs} if task in OUTPUTS else outputs
+        return {name: outputs} if (name := MODEL_KINDS[task].output) else outputs
 
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures={"serving_default": serving_default})
@@ -119,7 +117,7 @@ class LiteModel:
             ValueError: a row has more tokens than a file of a fixed length takes.
         """
         outputs = self.run(inputs)
-        return outputs[OUTPUTS[self._task]] if self._task in OUTPUTS else outputs
+        return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name; see `__call__`."""
@@ -156,7 +154,7 @@ class LiteModel:
         return outputs
 
     def _is_by_token(self, name: str) -> bool:
-        return name in _BY_PIECE or self._task == "tagging"
+        return name in _BY_TOKEN or self._task == "tagging"
 
 
 def _fixed_files(path: str) -> dict[int, str]:

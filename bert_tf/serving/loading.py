@@ -24,6 +24,7 @@ from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.folder import RunDescription
 from bert_tf.serving.litert import LiteModel
+from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 
@@ -49,8 +50,6 @@ class ExportedModel:
             raise ImportError(f"an export needs TensorFlow Text: pip install 'bert_tf[text]' ({error})") from error
         self._loaded = tf.saved_model.load(path)  # keeps the variables alive
         self._signatures = self._loaded.signatures
-        logits = dict.fromkeys(("classification", "multi_label", "tagging"), "logits")
-        self._output = logits | {"regression": "values"}
         self._task = task
 
     def __call__(self, inputs: dict[str, Any], training: bool = False) -> Any:
@@ -60,7 +59,7 @@ class ExportedModel:
         signature = self._signatures["encoder" if is_encoder else "token_ids"]
         names = signature.structured_input_signature[1]
         outputs = signature(**{name: tf.convert_to_tensor(inputs[name], tf.int32) for name in names})
-        return outputs[self._output[self._task]] if self._task in self._output else outputs
+        return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
 
 
 def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, WordPieceTokenizer]:
@@ -151,7 +150,7 @@ def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | No
 
     Args:
         pretrained: the weights.
-        task: of their heads, a key of `conversion.pretrained.MODELS`.
+        task: of their heads, a key of `tasks.MODEL_KINDS`.
         sentences: what a folder of Sentence Transformers says.
 
     Raises:

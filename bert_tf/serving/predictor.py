@@ -19,21 +19,10 @@ from bert_tf.scoring.retrieval import rank
 from bert_tf.serving.litert import LiteModel
 from bert_tf.serving.loading import read_model
 from bert_tf.serving.padding_free import without_padding
-from bert_tf.tasks import task_of
+from bert_tf.tasks import MODEL_KINDS, task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.tagging import word_offsets
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-
-VERBS = {
-    "encoder": ("embed", "search"),
-    "pretraining": ("fill_mask", "embed", "search"),
-    "classification": ("classify",),
-    "multi_label": ("classify",),
-    "regression": ("score",),
-    "tagging": ("tag",),
-    "question_answering": ("answer",),
-}
-"""What a model for each task can be asked."""
 
 BATCH_SIZE = 32
 """EncodedExamples computed at a time, by default."""
@@ -300,9 +289,9 @@ class Predictor:
         return f"{self.source}, a model for {self.description.task}"
 
     def _require(self, verb: str) -> None:
-        own = VERBS[self.description.task]
+        own = MODEL_KINDS[self.description.task].methods
         if verb not in own:
-            tasks = " or ".join(task for task, verbs in VERBS.items() if verb in verbs)
+            tasks = " or ".join(name for name, kind in MODEL_KINDS.items() if verb in kind.methods)
             raise ValueError(
                 f"`{verb}` needs a model for {tasks}. Received: {self._told()}, which answers `{'` and `'.join(own)}`"
             )
@@ -346,7 +335,7 @@ def load(path: str, batch_size: int = BATCH_SIZE, flag: str = "path") -> Predict
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
-    Its verb is that of the task: `classify`, `score`, `tag`, `answer`, `fill_mask`, `embed`, `search` (`VERBS`).
+    Its verb is that of the task: `classify`, `score`, `tag`, `answer`, `fill_mask`, `embed`, `search` (`tasks.ModelKind.methods`).
 
     Args:
         path: a run's folder (the best evaluation's weights, where they were kept, else the newest complete

@@ -9,12 +9,13 @@ import keras
 from bert_tf.configs import BertConfig
 from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 Example = TypeVar("Example")
 
 
-class Task(abc.ABC, Generic[Example]):
+class Task(ModelKind, abc.ABC, Generic[Example]):
     """One kind of fine-tuning.
 
     Args:

@@ -73,6 +73,10 @@ def most_context(windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:
 class QuestionAnswering(Task[QuestionExample]):
     """Answers that stand in the context."""
 
+    kind = "question_answering"
+    model_class = BertQuestionAnswerer
+    heads = ("question_answering",)
+    methods = ("answer",)
     config: QuestionAnsweringConfig
 
     def label_names(self, examples: Sequence[QuestionExample]) -> tuple[str, ...]:

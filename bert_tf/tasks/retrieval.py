@@ -24,6 +24,9 @@ class Retrieval(Task[RetrievalExample]):
     each query and each passage once, so that every query can be compared with all passages.
     """
 
+    kind = "retrieval"
+    model_class = BertDualEncoder
+    methods = ("embed", "search")
     config: RetrievalConfig
 
     def label_names(self, examples: Sequence[RetrievalExample]) -> tuple[str, ...]:

@@ -26,6 +26,12 @@ class Tagging(Task[TaggedExample]):
     (of control characters only) has no place in a row, and counts as outside of every span.
     """
 
+    kind = "tagging"
+    model_class = BertTokenClassifier
+    heads = ("token_classification",)
+    has_classes = True
+    methods = ("tag",)
+    output = "logits"
     config: TaggingConfig
 
     def label_names(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:

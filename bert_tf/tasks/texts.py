@@ -60,6 +60,14 @@ def _label_ids(example: TextExample, names: Sequence[str], ids: dict[str, int], 
 class Classification(Task[TextExample]):
     """One of two or more classes."""
 
+    kind = "classification"
+    model_class = BertClassifier
+    heads = ("encoder/pooler", "classification")
+    has_classes = True
+    has_pooling = True
+    methods = ("classify",)
+    output = "logits"
+    problem_type = "single_label_classification"
     config: ClassificationConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
@@ -142,6 +150,14 @@ class Classification(Task[TextExample]):
 class MultiLabel(Task[TextExample]):
     """Any number of labels."""
 
+    kind = "multi_label"
+    model_class = BertMultiLabelClassifier
+    heads = ("encoder/pooler", "classification")
+    has_classes = True
+    has_pooling = True
+    methods = ("classify",)
+    output = "logits"
+    problem_type = "multi_label_classification"
     config: MultiLabelConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
@@ -210,6 +226,13 @@ class MultiLabel(Task[TextExample]):
 class Regression(Task[TextExample]):
     """A number."""
 
+    kind = "regression"
+    model_class = BertRegressor
+    heads = ("encoder/pooler", "regression")
+    has_pooling = True
+    methods = ("score",)
+    output = "values"
+    problem_type = "regression"
     config: RegressionConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:

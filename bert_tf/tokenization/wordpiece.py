@@ -176,9 +176,8 @@ class WordPieceTokenizer:
 
         Args:
             text: a text of any length.
-            parse_special_tokens: True if a literal `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or `[MASK]` (in capitals) in the text
-                stands for that token; or a collection of those that do. This is for inference, such as filling
-                masks.
+            parse_special_tokens: whether a literal `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` or `[MASK]` (in capitals) stands
+                for that token; or a collection of those that do. This is for inference, such as filling masks.
 
         Raises:
             ValueError: `parse_special_tokens` names something else.

@@ -11,7 +11,6 @@ from absl import logging
 
 from bert_tf.configs import BertConfig, FinetuningConfig
 from bert_tf.conversion.loading import read_pretrained
-from bert_tf.conversion.names import TASKS
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import Examples
 from bert_tf.models.flops import encoder_step_flops
@@ -82,7 +81,7 @@ def finetune(
     if init_checkpoint is not None:
         pretrained = read_pretrained(init_checkpoint, "--init_checkpoint")
         pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
-        pretrained.check_heads(config.task.kind, allow_random_heads, new=(*TASKS[config.task.kind][-1:], *pooler))
+        pretrained.check_heads(config.task.kind, allow_random_heads, new=(*task.heads[-1:], *pooler))
         _warn_of_other_labels(pretrained, config.task.kind, labels)
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None

@@ -1,7 +1,7 @@
-"""Names in error messages: a library function names its argument, and its callers translate that into their own terms.
+"""Names in error messages: a library function names its argument, and its callers put in the names that they know.
 
-A function writes `` `path` must be a record folder ``. Whoever took the value from an argument, or a flag, of another
-name says so where it makes the call:
+A function writes `` `path` must be a record folder ``. A caller that took the value from an argument or a flag of
+another name says so around the call:
 
 >>> with renamed(path="train_data"):
 ...     raise ValueError("`path` must be a record folder. Received: 'a'")
@@ -18,14 +18,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def renamed(**names: str) -> Iterator[None]:
-    """Within the block, let errors of bad input name an argument as the caller knows it.
+    """Within the block, let errors of bad input name arguments as the caller knows them.
 
     Args:
-        **names: argument of the function that is called -> the caller's name for it, without backticks. A name that
-            holds a space or a dash is a phrase, such as `--input en`, and is shown without backticks.
+        **names: for each argument of the called function, the caller's name, without backticks. A name that holds
+            a space or a dash is a phrase, such as `--input en`, and is shown without backticks.
 
     Raises:
-        ValueError, OSError: those of the block, with `` `argument` `` replaced in their messages.
+        ValueError, OSError: the block's own, with each `` `argument` `` replaced in the message.
     """
     try:
         yield
@@ -58,7 +58,7 @@ def replace_names(error: BaseException, shown: Mapping[str, str]) -> None:
 
     Args:
         error: any exception; only the strings among its `args` change.
-        shown: name without backticks -> its replacement, as it is shown.
+        shown: the replacement for each name; the names are without backticks, the replacements as they are shown.
     """
     if not shown or error.__dict__.get("keeps_names"):
         return
@@ -68,5 +68,5 @@ def replace_names(error: BaseException, shown: Mapping[str, str]) -> None:
         return pattern.sub(lambda match: shown[match[1]], part) if isinstance(part, str) else part
 
     error.args = tuple(map(replaced, error.args))
-    if isinstance(error, OSError):  # whose message is made of these, where it has a number
+    if isinstance(error, OSError):  # its message is made of these attributes if it has a number
         error.strerror = replaced(error.strerror)  # type: ignore[assignment]

@@ -1,12 +1,12 @@
-"""Decompressing a file while it is read, by the end of its name: `.gz`, `.bz2`, `.zst`."""
+"""Decompression of a file while it is read, by the end of its name: `.gz`, `.bz2` or `.zst`."""
 
 import bz2
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-# A compressed chunk is cut into these before it is decompressed, since text may expand a hundredfold.
-_PIECE_BYTES = 1 << 16
+# A compressed chunk is decompressed in parts of this size, because text may expand a hundredfold.
+_PART_BYTES = 1 << 16
 
 
 def _gzip() -> tuple[Callable[[], Any], type[Exception]]:
@@ -18,18 +18,18 @@ def _bzip2() -> tuple[Callable[[], Any], type[Exception]]:
 
 
 def _zstandard() -> tuple[Callable[[], Any], type[Exception]]:
-    import zstandard  # here, as few files need it
+    import zstandard  # here, because few files need it
 
-    # The window of `zstd --long=31`, the largest there is; without it such files would be refused.
+    # The largest window, that of `zstd --long=31`; the default refuses such files.
     return lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(), zstandard.ZstdError
 
 
-# By suffix: what makes a decompressor, and the error of damaged data.
+# For each suffix, a function that returns the maker of a decompressor and the error that damaged data raise.
 _FORMATS = {".gz": _gzip, ".bz2": _bzip2, ".zst": _zstandard}
 
 
 def compression_suffix(path: str) -> str:
-    """The end of a file's name that tells its compression, or "".
+    """Return the end of a file's name that names its compression, or "".
 
     >>> compression_suffix("docs/a.txt.gz"), compression_suffix("docs/a.txt")
     ('.gz', '')
@@ -38,14 +38,18 @@ def compression_suffix(path: str) -> str:
 
 
 def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
-    """The contents of a file, from the chunks that it is read in; as they are where its name tells no compression.
+    """Decompress the chunks of a file if its name ends in a suffix of compression; else return them as they are.
 
-    Files of several members, as `cat a.gz b.gz` and `pigz` make them, are read to their end. Memory holds a chunk and
-    what a token of it expands to.
+    Files of several members, as `cat a.gz b.gz` and `pigz` make them, are read to their end. Memory holds one chunk and
+    what a part of 64 KiB expands to.
+
+    Args:
+        chunks: the bytes of the file, in order.
+        path: the file's name.
 
     Raises:
-        ValueError: the data are not of the kind that the name tells, are damaged, or end too early; the message
-            names the file.
+        ValueError: the data are of another kind than the name says, are damaged, or end too early; the message names
+            the file.
     """
     suffix = compression_suffix(path)
     if not suffix:
@@ -53,28 +57,28 @@ def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
         return
     new_decompressor, damaged = _FORMATS[suffix]()
     decompressor = None
-    for token in _tokens(chunks):
-        while token:
+    for part in _parts(chunks):
+        while part:
             if decompressor is None:
-                # The gzip format allows padding with NULs behind a member; no member of any kind starts with one.
-                token = token.lstrip(b"\0") if suffix == ".gz" else token
-                if not token:
+                # The gzip format allows NULs after a member; no member starts with one.
+                part = part.lstrip(b"\0") if suffix == ".gz" else part
+                if not part:
                     break
                 decompressor = new_decompressor()
             try:
-                contents = decompressor.decompress(token)
+                contents = decompressor.decompress(part)
             except damaged as error:
                 raise ValueError(f"{path}: not {suffix} data, or damaged ({error})") from None
             if contents:
                 yield contents
-            token = b""
+            part = b""
             if decompressor.eof:
-                token, decompressor = decompressor.unused_data, None
+                part, decompressor = decompressor.unused_data, None
     if decompressor is not None:
         raise ValueError(f"{path}: the {suffix} data end too early; the file is not whole")
 
 
-def _tokens(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
-        for start in range(0, len(chunk), _PIECE_BYTES):
-            yield chunk[start : start + _PIECE_BYTES]
+        for start in range(0, len(chunk), _PART_BYTES):
+            yield chunk[start : start + _PART_BYTES]

@@ -14,7 +14,7 @@ _ABSL_MODULES = ("absl.", "tensorflow", "keras")
 
 
 def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] | None = None) -> None:
-    """Parse the flags and run `main` by `absl.app.run`; report expected errors in one line, with exit code 2.
+    """Parse the flags, run `main` by `absl.app.run`, and report expected errors in one line with exit code 2.
 
     Expected errors are those of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any
     other exception is a fault of the program and keeps its traceback; `BERT_TF_TRACEBACK=1` shows that of every error.
@@ -40,13 +40,13 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] 
             main(argv)
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still buffered has no reader; without this Python reports it once more at exit.
+            # The buffered output has no reader; without this, Python reports the error once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except (ValueError, OSError, FloatingPointError) as error:
             if os.environ.get("BERT_TF_TRACEBACK"):
                 raise
-            # The library names its arguments; to whoever launched it they are flags.
+            # The library names its arguments, which are flags to the user.
             arguments.replace_names(error, {name: f"--{name}" for name in flags.FLAGS})
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)

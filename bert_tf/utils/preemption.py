@@ -1,4 +1,4 @@
-"""SIGTERM, by which clusters take machines away: noted when it comes, answered where nothing is lost."""
+"""A notice of SIGTERM, the signal by which clusters take machines away, that a run acts on when nothing is lost."""
 
 import signal
 import threading
@@ -8,21 +8,21 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 EXIT_CODE = 143
-"""What a shell reports of a process that SIGTERM ended: 128 + 15."""
+"""The exit code that a shell reports for a process that SIGTERM ended: 128 + 15."""
 
 
 class Preempted(Exception):
-    """The run was asked to stop, and can go on later from where it is; a launcher exits with `EXIT_CODE`."""
+    """The run was asked to stop, and can be continued later; a launcher exits with `EXIT_CODE`."""
 
 
 class TerminationNotice:
-    """A context in which SIGTERM is noted instead of ending the process.
+    """A context in which SIGTERM sets `received` instead of ending the process.
 
-    Python runs signal handlers in its main thread, between two instructions: while the device runs a loop of steps, the
-    notice waits. In another thread than the main one nothing is changed, and nothing noted.
+    Python runs signal handlers in its main thread, between two instructions. The notice therefore waits while the
+    device runs a loop of steps. A context that another thread enters has no effect.
 
     Attributes:
-        received: whether SIGTERM has come.
+        received: whether SIGTERM was received.
     """
 
     def __init__(self) -> None:
@@ -43,10 +43,10 @@ class TerminationNotice:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """A block that may be left anywhere, such as an evaluation.
+        """Let SIGTERM end the block, such as an evaluation, at any point.
 
         Raises:
-            Preempted: SIGTERM has come, or comes in the block.
+            Preempted: SIGTERM was received, before or during the block.
         """
         self._raises = True
         try:

@@ -46,7 +46,7 @@ class BertGrader(BertModel):
 READER = '''
 """Lines of a grade, a tab and a text."""
 
-from bert_tf import files
+from bert_tf.utils import files
 from bert_tf.examples import TextExample
 
 
@@ -68,13 +68,17 @@ TASK = '''
 
 import numpy as np
 
-from bert_tf import objectives
+from bert_tf.objectives.objective import multi_label_objective
 from bert_tf.models.grader import BertGrader
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.base import Task
 
 
 class Grading(Task):
+    kind = "grading"
+    model_class = BertGrader
+    heads = ("encoder/pooler", "grading")
+
     def label_names(self, examples):
         return ()
 
@@ -95,7 +99,7 @@ class Grading(Task):
         return BertGrader(encoder, self.config.num_grades, dtype=dtype)
 
     def objective(self, training):
-        return objectives.multi_label_objective()
+        return multi_label_objective()
 
     def answers(self, examples, rows, outputs, labels):
         return [{"grade": 1 + int((output > 0).sum())} for output in outputs]
@@ -143,13 +147,12 @@ NAMED = {
     "bert_tf/configs/tasks.py": [("AnyTaskConfig = ", SETTINGS)],
     "bert_tf/tasks/__init__.py": [
         ("from bert_tf.tasks.question_answering", "from bert_tf.tasks.grading import Grading\n"),
-        ('    "classification": ', '    "grading": Grading,\n'),
+        ("        Classification,", "        Grading,\n"),
     ],
     "data_pipelines/finetuning/labelled.py": [
         ("from data_pipelines.finetuning.question", "from data_pipelines.finetuning.grades import read_graded\n"),
         ('    "classification": ', '    "grading": read_graded,\n'),
     ],
-    "bert_tf/conversion/names.py": [('    "classification": ', '    "grading": ("encoder/pooler", "grading"),\n')],
 }
 WORDS = {"1": "miller", "2": "boat", "3": "river", "4": "road"}
 
@@ -180,6 +183,13 @@ def _launch(sources, command, *arguments):
         text=True,
         check=False,
     )
+
+
+def test_a_task_touches_few_files():
+    new = ["bert_tf/models/grader.py", "bert_tf/tasks/grading.py", "data_pipelines/finetuning/grades.py"]
+    named_in = ["bert_tf/configs/tasks.py", "bert_tf/tasks/__init__.py", "data_pipelines/finetuning/labelled.py"]
+    assert sorted(NEW_FILES) == new, "a head, the task and a reader; an experiment comes with them"
+    assert sorted(NAMED) == named_in, "its settings, and its name among the tasks and the readers"
 
 
 def test_contributing_names_every_file_that_the_task_is_named_in():

@@ -10,7 +10,7 @@ import tensorflow as tf
 from small_model import LABELS, TAGS, TASK_CONFIGS, write_run
 
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
-from bert_tf.serving.export import SERVED, export_saved_model
+from bert_tf.serving.export import SIGNATURES, export_saved_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import load
 from bert_tf.serving.warmup import example_proto
@@ -254,7 +254,7 @@ def test_long_texts_are_cut_as_in_training(served):
 def test_rows_are_padded_to_few_lengths(served):
     case = served("pairs")
     predictor = case.predictor
-    module = SERVED["classification"](predictor.model, predictor.description, predictor.tokenizer, ExportOptions())
+    module = SIGNATURES["classification"](predictor.model, predictor.description, predictor.tokenizer, ExportOptions())
     assert module.bucket_lengths == (8, 16, 24)
     lengths = {
         count: module.rows(module.graph_tokenizer.tokenize(tf.constant(["boat " * count])))["input_ids"].shape[1]
@@ -282,7 +282,7 @@ def test_what_stands_in_the_folder(served, name):
         assert words in card
     # A server that checks the methods of signatures finds Classify's and Regress's.
     graph = (folder / "saved_model.pb").read_bytes()
-    method = SERVED[description.task].examples_method
+    method = SIGNATURES[description.task].examples_method
     assert f"tensorflow/serving/{method}".encode() in graph
     assert b"tensorflow/serving/predict" in graph
 
@@ -327,9 +327,9 @@ def test_what_cannot_be_exported(served, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "float16"}, r"--precision must be float32 or bfloat16\. Received: 'float16'"),
-        ({"fixed_batch_size": 0}, r"--fixed_batch_size must be at least 1\. Received: 0"),
-        ({"top_k": 0}, r"--top_k must be at least 1\. Received: 0"),
+        ({"precision": "float16"}, r"`precision` must be float32 or bfloat16\. Received: 'float16'"),
+        ({"fixed_batch_size": 0}, r"`fixed_batch_size` must be at least 1\. Received: 0"),
+        ({"top_k": 0}, r"`top_k` must be at least 1\. Received: 0"),
     ],
 )
 def test_options_that_do_not_exist(options, message):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from small_model import write_run
 
-from bert_tf.serving.export import SERVED, export_saved_model
+from bert_tf.serving.export import SIGNATURES, export_saved_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import load
 from bert_tf.serving.static_shapes import shaped
@@ -82,7 +82,7 @@ def test_one_static_shape_for_a_tpu(run):
     def model(inputs):
         return predictor.model(inputs, training=False)
 
-    module = SERVED["classification"](predictor.model, predictor.description, predictor.tokenizer, options)
+    module = SIGNATURES["classification"](predictor.model, predictor.description, predictor.tokenizer, options)
     assert module.bucket_lengths == (24,)
     inputs = {name: tf.ones([2, 24], tf.int32) for name in names}
     hlo = model.experimental_get_compiler_ir(inputs)(stage="hlo")

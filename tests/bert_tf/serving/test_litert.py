@@ -142,11 +142,11 @@ def test_the_model_card_tells_what_changed(predictors, tmp_path):
 def test_what_is_not_converted(tmp_path):
     with pytest.raises(ValueError, match="--litert takes encoders and fine-tuned models"):
         litert.write_litert(None, "pretraining", str(tmp_path / "model.tflite"))
-    with pytest.raises(ValueError, match=r"--litert takes float32, int8\. Received: 'int4'"):
+    with pytest.raises(ValueError, match=r"`litert` takes float32, int8\. Received: 'int4'"):
         ExportOptions(litert=("int4",))
-    with pytest.raises(ValueError, match=r"--litert_lengths needs --litert\. Received: 16,32 without it"):
+    with pytest.raises(ValueError, match=r"`litert_lengths` needs `litert`\. Received: 16,32 without it"):
         ExportOptions(litert_lengths=(16, 32))
-    with pytest.raises(ValueError, match=r"--litert_lengths must be at least 3\. Received: 16,2"):
+    with pytest.raises(ValueError, match=r"`litert_lengths` must be at least 3\. Received: 16,2"):
         ExportOptions(litert=("float32",), litert_lengths=(16, 2))
 
 

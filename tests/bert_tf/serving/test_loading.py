@@ -9,7 +9,8 @@ from small_checkpoints import hf_encoder, hf_heads, with_heads, write_hf
 
 import bert_tf
 from bert_tf.conversion.loading import load_pretrained
-from bert_tf.serving.predictor import VERBS, Predictor
+from bert_tf.serving.predictor import Predictor
+from bert_tf.tasks import MODEL_KINDS
 
 LABELS = {"0": "red", "1": "green", "2": "blue"}
 TEXTS = ["a b c", "", "h", "de g i a b c d e f g h i j k", "文 a"]
@@ -166,6 +167,6 @@ def test_no_vocabulary(tmp_path):
 
 
 def test_every_verb_is_a_method():
-    verbs = {verb for verbs in VERBS.values() for verb in verbs}
+    verbs = {method for kind in MODEL_KINDS.values() for method in kind.methods}
     assert verbs == {"classify", "score", "tag", "answer", "fill_mask", "embed", "search"}
     assert all(callable(getattr(Predictor, verb)) for verb in verbs)

@@ -17,7 +17,7 @@ TEXT = "".join(f"line {number} – ünï\n" for number in range(20_000)).encode(
 
 @pytest.mark.parametrize("suffix", COMPRESS)
 @pytest.mark.parametrize("chunk", [1, 1000, 1 << 20])
-def test_members_are_read_to_the_end_however_chunks_fall(suffix, chunk):
+def test_all_members_are_read_for_any_size_of_chunks(suffix, chunk):
     text = TEXT if chunk > 1 else TEXT[:200]
     data = COMPRESS[suffix](text) + COMPRESS[suffix](b"") + COMPRESS[suffix](b"more")
     chunks = (data[start : start + chunk] for start in range(0, len(data), chunk))
@@ -37,18 +37,18 @@ def test_zeros_may_pad_a_gzip_file():
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
-def test_an_empty_file_is_empty_text(suffix):
+def test_an_empty_file_gives_no_text(suffix):
     assert list(decompressed([], "a" + suffix)) == []
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
-def test_damage_is_told_with_the_name(suffix, tmp_path):
+def test_damage_is_reported_with_the_name(suffix, tmp_path):
     path = tmp_path / ("text.txt" + suffix)
     whole = COMPRESS[suffix](TEXT)
     path.write_bytes(whole[:-5])
     with pytest.raises(ValueError, match=rf"text\.txt{suffix}: the {suffix} data end too early"):
         list(files.iterate_lines(str(path)))
-    for data in (b"plain text\n" * 9, whole + b"garbage behind the end"):
+    for data in (b"plain text\n" * 9, whole + b"garbage after the end"):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=rf"text\.txt{suffix}: not {suffix} data, or damaged"):
             list(files.iterate_lines(str(path)))
@@ -58,7 +58,7 @@ def test_damage_is_told_with_the_name(suffix, tmp_path):
         list(files.iterate_lines(str(path)))
 
 
-def test_names_tell_the_compression():
+def test_the_name_decides_on_the_compression():
     names = ["a.txt.gz", "b.bz2", "c.jsonl.zst", "d.txt", "gz"]
     assert [compression_suffix(name) for name in names] == [".gz", ".bz2", ".zst", "", ""]
 

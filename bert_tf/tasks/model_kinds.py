@@ -1,0 +1,50 @@
+"""The description of a kind of model, in one place: readers, writers, the predictor and exports derive theirs from it."""
+
+from typing import ClassVar
+
+from bert_tf.models.base import BertModel
+from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.pretrainer import BertPretrainer
+
+
+class ModelKind:
+    """A model for one purpose: a fine-tuning task, pre-training, or an encoder alone.
+
+    Attributes:
+        kind: its name in descriptions, configurations and messages.
+        model_class: the class of the model.
+        heads: the parts that the model's outputs depend on beside the encoder's blocks, as their weights' names begin;
+            the model's own head is the last.
+        has_classes: whether the model has a number of classes of its own.
+        has_pooling: whether the model can read texts by `pooling`.
+        methods: the methods of `serving.predictor.Predictor` that answer with this model.
+        output: the name of the model's output in exports; None where the model returns a dictionary of outputs.
+        problem_type: the `problem_type` of Hugging Face's sequence classifiers; None for other models.
+    """
+
+    kind: ClassVar[str]
+    model_class: ClassVar[type[BertModel]]
+    heads: ClassVar[tuple[str, ...]] = ()
+    has_classes: ClassVar[bool] = False
+    has_pooling: ClassVar[bool] = False
+    methods: ClassVar[tuple[str, ...]] = ()
+    output: ClassVar[str | None] = None
+    problem_type: ClassVar[str | None] = None
+
+
+class Encoder(ModelKind):
+    """The encoder alone, which turns texts into vectors."""
+
+    kind = "encoder"
+    model_class = BertEncoder
+    heads = ("encoder/pooler",)
+    methods = ("embed", "search")
+
+
+class Pretraining(ModelKind):
+    """Masked-LM and next-sentence prediction."""
+
+    kind = "pretraining"
+    model_class = BertPretrainer
+    heads = ("encoder/pooler", "masked_lm", "next_sentence")
+    methods = ("fill_mask", "embed", "search")
