@@ -1,4 +1,4 @@
-"""What the readers of labelled files give: one dataclass a kind of task."""
+"""The examples that readers of labelled files make: one dataclass for each kind of task."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,13 +9,14 @@ from bert_tf.utils.ideographs import is_ideograph
 
 @dataclasses.dataclass(frozen=True)
 class TextExample:
-    """A text, or a pair of texts.
+    """A text or a pair of texts.
 
     Attributes:
-        text_pair: None for a task on single texts.
-        label: a class's name, a tuple of names (multi-label), a number (regression); None where the file was read
+        text: the text.
+        text_pair: the second text of a pair; None for a task on single texts.
+        label: name of a class, tuple of names (multi-label), or number (regression); None if the file was read
             without labels.
-        group: what must stay together when a file is split; None for no group.
+        group: examples of one group stay together when a file is split; None for no group.
         source: file and line, for messages.
     """
 
@@ -28,13 +29,13 @@ class TextExample:
 
 @dataclasses.dataclass(frozen=True)
 class TaggedExample:
-    """A sentence of words, each with a tag.
+    """A sentence of words, each of which has a tag.
 
     Attributes:
         text: the original text.
-        word_offsets: (start, end) of each word in `text`.
-        tags: one a word; None where the file was read without tags.
-        group: as in `TextExample`.
+        word_offsets: start and end of each word in `text`.
+        tags: the tag of each word; None if the file was read without tags.
+        group: see `TextExample`.
         source: file and line, for messages.
     """
 
@@ -46,9 +47,9 @@ class TaggedExample:
 
     @classmethod
     def from_words(
-        cls, words: list[str], tags: list[str] | None = None, group: str | None = None, source: str = ""
+        cls, words: list[str], tags: list[str] | None = None, *, group: str | None = None, source: str = ""
     ) -> "TaggedExample":
-        """The example whose text is `words` with a space between, but none between two ideographs.
+        """Make an example whose text is the words, with spaces between them but not between two ideographs.
 
         >>> TaggedExample.from_words(["New", "York"]).word_offsets
         ((0, 3), (4, 8))
@@ -66,20 +67,22 @@ class TaggedExample:
 
     @property
     def words(self) -> list[str]:
-        """The words."""
+        """The words, in order."""
         return [self.text[start:end] for start, end in self.word_offsets]
 
 
 @dataclasses.dataclass(frozen=True)
 class QuestionExample:
-    """A question on a context.
+    """A question about a context.
 
     Attributes:
-        question_id: by which answers are reported.
-        answers: the acceptable answers, (text, its first character in `context`); () for a question that has none.
-        labelled: whether `answers` is known; an empty one then says that the context holds no answer.
-        group: the article's title.
-        source: file and place, for messages.
+        question: the question.
+        context: the text that may hold the answer.
+        question_id: name of the question in reports of answers.
+        answers: the acceptable answers, each with the index of its first character in `context`; () if there are none.
+        labelled: whether `answers` is known; if so, () means that the context holds no answer.
+        group: title of the article; see `TextExample`.
+        source: file and position in it, for messages.
     """
 
     question: str
@@ -91,7 +94,7 @@ class QuestionExample:
     source: str = dataclasses.field(default="", compare=False)
 
     def holds(self, answer: tuple[str, int]) -> bool:
-        """Whether the answer's text stands in the context where it says."""
+        """Return whether the context holds the text of an answer at the answer's index."""
         text, start = answer
         return start >= 0 and self.context.startswith(text, start)
 
@@ -101,8 +104,10 @@ class RetrievalExample:
     """A query and a passage that answers it.
 
     Attributes:
-        negatives: passages that do not, though they look so.
-        group: as in `TextExample`.
+        query: the query.
+        passage: a passage that answers it.
+        negatives: passages that only seem to answer it.
+        group: see `TextExample`.
         source: file and line, for messages.
     """
 
@@ -115,11 +120,11 @@ class RetrievalExample:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Examples of one kind, and where they come from.
+    """Examples of one kind, and their source.
 
     Attributes:
-        examples: at least one.
-        path: file, data set or part of one, for messages and for the run's description.
+        examples: the examples, at least one.
+        path: file, data set or part of a data set, for messages and for the description of the run.
     """
 
     examples: Sequence[Any]

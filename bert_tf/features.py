@@ -1,11 +1,11 @@
-"""The contract of records and batches: names, shapes, dtypes. Nothing else defines one.
+"""The contract of records and batches: the only place that defines their names, shapes and dtypes.
 
 Axes: B batch, L length, P predictions in a row, K sequences in a row.
 
-One code path serves packed and unpacked rows. A row holds K >= 1 sequences, each
-`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`. `input_mask` is 0 on padding and 1..K on the tokens of sequence
-k; an ordinary 0/1 mask is the case K = 1. Attention is allowed where query and key carry the same non-zero
-number. `position_ids` restart in each sequence; `next_sentence_positions` are the places of the `[CLS]`s.
+One code path serves packed and unpacked rows. A row holds K >= 1 sequences, each of the form `[CLS] A [SEP]` or
+`[CLS] A [SEP] B [SEP]`. `input_mask` is 0 on padding and k on the tokens of sequence k = 1..K; an ordinary 0/1 mask is
+the case K = 1. A query attends to a key if both have the same non-zero number. `position_ids` restart in each
+sequence; `next_sentence_positions` are the indices of the `[CLS]` tokens.
 """
 
 import dataclasses
@@ -13,76 +13,96 @@ import math
 from typing import Any, TypeAlias
 
 Tensor: TypeAlias = Any
-"""A tensor of the backend, or whatever `keras.ops` takes for one: a NumPy array, a variable, a symbolic tensor."""
+"""A tensor of the backend, or anything else that `keras.ops` accepts: an array, a variable, a symbolic tensor."""
 
 Batch: TypeAlias = dict[str, Tensor]
 """The tensors of a batch by name."""
 
-# On disk: one tf.train.Example a row, unmasked and unpadded. K is `max_sequences_per_row` of the manifest;
-# rows with fewer sequences carry zeros at the end of the three lists.
+# A record is one row, a tf.train.Example without masks and padding. K is `max_sequences_per_row` of the manifest; a row
+# with fewer sequences has zeros at the end of its three lists.
 RECORD_INPUT_IDS = "input_ids"  # bytes: the row's token ids, little-endian uint16 (int32 from 65,536 tokens on)
-RECORD_SEQUENCE_LENGTHS = "sequence_lengths"  # int64 [K]: tokens of each sequence, specials included
-RECORD_FIRST_SEGMENT_LENGTHS = "first_segment_lengths"  # int64 [K]: of them, tokens of `[CLS] A [SEP]`
+RECORD_SEQUENCE_LENGTHS = "sequence_lengths"  # int64 [K]: tokens of each sequence, with special tokens
+RECORD_FIRST_SEGMENT_LENGTHS = "first_segment_lengths"  # int64 [K]: tokens of `[CLS] A [SEP]` in each
 RECORD_NEXT_SENTENCE_LABELS = "next_sentence_labels"  # int64 [K]: 0 = B follows A, 1 = random B
 
-# A label of a sequence without next-sentence objective (`--objective mlm`): its weight is 0.
 NO_NEXT_SENTENCE_LABEL = -1
+"""The label of a sequence without a next-sentence objective (`--objective mlm`), whose weight is 0."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """Static shape and dtype name of one tensor of a batch."""
+    """The static shape and the dtype of one tensor of a batch.
+
+    Attributes:
+        shape: None for an axis whose size varies.
+        dtype: the name of the dtype.
+    """
 
     shape: tuple[int | None, ...]
     dtype: str
 
 
 def predictions_per_row(masked_lm_rate: float, max_seq_length: int) -> int:
-    """Places for masked-LM predictions in a row of `max_seq_length` tokens: enough for the rate, no more.
+    """Return P, the number of masked-LM predictions that a row has room for: just enough for the rate.
 
     >>> predictions_per_row(0.15, 128)
     20
     >>> predictions_per_row(0.15, 512)
     77
+
+    Args:
+        masked_lm_rate: share of a sequence's tokens to predict.
+        max_seq_length: L.
     """
     return max(1, math.ceil(masked_lm_rate * max_seq_length))
 
 
 def predictions_by_length(masked_lm_rate: float, max_seq_length: int, predictions: int) -> list[int]:
-    """How many tokens of a sequence are predicted, by the sequence's length, specials included, 0 to L.
+    """Return the number of predicted tokens for each length of a sequence.
 
-    min(P, max(1, round(rate x length))), rounded by Python in double precision, as in google-research/bert
+    It is min(P, max(1, round(rate x length))), rounded by Python in double precision, as in google-research/bert
     `create_masked_lm_predictions`. An empty sequence has none.
 
     Args:
         masked_lm_rate: share of a sequence's tokens to predict.
         max_seq_length: L.
-        predictions: P, places for predictions in a row.
+        predictions: P, the largest number of predictions in a row.
+
+    Returns:
+        L + 1 numbers, for the lengths from 0 to L; `[CLS]` and `[SEP]` count towards the length.
     """
     return [0] + [min(predictions, max(1, round(masked_lm_rate * n))) for n in range(1, max_seq_length + 1)]
 
 
 def encoder_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
-    """What every encoder reads: `input_ids`, `input_mask`, `segment_ids`, `position_ids`, all int32 [B, L]."""
+    """Return the features that every encoder reads.
+
+    Args:
+        batch_size: B; None if it varies.
+        max_seq_length: L; None if it varies.
+
+    Returns:
+        `input_ids`, `input_mask`, `segment_ids` and `position_ids`, all int32 [B, L].
+    """
     row = Feature((batch_size, max_seq_length), "int32")
     return {"input_ids": row, "input_mask": row, "segment_ids": row, "position_ids": row}
 
 
 def pretraining_batch(
-    batch_size: int | None, max_seq_length: int, predictions: int, max_sequences_per_row: int = 1
+    batch_size: int | None, max_seq_length: int, predictions: int, *, max_sequences_per_row: int = 1
 ) -> dict[str, Feature]:
-    """What a pre-training step reads.
+    """Return the features of a pre-training batch.
 
     Args:
-        batch_size: B; None where it varies.
+        batch_size: B; None if it varies.
         max_seq_length: L.
-        predictions: P, places for masked-LM predictions in a row.
+        predictions: P, the largest number of masked-LM predictions in a row.
         max_sequences_per_row: K.
 
     Returns:
-        `encoder_batch`'s features, and `masked_lm_positions`, `masked_lm_ids` int32 [B, P],
-        `masked_lm_weights` float32 [B, P], `next_sentence_positions`, `next_sentence_labels` int32 [B, K],
-        `next_sentence_weights` float32 [B, K]. Where a weight is 0, position and label are 0 too.
+        The features of `encoder_batch`, `masked_lm_positions` and `masked_lm_ids` int32 [B, P], `masked_lm_weights`
+        float32 [B, P], `next_sentence_positions` and `next_sentence_labels` int32 [B, K], and `next_sentence_weights`
+        float32 [B, K]. If a weight is 0, its position and label are 0 too.
     """
     per_prediction = (batch_size, predictions)
     per_sequence = (batch_size, max_sequences_per_row)
@@ -97,7 +117,7 @@ def pretraining_batch(
 
 
 def classification_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
-    """What a classification step reads: the encoder's features, `label_ids` int32 [B], `label_weights` float32 [B]."""
+    """Return the features of classification: the encoder's, `label_ids` int32 [B] and `label_weights` float32 [B]."""
     return encoder_batch(batch_size, max_seq_length) | {
         "label_ids": Feature((batch_size,), "int32"),
         "label_weights": Feature((batch_size,), "float32"),
@@ -105,7 +125,11 @@ def classification_batch(batch_size: int | None, max_seq_length: int | None) -> 
 
 
 def multi_label_batch(batch_size: int | None, max_seq_length: int | None, num_labels: int) -> dict[str, Feature]:
-    """The encoder's features, `label_targets` float32 [B, C] of 0 and 1, `label_weights` float32 [B]."""
+    """Return the features of multi-label classification with C labels.
+
+    Returns:
+        The features of `encoder_batch`, `label_targets` float32 [B, C], each 0 or 1, and `label_weights` float32 [B].
+    """
     return encoder_batch(batch_size, max_seq_length) | {
         "label_targets": Feature((batch_size, num_labels), "float32"),
         "label_weights": Feature((batch_size,), "float32"),
@@ -113,7 +137,7 @@ def multi_label_batch(batch_size: int | None, max_seq_length: int | None, num_la
 
 
 def regression_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
-    """The encoder's features, `label_values` float32 [B], `label_weights` float32 [B]."""
+    """Return the features of regression: the encoder's, `label_values` float32 [B] and `label_weights` float32 [B]."""
     return encoder_batch(batch_size, max_seq_length) | {
         "label_values": Feature((batch_size,), "float32"),
         "label_weights": Feature((batch_size,), "float32"),
@@ -121,7 +145,12 @@ def regression_batch(batch_size: int | None, max_seq_length: int | None) -> dict
 
 
 def tagging_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
-    """The encoder's features, `tag_ids` int32 [B, L], `tag_weights` float32 [B, L]: 1 on the first token of a word."""
+    """Return the features of tagging.
+
+    Returns:
+        The features of `encoder_batch`, `tag_ids` int32 [B, L], and `tag_weights` float32 [B, L], which are 1 on
+        the first token of each word.
+    """
     return encoder_batch(batch_size, max_seq_length) | {
         "tag_ids": Feature((batch_size, max_seq_length), "int32"),
         "tag_weights": Feature((batch_size, max_seq_length), "float32"),
@@ -129,9 +158,11 @@ def tagging_batch(batch_size: int | None, max_seq_length: int | None) -> dict[st
 
 
 def question_answering_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
-    """The encoder's features, `start_positions`, `end_positions` int32 [B], `answer_weights` float32 [B].
+    """Return the features of question answering.
 
-    Positions of the answer's first and last token; both 0, the `[CLS]`, where the row holds no answer.
+    Returns:
+        The features of `encoder_batch`, `start_positions` and `end_positions` int32 [B], and `answer_weights` float32
+        [B]. The positions are those of the answer's first and last tokens, or 0 (`[CLS]`) if the row holds no answer.
     """
     return encoder_batch(batch_size, max_seq_length) | {
         "start_positions": Feature((batch_size,), "int32"),
@@ -141,16 +172,17 @@ def question_answering_batch(batch_size: int | None, max_seq_length: int | None)
 
 
 def retrieval_batch(batch_size: int | None, max_seq_length: int | None, passages: int) -> dict[str, Feature]:
-    """What a step of retrieval reads: rows of several sequences, first a query, then its passage, then negatives.
+    """Return the features of retrieval, whose rows hold a query, then its passage, then negatives.
 
     Args:
-        batch_size: B.
-        max_seq_length: L, of all of them together.
-        passages: P, the right passage and the negatives.
+        batch_size: B; None if it varies.
+        max_seq_length: L, tokens of all these sequences together.
+        passages: P, the passage and the negatives.
 
     Returns:
-        The encoder's features, where `input_mask` tells the sequences apart; `query_ids` int32 [B] and `passage_ids`
-        int32 [B, P], equal for equal texts; `passage_weights` float32 [B, P], 0 for a negative that is not there.
+        The features of `encoder_batch`, with `input_mask` numbering the sequences; `query_ids` int32 [B] and
+        `passage_ids` int32 [B, P], equal for equal texts; and `passage_weights` float32 [B, P], 0 where a negative is
+        missing.
     """
     return encoder_batch(batch_size, max_seq_length) | {
         "query_ids": Feature((batch_size,), "int32"),

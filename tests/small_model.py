@@ -17,6 +17,7 @@ from bert_tf.configs.tasks import (
 )
 from bert_tf.features import classification_batch, pretraining_batch
 from bert_tf.models.weights import named_weights
+from bert_tf.runs.descriptions import RunDescription
 from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 SMALL = BertConfig(
@@ -87,7 +88,7 @@ def packed_pretraining_batch(
     random = np.random.default_rng(seed)
     batch = {
         name: np.zeros([size or 0 for size in feature.shape], feature.dtype)
-        for name, feature in pretraining_batch(rows, length, predictions, 3).items()
+        for name, feature in pretraining_batch(rows, length, predictions, max_sequences_per_row=3).items()
     }
     for row in range(rows):
         start = 0
@@ -150,7 +151,7 @@ def write_run(
         experiment = FinetuningConfig(model=model_config, task=config)
         labels = {"classification": LABELS, "multi_label": LABELS, "tagging": TAGS}.get(task, ())
         max_seq_length = config.max_seq_length
-    description = run_folder.RunDescription(
+    description = RunDescription(
         task=task,
         model=model_config,
         do_lower_case=True,
@@ -162,7 +163,7 @@ def write_run(
     )
     run_folder.claim(str(folder), description, tokenizer)
     keras.utils.set_random_seed(seed)
-    model = run_folder.make_model(description)
+    model = run_folder.model_of(description)
     shake(model, seed)
     checkpoints.save(str(folder), 1, named_weights(model), keep=1)
     return folder

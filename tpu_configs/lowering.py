@@ -83,7 +83,7 @@ def pretraining_specs(config: PretrainingConfig, rows: int, max_seq_length: int,
         sequences: K, most sequences in a row; 1 for rows that are not packed.
     """
     predictions = predictions_in(config, max_seq_length)
-    features = pretraining_batch(rows, max_seq_length, predictions, sequences)
+    features = pretraining_batch(rows, max_seq_length, predictions, max_sequences_per_row=sequences)
     return {name: tf.TensorSpec(feature.shape, feature.dtype, name) for name, feature in features.items()}
 
 

@@ -166,8 +166,8 @@ class Config:
         """Return a copy with one field changed.
 
         Args:
-            assignment: `"field=value"`, or `"part.field=value"` for a field of a part, as `--set` takes them. The parts of
-                a tuple are separated by commas, and `none` stands for None.
+            assignment: `"field=value"`, or `"part.field=value"` for a field of a part, as `--set` takes them. The
+                values of a tuple are separated by commas, and `none` stands for None.
 
         Raises:
             ConfigError: the field is unknown, or the value is of another type or out of range.

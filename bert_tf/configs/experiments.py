@@ -34,15 +34,15 @@ class MaskingConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("masked_lm_rate", self.masked_lm_rate, 1e-6, 1.0)
+        check_range("masked_lm_rate", self.masked_lm_rate, 1e-6, high=1.0)
         if self.max_predictions_per_seq is not None:
             check_range("max_predictions_per_seq", self.max_predictions_per_seq, 1)
         check_choice("strategy", self.strategy, ("token", "whole_word", "ngram", "span"))
         if self.max_span_words is not None:
             check_range("max_span_words", self.max_span_words, 1)
-        check_range("span_probability", self.span_probability, 1e-6, 1.0)
-        check_range("mask_share", self.mask_share, 0.0, 1.0)
-        check_range("mask_share + random_share", self.mask_share + self.random_share, 0.0, 1.0 + 1e-9)
+        check_range("span_probability", self.span_probability, 1e-6, high=1.0)
+        check_range("mask_share", self.mask_share, 0.0, high=1.0)
+        check_range("mask_share + random_share", self.mask_share + self.random_share, 0.0, high=1.0 + 1e-9)
 
     def longest_span(self) -> int:
         """Return the number of words in the longest run that `ngram` and `span` choose."""
@@ -115,7 +115,7 @@ class FinetuningConfig(Config):
         super().__post_init__()
         if self.num_epochs is not None:
             check_range("num_epochs", self.num_epochs, 1e-6)
-        check_range("warmup_share", self.warmup_share, 0.0, 1.0)
+        check_range("warmup_share", self.warmup_share, 0.0, high=1.0)
         for name in ("evals_per_epoch", "reinitialize_layers", "patience"):
             check_range(name, getattr(self, name), 0)
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
 
 # Number of layers and hidden size of the published models. All have hidden / 64 heads and intermediate = 4 x hidden.
-# Base and large are from Devlin et al. 2018, the 24 small ones from Turc et al. 2019, "Well-Read Students Learn Better".
+# Base and large: Devlin et al. 2018. The 24 small ones: Turc et al. 2019, "Well-Read Students Learn Better".
 _NAMED_SIZES = {
     "bert_tiny": (2, 128),
     "bert_mini": (4, 256),
@@ -98,14 +98,14 @@ class BertConfig(Config):
             or self.hidden_size // self.num_heads % 2
         ):
             raise ConfigError(
-                "`position_initializer` neighbours needs learned positions, embeddings that are not factorised, and heads "
-                f"of even size. Received: position_embedding={self.position_embedding!r}, "
+                "`position_initializer` neighbours needs learned positions, embeddings that are not factorised, and "
+                f"heads of even size. Received: position_embedding={self.position_embedding!r}, "
                 f"embedding_size={self.embedding_size!r}, hidden_size={self.hidden_size}, num_heads={self.num_heads}"
             )
         for name in ("layer_norm_epsilon", "initializer_range"):
             check_range(name, getattr(self, name), 0.0)
         for name in ("dropout_rate", "attention_dropout_rate"):
-            check_range(name, getattr(self, name), 0.0, 0.999)
+            check_range(name, getattr(self, name), 0.0, high=0.999)
 
     def check_fits(self, vocab_size: int, max_seq_length: int) -> None:
         """Refuse a vocabulary or rows that are too large for this model.

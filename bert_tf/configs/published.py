@@ -1,4 +1,4 @@
-"""`bert_config.json` and Hugging Face's `config.json`: the same sizes under two sets of names."""
+"""The configuration files of published models: `bert_config.json` and Hugging Face's `config.json`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from bert_tf.configs.model import BertConfig
 from bert_tf.utils import files
 
-# Ours -> the name that google-research/bert and Hugging Face share.
+# Our names of fields, and the names that google-research/bert and Hugging Face share.
 _NAMES = {
     "vocab_size": "vocab_size",
     "hidden_size": "hidden_size",
@@ -21,7 +21,7 @@ _NAMES = {
 }
 _SIZES = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size")
 
-# Their activations -> ours. Hugging Face's `gelu_new`, `gelu_fast` and `gelu_pytorch_tanh` are the same function.
+# Their names of activations, and ours. Hugging Face's `gelu_new`, `gelu_fast` and `gelu_pytorch_tanh` are equal.
 _ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_python": "gelu",
@@ -31,7 +31,7 @@ _ACTIVATIONS = {
     "relu": "relu",
 }
 
-# What would change the model's outputs, and the values that mean BERT.
+# Settings that would change the outputs, and the values that they have in BERT.
 _ONLY: dict[str, tuple[Any, ...]] = {
     "model_type": ("bert",),
     "position_embedding_type": ("absolute", None),
@@ -42,8 +42,8 @@ _ONLY: dict[str, tuple[Any, ...]] = {
     "tie_word_embeddings": (True, None),
 }
 
-# What changes no output: how the file was made, how a framework calls the model, how texts are generated, ids that a
-# tokenizer knows better, and the head's settings (read with the head).
+# Settings that change no output: how the file was made, how a framework calls the model, how texts are generated, ids
+# that the tokenizer has, and settings of the head, which are read with the head.
 _HARMLESS = """
 _name_or_path architectures name language transformers_version torch_dtype dtype use_bfloat16 torchscript xla_device
 attn_implementation _attn_implementation _attn_implementation_autoset gradient_checkpointing chunk_size_feed_forward
@@ -66,24 +66,26 @@ def read_config_file(path: str) -> BertConfig:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it holds no BERT, or a setting that this model does not have; the message names both.
+        ValueError: it describes another model than BERT, or has a setting that this BERT lacks; the message names file
+            and setting.
     """
     return read_config(files.read_json(path), path)
 
 
 def read_config(values: Any, source: str) -> BertConfig:
-    """The configuration of a published BERT.
+    """Make the configuration of a published BERT from the content of its file.
 
-    `gelu` is the exact function, by the error function, as in Hugging Face and in the checkpoints of 2018. Google's
-    code computes its tanh approximation under this name since 2019-02 (whole-word masking, the 24 small models): for
-    those, change `hidden_act` to `gelu_new`.
+    `gelu` is the exact function (by the error function), as in Hugging Face and in the checkpoints of 2018. Google's
+    code since 2019-02 computes the tanh approximation under this name (whole-word masking, the 24 small models); for
+    those checkpoints, change `hidden_act` to `gelu_new`.
 
     Args:
         values: the JSON value of `bert_config.json` or `config.json`.
-        source: the file, for the message.
+        source: the name of the file, for messages.
 
     Raises:
-        ValueError: a size is missing, a value is out of range, a setting that may matter is unknown, or it is no BERT.
+        ValueError: a size is missing, a value is out of range, a setting that may matter is unknown, or the model is
+            another one than BERT.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{source} must hold a JSON object. Received: a {type(values).__name__}")
@@ -91,10 +93,10 @@ def read_config(values: Any, source: str) -> BertConfig:
         if name in values and values[name] not in allowed:
             raise ValueError(f"{source}: `{name}` must be {allowed[0]!r} for BERT. Received: {values[name]!r}")
     known = {*_NAMES.values(), *_ONLY, *_HARMLESS.split(), "hidden_act", "layer_norm_eps", "embedding_size"}
-    # A setting that is off (null, false, empty) asks for nothing, whatever it is.
+    # An unknown setting that is off (null, false, empty) changes nothing.
     unknown = sorted(name for name, value in values.items() if name not in known and value)
     if unknown:
-        raise ValueError(f"{source}: `{unknown[0]}` is no setting of BERT. Received: {values[unknown[0]]!r}")
+        raise ValueError(f"{source}: `{unknown[0]}` is no known setting of BERT. Received: {values[unknown[0]]!r}")
     missing = [_NAMES[name] for name in _SIZES if _NAMES[name] not in values]
     if missing:
         raise ValueError(f"{source} must have `{missing[0]}`. Received: {sorted(values)}")
@@ -102,7 +104,7 @@ def read_config(values: Any, source: str) -> BertConfig:
     if activation not in _ACTIVATIONS:
         raise ValueError(f"{source}: `hidden_act` must be one of {', '.join(_ACTIVATIONS)}. Received: {activation!r}")
     found = {ours: values[theirs] for ours, theirs in _NAMES.items() if theirs in values}
-    if "layer_norm_eps" in values:  # google-research/bert has 1e-12 everywhere, which is our default
+    if "layer_norm_eps" in values:  # google-research/bert always has 1e-12, our default
         found["layer_norm_epsilon"] = values["layer_norm_eps"]
     embedding_size = values.get("embedding_size")
     if embedding_size not in (None, found["hidden_size"]):
@@ -114,21 +116,21 @@ def read_config(values: Any, source: str) -> BertConfig:
 
 
 def google_values(config: BertConfig) -> dict[str, Any]:
-    """What stands in `bert_config.json`.
+    """Return the content of `bert_config.json`.
 
     Raises:
-        ValueError: google-research/bert has no such model.
+        ValueError: google-research/bert cannot express this model.
     """
     if config.layer_norm_epsilon != BertConfig().layer_norm_epsilon:
         raise ValueError(
-            "`layer_norm_epsilon` must be 1e-12 for a checkpoint in Google's form: its configuration has no place for "
+            "`layer_norm_epsilon` must be 1e-12 for a checkpoint in Google's form, whose configuration cannot express "
             f"another. Received: {config.layer_norm_epsilon}"
         )
     return {theirs: getattr(config, ours) for ours, theirs in _NAMES.items()} | {"hidden_act": config.hidden_act}
 
 
 def hugging_face_values(config: BertConfig) -> dict[str, Any]:
-    """What stands in Hugging Face's `config.json` about the encoder."""
+    """Return the part of Hugging Face's `config.json` that describes the encoder."""
     return {theirs: getattr(config, ours) for ours, theirs in _NAMES.items()} | {
         "model_type": "bert",
         "hidden_act": config.hidden_act,

@@ -1,4 +1,4 @@
-"""Settings of the fine-tuning tasks: one dataclass a task, told apart by `kind` on disk."""
+"""Settings of the fine-tuning tasks: one dataclass for each task, distinguished by `kind` on disk."""
 
 import dataclasses
 
@@ -7,16 +7,16 @@ from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
 
 @dataclasses.dataclass(frozen=True)
 class TaskConfig(Config):
-    """What all tasks have.
+    """The settings that all tasks have.
 
     Attributes:
-        kind: which task it is; each class has its own, and takes no other.
-        max_seq_length: tokens in a row, `[CLS]` and `[SEP]` included.
-        bucket_lengths: the lengths that rows are padded to, so that short texts do not pay for long ones: a batch gets
-            the shortest that holds its longest row. () takes multiples of 8 up to 64, of 16 up to 128, and so on
-            (`bert_tf.tasks.encoded.default_bucket_lengths`); `row_length` is always one of them.
-        encoder_dropout_rate: in the encoder, on activations and attention probabilities; None keeps the rates that
-            the encoder was pre-trained with.
+        kind: the name of the task; each class accepts its own alone.
+        max_seq_length: tokens in a row, including `[CLS]` and `[SEP]`.
+        bucket_lengths: lengths that rows are padded to, so that batches of short texts cost less. A batch is padded to
+            the shortest of them that holds its longest row. () stands for multiples of 8 up to 64, of 16 up to 128,
+            and so on (`bert_tf.tasks.encoded.default_bucket_lengths`); `row_length` is always one of them.
+        encoder_dropout_rate: dropout in the encoder, of activations and attention probabilities. None keeps the rates
+            of the pre-training.
     """
 
     kind: str = ""
@@ -26,16 +26,16 @@ class TaskConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("kind", self.kind, (type(self).kind,))  # the class's own default
+        check_choice("kind", self.kind, (type(self).kind,))
         check_range("max_seq_length", self.max_seq_length, 3)
         for length in self.bucket_lengths:
-            check_range("bucket_lengths", length, 3, self.row_length)
+            check_range("bucket_lengths", length, 3, high=self.row_length)
         if self.encoder_dropout_rate is not None:
-            check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, 0.999)
+            check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, high=0.999)
 
     @property
     def row_length(self) -> int:
-        """Tokens in the longest row of training."""
+        """The number of tokens in the longest row of training."""
         return self.max_seq_length
 
 
@@ -44,13 +44,13 @@ class TextTaskConfig(TaskConfig):
     """A task on single texts or pairs of texts, read from a table with a header.
 
     Attributes:
-        text_column: the text.
-        text_pair_column: the second text of a pair; None for a task on single texts.
-        label_column: what is to be learnt.
-        group_column: what must not be torn apart by `--split`; None for no groups.
-        dropout_rate: before the head's last layer.
-        pooling: what the head reads: `cls`, the pooled `[CLS]` output (as published), or `mean`, the pooler
-            over the mean of the sequence output (better for weakly pre-trained models).
+        text_column: column of the text.
+        text_pair_column: column of the second text of a pair; None for a task on single texts.
+        label_column: column of the label.
+        group_column: column of the group, whose examples `--split` keeps together; None for no groups.
+        dropout_rate: dropout before the last layer of the head.
+        pooling: input of the head: `cls` for the pooled `[CLS]` output (as published), or `mean` for the pooler on the
+            mean of the sequence output, which is better for models with little pre-training.
     """
 
     text_column: str = "text"
@@ -62,7 +62,7 @@ class TextTaskConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
+        check_range("dropout_rate", self.dropout_rate, 0.0, high=0.999)
         check_choice("pooling", self.pooling, ("cls", "mean"))
 
 
@@ -70,18 +70,18 @@ def _check_class_weights(weights: tuple[float, ...], balanced: bool) -> None:
     for weight in weights:
         check_range("class_weights", weight, 0.0)
     if weights and balanced:
-        raise ConfigError(f"one of `class_weights` and `balanced_classes` may be given. Received: {weights!r} and True")
+        raise ConfigError(f"`class_weights` must be empty with `balanced_classes`. Received: {weights!r}")
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationConfig(TextTaskConfig):
-    """One of two or more classes.
+    """Classification of texts, with one of two or more classes for each.
 
     Attributes:
-        positive_label: the class of the binary precision, recall and F1; None for the last of two sorted labels (`1` of
+        positive_label: class of the binary precision, recall and F1; None for the last of two sorted labels (`1` of
             `0` and `1`).
-        class_weights: weight of each class in the loss, in the order of the sorted labels; () for 1.
-        balanced_classes: weights that give each class the same sum, from its share in the training file
+        class_weights: weight of each class in the loss, in the order of the sorted labels; () for 1 everywhere.
+        balanced_classes: whether to derive the weights from the training file, so that all classes have the same sum
             (examples / (classes x examples of the class), as scikit-learn's `balanced`).
         label_smoothing: share of the target that is spread over all classes (Szegedy et al. 2016).
     """
@@ -95,16 +95,16 @@ class ClassificationConfig(TextTaskConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_class_weights(self.class_weights, self.balanced_classes)
-        check_range("label_smoothing", self.label_smoothing, 0.0, 0.999)
+        check_range("label_smoothing", self.label_smoothing, 0.0, high=0.999)
 
 
 @dataclasses.dataclass(frozen=True)
 class MultiLabelConfig(TextTaskConfig):
-    """Any number of labels a text, none included.
+    """Classification of texts, with any number of labels for each, or none.
 
     Attributes:
-        label_separator: between the labels in a field of a TSV or CSV; in JSON lines they are a list.
-        threshold: probability from which on a label is answered.
+        label_separator: text between the labels in a field of a TSV or CSV; in JSON lines, the field is a list.
+        threshold: smallest probability of a label that is predicted.
     """
 
     kind: str = "multi_label"
@@ -115,30 +115,30 @@ class MultiLabelConfig(TextTaskConfig):
         super().__post_init__()
         if not self.label_separator:
             raise ConfigError(f"`label_separator` must not be empty. Received: {self.label_separator!r}")
-        check_range("threshold", self.threshold, 0.0, 1.0)
+        check_range("threshold", self.threshold, 0.0, high=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class RegressionConfig(TextTaskConfig):
-    """A number, such as the similarity of two sentences in STS-B."""
+    """Regression of a number, such as the similarity of two sentences in STS-B."""
 
     kind: str = "regression"
 
 
 @dataclasses.dataclass(frozen=True)
 class TaggingConfig(TaskConfig):
-    """A tag for each word: named entities, parts of speech, chunks.
+    """Tagging of words, such as named entities, parts of speech or chunks.
 
     Attributes:
-        word_column: of a CoNLL file, counted from 0 (-1 is the last).
-        tag_column: of a CoNLL file.
-        words_field: of JSON lines: the list of words.
-        tags_field: of JSON lines: the list of tags.
-        group_field: of JSON lines: what must not be torn apart by `--split`; None for no groups. In a CoNLL file with
-            `-DOCSTART-` lines the documents are groups.
-        scheme: `iob` (IOB1, IOB2: `B-`, `I-`, `O`), `iobes` (with `E-` and `S-`), `none` for tags that are no parts of
-            spans; `auto` reads it from the training tags.
-        dropout_rate: before the head's last layer.
+        word_column: column of the words in a CoNLL file, counted from 0 (-1 is the last).
+        tag_column: column of the tags in a CoNLL file.
+        words_field: field of the list of words in JSON lines.
+        tags_field: field of the list of tags in JSON lines.
+        group_field: field of the group in JSON lines, whose examples `--split` keeps together; None for no groups. In a
+            CoNLL file with `-DOCSTART-` lines, the documents are the groups.
+        scheme: form of the tags: `iob` (IOB1 and IOB2: `B-`, `I-`, `O`), `iobes` (with `E-` and `S-` too), or `none`
+            for tags of single words. `auto` derives it from the training tags.
+        dropout_rate: dropout before the last layer of the head.
     """
 
     kind: str = "tagging"
@@ -152,21 +152,24 @@ class TaggingConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("dropout_rate", self.dropout_rate, 0.0, 0.999)
+        check_range("dropout_rate", self.dropout_rate, 0.0, high=0.999)
         check_choice("scheme", self.scheme, ("auto", "iob", "iobes", "none"))
 
 
 @dataclasses.dataclass(frozen=True)
 class QuestionAnsweringConfig(TaskConfig):
-    """Extractive answers, in the JSON of SQuAD 1.1 and 2.0 (google-research/bert `run_squad.py` names the settings).
+    """Extractive question answering on the JSON of SQuAD 1.1 and 2.0.
+
+    The settings have the names of google-research/bert `run_squad.py`.
 
     Attributes:
-        doc_stride: tokens between the starts of two windows over a context that is longer than a row.
-        max_query_length: tokens of the question; the rest is cut.
-        max_answer_length: tokens of an answer, at most.
-        n_best_size: starts and ends that are combined in each window, and answers that are reported.
+        doc_stride: number of tokens between the starts of two windows over a context that is longer than a row.
+        max_query_length: largest number of tokens of a question; the rest is cut.
+        max_answer_length: largest number of tokens of an answer.
+        n_best_size: number of starts and of ends that are combined in each window, and number of answers reported.
         unanswerable: whether a question may have no answer in its context (SQuAD 2.0).
-        null_threshold: with `unanswerable`: no answer is given where its score exceeds the best answer's by more.
+        null_threshold: with `unanswerable`, no answer is given if its score exceeds that of the best answer by more
+            than this.
     """
 
     kind: str = "question_answering"
@@ -184,33 +187,34 @@ class QuestionAnsweringConfig(TaskConfig):
             check_range(name, getattr(self, name), 1)
         if self.max_seq_length < self.max_query_length + 4:
             raise ConfigError(
-                "`max_seq_length` must leave room for a token of the context behind `max_query_length` and 3 special "
-                f"tokens. Received: max_seq_length={self.max_seq_length}, max_query_length={self.max_query_length}"
+                "`max_seq_length` must hold `max_query_length` tokens, 3 special tokens and at least one token of the "
+                f"context. Received: max_seq_length={self.max_seq_length}, max_query_length={self.max_query_length}"
             )
         check_range("null_threshold", self.null_threshold, -1e9)
 
 
 @dataclasses.dataclass(frozen=True)
 class RetrievalConfig(TaskConfig):
-    """Vectors of queries and passages, close where they belong together: dense retrieval by one encoder for both.
+    """Dense retrieval, where one encoder gives queries and passages vectors that are close if they belong together.
 
-    A query's passage is told from the other passages of its batch (Henderson et al. 2017, section 4; Karpukhin et al.
-    2020, "Dense Passage Retrieval"); the defaults are those of Reimers and Gurevych's Sentence-BERT library. DPR's
-    are `pooling="cls"`, `normalize=False`, `temperature=1.0`.
+    The loss distinguishes a query's passage from the other passages of the batch (Henderson et al. 2017, section 4;
+    Karpukhin et al. 2020, "Dense Passage Retrieval"). The defaults are those of Reimers and Gurevych's Sentence-BERT
+    library; those of DPR are `pooling="cls"`, `normalize=False` and `temperature=1.0`.
 
     Attributes:
-        max_seq_length: tokens of a passage.
-        max_query_length: tokens of a query.
-        query_column: the query.
-        passage_column: the passage that answers it.
-        negatives_column: with `num_negatives`: passages that do not answer it, though they look so: a list (JSON
+        max_seq_length: largest number of tokens of a passage.
+        max_query_length: largest number of tokens of a query.
+        query_column: column of the query.
+        passage_column: column of the passage that answers it.
+        negatives_column: with `num_negatives`, the column of passages that only seem to answer the query: a list (JSON
             lines) or one text.
-        num_negatives: of those, how many are read, at most.
-        group_column: what must not be torn apart by `--split`; None for no groups. In a SQuAD file articles are groups.
-        pooling: what stands for a text: the `mean` of its vectors, or that of `[CLS]` (`cls`).
-        normalize: whether vectors are brought to length 1, so that their product is their cosine.
-        temperature: what products are divided by before the softmax.
-        top_k: passages that an answer names.
+        num_negatives: largest number of those passages that are read for a query.
+        group_column: column of the group, whose examples `--split` keeps together; None for no groups. In a SQuAD file,
+            the articles are the groups.
+        pooling: the vector of a text: the `mean` of its tokens' vectors, or the vector of `[CLS]` (`cls`).
+        normalize: whether vectors are scaled to length 1, so that their product is their cosine.
+        temperature: number that products are divided by before the softmax.
+        top_k: number of passages in an answer.
     """
 
     kind: str = "retrieval"
@@ -228,7 +232,7 @@ class RetrievalConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_range("max_query_length", self.max_query_length, 3, self.max_seq_length)
+        check_range("max_query_length", self.max_query_length, 3, high=self.max_seq_length)
         check_range("num_negatives", self.num_negatives, 0)
         check_choice("pooling", self.pooling, ("mean", "cls"))
         check_range("temperature", self.temperature, 1e-6)
@@ -236,7 +240,7 @@ class RetrievalConfig(TaskConfig):
 
     @property
     def row_length(self) -> int:
-        """A query, its passage and its negatives."""
+        """The number of tokens of a query, its passage and its negatives."""
         return self.max_query_length + (1 + self.num_negatives) * self.max_seq_length
 
 
@@ -248,4 +252,4 @@ AnyTaskConfig = (
     | QuestionAnsweringConfig
     | RetrievalConfig
 )
-"""A task's configuration; where it stands in a dictionary, `kind` tells which (default: classification)."""
+"""The configuration of any task. In a dictionary, `kind` names the task; classification is the default."""

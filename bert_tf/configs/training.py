@@ -1,4 +1,4 @@
-"""Configurations of training: the update rule, the loop, and the phases of a pre-training."""
+"""Configurations of training: the update rule, the loop and the phases of a pre-training."""
 
 import dataclasses
 import re
@@ -12,12 +12,18 @@ class OptimizerConfig(Config):
 
     Attributes:
         name: `adamw` (Loshchilov and Hutter 2019) or `lamb` (You et al. 2020).
-        bias_correction: off in BERT's pre-training; fine-tuning wants it on (Zhang et al. 2021, Mosbach et al. 2021).
-        clip_norm: bound on the global norm of the gradient; 0 for none.
-        layer_decay: factor of the learning rate from a layer to the one below it, heads and pooler on top; 1 for the
-            same rate everywhere.
-        decay_schedule: `linear` to zero at the last step, counted from step 0, as in google-research/bert;
-            `linear_after_warmup`, counted from the end of the warm-up, as in transformers; or `constant` after warm-up.
+        beta1: decay of the first moment.
+        beta2: decay of the second moment.
+        epsilon: constant that is added to the root of the second moment.
+        weight_decay: decoupled weight decay, of all weights but biases and LayerNorm.
+        bias_correction: whether moments are corrected for their start from zero. BERT's pre-training does not correct
+            them; fine-tuning should (Zhang et al. 2021, Mosbach et al. 2021).
+        clip_norm: largest global norm of the gradient; 0 for no limit.
+        decay_schedule: decay of the learning rate: `linear` to zero at the last step, counted from step 0, as in
+            google-research/bert; `linear_after_warmup`, counted from the end of the warm-up, as in transformers; or
+            `constant` after the warm-up.
+        layer_decay: factor of the learning rate from a layer to the one below it, with heads and pooler on top; 1 for
+            the same rate everywhere.
     """
 
     name: str = "adamw"
@@ -34,51 +40,59 @@ class OptimizerConfig(Config):
         super().__post_init__()
         check_choice("name", self.name, ("adamw", "lamb"))
         check_choice("decay_schedule", self.decay_schedule, ("linear", "linear_after_warmup", "constant"))
-        check_range("layer_decay", self.layer_decay, 1e-6, 1.0)
+        check_range("layer_decay", self.layer_decay, 1e-6, high=1.0)
         for name in ("beta1", "beta2"):
-            check_range(name, getattr(self, name), 0.0, 1.0)
+            check_range(name, getattr(self, name), 0.0, high=1.0)
         for name in ("epsilon", "weight_decay", "clip_norm"):
             check_range(name, getattr(self, name), 0.0)
 
 
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-"""`train.precision` -> Keras dtype policy."""
+"""The Keras dtype policy of each value of `train.precision`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(Config):
-    """The loop (`bert_tf/training/loop.py`). Steps count updates; `*_every` are in steps, 0 for only at the end.
+    """The training loop (`bert_tf/training/loop.py`). A step is one update; 0 for an `*_every` means only at the end.
 
     Attributes:
-        schedule_start: step at which the learning rate's schedule begins (`optimization.learning_rate_at`).
-        schedule_steps: its length; 0 for up to `num_steps`.
+        num_steps: number of updates.
+        schedule_start: step at which the schedule of the learning rate begins (`optimization.learning_rate_at`).
+        schedule_steps: length of that schedule in steps; 0 for up to `num_steps`.
         batch_size: rows in the global batch, over all replicas.
-        steps_per_loop: steps that run on the device between two returns to the host; logs, checkpoints and
-            evaluations fall on multiples of it.
-        precision: of the computation: `float32`, `bfloat16`, or `float16` with loss scaling (a T4 has no bfloat16).
-            Variables, LayerNorm, softmax and losses stay float32.
-        jit_compile: XLA, where one device runs the step (on several, the strategy decides).
-        xla_scope: what XLA compiles as one program: the whole `step`, or each of the `fused` between the matrix
-            products (`bert_tf/fusion.py`), whose bfloat16 a CPU computes much faster outside XLA; `auto`:
-            fused operations in bfloat16 on a CPU, else the step.
-        concurrent_parts: on a CPU, parts of the batch whose gradients are computed at the same time, one a core: XLA's
-            CPU programs keep hardly more than one core busy. The gradient is that of the whole batch. GPUs and TPUs
-            take the batch whole.
-        gradient_accumulation_steps: parts of a replica's batch whose gradients are computed one after another and
-            summed before the update: the memory of a part, and (dropout's masks apart) the update of the whole.
-        keep_checkpoints: how many of the newest are kept.
-        keep_checkpoint_every_hours: of the older ones, one is kept for good each time so many hours of the clock have
-            passed; 0 for none.
-        frozen: weights that keep their values, by regular expressions that match their names from the start
-            (`models.weights.named_weights`): `encoder/embeddings`, `encoder/block_[0-5]/`.
-        ema_decay: of an exponential moving average of the weights, such as 0.999; 0 for none.
-        use_average: whether evaluations, and all that is made of the run (exports, predictions, another run), take the
-            averages, where there are some.
-        peak_tflops: what one device can make at this precision, in 10^12 operations a second, for the share of it in
-            the log; 0 where it is unknown.
-        profile_steps: two numbers of updates, between which a profile for TensorBoard is made; empty for none.
-        skip_nonfinite: how many steps whose loss or gradient is not finite are left out, each with a warning, before
-            the run stops; 0 stops at the first.
+        learning_rate: peak of the schedule.
+        warmup_steps: steps in which the learning rate rises from 0 to its peak.
+        steps_per_loop: steps that the device runs between two returns to the host. Logs, checkpoints and evaluations
+            happen at multiples of it.
+        checkpoint_every: steps between two checkpoints.
+        eval_every: steps between two evaluations.
+        log_every: steps between two lines of the log.
+        eval_batch_size: rows in a batch of an evaluation.
+        keep_checkpoints: number of newest checkpoints that are kept.
+        keep_checkpoint_every_hours: hours between older checkpoints that are kept for good; 0 for none.
+        skip_nonfinite: number of steps with a loss or gradient that is not finite which the run leaves out, each with a
+            warning, before it stops; 0 to stop at the first.
+        frozen: weights that keep their values, by regular expressions that match the start of their names
+            (`models.weights.named_weights`), such as `encoder/embeddings` or `encoder/block_[0-5]/`.
+        ema_decay: decay of an exponential moving average of the weights, such as 0.999; 0 for none.
+        use_average: whether evaluations, exports, predictions and runs that start from this one take the averages, if
+            there are any.
+        peak_tflops: the most that one device computes at this precision, in 10^12 operations a second, so that the log
+            can show the share that is used; 0 if it is unknown.
+        profile_steps: two steps between which a profile for TensorBoard is made; empty for none.
+        seed: seed of initial weights, masks, dropout and the order of the data.
+        precision: precision of the computation: `float32`, `bfloat16`, or `float16` with loss scaling (a T4 has no
+            bfloat16). Variables, LayerNorm, softmax and losses stay float32.
+        jit_compile: whether XLA compiles the step on one device; with several devices, the strategy decides.
+        xla_scope: the unit that XLA compiles: the whole `step`, or each of the `fused` operations between the matrix
+            products (`bert_tf/fusion.py`), because a CPU multiplies bfloat16 matrices much faster outside XLA.
+            `auto` stands for `fused` in bfloat16 on a CPU, else for `step`.
+        concurrent_parts: on a CPU, number of parts of the batch whose gradients are computed at the same time, because
+            XLA's CPU programs hardly use more than one core each. The gradient is that of the whole batch. GPUs
+            and TPUs take the batch whole.
+        gradient_accumulation_steps: number of parts of a replica's batch whose gradients are computed one after another
+            and summed before the update. It needs the memory of one part; apart from dropout masks, the update is
+            that of the whole batch.
     """
 
     num_steps: int = 1000
@@ -125,12 +139,12 @@ class TrainConfig(Config):
             check_range(name, getattr(self, name), 0)
         for name in ("keep_checkpoint_every_hours", "skip_nonfinite", "peak_tflops"):
             check_range(name, getattr(self, name), 0)
-        check_range("ema_decay", self.ema_decay, 0.0, 1.0 - 1e-9)
+        check_range("ema_decay", self.ema_decay, 0.0, high=1.0 - 1e-9)
         if self.profile_steps and (
             len(self.profile_steps) != 2 or not 0 <= self.profile_steps[0] < self.profile_steps[1]
         ):
             raise ConfigError(
-                "`profile_steps` must be two numbers of steps, the second larger, such as 100,110. Received: "
+                "`profile_steps` must be two numbers of steps, the second one larger, such as 100,110. Received: "
                 f"{','.join(map(str, self.profile_steps))}"
             )
         for pattern in self.frozen:
@@ -143,24 +157,24 @@ class TrainConfig(Config):
 
     @property
     def dtype_policy(self) -> str:
-        """The Keras dtype policy of `precision`: the dtype of the computation; variables are always float32."""
+        """The Keras dtype policy of `precision`. Variables are always float32."""
         return DTYPE_POLICIES[self.precision]
 
 
 @dataclasses.dataclass(frozen=True)
 class PhaseConfig(Config):
-    """A part of a pre-training, on rows of one length (Devlin et al. 2018, appendix A.2: nine tenths at 128).
+    """A part of a pre-training with rows of one length (Devlin et al. 2018, appendix A.2: 90 % of the steps at 128).
 
-    What is None is as in `train`.
+    A field that is None has the value of `train`.
 
     Attributes:
-        max_seq_length: of the phase's records.
-        share: of `train.num_steps`.
-        learning_rate: of a schedule of the phase's own, which warms up and decays within it; None for one schedule over
-            all phases, as published.
-        warmup_steps: of that schedule.
+        max_seq_length: tokens in a row of the phase's records.
+        share: the phase's share of `train.num_steps`.
+        learning_rate: peak of a schedule of the phase's own, which warms up and decays within the phase; None for one
+            schedule over all phases, as published.
+        warmup_steps: warm-up steps of that schedule.
         batch_size: rows in the global batch.
-        gradient_accumulation_steps: parts of a replica's batch.
+        gradient_accumulation_steps: number of parts of a replica's batch.
     """
 
     max_seq_length: int
@@ -173,8 +187,9 @@ class PhaseConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("max_seq_length", self.max_seq_length, 1)
-        check_range("share", self.share, 1e-6, 1.0)
+        check_range("share", self.share, 1e-6, high=1.0)
         if self.warmup_steps and self.learning_rate is None:
             raise ConfigError(
-                f"`warmup_steps` of a phase needs a `learning_rate` of its own. Received: {self.warmup_steps}, without"
+                "`warmup_steps` of a phase needs a `learning_rate` of its own. "
+                f"Received: warmup_steps={self.warmup_steps}"
             )

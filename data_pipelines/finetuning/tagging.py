@@ -54,7 +54,7 @@ def _conll_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterato
 
     def example() -> TaggedExample:
         group = str(document) if document else None
-        return TaggedExample.from_words(words, tags if labelled else None, group, f"{path}, line {start}")
+        return TaggedExample.from_words(words, tags if labelled else None, group=group, source=f"{path}, line {start}")
 
     for number, line in enumerate(files.iterate_lines(path), 1):
         if not line.strip():
@@ -103,7 +103,7 @@ def _json_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterator
         if tags is not None and len(tags) != len(words):
             raise ValueError(f"{source}: must have a tag for each word. Received: {len(words)} words, {len(tags)} tags")
         group = None if config.group_field is None else tables.text_field(row, config.group_field, source)
-        yield TaggedExample.from_words(words, tags, group, source)
+        yield TaggedExample.from_words(words, tags, group=group, source=source)
 
 
 def _texts(row: dict[str, Any], name: str, source: str) -> list[str]:

@@ -48,7 +48,7 @@ def static_batch_spec(folder: str, masking: MaskingConfig, batch_size: int) -> d
         batch_size,
         manifest.max_seq_length,
         num_predictions(masking, manifest.max_seq_length),
-        manifest.max_sequences_per_row,
+        max_sequences_per_row=manifest.max_sequences_per_row,
     )
 
 

@@ -301,5 +301,5 @@ class TestPublishedSizes:
         assert BertConfig.named("cased_L-12_H-768_A-12").vocab_size == 28996
 
     def test_unknown_size(self):
-        with pytest.raises(ConfigError, match=r"unknown size.*bert_base.*'bert_huge'"):
+        with pytest.raises(ConfigError, match=r"`name` must be one of .*bert_base.*'bert_huge'"):
             BertConfig.named("bert_huge")

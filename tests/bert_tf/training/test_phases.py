@@ -117,7 +117,7 @@ def test_records_that_do_not_fit(folders, tmp_path):
         ValueError, match=r"--train_data must name one record folder for each of 2 phases\. Received: 1"
     ):
         _pretrain(folders[:1], tmp_path)
-    with pytest.raises(ConfigError, match=r"`share`s of all `phases` must make 1\. Received: 0\.67"):
+    with pytest.raises(ConfigError, match=r"`share`s of all `phases` must add up to 1\. Received: 0\.67"):
         CONFIG.replace(phases=PHASES[:1])
     with pytest.raises(ConfigError, match=r"`warmup_steps` of a phase needs a `learning_rate`"):
         PHASES[0].replace(warmup_steps=3)

@@ -95,7 +95,7 @@ def masked(strategy: str, slots: int, batch: int = 300, length: int = 64, **chan
 @pytest.mark.parametrize(("strategy", "slots"), CASES)
 def test_the_batch_is_what_the_contract_says(strategy, slots):
     _, predictions, batch = masked(strategy, slots)
-    contract = features.pretraining_batch(300, 64, predictions, slots)
+    contract = features.pretraining_batch(300, 64, predictions, max_sequences_per_row=slots)
     assert {name: features.Feature(tuple(v.shape), v.dtype.name) for name, v in batch.items()} == contract
 
 

@@ -89,7 +89,7 @@ def rows_on_disk(folder: str) -> list[bytes]:
 def test_batches_have_static_shapes_known_before_reading(kind, request):
     folder = request.getfixturevalue(kind)
     spec = static_batch_spec(folder, MASKING, 12)
-    assert spec == features.pretraining_batch(12, LENGTH, 8, 3 if kind == "packed_folder" else 1)
+    assert spec == features.pretraining_batch(12, LENGTH, 8, max_sequences_per_row=3 if kind == "packed_folder" else 1)
     for dataset in (training_dataset(folder, MASKING, 12, seed=0), evaluation_dataset(folder, MASKING, 12, seed=0)):
         element = {name: features.Feature(tuple(s.shape), s.dtype.name) for name, s in dataset.element_spec.items()}
         assert element == spec
