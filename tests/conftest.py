@@ -1,4 +1,4 @@
-"""What holds for every test: an environment set before TensorFlow is imported, and a small corpus."""
+"""The set-up of all tests: an environment that is set before TensorFlow is imported, and a small corpus."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="2",
     TF_ENABLE_ONEDNN_OPTS="1",
 )
-# Subprocesses that a test starts find the project from any folder.
+# Processes that a test starts find the project from any folder.
 REPOSITORY = Path(__file__).resolve().parent.parent
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 
@@ -21,9 +21,9 @@ LOGICAL_DEVICES = max(4, int(os.environ.get("REPLICAS", "4")))  # test_distribut
 
 
 def pytest_configure() -> None:
-    """Four devices on one CPU, before any test module can start TensorFlow.
+    """Make four devices of one CPU before any test module can start TensorFlow.
 
-    Tests of replicas need them; what runs on one of them gives the same numbers, as fast.
+    Tests of replicas need them. One of them gives the same numbers as the whole CPU, at the same speed.
     """
     import tensorflow as tf
 
@@ -33,7 +33,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A text file of 60 documents, one sentence a line, blank lines between documents."""
+    """A text file of 60 documents, with one sentence on each line and blank lines between documents."""
     path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
     write_corpus(path, 60)
     return path

@@ -1,6 +1,6 @@
-"""The rules of google-research/bert's tokenizer as plainly as they can be written, on the running Python's Unicode.
+"""A plain form of google-research/bert's tokenizer, without caches and tables, that the package's is compared with.
 
-Only meaningful under Unicode 14.0 (Python 3.11). No caches, no tables: what the package's tokenizer is compared with.
+It uses the running Python's Unicode data, so the comparison is valid under Unicode 14.0 (Python 3.11) alone.
 """
 
 import string
@@ -76,8 +76,8 @@ def encode(text: str, ids: Mapping[str, int], do_lower_case: bool) -> list[int]:
     return encoded
 
 
-# Characters that have made tokenizers differ: sigma and its neighbours, marks of both kinds, controls, white space,
-# characters that grow, that are cut, and that decompose to something else than letters.
+# Characters on which tokenizers have differed: sigma and its neighbours, marks of both kinds, controls, white space,
+# and characters that become several, are cut, or decompose into something other than letters.
 TRICKY = (
     "ΣσςΑα.'\u00ad\u0345\u02b0:\u0301\u0323\u0307İıIiẞßﬁǅÅ\u212b\u2126\u00e9\u1ec7\u0344\u037e\u1fef\u2260"
     "\u1b44\ua953\U000111c0\U0001d15e\U0001d165\U0001d16d\u302e\u302f\u0e33\u0f73\u0b94\u0d4a"

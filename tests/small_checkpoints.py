@@ -1,4 +1,4 @@
-"""Published checkpoints of test size, made from lists of names that are written here and not taken from the package."""
+"""Published checkpoints of test size, whose names of weights are written here and not taken from the package."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def _fill(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray
 
 
 def hf_encoder(seed: int = 0, pooler: bool = True) -> dict[str, np.ndarray]:
-    """The state of Hugging Face's `BertModel`, by its names."""
+    """Return the state of Hugging Face's `BertModel`, by its names."""
     v, d, i = SIZES["vocab"], SIZES["hidden"], SIZES["intermediate"]
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (v, d),
@@ -66,7 +66,7 @@ def hf_encoder(seed: int = 0, pooler: bool = True) -> dict[str, np.ndarray]:
 
 
 def hf_heads(*heads: str, classes: int = 3, seed: int = 1) -> dict[str, np.ndarray]:
-    """The tensors of `BertForPreTraining`'s and the other classes' heads: `mlm`, `nsp`, `classifier`, `qa`."""
+    """Return the tensors of heads of Hugging Face's classes: `mlm`, `nsp`, `classifier`, `qa`."""
     d = SIZES["hidden"]
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "mlm": {
@@ -84,13 +84,13 @@ def hf_heads(*heads: str, classes: int = 3, seed: int = 1) -> dict[str, np.ndarr
 
 
 def with_heads(*heads: str, pooler: bool = True, classes: int = 3) -> dict[str, np.ndarray]:
-    """The state of a `BertFor...` class: its encoder is called `bert`."""
+    """Return the state of a `BertFor...` class, whose encoder is called `bert`."""
     encoder = {f"bert.{name}": value for name, value in hf_encoder(pooler=pooler).items()}
     return encoder | hf_heads(*heads, classes=classes)
 
 
 def write_hf(folder: Path, tensors: dict[str, np.ndarray], vocabulary: bool = True, **config: object) -> str:
-    """A folder as `save_pretrained` of `transformers` leaves it."""
+    """Write a folder as `save_pretrained` of `transformers` does, and return its path."""
     folder.mkdir(parents=True)
     safetensors.numpy.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(HF_CONFIG | config), encoding="utf-8")
@@ -100,12 +100,12 @@ def write_hf(folder: Path, tensors: dict[str, np.ndarray], vocabulary: bool = Tr
 
 
 def read_hf(folder: Path) -> dict[str, np.ndarray]:
-    """The tensors of such a folder."""
+    """Read the tensors of such a folder."""
     return safetensors.numpy.load_file(folder / "model.safetensors")
 
 
 def rows(seed: int = 0, count: int = 3, length: int = 10) -> dict[str, np.ndarray]:
-    """The encoder's inputs: rows of random lengths."""
+    """Return inputs of the encoder: rows of random lengths."""
     random = np.random.default_rng(seed)
     ids = random.integers(0, SIZES["vocab"], (count, length)).astype(np.int32)
     lengths = random.integers(4, length + 1, (count, 1))

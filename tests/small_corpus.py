@@ -1,4 +1,4 @@
-"""Documents for tests: small, always the same, and not worth keeping as files."""
+"""Small documents for tests, which are always the same and not worth keeping as files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _PLACES = ("near the river", "before the storm", "in the market", "without a wor
 
 
 def corpus_documents(count: int) -> list[list[str]]:
-    """`count` documents of 6 to 12 sentences each, always the same ones."""
+    """Return `count` documents of 6 to 12 sentences each, always the same ones."""
     state = 1
     documents = []
     for _ in range(count):
@@ -27,7 +27,7 @@ def corpus_documents(count: int) -> list[list[str]]:
 
 
 def write_corpus(path: Path, count: int) -> None:
-    """One sentence a line, a blank line between documents."""
+    """Write documents with one sentence on each line and a blank line between documents."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "\n\n".join("\n".join(document) for document in corpus_documents(count))
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Models, batches and runs of test size: the real classes, shrunk."""
+"""Models, batches and runs of test size, made of the real classes."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ TASK_CONFIGS: dict[str, Any] = {
 
 
 def shake(model: Any, seed: int = 0, scale: float = 0.3) -> None:
-    """Random values for every weight, biases and norms too, so that a wrong one shows in the output."""
+    """Give every weight random values, biases and norms too, so that a wrong one shows in the output."""
     random = np.random.default_rng(seed)
     for name, weight in named_weights(model).items():
         centre = 1.0 if name.endswith("gamma") else 0.0
@@ -60,7 +60,7 @@ def numpy_weights(model: Any) -> dict[str, np.ndarray]:
 def random_pretraining_batch(
     seed: int = 0, rows: int = 4, length: int = 12, predictions: int = 3, vocab_size: int = 40
 ) -> dict[str, np.ndarray]:
-    """`features.pretraining_batch` of random rows of random lengths; some predictions have weight 0."""
+    """Return a `features.pretraining_batch` of rows of random lengths; some predictions have weight 0."""
     random = np.random.default_rng(seed)
     batch = {
         name: np.zeros([size or 0 for size in feature.shape], feature.dtype)
@@ -84,7 +84,7 @@ def random_pretraining_batch(
 def packed_pretraining_batch(
     seed: int = 0, rows: int = 4, length: int = 24, predictions: int = 6, vocab_size: int = 40
 ) -> dict[str, np.ndarray]:
-    """`features.pretraining_batch` of rows of one to three random sequences and padding."""
+    """Return a `features.pretraining_batch` of rows of one to three random sequences and padding."""
     random = np.random.default_rng(seed)
     batch = {
         name: np.zeros([size or 0 for size in feature.shape], feature.dtype)
@@ -119,7 +119,7 @@ def random_classification_batch(seed: int = 0, rows: int = 4, length: int = 12, 
 
 
 def write_vocab(path: Path) -> Path:
-    """The words of `small_corpus`, and every letter, as a vocabulary file."""
+    """Write a vocabulary file with the words of `small_corpus` and every letter."""
     words = {word.strip(".").lower() for document in corpus_documents(60) for line in document for word in line.split()}
     letters = "abcdefghijklmnopqrstuvwxyz"
     tokens = [*SPECIAL_TOKENS, ".", *letters, *(f"##{letter}" for letter in letters), *sorted(words - set(letters))]
@@ -131,9 +131,15 @@ def write_vocab(path: Path) -> Path:
 def write_run(
     folder: Path, task: str, pairs: bool = False, seed: int = 0, options: dict[str, Any] | None = None, **changes: Any
 ) -> Path:
-    """A run's folder as training leaves it, with random weights.
+    """Write the folder of a run as training does, with random weights.
 
-    `task` is pretraining or a key of `TASK_CONFIGS`, whose fields `options` changes; `changes` are of the encoder.
+    Args:
+        folder: the folder to make.
+        task: `pretraining` or a key of `TASK_CONFIGS`.
+        pairs: whether the task is on pairs of texts.
+        seed: seed of the weights.
+        options: changed fields of the task's configuration.
+        **changes: changed fields of the encoder's configuration.
     """
     import keras
 

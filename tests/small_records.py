@@ -1,4 +1,4 @@
-"""Records of the small corpus (small_corpus.py), for tests: its vocabulary, settings, and folders as bytes."""
+"""Records of the small corpus (small_corpus.py) for tests: a vocabulary, settings, and folders as bytes."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ CONFIG = PreparationConfig(max_seq_length=64)
 
 
 def small_tokenizer(extra: tuple[str, ...] = ()) -> WordPieceTokenizer:
-    """A vocabulary with every word of the corpus."""
+    """Return the tokenizer of a vocabulary with every word of the corpus."""
     words = sorted({word.strip(".").lower() for doc in corpus_documents(60) for line in doc for word in line.split()})
     return WordPieceTokenizer.from_tokens([*SPECIALS, ".", *words, *extra])
 
@@ -22,11 +22,11 @@ TOKENIZER = small_tokenizer()
 
 
 def make(folder: Path, config: PreparationConfig = CONFIG, documents=None, **options) -> Manifest:
-    """The record folder of `documents`, by default the small corpus."""
+    """Make the record folder of `documents`, by default the small corpus, and return its manifest."""
     documents = corpus_documents(60) if documents is None else documents
     return create_pretraining_data(documents, TOKENIZER, str(folder), config, **options)
 
 
 def contents_of(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder`, by its path there."""
+    """Return the bytes of every file below `folder`, by its path there."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

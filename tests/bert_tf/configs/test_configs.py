@@ -71,7 +71,7 @@ class _Outer(experiments.Config):
     names: tuple[str, ...] = ()
 
 
-def test_sequences_and_optional_values():
+def test_tuples_and_optional_values_survive_every_form():
     outer = _Outer(inner=_Inner(scales=(3, 4.5), limit=7), names=("a",))
     assert outer.to_dict() == {"inner": {"scales": [3.0, 4.5], "limit": 7}, "names": ["a"]}
     assert _Outer.from_dict(outer.to_dict()) == outer
@@ -93,11 +93,11 @@ class TestFromDict:
     @pytest.mark.parametrize(
         ("field", "value"), [("num_layers", 2.0), ("num_layers", True), ("num_layers", "2"), ("hidden_act", 1)]
     )
-    def test_values_are_not_bent_to_their_type(self, field, value):
+    def test_values_of_another_type_are_refused(self, field, value):
         with pytest.raises(ConfigError, match=field):
             BertConfig.from_dict({field: value})
 
-    def test_whole_numbers_are_real_numbers(self):
+    def test_whole_numbers_become_real_numbers(self):
         rate = BertConfig(dropout_rate=0).dropout_rate
         assert isinstance(rate, float)
         assert rate == 0.0
@@ -115,7 +115,7 @@ class TestOverride:
             ("masking.max_predictions_per_seq=none", ("masking", "max_predictions_per_seq"), None),
         ],
     )
-    def test_sets_one_field(self, assignment, path, value):
+    def test_an_override_changes_one_field(self, assignment, path, value):
         config = PretrainingConfig()
         changed = config.override(assignment)
         part, field = path
@@ -140,7 +140,7 @@ class TestOverride:
             ("train.learning_rate=inf", r"`learning_rate` must be at least 0.*Received: inf"),
         ],
     )
-    def test_refuses(self, assignment, message):
+    def test_wrong_overrides_are_refused(self, assignment, message):
         with pytest.raises(ConfigError, match=message):
             PretrainingConfig().override(assignment)
 
@@ -219,7 +219,7 @@ class TestPublishedFiles:
         return read_config_file(str(path))
 
     @pytest.mark.parametrize("values", [GOOGLE, HUGGING_FACE])
-    def test_both_forms(self, values, tmp_path):
+    def test_googles_and_hugging_faces_files_are_read(self, values, tmp_path):
         assert self._read(tmp_path, values) == BertConfig.named("uncased_L-4_H-256_A-4")
 
     @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ class TestPublishedFiles:
             ({"a_feature_of_tomorrow": False}, {}),
         ],
     )
-    def test_options(self, theirs, ours, tmp_path):
+    def test_activation_epsilon_and_factorised_embedding_are_read(self, theirs, ours, tmp_path):
         assert self._read(tmp_path, self.HUGGING_FACE | theirs) == BertConfig.named("bert_mini", **ours)
 
     @pytest.mark.parametrize(
@@ -254,11 +254,11 @@ class TestPublishedFiles:
             ("hidden_size", "256"),
         ],
     )
-    def test_what_this_model_does_not_have_is_refused(self, name, value, tmp_path):
+    def test_settings_that_this_model_lacks_are_refused(self, name, value, tmp_path):
         with pytest.raises(ValueError, match=rf"config\.json.*`{name}`.*Received"):
             self._read(tmp_path, self.HUGGING_FACE | {name: value})
 
-    def test_sizes_are_required(self, tmp_path):
+    def test_a_missing_size_is_refused(self, tmp_path):
         values = {name: value for name, value in self.GOOGLE.items() if name != "num_hidden_layers"}
         with pytest.raises(ValueError, match=r"config\.json must have `num_hidden_layers`"):
             self._read(tmp_path, values)
@@ -281,11 +281,11 @@ class TestPublishedSizes:
             ("cased_L-12_H-768_A-12", (12, 768, 12, 3072)),
         ],
     )
-    def test_sizes(self, name, sizes):
+    def test_published_sizes_have_the_papers_values(self, name, sizes):
         config = BertConfig.named(name)
         assert (config.num_layers, config.hidden_size, config.num_heads, config.intermediate_size) == sizes
 
-    def test_the_grid_is_whole(self):
+    def test_all_24_small_models_have_a_name(self):
         by_sizes: dict[tuple[int, int], list[str]] = {}
         for name, sizes in PUBLISHED_SIZES.items():
             assert BertConfig.named(name, vocab_size=100).vocab_size == 100
@@ -296,10 +296,10 @@ class TestPublishedSizes:
             assert f"uncased_L-{layers}_H-{hidden}_A-{hidden // 64}" in names
             assert any(name.startswith("bert_") for name in names)
 
-    def test_vocabularies(self):
+    def test_cased_names_have_the_cased_vocabulary(self):
         assert BertConfig.named("uncased_L-12_H-768_A-12").vocab_size == 30522
         assert BertConfig.named("cased_L-12_H-768_A-12").vocab_size == 28996
 
-    def test_unknown_size(self):
+    def test_an_unknown_size_lists_the_known_ones(self):
         with pytest.raises(ConfigError, match=r"`name` must be one of .*bert_base.*'bert_huge'"):
             BertConfig.named("bert_huge")

@@ -19,7 +19,7 @@ PRETRAINING = {"bert_base", "bert_base_two_phases", "bert_large", "bert_tiny_deb
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)
-def test_experiment_files(path):
+def test_every_experiment_file_loads_with_overrides(path):
     kind = PretrainingConfig if path.stem in PRETRAINING else FinetuningConfig
     config = load_config(str(path), kind, ["train.num_steps=7", "train.seed=5"])
     assert isinstance(config, kind)
@@ -47,7 +47,7 @@ def test_a_runs_config_json_is_an_experiment(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"experiment": 3}'])
-def test_other_json_is_no_experiment(tmp_path, text):
+def test_other_json_files_are_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ValueError, match=r"a\.json must be the config\.json of a run that trained\. Received: "):
         load_config(str(tmp_path / "a.json"), PretrainingConfig)
@@ -67,7 +67,7 @@ def test_other_json_is_no_experiment(tmp_path, text):
         ),
     ],
 )
-def test_experiment_files_that_do_not_work(tmp_path, source, message):
+def test_a_broken_experiment_file_is_reported_in_one_line(tmp_path, source, message):
     (tmp_path / "a.py").write_text(source + "\n")
     with pytest.raises(ValueError, match=message):
         load_config(str(tmp_path / "a.py"), PretrainingConfig)
@@ -103,7 +103,7 @@ def test_names_may_be_those_of_another_folder(tmp_path):
         load_config("sst2", FinetuningConfig, folder=str(tmp_path))
 
 
-def test_fields_keep_their_names_where_a_flag_is_called_alike(tmp_path):
+def test_fields_keep_their_names_beside_flags_of_the_same_name(tmp_path):
     (tmp_path / "a.py").write_text("from bert_tf.configs import MaskingConfig\nMaskingConfig(strategy='x')\n")
     for config, overrides in ((str(tmp_path / "a.py"), []), ("bert_base", ["masking.strategy=x"])):
         with pytest.raises(ValueError, match="`strategy` must be one of"), renamed(strategy="--strategy of devices"):

@@ -1,4 +1,4 @@
-"""Many texts at once give what each gives alone."""
+"""Encoding many texts at once gives the ids of each text alone."""
 
 import numpy as np
 import pytest
@@ -27,8 +27,8 @@ def check(tokenizer, texts):
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
 @pytest.mark.parametrize("small", [{}, {"_SLOT_BITS": 1}, {"_MAX_WORDS": 3}, {"_MAX_WORD_BYTES": 9}])
-def test_fuzzed_texts(published_tokenizers, monkeypatch, do_lower_case, small):
-    # Few slots make words fight for them, few words make the table start again, small batches cut the list.
+def test_fuzzed_texts_have_the_ids_of_each_alone(published_tokenizers, monkeypatch, do_lower_case, small):
+    # Few slots make words collide, few words empty the table often, and small batches split the list.
     for name, value in small.items():
         monkeypatch.setattr(batch, name, value)
     monkeypatch.setattr(batch, "_BATCH_CHARACTERS", 100)
@@ -48,8 +48,8 @@ def test_fuzzed_texts(published_tokenizers, monkeypatch, do_lower_case, small):
 
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
-def test_every_code_point(published_tokenizers, do_lower_case):
-    # All planes in which Unicode 14.0 assigns characters; beyond, a few of each.
+def test_every_code_point_has_the_ids_of_the_plain_path(published_tokenizers, do_lower_case):
+    # All planes in which Unicode 14.0 assigns characters, and a few code points of each other plane.
     codes = [*range(0x323B0), *range(0x323B0, 0x110000, 997), *range(0xE0000, 0xE0200)]
     texts = ["b".join(f"A{chr(code)}" for code in codes[start : start + 64]) for start in range(0, len(codes), 64)]
     check(published_tokenizers[do_lower_case], texts)
@@ -57,11 +57,11 @@ def test_every_code_point(published_tokenizers, do_lower_case):
 
 @pytest.mark.parametrize("length", [199, 200, 201, 5000])
 @pytest.mark.parametrize("character", ["a", "é", "中", "𐐀"])
-def test_long_words(published_tokenizers, character, length):
+def test_long_words_have_the_ids_of_the_plain_path(published_tokenizers, character, length):
     check(published_tokenizers[True], [character * length, f"b {character * length}.", "c"])
 
 
-def test_words_with_slots_and_without_stay_apart():
+def test_words_that_collide_keep_their_ids():
     # All words of up to three letters share two slots; each must keep its own id.
     letters = "abcdefgh"
     words = [a + b + c for a in letters for b in ("", *letters) for c in ("", *letters)]
@@ -81,7 +81,7 @@ def test_the_table_stays_bounded(monkeypatch):
     assert len(tokenizer._batch_encoder._numbers) < 100
 
 
-def test_bytes_and_iterables(published_tokenizers):
+def test_bytes_and_iterables_are_accepted(published_tokenizers):
     tokenizer = published_tokenizers[True]
     ids, lengths = tokenizer.encode_ragged(text for text in [b"caf\xc3\xa9\xff", "two words"])
     assert ids.tolist() == tokenizer.encode("café") + tokenizer.encode("two words")

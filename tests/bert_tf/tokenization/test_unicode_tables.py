@@ -19,7 +19,7 @@ CHECKSUMS = {
 
 
 def _text(code_points):
-    """Every code point, between letters and at a word's end."""
+    """Return a text with every code point between letters and on its own."""
     return " ".join(f"a{chr(code)}b {chr(code)}" for code in code_points)
 
 
@@ -31,7 +31,7 @@ def test_words_of_the_code_points_are_the_same_under_every_python(do_lower_case)
 
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
-def test_fold_changes_the_characters_it_says(do_lower_case):
+def test_fold_changes_only_the_characters_that_it_lists(do_lower_case):
     tokenizer = BasicTokenizer(do_lower_case)
     changed = {chr(code) for code in CODE_POINTS if tokenizer.fold(chr(code)) != chr(code)}
     assert changed <= set(tokenizer.folded_characters())
@@ -40,18 +40,18 @@ def test_fold_changes_the_characters_it_says(do_lower_case):
 @pytest.mark.skipif(not reference_tokenizer.HAS_UNICODE_14, reason="compares with this Python's Unicode data")
 class TestAgainstThisPython:
     @pytest.mark.parametrize("do_lower_case", [True, False])
-    def test_words_of_assigned_code_points(self, do_lower_case):
+    def test_words_of_assigned_code_points_equal_the_reference(self, do_lower_case):
         assigned = [code for code in CODE_POINTS if unicodedata.category(chr(code)) != "Cn"]
         text = _text(assigned)
         assert BasicTokenizer(do_lower_case).words(text) == reference_tokenizer.words(text, do_lower_case)
 
     @pytest.mark.long
     @pytest.mark.parametrize("do_lower_case", [True, False])
-    def test_words_of_all_code_points(self, do_lower_case):
+    def test_words_of_all_code_points_equal_the_reference(self, do_lower_case):
         text = _text(range(0x110000))
         assert BasicTokenizer(do_lower_case).words(text) == reference_tokenizer.words(text, do_lower_case)
 
-    def test_the_file_is_what_the_script_makes(self):
+    def test_the_script_makes_the_packaged_file(self):
         made = generate_unicode_tables.make_tables()
         kept = ucd._TABLES
         assert set(made) == set(kept)
@@ -60,7 +60,7 @@ class TestAgainstThisPython:
             assert (array == kept[name]).all(), name
 
 
-def test_version():
+def test_the_version_is_unicode_14():
     assert ucd.UNICODE_VERSION == "14.0.0"
 
 
@@ -82,7 +82,7 @@ def test_the_script_refuses_another_unicode(monkeypatch):
         ("Α\u0301Σ", "α\u0301ς"),
     ],
 )
-def test_final_sigma(word, expected):
+def test_final_sigma_depends_on_its_neighbours(word, expected):
     assert "".join(ucd.lower_characters(word)) == expected == word.lower()
 
 

@@ -36,7 +36,7 @@ def test_there_are_golden_cases_of_both_casings():
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['name']}-{case['do_lower_case']}")
-def test_golden_cases(published_tokenizers, case):
+def test_golden_cases_have_the_published_ids(published_tokenizers, case):
     tokenizer = published_tokenizers[case["do_lower_case"]]
     assert tokenizer.encode(case["text"]) == case["input_ids"]
     assert tokenizer.tokenize(case["text"]) == [tokenizer.tokens[index] for index in case["input_ids"]]
@@ -91,7 +91,7 @@ def test_words_over_200_characters_are_unknown(published_tokenizers, do_lower_ca
 
 @settings(max_examples=300, deadline=None)
 @given(text=reference_tokenizer.TEXTS)
-def test_offsets_cover_what_the_tokens_are_made_of(text):
+def test_offsets_cover_the_text_of_their_tokens(text):
     letters = [chr(code) for code in range(33, 127)]
     tokenizer = WordPieceTokenizer.from_tokens([*SPECIAL_TOKENS, *letters, *("##" + c for c in letters)])
     ids, offsets = tokenizer.encode_with_offsets(text)
@@ -99,7 +99,7 @@ def test_offsets_cover_what_the_tokens_are_made_of(text):
     for index, (start, end) in zip(ids, offsets, strict=True):
         assert 0 <= start < end <= len(text)
         if index != tokenizer.unk_id:
-            # What a span holds tokenizes to its token: to the letter, and nothing around it.
+            # The text of a span tokenizes to exactly its token.
             token = (
                 tokenizer.tokens[index].removeprefix("##") if tokenizer.continuation[index] else tokenizer.tokens[index]
             )
@@ -153,7 +153,7 @@ def test_literal_special_tokens_are_text_unless_asked_for(tokenizer):
         tokenizer.encode("a", parse_special_tokens=["a"])
 
 
-def test_attributes(tokenizer):
+def test_attributes_describe_the_vocabulary(tokenizer):
     assert tokenizer.tokens == tuple(TOKENS)
     assert tokenizer.vocab_size == len(TOKENS)
     assert tokenizer.special_ids == (0, 1, 2, 3, 4)
@@ -169,14 +169,14 @@ def test_attributes(tokenizer):
     assert tokenizer.tokenize("Unaffable, runs") == ["un", "##aff", "##able", ",", "[UNK]"]
 
 
-def test_file_hash_equality_and_save(tmp_path, tokenizer):
+def test_a_saved_vocabulary_is_read_again(tmp_path, tokenizer):
     path = tmp_path / "vocab.txt"
     tokenizer.save(str(path))
     assert path.read_bytes() == "".join(token + "\n" for token in TOKENS).encode()
     again = WordPieceTokenizer(str(path))
     assert again.tokens == tokenizer.tokens
     assert again.vocab_hash == tokenizer.vocab_hash
-    # Carriage returns and spaces around a token are no part of it, as in the reference.
+    # White space around a token is dropped, as in the reference.
     path.write_bytes("".join(f" {token}\t\r\n" for token in TOKENS).encode())
     assert WordPieceTokenizer(str(path)).tokens == tokenizer.tokens
 
@@ -186,13 +186,13 @@ def test_blank_lines_keep_their_ids():
     assert tokenizer.encode("a b  ") == [6, 8]
 
 
-def test_pickle(tokenizer):
+def test_a_pickled_tokenizer_encodes_alike(tokenizer):
     again = pickle.loads(pickle.dumps(tokenizer))
     assert again.tokens == tokenizer.tokens
     assert again.encode("unaffable") == tokenizer.encode("unaffable")
 
 
-def test_decode(tokenizer):
+def test_decoding_joins_tokens_to_words(tokenizer):
     ids = [tokenizer.cls_id, *tokenizer.encode("unaffable, a"), tokenizer.sep_id]
     assert tokenizer.decode(ids) == "[CLS] unaffable , a [SEP]"
     assert tokenizer.decode(np.array(ids), skip_special_tokens=True) == "unaffable , a"
@@ -202,7 +202,7 @@ def test_decode(tokenizer):
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 60))
-def test_truncation_drops_from_the_longer_one_by_one(length_a, length_b, budget):
+def test_truncation_drops_the_last_token_of_the_longer_text(length_a, length_b, budget):
     a, b = length_a, length_b
     while a + b > budget:
         if a > b:
@@ -212,7 +212,7 @@ def test_truncation_drops_from_the_longer_one_by_one(length_a, length_b, budget)
     assert truncated_lengths(length_a, length_b, budget) == (a, b)
 
 
-def test_encode_pair(tokenizer):
+def test_pairs_have_special_tokens_segments_and_a_limit(tokenizer):
     cls, sep = tokenizer.cls_id, tokenizer.sep_id
     a, b = tokenizer.encode("unaffable"), tokenizer.encode("a b")
     assert (len(a), len(b)) == (3, 2)
@@ -227,31 +227,31 @@ def test_encode_pair(tokenizer):
 
 
 class TestBadVocabularies:
-    def test_missing(self, tmp_path):
+    def test_a_missing_file_is_named(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"nothing\.txt"):
             WordPieceTokenizer(str(tmp_path / "nothing.txt"))
 
     @pytest.mark.parametrize("content", [b"", b"\n\n"])
-    def test_empty(self, tmp_path, content):
+    def test_an_empty_file_is_refused(self, tmp_path, content):
         path = tmp_path / "vocab.txt"
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"vocab\.txt.*empty"):
             WordPieceTokenizer(str(path))
 
-    def test_not_utf8(self, tmp_path):
+    def test_a_line_that_is_not_utf8_is_named(self, tmp_path):
         path = tmp_path / "vocab.txt"
         path.write_bytes(b"[PAD]\n\xe9t\xe9\n")
         with pytest.raises(ValueError, match=r"vocab\.txt, line 2.*UTF-8"):
             WordPieceTokenizer(str(path))
 
     @pytest.mark.parametrize("token", SPECIAL_TOKENS)
-    def test_without_a_special_token(self, tmp_path, token):
+    def test_a_missing_special_token_is_named(self, tmp_path, token):
         path = tmp_path / "vocab.txt"
         path.write_text("\n".join(t for t in TOKENS if t != token), encoding="utf-8")
         with pytest.raises(ValueError, match=rf"vocab\.txt.*without \{token}$"):
             WordPieceTokenizer(str(path))
 
-    def test_duplicate(self, tmp_path):
+    def test_a_repeated_token_is_named_with_both_lines(self, tmp_path):
         path = tmp_path / "vocab.txt"
         path.write_text("\n".join([*TOKENS, "want "]), encoding="utf-8")
         with pytest.raises(ValueError, match=rf"vocab\.txt, line {len(TOKENS) + 1}.*'want', already in line 9"):

@@ -11,7 +11,7 @@ def test_the_argument_is_named_as_the_caller_knows_it():
         raise FileNotFoundError("`folder`: no `pathology`; `path` `folder`")
 
 
-def test_names_translate_from_call_to_call():
+def test_nested_calls_rename_one_after_another():
     with pytest.raises(ValueError, match=r"^--input en must exist$"), renamed(patterns="--input en"):  # noqa: SIM117
         with renamed(path="patterns"):
             raise ValueError("`path` must exist")
@@ -22,7 +22,7 @@ def test_other_errors_pass_unchanged():
         raise KeyError("`path`")
 
 
-def test_numbers_of_an_os_error_stay():
+def test_an_os_error_keeps_its_number():
     with pytest.raises(OSError, match="`train_data`") as caught, renamed(path="train_data"):
         raise OSError(13, "`path` is not readable")
     assert caught.value.errno == 13

@@ -16,13 +16,13 @@ def _names(folder, found):
     return [os.path.relpath(path, folder) for path in found]
 
 
-def test_sorts_and_names_each_file_once(tmp_path):
+def test_files_are_sorted_and_listed_once(tmp_path):
     _touch(tmp_path, "b.txt", "a.txt", "c.md")
     found = matching_files(f"{tmp_path}/*.txt, {tmp_path}/a.*")
     assert _names(tmp_path, found) == ["a.txt", "b.txt"]
 
 
-def test_star_stays_in_its_folder_and_skips_hidden_files(tmp_path):
+def test_a_star_matches_no_slash_and_no_hidden_file(tmp_path):
     _touch(tmp_path, "a.txt", "sub/b.txt", ".hidden.txt", ".cache/c.txt")
     assert _names(tmp_path, matching_files(f"{tmp_path}/*.txt")) == ["a.txt"]
     assert _names(tmp_path, matching_files(f"{tmp_path}/*/*.txt")) == ["sub/b.txt"]
@@ -39,14 +39,14 @@ def test_star_stays_in_its_folder_and_skips_hidden_files(tmp_path):
         ("s*/**/c.txt", ["sub/deep/c.txt"]),
     ],
 )
-def test_two_stars_are_any_number_of_folders(tmp_path, monkeypatch, pattern, expected):
+def test_two_stars_match_any_number_of_folders(tmp_path, monkeypatch, pattern, expected):
     _touch(tmp_path, "a.txt", "sub/b.txt", "sub/deep/c.txt", "sub/.git/d.txt", "sub/deep/e.md")
     assert _names(tmp_path, matching_files(f"{tmp_path}/{pattern}")) == expected
     monkeypatch.chdir(tmp_path)
     assert matching_files(pattern) == expected
 
 
-def test_name_of_a_file_is_that_file(tmp_path):
+def test_the_name_of_an_existing_file_matches_that_file_alone(tmp_path):
     _touch(tmp_path, "[1].txt", "1.txt")
     assert _names(tmp_path, matching_files(f"{tmp_path}/[1].txt")) == ["[1].txt"]
 
@@ -67,6 +67,6 @@ def test_each_pattern_must_match(tmp_path):
         matching_files(str(tmp_path))
 
 
-def test_unknown_file_system():
+def test_an_unknown_file_system_is_an_os_error():
     with pytest.raises(OSError, match="nowhere"):
         matching_files("nowhere://bucket/*.txt")

@@ -33,7 +33,7 @@ class TestReading:
             ("é\u2028ü\n".encode(), ["é\u2028ü"]),
         ],
     )
-    def test_lines(self, tmp_path, data, lines):
+    def test_lines_lose_their_ends_and_the_byte_order_mark(self, tmp_path, data, lines):
         path = tmp_path / "text"
         path.write_bytes(data)
         assert list(files.iterate_lines(str(path))) == lines
@@ -65,14 +65,14 @@ class TestReading:
         with pytest.raises(ValueError, match=r"text: not UTF-8 at byte 5 \(0xff\)"):
             files.read_text(str(path))
 
-    def test_missing_file_and_folder(self, tmp_path):
+    def test_a_missing_file_and_a_folder_are_no_files(self, tmp_path):
         for path in (tmp_path / "none", tmp_path):
             with pytest.raises(FileNotFoundError, match="no such file"):
                 files.read_text(str(path))
             with pytest.raises(FileNotFoundError, match="no such file"):
                 next(files.iterate_lines(str(path)))
 
-    def test_json(self, tmp_path):
+    def test_json_is_read_as_it_was_written(self, tmp_path):
         path = str(tmp_path / "value.json")
         files.write_json(path, {"é": [1, np.float32(0.5), np.int64(3)]})
         assert files.read_json(path) == {"é": [1, 0.5, 3]}
@@ -101,15 +101,15 @@ class TestWriting:
         assert files.read_text(path) == "new"
         assert os.listdir(tmp_path / "sub") == ["a.txt"]
 
-    def test_nothing_stands_under_the_name_before_the_end(self, tmp_path):
+    def test_the_file_does_not_exist_before_the_end_of_the_block(self, tmp_path):
         path = str(tmp_path / "a.txt")
         with files.written_whole(path) as temporary:
             files.write_text(temporary, "whole")
             assert not files.exists(path)
         assert files.read_text(path) == "whole"
 
-    def test_remote_file_system(self):
-        # ram:// is TensorFlow's own stand-in for a remote file system, reached as gs:// is.
+    def test_a_remote_file_system_is_reached_by_url(self):
+        # ram:// is TensorFlow's own stand-in for a remote file system.
         for path in ("ram://bucket/folder/a.json", "ram://b.json"):
             files.write_json(path, [1])
             assert files.read_json(path) == [1]
@@ -196,12 +196,12 @@ class TestWriting:
         assert os.listdir(tmp_path / "new" / "run") == []
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-    def test_folder_without_permission(self, tmp_path):
+    def test_a_folder_without_permission_is_refused(self, tmp_path):
         tmp_path.chmod(0o500)
         with pytest.raises(OSError, match=r"^`folder` must"):
             files.require_writable_folder(str(tmp_path))
 
-    def test_json_is_whole_lines_of_utf8(self, tmp_path):
+    def test_json_is_utf8_and_ends_in_a_newline(self, tmp_path):
         path = tmp_path / "a.json"
         files.write_json(str(path), {"a": "字"})
         assert path.read_bytes().decode("utf-8").endswith("}\n")

@@ -51,7 +51,7 @@ def test_faults_keep_their_traceback(tmp_path):
     assert "Traceback" in asked_for.stderr
 
 
-def test_success_and_output(tmp_path):
+def test_a_command_that_succeeds_prints_its_output_alone(tmp_path):
     result = _launch(tmp_path, "print('read', flags.FLAGS.input)", "--input", "a.txt")
     assert (result.returncode, result.stdout, result.stderr) == (0, "read a.txt\n", "")
 
@@ -64,7 +64,7 @@ def test_success_and_output(tmp_path):
         (["--input=a", "stray"], "error: arguments must be flags, --name=value. Received: 'stray'"),
     ],
 )
-def test_wrong_command_lines(tmp_path, arguments, message):
+def test_wrong_command_lines_are_refused(tmp_path, arguments, message):
     result = _launch(tmp_path, "print('ran')", *arguments)
     assert result.returncode != 0
     assert message in result.stderr
@@ -72,15 +72,15 @@ def test_wrong_command_lines(tmp_path, arguments, message):
     assert "ran" not in result.stdout
 
 
-def test_interrupt(tmp_path):
-    # A shell that runs tests in the background has its children ignore the signal: here it counts.
+def test_an_interrupt_ends_with_exit_code_130(tmp_path):
+    # A shell that runs tests in the background lets its children ignore the signal, so it is handled again here.
     body = "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     result = _launch(tmp_path, body + f"os.kill(os.getpid(), {signal.SIGINT:d}); print('ran')", "--input=a")
     assert result.returncode == 130
     assert "Traceback" not in result.stderr
 
 
-def test_reader_that_goes_away(tmp_path):
+def test_a_reader_that_goes_away_ends_with_exit_code_141(tmp_path):
     script = tmp_path / "launcher.py"
     script.write_text(_LAUNCHER.format(body="    for i in range(100000):\n        print('line', i)"), encoding="utf-8")
     command = f"{sys.executable} {script} --input=a | head -1; exit ${{PIPESTATUS[0]}}"
@@ -88,7 +88,7 @@ def test_reader_that_goes_away(tmp_path):
     assert (result.returncode, result.stdout, result.stderr) == (141, "line 0\n", "")
 
 
-def test_whole_numbers():
+def test_lists_of_whole_numbers_are_checked():
     assert launching.whole_numbers(["0", " 12"], "seeds") == [0, 12]
     for wrong in (["1", "-2"], ["1.5"], ["3", "3"], [""]):
         with pytest.raises(ValueError, match=rf"`seeds` takes whole numbers, .*Received: '{','.join(wrong)}'"):

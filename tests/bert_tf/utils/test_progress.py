@@ -16,7 +16,7 @@ def test_log_file_gets_whole_lines(capsys):
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock whose time the test sets."""
 
     def __init__(self):
         self.now = 1000.0
