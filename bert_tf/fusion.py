@@ -1,38 +1,46 @@
-"""Fused operations: parts of the layers that only move and combine elements, as pure functions between the matrix products.
+"""Fused operations: the element-wise parts of the layers, as pure functions between the matrix products.
 
-Where XLA compiles the whole step (TPU, GPU), it finds such fused operations by itself, and `fused` only calls the function. A
-CPU's matrix products are fastest outside XLA (oneDNN has kernels for bfloat16, XLA has none there): then whoever runs
-the model passes a compiler to `fusion_compiled_by`, and each fused operation becomes a program of its own, which reads its
-inputs once and writes its outputs once. What a layer computes is the same either way.
+Where XLA compiles the whole step (TPU, GPU), it finds such operations by itself, and `fused` only calls the function.
+On a CPU, matrix products are fastest outside XLA (oneDNN has kernels for bfloat16, XLA has none there). An engine then
+passes a compiler to `using_fusion_compiler`, and each fused operation becomes one program, which reads its inputs once
+and writes its outputs once. The layers compute the same either way.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from keras import ops
 
+from bert_tf.features import Tensor
 
-class Compiler(Protocol):
-    """By other means: what `fused` and `weight_in` return."""
+Outputs = TypeVar("Outputs")
 
-    def fused(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
-        """`function(*tensors, **constants)`."""
+
+class FusionCompiler(Protocol):
+    """An alternative implementation of `fused` and `weight_in`."""
+
+    def fused(self, function: Callable[..., Outputs], *tensors: Tensor, **constants: Hashable) -> Outputs:
+        """Return `function(*tensors, **constants)`."""
         ...
 
-    def weight_in(self, variable: Any, dtype: str) -> Any:
-        """The variable's value as a tensor of `dtype`."""
+    def weight_in(self, variable: Tensor, dtype: str) -> Tensor:
+        """Return the variable's value as a tensor of `dtype`."""
         ...
 
 
-_compiler: ContextVar[Compiler | None] = ContextVar("compiler of fused operations", default=None)
+_compiler: ContextVar[FusionCompiler | None] = ContextVar("compiler of fused operations", default=None)
 _direct: ContextVar[bool] = ContextVar("weights are read directly", default=False)
 
 
 @contextlib.contextmanager
-def fusion_compiled_by(compiler: Compiler | None) -> Iterator[None]:
-    """Within it, `fused` leaves its work to `compiler`; None: it calls the functions."""
+def using_fusion_compiler(compiler: FusionCompiler | None) -> Iterator[None]:
+    """Let `compiler` implement `fused` and `weight_in` within this context.
+
+    Args:
+        compiler: None restores the plain implementation, which calls the functions.
+    """
     token = _compiler.set(compiler)
     try:
         yield
@@ -42,7 +50,10 @@ def fusion_compiled_by(compiler: Compiler | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def weights_read_directly() -> Iterator[None]:
-    """Within it, `weight_in` casts the variable itself: a block that is computed again knows the variables it reads."""
+    """Let `weight_in` read variables themselves within this context, and not a compiler's copies of them.
+
+    A block that is recomputed in the backward pass finds gradients only of the variables that it reads itself.
+    """
     token = _direct.set(True)
     try:
         yield
@@ -50,24 +61,24 @@ def weights_read_directly() -> Iterator[None]:
         _direct.reset(token)
 
 
-def fused(function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
-    """`function(*tensors, **constants)`.
+def fused(function: Callable[..., Outputs], *tensors: Tensor, **constants: Hashable) -> Outputs:
+    """Return `function(*tensors, **constants)`, computed by the compiler of the context, if there is one.
 
     Args:
-        function: defined at the top of a module; of `keras.ops`, and a function of its arguments alone.
-        tensors: tensors; None where the function takes that.
-        constants: hashable values that are no tensors.
+        function: a module-level function, made of `keras.ops`, that depends on its arguments alone.
+        *tensors: tensors; None where the function accepts it.
+        **constants: hashable values other than tensors.
     """
     compiler = _compiler.get()
     return function(*tensors, **constants) if compiler is None else compiler.fused(function, *tensors, **constants)
 
 
-def weight_in(variable: Any, dtype: str) -> Any:
-    """A weight's value as a matrix product takes it.
+def weight_in(variable: Tensor, dtype: str) -> Tensor:
+    """Return a weight's value in the dtype of a matrix product.
 
     Args:
         variable: float32.
-        dtype: of the result.
+        dtype: dtype of the result.
     """
     compiler = _compiler.get()
     if compiler is None or _direct.get():

@@ -1,24 +1,25 @@
-"""The update rules, written once as pure functions: applied in place by the training step, or statelessly.
+"""The optimizers AdamW and LAMB and their learning-rate schedules, as pure functions.
 
-AdamW follows google-research/bert `optimization.py` (`AdamWeightDecayOptimizer`): no bias correction, decoupled decay
-of all but LayerNorm and biases, epsilon outside the root. LAMB follows You et al. 2020, algorithm 2, with the same
+A training step applies an update in place or statelessly. AdamW follows google-research/bert `optimization.py`
+(`AdamWeightDecayOptimizer`): no bias correction, decoupled weight decay of all weights but LayerNorm and biases, and
+epsilon outside the root. LAMB follows You et al. 2020, algorithm 2, with the same
 exclusions.
 """
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from keras import ops
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.features import Tensor
 
 MOMENTS = ("first_moment", "second_moment")
-"""What the optimizer keeps for each weight, each of the weight's shape, float32, zero at first."""
+"""The optimizer's state for each weight: float32 of the weight's shape, initially zero."""
 
 
 def is_decayed(name: str) -> bool:
-    """Whether weight decay applies: to kernels and embeddings, not to biases and LayerNorm's gamma and beta.
+    """Return whether weight decay applies: to kernels and embeddings, but not to biases and LayerNorms.
 
     >>> is_decayed("encoder/block_0/attention/output_dense/kernel"), is_decayed("masked_lm/output_bias")
     (True, False)
@@ -28,10 +29,10 @@ def is_decayed(name: str) -> bool:
 
 
 def layer_factors(names: Sequence[str], layer_decay: float) -> list[float]:
-    """What each weight's learning rate is multiplied with: `layer_decay` once more for each layer further down.
+    """Return the factor of each weight's learning rate under layer-wise decay.
 
-    Heads and pooler have 1, the top block `layer_decay`, the embeddings its power of the number of blocks plus one
-    (layer-wise learning-rate decay of Howard and Ruder 2018, as used for BERT by Sun et al. 2019 and ELECTRA).
+    Heads and pooler have the factor 1, the top block `layer_decay`. Each layer further down has one power more, up to
+    the embeddings (Howard and Ruder 2018; used for BERT by Sun et al. 2019 and by ELECTRA).
 
     >>> layer_factors(["encoder/embeddings/word", "encoder/block_0/a", "encoder/block_1/a", "span/dense/kernel"], 0.5)
     [0.125, 0.25, 0.5, 1.0]
@@ -45,13 +46,19 @@ def layer_factors(names: Sequence[str], layer_decay: float) -> list[float]:
     return [layer_decay**power for power in powers]
 
 
-def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) -> Any:
-    """The rate of update number `step`, counted from 0, float32 scalar.
+def learning_rate_at(step: Tensor, train: TrainConfig, optimizer: OptimizerConfig) -> Tensor:
+    """Return the learning rate of an update, float32 scalar.
 
-    Linear warm-up over `warmup_steps`, then linear decay counted from step 0 to zero at `num_steps`
-    (google-research/bert `create_optimizer`: the decay's clock starts with the run, not with the end of the
-    warm-up), or counted from the end of the warm-up (transformers `get_linear_schedule_with_warmup`), or none. With
-    `schedule_start` and `schedule_steps` the clock starts and ends there instead.
+    The rate warms up linearly over `warmup_steps`, and then follows `decay_schedule`. `linear` decays to zero at
+    `num_steps`, on a line that starts at step 0 and not at the end of the warm-up (google-research/bert
+    `create_optimizer`). `linear_after_warmup` decays on a line that starts at the end of the warm-up (transformers
+    `get_linear_schedule_with_warmup`). `constant` does not decay. `schedule_start` and `schedule_steps` replace step 0
+    and `num_steps`.
+
+    Args:
+        step: number of the update, counted from 0.
+        train: rate, number of steps and warm-up.
+        optimizer: kind of decay.
     """
     step = ops.cast(step, "float32")
     if train.schedule_start:
@@ -68,53 +75,53 @@ def learning_rate_at(step: Any, train: TrainConfig, optimizer: OptimizerConfig) 
     return rate
 
 
-def squared_norms(tensors: Sequence[Any]) -> list[Any]:
-    """Of each tensor the sum of its squares, float32 scalar."""
+def squared_norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the sum of the squares of each tensor, float32 scalars."""
     return [ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors]
 
 
-def global_norm(tensors: Sequence[Any]) -> Any:
-    """Root of the sum of all squares, float32 scalar."""
+def global_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the root of the sum of all squares, float32 scalar."""
     return root_of_sum(squared_norms(tensors))
 
 
-def root_of_sum(squares: Sequence[Any]) -> Any:
-    """Of scalars, such as `squared_norms`, float32 scalar; added in one order, always.
+def root_of_sum(squares: Sequence[Tensor]) -> Tensor:
+    """Return the root of the sum of scalars such as `squared_norms`, float32 scalar, always added in the same order.
 
-    Outside XLA TensorFlow makes one AddN of a chain of additions, which begins with the input whose memory it may
-    take: that depends on threads, and the last digit of a norm would too.
+    Outside XLA, TensorFlow turns a chain of additions into one AddN, which starts with the input whose memory it can
+    reuse. This order depends on threads, and the last digit of a norm would depend on them, too.
     """
     return ops.sqrt(ops.sum(ops.stack(squares)))
 
 
-def clip_factor(norm: Any, clip_norm: float) -> Any:
-    """What to multiply gradients of global norm `norm` with, so that it does not exceed `clip_norm`; 0: no bound."""
+def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
+    """Return the factor that limits gradients of global norm `norm` to `clip_norm`; 0 sets no limit."""
     if not clip_norm:
         return ops.ones_like(norm)
     return ops.minimum(1.0, clip_norm / ops.maximum(norm, 1e-12))
 
 
 def update(
-    weight: Any,
-    gradient: Any,
-    first_moment: Any,
-    second_moment: Any,
-    step: Any,
-    learning_rate: Any,
+    weight: Tensor,
+    gradient: Tensor,
+    first_moment: Tensor,
+    second_moment: Tensor,
+    step: Tensor,
+    learning_rate: Tensor,
     decayed: bool,
     config: OptimizerConfig,
-) -> tuple[Any, Any, Any]:
-    """One update of one weight.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a weight and its moments after one update.
 
     Args:
         weight: float32 of any shape.
-        gradient: of the weight's shape, like the moments.
+        gradient: float32 of the weight's shape, like the moments.
         first_moment: running mean of gradients.
-        second_moment: running mean of their squares.
+        second_moment: running mean of the gradients' squares.
         step: number of updates made before this one.
-        learning_rate: float32 scalar, of `learning_rate_at`.
-        decayed: of `is_decayed`.
-        config: the rule's constants.
+        learning_rate: float32 scalar, the result of `learning_rate_at`.
+        decayed: whether weight decay applies, the result of `is_decayed`.
+        config: name and constants of the optimizer.
 
     Returns:
         New weight, first moment and second moment.

@@ -40,7 +40,7 @@ class Check:
     def hand_flops(self) -> float:
         """The floating-point operations of a device's matrix products in one step, counted by hand."""
         predictions = lowering.predictions_in(self.config, self.max_seq_length)
-        return pretraining_step_flops(self.config.model, self.rows, self.max_seq_length, predictions)
+        return pretraining_step_flops(self.config.model, self.rows, self.max_seq_length, predictions=predictions)
 
     def lines(self) -> list[str]:
         """Return the report."""

@@ -1,4 +1,4 @@
-"""Multi-head self-attention among the tokens of one sequence.
+"""Multi-head self-attention among the tokens of a sequence.
 
 Shapes: B batch, L length, D hidden, N heads, H = D / N head size.
 """
@@ -8,59 +8,60 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.features import Tensor
 from bert_tf.fusion import fused
 from bert_tf.layers.base import BertLayer, dense, product
 from bert_tf.layers.dropout import Dropout, dropped
 from bert_tf.layers.initializers import NeighbourHeads
 
 
-def attention_allowed(input_mask: Any) -> Any:
-    """Whether a query (third axis) may read a key (last axis), bool [B, 1, L, L].
+def attention_allowed(input_mask: Tensor) -> Tensor:
+    """Return whether each query (third axis) may read each key (last axis), bool [B, 1, L, L].
 
     Args:
-        input_mask: int [B, L], 0 on padding, k on the tokens of a row's k-th sequence. A token reads those with its
-            own number. An ordinary 0/1 mask is a row with one sequence.
+        input_mask: int [B, L], 0 on padding, k on the tokens of a row's k-th sequence. A token reads the tokens of its
+            own sequence. An ordinary 0/1 mask is a row with one sequence.
     """
-    # One new axis at a time: LiteRT has no slice that makes two.
+    # LiteRT has no slice that adds two axes at once.
     rows = ops.expand_dims(input_mask, 1)  # [B, 1, L]
     queries, keys = ops.expand_dims(rows, 3), ops.expand_dims(rows, 2)
     return ops.logical_and(ops.equal(queries, keys), ops.greater(keys, 0))
 
 
-def attention_probabilities(scores: Any, allowed: Any, training: bool = False) -> Any:
-    """Softmax of the scores over the keys that may be read: taken in float32, returned in the scores' dtype.
+def attention_probabilities(scores: Tensor, allowed: Tensor, training: bool = False) -> Tensor:
+    """Return the softmax of the scores over the allowed keys, computed in float32, in the scores' dtype.
 
-    Under training its gradient is made from the probabilities as they are returned. They are kept for the product with
-    the values anyway: nothing else of size [B, N, L, L] has to wait for the backward pass, in float32 least of all.
+    Under training, the gradient is computed from the returned probabilities, which the product with the values keeps
+    anyway. The backward pass then needs no other tensor of size [B, N, L, L].
 
     Args:
         scores: float [B, N, L, L].
         allowed: bool, broadcast to the scores' shape.
-        training: whether gradients are asked for.
+        training: whether the custom gradient is attached.
     """
-    # A query on padding may read nothing: equal scores leave its (unused) softmax finite.
+    # A query on padding may read no key. Equal scores keep its (unused) softmax finite.
     masked = ops.where(allowed, ops.cast(scores, "float32"), ops.cast(-1e9, "float32"))
     dtype = scores.dtype
 
-    def softmax_and_gradient(masked: Any) -> tuple[Any, Any]:
+    def softmax_and_gradient(masked: Tensor) -> tuple[Tensor, Tensor]:
         probabilities = ops.cast(ops.softmax(masked, axis=-1), dtype)
 
-        def gradient(upstream: Any) -> Any:
+        def gradient(upstream: Tensor) -> Tensor:
             share, slope = ops.cast(probabilities, "float32"), ops.cast(upstream, "float32")
             return share * (slope - ops.sum(share * slope, axis=-1, keepdims=True))
 
         return probabilities, gradient
 
-    # Exported models are made of the plain function: they need no gradients.
+    # Exported models need no gradients, and keep the plain operations.
     return ops.custom_gradient(softmax_and_gradient)(masked) if training else softmax_and_gradient(masked)[0]
 
 
-def split_heads(qkv: Any, bias: Any, num_heads: int) -> list[Any]:
-    """Query, times 1 / sqrt(H), key and value, each [B, N, L, H]; a fused operation (`bert_tf.fusion`).
+def split_heads(qkv: Tensor, bias: Tensor, num_heads: int) -> list[Tensor]:
+    """Return query (times 1 / sqrt(H)), key and value, each [B, N, L, H]; a fused operation (`bert_tf.fusion`).
 
     Args:
-        qkv: float [B, L, 3 D], the fused product.
-        bias: float32 [3 D], the product's.
+        qkv: float [B, L, 3 D], the product of all three without its bias.
+        bias: float32 [3 D].
         num_heads: N.
     """
     batch, length, width = ops.shape(qkv)
@@ -70,8 +71,8 @@ def split_heads(qkv: Any, bias: Any, num_heads: int) -> list[Any]:
     return [ops.cast(part, qkv.dtype) for part in (query * head_size**-0.5, key, value)]
 
 
-def dropped_probabilities(scores: Any, allowed: Any, seed: Any, rate: float, training: bool) -> Any:
-    """`attention_probabilities` with dropout; a fused operation (`bert_tf.fusion`)."""
+def dropped_probabilities(scores: Tensor, allowed: Tensor, seed: Tensor, rate: float, training: bool) -> Tensor:
+    """Return `attention_probabilities` after dropout; a fused operation (`bert_tf.fusion`)."""
     return dropped(attention_probabilities(scores, allowed, training), seed, rate)
 
 
@@ -79,14 +80,14 @@ def dropped_probabilities(scores: Any, allowed: Any, seed: Any, rate: float, tra
 class SelfAttention(BertLayer):
     """Scaled dot-product attention with one fused query-key-value product (Vaswani et al. 2017, section 3.2).
 
-    The scores are scaled by 1 / sqrt(H); the softmax is taken in float32; dropout falls on the probabilities.
+    The softmax is computed in float32; dropout is applied to the probabilities.
 
     Args:
         hidden_size: D.
         num_heads: N; divides D.
-        dropout_rate: on the probabilities.
+        dropout_rate: dropout of the probabilities.
         initializer_range: standard deviation of the kernels' truncated normal.
-        start: what queries and keys start from, `truncated_normal` or `neighbours` (`initializers.NeighbourHeads`).
+        start: initial values of queries and keys, `truncated_normal` or `neighbours` (`initializers.NeighbourHeads`).
 
     >>> layer = SelfAttention(hidden_size=8, num_heads=2)
     >>> x = keras.ops.ones((3, 5, 8))
@@ -98,6 +99,7 @@ class SelfAttention(BertLayer):
         self,
         hidden_size: int,
         num_heads: int,
+        *,
         dropout_rate: float = 0.0,
         initializer_range: float = 0.02,
         start: str = "truncated_normal",
@@ -114,32 +116,37 @@ class SelfAttention(BertLayer):
         self.dropout_rate = dropout_rate
         self.initializer_range = initializer_range
         self.start = start
-        self.query_key_value = dense(3 * hidden_size, initializer_range, self.dtype_policy, "query_key_value")
+        self.query_key_value = dense(
+            3 * hidden_size, initializer_range, dtype=self.dtype_policy, name="query_key_value"
+        )
         if start == "neighbours":
             self.query_key_value.kernel_initializer = NeighbourHeads(num_heads, initializer_range)
-        self.output_dense = dense(hidden_size, initializer_range, self.dtype_policy, "output_dense")
+        self.output_dense = dense(hidden_size, initializer_range, dtype=self.dtype_policy, name="output_dense")
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
 
     def build(self, input_shape: Any = None, *_: Any) -> None:
-        """Make the two products."""
+        """Create the weights of both products."""
         self.query_key_value.build((None, None, self.hidden_size))
         self.output_dense.build((None, None, self.hidden_size))
         self.built = True
 
-    def call(self, x: Any, allowed: Any, training: bool = False, seed: Any = None) -> Any:
-        """Attention's output, before residual and normalisation, [B, L, D].
+    def call(self, x: Tensor, allowed: Tensor, training: bool = False, seed: Tensor | None = None) -> Tensor:
+        """Return the output before the residual and the normalisation, [B, L, D].
 
         Args:
             x: float [B, L, D].
             allowed: bool [B, 1, L, L], from `attention_allowed`.
-            training: whether to drop.
-            seed: of the dropout mask.
+            training: whether dropout is applied.
+            seed: integer scalar from which the dropout mask is made.
         """
         x, bias = product(self.context(x, allowed, training, seed), self.output_dense, training)
         return x + ops.cast(bias, x.dtype)
 
-    def context(self, x: Any, allowed: Any, training: bool = False, seed: Any = None) -> Any:
-        """What `call` gives to the output product, [B, L, D] of all heads side by side; arguments as there."""
+    def context(self, x: Tensor, allowed: Tensor, training: bool = False, seed: Tensor | None = None) -> Tensor:
+        """Return the context vectors of all heads side by side, [B, L, D], the input of the output product.
+
+        Arguments as in `call`.
+        """
         x = ops.cast(x, self.compute_dtype)
         batch, length, _ = ops.shape(x)
         query, key, value = fused(

@@ -1,17 +1,19 @@
-"""What all layers are made of: one base class, one dense layer, one normalisation, the activations by name."""
+"""The parts that all layers share: the base class, the dense layer, the normalisation and the activations."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from bert_tf.features import Tensor
 from bert_tf.fusion import fused, weight_in
 from bert_tf.layers.random_bits import fold_in
 
 
 def constructor_arguments(instance: Any) -> dict[str, Any]:
-    """The instance's attributes that are named as the arguments of its class's constructor, `**kwargs` aside.
+    """Return the constructor arguments of an instance, read from the attributes of the same names, `**kwargs` aside.
 
     >>> from bert_tf.layers.dropout import Dropout
     >>> constructor_arguments(Dropout(0.5))
@@ -28,52 +30,58 @@ def constructor_arguments(instance: Any) -> dict[str, Any]:
 class BertLayer(keras.layers.Layer):
     """A layer that keeps each argument of its constructor in an attribute of the same name.
 
-    `get_config` is made of them; and the output has the input's shape, where a layer does not say otherwise.
+    `get_config` reads these attributes. The output has the input's shape unless a layer overrides
+    `compute_output_shape`.
     """
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[int | None, ...]:
-        """The first input's shape."""
+        """Return the first input's shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
+        """Return the arguments that make this layer again."""
         return super().get_config() | constructor_arguments(self)
 
 
 def truncated_normal(stddev: float) -> keras.initializers.Initializer:
-    """BERT's initializer. An instance draws the same numbers whenever it is asked: each weight gets its own."""
+    """Return BERT's initializer. Each weight needs its own: an instance returns the same numbers at every call."""
     return keras.initializers.TruncatedNormal(stddev=stddev)
 
 
-def dense(units: int, initializer_range: float, dtype: Any, name: str, activation: Any = None) -> keras.layers.Dense:
-    """A product with a matrix from a truncated normal, and a bias from zero.
+def dense(
+    units: int, initializer_range: float, *, dtype: Any, name: str, activation: str | None = None
+) -> keras.layers.Dense:
+    """Return a dense layer whose kernel starts from a truncated normal and whose bias starts at zero.
 
     Args:
         units: size of the output's last axis.
         initializer_range: standard deviation of the truncated normal.
-        dtype: Keras dtype policy; the layer's own, for most.
+        dtype: Keras dtype policy, usually that of the enclosing layer.
         name: last but one part of the weights' names.
-        activation: on the output.
+        activation: name of the activation of the output.
     """
     initializer = truncated_normal(initializer_range)
     return keras.layers.Dense(units, activation, kernel_initializer=initializer, dtype=dtype, name=name)
 
 
 def layer_norm(epsilon: float, name: str) -> keras.layers.LayerNormalization:
-    """LayerNorm over the last axis (Ba et al. 2016), in float32 under every policy; its output is float32 too."""
+    """Return a LayerNorm over the last axis (Ba et al. 2016) that computes and returns float32 under every policy."""
     return keras.layers.LayerNormalization(epsilon=epsilon, dtype="float32", name=name)
 
 
-def product(x: Any, dense: keras.layers.Dense, training: bool) -> tuple[Any, Any]:
-    """What a fused operation adds up to the output of `dense`: x times the kernel, [..., E] in x's dtype, and the bias, [E].
+def product(x: Tensor, dense: keras.layers.Dense, training: bool) -> tuple[Tensor, Tensor]:
+    """Return the product and the bias of a dense layer separately, so that a fused operation can add them.
 
-    As one product of two matrices, whose gradients are such products too: a product of a batch of matrices with one
-    would make a gradient of the kernel for each of them, and add these up.
+    The leading axes are flattened, so that the product and its gradients are each one product of two matrices. A
+    product of a batch of matrices would compute a gradient of the kernel for each row, and add these up.
 
     Args:
         x: float [..., D].
-        dense: of a kernel [D, E]; its activation takes no part.
-        training: whether the gradient is made for speed, see `with_bias`.
+        dense: a layer with a kernel [D, E]. Its activation is not applied.
+        training: whether a faster gradient is attached, see `with_bias`.
+
+    Returns:
+        x times the kernel, [..., E] in x's dtype, and the bias, [E].
     """
     *outer, size = ops.shape(x)
     flat = ops.matmul(ops.reshape(x, (-1, size)), weight_in(dense.kernel, x.dtype))
@@ -81,18 +89,18 @@ def product(x: Any, dense: keras.layers.Dense, training: bool) -> tuple[Any, Any
     return ops.reshape(flat, (*outer, dense.units)), bias
 
 
-def with_bias(x: Any, bias: Any, training: bool) -> tuple[Any, Any]:
-    """Of a product x [R, E] itself, and the value of a variable `bias` [E], for a fused operation that adds them.
+def with_bias(x: Tensor, bias: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+    """Return a product x [R, E] and the value of its bias [E], for a fused operation that adds them.
 
-    Under training the bias is a constant to the fused operation, and its gradient is taken here, from what comes back for x:
-    inside of the fused operation the sum over rows would be a second pass over them, here it is one more product.
+    Under training, the bias is a constant to the fused operation, and its gradient is computed here from the gradient
+    of x. Inside the fused operation, the sum over rows would take a second pass over them; here it is one more product.
     """
     value = ops.convert_to_tensor(bias)
     if not training:
         return x, value
 
-    def same_and_gradient(x: Any, value: Any) -> tuple[Any, Any]:
-        def gradient(upstream: Any) -> tuple[Any, Any]:
+    def same_and_gradient(x: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
             return upstream, ops.cast(fused(column_sums, upstream), value.dtype)
 
         return ops.copy(x), gradient
@@ -100,22 +108,22 @@ def with_bias(x: Any, bias: Any, training: bool) -> tuple[Any, Any]:
     return ops.custom_gradient(same_and_gradient)(x, value), ops.stop_gradient(value)
 
 
-def column_sums(x: Any) -> Any:
-    """Sums over the rows of [R, E], float32 [E]; a fused operation (`bert_tf.fusion`)."""
+def column_sums(x: Tensor) -> Tensor:
+    """Return the sums over the rows of [R, E], float32 [E]; a fused operation (`bert_tf.fusion`)."""
     return ops.sum(ops.cast(x, "float32"), axis=0)
 
 
-def normalized(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
-    """LayerNorm of a float32 tensor over its last axis (Ba et al. 2016), float32."""
+def normalized(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    """Return the LayerNorm of a float32 tensor over its last axis (Ba et al. 2016), float32."""
     centred = x - ops.mean(x, axis=-1, keepdims=True)
     variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    # Keras casts the variables of a layer that is called by itself (in no model) to the compute dtype.
+    # Keras casts the variables of a layer that is called outside a model to the compute dtype.
     gamma, beta = ops.cast(gamma, "float32"), ops.cast(beta, "float32")
     return centred * ops.rsqrt(variance + epsilon) * gamma + beta
 
 
-def biased_activation(x: Any, bias: Any, hidden_act: str) -> Any:
-    """The activation of x + bias, taken in float32 and returned in x's dtype; a fused operation (`bert_tf.fusion`)."""
+def biased_activation(x: Tensor, bias: Tensor, hidden_act: str) -> Tensor:
+    """Return the activation of x + bias, computed in float32, in x's dtype; a fused operation (`bert_tf.fusion`)."""
     return ops.cast(activation(hidden_act)(ops.cast(x, "float32") + ops.cast(bias, "float32")), x.dtype)
 
 
@@ -126,19 +134,19 @@ _ACTIVATIONS = {
 }
 
 
-def activation(name: str) -> Any:
-    """The activation that a configuration names.
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """Return the activation of this name.
 
     `gelu` is x * Phi(x) by the error function, `gelu_new` its tanh approximation (Hendrycks and Gimpel 2016).
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: the name is unknown.
     """
     if name not in _ACTIVATIONS:
         raise ValueError(f"`hidden_act` must be one of {', '.join(_ACTIVATIONS)}. Received: {name!r}")
     return _ACTIVATIONS[name]
 
 
-def seed_part(seed: Any, number: int) -> Any:
-    """The seed of part `number` of whatever `seed` is for; None stays None (each dropout counts its own calls)."""
+def seed_part(seed: Tensor, number: int) -> Tensor:
+    """Return the seed of part `number`, derived from `seed`; None stays None, and each dropout counts its own calls."""
     return None if seed is None else fold_in(seed, number)

@@ -5,12 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.features import Tensor
 from bert_tf.layers.base import BertLayer, normalized
 from bert_tf.layers.random_bits import random_bits
 
 
-def dropped(x: Any, seed: Any, rate: float) -> Any:
-    """Dropout of x: a function of (x, seed); x itself where the rate is 0.
+def dropped(x: Tensor, seed: Tensor, rate: float) -> Tensor:
+    """Return x after dropout, a pure function of (x, seed); x itself if the rate is 0.
 
     Args:
         x: float tensor of any shape.
@@ -25,19 +26,21 @@ def dropped(x: Any, seed: Any, rate: float) -> Any:
 
 
 def dropped_sum_normalized(
-    x: Any, bias: Any, residual: Any, gamma: Any, beta: Any, seed: Any, rate: float, epsilon: float
-) -> Any:
-    """LayerNorm(residual + dropout(x + bias)), in float32, returned in x's dtype; a fused operation (`bert_tf.fusion`).
+    x: Tensor, bias: Tensor, residual: Tensor, gamma: Tensor, beta: Tensor, seed: Tensor, rate: float, epsilon: float
+) -> Tensor:
+    """Return LayerNorm(residual + dropout(x + bias)) in x's dtype; a fused operation (`bert_tf.fusion`).
+
+    It is computed in float32.
 
     Args:
-        x: float [..., D], a product.
-        bias: float32 [D], the product's.
+        x: float [..., D], a product without its bias.
+        bias: float32 [D].
         residual: float [..., D].
         gamma: float32 [D].
         beta: float32 [D].
-        seed: integer scalar, of the dropout mask.
-        rate: of the dropout.
-        epsilon: of the LayerNorm.
+        seed: integer scalar from which the dropout mask is made.
+        rate: rate of the dropout.
+        epsilon: added to the variance.
     """
     branch = dropped(ops.cast(x, "float32") + ops.cast(bias, "float32"), seed, rate)
     return ops.cast(normalized(ops.cast(residual, "float32") + branch, gamma, beta, epsilon), x.dtype)
@@ -45,11 +48,11 @@ def dropped_sum_normalized(
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class Dropout(BertLayer):
-    """Zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate) (Srivastava et al. 2014).
+    """Dropout: zeroes elements with probability `rate`, scales the rest by 1 / (1 - rate) (Srivastava et al. 2014).
 
-    With `seed` given, the mask is a function of (seed, shape): a training step passes a seed made of (run, step,
-    replica), so that no two replicas draw the same mask and a resumed run draws the masks of an uninterrupted
-    one. Without `seed` (`fit`), the layer counts its own calls.
+    The mask is a function of (seed, shape). A training step passes a seed made of (run, step, replica), so that no two
+    replicas draw the same mask, and a resumed run draws the masks of an uninterrupted one. Without a seed (`fit`), the
+    layer counts its own calls.
 
     Args:
         rate: at least 0 and below 1.
@@ -67,29 +70,29 @@ class Dropout(BertLayer):
         self.supports_masking = True
         self.built = True
 
-    def next_seed(self) -> Any:
-        """A seed of the layer's own, another at each call; uint32 scalar, or None where nothing is dropped."""
+    def next_seed(self) -> Tensor | None:
+        """Return a new seed from the layer's own counter, uint32 scalar; None if the rate is 0."""
         if self.seed_generator is None:
             return None
         own, count = ops.unstack(ops.cast(self.seed_generator.next(), "uint32"), num=2)
         return ops.add(own, count)
 
-    def call(self, inputs: Any, training: bool = False, seed: Any = None) -> Any:
-        """`inputs` with dropout under training, of the same shape and dtype.
+    def call(self, inputs: Tensor, training: bool = False, seed: Tensor | None = None) -> Tensor:
+        """Return `inputs`, after dropout under training, with the same shape and dtype.
 
         Args:
             inputs: float tensor of any shape.
-            training: whether to drop.
-            seed: integer scalar; None draws from the layer's own counter.
+            training: whether dropout is applied.
+            seed: integer scalar; with None, the layer's own counter is used.
         """
         return dropped(inputs, *self.seed_and_rate(training, seed))
 
-    def seed_and_rate(self, training: bool, seed: Any) -> tuple[Any, float]:
-        """What `dropped` takes after its input, for callers that fuse it with their own work; the rate is 0 for none.
+    def seed_and_rate(self, training: bool, seed: Tensor | None) -> tuple[Tensor, float]:
+        """Return the seed and the rate for a fused operation that applies `dropped`; the rate is 0 outside training.
 
         Args:
-            training: whether to drop.
-            seed: integer scalar; None draws from the layer's own counter.
+            training: whether dropout is applied.
+            seed: integer scalar; with None, the layer's own counter is used.
         """
         if not training or not self.rate:
             return ops.zeros((), "uint32"), 0.0

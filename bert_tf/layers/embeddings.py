@@ -1,6 +1,6 @@
-"""Token, position and segment embeddings, summed, normalised, dropped.
+"""The sum of token, position and segment embeddings, with normalisation and dropout.
 
-Shapes: B batch, L length, D hidden, E embedding size (D, where the embedding is not factorised).
+Shapes: B batch, L length, D hidden, E embedding size (equal to D unless the embedding is factorised).
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.features import Tensor
 from bert_tf.fusion import fused
 from bert_tf.layers.base import BertLayer, dense, layer_norm, normalized, truncated_normal
 from bert_tf.layers.dropout import Dropout, dropped
@@ -15,29 +16,47 @@ from bert_tf.layers.initializers import NEIGHBOUR_WAVELENGTH, ScaledSinusoids
 
 
 def dropped_normalized_sum(
-    words: Any, positions: Any, segments: Any, gamma: Any, beta: Any, seed: Any, rate: float, epsilon: float, dtype: str
-) -> Any:
-    """dropout(LayerNorm(words + positions + segments)) in float32, as `dtype`; a fused operation (`bert_tf.fusion`)."""
+    words: Tensor,
+    positions: Tensor,
+    segments: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    seed: Tensor,
+    rate: float,
+    epsilon: float,
+    dtype: str,
+) -> Tensor:
+    """Return dropout(LayerNorm(words + positions + segments)) as `dtype`; a fused operation (`bert_tf.fusion`)."""
     return ops.cast(dropped(normalized(words + positions + segments, gamma, beta, epsilon), seed, rate), dtype)
 
 
-def sums_by_id(rows: Any, ids: Any, count: int) -> Any:
-    """Of the rows [R, E] the sum for each id, [count, E], from int [R] below `count`; a fused operation (`bert_tf.fusion`).
+def sums_by_id(rows: Tensor, ids: Tensor, count: int) -> Tensor:
+    """Return the sum of the rows of each id, [count, E]; a fused operation (`bert_tf.fusion`).
 
-    A product with one-hot rows, not a scatter that collides on every row (TPU and XLA are slow at those;
-    google-research/bert reads the segments by such a product too).
+    It is a product with one-hot rows and not a scatter, because TPU and XLA are slow at scatters with many collisions
+    (google-research/bert reads the segments by such a product, too).
+
+    Args:
+        rows: float [R, E].
+        ids: int [R], below `count`.
+        count: number of sums.
     """
     return ops.matmul(ops.transpose(ops.one_hot(ids, count, dtype=rows.dtype)), rows)
 
 
-def rows_of_few(table: Any, ids: Any, training: bool) -> Any:
-    """Rows of a small table that are read many times each, float32 [..., E] from [N, E] and int [...].
+def rows_of_few(table: Tensor, ids: Tensor, training: bool) -> Tensor:
+    """Return rows of a small table, each of which is read many times, float32 [..., E].
 
-    Under training the gradient is made by `sums_by_id`.
+    Under training, `sums_by_id` computes the gradient.
+
+    Args:
+        table: float [N, E].
+        ids: int [...], below N.
+        training: whether the custom gradient is attached.
     """
 
-    def rows_and_gradient(table: Any) -> tuple[Any, Any]:
-        def gradient(upstream: Any) -> Any:
+    def rows_and_gradient(table: Tensor) -> tuple[Tensor, Tensor]:
+        def gradient(upstream: Tensor) -> Tensor:
             rows = ops.reshape(upstream, (-1, table.shape[-1]))
             return fused(sums_by_id, rows, ops.reshape(ids, (-1,)), count=table.shape[0])
 
@@ -51,20 +70,20 @@ def rows_of_few(table: Any, ids: Any, training: bool) -> Any:
 class BertEmbeddings(BertLayer):
     """LayerNorm(token + position + segment), with dropout (Devlin et al. 2018, section 3 and figure 2).
 
-    Where `embedding_size` is not `hidden_size`, a dense layer leads from one to the other, after the dropout (Lan et
-    al. 2019, "ALBERT", section 3.1; Clark et al. 2020, "ELECTRA").
+    If `embedding_size` differs from `hidden_size`, a dense layer after the dropout maps one to the other (Lan et al.
+    2019, "ALBERT", section 3.1; Clark et al. 2020, "ELECTRA").
 
     Args:
-        vocab_size: tokens.
+        vocab_size: number of tokens.
         hidden_size: D.
-        max_position_embeddings: the longest sequence.
-        type_vocab_size: kinds of segments.
-        dropout_rate: on the normalised sum.
+        max_position_embeddings: length of the longest sequence.
+        type_vocab_size: number of segment types.
+        dropout_rate: dropout of the normalised sum.
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the tables' truncated normal.
         position_embedding: `learned` or `sinusoidal` (fixed).
-        position_initializer: what learned positions start from, `truncated_normal`, `sinusoidal`, or `neighbours`
-            (sinusoids of the wavelengths that `initializers.NeighbourHeads` looks for).
+        position_initializer: initial values of learned positions, `truncated_normal`, `sinusoidal`, or `neighbours`
+            (sinusoids with the wavelengths that `initializers.NeighbourHeads` expects).
         embedding_size: E; None for D.
 
     >>> layer = BertEmbeddings(vocab_size=10, hidden_size=4, max_position_embeddings=8)
@@ -78,6 +97,7 @@ class BertEmbeddings(BertLayer):
         vocab_size: int,
         hidden_size: int,
         max_position_embeddings: int = 512,
+        *,
         type_vocab_size: int = 2,
         dropout_rate: float = 0.0,
         layer_norm_epsilon: float = 1e-12,
@@ -127,10 +147,10 @@ class BertEmbeddings(BertLayer):
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.projection = None
         if width != hidden_size:
-            self.projection = dense(hidden_size, initializer_range, self.dtype_policy, "projection")
+            self.projection = dense(hidden_size, initializer_range, dtype=self.dtype_policy, name="projection")
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the three tables, the normalisation and, where there is one, the projection."""
+        """Create the weights of the three tables, of the normalisation and, if there is one, of the projection."""
         for table in (self.word_embeddings, self.position_embeddings, self.token_type_embeddings):
             table.build((None, None))
         width = self.embedding_size or self.hidden_size
@@ -141,22 +161,22 @@ class BertEmbeddings(BertLayer):
 
     def call(
         self,
-        input_ids: Any,
-        segment_ids: Any,
-        position_ids: Any,
+        input_ids: Tensor,
+        segment_ids: Tensor,
+        position_ids: Tensor,
         training: bool = False,
-        seed: Any = None,
-    ) -> Any:
-        """The embedded rows, [B, L, D] in the compute dtype.
+        seed: Tensor | None = None,
+    ) -> Tensor:
+        """Return the embedded tokens, [B, L, D] in the compute dtype.
 
         Args:
             input_ids: int32 [B, L], below `vocab_size`.
             segment_ids: int32 [B, L], below `type_vocab_size`.
             position_ids: int32 [B, L], below `max_position_embeddings`.
-            training: whether to drop.
-            seed: of the dropout mask.
+            training: whether dropout is applied.
+            seed: integer scalar from which the dropout mask is made.
         """
-        # Sums and norms in float32: three tables of magnitude 0.02 lose half their digits in bfloat16.
+        # The tables are summed and normalised in float32: in bfloat16 they would lose half their digits.
         words = ops.cast(self.word_embeddings(input_ids), "float32")
         positions = rows_of_few(self.position_embeddings.embeddings, position_ids, training)
         segments = rows_of_few(self.token_type_embeddings.embeddings, segment_ids, training)
@@ -176,5 +196,5 @@ class BertEmbeddings(BertLayer):
         return x if self.projection is None else self.projection(x)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[int | None, ...]:
-        """[B, L, D]."""
+        """Return [B, L, D]."""
         return (*input_shape, self.hidden_size)

@@ -1,7 +1,7 @@
-"""What stands on the encoder: pooler, masked-LM head, classification head.
+"""The heads of the encoder: the pooler, the masked-LM head and the classification head.
 
-Shapes: B batch, L length, P predictions, D hidden, V vocabulary, C classes, E embedding size (D, where the embedding is
-not factorised).
+Shapes: B batch, L length, P predictions, D hidden, V vocabulary, C classes, E embedding size (equal to D unless the
+embedding is factorised).
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from bert_tf.features import Tensor
 from bert_tf.fusion import fused, weight_in
 from bert_tf.layers.base import (
     BertLayer,
@@ -22,45 +23,57 @@ from bert_tf.layers.base import (
 from bert_tf.layers.dropout import Dropout
 
 
-def gather_positions(sequence_output: Any, positions: Any) -> Any:
-    """The vectors at `positions` of each row: [B, P, D] from [B, L, D] and int [B, P]."""
+def gather_positions(sequence_output: Tensor, positions: Tensor) -> Tensor:
+    """Return the vectors at the positions int [B, P] of each row of [B, L, D], [B, P, D]."""
     batch, length, size = ops.shape(sequence_output)
-    places = ops.cast(positions, "int32") + length * ops.expand_dims(ops.arange(batch, dtype="int32"), -1)
-    return ops.take(ops.reshape(sequence_output, (-1, size)), places, axis=0)
+    flat_positions = ops.cast(positions, "int32") + length * ops.expand_dims(ops.arange(batch, dtype="int32"), -1)
+    return ops.take(ops.reshape(sequence_output, (-1, size)), flat_positions, axis=0)
 
 
-def normalized_activation(x: Any, bias: Any, gamma: Any, beta: Any, hidden_act: str, epsilon: float) -> Any:
-    """LayerNorm(activation(x + bias)) in float32, in x's dtype; a fused operation (`bert_tf.fusion`)."""
+def normalized_activation(
+    x: Tensor, bias: Tensor, gamma: Tensor, beta: Tensor, hidden_act: str, epsilon: float
+) -> Tensor:
+    """Return LayerNorm(activation(x + bias)) in x's dtype; a fused operation (`bert_tf.fusion`)."""
     activated = activation(hidden_act)(ops.cast(x, "float32") + ops.cast(bias, "float32"))
     return ops.cast(normalized(activated, gamma, beta, epsilon), x.dtype)
 
 
-def scores_of_tokens(x: Any, table: Any, bias: Any, training: bool) -> tuple[Any, Any]:
-    """Vectors x [..., E] times the transposed table [V, E], [..., V], and the bias [V]; see `base.product`."""
+def scores_of_tokens(x: Tensor, table: Tensor, bias: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+    """Return vectors times the transposed table of embeddings, and the bias, for a fused operation that adds them.
 
-    def product_and_gradient(x: Any, table: Any) -> tuple[Any, Any]:
-        def gradient(upstream: Any) -> tuple[Any, Any]:
+    Args:
+        x: float [..., E].
+        table: float [V, E].
+        bias: float32 [V], a variable.
+        training: whether a faster gradient is attached.
+
+    Returns:
+        The product, [..., V], and the bias, [V].
+    """
+
+    def product_and_gradient(x: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
             return ops.matmul(upstream, table), ops.matmul(ops.transpose(upstream), x)
 
         return ops.matmul(x, ops.transpose(table)), gradient
 
     *outer, size = ops.shape(x)
     flat = ops.reshape(x, (-1, size))
-    # Left to itself, the gradient of the transposed table is made first and then transposed, in memory.
+    # Without a gradient of its own, that of the transposed table is computed first, and then transposed in memory.
     function = ops.custom_gradient(product_and_gradient) if training else lambda *ab: product_and_gradient(*ab)[0]
     scores = function(flat, table)
     scores, bias = with_bias(scores, bias, training)
     return ops.reshape(scores, (*outer, table.shape[0])), bias
 
 
-def biased(x: Any, bias: Any, dtype: str) -> Any:
-    """The sum, taken in float32, as `dtype`; a fused operation (`bert_tf.fusion`)."""
+def biased(x: Tensor, bias: Tensor, dtype: str) -> Tensor:
+    """Return x + bias, computed in float32, as `dtype`; a fused operation (`bert_tf.fusion`)."""
     return ops.cast(ops.cast(x, "float32") + ops.cast(bias, "float32"), dtype)
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class Pooler(BertLayer):
-    """tanh(dense(x)) over the vector of `[CLS]` (Devlin et al. 2018, section 3.1; `pooled_output` in their code).
+    """The pooler: tanh(dense(x)) on the vector of `[CLS]` (Devlin et al. 2018, section 3.1; their `pooled_output`).
 
     Args:
         hidden_size: D.
@@ -74,25 +87,25 @@ class Pooler(BertLayer):
         super().__init__(**kwargs)
         self.hidden_size = hidden_size
         self.initializer_range = initializer_range
-        self.dense = dense(hidden_size, initializer_range, self.dtype_policy, "dense", activation="tanh")
+        self.dense = dense(hidden_size, initializer_range, dtype=self.dtype_policy, name="dense", activation="tanh")
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the product."""
+        """Create the weights of the dense layer."""
         self.dense.build((None, self.hidden_size))
         self.built = True
 
-    def call(self, first_vectors: Any) -> Any:
-        """[..., D] from the `[CLS]` vectors [..., D]."""
+    def call(self, first_vectors: Tensor) -> Tensor:
+        """Return the pooled vectors, [..., D], of the `[CLS]` vectors [..., D]."""
         return self.dense(first_vectors)
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class MaskedLMHead(BertLayer):
-    """Scores of all tokens at the masked positions (google-research/bert, `get_masked_lm_output`).
+    """The masked-LM head: logits of all tokens at the masked positions (google-research/bert, `get_masked_lm_output`).
 
-    Gathers first, so that the product with the vocabulary covers P places instead of L; then dense, activation and
-    LayerNorm; then the token embeddings, transposed (tied), and an output bias of their own. Where the embedding is
-    factorised, the dense layer leads to its size, as in ALBERT and ELECTRA.
+    It gathers the masked positions first, so that the product with the vocabulary covers P positions and not L. A dense
+    layer, the activation and LayerNorm follow, then the transposed token embeddings (tied) and an output bias. If the
+    embedding is factorised, the dense layer maps to its size, as in ALBERT and ELECTRA.
 
     Args:
         vocab_size: V.
@@ -112,6 +125,7 @@ class MaskedLMHead(BertLayer):
         self,
         vocab_size: int,
         hidden_size: int,
+        *,
         hidden_act: str = "gelu",
         layer_norm_epsilon: float = 1e-12,
         initializer_range: float = 0.02,
@@ -125,12 +139,12 @@ class MaskedLMHead(BertLayer):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
         self.embedding_size = embedding_size
-        activation(hidden_act)  # an unknown name is told here, not in the first call
-        self.dense = dense(embedding_size or hidden_size, initializer_range, self.dtype_policy, "dense")
+        activation(hidden_act)  # Fail at construction, not at the first call.
+        self.dense = dense(embedding_size or hidden_size, initializer_range, dtype=self.dtype_policy, name="dense")
         self.layer_norm = layer_norm(layer_norm_epsilon, "layer_norm")
 
     def build(self, input_shape: Any = None, *_: Any) -> None:
-        """Make dense, norm and the output bias."""
+        """Create the weights of the dense layer and of the norm, and the output bias."""
         self.dense.build((None, None, self.hidden_size))
         self.layer_norm.build((None, None, self.embedding_size or self.hidden_size))
         self.output_bias = self.add_weight(
@@ -138,14 +152,17 @@ class MaskedLMHead(BertLayer):
         )
         self.built = True
 
-    def call(self, sequence_output: Any, masked_lm_positions: Any, word_embeddings: Any, training: bool = False) -> Any:
-        """Logits, [B, P, V], float32; under training in the compute dtype, since the loss reads them more than once.
+    def call(
+        self, sequence_output: Tensor, masked_lm_positions: Tensor, word_embeddings: Tensor, training: bool = False
+    ) -> Tensor:
+        """Return the logits, float32 [B, P, V]; under training, in the compute dtype.
 
         Args:
             sequence_output: float [B, L, D].
             masked_lm_positions: int32 [B, P].
-            word_embeddings: the encoder's token embeddings, float [V, E].
-            training: see above.
+            word_embeddings: float [V, E], the encoder's token embeddings.
+            training: whether faster gradients are attached, and the logits keep the compute dtype, since the loss reads
+                them more than once.
         """
         x = gather_positions(sequence_output, masked_lm_positions)  # [B, P, D]
         x = fused(  # [B, P, E]
@@ -162,18 +179,18 @@ class MaskedLMHead(BertLayer):
     def compute_output_shape(
         self, sequence_output_shape: Any, masked_lm_positions_shape: Any, word_embeddings_shape: Any
     ) -> tuple[int | None, ...]:
-        """[B, P, V]; Keras matches the arguments with those of `call` by their names."""
+        """Return [B, P, V]. Keras matches these arguments with those of `call` by name."""
         return (*masked_lm_positions_shape, self.vocab_size)
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class ClassificationHead(BertLayer):
-    """Dropout, then a dense layer to C classes, in float32 (Devlin et al. 2018, section 4.1).
+    """The classification head: dropout and a dense layer to C classes, in float32 (Devlin et al. 2018, section 4.1).
 
     Args:
         num_classes: C.
         hidden_size: D.
-        dropout_rate: before the dense layer.
+        dropout_rate: dropout before the dense layer.
         initializer_range: standard deviation of the kernel's truncated normal.
 
     >>> ClassificationHead(num_classes=3, hidden_size=8)(keras.ops.ones((2, 8))).shape
@@ -184,6 +201,7 @@ class ClassificationHead(BertLayer):
         self,
         num_classes: int,
         hidden_size: int,
+        *,
         dropout_rate: float = 0.0,
         initializer_range: float = 0.02,
         **kwargs: Any,
@@ -194,17 +212,17 @@ class ClassificationHead(BertLayer):
         self.dropout_rate = dropout_rate
         self.initializer_range = initializer_range
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
-        self.dense = dense(num_classes, initializer_range, "float32", "dense")
+        self.dense = dense(num_classes, initializer_range, dtype="float32", name="dense")
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the product."""
+        """Create the weights of the dense layer."""
         self.dense.build((None, self.hidden_size))
         self.built = True
 
-    def call(self, x: Any, training: bool = False, seed: Any = None) -> Any:
-        """Logits, float32 [..., C], from vectors [..., D]."""
+    def call(self, x: Tensor, training: bool = False, seed: Tensor | None = None) -> Tensor:
+        """Return the logits, float32 [..., C], of vectors [..., D]."""
         return self.dense(self.dropout(x, training=training, seed=seed))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """[..., C]."""
+        """Return [..., C]."""
         return (*input_shape[:-1], self.num_classes)

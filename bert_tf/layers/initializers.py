@@ -1,4 +1,4 @@
-"""What position tables and attention heads can start from, beside BERT's truncated normal."""
+"""Initializers of position tables and attention heads, besides BERT's truncated normal."""
 
 from typing import Any
 
@@ -6,15 +6,19 @@ import keras
 import numpy as np
 from keras import ops
 
+from bert_tf.features import Tensor
+
 NEIGHBOUR_WAVELENGTH = 100.0
-"""The slowest wave of positions that start as sinusoids for `NeighbourHeads`, in units of 2 pi places: it spans rows of
-some hundred places once. Vaswani et al.'s 10,000 leaves half of the columns the same all over such a row."""
+"""The longest wavelength of sinusoidal positions for `NeighbourHeads`, in units of 2 pi positions.
+
+It spans a row of some hundred positions once. With the 10,000 of Vaswani et al., half of the columns hardly change
+over such a row."""
 
 _OFFSETS = (-1, 1, -2, 2)
 
 
 def sinusoids(num_positions: int, size: int, longest: float = 10000.0) -> np.ndarray:
-    """float32 [num_positions, size]: sines in the first half of the columns, cosines in the second.
+    """Return sinusoids, float32 [num_positions, size]: sines in the first half of the columns, cosines in the second.
 
     Wavelengths grow from 2 pi to `longest` x 2 pi (Vaswani et al. 2017, section 3.5).
     """
@@ -29,58 +33,60 @@ def _frequencies(size: int, longest: float) -> np.ndarray:
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class ScaledSinusoids(keras.initializers.Initializer):
-    """Initialises a [positions, size] table with sinusoids of standard deviation `stddev`."""
+    """An initializer of a [positions, size] table with sinusoids of standard deviation `stddev`."""
 
     def __init__(self, stddev: float = 0.02, longest: float = 10000.0) -> None:
         self.stddev = stddev
         self.longest = longest
 
-    def __call__(self, shape: tuple[int, int], dtype: str | None = None) -> Any:
-        """The table, of `shape` and `dtype`."""
+    def __call__(self, shape: tuple[int, int], dtype: str | None = None) -> Tensor:
+        """Return the table, of `shape` and `dtype`."""
         return ops.convert_to_tensor(sinusoids(*shape, self.longest) * (self.stddev * 2**0.5), dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this initializer again."""
+        """Return the arguments that make this initializer again."""
         return {"stddev": self.stddev, "longest": self.longest}
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class NeighbourHeads(keras.initializers.Initializer):
-    """Initialises a fused [D, 3 D] query-key-value kernel so that heads start by reading the tokens next to them.
+    """An initializer of a [D, 3 D] query-key-value kernel whose heads start by reading neighbouring tokens.
 
-    Positions must start as sinusoids with the same `longest`. Each head takes every N-th frequency: its key is the
-    place's waves themselves, its query the same waves turned to the place `offset` further (a shift is a rotation of
-    each pair of sine and cosine), so that a query's product is largest with the key at that distance: -1, +1, -2, +2,
-    and again. Values start from BERT's truncated normal. A short pre-training otherwise spends most of its steps on
-    finding this pattern (experiments/configs/quickstart.py has the figures). D'Ascoli et al. 2021, "ConViT", section 3,
-    start heads at neighbouring patches of an image in the same spirit.
+    Positions must start as sinusoids with the same `longest`. Each head takes every N-th frequency. Its key is the
+    waves of its position; its query is the same waves, shifted by an offset (a shift rotates each pair of sine and
+    cosine). The product of a query is thus largest with the key at that offset: -1, +1, -2, +2, and again from -1.
+    Values start from BERT's truncated normal.
+
+    A short pre-training otherwise spends most of its steps on finding this pattern (see the numbers in
+    experiments/configs/quickstart.py). D'Ascoli et al. 2021, "ConViT", section 3, likewise let heads start at
+    neighbouring patches of an image.
 
     Args:
         num_heads: N; D / N must be even.
-        stddev: of the values' truncated normal.
-        gain: of queries and keys; how sharply heads start to look.
-        longest: the sinusoids' slowest wave.
+        stddev: standard deviation of the values' truncated normal.
+        gain: scale of queries and keys: how sharply heads attend to their offset at first.
+        longest: the sinusoids' longest wavelength, in units of 2 pi positions.
     """
 
     def __init__(
-        self, num_heads: int, stddev: float = 0.02, gain: float = 1.2, longest: float = NEIGHBOUR_WAVELENGTH
+        self, num_heads: int, stddev: float = 0.02, *, gain: float = 1.2, longest: float = NEIGHBOUR_WAVELENGTH
     ) -> None:
         self.num_heads = num_heads
         self.stddev = stddev
         self.gain = gain
         self.longest = longest
 
-    def __call__(self, shape: tuple[int, int], dtype: str | None = None) -> Any:
-        """The kernel, of `shape` [D, 3 D] and `dtype`.
+    def __call__(self, shape: tuple[int, int], dtype: str | None = None) -> Tensor:
+        """Return the kernel, of `shape` [D, 3 D] and `dtype`.
 
         Raises:
-            ValueError: the heads' size is odd: sines and cosines cannot be paired.
+            ValueError: the size of a head is odd, so that sines and cosines cannot be paired.
         """
         hidden_size = shape[0]
         head_size = hidden_size // self.num_heads
         if head_size % 2:
             raise ValueError(
-                "heads that start at their neighbours must have an even size. "
+                "Heads that start at their neighbours must have an even size. "
                 f"Received: hidden_size={hidden_size}, num_heads={self.num_heads}"
             )
         half, pairs = hidden_size // 2, head_size // 2
@@ -91,7 +97,7 @@ class NeighbourHeads(keras.initializers.Initializer):
             sines = head * head_size + np.arange(len(waves))
             cosines = sines + pairs
             key[waves, sines] = key[half + waves, cosines] = 1.0
-            # sin(w (p + d)) = cos(w d) sin(w p) + sin(w d) cos(w p), and the cosine alike.
+            # sin(w (p + d)) = cos(w d) sin(w p) + sin(w d) cos(w p), and likewise the cosine.
             query[waves, sines] = query[half + waves, cosines] = np.cos(turn)
             query[half + waves, sines] = np.sin(turn)
             query[waves, cosines] = -np.sin(turn)
@@ -100,5 +106,5 @@ class NeighbourHeads(keras.initializers.Initializer):
         return ops.concatenate([start, ops.cast(value, start.dtype)], axis=1)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make this initializer again."""
+        """Return the arguments that make this initializer again."""
         return {"num_heads": self.num_heads, "stddev": self.stddev, "gain": self.gain, "longest": self.longest}

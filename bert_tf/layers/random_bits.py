@@ -1,18 +1,18 @@
-"""Random bits as a function of a seed: no generator state, the same on every backend and device.
+"""Random bits as a pure function of a seed, without generator state, equal on every backend and device.
 
-A counter-based generator: element i of a tensor gets `mix(i * odd + seed)`, where `mix` is a 32-bit finalizer with
-low bias (Wellons 2018, "Prospecting for Hash Functions", `lowbias32`). It is integer arithmetic only, so XLA
-fuses it into whatever consumes the bits, and TPU, GPU and CPU agree. Good enough for dropout; not for cryptography.
+The generator counts: element i of a tensor is `mix(i * odd + seed)`, where `mix` is a 32-bit finalizer with low bias
+(Wellons 2018, "Prospecting for Hash Functions", `lowbias32`). It uses integer arithmetic only, so that XLA fuses it
+into its consumer, and TPU, GPU and CPU agree. It is good enough for dropout, and unfit for cryptography.
 """
 
-from typing import Any
-
 from keras import ops
+
+from bert_tf.features import Tensor
 
 _GOLDEN = 0x9E3779B9  # 2**32 / golden ratio, odd: neighbouring counters land far apart
 
 
-def _mix(bits: Any) -> Any:
+def _mix(bits: Tensor) -> Tensor:
     bits = ops.bitwise_xor(bits, ops.right_shift(bits, _constant(16)))
     bits = ops.multiply(bits, _constant(0x7FEB352D))
     bits = ops.bitwise_xor(bits, ops.right_shift(bits, _constant(15)))
@@ -20,12 +20,12 @@ def _mix(bits: Any) -> Any:
     return ops.bitwise_xor(bits, ops.right_shift(bits, _constant(16)))
 
 
-def _constant(value: int) -> Any:
+def _constant(value: int) -> Tensor:
     return ops.convert_to_tensor(value, dtype="uint32")
 
 
-def fold_in(seed: Any, number: Any) -> Any:
-    """A new seed from `seed` and `number`: distinct numbers (layers, steps, replicas) give unrelated seeds.
+def fold_in(seed: Tensor, number: Tensor) -> Tensor:
+    """Return a new seed from `seed` and `number`. Distinct numbers (layers, steps, replicas) give unrelated seeds.
 
     Args:
         seed: integer scalar, tensor or Python number.
@@ -38,12 +38,12 @@ def fold_in(seed: Any, number: Any) -> Any:
     return _mix(ops.bitwise_xor(_mix(ops.add(counter, _constant(1))), ops.cast(seed, "uint32")))
 
 
-def random_bits(shape: tuple[Any, ...], seed: Any) -> Any:
-    """uint32 tensor of `shape`, uniform over all values; a pure function of (shape, seed).
+def random_bits(shape: tuple[int | Tensor, ...], seed: Tensor) -> Tensor:
+    """Return a uint32 tensor of `shape`, uniform over all values; a pure function of (shape, seed).
 
     Args:
-        shape: sizes; some may be tensors where they are not static.
-        seed: uint32 scalar, as `fold_in` gives it.
+        shape: sizes of the axes; a size that is not static is a tensor.
+        seed: uint32 scalar, such as a result of `fold_in`.
     """
     size = 1
     for length in shape:

@@ -1,10 +1,11 @@
-"""One block of the encoder: attention and feed-forward, each with residual and normalisation after it."""
+"""A block of the encoder: attention and a feed-forward part, each followed by residual and normalisation."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
+from bert_tf.features import Tensor
 from bert_tf.fusion import fused, weights_read_directly
 from bert_tf.layers.attention import SelfAttention
 from bert_tf.layers.base import (
@@ -25,16 +26,16 @@ class TransformerBlock(BertLayer):
 
     Args:
         hidden_size: D.
-        num_heads: of the attention; divides D.
-        intermediate_size: of the feed-forward part.
-        hidden_act: of the feed-forward part: gelu, gelu_new or relu, see `base.activation`.
-        dropout_rate: on the outputs of attention and feed-forward.
-        attention_dropout_rate: on the attention probabilities.
+        num_heads: number of attention heads; divides D.
+        intermediate_size: size of the feed-forward part.
+        hidden_act: activation of the feed-forward part, gelu, gelu_new or relu, see `base.activation`.
+        dropout_rate: dropout of the outputs of both parts.
+        attention_dropout_rate: dropout of the attention probabilities.
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the kernels' truncated normal.
-        attention_start: what queries and keys start from, see `attention.SelfAttention`.
-        recompute: under training keep only the block's input, and compute the rest again in the backward pass (Chen et
-            al. 2016): a third more products, for a fraction of the activations' memory.
+        attention_start: initial values of queries and keys, see `attention.SelfAttention`.
+        recompute: whether training keeps only the block's input, and recomputes the rest in the backward pass (Chen et
+            al. 2016). This takes a third more products, and a fraction of the activations' memory.
 
     >>> from bert_tf.layers.attention import attention_allowed
     >>> block = TransformerBlock(hidden_size=8, num_heads=2, intermediate_size=16)
@@ -47,6 +48,7 @@ class TransformerBlock(BertLayer):
         hidden_size: int,
         num_heads: int,
         intermediate_size: int,
+        *,
         hidden_act: str = "gelu",
         dropout_rate: float = 0.0,
         attention_dropout_rate: float = 0.0,
@@ -67,7 +69,7 @@ class TransformerBlock(BertLayer):
         self.initializer_range = initializer_range
         self.attention_start = attention_start
         self.recompute = recompute
-        activation(hidden_act)  # an unknown name is told here, not in the first call
+        activation(hidden_act)  # Fail at construction, not at the first call.
         self.attention = SelfAttention(
             hidden_size,
             num_heads,
@@ -78,13 +80,15 @@ class TransformerBlock(BertLayer):
             name="attention",
         )
         self.attention_layer_norm = layer_norm(layer_norm_epsilon, "attention_layer_norm")
-        self.intermediate_dense = dense(intermediate_size, initializer_range, self.dtype_policy, "intermediate_dense")
-        self.output_dense = dense(hidden_size, initializer_range, self.dtype_policy, "output_dense")
+        self.intermediate_dense = dense(
+            intermediate_size, initializer_range, dtype=self.dtype_policy, name="intermediate_dense"
+        )
+        self.output_dense = dense(hidden_size, initializer_range, dtype=self.dtype_policy, name="output_dense")
         self.output_layer_norm = layer_norm(layer_norm_epsilon, "output_layer_norm")
         self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy, name="dropout")
 
     def build(self, input_shape: Any = None, *_: Any) -> None:
-        """Make attention, feed-forward and norms."""
+        """Create the weights of attention, feed-forward part and norms."""
         shape = (None, None, self.hidden_size)
         self.attention.build(shape)
         self.attention_layer_norm.build(shape)
@@ -93,28 +97,28 @@ class TransformerBlock(BertLayer):
         self.output_layer_norm.build(shape)
         self.built = True
 
-    def call(self, x: Any, allowed: Any, training: bool = False, seed: Any = None) -> Any:
-        """The block's output, [B, L, D] in the compute dtype.
+    def call(self, x: Tensor, allowed: Tensor, training: bool = False, seed: Tensor | None = None) -> Tensor:
+        """Return the block's output, [B, L, D] in the compute dtype.
 
         Args:
             x: float [B, L, D].
             allowed: bool [B, 1, L, L], from `attention.attention_allowed`.
-            training: whether to drop.
-            seed: of this block's dropout masks; each of the three gets its own from it.
+            training: whether dropout is applied.
+            seed: integer scalar from which the seeds of the block's three dropout masks are made.
         """
         if not (self.recompute and training):
             return self._attend_and_feed_forward(x, allowed, training, seed)
         if seed is None:
-            # Drawn once, here: a layer that counts its calls would draw other masks when it is computed again.
+            # The seed is drawn once: a layer that counts its calls would draw other masks when it is recomputed.
             seed = (self.dropout if self.dropout_rate else self.attention.dropout).next_seed()
 
-        def output(x: Any) -> Any:
+        def output(x: Tensor) -> Tensor:
             with weights_read_directly():
                 return self._attend_and_feed_forward(x, allowed, training, seed)
 
         return keras.remat(output)(x)
 
-    def _attend_and_feed_forward(self, x: Any, allowed: Any, training: bool, seed: Any) -> Any:
+    def _attend_and_feed_forward(self, x: Tensor, allowed: Tensor, training: bool, seed: Tensor) -> Tensor:
         x = ops.cast(x, self.compute_dtype)
         context = self.attention.context(x, allowed, training, seed_part(seed, 0))
         x = self._add(x, context, self.attention.output_dense, self.attention_layer_norm, training, seed_part(seed, 1))
@@ -127,14 +131,14 @@ class TransformerBlock(BertLayer):
 
     def _add(
         self,
-        residual: Any,
-        x: Any,
+        residual: Tensor,
+        x: Tensor,
         dense: keras.layers.Dense,
         norm: keras.layers.LayerNormalization,
         training: bool,
-        seed: Any,
-    ) -> Any:
-        """norm(residual + dropout(dense(x))), the end of both halves of a block."""
+        seed: Tensor,
+    ) -> Tensor:
+        """Return norm(residual + dropout(dense(x))), the end of both halves of a block."""
         seed, rate = self.dropout.seed_and_rate(training, seed)
         return fused(
             dropped_sum_normalized,

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from bert_tf.configs import BertConfig
+from bert_tf.features import Batch, Tensor
 from bert_tf.layers.attention import attention_allowed
 from bert_tf.layers.base import seed_part
 from bert_tf.layers.embeddings import BertEmbeddings
@@ -19,9 +20,9 @@ from bert_tf.models.base import BertModel
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertEncoder(BertModel):
-    """Embeddings, blocks and pooler (Devlin et al. 2018; google-research/bert `modeling.BertModel`).
+    """The encoder: embeddings, blocks and pooler (Devlin et al. 2018; google-research/bert `modeling.BertModel`).
 
-    Weights are made at once, from truncated normals (see `keras.utils.set_random_seed`).
+    The constructor creates the weights, from truncated normals (`keras.utils.set_random_seed` makes them reproducible).
 
     Args:
         config: sizes and options; a `BertConfig` or its dictionary.
@@ -70,7 +71,7 @@ class BertEncoder(BertModel):
         self.build(None)
 
     def build(self, input_shape: Any = None) -> None:
-        """Make all weights; they depend on the configuration alone."""
+        """Create all weights. They depend on the configuration alone."""
         if self.built:
             return
         shape = (None, None, self.config.hidden_size)
@@ -80,18 +81,18 @@ class BertEncoder(BertModel):
         self.pooler.build((None, self.config.hidden_size))
         self.built = True
 
-    def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> dict[str, Any]:
+    def call(self, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Batch:
         """Encode a batch of rows.
 
         Args:
-            inputs: `input_ids` int [B, L]; and, where they are not the default: `input_mask` int [B, L] (0 padding,
-                k for the k-th sequence of the row; default all 1), `segment_ids` int [B, L] (default 0),
-                `position_ids` int [B, L] (default 0..L-1). See `bert_tf.features`.
-            training: whether to drop.
-            seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
+            inputs: `input_ids` int [B, L], and optionally `input_mask` int [B, L] (0 on padding, k on the tokens of the
+                row's k-th sequence; 1 by default), `segment_ids` int [B, L] (0 by default), `position_ids` int [B, L]
+                (0 to L - 1 by default). See `bert_tf.features`.
+            training: whether dropout is applied.
+            seed: integer scalar from which all dropout masks are made; with None, each layer counts its own calls.
 
         Returns:
-            `sequence_output` [B, L, D], and `pooled_output` [B, D] of the first token, in the compute dtype.
+            `sequence_output` [B, L, D], and `pooled_output` [B, D] of the first token, both in the compute dtype.
         """
         input_ids = inputs["input_ids"]
         input_mask = inputs.get("input_mask")

@@ -1,4 +1,4 @@
-"""Floating-point operations of a training step, counted by hand.
+"""The floating-point operations of a training step, counted from the sizes of the models' matrix products.
 
 Shapes: B rows, L length, P predictions in a row, K sequences in a row, D hidden, I intermediate, E embedding size,
 V vocabulary.
@@ -8,16 +8,17 @@ from bert_tf.configs import BertConfig
 
 
 def pretraining_step_flops(
-    model: BertConfig, rows: int, max_seq_length: int, predictions: int, max_sequences_per_row: int = 1
+    model: BertConfig, rows: int, max_seq_length: int, *, predictions: int, max_sequences_per_row: int = 1
 ) -> float:
-    """Multiplications and additions in the matrix products of one step: forward, and twice that backward.
+    """Return the multiplications and additions in the matrix products of one pre-training step.
 
-    A product [m, k] x [k, n] is 2mkn operations. A block has products of D x 3D, D x D, D x I and I x D for each token,
-    and two of L x L x D for each row. Element-wise work is left out, so that the compiler counts a few per cent more.
+    A product [m, k] x [k, n] takes 2mkn operations, and its gradients take twice as many. A block has products of
+    D x 3D, D x D, D x I and I x D for each token, and two of L x L x D for each row. Element-wise operations are left
+    out; with them, a compiler counts a few per cent more.
 
     Args:
-        model: sizes; `recompute` adds each block's forward pass once more.
-        rows: B, of the device or of all devices.
+        model: sizes; `recompute` adds a second forward pass of each block.
+        rows: B, on one device or on all devices.
         max_seq_length: L.
         predictions: P.
         max_sequences_per_row: K.
@@ -29,11 +30,13 @@ def pretraining_step_flops(
 
 
 def encoder_step_flops(model: BertConfig, rows: int, max_seq_length: int) -> float:
-    """The same without heads: what fine-tuning computes, whose heads are less than a thousandth of it.
+    """Return the operations of one step of the encoder without heads, as `pretraining_step_flops` counts them.
+
+    This is an estimate for fine-tuning, whose heads take less than a thousandth of the operations.
 
     Args:
-        model: sizes; `recompute` adds each block's forward pass once more.
-        rows: B, of the device or of all devices.
+        model: sizes; `recompute` adds a second forward pass of each block.
+        rows: B, on one device or on all devices.
         max_seq_length: L.
     """
     hidden, embedding = model.hidden_size, model.embedding_size or model.hidden_size

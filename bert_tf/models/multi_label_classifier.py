@@ -3,16 +3,15 @@
 Shapes: B batch, C labels.
 """
 
-from typing import Any
-
 import keras
 
+from bert_tf.features import Tensor
 from bert_tf.models.classifier import BertClassifier
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertMultiLabelClassifier(BertClassifier):
-    """The classifier, with an independent yes or no for each label instead of one choice among them.
+    """A classifier that decides on each label independently, instead of choosing one of them.
 
     >>> from bert_tf.configs import BertConfig
     >>> config = BertConfig(vocab_size=30, hidden_size=8, num_layers=1, num_heads=2, intermediate_size=16)
@@ -21,6 +20,6 @@ class BertMultiLabelClassifier(BertClassifier):
     """
 
     @staticmethod
-    def probabilities(logits: Any) -> Any:
-        """Of each label on its own, float32 [B, C]."""
+    def probabilities(logits: Tensor) -> Tensor:
+        """Return the probability of each label on its own, float32 [B, C]."""
         return keras.ops.sigmoid(logits)

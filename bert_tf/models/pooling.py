@@ -1,4 +1,4 @@
-"""One vector a row, for the heads that answer once a row, and as the row's own answer.
+"""Pooling: one vector for each row, which a head reads or a model returns.
 
 Shapes: B batch, L length, D hidden.
 """
@@ -8,33 +8,34 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from bert_tf.features import Batch, Tensor
 from bert_tf.models.encoder import BertEncoder
 
 POOLINGS = ("cls", "mean")
-"""What a head may read."""
+"""Poolings of the vector that a head reads."""
 
 TEXT_POOLINGS = ("mean", "cls", "pooler")
-"""What may stand for a text: the mean of its vectors, that of `[CLS]`, or the pooler's output."""
+"""Poolings of the vector of a text: the mean of its vectors, the vector of `[CLS]`, or the pooler's output."""
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SMALLEST_LENGTH = np.float32(1e-12)
 
 
 def check_pooling(pooling: str, allowed: tuple[str, ...] = POOLINGS) -> None:
-    """ValueError where `pooling` is none of `allowed`."""
+    """Raise a ValueError if `pooling` is not one of `allowed`."""
     if pooling not in allowed:
         raise ValueError(f"`pooling` must be {' or '.join(allowed)}. Received: {pooling!r}")
 
 
-def pooled_vectors(encoder: BertEncoder, encoded: dict[str, Any], inputs: dict[str, Any], pooling: str) -> Any:
-    """[B, D], in the compute dtype.
+def pooled_vectors(encoder: BertEncoder, encoded: Batch, inputs: Batch, *, pooling: str) -> Tensor:
+    """Return the vector of each row that a head reads, [B, D] in the compute dtype.
 
     Args:
-        encoder: whose pooler is used.
-        encoded: its outputs.
-        inputs: its inputs.
-        pooling: `cls`, the pooled output of `[CLS]`; or `mean`, the pooler over the mean of the vectors of the
-            row's first sequence, to which `[CLS]` belongs.
+        encoder: the encoder whose pooler is used.
+        encoded: the encoder's outputs.
+        inputs: the encoder's inputs.
+        pooling: `cls` for the pooled output of `[CLS]`; `mean` for the pooler applied to the mean of the vectors of the
+            row's first sequence, which `[CLS]` belongs to.
     """
     pooled = encoded["pooled_output"]
     if pooling == "cls":
@@ -43,23 +44,24 @@ def pooled_vectors(encoder: BertEncoder, encoded: dict[str, Any], inputs: dict[s
 
 
 def text_vectors(
-    encoded: dict[str, Any],
-    inputs: dict[str, Any],
+    encoded: Batch,
+    inputs: Batch,
     pooling: str,
+    *,
     normalize: bool,
     numpy: Any = ops,
     sequence: int = 1,
-) -> Any:
-    """The vector of one text of each row, float32 [B, D].
+) -> Tensor:
+    """Return the vector of one text of each row, float32 [B, D].
 
     Args:
         encoded: the encoder's outputs.
-        inputs: its inputs; for a `sequence` behind the first `input_mask` and `position_ids` are among them.
+        inputs: the encoder's inputs, with `input_mask` and `position_ids` if `sequence` is greater than 1.
         pooling: `mean` over all tokens, `[CLS]` and `[SEP]` included (Reimers and Gurevych 2019, "Sentence-BERT"),
             `cls`, or `pooler`.
-        normalize: whether vectors are brought to length 1.
-        numpy: whose operations are used: `keras.ops`, or for arrays NumPy itself.
-        sequence: which of the row's sequences the text is, counted from 1. Where a row has fewer: zeros.
+        normalize: whether vectors are scaled to length 1.
+        numpy: the module whose operations are used, `keras.ops` for tensors or NumPy for arrays.
+        sequence: number of the text in its row, counted from 1. Rows with fewer texts return zeros.
     """
     if pooling == "mean":
         vectors = _mean_vectors(encoded, inputs, numpy, sequence)
@@ -77,8 +79,8 @@ def text_vectors(
     return vectors / numpy.maximum(length, _SMALLEST_LENGTH)
 
 
-def _mean_vectors(encoded: dict[str, Any], inputs: dict[str, Any], numpy: Any = ops, sequence: int = 1) -> Any:
-    """The mean over one sequence of each row, float32 [B, D]."""
+def _mean_vectors(encoded: Batch, inputs: Batch, numpy: Any = ops, sequence: int = 1) -> Tensor:
+    """Return the mean over one sequence of each row, float32 [B, D]."""
     input_mask = inputs.get("input_mask")
     if input_mask is None:
         input_mask = numpy.ones_like(inputs["input_ids"])
@@ -87,6 +89,6 @@ def _mean_vectors(encoded: dict[str, Any], inputs: dict[str, Any], numpy: Any = 
     return summed / numpy.maximum(numpy.sum(weights, axis=1, keepdims=True), _ONE)
 
 
-def _weighted_sum(encoded: dict[str, Any], weights: Any, numpy: Any) -> Any:
-    """Of each row's vectors, float32 [B, D], by weights [B, L]."""
+def _weighted_sum(encoded: Batch, weights: Tensor, numpy: Any) -> Tensor:
+    """Return the sum of each row's vectors by weights [B, L], float32 [B, D]."""
     return numpy.sum(numpy.multiply(encoded["sequence_output"], weights[:, :, None]), axis=1)

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from bert_tf.configs import BertConfig
+from bert_tf.features import Batch, Tensor
 from bert_tf.layers.heads import ClassificationHead, MaskedLMHead, gather_positions
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
@@ -16,7 +17,7 @@ from bert_tf.models.encoder import BertEncoder
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertPretrainer(BertModel):
-    """Masked-LM and next-sentence heads on the encoder (Devlin et al. 2018, section 3.1).
+    """The model of pre-training: masked-LM and next-sentence heads on the encoder (Devlin et al. 2018, section 3.1).
 
     Args:
         config: sizes and options of the encoder; a `BertConfig` or its dictionary.
@@ -42,39 +43,30 @@ class BertPretrainer(BertModel):
             dtype=self.dtype_policy,
             name="masked_lm",
         )
-        # Two classes, 0 = B follows A, 1 = random B; no dropout before it, as in Google's code.
+        # Class 0 means that B follows A, class 1 that B is random. As in Google's code, no dropout precedes it.
         self.next_sentence = ClassificationHead(
             2, c.hidden_size, initializer_range=c.initializer_range, dtype=self.dtype_policy, name="next_sentence"
         )
         self.build(None)
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the heads' weights; they depend on the configuration alone."""
+        """Create the heads' weights. They depend on the configuration alone."""
         if self.built:
             return
         self.masked_lm.build((None, None, self.config.hidden_size))
         self.next_sentence.build((None, self.config.hidden_size))
         self.built = True
 
-    def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> dict[str, Any]:
-        """Logits of both objectives.
+    def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Batch:
+        """Return the logits of both objectives; arguments as in `BertModel.outputs_of`.
 
-        Args:
-            inputs: the encoder's inputs, `masked_lm_positions` int [B, P], and, for packed rows,
-                `next_sentence_positions` int [B, K], the places of the `[CLS]` tokens.
-            training: whether to drop.
-            seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
+        `inputs` also holds `masked_lm_positions` int [B, P] and, for packed rows, `next_sentence_positions` int [B, K],
+        the positions of the `[CLS]` tokens.
 
         Returns:
             `masked_lm_logits` float32 [B, P, V] (under training in the compute dtype), and `next_sentence_logits`
-            float32 [B, K, 2], or [B, 2] where no `next_sentence_positions` are given.
+            float32 [B, K, 2], or [B, 2] without `next_sentence_positions`.
         """
-        return self.outputs_of(self.encoder(inputs, training=training, seed=seed), inputs, training, seed)
-
-    def outputs_of(
-        self, encoded: dict[str, Any], inputs: dict[str, Any], training: bool = False, seed: Any = None
-    ) -> dict[str, Any]:
-        """What `call` returns, of what the encoder made of `inputs`; other arguments as there."""
         sequence_output = encoded["sequence_output"]
         positions = inputs.get("next_sentence_positions")
         if positions is None:
@@ -92,16 +84,16 @@ class BertPretrainer(BertModel):
         }
 
     @staticmethod
-    def likeliest_tokens(logits: Any, vocab_size: int, count: int) -> tuple[Any, Any]:
-        """The tokens that a masked one most likely was.
+    def likeliest_tokens(logits: Tensor, vocab_size: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return the most likely tokens at each masked position.
 
         Args:
             logits: `masked_lm_logits`, float [..., V].
-            vocab_size: of the tokenizer. A model may have more rows of embeddings: those behind it are no tokens.
+            vocab_size: number of the tokenizer's tokens. A model may have more rows of embeddings, which are no tokens.
             count: k, at most `vocab_size`.
 
         Returns:
-            Probabilities, float32 [..., k], likeliest first, and ids, int32 [..., k].
+            Probabilities, float32 [..., k], in descending order, and ids, int32 [..., k].
         """
         probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
         return ops.top_k(probabilities[..., :vocab_size], count)

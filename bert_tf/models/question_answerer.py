@@ -8,15 +8,16 @@ from typing import Any
 import keras
 
 from bert_tf.configs import BertConfig
+from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertQuestionAnswerer(BertModel):
-    """Scores of every token as the answer's first and last one (Devlin et al. 2018, section 4.2).
+    """A model that scores every token as the answer's first and as its last (Devlin et al. 2018, section 4.2).
 
-    One dense layer without dropout before it, as in google-research/bert `run_squad.py`.
+    Its head is one dense layer, without dropout, as in google-research/bert `run_squad.py`.
 
     Args:
         config: sizes and options of the encoder; a `BertConfig` or its dictionary.
@@ -33,22 +34,10 @@ class BertQuestionAnswerer(BertModel):
         self.question_answering = self.make_head("question_answering", 2)
         self.build(None)
 
-    def call(self, inputs: dict[str, Any], training: bool = False, seed: Any = None) -> dict[str, Any]:
-        """Scores of the answer's ends; those of padding are not masked.
+    def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Batch:
+        """Return `start_logits` and `end_logits`, float32 [B, L]; arguments as in `BertModel.outputs_of`.
 
-        Args:
-            inputs: the encoder's inputs.
-            training: whether to drop.
-            seed: integer scalar that all dropout masks are made from; None: each layer counts its own.
-
-        Returns:
-            `start_logits` and `end_logits`, float32 [B, L].
+        Logits of padding are not masked.
         """
-        return self.outputs_of(self.encoder(inputs, training=training, seed=seed), inputs, training, seed)
-
-    def outputs_of(
-        self, encoded: dict[str, Any], inputs: dict[str, Any], training: bool = False, seed: Any = None
-    ) -> dict[str, Any]:
-        """What `call` returns, of what the encoder made of `inputs`; other arguments as there."""
         logits = self.question_answering(encoded["sequence_output"], training=training)  # [B, L, 2]
         return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}

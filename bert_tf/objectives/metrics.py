@@ -1,24 +1,25 @@
-"""Metrics as (sum, weight) pairs, like the losses: weight 0 counts in none, and the whole set is divided once."""
+"""Metrics as (sum, weight) pairs, like the losses: the pairs of a whole set are summed, and divided once."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from keras import ops
 
+from bert_tf.features import Batch, Tensor
 from bert_tf.fusion import fused
 from bert_tf.objectives.losses import Sums, in_batch_scores, logits_of
 
 
-def accuracy(logits: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
-    """(sum of the weights of right answers, sum of weights); logits [..., C], labels and weights [...]."""
+def accuracy(logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (sum of the weights of right answers, sum of weights) of logits [..., C], labels and weights [...]."""
     return ops.sum(fused(right_answers, logits, labels) * weights), ops.sum(weights)
 
 
-def right_answers(logits: Any, labels: Any) -> Any:
-    """1 where the label has the greatest logit, the first of equal ones, else 0; a fused operation (`bert_tf.fusion`).
+def right_answers(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return 1.0 where the label has the greatest logit, else 0.0; a fused operation (`bert_tf.fusion`).
 
-    Asks whether any class comes before the label: an `argmax` goes through them one by one on a CPU.
+    Among equal logits the first class wins. An `argmax` would be slow on a CPU, where it compares the classes one by
+    one. This function tests whether any class precedes the label.
     """
     logits = ops.cast(logits, "float32")
     own, labels = ops.expand_dims(logits_of(logits, labels), -1), ops.expand_dims(labels, -1)
@@ -28,15 +29,15 @@ def right_answers(logits: Any, labels: Any) -> Any:
 
 
 def log_unigram(token_counts: np.ndarray, special_ids: Sequence[int], vocab_size: int) -> np.ndarray:
-    """Log of the unigram distribution of tokens, float32 [V]: what a model that ignores the text would predict.
+    """Return the logarithm of the unigram distribution, float32 [V], which a model would predict without the text.
 
-    Half a count is added to each token, since every one may occur; special tokens, which are never predicted, get next
-    to nothing, and so do the rows of a model that has more than the vocabulary needs.
+    Half a count is added to each token, since any may occur. Special tokens, which are never predicted, and the rows of
+    a model beyond its vocabulary have a negligible probability.
 
     Args:
-        token_counts: how often each token occurs in the training text, int [tokens of the vocabulary].
-        special_ids: of `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`. `[UNK]` keeps its count: it can be masked.
-        vocab_size: V of the model, at least the vocabulary's.
+        token_counts: number of occurrences of each token in the training text, int [tokens of the vocabulary].
+        special_ids: ids of `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`. `[UNK]` keeps its count: it can be masked.
+        vocab_size: V of the model, at least the size of the vocabulary.
     """
     counts = np.full(vocab_size, 1e-3)
     counts[: len(token_counts)] = np.asarray(token_counts, np.float64) + 0.5
@@ -45,18 +46,18 @@ def log_unigram(token_counts: np.ndarray, special_ids: Sequence[int], vocab_size
     return np.log(counts / counts.sum()).astype(np.float32)
 
 
-def pretraining_metrics(outputs: dict[str, Any], batch: dict[str, Any], log_unigram: Any = None) -> Sums:
-    """Accuracies of both objectives, and what they would be without a model.
+def pretraining_metrics(outputs: Batch, batch: Batch, log_unigram: Tensor | None = None) -> Sums:
+    """Return the accuracies of both objectives, and baselines that use no model.
 
     Args:
-        outputs: of `BertPretrainer`.
-        batch: `features.pretraining_batch`.
-        log_unigram: float [V], of the function of this name.
+        outputs: outputs of `BertPretrainer`.
+        batch: a batch of `features.pretraining_batch`.
+        log_unigram: float [V], the result of `log_unigram`.
 
     Returns:
         `masked_lm_accuracy` per prediction; `next_sentence_accuracy` per sequence; `next_sentence_random`, the share of
-        sequences whose second segment is a random one, which always answering "random" would score; and, given
-        `log_unigram`, `unigram_entropy`, nats per masked token under that distribution.
+        sequences whose second segment is random, which is the accuracy of always answering "random"; and, with
+        `log_unigram`, `unigram_entropy`, the nats per masked token under that distribution.
     """
     ids, weights = batch["masked_lm_ids"], batch["masked_lm_weights"]
     labels, label_weights = batch["next_sentence_labels"], batch["next_sentence_weights"]
@@ -74,23 +75,23 @@ def pretraining_metrics(outputs: dict[str, Any], batch: dict[str, Any], log_unig
     return sums
 
 
-def classification_metrics(logits: Any, batch: dict[str, Any]) -> Sums:
-    """`accuracy` per example."""
+def classification_metrics(logits: Tensor, batch: Batch) -> Sums:
+    """Return `accuracy` per example."""
     return {"accuracy": accuracy(logits, batch["label_ids"], batch["label_weights"])}
 
 
-def tagging_metrics(logits: Any, batch: dict[str, Any]) -> Sums:
-    """`accuracy` per word."""
+def tagging_metrics(logits: Tensor, batch: Batch) -> Sums:
+    """Return `accuracy` per word."""
     return {"accuracy": accuracy(logits, batch["tag_ids"], batch["tag_weights"])}
 
 
-def retrieval_metrics(vectors: Any, batch: dict[str, Any]) -> Sums:
-    """`in_batch_accuracy` per query: its passage is the nearest of the batch."""
+def retrieval_metrics(vectors: Tensor, batch: Batch) -> Sums:
+    """Return `in_batch_accuracy` per query: the share of queries whose passage is the nearest of the batch."""
     return {"in_batch_accuracy": accuracy(*in_batch_scores(vectors, batch))}
 
 
 def ratios(sums: dict[str, tuple[float, float]]) -> dict[str, float]:
-    """The last division: sum / weight by name; nan where the weight is 0."""
+    """Return sum / weight by name; nan where the weight is 0."""
     return {
         name: float(total) / float(weight) if float(weight) else float("nan") for name, (total, weight) in sums.items()
     }

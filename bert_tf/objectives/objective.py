@@ -1,12 +1,12 @@
-"""What a model is trained for: its losses, what they are divided by, and the metrics beside them."""
+"""Training objectives: the losses of a model, their weights, and the metrics reported with them."""
 
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from keras import ops
 
+from bert_tf.features import Batch, Tensor
 from bert_tf.objectives.losses import (
     Sums,
     classification_losses,
@@ -19,38 +19,38 @@ from bert_tf.objectives.losses import (
 )
 from bert_tf.objectives.metrics import classification_metrics, pretraining_metrics, retrieval_metrics, tagging_metrics
 
-Batch = dict[str, Any]
-
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """Functions of (model outputs, batch) that return named (sum, weight) pairs; the training loss is the losses' sum.
+    """A training objective: functions of (model outputs, batch) that return named (sum, weight) pairs.
+
+    Each loss is its sum divided by its weight. The training loss is the sum of the losses.
 
     Attributes:
-        losses: each is its sum over its weight.
-        weights: of the batch alone, the weights of `losses`: known before the model has run, so that a batch which is
-            computed in parts, here or on several replicas, is divided by the weights of the whole.
-        metrics: reported beside the losses.
-        gathered_features: the features of the batch by which rows are compared with each other; losses and metrics then
-            see the rows of all replicas. () where each row is judged by itself.
+        losses: the losses.
+        weights: the weights of `losses`, a function of the batch alone. They are known before the model runs, so that
+            a batch that is computed in parts, or on several replicas, is divided by the weights of the whole batch.
+        metrics: metrics reported with the losses.
+        gathered_features: features whose rows all replicas gather, for losses and metrics that compare rows with each
+            other. Empty if each row has a loss of its own.
         batch_metrics: metrics of the batch alone, such as its number of tokens.
     """
 
-    losses: Callable[[Any, Batch], Sums]
-    weights: Callable[[Batch], dict[str, Any]]
-    metrics: Callable[[Any, Batch], Sums]
+    losses: Callable[[Tensor | Batch, Batch], Sums]
+    weights: Callable[[Batch], Batch]
+    metrics: Callable[[Tensor | Batch, Batch], Sums]
     gathered_features: tuple[str, ...] = ()
     batch_metrics: Callable[[Batch], Sums] = lambda batch: {}
 
 
-def pretraining_objective(log_unigram: Any = None) -> Objective:
-    """Masked-LM and next-sentence prediction.
+def pretraining_objective(log_unigram: Tensor | None = None) -> Objective:
+    """Return the objective of masked-LM and next-sentence prediction.
 
     Args:
-        log_unigram: float [V] of `metrics.log_unigram`, for `unigram_entropy` among the metrics.
+        log_unigram: float [V], the result of `metrics.log_unigram`; adds `unigram_entropy` to the metrics.
     """
 
-    def weights(batch: Batch) -> dict[str, Any]:
+    def weights(batch: Batch) -> Batch:
         return {
             "masked_lm_loss": ops.sum(batch["masked_lm_weights"]),
             "next_sentence_loss": ops.sum(batch["next_sentence_weights"]),
@@ -59,17 +59,17 @@ def pretraining_objective(log_unigram: Any = None) -> Objective:
     return Objective(pretraining_losses, weights, partial(pretraining_metrics, log_unigram=log_unigram))
 
 
-def _weighted_by(loss: str, weights: str) -> Callable[[Batch], dict[str, Any]]:
-    """Weights of an objective whose only loss is `loss`, divided by the batch's `weights`."""
+def _weighted_by(loss: str, weights: str) -> Callable[[Batch], Batch]:
+    """Return the `weights` of an objective with one loss, which is weighted by this feature of the batch."""
     return lambda batch: {loss: ops.sum(batch[weights])}
 
 
-def _no_metrics(outputs: Any, batch: Batch) -> Sums:
+def _no_metrics(outputs: Tensor, batch: Batch) -> Sums:
     return {}
 
 
 def classification_objective(label_smoothing: float = 0.0) -> Objective:
-    """One of several classes for a text or a pair of texts."""
+    """Return the objective of one class for each text or pair of texts."""
     return Objective(
         partial(classification_losses, label_smoothing=label_smoothing),
         _weighted_by("classification_loss", "label_weights"),
@@ -78,30 +78,33 @@ def classification_objective(label_smoothing: float = 0.0) -> Objective:
 
 
 def multi_label_objective() -> Objective:
-    """Any number of labels."""
+    """Return the objective of any number of labels for each text."""
     return Objective(multi_label_losses, _weighted_by("multi_label_loss", "label_weights"), _no_metrics)
 
 
 def regression_objective() -> Objective:
-    """A number."""
+    """Return the objective of a number for each text or pair of texts."""
     return Objective(regression_losses, _weighted_by("regression_loss", "label_weights"), _no_metrics)
 
 
 def tagging_objective() -> Objective:
-    """A tag for each word."""
+    """Return the objective of a tag for each word."""
     return Objective(tagging_losses, _weighted_by("tagging_loss", "tag_weights"), tagging_metrics)
 
 
 def question_answering_objective() -> Objective:
-    """Start and end of an answer."""
+    """Return the objective of the start and the end of an answer."""
     return Objective(question_answering_losses, _weighted_by("answer_loss", "answer_weights"), _no_metrics)
 
 
 def retrieval_objective(temperature: float) -> Objective:
-    """A query's passage among all passages of its batch, those on other replicas included.
+    """Return the objective of finding a query's passage among all passages of the batch, on all replicas.
 
-    Of a batch that is computed in parts (`train.concurrent_parts`, `train.gradient_accumulation_steps`) each query is
+    If a batch is computed in parts (`train.concurrent_parts`, `train.gradient_accumulation_steps`), each query is
     compared with the passages of its part.
+
+    Args:
+        temperature: divisor of the scores.
     """
     return Objective(
         partial(retrieval_losses, temperature=temperature),
@@ -112,5 +115,5 @@ def retrieval_objective(temperature: float) -> Objective:
 
 
 def no_objective() -> Objective:
-    """Neither loss nor metrics: for rows of which only outputs are wanted."""
+    """Return an objective without losses and metrics, for rows whose outputs alone are wanted."""
     return Objective(_no_metrics, lambda batch: {}, _no_metrics)

@@ -13,7 +13,7 @@ _SCORES_AT_ONCE = 1 << 24  # 64 MB
 
 
 def rank(
-    queries: np.ndarray, passages: np.ndarray, right: Sequence[Sequence[int]], top_k: int
+    queries: np.ndarray, passages: np.ndarray, right: Sequence[Sequence[int]], *, top_k: int
 ) -> tuple[list[list[int]], list[list[tuple[int, float]]]]:
     """The places of the right passages, and the nearest passages.
 

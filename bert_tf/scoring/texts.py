@@ -7,7 +7,7 @@ import numpy as np
 
 
 def classification_scores(
-    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], positive_label: str | None = None
+    truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], *, positive_label: str | None = None
 ) -> dict[str, Any]:
     """Scores of one class a text.
 

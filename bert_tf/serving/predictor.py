@@ -205,7 +205,7 @@ class Predictor:
             raise ValueError(f"`top_k` must be at least 1. Received: {top_k}")
         normalize = self.description.experiment.get("normalize", True)
         vectors = self.embed([*queries, *passages], normalize=normalize)
-        _, found = rank(vectors[: len(queries)], vectors[len(queries) :], [()] * len(queries), top_k)
+        _, found = rank(vectors[: len(queries)], vectors[len(queries) :], [()] * len(queries), top_k=top_k)
         return [
             [{"index": place, "passage": passages[place], "score": score} for place, score in nearest]
             for nearest in found
@@ -276,7 +276,7 @@ class Predictor:
         if isinstance(encoder, keras.Model):
             encoder = without_padding(encoder if isinstance(encoder, BertEncoder) else encoder.encoder)
         operations = np if isinstance(encoder, LiteModel) else keras.ops
-        return text_vectors(encoder(inputs), inputs, pooling, normalize, operations)
+        return text_vectors(encoder(inputs), inputs, pooling, normalize=normalize, numpy=operations)
 
     def _tagged(self, number: int, text: str | Sequence[str]) -> TaggedExample:
         if isinstance(text, str):

@@ -17,7 +17,7 @@ from bert_tf.configs.tasks import QuestionAnsweringConfig
 from bert_tf.examples import QuestionExample
 from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.objectives import objective
-from bert_tf.scoring.answers import best_null_threshold, question_answering_scores
+from bert_tf.scoring.question_answering import best_null_threshold, question_answering_scores
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -212,7 +212,7 @@ class QuestionAnswering(Task[QuestionExample]):
     def scores(
         self, examples: Sequence[QuestionExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """See `scoring.answers.question_answering_scores`; with unanswerable questions, the best threshold too."""
+        """See `scoring.question_answering.question_answering_scores`; with unanswerable questions, the best threshold too."""
         truths = [[text for text, _ in example.answers] for example in examples]
         scores = question_answering_scores(truths, [answer["answer"] for answer in answers])
         if self.config.unanswerable:

@@ -93,7 +93,9 @@ class Retrieval(Task[RetrievalExample]):
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
         """A `BertDualEncoder`."""
         config = self.config
-        return BertDualEncoder(encoder, 2 + config.num_negatives, config.pooling, config.normalize, dtype=dtype)
+        return BertDualEncoder(
+            encoder, 2 + config.num_negatives, pooling=config.pooling, normalize=config.normalize, dtype=dtype
+        )
 
     def objective(self, training: bool) -> objective.Objective:
         """The softmax over the passages of a batch; in evaluation there is no loss, ranks tell."""
@@ -118,7 +120,7 @@ class Retrieval(Task[RetrievalExample]):
             np.stack(vectors["query"]),
             np.stack(vectors["passage"]),
             [sorted(right[query]) for query in queries],
-            self.config.top_k,
+            top_k=self.config.top_k,
         )
         for query, ranks, nearest in zip(queries, *ranked, strict=True):
             named = [{"passage": passages[number], "score": score} for number, score in nearest]

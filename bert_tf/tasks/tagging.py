@@ -11,7 +11,7 @@ from bert_tf.configs.tasks import TaggingConfig
 from bert_tf.examples import TaggedExample
 from bert_tf.models.token_classifier import BertTokenClassifier
 from bert_tf.objectives import objective
-from bert_tf.scoring.tags import scheme_of, tag_spans, tagging_scores
+from bert_tf.scoring.tagging import scheme_of, tag_spans, tagging_scores
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import BasicTokenizer, WordPieceTokenizer
@@ -106,7 +106,7 @@ class Tagging(Task[TaggedExample]):
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
         """A `BertTokenClassifier`."""
-        return BertTokenClassifier(encoder, len(labels), self.config.dropout_rate, dtype=dtype)
+        return BertTokenClassifier(encoder, len(labels), dropout_rate=self.config.dropout_rate, dtype=dtype)
 
     def objective(self, training: bool) -> objective.Objective:
         """Cross-entropy of the words' first tokens."""
@@ -136,7 +136,7 @@ class Tagging(Task[TaggedExample]):
     def scores(
         self, examples: Sequence[TaggedExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """See `scoring.tags.tagging_scores`."""
+        """See `scoring.tagging.tagging_scores`."""
         truth = [example.tags or () for example in examples]
         return tagging_scores(truth, [answer["tags"] for answer in answers], self.scheme(labels))
 

@@ -113,7 +113,9 @@ class Classification(Task[TextExample]):
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
         """A `BertClassifier`."""
         config = self.config
-        return BertClassifier(encoder, len(labels), config.dropout_rate, config.pooling, dtype=dtype)
+        return BertClassifier(
+            encoder, len(labels), dropout_rate=config.dropout_rate, pooling=config.pooling, dtype=dtype
+        )
 
     def objective(self, training: bool) -> objective.Objective:
         """Cross-entropy, smoothed in training only."""
@@ -139,7 +141,7 @@ class Classification(Task[TextExample]):
             [example.label for example in examples],
             [answer["label"] for answer in answers],
             labels,
-            self.config.positive_label,
+            positive_label=self.config.positive_label,
         )
 
     def main_score(self, labels: Sequence[str]) -> str:
@@ -186,7 +188,9 @@ class MultiLabel(Task[TextExample]):
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
         """A `BertMultiLabelClassifier`."""
         config = self.config
-        return BertMultiLabelClassifier(encoder, len(labels), config.dropout_rate, config.pooling, dtype=dtype)
+        return BertMultiLabelClassifier(
+            encoder, len(labels), dropout_rate=config.dropout_rate, pooling=config.pooling, dtype=dtype
+        )
 
     def objective(self, training: bool) -> objective.Objective:
         """Binary cross-entropy."""
@@ -259,7 +263,7 @@ class Regression(Task[TextExample]):
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
         """A `BertRegressor`."""
-        return BertRegressor(encoder, self.config.dropout_rate, self.config.pooling, dtype=dtype)
+        return BertRegressor(encoder, dropout_rate=self.config.dropout_rate, pooling=self.config.pooling, dtype=dtype)
 
     def objective(self, training: bool) -> objective.Objective:
         """Squared error."""

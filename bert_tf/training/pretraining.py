@@ -216,7 +216,11 @@ class _PhaseData:
         masking = self._config.masking
         predictions = masking.max_predictions_per_seq or predictions_per_row(masking.masked_lm_rate, row_length)
         return pretraining_step_flops(
-            self._config.model, self._phase.train.batch_size, row_length, predictions, self._train.max_sequences_per_row
+            self._config.model,
+            self._phase.train.batch_size,
+            row_length,
+            predictions=predictions,
+            max_sequences_per_row=self._train.max_sequences_per_row,
         )
 
 

@@ -10,8 +10,8 @@ from absl import flags
 
 from bert_tf.configs import FinetuningConfig
 from bert_tf.examples import QuestionExample, TaggedExample
-from bert_tf.scoring.answers import question_answering_scores
-from bert_tf.scoring.tags import tagging_scores
+from bert_tf.scoring.question_answering import question_answering_scores
+from bert_tf.scoring.tagging import tagging_scores
 from bert_tf.scoring.texts import classification_scores
 from bert_tf.tasks import task_of
 from bert_tf.utils import files

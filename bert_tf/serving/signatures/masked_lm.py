@@ -43,7 +43,7 @@ class EncoderSignatures(Signatures):
     def encoded(self, inputs: Tensors) -> Tensors:
         """What the encoder gives for rows, and their vectors."""
         encoded = {name: tf.cast(tensor, tf.float32) for name, tensor in self.encoder(inputs).items()}
-        outputs = encoded | {"embedding": text_vectors(encoded, inputs, self.pooling, self.normalize)}
+        outputs = encoded | {"embedding": text_vectors(encoded, inputs, self.pooling, normalize=self.normalize)}
         if not self.has_pooler:
             del outputs["pooled_output"]
         return outputs

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.scoring.tags import tag_spans
+from bert_tf.scoring.tagging import tag_spans
 from bert_tf.serving.graph_tokenizer import Tokens, substrings
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors

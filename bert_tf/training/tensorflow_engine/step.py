@@ -13,7 +13,7 @@ import tensorflow as tf
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.features import Batch, Tensor
-from bert_tf.fusion import fusion_compiled_by
+from bert_tf.fusion import using_fusion_compiler
 from bert_tf.layers.random_bits import fold_in
 from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Objective
@@ -96,7 +96,7 @@ class TrainStep:
         """Return gradients, losses and metrics of some rows of a batch whose loss weights are `weights`."""
         state, objective = self._state, self._objective
         copies = {} if self._fusion is None else self._fusion.copy(self._variables, state.model.compute_dtype)
-        with fusion_compiled_by(self._fusion):
+        with using_fusion_compiler(self._fusion):
             with tf.GradientTape() as tape:
                 tape.watch(copies)
                 outputs, rows = self._gathering.rows(state.model(batch, training=True, seed=seed), batch)

@@ -27,7 +27,7 @@ KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_su
 
 
 class XlaFusion:
-    """A `bert_tf.fusion.Compiler`: of each fused operation one XLA program forward, one backward.
+    """A `bert_tf.fusion.FusionCompiler`: of each fused operation one XLA program forward, one backward.
 
     The backward program computes the fused operation again from its inputs: nothing of what a fused operation makes on the way
     (activations in float32, dropout masks) is written to memory or waits there. Layers with equal functions and

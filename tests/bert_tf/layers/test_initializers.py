@@ -48,7 +48,7 @@ def test_the_encoder_starts_so_in_every_block():
 
 
 def test_initializer_saves_and_refuses_odd_heads():
-    again = NeighbourHeads.from_config(NeighbourHeads(2, 0.1, 2.0, 50.0).get_config())
+    again = NeighbourHeads.from_config(NeighbourHeads(2, 0.1, gain=2.0, longest=50.0).get_config())
     assert again.get_config() == {"num_heads": 2, "stddev": 0.1, "gain": 2.0, "longest": 50.0}
     with pytest.raises(ValueError, match=r"even size.*hidden_size=6, num_heads=2"):
         NeighbourHeads(2)((6, 18))

@@ -31,6 +31,6 @@ def test_text_vectors(pooling, normalize):
         arrays = {"sequence_output": SEQUENCE, "pooled_output": POOLED}
         if operations is keras.ops:
             arrays = {name: tf.cast(array, dtype) for name, array in arrays.items()}
-        found = text_vectors(arrays, {"input_mask": MASK}, pooling, normalize, operations)
+        found = text_vectors(arrays, {"input_mask": MASK}, pooling, normalize=normalize, numpy=operations)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=tolerance)

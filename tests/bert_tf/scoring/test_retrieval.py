@@ -21,9 +21,9 @@ def test_blocks_of_queries_give_what_all_at_once_give(monkeypatch):
     random = np.random.default_rng(0)
     queries, passages = random.standard_normal((20, 4)), random.standard_normal((30, 4))
     right = [random.choice(30, 3, replace=False).tolist() for _ in queries]
-    whole = rank(queries, passages, right, 5)
+    whole = rank(queries, passages, right, top_k=5)
     monkeypatch.setattr(retrieval, "_SCORES_AT_ONCE", 70)
-    parts = rank(queries, passages, right, 5)
+    parts = rank(queries, passages, right, top_k=5)
     assert parts[0] == whole[0]
     np.testing.assert_allclose(parts[1], whole[1])
 
@@ -44,6 +44,6 @@ def test_ndcg_equals_scikit_learn():
     relevance = np.zeros((40, 60))
     for row, numbers in enumerate(right):
         relevance[row, numbers] = 1
-    ranks, _ = rank(queries, passages, right, 1)
+    ranks, _ = rank(queries, passages, right, top_k=1)
     expected = ndcg_score(relevance, queries @ passages.T, k=10)
     assert retrieval_scores(ranks)["ndcg_at_10"] == pytest.approx(expected)

@@ -125,7 +125,7 @@ def test_the_loss_is_that_of_a_softmax_over_the_passages_of_the_batch():
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 @pytest.mark.parametrize("normalize", [False, True])
 def test_texts_of_a_row_have_the_vectors_that_they_have_alone(pooling, normalize):
-    model = BertDualEncoder(SMALL, 4, pooling, normalize)
+    model = BertDualEncoder(SMALL, 4, pooling=pooling, normalize=normalize)
     shake(model)
     rows = _task().encode(EXAMPLES, (), TOKENIZER, training=True)
     found = model(rows.batch(np.arange(3), 19)).numpy()

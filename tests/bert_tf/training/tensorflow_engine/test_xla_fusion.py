@@ -7,7 +7,7 @@ import tensorflow as tf
 from small_model import SMALL, numpy_weights, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.fusion import fused, fusion_compiled_by
+from bert_tf.fusion import fused, using_fusion_compiler
 from bert_tf.layers.base import biased_activation, column_sums
 from bert_tf.layers.dropout import dropped_sum_normalized
 from bert_tf.layers.embeddings import sums_by_id
@@ -37,7 +37,7 @@ def test_values_and_gradients_are_those_of_the_function(function, tensors, const
     floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
     found = []
     for compiler in (None, XlaFusion()):
-        with fusion_compiled_by(compiler), tf.GradientTape() as tape:
+        with using_fusion_compiler(compiler), tf.GradientTape() as tape:
             tape.watch(floats)
             output = fused(function, *tensors, **constants)
             loss = tf.reduce_sum(output * _ROWS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bert_tf.scoring.tags import scheme_of, tag_spans, tagging_scores
+from bert_tf.scoring.tagging import scheme_of, tag_spans, tagging_scores
 
 
 def test_example_of_seqeval():

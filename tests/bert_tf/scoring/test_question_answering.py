@@ -1,6 +1,6 @@
 import pytest
 
-from bert_tf.scoring.answers import (
+from bert_tf.scoring.question_answering import (
     answer_f1,
     best_null_threshold,
     exact_match,
