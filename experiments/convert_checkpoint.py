@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_tf.utils import launching
+from bert_tf.utils.arguments import renamed
 
 FORMATS = ("google", "huggingface", "keras_hub")
 MODELS = (
@@ -46,9 +47,10 @@ def main(_: Sequence[str]) -> None:
     from bert_tf.conversion.convert import convert_checkpoint
 
     values = flags.FLAGS
-    report = convert_checkpoint(
-        values.input, values.output_dir, values.format, values.task, values.allow_random_heads, "--input"
-    )
+    with renamed(path="input"):
+        report = convert_checkpoint(
+            values.input, values.output_dir, values.format, values.task, values.allow_random_heads
+        )
     print(report)
     print(values.output_dir)
 

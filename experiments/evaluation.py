@@ -38,7 +38,7 @@ def evaluate(
     """
     if (eval_data is None) == (part is None):
         raise ValueError(f"one of --eval_data and --part must be given. Received: {eval_data!r} and {part!r}")
-    model, description, tokenizer = run_folder.load_model(run_dir)
+    model, description, tokenizer = run_folder.load_run(run_dir)
     if description.task == "pretraining":
         if eval_data is None:
             raise ValueError(f"--part needs a run made with --split. Received: {run_dir!r}, which was pre-trained")

@@ -12,6 +12,7 @@ from absl import flags
 
 from bert_tf.serving.options import PRECISIONS, QUANTIZATIONS, ExportOptions
 from bert_tf.utils import launching
+from bert_tf.utils.arguments import renamed
 
 
 def define_flags() -> None:
@@ -45,7 +46,8 @@ def main(_: Sequence[str]) -> None:
     reader = None
     if values.eval_data:
         reader = partial(read_examples, values.eval_data, flag="--eval_data", strict=True)
-    version = export_saved_model(values.model_dir, values.export_dir, options, values.weights_license, reader)
+    with renamed(path="model_dir"):
+        version = export_saved_model(values.model_dir, values.export_dir, options, values.weights_license, reader)
     print(version)
     launching.suggest(f"bert-tf query-saved-model --saved_model {version} --input texts.txt --output answers.jsonl")
 

@@ -36,7 +36,8 @@ def main(_: Sequence[str]) -> None:
         files.require_writable_folder(os.path.dirname(values.output) or ".")
     if not values.input.startswith("tfds:") and not files.exists(values.input):
         raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
-    predictor = load(values.model_dir, values.batch_size, "--model_dir")
+    with renamed(path="model_dir"):
+        predictor = load(values.model_dir, values.batch_size)
     columns = {name: str(values[name].value) for name in ("text_column", "text_pair_column") if values[name].value}
     inputs = read_inputs(values.input, predictor, columns)
     found = answers(predictor, inputs, top_k=values.top_k, embed=values.embed)

@@ -82,7 +82,8 @@ def check_finetuning(
     encoder, tokenizer = config.model, None
     init_checkpoint, vocab_file = paths.get("--init_checkpoint"), paths.get("--vocab_file")
     if init_checkpoint:
-        pretrained = read_pretrained(init_checkpoint, "--init_checkpoint")
+        with renamed(path="init_checkpoint"):
+            pretrained = read_pretrained(init_checkpoint)
         encoder, tokenizer = pretrained.config, pretrained.tokenizer()
     elif vocab_file:
         tokenizer = WordPieceTokenizer(vocab_file, do_lower_case=do_lower_case)

@@ -11,7 +11,7 @@ from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
-FORMATS: dict[str, Callable[[Pretrained, str, str], None]] = {
+FORMATS: dict[str, Callable[[Pretrained, str], None]] = {
     "huggingface": huggingface.write,
     "google": google.write,
     "keras_hub": keras_hub.write,
@@ -19,7 +19,7 @@ FORMATS: dict[str, Callable[[Pretrained, str, str], None]] = {
 """What can be written, and by what."""
 
 
-def _writer(output_format: str) -> Callable[[Pretrained, str, str], None]:
+def _writer(output_format: str) -> Callable[[Pretrained, str], None]:
     if output_format not in FORMATS:
         raise ValueError(f"the output's format must be one of {', '.join(FORMATS)}. Received: {output_format!r}")
     return FORMATS[output_format]
@@ -31,7 +31,6 @@ def convert_checkpoint(
     output_format: str,
     task: str | None = None,
     allow_random_heads: bool = False,
-    flag: str = "path",
 ) -> ConversionReport:
     """Read `path`, whatever form it has, and write it in another.
 
@@ -42,7 +41,6 @@ def convert_checkpoint(
         task: the model to write, see `loading.load_pretrained`; None writes what is there, as it is.
         allow_random_heads: whether a head that `task` needs and `path` lacks may be made of random numbers (those of
             seed 0).
-        flag: the flag or argument that `path` came from, for messages.
 
     Returns:
         What became of every tensor.
@@ -54,15 +52,15 @@ def convert_checkpoint(
     """
     write = _writer(output_format)
     if task is None:
-        pretrained = read_pretrained(path, flag)
+        pretrained = read_pretrained(path)
         tell_surprises(pretrained)
     else:
         keras.utils.set_random_seed(0)
-        model, read = load_pretrained(path, task, allow_random_heads, flag=flag)
+        model, read = load_pretrained(path, task, allow_random_heads)
         tokenizer = read.tokenizer() if read.tokens is not None else None
         pretrained = Pretrained.of_model(model, tokenizer, read.labels)
         pretrained.report = read.report
-    write(pretrained, output_dir, "--output_dir")
+    write(pretrained, output_dir)
     return pretrained.report
 
 
@@ -88,4 +86,4 @@ def save_pretrained(
         ValueError: the form has no place for such a model.
         OSError: the folder cannot be written.
     """
-    _writer(output_format)(Pretrained.of_model(model, tokenizer, labels), output_dir, "output_dir")
+    _writer(output_format)(Pretrained.of_model(model, tokenizer, labels), output_dir)

@@ -56,7 +56,7 @@ def local_copy(folder: str) -> Iterator[str]:
 
 
 @contextmanager
-def folder_written_whole(folder: str, flag: str) -> Iterator[str]:
+def folder_written_whole(folder: str) -> Iterator[str]:
     """A temporary folder beside `folder` to write to; takes its name when the block ends, removed when it fails.
 
     Raises:
@@ -64,13 +64,13 @@ def folder_written_whole(folder: str, flag: str) -> Iterator[str]:
     """
     folder = folder.rstrip("/")
     if not folder:
-        raise OSError(f"{flag} must name a folder. Received: {folder!r}")
+        raise OSError(f"`output_dir` must name a folder. Received: {folder!r}")
     if files.exists(folder):
-        if not tf.io.gfile.isdir(folder) or tf.io.gfile.listdir(folder):
-            raise FileExistsError(f"{flag} must be a new or an empty folder. Received: {folder!r}")
-        tf.io.gfile.rmtree(folder)
+        if not files.is_folder(folder) or files.names_in_folder(folder):
+            raise FileExistsError(f"`output_dir` must be a new or an empty folder. Received: {folder!r}")
+        files.remove_folder(folder)
     temporary = f"{folder}.tmp-{uuid.uuid4().hex[:8]}"
-    with renamed(folder=flag):
+    with renamed(folder="output_dir"):
         files.require_writable_folder(temporary)
     try:
         yield temporary

@@ -203,7 +203,7 @@ def _heads_and_task(tensors: Mapping[str, tuple[str, np.ndarray]]) -> tuple[list
     return heads, "pretraining" if heads else "encoder"
 
 
-def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> None:
+def write(pretrained: Pretrained, output_dir: str) -> None:
     """Write `bert_config.json`, `bert_model.ckpt` with the names of google-research/bert, and `vocab.txt`.
 
     `hidden_act` is written as we name it. Google's code knows `gelu` alone and computes the tanh approximation under
@@ -212,7 +212,6 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
     Args:
         pretrained: what to write.
         output_dir: a new or an empty folder; appears whole or not at all.
-        flag: the flag or argument it came from, for messages.
 
     Raises:
         ValueError: this form has no place for such a model.
@@ -222,7 +221,7 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
         raise ValueError(f"Google's classifiers have `pooling` cls. Received: {pretrained.pooling!r}")
     values = google_values(pretrained.config)
     tensors = disassemble("google", pretrained)
-    with folders.folder_written_whole(output_dir, flag) as folder, tf.device("/cpu:0"):
+    with folders.folder_written_whole(output_dir) as folder, tf.device("/cpu:0"):
         tf.raw_ops.SaveV2(
             prefix=os.path.join(folder, CHECKPOINT),
             tensor_names=list(tensors),

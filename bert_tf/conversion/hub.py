@@ -8,14 +8,13 @@ _TIMEOUT = 3.0
 """Seconds to wait for the hub's first answer."""
 
 
-def fetch(name: str, flag: str = "path") -> str:
+def fetch(name: str) -> str:
     """The local folder with the files of a repository on the hub, fetched where its cache does not have them.
 
     Without network (or with `HF_HUB_OFFLINE=1`) it is looked for in the local cache alone. `HF_HOME` moves the cache.
 
     Args:
         name: `owner/name`, or `name` alone for the oldest ones, such as `bert-base-uncased`.
-        flag: the flag or argument it came from, for messages.
 
     Raises:
         FileNotFoundError: it cannot be had; the message says which files to put where.
@@ -29,7 +28,7 @@ def fetch(name: str, flag: str = "path") -> str:
         from huggingface_hub.errors import EntryNotFoundError
     except ImportError:
         raise FileNotFoundError(
-            f"{flag}: no such folder; to fetch a model by its name, the package huggingface_hub is needed "
+            f"`path`: no such folder; to fetch a model by its name, the package huggingface_hub is needed "
             f"(pip install 'bert_tf[hub]'). {advice}. Received: {name!r}"
         ) from None
 
@@ -50,12 +49,12 @@ def fetch(name: str, flag: str = "path") -> str:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
-            f"{flag}: no such folder, and the Hugging Face hub does not give it ({reason[:300]}). {advice}. "
+            f"`path`: no such folder, and the Hugging Face hub does not give it ({reason[:300]}). {advice}. "
             f"Received: {name!r}"
         ) from None
     if config is None or weights is None:
         raise FileNotFoundError(
-            f"{flag}: no such folder; neither the Hugging Face hub, as far as it can be reached, nor its local cache "
+            f"`path`: no such folder; neither the Hugging Face hub, as far as it can be reached, nor its local cache "
             f"has {CONFIG_FILE} and weights of this name. {advice}. Received: {name!r}"
         )
     return os.path.dirname(config)

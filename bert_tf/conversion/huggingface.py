@@ -214,7 +214,7 @@ def _json_object(file: str) -> dict[str, Any]:
     return value
 
 
-def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> None:
+def write(pretrained: Pretrained, output_dir: str) -> None:
     """Write a folder that `transformers` loads: config, safetensors, vocabulary, tokenizer files.
 
     Fixed sinusoidal positions are written as the table of learned ones that has the same numbers. Of a model for
@@ -223,7 +223,6 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
     Args:
         pretrained: what to write.
         output_dir: a new or an empty folder; appears whole or not at all.
-        flag: the flag or argument it came from, for messages.
 
     Raises:
         ValueError: `transformers` has no such model.
@@ -255,7 +254,7 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
     tokenizer = pretrained.tokenizer() if pretrained.tokens is not None else None
     if tokenizer is not None:
         values["pad_token_id"] = tokenizer.pad_id
-    with folders.folder_written_whole(output_dir, flag) as folder:
+    with folders.folder_written_whole(output_dir) as folder:
         data = safetensors.numpy.save(tensors, metadata={"format": "pt"})
         folders.write_bytes(os.path.join(folder, "model.safetensors"), data)
         if tokenizer is not None:

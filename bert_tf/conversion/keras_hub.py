@@ -212,13 +212,12 @@ def to_backbone(pretrained: Pretrained, dtype: str = "float32") -> Any:
     return backbone
 
 
-def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> None:
+def write(pretrained: Pretrained, output_dir: str) -> None:
     """Write a preset: the backbone, and the tokenizer where there is a vocabulary.
 
     Args:
         pretrained: what to write; its heads have no place there.
         output_dir: a new or an empty folder; appears whole or not at all.
-        flag: the flag or argument it came from, for messages.
 
     Raises:
         KerasHubMissingError: KerasHub is not installed.
@@ -229,7 +228,7 @@ def write(pretrained: Pretrained, output_dir: str, flag: str = "output_dir") -> 
     for name in [name for name in pretrained.report.loaded if not name.startswith("encoder/")]:
         for tensor in pretrained.report.loaded.pop(name):
             pretrained.report.ignored[tensor] = "KerasHub's backbone has no heads"
-    with folders.folder_written_whole(output_dir, flag) as folder, tempfile.TemporaryDirectory() as local:
+    with folders.folder_written_whole(output_dir) as folder, tempfile.TemporaryDirectory() as local:
         backbone.save_to_preset(local)
         if pretrained.tokens is not None:
             tokenizer = _keras_hub().tokenizers.BertTokenizer(

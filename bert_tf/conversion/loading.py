@@ -23,14 +23,13 @@ from bert_tf.utils import files
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*|bert-[\w.-]+")
 
 
-def read_pretrained(path: Any, flag: str = "path") -> Pretrained:
+def read_pretrained(path: Any) -> Pretrained:
     """Configuration, weights and vocabulary of `path`, whatever form they have.
 
     Args:
         path: a folder (local or `gs://`); a prefix of a TensorFlow checkpoint; the name of a KerasHub preset, such as
             `bert_tiny_en_uncased`, or of a repository on the Hugging Face hub, such as `bert-base-uncased`; or a
             `keras_hub.models.BertBackbone`.
-        flag: the flag or argument it came from, for messages.
 
     Raises:
         FileNotFoundError: there is nothing of this name, here or (as far as it can be reached) on a hub.
@@ -40,24 +39,24 @@ def read_pretrained(path: Any, flag: str = "path") -> Pretrained:
         return keras_hub.read_backbone(path)
     path = os.fspath(path).rstrip("/")
     if path.startswith("hf://"):
-        return huggingface.read(hub.fetch(path.removeprefix("hf://"), flag))
+        return huggingface.read(hub.fetch(path.removeprefix("hf://")))
     if keras_hub.is_preset(path):
         return keras_hub.read(path)
     if runs.is_folder(path):
-        return runs.read(path, flag)
+        return runs.read(path)
     if huggingface.is_folder(path):
         return huggingface.read(path)
     if google.is_checkpoint(path):
         return google.read(path)
     if files.exists(path):
         raise FileNotFoundError(
-            f"{flag} must name a folder that holds a BERT: {huggingface.CONFIG_FILE} with checkpoints/ (a run) or with "
+            f"`path` must name a folder that holds a BERT: {huggingface.CONFIG_FILE} with checkpoints/ (a run) or with "
             f"one of {', '.join(huggingface.WEIGHT_FILES)} (Hugging Face); {google.CONFIG_FILE}, NAME.ckpt.index and "
             f"NAME.ckpt.data-... (Google); or a KerasHub preset. Received: {path!r}"
         )
     if not _HUB_NAME.fullmatch(path):
-        raise FileNotFoundError(f"{flag}: no such folder, and no name of a model on a hub. Received: {path!r}")
-    return huggingface.read(hub.fetch(path, flag))
+        raise FileNotFoundError(f"`path`: no such folder, and no name of a model on a hub. Received: {path!r}")
+    return huggingface.read(hub.fetch(path))
 
 
 def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None, dtype: str = "float32") -> BertModel:
@@ -98,7 +97,6 @@ def load_pretrained(
     allow_random_heads: bool = False,
     num_classes: int | None = None,
     dtype: str = "float32",
-    flag: str = "path",
 ) -> tuple[BertModel, Pretrained]:
     """A model with the weights of `path`, and what stood there beside them.
 
@@ -113,7 +111,6 @@ def load_pretrained(
         allow_random_heads: whether a head that is missing there may start from random numbers.
         num_classes: C, for a new classifier or tagger.
         dtype: Keras dtype policy; the variables stay float32.
-        flag: the flag or argument that `path` came from, for messages.
 
     Returns:
         The model, and its `Pretrained`: configuration, `tokenizer()`, `labels` and `report`.
@@ -122,7 +119,7 @@ def load_pretrained(
         FileNotFoundError: there is nothing of this name.
         ValueError: files are damaged, weights are missing, or it is no BERT.
     """
-    pretrained = read_pretrained(path, flag)
+    pretrained = read_pretrained(path)
     task = task or pretrained.task
     model = make_model(pretrained, task, num_classes, dtype)
     pretrained.assign_to(model, task, allow_random_heads)

@@ -1,9 +1,8 @@
-"""A run's folder of ours, read as any published checkpoint is."""
+"""The reader of this project's run folders, in the form of the readers of published checkpoints."""
 
 import os
 
-import tensorflow as tf
-
+from bert_tf.configs.tasks import RetrievalConfig
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.sentence_transformers import SentenceSettings
@@ -11,40 +10,41 @@ from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.result import read_result, result_tensors
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 
 
 def is_folder(path: str) -> bool:
-    """Whether `path` looks like a run's folder."""
+    """Return whether `path` looks like a run's folder."""
     file = os.path.join(path, run_folder.CONFIG_FILE)
-    if not files.exists(file) or tf.io.gfile.isdir(file):
+    if not files.exists(file) or files.is_folder(file):
         return False
     values = files.read_json(file)
     return isinstance(values, dict) and "vocab_hash" in values
 
 
-def read(path: str, flag: str = "path") -> Pretrained:
-    """Weights with vocabulary and labels: of the best evaluation, where it was kept, else of the newest checkpoint.
+def read(path: str) -> Pretrained:
+    """Read weights with vocabulary and labels: of the best evaluation where it was kept, else of the newest checkpoint.
 
     Args:
         path: the folder.
-        flag: the flag or argument it came from, for messages.
 
     Raises:
         FileNotFoundError: there is no complete checkpoint.
         ValueError: it is damaged.
     """
-    description, tokenizer = run_folder.read(path, flag)
+    with renamed(model_dir="path", run_dir="path"):
+        description, tokenizer = run_folder.read_run(path)
+        tensors = read_result(path, checkpoints.read_tensors)
     report = ConversionReport(path)
     weights = {}
-    tensors = read_result(path, checkpoints.read_tensors)
-    result = result_tensors(tensors, run_folder.use_average(description))
+    result = result_tensors(tensors, description.config().train.use_average)
     for name, tensor in result.items():
         weights[name] = tensors[tensor]
         report.loaded[name] = (tensor,)
     for name in tensors.keys() - set(result.values()):
         report.ignored[name] = "the state of training"
-    settings = description.experiment.get("task", {})
-    is_retrieval = description.task == "retrieval"
+    task = description.task_config()
+    retrieval = task if isinstance(task, RetrievalConfig) else None
     return Pretrained(
         config=description.model,
         weights=weights,
@@ -53,7 +53,7 @@ def read(path: str, flag: str = "path") -> Pretrained:
         tokens=tuple(tokenizer.tokens),
         do_lower_case=tokenizer.do_lower_case,
         labels=tuple(description.labels),
-        pooling="cls" if is_retrieval else settings.get("pooling", "cls"),
-        sentences=SentenceSettings(settings["pooling"], settings["normalize"]) if is_retrieval else None,
+        pooling="cls" if retrieval else getattr(task, "pooling", "cls"),
+        sentences=SentenceSettings(retrieval.pooling, retrieval.normalize) if retrieval else None,
         max_seq_length=description.max_seq_length,
     )

@@ -45,19 +45,18 @@ class RunLock:
 
 
 @contextmanager
-def held(folder: str, flag: str = "--model_dir") -> Iterator[RunLock]:
+def held(folder: str) -> Iterator[RunLock]:
     """Hold `folder` until the block ends.
 
     Args:
         folder: exists, local or remote.
-        flag: where it came from, for messages.
 
     Raises:
         OSError: another job holds it; the message names its machine and process.
     """
     if "://" not in folder:
         try:
-            descriptor = _flock(folder, flag)
+            descriptor = _flock(folder)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -67,14 +66,14 @@ def held(folder: str, flag: str = "--model_dir") -> Iterator[RunLock]:
             finally:
                 os.close(descriptor)
             return
-    lease = _Lease(folder, flag)
+    lease = _Lease(folder)
     try:
         yield lease
     finally:
         lease.release()
 
 
-def _flock(folder: str, flag: str) -> int:
+def _flock(folder: str) -> int:
     """The descriptor of a locked file: the lock ends when it is closed, by the kernel if need be."""
     descriptor = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -84,25 +83,24 @@ def _flock(folder: str, flag: str) -> int:
     except BlockingIOError:
         holder = os.read(descriptor, 1000).decode(errors="replace")
         os.close(descriptor)
-        raise _in_use(folder, flag, holder) from None
+        raise _in_use(folder, holder) from None
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _in_use(folder: str, flag: str, holder: str) -> OSError:
-    return OSError(f"{flag} is in use by {holder or 'another process'}: one job at a time. Received: {folder!r}")
+def _in_use(folder: str, holder: str) -> OSError:
+    return OSError(f"`model_dir` is in use by {holder or 'another process'}: one job at a time. Received: {folder!r}")
 
 
 class _Lease(RunLock):
     """`lock.json`, written again and again by a thread."""
 
-    def __init__(self, folder: str, flag: str) -> None:
+    def __init__(self, folder: str) -> None:
         super().__init__()
         self._path = os.path.join(folder, LEASE_FILE)
         self._folder = folder
-        self._flag = flag
         self._owner = uuid.uuid4().hex
         self._ended = threading.Event()
         self._await_free()
@@ -117,7 +115,7 @@ class _Lease(RunLock):
         first = self._read()
         if not first or _is_gone(first):
             return
-        print(f"{self._flag}: {_holder(first)} wrote here; waiting up to {_STALE_SECONDS:.0f} s for a sign of it")
+        print(f"{self._folder}: {_holder(first)} wrote here; waiting up to {_STALE_SECONDS:.0f} s for a sign of it")
         end = time.monotonic() + _STALE_SECONDS
         while time.monotonic() < end:
             time.sleep(min(2.0, _STALE_SECONDS / 10))
@@ -125,7 +123,7 @@ class _Lease(RunLock):
             if not now:
                 return
             if now != first:
-                raise _in_use(self._folder, self._flag, _holder(now))
+                raise _in_use(self._folder, _holder(now))
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -141,7 +139,7 @@ class _Lease(RunLock):
     def _require_own(self) -> None:
         lease = self._read()
         if lease.get("owner") != self._owner:
-            raise _in_use(self._folder, self._flag, _holder(lease))
+            raise _in_use(self._folder, _holder(lease))
 
     def _renew(self) -> None:
         while not self._ended.wait(_RENEW_SECONDS):
@@ -151,7 +149,7 @@ class _Lease(RunLock):
                     self._write()
                     continue
                 self._lost = (
-                    f"{self._flag}: {_holder(lease)} has taken the folder, whose lease this job did not renew for "
+                    f"{self._folder}: {_holder(lease)} has taken the folder, whose lease this job did not renew for "
                     f"{_STALE_SECONDS:.0f} s. Received: {self._folder!r}"
                 )
                 return

@@ -10,7 +10,6 @@ Signatures: `serving_default` takes UTF-8 strings, `token_ids` the encoder's inp
 """
 
 import contextlib
-import json
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -20,23 +19,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from bert_tf.configs import FinetuningConfig
 from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
-from bert_tf.runs.folder import RunDescription
+from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving import litert, model_card
 from bert_tf.serving.loading import ExportedModel, read_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import Predictor
 from bert_tf.serving.signatures.base import Signatures
-from bert_tf.serving.signatures.masked_lm import EncoderSignatures, MaskedLMSignatures
+from bert_tf.serving.signatures.embedding import EncoderSignatures
+from bert_tf.serving.signatures.masked_lm import MaskedLMSignatures
 from bert_tf.serving.signatures.question_answering import QuestionAnswererSignatures
 from bert_tf.serving.signatures.tagging import TaggerSignatures
 from bert_tf.serving.signatures.text import ClassifierSignatures, MultiLabelClassifierSignatures, RegressorSignatures
 from bert_tf.serving.warmup import write_requests
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from bert_tf.utils import files
+from bert_tf.utils import files, json_text
 from bert_tf.utils.arguments import renamed
 
 SIGNATURES: dict[str, type[Signatures]] = {
@@ -81,11 +80,11 @@ def export_saved_model(
         ImportError: TensorFlow Text is not installed.
     """
     options = options or ExportOptions()
-    model, description, tokenizer = read_model(path, "--model_dir")
+    model, description, tokenizer = read_model(path)
     if not isinstance(model, keras.Model):
-        raise ValueError(f"--model_dir must hold trained or published weights, not an export. Received: {path!r}")
+        raise ValueError(f"`path` must hold trained or published weights, not an export. Received: {path!r}")
     if export_dir is None and (path.startswith("hf://") or not tf.io.gfile.isdir(path)):
-        raise ValueError(f"--export_dir must be given where --model_dir is no folder. Received: {path!r}")
+        raise ValueError(f"`export_dir` must be given where `path` is not a folder. Received: {path!r}")
     export_dir = export_dir or os.path.join(path, "export")
     with renamed(folder="export_dir"):
         files.require_writable_folder(export_dir)
@@ -93,7 +92,7 @@ def export_saved_model(
         litert.check_task(description.task)
     if max(options.litert_lengths, default=0) > description.max_seq_length:
         raise ValueError(
-            f"--litert_lengths must be at most {description.max_seq_length}, the model's longest row. "
+            f"`litert_lengths` must be at most {description.max_seq_length}, the model's longest row. "
             f"Received: {max(options.litert_lengths)}"
         )
     examples = _examples(description, read_examples) if read_examples else ()
@@ -141,13 +140,13 @@ def _next_version(export_dir: str) -> Iterator[tuple[str, str]]:
             tf.io.gfile.rmtree(temporary)
 
 
-def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, description: RunDescription) -> None:
+def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, description: ModelDescription) -> None:
     """The SavedModel with its assets and warm-up requests."""
     # With config.json, `bert_tf.load` reads an export as it reads a run.
     assets = {
         "vocab.txt": "".join(f"{token}\n" for token in tokenizer.tokens),
         "labels.txt": "".join(f"{label}\n" for label in description.labels),
-        "config.json": json.dumps(description.to_dict(), ensure_ascii=False) + "\n",
+        "config.json": json_text.dumps(description.to_dict()) + "\n",
     }
     originals = os.path.join(folder, "assets.tmp")
     for name, text in assets.items():
@@ -162,14 +161,14 @@ def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, descri
     write_requests(folder, module.text_inputs, module.examples_method, word, module.bucket_lengths, module.needs_mask)
 
 
-def _examples(description: RunDescription, read_examples: Callable[[AnyTaskConfig], Examples]) -> Sequence[Any]:
-    if description.task in ("encoder", "pretraining"):
-        raise ValueError(f"--eval_data needs a fine-tuned model. Received: one of {description.task}")
-    return read_examples(FinetuningConfig.from_dict(description.experiment).task).examples
+def _examples(description: ModelDescription, read_examples: Callable[[AnyTaskConfig], Examples]) -> Sequence[Any]:
+    if description.task_config is None:
+        raise ValueError(f"`eval_data` needs a fine-tuned model. Received: one of {description.task}")
+    return read_examples(description.task_config).examples
 
 
 def _scores(
-    model: Any, description: RunDescription, tokenizer: WordPieceTokenizer, examples: Sequence[Any]
+    model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, examples: Sequence[Any]
 ) -> dict[str, float]:
     """The task's scores that are numbers."""
     predictor = Predictor(model, description, tokenizer)

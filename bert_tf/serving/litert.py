@@ -36,7 +36,7 @@ def file_name(quantization: str, length: int | None = None) -> str:
 def check_task(task: str) -> None:
     """ValueError where models for `task` are not converted."""
     if task == "pretraining":
-        raise ValueError("--litert takes encoders and fine-tuned models. Received: a pre-trained model with its heads")
+        raise ValueError("`litert` takes encoders and fine-tuned models. Received: a pre-trained model with its heads")
 
 
 def write_litert(model: Any, task: str, path: str, quantization: str = "float32", length: int | None = None) -> int:

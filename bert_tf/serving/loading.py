@@ -8,7 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_tf.configs import FinetuningConfig
 from bert_tf.configs.tasks import (
     AnyTaskConfig,
     ClassificationConfig,
@@ -22,11 +21,12 @@ from bert_tf.conversion.loading import make_model, read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.runs import folder as run_folder
-from bert_tf.runs.folder import RunDescription
+from bert_tf.runs.descriptions import EmbeddingSettings, ModelDescription, RunDescription
 from bert_tf.serving.litert import LiteModel
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 
 _GRAPH_FILE = "saved_model.pb"
 _LITE_SUFFIX = ".tflite"
@@ -62,18 +62,17 @@ class ExportedModel:
         return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
 
 
-def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, WordPieceTokenizer]:
+def read_model(path: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
     """The model of `path`, in float32, what it is for, and its tokenizer.
 
     Args:
         path: a run's folder; an export, of one version or of several (the newest is taken), or a `.tflite` file in it;
             or whatever `conversion.loading.read_pretrained` takes, a folder of Sentence Transformers included.
-        flag: the flag or argument it came from, for messages.
 
     Returns:
         The model, to be called as `BertEncoder` is; the description, whose task is that of the run, `pretraining` or
-        `encoder`; and the tokenizer. `description.experiment` of those two holds `pooling` and `normalize`, if the
-        folder says how texts become vectors. A run of retrieval is such an encoder.
+        `encoder`; and the tokenizer. A run of retrieval is an encoder, whose `description.embedding` says how texts
+        become vectors, as that of a folder of Sentence Transformers does.
 
     Raises:
         FileNotFoundError: there is nothing of this name, or no complete checkpoint.
@@ -82,59 +81,72 @@ def read_model(path: str, flag: str = "path") -> tuple[Any, RunDescription, Word
     """
     path = os.fspath(path).rstrip("/") or path
     if path.endswith(_LITE_SUFFIX) and files.exists(path):
-        description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)), path, flag)
+        description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)), path)
         model = LiteModel(path, description.task)
         if model.length is not None:
             raise ValueError(
-                f"{flag}: a file for rows of one length is asked through the file for any length beside it. "
+                f"`path`: a file for rows of one length is asked through the file for any length beside it. "
                 f"Received: {path!r}, of {model.length} tokens"
             )
         return model, description, tokenizer
     version = _newest_version(path)
     if version is not None:
-        description, tokenizer = _read_assets(version, path, flag)
+        description, tokenizer = _read_assets(version, path)
         return ExportedModel(version, description.task), description, tokenizer
     if runs.is_folder(path):
-        return _as_encoder(*run_folder.load_model(path, flag))
-    return _read_published(path, flag)
+        with renamed(model_dir="path"):
+            return _of_run(*run_folder.load_run(path))
+    return _read_published(path)
 
 
-def _as_encoder(
-    model: Any, description: RunDescription, tokenizer: WordPieceTokenizer
-) -> tuple[Any, RunDescription, WordPieceTokenizer]:
-    """A model for retrieval is asked for vectors of single texts, as any encoder is; other models stay as they are."""
-    if description.task != "retrieval":
+def _of_run(
+    model: Any, run: RunDescription, tokenizer: WordPieceTokenizer
+) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
+    """Return a run's model as serving sees it: a retrieval model is asked for vectors of single texts, as an encoder."""
+    description = run.of_model()
+    if run.task != "retrieval":
         return model, description, tokenizer
-    settings = {"pooling": model.pooling, "normalize": model.normalize, "has_pooler": False}
-    return model.encoder, description.replace(task="encoder", experiment=settings), tokenizer
+    embedding = embedding_settings(model.pooling, model.normalize)
+    description = description.replace(task="encoder", task_config=None, embedding=embedding, has_pooler=False)
+    return model.encoder, description, tokenizer
+
+
+def embedding_settings(pooling: str, normalize: bool) -> EmbeddingSettings:
+    """Return the settings of a model that was trained to embed: its vectors are compared as it makes them."""
+    return EmbeddingSettings(pooling, normalize, "cosine" if normalize else "dot")
 
 
 def _newest_version(path: str) -> str | None:
     """The folder of the SavedModel: `path` itself, or the highest number in it; None where there is none."""
     if files.exists(os.path.join(path, _GRAPH_FILE)):
         return path
-    if not tf.io.gfile.isdir(path):
+    if not files.is_folder(path):
         return None
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(path)]
+    names = [name.rstrip("/") for name in files.names_in_folder(path)]
     versions = [name for name in names if name.isdigit() and files.exists(os.path.join(path, name, _GRAPH_FILE))]
     return os.path.join(path, max(versions, key=int)) if versions else None
 
 
-def _read_assets(version: str, path: str, flag: str) -> tuple[RunDescription, WordPieceTokenizer]:
+def _read_assets(version: str, path: str) -> tuple[ModelDescription, WordPieceTokenizer]:
     """What the folder of a version says of its model; `path` is what was asked for: it, one above, or a file in it."""
     file = os.path.join(version, "assets", run_folder.CONFIG_FILE)
     if not files.exists(file):
-        raise FileNotFoundError(f"{flag}: an export must hold assets/{run_folder.CONFIG_FILE}. Received: {path!r}")
-    description = RunDescription.from_dict(files.read_json(file))
+        raise FileNotFoundError(f"`path`: an export must hold assets/{run_folder.CONFIG_FILE}. Received: {path!r}")
+    values = files.read_json(file)
+    if isinstance(values, dict) and "embedding" not in values:
+        raise ValueError(
+            f"`path`: an earlier version of this package wrote the export; export the model again. Received: {path!r}"
+        )
+    description = ModelDescription.from_dict(values)
     vocab_file = os.path.join(version, "assets", run_folder.VOCAB_FILE)
     return description, WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
 
 
-def _read_published(path: str, flag: str) -> tuple[Any, RunDescription, WordPieceTokenizer]:
+def _read_published(path: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
     if path.startswith("hf://"):
-        path = hub.fetch(path.removeprefix("hf://"), flag)
+        path = hub.fetch(path.removeprefix("hf://"))
     sentences = sentence_transformers.read_settings(path) if sentence_transformers.is_folder(path) else None
-    pretrained = read_pretrained(sentences.encoder_dir if sentences else path, flag)
+    pretrained = read_pretrained(sentences.encoder_dir if sentences else path)
     task = pretrained.task
     if task == "pretraining" and "masked_lm" not in pretrained.heads:
         task = "encoder"  # of a next-sentence head nothing is asked
@@ -145,8 +157,8 @@ def _read_published(path: str, flag: str) -> tuple[Any, RunDescription, WordPiec
     return model, description, pretrained.tokenizer()
 
 
-def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | None = None) -> RunDescription:
-    """Published weights as a run would describe them, with the default settings of their task.
+def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | None = None) -> ModelDescription:
+    """Return the description of published weights, with the default settings of their task.
 
     Args:
         pretrained: the weights.
@@ -161,21 +173,23 @@ def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | No
     length = min(pretrained.max_seq_length or positions, positions)
     if sentences is not None:
         length = min(sentences.max_seq_length or length, positions)
-    experiment: dict[str, Any] = {"has_pooler": "encoder/pooler/dense/kernel" in pretrained.weights}
+    embedding = EmbeddingSettings()
     if sentences is not None:
-        experiment |= {"pooling": sentences.pooling, "normalize": sentences.normalize}
+        embedding = embedding_settings(sentences.pooling, sentences.normalize)
+    config = None
     if task not in ("pretraining", "encoder"):
         config = _task_config(pretrained, task, length)
         length = config.max_seq_length
-        experiment = FinetuningConfig(model=pretrained.config, task=config).to_dict()
-    return RunDescription(
+    return ModelDescription(
         task=task,
         model=pretrained.config,
         do_lower_case=tokenizer.do_lower_case,
         vocab_hash=tokenizer.vocab_hash,
         max_seq_length=length,
         labels=tuple(pretrained.labels),
-        experiment=experiment,
+        task_config=config,
+        embedding=embedding,
+        has_pooler="encoder/pooler/dense/kernel" in pretrained.weights,
         data={"source": pretrained.source},
     )
 

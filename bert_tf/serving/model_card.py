@@ -1,6 +1,5 @@
 """The page that tells what an exported model is (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
 
-import json
 import os
 import re
 import subprocess
@@ -11,9 +10,9 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf.runs import folder as run_folder
-from bert_tf.runs.folder import RunDescription
+from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.training.finetuning import SCORES_FILE
-from bert_tf.utils import files
+from bert_tf.utils import files, json_text
 
 CARD_FILE = "MODEL_CARD.md"
 UNKNOWN = "not stated"
@@ -69,7 +68,7 @@ def run_metrics(path: str) -> dict[str, float]:
 
 
 def card(
-    description: RunDescription,
+    description: ModelDescription,
     source: str,
     license_name: str,
     metrics: Mapping[str, float],
@@ -131,4 +130,4 @@ def _cell(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```\n"
+    return f"```json\n{json_text.dumps(value, indent=2)}\n```\n"

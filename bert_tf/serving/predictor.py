@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf import features
-from bert_tf.configs import FinetuningConfig
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors
 from bert_tf.models.pretrainer import BertPretrainer
-from bert_tf.runs.folder import RunDescription
+from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.scoring.retrieval import rank
 from bert_tf.serving.litert import LiteModel
 from bert_tf.serving.loading import read_model
@@ -45,7 +44,7 @@ class Predictor:
     def __init__(
         self,
         model: Any,
-        description: RunDescription,
+        description: ModelDescription,
         tokenizer: WordPieceTokenizer,
         batch_size: int = BATCH_SIZE,
         source: str = "the model",
@@ -58,8 +57,8 @@ class Predictor:
         self.batch_size = batch_size
         self.source = source
         self.task = None
-        if description.task not in ("encoder", "pretraining"):
-            self.task = task_of(FinetuningConfig.from_dict(description.experiment).task)
+        if description.task_config is not None:
+            self.task = task_of(description.task_config)
         self._forward: Any = model
         self._vectors: Any = self._text_vectors
         if not isinstance(model, LiteModel):  # to reach LiteRT through TensorFlow takes as long as a short text
@@ -168,12 +167,12 @@ class Predictor:
             ValueError: the model is none that embeds, an item is no text, or there is no such pooling or no pooler.
         """
         self._require("embed")
-        settings = self.description.experiment
-        pooling = settings.get("pooling", "mean") if pooling is None else pooling
+        settings = self.description.embedding
+        pooling = settings.pooling if pooling is None else pooling
         check_pooling(pooling, TEXT_POOLINGS)
-        if pooling == "pooler" and not settings.get("has_pooler", True):
+        if pooling == "pooler" and not self.description.has_pooler:
             raise ValueError(f"`pooling` pooler needs a model with a pooler. Received: {self._told()}, without")
-        normalize = settings.get("normalize", False) if normalize is None else normalize
+        normalize = settings.normalize if normalize is None else normalize
         rows = self._rows([self.tokenizer.encode_pair(text, None, self._length) for text in _texts("texts", texts)])
         vectors = np.zeros((len(rows), self.description.model.hidden_size), np.float32)
         for indices, inputs in self._batches(rows):
@@ -203,8 +202,8 @@ class Predictor:
             raise ValueError("`passages` must have at least one text. Received: none")
         if top_k < 1:
             raise ValueError(f"`top_k` must be at least 1. Received: {top_k}")
-        normalize = self.description.experiment.get("normalize", True)
-        vectors = self.embed([*queries, *passages], normalize=normalize)
+        by_cosine = self.description.embedding.similarity == "cosine"
+        vectors = self.embed([*queries, *passages], normalize=by_cosine)
         _, found = rank(vectors[: len(queries)], vectors[len(queries) :], [()] * len(queries), top_k=top_k)
         return [
             [{"index": place, "passage": passages[place], "score": score} for place, score in nearest]
@@ -329,7 +328,7 @@ def _without_label(example: Any) -> Any:
     return dataclasses.replace(example, **{field: None})
 
 
-def load(path: str, batch_size: int = BATCH_SIZE, flag: str = "path") -> Predictor:
+def load(path: str, batch_size: int = BATCH_SIZE) -> Predictor:
     """The predictor of a run's folder, of an export, or of published weights.
 
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
@@ -343,11 +342,10 @@ def load(path: str, batch_size: int = BATCH_SIZE, flag: str = "path") -> Predict
             the quickest for one short text; or whatever `load_pretrained` takes: a folder or name of Hugging Face,
             one of Sentence Transformers, a checkpoint of Google, a preset of KerasHub.
         batch_size: rows computed at a time.
-        flag: the flag or argument that `path` came from, for messages.
 
     Raises:
         FileNotFoundError: there is nothing of this name, or no complete checkpoint.
         ValueError: files are damaged, weights are missing, or it is no BERT.
         ImportError: an export needs TensorFlow Text.
     """
-    return Predictor(*read_model(path, flag), batch_size=batch_size, source=str(path))
+    return Predictor(*read_model(path), batch_size=batch_size, source=str(path))

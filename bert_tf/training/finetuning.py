@@ -16,6 +16,7 @@ from bert_tf.examples import Examples
 from bert_tf.models.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
 from bert_tf.runs import folder as run_folder
+from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.result import BestEvaluation, restore_result
 from bert_tf.tasks import Task, task_of
 from bert_tf.tasks.encoded import EncodedExamples
@@ -24,6 +25,7 @@ from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, tra
 from bert_tf.training.engine import Engine, OutputsOf, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 
 SCORES_FILE = "scores.json"
 
@@ -70,7 +72,7 @@ def finetune(
     """
     if (init_checkpoint is None) == (tokenizer is None):
         raise ValueError(
-            "one of --init_checkpoint (pre-trained weights) and --vocab_file (random weights) must be given. "
+            "one of `init_checkpoint` (pre-trained weights) and `vocab_file` (random weights) must be given. "
             f"Received: {'neither' if tokenizer is None else 'both'}"
         )
     engine.check_batch("train.batch_size", config.train.batch_size)
@@ -79,7 +81,8 @@ def finetune(
     pretrained = None
     encoder = config.model
     if init_checkpoint is not None:
-        pretrained = read_pretrained(init_checkpoint, "--init_checkpoint")
+        with renamed(path="init_checkpoint"):
+            pretrained = read_pretrained(init_checkpoint)
         pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
         pretrained.check_heads(config.task.kind, allow_random_heads, new=(*task.heads[-1:], *pooler))
         _warn_of_other_labels(pretrained, config.task.kind, labels)
@@ -96,7 +99,7 @@ def finetune(
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
     train = config.train
     paths = {"train": train_examples.path, "eval": eval_examples.path if eval_examples else None}
-    description = run_folder.RunDescription(
+    description = RunDescription(
         task=config.task.kind,
         model=encoder,
         do_lower_case=tokenizer.do_lower_case,
@@ -106,9 +109,9 @@ def finetune(
         experiment=config.to_dict(),
         data=(data or paths) | {"init_checkpoint": init_checkpoint},
     )
-    with run_folder.claimed(run_dir, description, tokenizer, engine.is_chief) as lock:
+    with run_folder.claimed(run_dir, description, tokenizer, is_chief=engine.is_chief) as lock:
         keras.utils.set_random_seed(train.seed)
-        state = engine.make_state(lambda: run_folder.make_model(description, train.dtype_policy), train)
+        state = engine.make_state(lambda: run_folder.model_of(description, train.dtype_policy), train)
         outputs_of = engine.make_outputs(state.model, train.eval_batch_size, task.objective(training=False))
 
         def evaluate() -> dict[str, Any]:
@@ -167,7 +170,7 @@ def score(
     """Loss and scores of a fine-tuned model on labelled examples: what `finetune` reports on them.
 
     Args:
-        model: of `run_folder.load_model`.
+        model: of `run_folder.load_run`.
         task: of the run.
         examples: labelled.
         labels: of the run.
@@ -240,7 +243,7 @@ def initialize(state: State, pretrained: Pretrained | None, reinitialize_layers:
             missing.append(name)
         else:
             raise ValueError(
-                f"--init_checkpoint must hold the whole encoder; {name!r} is missing. Received: {pretrained.source!r}"
+                f"`init_checkpoint` must hold the whole encoder; {name!r} is missing. Received: {pretrained.source!r}"
             )
     if missing:
         logging.warning("%s has no pooler: it starts from random weights", pretrained.source)

@@ -17,6 +17,7 @@ from bert_tf.objectives import metrics
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
+from bert_tf.runs.descriptions import RunDescription
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.engine import Engine, Evaluate, State
@@ -37,6 +38,7 @@ _ARCHITECTURE = (
     "position_embedding",
     "layer_norm_epsilon",
 )
+from bert_tf.utils.arguments import renamed
 
 
 class PretrainingRecords(Protocol):
@@ -115,12 +117,12 @@ def pretrain(
     for phase in phases:
         engine.check_batch("train.batch_size", phase.train.batch_size)
     engine.check_batch("train.eval_batch_size", train.eval_batch_size)
-    train_of = _of_phases(train_records, phases, "--train_data")
-    eval_of = _of_phases(eval_records, phases, "--eval_data") if eval_records else []
+    train_of = _of_phases(train_records, phases, "train_data")
+    eval_of = _of_phases(eval_records, phases, "eval_data") if eval_records else []
     tokenizer = train_of[0].tokenizer
     for records in (*train_of, *eval_of):
         config.model.check_fits(tokenizer.vocab_size, records.max_seq_length)
-    description = run_folder.RunDescription(
+    description = RunDescription(
         task="pretraining",
         model=config.model,
         do_lower_case=tokenizer.do_lower_case,
@@ -134,12 +136,12 @@ def pretrain(
     if start_from is not None:
         start_from.check_heads("pretraining", allow_random_heads)
     with ExitStack() as stack:
-        lock = stack.enter_context(run_folder.claimed(run_dir, description, tokenizer, engine.is_chief))
+        lock = stack.enter_context(run_folder.claimed(run_dir, description, tokenizer, is_chief=engine.is_chief))
         for records in (*train_of, *eval_of):
             stack.enter_context(records.naming_bad_records())
         log_unigram = metrics.log_unigram(train_of[0].token_counts(), tokenizer.special_ids, config.model.vocab_size)
         keras.utils.set_random_seed(train.seed)
-        state = engine.make_state(lambda: run_folder.make_model(description, train.dtype_policy), train)
+        state = engine.make_state(lambda: run_folder.model_of(description, train.dtype_policy), train)
 
         def initialize(state: State) -> None:
             if start_from is not None:
@@ -186,7 +188,7 @@ class _PhaseData:
     def training_dataset(self, start: int, shard: BatchShard) -> Any:
         if start < self._phase.begin:
             raise ValueError(
-                f"--model_dir: the newest checkpoint that can be read is of step {start}, of an earlier phase than the "
+                f"`model_dir`: the newest checkpoint that can be read is of step {start}, of an earlier phase than the "
                 f"one from step {self._phase.begin} on; remove the damaged ones. Received: step {start}"
             )
         train = self._phase.train
@@ -225,15 +227,17 @@ class _PhaseData:
 
 
 def _of_phases(
-    records: PretrainingRecords | Sequence[PretrainingRecords], phases: Sequence[Phase], flag: str
+    records: PretrainingRecords | Sequence[PretrainingRecords], phases: Sequence[Phase], argument: str
 ) -> list[PretrainingRecords]:
     found = list(records) if isinstance(records, Sequence) else [records]
     if len(found) != len(phases):
-        raise ValueError(f"{flag} must name one record folder for each of {len(phases)} phases. Received: {len(found)}")
+        raise ValueError(
+            f"`{argument}` must name one record folder for each of {len(phases)} phases. Received: {len(found)}"
+        )
     for one, phase in zip(found, phases, strict=True):
         if phase.max_seq_length not in (None, one.max_seq_length):
             raise ValueError(
-                f"{flag} must name, for each of `phases` in their order, records of its `max_seq_length`, here "
+                f"`{argument}` must name, for each of `phases` in their order, records of its `max_seq_length`, here "
                 f"{phase.max_seq_length}. Received: records of {one.max_seq_length}"
             )
     return found
@@ -248,11 +252,12 @@ def _weights_to_start_from(
     init_checkpoint: str, config: PretrainingConfig, tokenizer: WordPieceTokenizer
 ) -> Pretrained:
     """Published weights, or another run's, if they mean the same in this one."""
-    other = read_pretrained(init_checkpoint, "--init_checkpoint")
+    with renamed(path="init_checkpoint"):
+        other = read_pretrained(init_checkpoint)
     other_tokenizer = other.tokenizer()
     if (other_tokenizer.vocab_hash, other.do_lower_case) != (tokenizer.vocab_hash, tokenizer.do_lower_case):
         raise ValueError(
-            "--init_checkpoint must have the vocabulary and casing of the records, whose hash is "
+            "`init_checkpoint` must have the vocabulary and casing of the records, whose hash is "
             f"{_vocabulary(tokenizer)}. Received: {init_checkpoint!r}, with {_vocabulary(other_tokenizer)}"
         )
     differences = [
@@ -262,7 +267,7 @@ def _weights_to_start_from(
     ]
     if differences:
         raise ValueError(
-            f"--init_checkpoint must hold a model of the same size and kind: {'; '.join(differences)}. "
+            f"`init_checkpoint` must hold a model of the same size and kind: {'; '.join(differences)}. "
             f"Received: {init_checkpoint!r}"
         )
     return other

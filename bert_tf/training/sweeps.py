@@ -33,7 +33,7 @@ def parse_grid(assignments: Sequence[str]) -> dict[str, list[str]]:
         name, equals, values = assignment.partition("=")
         found = [value.strip() for value in values.split(",") if value.strip()]
         if not equals or not found or name.strip() in grid:
-            raise ValueError(f"--grid takes NAME=VALUE,VALUE, each name once. Received: {assignment!r}")
+            raise ValueError(f"`grid` takes NAME=VALUE,VALUE, each name once. Received: {assignment!r}")
         grid[name.strip()] = found
     return grid
 

@@ -10,9 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf import features
-from bert_tf.configs import FinetuningConfig
 from bert_tf.models.weights import named_weights
-from bert_tf.runs.folder import RunDescription
+from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving.graph_tokenizer import GraphTokenizer
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.padding_free import without_padding
@@ -58,16 +57,14 @@ class Signatures(tf.Module, abc.ABC):
     """Whether a text without `[MASK]` has no answer."""
 
     def __init__(
-        self, model: Any, description: RunDescription, tokenizer: WordPieceTokenizer, options: ExportOptions
+        self, model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, options: ExportOptions
     ) -> None:
         super().__init__(name="served")
         # The graph needs the weights; a Keras model in a tf.Module would be saved, and traced, on its own as well.
         self.weights = [variable.value for variable in named_weights(model).values()]
         self.options = options
         self.max_seq_length = description.max_seq_length
-        self.task: Any = None
-        if description.task not in ("encoder", "pretraining"):
-            self.task = FinetuningConfig.from_dict(description.experiment).task
+        self.task: Any = description.task_config
         given = self.task.bucket_lengths if self.task else ()
         # One of few lengths, as in evaluation; one alone where the model computes in one shape.
         lengths = sorted({*given, self.max_seq_length}) if given else default_bucket_lengths(self.max_seq_length)

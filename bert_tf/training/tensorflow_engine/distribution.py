@@ -293,22 +293,22 @@ def make_distribution(tpu: str | None = None, num_devices: int | None = None, st
             contradict each other.
     """
     if strategy not in STRATEGIES:
-        raise ValueError(f"--strategy must be one of {', '.join(STRATEGIES)}. Received: {strategy!r}")
+        raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}. Received: {strategy!r}")
     if num_devices is not None and num_devices < 1:
-        raise ValueError(f"--num_devices must be at least 1. Received: {num_devices}")
+        raise ValueError(f"`num_devices` must be at least 1. Received: {num_devices}")
     if tpu and strategy not in ("auto", "tpu"):
-        raise ValueError(f"--tpu needs --strategy auto or tpu. Received: {strategy!r}")
+        raise ValueError(f"`tpu` needs `strategy` auto or tpu. Received: {strategy!r}")
     if tpu or strategy == "tpu":
         if num_devices is not None:
-            raise ValueError(f"--num_devices is for GPUs; a TPU is used whole. Received: {num_devices}")
+            raise ValueError(f"`num_devices` is for GPUs; a TPU is used whole. Received: {num_devices}")
         return _on_tpu(tpu or "local")
     cluster = cluster_from_environment() if strategy in ("auto", "multi_worker") else None
     if strategy == "multi_worker" or (cluster is not None and cluster.size > 1):
         if cluster is None:
-            raise ValueError(f"--strategy multi_worker needs the environment variable {VARIABLE}. Received: none")
+            raise ValueError(f"`strategy` multi_worker needs the environment variable {VARIABLE}. Received: none")
         if num_devices is not None:
             raise ValueError(
-                "--num_devices is for one process; each worker of several uses all GPUs that it sees "
+                "`num_devices` is for one process; each worker of several uses all GPUs that it sees "
                 f"(CUDA_VISIBLE_DEVICES). Received: {num_devices}"
             )
         return _on_workers(cluster)
@@ -322,7 +322,7 @@ def _on_tpu(tpu: str) -> Distribution:
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, tf.errors.OpError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"--tpu: no TPU answers there ({reason}). Received: {tpu!r}") from None
+        raise ValueError(f"`tpu`: no TPU answers there ({reason}). Received: {tpu!r}") from None
     return Distribution(
         tf.distribute.TPUStrategy(resolver), found=f"TPU {tpu!r}, {len(tf.config.list_logical_devices('TPU'))} cores"
     )
@@ -343,7 +343,7 @@ def _on_local_devices(num_devices: int | None, strategy: str) -> Distribution:
     gpus = len(tf.config.list_physical_devices("GPU"))
     if strategy == "one_device":
         if num_devices not in (None, 1):
-            raise ValueError(f"--strategy one_device has --num_devices 1. Received: {num_devices}")
+            raise ValueError(f"`strategy` one_device has `num_devices` 1. Received: {num_devices}")
         return Distribution(found=_devices_found(gpus))
     if not gpus and num_devices is not None:
         _make_logical_devices(num_devices)
@@ -351,7 +351,7 @@ def _on_local_devices(num_devices: int | None, strategy: str) -> Distribution:
     if not gpus and num_devices is None:
         devices = devices[:1]  # logical devices of one CPU are no faster than it is: only on demand
     if num_devices is not None and num_devices > len(devices):
-        raise ValueError(f"--num_devices must be at most the {len(devices)} found. Received: {num_devices}")
+        raise ValueError(f"`num_devices` must be at most the {len(devices)} found. Received: {num_devices}")
     devices = devices[: num_devices or len(devices)]
     if len(devices) == 1 and strategy == "auto":
         return Distribution(found=_devices_found(gpus))

@@ -304,7 +304,7 @@ def test_a_vocabulary_is_needed_only_where_texts_are(tmp_path):
 def test_an_output_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     source = write_hf(tmp_path / "hf", hf_encoder())
     convert_checkpoint(source, str(tmp_path / "out"), "huggingface")
-    with pytest.raises(FileExistsError, match="--output_dir must be a new or an empty folder"):
+    with pytest.raises(FileExistsError, match="`output_dir` must be a new or an empty folder"):
         convert_checkpoint(source, str(tmp_path / "out"), "huggingface")
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out").mkdir()

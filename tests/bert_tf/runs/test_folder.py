@@ -11,6 +11,7 @@ from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
 from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
+from bert_tf.runs.descriptions import RunDescription
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -28,7 +29,7 @@ def _description(tokenizer, **changes):
     config = PretrainingConfig(model=BertConfig.named("bert_tiny"))
     for field, value in changes.items():
         config = config.override(f"{field.replace('__', '.')}={value}")
-    return run_folder.RunDescription(
+    return RunDescription(
         task="pretraining",
         model=config.model,
         do_lower_case=True,
@@ -44,7 +45,7 @@ def test_a_folder_is_claimed_once(tmp_path, tokenizer):
     folder = str(tmp_path / "run")
     run_folder.claim(folder, _description(tokenizer), tokenizer)
     (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
-    description, again = run_folder.read(folder)
+    description, again = run_folder.read_run(folder)
     assert description == _description(tokenizer)
     assert again.tokens == tokenizer.tokens
     before = (tmp_path / "run" / "config.json").read_text()
@@ -62,7 +63,7 @@ def test_reports_may_change(tmp_path, tokenizer):
     (tmp_path / "run" / "checkpoints").mkdir()
     changed = _description(tokenizer, train__log_every=7, train__keep_checkpoints=9, train__checkpoint_every=2)
     run_folder.claim(folder, changed, tokenizer)
-    assert run_folder.read(folder)[0].experiment["train"]["log_every"] == 7
+    assert run_folder.read_run(folder)[0].experiment["train"]["log_every"] == 7
 
 
 def test_a_run_of_an_earlier_version_goes_on(tmp_path, tokenizer):
@@ -86,7 +87,7 @@ def test_a_folder_in_use(tmp_path, tokenizer):
         before = (tmp_path / "run" / "config.json").read_text()
         # Another experiment may replace a description that nothing came of, but not under a job that is at work.
         another = run_folder.claimed(folder, _description(tokenizer, train__batch_size=8), tokenizer)
-        with pytest.raises(OSError, match="--model_dir is in use by process"), another:
+        with pytest.raises(OSError, match="`model_dir` is in use by process"), another:
             pass
         # Other workers of the same job go in.
         with run_folder.claimed(folder, _description(tokenizer), tokenizer, is_chief=False) as other:
@@ -100,7 +101,7 @@ def test_a_start_that_left_nothing_does_not_block(tmp_path, tokenizer):
     folder = str(tmp_path / "run")
     run_folder.claim(folder, _description(tokenizer), tokenizer)
     run_folder.claim(folder, _description(tokenizer, train__batch_size=8), tokenizer)
-    assert run_folder.read(folder)[0].experiment["train"]["batch_size"] == 8
+    assert run_folder.read_run(folder)[0].experiment["train"]["batch_size"] == 8
 
 
 def test_checkpoints_without_a_description(tmp_path, tokenizer):
@@ -118,20 +119,20 @@ def test_unwritable(tmp_path, tokenizer):
 @pytest.mark.parametrize(("task", "kind"), [("pretraining", BertPretrainer), ("classification", BertClassifier)])
 def test_load_model(tmp_path, task, kind):
     run = write_run(tmp_path / "run", task)
-    model, description, tokenizer = run_folder.load_model(str(run))
+    model, description, tokenizer = run_folder.load_run(str(run))
     assert isinstance(model, kind)
     assert description.task == task
     assert tokenizer.vocab_size == description.model.vocab_size
     checkpoint = checkpoints.newest_checkpoint(str(run))
-    again = run_folder.make_model(description)
+    again = run_folder.model_of(description)
     checkpoints.restore(checkpoint, named_weights(again))
     for one, other in zip(model.trainable_weights, again.trainable_weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_no_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"--init_checkpoint must be a run's folder, with a config\.json"):
-        run_folder.read(str(tmp_path), "--init_checkpoint")
+    with pytest.raises(FileNotFoundError, match=r"`model_dir` must be a run's folder, with a config\.json"):
+        run_folder.read_run(str(tmp_path))
 
 
 def test_a_changed_vocabulary_is_refused(finished):
@@ -141,7 +142,7 @@ def test_a_changed_vocabulary_is_refused(finished):
         vocab.write_text(text.replace("\nboat\n", "\nship\n"))
         assert vocab.read_text() != text
         with pytest.raises(ValueError, match=r"vocab\.txt is not the vocabulary that .*config\.json names"):
-            run_folder.load_model(str(finished))
+            run_folder.load_run(str(finished))
     finally:
         vocab.write_text(text)
 
@@ -152,10 +153,10 @@ def test_a_damaged_description_is_told(finished):
     try:
         config.write_text(text[:100])
         with pytest.raises(ValueError, match=r"config\.json, line \d+, column \d+: not JSON"):
-            run_folder.read(str(finished))
+            run_folder.read_run(str(finished))
         config.write_text(json.dumps(json.loads(text) | {"colour": 1}))
         with pytest.raises(ValueError, match="unknown field `colour`"):
-            run_folder.read(str(finished))
+            run_folder.read_run(str(finished))
     finally:
         config.write_text(text)
 
@@ -166,16 +167,16 @@ def test_a_checkpoint_that_does_not_fit_its_description(tmp_path):
     description["model"]["intermediate_size"] = 48
     (run / "config.json").write_text(json.dumps(description))
     with pytest.raises(ValueError, match="a checkpoint of another size: 'encoder/block_0/intermediate_dense"):
-        run_folder.load_model(str(run))
+        run_folder.load_run(str(run))
 
 
 def test_pooling_and_dropout_come_from_the_task(finished):
-    description, _ = run_folder.read(str(finished))
+    description, _ = run_folder.read_run(str(finished))
     description.experiment["task"]["pooling"] = "mean"
     description.experiment["task"]["dropout_rate"] = 0.25
-    model = run_folder.make_model(description)
+    model = run_folder.model_of(description)
     assert (model.pooling, model.dropout_rate, model.num_classes) == ("mean", 0.25, 3)
     assert model(random_classification_batch()).shape == (4, 3)
     unknown = dataclasses.replace(description, task="translation")
     with pytest.raises(ValueError, match=r"`task` must be pretraining or .*classification\. Received: 'translation'"):
-        run_folder.make_model(unknown)
+        run_folder.model_of(unknown)

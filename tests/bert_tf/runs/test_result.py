@@ -29,7 +29,7 @@ def test_grids():
         "num_epochs": ["2"],
     }
     for wrong in (["learning_rate"], ["a="], ["a=1", "a=2"]):
-        with pytest.raises(ValueError, match="--grid takes NAME=VALUE,VALUE"):
+        with pytest.raises(ValueError, match="`grid` takes NAME=VALUE,VALUE"):
             parse_grid(wrong)
 
 

@@ -18,6 +18,7 @@ from bert_tf.tasks import task_of
 from bert_tf.tasks.tagging import word_offsets
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.evaluation import make_outputs
+from bert_tf.utils import json_text
 
 pytest.importorskip("tensorflow_text")
 
@@ -274,8 +275,10 @@ def test_what_stands_in_the_folder(served, name):
     if description.labels:
         assert tuple((folder / "assets" / "labels.txt").read_text().split()) == description.labels
     assert json.loads((folder / "assets" / "config.json").read_text()) == json.loads(
-        (case.run / "config.json").read_text()
+        json_text.dumps(description.to_dict())
     )
+    run = json.loads((case.run / "config.json").read_text())
+    assert description.to_dict().items() >= {name: run[name] for name in ("task", "model", "vocab_hash")}.items()
     assert (folder / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 100
     card = (folder / "MODEL_CARD.md").read_text()
     for words in (f"| task | {description.task} |", "| licence of the weights | not stated |", description.vocab_hash):
@@ -318,9 +321,9 @@ def test_what_cannot_be_exported(served, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="`export_dir` must be a folder that can be written to"):
         export_saved_model(str(case.run), str(tmp_path / "file"))
-    with pytest.raises(ValueError, match="--model_dir must hold trained or published weights, not an export"):
+    with pytest.raises(ValueError, match="`path` must hold trained or published weights, not an export"):
         export_saved_model(case.path, str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="--model_dir"):
+    with pytest.raises(FileNotFoundError, match="`path`"):
         export_saved_model(str(tmp_path))
 
 

@@ -128,9 +128,9 @@ def test_the_model_card_tells_what_changed(predictors, tmp_path):
     names = ["model_float32.tflite", "model_float32_1x8.tflite", "model_int8.tflite", "model_int8_1x8.tflite"]
     assert sorted(tf.io.gfile.listdir(f"{path}/litert")) == names
     with pytest.raises(
-        ValueError, match=r"--model_dir: a file for rows of one length is asked through the file for any"
+        ValueError, match=r"`model_dir`: a file for rows of one length is asked through the file for any"
     ):
-        load(f"{path}/litert/{names[1]}", flag="--model_dir")
+        load(f"{path}/litert/{names[1]}")
     # `load` takes the file, with vocabulary and labels from beside it.
     found, expected = (
         [list(answer["probabilities"].values()) for answer in each.classify(TEXTS)]
@@ -140,7 +140,7 @@ def test_the_model_card_tells_what_changed(predictors, tmp_path):
 
 
 def test_what_is_not_converted(tmp_path):
-    with pytest.raises(ValueError, match="--litert takes encoders and fine-tuned models"):
+    with pytest.raises(ValueError, match="`litert` takes encoders and fine-tuned models"):
         litert.write_litert(None, "pretraining", str(tmp_path / "model.tflite"))
     with pytest.raises(ValueError, match=r"`litert` takes float32, int8\. Received: 'int4'"):
         ExportOptions(litert=("int4",))
@@ -154,14 +154,14 @@ def test_a_length_that_the_model_does_not_have(predictors, tmp_path):
     pytest.importorskip("tensorflow_text")
     options = ExportOptions(litert=("float32",), litert_lengths=(8, 25))
     with pytest.raises(
-        ValueError, match=r"--litert_lengths must be at most 24, the model's longest row\. Received: 25"
+        ValueError, match=r"`litert_lengths` must be at most 24, the model's longest row\. Received: 25"
     ):
         export_saved_model(predictors["classification"].source, str(tmp_path), options)
 
 
 def test_what_is_no_file_of_an_export_is_told(tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"cut off")
-    with pytest.raises(FileNotFoundError, match=r"path: an export must hold assets/config\.json\. Received: .*tflite'"):
+    with pytest.raises(FileNotFoundError, match=r"`path`: an export must hold assets/config\.json\. Received: .*tflite'"):
         load(str(tmp_path / "model.tflite"))
     with pytest.raises(ValueError, match=r"model\.tflite: no LiteRT file, or a damaged one"):
         litert.LiteModel(str(tmp_path / "model.tflite"), "classification")

@@ -138,8 +138,8 @@ def test_sentence_transformers_of_later_versions(tmp_path, mode):
     kinds = ("base.modules.transformer.Transformer", "sentence_transformer.modules.pooling.Pooling")
     modules = [{"idx": n, "path": ("", "1_Pooling")[n], "type": f"sentence_transformers.{kinds[n]}"} for n in range(2)]
     (path / "modules.json").write_text(json.dumps(modules))
-    settings = bert_tf.load(str(path)).description.experiment
-    assert (settings["pooling"], settings["normalize"]) == (mode, False)
+    settings = bert_tf.load(str(path)).description.embedding
+    assert (settings.pooling, settings.normalize, settings.similarity) == (mode, False, "dot")
     (path / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "lasttoken"}))
     with pytest.raises(ValueError, match=r"must choose one of .*\. Received: lasttoken"):
         bert_tf.load(str(path))
@@ -170,3 +170,12 @@ def test_every_verb_is_a_method():
     verbs = {method for kind in MODEL_KINDS.values() for method in kind.methods}
     assert verbs == {"classify", "score", "tag", "answer", "fill_mask", "embed", "search"}
     assert all(callable(getattr(Predictor, verb)) for verb in verbs)
+
+
+def test_an_export_of_an_earlier_version_is_refused(tmp_path):
+    assets = tmp_path / "1" / "assets"
+    assets.mkdir(parents=True)
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"")
+    (assets / "config.json").write_text(json.dumps({"task": "encoder", "experiment": {"pooling": "mean"}}))
+    with pytest.raises(ValueError, match=r"an earlier version of this package wrote the export.*Received: "):
+        bert_tf.load(str(tmp_path))

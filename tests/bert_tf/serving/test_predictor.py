@@ -143,5 +143,5 @@ def test_what_is_no_text(classifier):
 
 
 def test_no_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="path must name a folder that holds a BERT"):
+    with pytest.raises(FileNotFoundError, match="`path` must name a folder that holds a BERT"):
         load(str(tmp_path))

@@ -111,10 +111,10 @@ def test_two_phases_are_one_run(folders, tmp_path):
 
 
 def test_records_that_do_not_fit(folders, tmp_path):
-    with pytest.raises(ValueError, match=r"--train_data must name, for each.* here 16\. Received: records of 32"):
+    with pytest.raises(ValueError, match=r"`train_data` must name, for each.* here 16\. Received: records of 32"):
         _pretrain(folders[::-1], tmp_path)
     with pytest.raises(
-        ValueError, match=r"--train_data must name one record folder for each of 2 phases\. Received: 1"
+        ValueError, match=r"`train_data` must name one record folder for each of 2 phases\. Received: 1"
     ):
         _pretrain(folders[:1], tmp_path)
     with pytest.raises(ConfigError, match=r"`share`s of all `phases` must add up to 1\. Received: 0\.67"):

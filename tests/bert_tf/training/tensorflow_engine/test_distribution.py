@@ -297,9 +297,9 @@ def test_wishes_that_contradict_each_other(monkeypatch, wish, message):
 
 
 def test_wrong_wishes():
-    with pytest.raises(ValueError, match=r"--num_devices must be at most the 4 found\. Received: 5"):
+    with pytest.raises(ValueError, match=r"`num_devices` must be at most the 4 found\. Received: 5"):
         make_distribution(num_devices=5)
-    with pytest.raises(ValueError, match=r"--num_devices must be at least 1\. Received: 0"):
+    with pytest.raises(ValueError, match=r"`num_devices` must be at least 1\. Received: 0"):
         make_distribution(num_devices=0)
 
 
