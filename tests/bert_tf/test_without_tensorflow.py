@@ -3,39 +3,46 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-_BLOCKED = """
-import importlib, pkgutil, sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"tensorflow", "tensorflow_text", "tensorflow_datasets"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Blocker())
-"""
+TESTS = str(Path(__file__).resolve().parents[1])
+_MISSING = ("tensorflow", "tensorflow_text", "tensorflow_datasets")
 
 
-def _run(program: str, *arguments: str, **environment: str) -> str:
-    result = subprocess.run(
-        [sys.executable, "-c", _BLOCKED + program, *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+@pytest.fixture
+def run(tmp_path):
+    """Run a program in a process that finds no TensorFlow, and nor do its children; return what it prints."""
+    for name in _MISSING:
+        (tmp_path / "missing" / name).mkdir(parents=True)
+        refusal = f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')\n"
+        (tmp_path / "missing" / name / "__init__.py").write_text(refusal)
+
+    def run_program(program, **environment):
+        path = os.pathsep.join([str(tmp_path / "missing"), os.environ["PYTHONPATH"], TESTS])
+        (tmp_path / "program.py").write_text(program)
+        result = subprocess.run(
+            [sys.executable, str(tmp_path / "program.py"), str(tmp_path)],
+            env=os.environ | {"PYTHONPATH": path} | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run_program
 
 
-def test_text_becomes_tokens_and_files_are_read_and_written(tmp_path):
+def test_text_becomes_tokens_and_files_are_read_and_written(run, tmp_path):
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "miller", "##s"]))
     (tmp_path / "corpus.txt").write_text("The miller slept.\nNobody saw him.\n\nA second document.\n")
     (tmp_path / "train.tsv").write_text("text\tlabel\nmillers\tgood\n")
     program = """
+import sys
+
 from bert_tf.configs.experiment_files import load_config
 from bert_tf.configs import FinetuningConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -58,7 +65,7 @@ except OSError as error:
     print(error)
 assert not {"keras", "jax", "tensorflow"} & set(sys.modules)
 """
-    lines = _run(program, str(tmp_path)).splitlines()
+    lines = run(program).splitlines()
     assert lines[0] == "['miller', '##s', '[UNK]']"
     assert lines[1].startswith("2 documents, ")
     assert lines[2] == "{'a': None} ['config.json', 'copy.txt']"
@@ -67,9 +74,12 @@ assert not {"keras", "jax", "tensorflow"} & set(sys.modules)
     assert lines[5] == "gs://bucket/name: TensorFlow must be installed to reach files by URL"
 
 
-def test_models_run_on_jax():
+def test_models_run_on_jax(run):
     pytest.importorskip("jax")
     program = """
+import importlib
+import pkgutil
+
 import bert_tf
 import numpy as np
 
@@ -87,5 +97,25 @@ batch = {"input_ids": ids, "input_mask": ids, "segment_ids": 0 * ids, "position_
 outputs = bert_tf.BertEncoder(config)(batch)
 print(sorted((name, tuple(output.shape)) for name, output in outputs.items()))
 """
-    printed = _run(program, KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    printed = run(program, KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
     assert printed == "[('pooled_output', (2, 8)), ('sequence_output', (2, 8, 8))]\n"
+
+
+def test_records_are_prepared_by_several_processes(run):
+    program = """
+import sys
+
+from bert_tf.utils import files
+from data_pipelines.create_pretraining_data import create_pretraining_data
+from data_pipelines.records.manifest import PreparationConfig
+from small_corpus import corpus_documents
+from small_records import TOKENIZER
+
+if __name__ == "__main__":
+    folder = sys.argv[1] + "/records"
+    config = PreparationConfig(max_seq_length=64)
+    manifest = create_pretraining_data(corpus_documents(60), TOKENIZER, folder, config, num_workers=2)
+    print(files.exists(folder + "/manifest.json"), manifest.max_seq_length)
+    assert not {"keras", "jax", "tensorflow"} & set(sys.modules)
+"""
+    assert run(program) == "True 64\n"

@@ -37,9 +37,20 @@ def _launch(tmp_path, body, *arguments, **environment):
 
 @pytest.mark.parametrize("kind", ["ValueError", "FileNotFoundError", "PermissionError"])
 def test_bad_input_is_one_line(tmp_path, kind):
-    result = _launch(tmp_path, f"raise {kind}('--input must exist. Received: ' + flags.FLAGS.input)", "--input=a.txt")
+    result = _launch(
+        tmp_path, f"raise {kind}('`input` must exist, `other` too. Received: ' + flags.FLAGS.input)", "--input=a.txt"
+    )
     assert result.returncode == 2
-    assert result.stderr == "error: --input must exist. Received: a.txt\n"
+    assert result.stderr == "error: --input must exist, `other` too. Received: a.txt\n"
+
+
+def test_fields_of_a_configuration_are_not_taken_for_flags(tmp_path):
+    body = """
+    from bert_tf.configs import BertConfig
+    BertConfig().override("input=3")
+    """
+    result = _launch(tmp_path, body, "--input=a.txt")
+    assert result.stderr.startswith("error: unknown field `input`; BertConfig has: vocab_size, ")
 
 
 def test_faults_keep_their_traceback(tmp_path):
