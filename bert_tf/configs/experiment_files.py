@@ -35,7 +35,7 @@ class Experiment(NamedTuple):
 
 
 def default_folder() -> str | None:
-    """Return the folder of the experiments that are installed beside this package; None where there is none."""
+    """Return the folder of the experiments that are installed beside this package; None if there is none."""
     try:
         spec = importlib.util.find_spec(_EXPERIMENTS_PACKAGE)
     except ModuleNotFoundError:
@@ -124,7 +124,7 @@ def _described(folder: str, name: str) -> Experiment:
 
 
 def _with_overrides(config: _Config, overrides: Sequence[str]) -> _Config:
-    """Return `config` with all overrides: fields bound each other (width and heads), and come in any order."""
+    """Return `config` with all overrides, in an order that works: a width, for example, bounds the number of heads."""
     waiting = overrides
     while waiting:
         refused = []

@@ -1,4 +1,4 @@
-"""Files that glob patterns match, local or remote."""
+"""The files that glob patterns match, local or remote."""
 
 import fnmatch
 import os
@@ -10,8 +10,8 @@ from bert_tf.utils.file_systems import file_system, os_errors
 def matching_files(patterns: str) -> list[str]:
     """Return the files that comma-separated glob patterns match, sorted by name, each once.
 
-    As in a shell, `*` and `?` do not match a leading dot or a `/`, and `**` as a whole part of the path stands
-    for any number of folders. The name of an existing file matches that file, whatever characters it holds.
+    As in a shell, `*` and `?` do not match a leading dot or a `/`, and `**` as a whole part of the path
+    matches any number of folders. The name of an existing file matches that file, whatever characters it holds.
 
     Args:
         patterns: globs, such as `docs/*.txt,more/**/*.txt`.

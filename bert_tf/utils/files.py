@@ -1,4 +1,4 @@
-"""Reading and writing files, local or remote: everything here takes a local path or a URL such as `gs://bucket/name`.
+"""Reading and writing of files, whose paths are local or URLs such as `gs://bucket/name`.
 
 A file that is written appears whole or not at all: it is written under a temporary name, then renamed. All failures
 are OSErrors whose messages name the path and the system's reason.

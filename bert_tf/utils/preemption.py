@@ -12,7 +12,7 @@ EXIT_CODE = 143
 
 
 class Preempted(Exception):
-    """The run was asked to stop, and can be continued later; a launcher exits with `EXIT_CODE`."""
+    """The end of a run that was asked to stop and can be continued later; a launcher exits with `EXIT_CODE`."""
 
 
 class TerminationNotice:

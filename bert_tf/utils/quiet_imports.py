@@ -1,7 +1,7 @@
 """The import of TensorFlow without the lines that it writes to standard error on every machine without a GPU.
 
 Its C++ libraries log before anything can set their level: that CUDA does not start, which instructions the processor
-has. Where no NVIDIA device exists, these lines say nothing to whoever launches a job. All other lines are kept.
+has. Where no NVIDIA device exists, these lines say nothing to the user. All other lines are kept.
 """
 
 import glob
