@@ -1,6 +1,6 @@
-"""BERT in plain NumPy, float64: what the Keras model is held to. Written from the paper, not from the model's code.
+"""A reference BERT in NumPy and float64, written from the paper and not from the model's code.
 
-Weights are a dictionary of arrays, by the names of `bert_tf.models.weights.named_weights`.
+Weights are a dictionary of arrays with the names of `bert_tf.models.weights.named_weights`.
 """
 
 import math
@@ -30,7 +30,7 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
 
 def attention(x: np.ndarray, num_heads: int, weights: Weights) -> np.ndarray:
-    """One sequence without padding, [L, D]: each token reads all."""
+    """Return the attention output of one sequence without padding, [L, D]; each token reads all tokens."""
     length, hidden = x.shape
     size = hidden // num_heads
     fused = x @ weights["query_key_value/kernel"] + weights["query_key_value/bias"]  # [L, 3 D]
@@ -65,7 +65,7 @@ def embed(ids: np.ndarray, segments: np.ndarray, positions: np.ndarray, weights:
 
 
 def encode(ids: Any, segments: Any, num_heads: int, weights: Weights, act: Any = gelu) -> np.ndarray:
-    """`sequence_output` [L, D] of one sequence without padding; `weights` of a whole model."""
+    """Return `sequence_output` [L, D] of one sequence without padding, given the `weights` of a whole model."""
     weights = _under(weights, "encoder/")
     x = embed(np.asarray(ids), np.asarray(segments), np.arange(len(ids)), _under(weights, "embeddings/"))
     number = 0
@@ -79,8 +79,8 @@ def pool(vectors: np.ndarray, weights: Weights) -> np.ndarray:
     return np.tanh(vectors @ weights["encoder/pooler/dense/kernel"] + weights["encoder/pooler/dense/bias"])
 
 
-def masked_lm_logits(sequence: np.ndarray, places: Any, weights: Weights, act: Any = gelu) -> np.ndarray:
-    """[P, V] from `sequence_output` [L, D] of one sequence."""
-    x = act(sequence[np.asarray(places)] @ weights["masked_lm/dense/kernel"] + weights["masked_lm/dense/bias"])
+def masked_lm_logits(sequence: np.ndarray, positions: Any, weights: Weights, act: Any = gelu) -> np.ndarray:
+    """Return logits [P, V] of `sequence_output` [L, D] of one sequence."""
+    x = act(sequence[np.asarray(positions)] @ weights["masked_lm/dense/kernel"] + weights["masked_lm/dense/bias"])
     x = _norm(x, weights, "masked_lm/layer_norm")
     return x @ weights["encoder/embeddings/word_embeddings/embeddings"].T + weights["masked_lm/output_bias"]

@@ -17,7 +17,7 @@ from bert_tf.models.pooling import POOLINGS, check_pooling, text_vectors
 
 @keras.saving.register_keras_serializable(package="bert_tf")
 class BertDualEncoder(BertModel):
-    """One encoder for queries and passages alike (Reimers and Gurevych 2019, "Sentence-BERT", section 3).
+    """An encoder of queries and passages (Reimers and Gurevych 2019, "Sentence-BERT", section 3).
 
     The texts to be compared follow each other in one row, and none attends to another. The only weights are the
     encoder's; the pooler is not used.

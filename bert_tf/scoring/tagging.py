@@ -1,7 +1,6 @@
-"""Spans in sequences of tags, and their scores: the rules of conlleval (CoNLL-2000), which seqeval follows too.
+"""Spans in sequences of tags, and their metrics, by the rules of conlleval (CoNLL-2000) and seqeval.
 
-They read IOB1, IOB2 and IOBES alike, and make the best of sequences that no scheme allows: an `I-PER` behind an `O`
-starts a span.
+The rules read IOB1, IOB2 and IOBES, and accept sequences that no scheme allows: an `I-PER` after an `O` starts a span.
 """
 
 import collections
@@ -13,7 +12,7 @@ SCHEMES = {"iob": "BI", "iobes": "BIES"}
 
 
 def scheme_of(tags: Iterable[str]) -> str:
-    """`iob`, `iobes`, or `none` where the tags are no parts of spans (parts of speech).
+    """Return the scheme of the tags: `iob`, `iobes`, or `none` if they mark no spans (parts of speech).
 
     >>> scheme_of(["O", "B-PER", "I-PER"]), scheme_of(["S-LOC", "O"]), scheme_of(["NN", "VB"])
     ('iob', 'iobes', 'none')
@@ -26,7 +25,7 @@ def scheme_of(tags: Iterable[str]) -> str:
 
 
 def tag_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """The spans in a sequence: (type, first word, word behind the last).
+    """Return the spans in a sequence as (type, index of the first word, index after the last word).
 
     >>> tag_spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
     [('PER', 0, 2), ('LOC', 3, 4), ('LOC', 4, 5)]
@@ -34,13 +33,13 @@ def tag_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     spans = []
     start = None
     before, type_before = "O", ""
-    for place, tag in enumerate([*tags, "O"]):
+    for index, tag in enumerate([*tags, "O"]):
         prefix, _, type_ = tag.partition("-")
         if start is not None and (prefix in "BSO" or before in "ES" or type_ != type_before):
-            spans.append((type_before, start, place))
+            spans.append((type_before, start, index))
             start = None
         if prefix != "O" and start is None:
-            start = place
+            start = index
         before, type_before = prefix, type_
     return spans
 
@@ -53,16 +52,17 @@ def _scores(right: int, predicted: int, true: int) -> dict[str, float]:
 
 
 def tagging_scores(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: str) -> dict[str, Any]:
-    """Scores of tags.
+    """Return metrics of tags.
 
     Args:
         truth: a sequence of tags for each sentence.
-        predicted: as many, each as long.
-        scheme: of `scheme_of`.
+        predicted: sequences of the same number and lengths.
+        scheme: the result of `scheme_of`.
 
     Returns:
-        `accuracy` per word; unless the scheme is `none`, `precision`, `recall`, `f1` of whole spans (type and both ends
-        right) over all types, `macro_f1`, and `types`: the three of each type, and its number of true spans, `support`.
+        `accuracy` per word. Unless the scheme is `none`, also `precision`, `recall` and `f1` of whole spans (type and
+        both ends must be right) over all types, `macro_f1`, the mean of the types' F1, and `types`: the same three
+        metrics of each type, and its number of true spans, `support`.
     """
     words = sum(map(len, truth))
     equal = sum(a == b for one, other in zip(truth, predicted, strict=True) for a, b in zip(one, other, strict=True))

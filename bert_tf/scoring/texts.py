@@ -1,4 +1,4 @@
-"""Scores of answers about texts, as scikit-learn and scipy define them: classes, sets of labels, numbers."""
+"""Metrics of classes, sets of labels and numbers, as defined by scikit-learn and SciPy."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,28 +9,28 @@ import numpy as np
 def classification_scores(
     truth: Sequence[str], predicted: Sequence[str], labels: Sequence[str], *, positive_label: str | None = None
 ) -> dict[str, Any]:
-    """Scores of one class a text.
+    """Return metrics of one class for each text.
 
     Args:
         truth: N labels.
         predicted: N labels.
         labels: all classes, in the order of the confusion matrix.
-        positive_label: the class of the binary scores; None for the last of two.
+        positive_label: class of the binary metrics; None for the second of two.
 
     Returns:
-        `accuracy`; with two classes `precision`, `recall`, `f1` of the positive one; `macro_precision`, `macro_recall`,
-        `macro_f1`, the means over all classes (0 where a class is never predicted, or never occurs); `matthews`, the
-        correlation coefficient of any number of classes; and `confusion_matrix`: `labels`, and `counts`, a row for each
-        true class, a column for each predicted one.
+        `accuracy`; with two classes, `precision`, `recall` and `f1` of the positive one; `macro_precision`,
+        `macro_recall` and `macro_f1`, the means over all classes (a class that is never predicted, or never occurs,
+        counts 0); `matthews`, the correlation coefficient for any number of classes; and `confusion_matrix` with
+        `labels` and `counts`, which has a row for each true class and a column for each predicted one.
 
     Raises:
-        ValueError: `positive_label` is no class.
+        ValueError: `positive_label` is not one of `labels`.
     """
-    from sklearn import metrics  # here, so that importing the library does not wait for it
+    from sklearn import metrics  # imported here, so that importing the library stays fast
 
     if positive_label is not None and positive_label not in labels:
         raise ValueError(
-            f"`task.positive_label` must be one of the labels ({', '.join(labels)}). Received: {positive_label!r}"
+            f"`positive_label` must be one of the labels ({', '.join(labels)}). Received: {positive_label!r}"
         )
     names = list(labels)
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(truth, predicted, labels=names, zero_division=0)
@@ -46,16 +46,17 @@ def classification_scores(
 
 
 def multi_label_scores(truth: np.ndarray, probabilities: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
-    """Scores of any number of labels a text.
+    """Return metrics of any number of labels for each text.
 
     Args:
         truth: 0 or 1, [N, C].
         probabilities: float [N, C].
-        threshold: from which on a label counts as answered.
+        threshold: least probability of a predicted label.
 
     Returns:
-        `micro_f1` over all decisions, `macro_f1` the mean over the labels, `average_precision` the mean over the labels
-        that occur, `micro_average_precision` over all decisions, `exact_match` of the whole sets.
+        `micro_f1` over all decisions; `macro_f1`, the mean over the labels; `average_precision`, the mean over the
+        labels that occur; `micro_average_precision` over all decisions; and `exact_match`, the share of texts whose
+        set of labels is right.
     """
     from sklearn import metrics
 
@@ -75,10 +76,10 @@ def multi_label_scores(truth: np.ndarray, probabilities: np.ndarray, threshold: 
 
 
 def regression_scores(truth: Sequence[float], predicted: Sequence[float]) -> dict[str, float]:
-    """Scores of numbers.
+    """Return metrics of numbers.
 
     Returns:
-        `pearson` and `spearman`, nan where the true or the predicted numbers are all the same, and `mse`.
+        `pearson` and `spearman`, nan if the true or the predicted numbers are all equal, and `mse`.
     """
     from scipy import stats
 

@@ -212,7 +212,7 @@ class QuestionAnswering(Task[QuestionExample]):
     def scores(
         self, examples: Sequence[QuestionExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """See `scoring.question_answering.question_answering_scores`; with unanswerable questions, the best threshold too."""
+        """See `question_answering_scores`; with unanswerable questions, the best threshold too."""
         truths = [[text for text, _ in example.answers] for example in examples]
         scores = question_answering_scores(truths, [answer["answer"] for answer in answers])
         if self.config.unanswerable:

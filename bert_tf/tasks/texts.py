@@ -17,6 +17,7 @@ from bert_tf.scoring import texts as scoring
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils.arguments import renamed
 
 
 def _encoded(
@@ -137,12 +138,13 @@ class Classification(Task[TextExample]):
         self, examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
         """See `scoring.texts.classification_scores`."""
-        return scoring.classification_scores(
-            [example.label for example in examples],
-            [answer["label"] for answer in answers],
-            labels,
-            positive_label=self.config.positive_label,
-        )
+        with renamed(positive_label="task.positive_label"):
+            return scoring.classification_scores(
+                [example.label for example in examples],
+                [answer["label"] for answer in answers],
+                labels,
+                positive_label=self.config.positive_label,
+            )
 
     def main_score(self, labels: Sequence[str]) -> str:
         """`accuracy`."""

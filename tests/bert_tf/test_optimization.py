@@ -14,7 +14,7 @@ def _random(*shape, seed=0):
 
 
 def _reference(weight, gradients, rates, config, decayed):
-    """AdamW and LAMB in NumPy float64, step by step."""
+    """Apply AdamW or LAMB in NumPy float64, step by step."""
     m = np.zeros_like(weight)
     v = np.zeros_like(weight)
     for t, (g, rate) in enumerate(zip(gradients, rates, strict=True), 1):
@@ -59,7 +59,7 @@ def test_the_first_update_by_hand():
 
 
 def test_decay_is_decoupled():
-    # Without a gradient the weight shrinks by rate x decay, whatever the moments.
+    # Without a gradient, the weight shrinks by rate x decay, whatever the moments are.
     zero, weight = np.zeros(3, "float32"), np.full(3, 2.0, "float32")
     new, _, _ = update(weight, zero, zero, zero, 0, np.float32(0.5), True, OptimizerConfig(weight_decay=0.1))
     np.testing.assert_allclose(new, 2 - 0.5 * 0.1 * 2, rtol=1e-6)
@@ -67,7 +67,7 @@ def test_decay_is_decoupled():
     np.testing.assert_array_equal(kept, weight)
 
 
-def test_lamb_of_a_zero_weight_takes_the_plain_step():
+def test_lamb_updates_a_zero_weight_like_adamw():
     config = OptimizerConfig(name="lamb")
     zero, one = np.zeros(2, "float32"), np.ones(2, "float32")
     plain, _, _ = update(zero, one, zero, zero, 0, np.float32(0.1), True, config.replace(name="adamw"))
@@ -76,7 +76,7 @@ def test_lamb_of_a_zero_weight_takes_the_plain_step():
     assert np.isfinite(lamb).all()
 
 
-def test_what_is_decayed():
+def test_kernels_and_embeddings_are_decayed():
     names = list(named_weights(BertPretrainer(SMALL.replace(num_layers=1))))
     decayed = {name for name in names if is_decayed(name)}
     assert decayed == {
@@ -101,14 +101,14 @@ def test_what_is_decayed():
         (1, 0.1),
         (5, 0.5),
         (9, 0.9),
-        (10, 0.9),  # the decay's clock started at step 0: 10 % are gone when the warm-up ends
+        (10, 0.9),  # the decay starts at step 0: 10 % are gone when the warm-up ends
         (50, 0.5),
         (99, 0.01),
         (100, 0.0),
         (120, 0.0),
     ],
 )
-def test_schedule(step, rate):
+def test_the_linear_schedule(step, rate):
     train = TrainConfig(num_steps=100, warmup_steps=10, learning_rate=1.0)
     assert float(learning_rate_at(step, train, OptimizerConfig())) == pytest.approx(rate, abs=1e-6)
 
@@ -125,7 +125,7 @@ def test_other_schedules():
     assert rates == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0, 0.0])
 
 
-def test_clipping():
+def test_the_clip_factor_limits_the_global_norm():
     gradients = [np.array([3.0, 0.0], "float32"), np.array([[4.0]], "float32")]
     norm = global_norm(gradients)
     assert float(norm) == pytest.approx(5)
@@ -136,7 +136,7 @@ def test_clipping():
 
 
 def test_the_order_in_which_a_norm_is_added_is_fixed():
-    # Grappler makes an AddN of a chain of additions; where it begins depends on which buffer is free.
+    # Grappler turns a chain of additions into an AddN, whose order depends on free buffers.
     graph = tf.function(global_norm).get_concrete_function([tf.TensorSpec([4])] * 5).graph
     assert not {"AddV2", "AddN", "Add"} & {operation.type for operation in graph.get_operations()}
     assert float(global_norm([tf.fill([4], 1.0), tf.fill([3], 2.0)])) == 4.0

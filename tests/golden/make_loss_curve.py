@@ -1,6 +1,7 @@
-"""Writes loss_curve.json: the losses of the debug experiment's 50 steps on batches that are always the same.
+"""A script that writes loss_curve.json: the losses of the debug experiment in 50 steps on fixed batches.
 
-A change of the model, of the step or of the random numbers changes them: make it again, and say why in the commit.
+A change of the model, of the step or of the random numbers changes the losses. Then run this script again, and give
+the reason in the commit.
 
     PYTHONPATH=.:tests python tests/golden/make_loss_curve.py
 """
@@ -25,7 +26,7 @@ NUM_STEPS = 50
 
 
 def loss_curve() -> dict[str, list[float]]:
-    """The losses and the gradient's norm, a number a step."""
+    """Return the losses and the norm of the gradient, one number for each step."""
     config = bert_tiny_debug.get_config()
     train = config.train.replace(jit_compile=False, num_steps=NUM_STEPS)
     keras.utils.set_random_seed(train.seed)

@@ -1,6 +1,7 @@
-"""Makes torch_*.bin and torch_tensors.npz: what PyTorch's two file formats hold, for the reader that needs no PyTorch.
+"""A script that writes torch_*.bin and torch_tensors.npz: files in PyTorch's two formats, and their contents.
 
-Run by hand where torch is installed (2.13.0 made the committed ones):
+The tests of the reader that works without PyTorch use them. It is run by hand where torch is installed (the committed
+files were made by 2.13.0):
 
     python tests/golden/make_torch_files.py
 """

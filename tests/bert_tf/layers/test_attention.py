@@ -26,7 +26,7 @@ def _vectors(*shape, seed=1):
     return np.random.default_rng(seed).standard_normal(shape).astype("float32")
 
 
-def test_what_may_be_read():
+def test_a_token_reads_the_tokens_of_its_own_sequence():
     allowed = attention_allowed(tf.constant([[1, 1, 2, 0]])).numpy()
     assert allowed.tolist() == [
         [[[True, True, False, False], [True, True, False, False], [False, False, True, False], [False] * 4]]
@@ -42,14 +42,14 @@ def test_equals_the_formula():
 
 
 def test_the_scale_depends_on_the_head_size():
-    # The same weights in one head of 16 and in four of 4: only splitting and scale differ from the formula's.
+    # One head of size 16 and four of size 4 have the same weights, and differ in splitting and scale only.
     for num_heads in (1, 2, 16):
         layer, x = _attention(num_heads=num_heads), _vectors(1, 5, 16)
         expected = numpy_bert.attention(x[0].astype(np.float64), num_heads, _weights(layer))
         np.testing.assert_allclose(layer(x, attention_allowed(np.ones((1, 5), "int32")))[0], expected, atol=1e-5)
 
 
-def test_padding_does_not_matter():
+def test_padding_has_no_effect_on_tokens():
     layer, x = _attention(), _vectors(1, 6, 16)
     mask = np.array([[1, 1, 1, 1, 0, 0]], "int32")
     other = x.copy()
@@ -76,7 +76,7 @@ def test_packed_sequences_equal_sequences_alone():
         np.testing.assert_allclose(part, layer(alone, attention_allowed(ones)), atol=1e-5)
 
 
-def test_packed_rows_through_the_encoder():
+def test_the_encoder_keeps_packed_sequences_apart():
     encoder = BertEncoder(SMALL)
     shake(encoder)
     a, b = [2, 9, 3, 11, 3], [2, 30, 31, 3]
@@ -105,8 +105,8 @@ def test_the_softmax_is_float32_under_bfloat16(monkeypatch):
     assert {weight.dtype for weight in layer.trainable_weights} == {"float32"}
 
 
-def test_what_waits_for_the_backward_pass_is_not_float32():
-    # Of all that the backward pass of the probabilities reads, only they themselves are of the scores' size.
+def test_the_backward_pass_keeps_no_float32_scores():
+    # Of the tensors that the backward pass reads, only the probabilities have the size of the scores.
     scores = tf.cast(_vectors(2, 4, 8, 8), tf.bfloat16)
     allowed = attention_allowed(np.ones((2, 8), "int32"))
 
@@ -125,14 +125,14 @@ def test_what_waits_for_the_backward_pass_is_not_float32():
     np.testing.assert_array_equal(tf.cast(value, tf.float32), tf.cast(plain, tf.float32))
     expected = tape.gradient(plain, scores, output_gradients=scores)
     np.testing.assert_allclose(tf.cast(gradient, tf.float32), tf.cast(expected, tf.float32), atol=4e-3)
-    # The one float32 tensor that the backward pass gets from the forward pass would be the softmax.
+    # A float32 tensor among them could only be the softmax.
     graph = value_and_gradient.get_concrete_function(scores).graph
     (softmax,) = (operation for operation in graph.get_operations() if operation.type == "Softmax")
     assert [consumer.type for consumer in softmax.outputs[0].consumers()] == ["Cast"]
 
 
-def test_the_mask_is_not_cast(monkeypatch):
-    # A mask of additive floats would arrive as bfloat16, and lose what it says.
+def test_the_mask_keeps_its_dtype(monkeypatch):
+    # An additive mask of floats would be cast to bfloat16, and lose its precision.
     layer = _attention(dtype="mixed_bfloat16")
     seen = []
     where = keras.ops.where
@@ -141,14 +141,14 @@ def test_the_mask_is_not_cast(monkeypatch):
     assert seen == [(tf.bool, tf.float32)]
 
 
-def test_dropout_falls_on_the_probabilities():
+def test_dropout_is_applied_to_the_probabilities():
     layer, x = _attention(dropout_rate=0.5), _vectors(2, 6, 16)
     allowed = attention_allowed(np.ones((2, 6), "int32"))
     one, same, other = (layer(x, allowed, training=True, seed=seed).numpy() for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.allclose(one, other)
     assert not np.allclose(one, layer(x, allowed))
-    # Unbiased: the mean over many masks is the output without dropout.
+    # Dropout is unbiased: the mean over many masks is the output without dropout.
     mean = np.mean([layer(x, allowed, training=True, seed=seed).numpy() for seed in range(100)], axis=0)
     np.testing.assert_allclose(mean, layer(x, allowed), atol=0.5)
 

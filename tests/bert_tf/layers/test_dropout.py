@@ -11,14 +11,14 @@ def _mask(rate, seed, shape=(64, 256)):
     return Dropout(rate)(np.ones(shape, "float32"), training=True, seed=seed).numpy() != 0
 
 
-def test_the_seed_makes_the_mask():
+def test_the_mask_is_a_function_of_the_seed():
     assert np.array_equal(_mask(0.5, 7), _mask(0.5, 7))
     agreement = np.mean(_mask(0.5, 7) == _mask(0.5, 8))
     assert agreement == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_rate_and_scale(rate):
+def test_dropout_has_its_rate_and_keeps_the_mean(rate):
     out = Dropout(rate)(np.ones((512, 512), "float32"), training=True, seed=3).numpy()
     share = np.mean(out == 0)
     assert share == pytest.approx(rate, abs=5 * np.sqrt(rate * (1 - rate) / out.size))
@@ -32,14 +32,14 @@ def test_neighbours_are_independent(axis):
     assert abs(np.corrcoef(mask.ravel(), rolled.ravel())[0, 1]) < 0.01
 
 
-def test_nothing_falls_outside_of_training_or_at_rate_0():
+def test_nothing_is_dropped_outside_training_or_at_rate_0():
     x = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
     assert np.array_equal(Dropout(0.5)(x, training=False, seed=1), x)
     assert np.array_equal(Dropout(0.5)(x), x)
     assert np.array_equal(Dropout(0.0)(x, training=True, seed=1), x)
 
 
-def test_without_a_seed_each_call_drops_anew():
+def test_without_a_seed_each_call_has_a_new_mask():
     layer = Dropout(0.5)
     x = np.ones((8, 64), "float32")
     first, second = (layer(x, training=True).numpy() for _ in range(2))
@@ -51,7 +51,7 @@ def test_without_a_seed_each_call_drops_anew():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_compiled_masks_are_the_eager_ones(jit_compile):
+def test_compiled_masks_equal_eager_masks(jit_compile):
     layer = Dropout(0.3)
     x = tf.ones((16, 32))
     compiled = tf.function(lambda x, seed: layer(x, training=True, seed=seed), jit_compile=jit_compile)
@@ -64,7 +64,7 @@ def test_half_precision_keeps_its_dtype():
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_wrong_rates(rate):
+def test_wrong_rates_are_refused(rate):
     with pytest.raises(ValueError, match=f"`rate` must be at least 0 and below 1. Received: {rate}"):
         Dropout(rate)
 

@@ -28,7 +28,7 @@ def _inputs():
 
 @pytest.mark.parametrize("scale", [1.0, 1e-5])
 def test_equals_lookups_and_layer_norm(scale):
-    # At scale 1e-5 the variance is 1e-10: an epsilon of 1e-6 or 1e-3 would flatten the result.
+    # At scale 1e-5 the variance is 1e-10, which an epsilon of 1e-6 or 1e-3 would hide.
     layer = _layer()
     _randomise(layer, scale)
     layer.layer_norm.gamma.assign(np.linspace(0.5, 2, 8))
@@ -53,7 +53,7 @@ def test_tables_are_read_in_float32():
     _randomise(layer)
     full = _layer()
     full.set_weights(layer.get_weights())
-    # As in a model: the outer layer's policy would have variables read in bfloat16.
+    # In a model, the outer layer's policy would let variables be read in bfloat16.
     found = _Outer(layer, dtype="mixed_bfloat16")(*_inputs())
     assert found.dtype == tf.bfloat16
     assert np.array_equal(found, tf.cast(full(*_inputs()), tf.bfloat16))
@@ -73,9 +73,9 @@ def test_every_table_learns():
     assert all(np.abs(tf.convert_to_tensor(g)).sum() > 0 for g in gradients)
 
 
-def test_initialisers():
+def test_tables_start_from_truncated_normals():
     layer = _layer(vocab_size=2000, max_position_embeddings=400, type_vocab_size=2, hidden_size=64)
-    # A normal of 0.02, cut at two deviations, has 0.8796 of its deviation left.
+    # A normal distribution truncated at two standard deviations has 0.8796 of its deviation.
     for table in (layer.word_embeddings, layer.position_embeddings):
         values = table.embeddings.numpy()
         assert np.std(values) == pytest.approx(0.02 * 0.87962566, rel=0.02)
@@ -88,7 +88,7 @@ def test_initialisers():
     )
 
 
-def test_sinusoids():
+def test_sinusoids_equal_the_formula():
     table = sinusoids(50, 6)
     assert table.dtype == np.float32
     for position in (0, 1, 49):
@@ -98,7 +98,7 @@ def test_sinusoids():
     assert sinusoids(4, 5).shape == (4, 5)
 
 
-def test_sinusoidal_positions_are_fixed_or_a_start():
+def test_sinusoidal_positions_are_fixed_or_initial_values():
     fixed = _layer(position_embedding="sinusoidal", hidden_size=16)
     learned = _layer(position_initializer="sinusoidal", hidden_size=16)
     assert "position_embeddings" not in " ".join(w.path for w in fixed.trainable_weights)
@@ -110,7 +110,7 @@ def test_sinusoidal_positions_are_fixed_or_a_start():
     np.testing.assert_array_equal(again((4, 6)), ScaledSinusoids(0.5)((4, 6)))
 
 
-def test_dropout_on_the_embeddings():
+def test_the_embeddings_have_dropout():
     layer = _layer(dropout_rate=0.5)
     ids = np.ones((8, 10), "int32") * 4
     one, same, other = (layer(ids, ids * 0, ids * 0, training=True, seed=s).numpy() for s in (1, 1, 2))

@@ -16,13 +16,13 @@ def _randomise(layer):
         weight.assign(random.standard_normal(tuple(weight.shape)))
 
 
-def test_gather_positions():
+def test_positions_of_each_row_are_gathered():
     x = _vectors(2, 5, 3)
     found = gather_positions(tf.constant(x), tf.constant([[4, 0], [2, 2]])).numpy()
     assert np.array_equal(found, [[x[0, 4], x[0, 0]], [x[1, 2], x[1, 2]]])
 
 
-def test_pooler():
+def test_the_pooler_equals_the_formula():
     layer = Pooler(8)
     layer.build()
     _randomise(layer)
@@ -36,20 +36,20 @@ def test_masked_lm_head_equals_the_formula():
     layer = MaskedLMHead(vocab_size=11, hidden_size=8, name="masked_lm")
     layer.build()
     _randomise(layer)
-    sequence, places, table = _vectors(2, 6, 8), np.array([[5, 1], [0, 3]], "int32"), _vectors(11, 8, seed=2)
-    found = layer(sequence, places, table)
+    sequence, positions, table = _vectors(2, 6, 8), np.array([[5, 1], [0, 3]], "int32"), _vectors(11, 8, seed=2)
+    found = layer(sequence, positions, table)
     assert found.shape == (2, 2, 11)
     weights = {w.path: np.asarray(w.numpy(), np.float64) for w in layer.weights}
     weights["encoder/embeddings/word_embeddings/embeddings"] = table.astype(np.float64)
     for row in range(2):
-        expected = numpy_bert.masked_lm_logits(sequence[row].astype(np.float64), places[row], weights)
+        expected = numpy_bert.masked_lm_logits(sequence[row].astype(np.float64), positions[row], weights)
         np.testing.assert_allclose(found[row], expected, atol=2e-5)
 
 
 def test_the_output_matrix_is_tied():
     layer = MaskedLMHead(vocab_size=11, hidden_size=8)
     layer.build()
-    # dense kernel and bias, gamma, beta, and a bias a token; no matrix of its own
+    # Dense kernel and bias, gamma, beta, and a bias for each token, but no output matrix.
     assert sorted(tuple(w.shape) for w in layer.weights) == [(8,), (8,), (8,), (8, 8), (11,)]
     table = tf.Variable(_vectors(11, 8))
     with tf.GradientTape() as tape:
@@ -57,7 +57,7 @@ def test_the_output_matrix_is_tied():
     assert np.abs(tape.gradient(loss, table)).sum(-1).min() > 0
 
 
-def test_classification_head():
+def test_the_classification_head_equals_the_formula_and_drops():
     layer = ClassificationHead(3, hidden_size=8, dropout_rate=0.5)
     layer.build()
     _randomise(layer)

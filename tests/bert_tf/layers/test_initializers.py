@@ -1,4 +1,4 @@
-"""Heads that start at their neighbours do look there, and draw their values as BERT does."""
+"""Heads that start at their neighbours attend to them, and their values start like BERT's."""
 
 import keras
 import numpy as np
@@ -13,8 +13,8 @@ HIDDEN, HEADS, LENGTH = 64, 4, 40
 
 def test_each_head_reads_most_from_its_offset():
     kernel = np.array(NeighbourHeads(HEADS, stddev=0.02, gain=3.0)((HIDDEN, 3 * HIDDEN)))
-    places = sinusoids(LENGTH, HIDDEN, NEIGHBOUR_WAVELENGTH)
-    query, key, value = np.split(places @ kernel, 3, axis=1)
+    positions = sinusoids(LENGTH, HIDDEN, NEIGHBOUR_WAVELENGTH)
+    query, key, value = np.split(positions @ kernel, 3, axis=1)
     size = HIDDEN // HEADS
     for head, offset in enumerate((-1, 1, -2, 2)):
         columns = slice(head * size, (head + 1) * size)
@@ -25,7 +25,7 @@ def test_each_head_reads_most_from_its_offset():
     assert value.std() > 0
 
 
-def test_the_encoder_starts_so_in_every_block():
+def test_every_block_of_the_encoder_starts_at_neighbours():
     config = BertConfig(
         vocab_size=20,
         hidden_size=HIDDEN,
@@ -40,14 +40,14 @@ def test_the_encoder_starts_so_in_every_block():
     kernels = [np.array(block.attention.query_key_value.kernel) for block in encoder.blocks]
     for kernel in kernels:
         np.testing.assert_array_equal(kernel[:, : 2 * HIDDEN], expected)
-    assert not np.array_equal(kernels[0], kernels[1])  # values are drawn anew for each block
+    assert not np.array_equal(kernels[0], kernels[1])  # each block has values of its own
     table = np.array(encoder.embeddings.position_embeddings.embeddings)
     np.testing.assert_allclose(
         table, sinusoids(512, HIDDEN, NEIGHBOUR_WAVELENGTH) * 0.02 * np.sqrt(2), rtol=1e-5, atol=1e-8
     )
 
 
-def test_initializer_saves_and_refuses_odd_heads():
+def test_the_initializer_is_made_again_and_refuses_odd_heads():
     again = NeighbourHeads.from_config(NeighbourHeads(2, 0.1, gain=2.0, longest=50.0).get_config())
     assert again.get_config() == {"num_heads": 2, "stddev": 0.1, "gain": 2.0, "longest": 50.0}
     with pytest.raises(ValueError, match=r"even size.*hidden_size=6, num_heads=2"):
@@ -57,7 +57,7 @@ def test_initializer_saves_and_refuses_odd_heads():
 @pytest.mark.parametrize(
     "changes", [{"position_embedding": "sinusoidal"}, {"embedding_size": 32}, {"hidden_size": 12, "num_heads": 4}]
 )
-def test_config_refuses_what_neighbours_cannot_start_from(changes):
+def test_a_configuration_unfit_for_neighbours_is_refused(changes):
     sizes = {"hidden_size": HIDDEN, "num_heads": HEADS} | changes
     with pytest.raises(ConfigError, match="neighbours needs"):
         BertConfig(position_initializer="neighbours", **sizes)

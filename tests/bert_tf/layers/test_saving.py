@@ -1,4 +1,4 @@
-"""Every layer is made again from its configuration, and comes back from a `.keras` file with the same outputs."""
+"""Every layer is made again from its configuration, and a `.keras` file restores it with the same outputs."""
 
 import importlib
 import pkgutil
@@ -20,7 +20,7 @@ _IDS = np.array([[1, 4, 2, 0, 3]], "int32")
 _X = np.random.default_rng(0).standard_normal((1, 5, 8)).astype("float32")
 _ALLOWED = np.asarray(attention_allowed(np.array([[1, 1, 1, 2, 2]], "int32")))
 
-# layer, its inputs, the shape of its output; every argument differs from its default
+# A layer whose arguments all differ from their defaults, its inputs, and the shape of its output.
 LAYERS = {
     "dropout": (lambda: Dropout(0.3), [_X], (1, 5, 8)),
     "embeddings": (
@@ -86,9 +86,9 @@ def case(request):
     return make(), inputs, shape
 
 
-def test_shapes_and_keras_file(case, tmp_path):
+def test_a_keras_file_restores_a_layer_with_its_shapes(case, tmp_path):
     layer, inputs, shape = case
-    # The masked-LM head's table has no batch axis: its input is given whole.
+    # The masked-LM head's table has no batch axis, so that shapes are given whole.
     symbols = [keras.Input(batch_shape=x.shape, dtype=str(x.dtype)) for x in inputs]
     model = keras.Model(symbols, layer(*symbols))
     assert model.output.shape == shape
@@ -115,7 +115,7 @@ def test_cloned_models_have_weights_of_their_own(case):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_configuration(case, policy):
+def test_a_layer_is_made_again_from_its_configuration(case, policy):
     layer = type(case[0]).from_config(case[0].get_config() | {"dtype": policy})
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

@@ -35,13 +35,13 @@ def test_the_two_gelus_differ():
     assert float(activation("gelu")(np.float32(1.0))) == pytest.approx(0.5 * (1 + math.erf(math.sqrt(0.5))), abs=1e-6)
 
 
-def test_an_unknown_activation():
+def test_an_unknown_activation_is_refused():
     with pytest.raises(ValueError, match=r"one of gelu, gelu_new, relu\. Received: 'swish'"):
         TransformerBlock(8, 2, 16, hidden_act="swish")
 
 
 @pytest.mark.parametrize("name", ["gelu", "gelu_new"])
-def test_equals_the_formula(name):
+def test_a_block_equals_the_formula(name):
     layer = _block(hidden_act=name)
     x = np.random.default_rng(1).standard_normal((1, 6, 16)).astype("float32")
     weights = {w.path.removeprefix("block/"): np.asarray(w.numpy(), np.float64) for w in layer.trainable_weights}
@@ -66,7 +66,7 @@ def test_each_dropout_has_its_own_mask():
     assert not np.array_equal(one, layer(x, allowed))
 
 
-def test_initialisers():
+def test_kernels_biases_and_norms_have_bert_initial_values():
     layer = TransformerBlock(64, 4, 256)
     layer.build()
     kernels = [w for w in layer.weights if w.path.endswith("kernel")]

@@ -1,4 +1,4 @@
-"""Run by `test_backends.py` under `KERAS_BACKEND=jax`: the models' outputs, loss and gradients, into a file.
+"""A script of `test_backends.py`: writes the models' outputs, loss and gradients under `KERAS_BACKEND=jax` to a file.
 
     python jax_outputs.py IN.npz OUT.npz
 
@@ -50,7 +50,7 @@ def main(source: str, target: str) -> None:
     found |= {
         f"gradient/{variable.path.partition('/')[2]}": g for variable, g in zip(variables, gradients, strict=True)
     }
-    # Layers and models are written in `keras.ops`: without its backend, TensorFlow is not even imported.
+    # Layers and models use `keras.ops` alone, so that TensorFlow is not imported.
     found["tensorflow"] = np.array("tensorflow" in sys.modules)
     np.savez(target, **{name: np.asarray(array) for name, array in found.items()})
 

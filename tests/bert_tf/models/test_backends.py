@@ -1,4 +1,4 @@
-"""The same models on Keras's JAX backend: outputs, dropout masks, loss and gradients equal TensorFlow's."""
+"""Models on Keras's JAX backend: outputs, dropout masks, loss and gradients equal those of TensorFlow."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Gradients against PyTorch's on the same weights and batch (`tests/golden/make_gradients.py`), dropout off."""
+"""Gradients, compared with PyTorch's on equal weights and batch, without dropout (`tests/golden/make_gradients.py`)."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bert_tf.objectives.losses import pretraining_losses
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "gradients.npz"
 KEY = slice(SMALL.hidden_size, 2 * SMALL.hidden_size)
-# Activation, under XLA, with blocks computed again.
+# (hidden_act, jit_compile, recompute)
 CASES = [
     ("gelu", False, False),
     ("gelu_new", False, False),
@@ -28,7 +28,7 @@ def _under(arrays, prefix):
 
 
 @pytest.mark.parametrize(("hidden_act", "jit_compile", "recompute"), CASES)
-@pytest.mark.parametrize("training", [False, True])  # under training the attention has a gradient of its own
+@pytest.mark.parametrize("training", [False, True])  # under training, attention has a custom gradient
 def test_gradients_equal_those_of_transformers(hidden_act, jit_compile, recompute, training):
     arrays = dict(np.load(GOLDEN))
     model = BertPretrainer(SMALL.replace(hidden_act=hidden_act, max_position_embeddings=16, recompute=recompute))

@@ -1,4 +1,4 @@
-"""The three models: values against NumPy, saving, names of weights, precision, and plain `compile` / `fit`."""
+"""The models: values against NumPy, saving, names of weights, precision, and plain `compile` / `fit`."""
 
 import keras
 import numpy as np
@@ -76,7 +76,7 @@ def test_classifier_equals_numpy(pooling):
         np.testing.assert_allclose(logits[row], expected, atol=1e-5)
 
 
-def test_packed_rows_have_a_next_sentence_answer_each():
+def test_every_sequence_of_a_packed_row_has_a_next_sentence_output():
     model = BertPretrainer(SMALL)
     shake(model)
     a, b = [2, 9, 3, 11, 3], [2, 30, 31, 3]
@@ -89,8 +89,8 @@ def test_packed_rows_have_a_next_sentence_answer_each():
             "next_sentence_positions": np.array([[0, 5]], "int32"),
         }
     )
-    for number, (ids, place) in enumerate(((a, 1), (b, 2))):
-        alone = model({"input_ids": np.array([ids], "int32"), "masked_lm_positions": np.array([[place]], "int32")})
+    for number, (ids, position) in enumerate(((a, 1), (b, 2))):
+        alone = model({"input_ids": np.array([ids], "int32"), "masked_lm_positions": np.array([[position]], "int32")})
         np.testing.assert_allclose(
             packed["next_sentence_logits"][0, number], alone["next_sentence_logits"][0], atol=1e-5
         )
@@ -109,7 +109,7 @@ def test_the_classifier_answers_for_the_first_sequence_of_a_row(pooling):
         np.testing.assert_allclose(logits[row], alone[0], atol=1e-5)
 
 
-def test_left_out_inputs_have_defaults(make):
+def test_omitted_inputs_have_defaults(make):
     model = make()
     shake(model)
     batch = random_pretraining_batch(rows=2)
@@ -119,11 +119,11 @@ def test_left_out_inputs_have_defaults(make):
         "position_ids": np.tile(np.arange(batch["input_ids"].shape[1], dtype=np.int32), (2, 1)),
     }
     few = {name: array for name, array in batch.items() if name not in encoder_batch(1, 1) or name == "input_ids"}
-    for given, left_out in zip(_flat(model(full)), _flat(model(few)), strict=True):
-        np.testing.assert_allclose(given, left_out, atol=1e-6)
+    for given, omitted in zip(_flat(model(full)), _flat(model(few)), strict=True):
+        np.testing.assert_allclose(given, omitted, atol=1e-6)
 
 
-def test_keras_file(make, tmp_path):
+def test_a_keras_file_restores_the_model(make, tmp_path):
     model = make()
     shake(model)
     batch = random_pretraining_batch()
@@ -136,7 +136,7 @@ def test_keras_file(make, tmp_path):
         assert np.array_equal(one, other)
 
 
-def test_cloned_from_its_configuration(make):
+def test_a_model_is_made_again_from_its_configuration(make):
     model = make(dtype="mixed_bfloat16")
     clone = type(model).from_config(model.get_config())
     assert clone.get_config() == model.get_config()
@@ -147,7 +147,7 @@ def test_cloned_from_its_configuration(make):
         assert np.array_equal(one, other)
 
 
-def test_names_of_weights(make):
+def test_every_weight_has_a_name(make):
     model = make()
     names = named_weights(model)
     assert len(set(names)) == len(names)
@@ -213,15 +213,15 @@ def test_every_dropout_has_its_own_seed(monkeypatch):
     assert len(seeds) == len(set(seeds)) == 1 + 3 * 2 + 1
 
 
-def test_tokens_behind_the_vocabulary_are_no_answers():
-    logits = np.array([[[0.0, 3.0, 1.0, 9.0], [2.0, 0.0, 1.0, -9.0]]], np.float32)  # the last row is no token
+def test_rows_beyond_the_vocabulary_are_never_likely_tokens():
+    logits = np.array([[[0.0, 3.0, 1.0, 9.0], [2.0, 0.0, 1.0, -9.0]]], np.float32)  # the last column is no token
     probabilities, ids = BertPretrainer.likeliest_tokens(logits, vocab_size=3, count=2)
     assert np.asarray(ids).tolist() == [[[1, 2], [0, 2]]]
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(probabilities, np.take_along_axis(expected, np.asarray(ids), -1), rtol=1e-5)
 
 
-def test_wrong_arguments():
+def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match=r"`num_classes` must be at least 2\. Received: 1"):
         BertClassifier(SMALL, num_classes=1)
     with pytest.raises(ValueError, match=r"`pooling` must be cls or mean\. Received: 'max'"):

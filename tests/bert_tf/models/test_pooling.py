@@ -1,4 +1,4 @@
-"""The vector of a text, from tensors and from arrays."""
+"""The vector of a text, computed from tensors and from arrays."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("pooling", TEXT_POOLINGS)
-def test_text_vectors(pooling, normalize):
+def test_text_vectors_equal_those_by_hand(pooling, normalize):
     expected = BY_HAND[pooling]
     if normalize:
         expected = expected / np.linalg.norm(expected, axis=-1, keepdims=True)

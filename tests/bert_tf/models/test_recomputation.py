@@ -1,4 +1,4 @@
-"""Blocks that are computed again in the backward pass: the same gradients and masks, less memory."""
+"""Blocks that are recomputed in the backward pass have the same gradients and masks, and take less memory."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def _gradient_function(model, batch):
 
 @pytest.mark.parametrize("policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.long)])
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_the_gradients_are_the_same(policy, jit_compile):
+def test_recomputed_blocks_have_the_same_gradients(policy, jit_compile):
     batch = {name: tf.constant(array) for name, array in packed_pretraining_batch().items()}
     results = []
     for recompute in (False, True):
@@ -44,14 +44,14 @@ def test_the_gradients_are_the_same(policy, jit_compile):
             softmaxes = [operation for operation in graph.get_operations() if operation.type == "Softmax"]
             assert len(softmaxes) == DROPPING.num_layers * (2 if recompute else 1)
     for kept, again in zip(*results, strict=True):
-        # The optimizers of the two graphs group their sums differently.
+        # TensorFlow's graph optimizer groups the sums of the two graphs differently.
         np.testing.assert_allclose(again, kept, atol=1e-6 * np.abs(kept).max())
 
 
 @pytest.mark.parametrize("seed", [None, 5])
 @pytest.mark.parametrize("rate", [0.0, 0.2])
-def test_the_masks_are_the_same(seed, rate, monkeypatch):
-    # Without a seed each layer counts its calls: computed again, it must not count again.
+def test_recomputed_blocks_draw_the_same_masks(seed, rate, monkeypatch):
+    # Without a seed, each layer counts its calls, and must not count the recomputation.
     model = BertPretrainer(DROPPING.replace(recompute=True, dropout_rate=rate))
     seeds = []
     random_bits = dropout.random_bits

@@ -16,7 +16,7 @@ def _logits(*shape):
     return np.random.default_rng(0).standard_normal(shape).astype("float32") * 3
 
 
-def test_cross_entropy():
+def test_cross_entropy_equals_the_formula():
     logits, labels = _logits(2, 3, 5), np.array([[0, 4, 2], [1, 1, 3]], "int32")
     weights = np.array([[1, 0, 2], [0, 0, 0.5]], "float32")
     total, weight = cross_entropy(logits, labels, weights)
@@ -24,7 +24,7 @@ def test_cross_entropy():
     assert float(weight) == 3.5
 
 
-def test_weight_0_counts_nowhere():
+def test_examples_of_weight_0_have_no_effect():
     logits, labels, weights = _logits(4, 5), np.arange(4, dtype="int32"), np.array([1, 0, 1, 0], "float32")
     before = cross_entropy(logits, labels, weights)
     logits[1::2], labels[1::2] = 1e4, 0
@@ -41,7 +41,7 @@ def test_half_precision_logits_are_summed_in_float32():
     assert float(weight) == 1000
 
 
-def test_pretraining_losses():
+def test_pretraining_losses_are_means_over_weighted_examples():
     batch = random_pretraining_batch(rows=5)
     batch["next_sentence_weights"][2] = 0
     outputs = {"masked_lm_logits": _logits(5, 3, 40), "next_sentence_logits": _logits(5, 1, 2)}
@@ -59,7 +59,7 @@ def test_pretraining_losses():
     assert float(total / weight) == pytest.approx(mean, rel=1e-5)
 
 
-def test_classification_losses():
+def test_classification_losses_are_means_over_weighted_examples():
     batch = random_classification_batch(rows=6)
     batch["label_weights"][4:] = 0
     logits = _logits(6, 3)

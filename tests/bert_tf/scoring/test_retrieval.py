@@ -1,4 +1,4 @@
-"""Ranks and scores of retrieval, by hand and beside scikit-learn."""
+"""Ranks and metrics of retrieval, compared with results by hand and by scikit-learn."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ def test_ranks_and_nearest_by_hand():
     queries = np.array([[1, 0], [0, 1]], np.float32)
     passages = np.array([[0.5, 2], [3, 2], [0.5, 9], [1, 0]], np.float32)
     ranks, nearest = rank(queries, passages, [[2, 1], [0]], top_k=3)
-    assert ranks == [[1, 4], [2]], "of equal ones the first stands in front: 0 before 2, 0 before 1"
+    assert ranks == [[1, 4], [2]], "equally near passages keep their order: 0 before 2, 0 before 1"
     assert nearest == [[(1, 3.0), (3, 1.0), (0, 0.5)], [(2, 9.0), (0, 2.0), (1, 2.0)]]
     assert rank(queries, passages, [[], []], top_k=9)[1][0] == [(1, 3.0), (3, 1.0), (0, 0.5), (2, 0.5)]
 
 
-def test_blocks_of_queries_give_what_all_at_once_give(monkeypatch):
+def test_blocks_of_queries_rank_like_all_queries_at_once(monkeypatch):
     random = np.random.default_rng(0)
     queries, passages = random.standard_normal((20, 4)), random.standard_normal((30, 4))
     right = [random.choice(30, 3, replace=False).tolist() for _ in queries]
@@ -28,7 +28,7 @@ def test_blocks_of_queries_give_what_all_at_once_give(monkeypatch):
     np.testing.assert_allclose(parts[1], whole[1])
 
 
-def test_scores_by_hand():
+def test_metrics_equal_those_by_hand():
     found = retrieval_scores([[1], [2, 3], [11], [1, 10]])
     assert found["mrr_at_10"] == pytest.approx((1 + 1 / 2 + 0 + 1) / 4)
     assert found["recall_at_1"] == pytest.approx((1 + 0 + 0 + 1 / 2) / 4)
@@ -42,8 +42,8 @@ def test_ndcg_equals_scikit_learn():
     queries, passages = random.standard_normal((40, 8)), random.standard_normal((60, 8))
     right = [sorted(random.choice(60, int(random.integers(1, 15)), replace=False).tolist()) for _ in queries]
     relevance = np.zeros((40, 60))
-    for row, numbers in enumerate(right):
-        relevance[row, numbers] = 1
+    for row, indices in enumerate(right):
+        relevance[row, indices] = 1
     ranks, _ = rank(queries, passages, right, top_k=1)
     expected = ndcg_score(relevance, queries @ passages.T, k=10)
     assert retrieval_scores(ranks)["ndcg_at_10"] == pytest.approx(expected)
