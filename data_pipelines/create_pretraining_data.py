@@ -170,6 +170,7 @@ def main(_: Sequence[str]) -> None:
     if values.holdout:
         held_out_dir = os.path.join(values.output_dir, HELD_OUT_FOLDER)
         print(f"{held_out_dir}: {read_manifest(held_out_dir).statistics}")
+    launching.suggest(f"bert-tf pretrain --config bert_base --train_data {values.output_dir} --model_dir run")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Learns a WordPiece vocabulary from text.
+"""Learn a WordPiece vocabulary from text.
 
 python -m data_pipelines.create_vocab --input 'docs/*.txt' --vocab_size 30522 --output vocab.txt
 """
 
 import os
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
@@ -43,6 +44,10 @@ def main(_: Sequence[str]) -> None:
         user_tokens=values.user_tokens,
         holdout=values.holdout,
         num_workers=values.num_workers,
+    )
+    launching.suggest(
+        f"bert-tf create-pretraining-data --input {shlex.join(values.input)} --vocab_file {values.output} "
+        "--output_dir records"
     )
 
 

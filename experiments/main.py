@@ -5,6 +5,7 @@
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,10 @@ from experiments.commands import COMMANDS, overview
 
 def main() -> None:
     """Run the command that the first argument names, or list all commands."""
+    if "_ARGCOMPLETE" in os.environ:
+        from experiments.completion import complete
+
+        complete(os.environ.get("COMP_LINE", ""))
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview({name: str(function.__doc__) for name, function in _OWN.items()}))

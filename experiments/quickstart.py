@@ -211,7 +211,7 @@ class Quickstart:
         for name, lines in questions.items():
             export = export_saved_model(self.path(name))
             files.write_text(self.path("served", f"{name}.txt"), "".join(f"{line}\n" for line in lines))
-            command = [sys.executable, "-m", "experiments.query_saved_model", f"--saved_model={export}"]
+            command = [sys.executable, "-P", "-m", "experiments.query_saved_model", f"--saved_model={export}"]
             command += [f"--input={self.path('served', f'{name}.txt')}"]
             command += [f"--output={self.path('served', f'{name}.jsonl')}"]
             processes[name] = subprocess.Popen(command)

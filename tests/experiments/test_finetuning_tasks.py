@@ -140,7 +140,7 @@ def test_early_stopping_keeps_the_best_and_a_second_start_changes_nothing(tmp_pa
     _, run, figures = _finetune(tmp_path, "regression", tokenizer, train=still, num_epochs=9, patience=2)
     assert figures["best_step"] == 2
     assert checkpoints.newest_checkpoint(run).step == 6, "stopped after two evaluations without a better one"
-    assert run_folder.load_model(run)[0].regression.dense.kernel.shape == (16, 1)
+    assert run_folder.load_run(run)[0].regression.dense.kernel.shape == (16, 1)
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
     _, _, second = _finetune(tmp_path, "regression", tokenizer, train=still, num_epochs=9, patience=2)
     assert second == figures
@@ -155,7 +155,7 @@ def test_layers_that_start_anew(tmp_path, tokenizer):
     still = TRAIN.replace(learning_rate=0.0, seed=9)
     config = FinetuningConfig(task=task, train=still, num_epochs=0.1, evals_per_epoch=0, reinitialize_layers=1)
     finetune(config, examples, None, str(tmp_path / "anew"), TensorFlowEngine(), init_checkpoint=first)
-    old, new = (named_weights(run_folder.load_model(run)[0]) for run in (first, str(tmp_path / "anew")))
+    old, new = (named_weights(run_folder.load_run(run)[0]) for run in (first, str(tmp_path / "anew")))
     same = {name for name in old if np.array_equal(old[name].numpy(), new[name].numpy())}
     kernels = {name for name in old if name.endswith("kernel")}
     assert not same & kernels, "the only block, the pooler and the head are new"

@@ -157,7 +157,7 @@ def test_finetuning_takes_the_encoder_alone(folder, pretrained):
     arguments = (FinetuningConfig(task=task, train=still), labelled, labelled, run, Distribution())
     figures = finetune(*arguments, init_checkpoint=str(pretrained[0]))
     assert set(figures) >= {"classification_loss", "accuracy", "f1", "macro_f1", "matthews", "confusion_matrix"}
-    model, description, _ = run_folder.load_model(run)
+    model, description, _ = run_folder.load_run(run)
     assert description.labels == ("river", "road")
     assert (description.model.dropout_rate, description.model.attention_dropout_rate) == (0.3, 0.3)
     assert description.model.hidden_size == SMALL.hidden_size
