@@ -39,7 +39,7 @@ _DECODER = "cls.predictions.decoder"
 
 
 def is_folder(path: str) -> bool:
-    """Whether `path` looks like a folder of Hugging Face."""
+    """Return whether `path` looks like a folder of Hugging Face."""
     return folders.has(path, CONFIG_FILE) and any(folders.has(path, name) for name in WEIGHT_FILES)
 
 
@@ -95,7 +95,7 @@ def _read_tensors(path: str) -> dict[str, np.ndarray]:
 
 
 def _read_file(file: str) -> dict[str, np.ndarray]:
-    data = folders.read_bytes(file)
+    data = files.read_bytes(file)
     if not file.endswith(".safetensors"):
         return read_torch_file(data, file)
     try:
@@ -113,7 +113,7 @@ def _read_file(file: str) -> dict[str, np.ndarray]:
 def _by_model_names(
     tensors: Mapping[str, np.ndarray], config: BertConfig, report: ConversionReport
 ) -> dict[str, tuple[str, np.ndarray]]:
-    """The tensors by the names of `BertModel`, without what only repeats another; that goes into the report."""
+    """Return the tensors by the names of `BertModel`, without what only repeats another; that goes into the report."""
     found: dict[str, tuple[str, np.ndarray]] = {}
     for original, value in tensors.items():
         # Old files call LayerNorm's weights as TensorFlow does; models with a head call the encoder `bert`.
@@ -142,7 +142,7 @@ def _by_model_names(
 
 
 def _heads_and_task(tensors: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[list[str], str]:
-    """The heads that the tensors have, and the task that they make of the model."""
+    """Return the heads that the tensors have, and the task that they make of the model."""
     if "qa_outputs.weight" in tensors:
         return ["question_answering"], "question_answering"
     if "classifier.weight" in tensors:
@@ -162,7 +162,7 @@ def _heads_and_task(tensors: Mapping[str, Any], values: Mapping[str, Any]) -> tu
 
 
 def _labels(values: Mapping[str, Any], classes: int, config_file: str) -> tuple[str, ...]:
-    """Names of the classes by id; where the file's are not as many as the head's classes, made-up ones."""
+    """Return names of the classes by id; where the file's are not as many as the head's classes, made-up ones."""
     names = values.get("id2label")
     if isinstance(names, dict) and set(names) == {str(number) for number in range(classes)}:
         labels = tuple(str(names[str(number)]) for number in range(classes))
@@ -173,7 +173,7 @@ def _labels(values: Mapping[str, Any], classes: int, config_file: str) -> tuple[
 
 
 def read_vocabulary(path: str) -> tuple[tuple[str, ...] | None, bool]:
-    """The tokens of `vocab.txt`, or of `tokenizer.json`, and whether texts are lower-cased.
+    """Return the tokens of `vocab.txt`, or of `tokenizer.json`, and whether texts are lower-cased.
 
     The casing is `do_lower_case` of `tokenizer_config.json`, or the normalizer of `tokenizer.json`; where neither says,
     a vocabulary without a single capital is an uncased one.
@@ -201,7 +201,7 @@ def read_vocabulary(path: str) -> tuple[tuple[str, ...] | None, bool]:
 
 
 def looks_uncased(tokens: tuple[str, ...]) -> bool:
-    """Whether no token but the special ones has a capital."""
+    """Return whether no token but the special ones has a capital."""
     return not any(token != token.lower() for token in tokens if not (token.startswith("[") and token.endswith("]")))
 
 
@@ -256,7 +256,7 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
         values["pad_token_id"] = tokenizer.pad_id
     with folders.folder_written_whole(output_dir) as folder:
         data = safetensors.numpy.save(tensors, metadata={"format": "pt"})
-        folders.write_bytes(os.path.join(folder, "model.safetensors"), data)
+        files.write_bytes(os.path.join(folder, "model.safetensors"), data)
         if tokenizer is not None:
             length = pretrained.max_seq_length or pretrained.config.max_position_embeddings
             _write_tokenizer(tokenizer, length, folder)
@@ -267,7 +267,7 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
 
 
 def _architecture(pretrained: Pretrained) -> tuple[str, bool]:
-    """The class of `transformers` for the heads that there are, and whether it has a pooler."""
+    """Return the class of `transformers` for the heads that there are, and whether it has a pooler."""
     heads = set(pretrained.heads)
     if "question_answering" in heads:
         return "BertForQuestionAnswering", False
@@ -300,7 +300,7 @@ def _write_tokenizer(tokenizer: WordPieceTokenizer, max_seq_length: int, folder:
 
 
 def fast_tokenizer(tokenizer: WordPieceTokenizer) -> Any:
-    """The same tokenizer in the `tokenizers` library, which `transformers` loads from `tokenizer.json`.
+    """Return the same tokenizer in the `tokenizers` library, which `transformers` loads from `tokenizer.json`.
 
     It follows newer Unicode tables and parses special tokens in texts; on other text it gives the same ids.
     """

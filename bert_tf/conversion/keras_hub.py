@@ -78,7 +78,7 @@ def register() -> Any:
 
 
 def is_preset(path: str) -> bool:
-    """Whether `path` is a folder with a KerasHub preset of BERT, or the name of one of KerasHub's own.
+    """Return whether `path` is a folder with a KerasHub preset of BERT, or the name of one of KerasHub's own.
 
     Raises:
         ValueError: it is a preset of another model.
@@ -172,7 +172,7 @@ def read_backbone(backbone: Any, source: str | None = None) -> Pretrained:
 
 
 def to_backbone(pretrained: Pretrained, dtype: str = "float32") -> Any:
-    """A `keras_hub.models.BertBackbone` (or its variant, see above) with the weights; heads are left out.
+    """Return a `keras_hub.models.BertBackbone` (or its variant, see above) with the weights; heads are left out.
 
     KerasHub has one dropout rate: that of the activations.
 
@@ -237,4 +237,4 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
                 strip_accents=pretrained.do_lower_case,  # as BERT's own tokenizer does; off by default there
             )
             tokenizer.save_to_preset(local)
-        folders.copy_folder(local, folder)
+        files.copy_folder(local, folder)

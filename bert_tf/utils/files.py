@@ -238,6 +238,25 @@ def rename(path: str, new_path: str) -> None:
         file_system(path).rename(path, new_path)
 
 
+def copy_folder(source: str, target: str) -> None:
+    """Copy the files of a folder and of all folders below it; either folder may be remote.
+
+    Args:
+        source: an existing folder.
+        target: the folder to copy to, which is made if it is missing.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    copier = file_system(source if "://" in source else target)  # a remote file system reads and writes local files too
+    with os_errors(source):
+        for folder, _, names in file_system(source).walk(source):
+            inner = folder[len(source) :].strip("/")
+            make_folder(os.path.join(target, inner))
+            for name in names:
+                copier.copy(os.path.join(folder, name), os.path.join(target, inner, name))
+
+
 def names_in_folder(path: str) -> list[str]:
     """Return the names of the files in a folder, sorted; none if there is no such folder.
 

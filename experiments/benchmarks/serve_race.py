@@ -38,9 +38,9 @@ def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict
     Raises:
         FileNotFoundError: there is no such model.
     """
-    from bert_tf.conversion.folders import copy_folder
     from bert_tf.serving.export import export_saved_model
     from bert_tf.serving.options import ExportOptions
+    from bert_tf.utils.files import copy_folder
 
     copied = os.path.join(work_dir, "weights")
     if not files.exists(copied):

@@ -146,6 +146,16 @@ class TestWriting:
         assert files.names_in_folder(os.path.join(folder, "sub")) == ["a.txt", "empty"]
         assert files.names_in_folder(os.path.join(folder, "none")) == []
         assert matching_files(f"{folder}/**/a.*") == [path]
+        files.rename(path, path + "x")
+        files.rename(path + "x", path)
+        copied, local = folder.replace("stored", "copied"), tmp_path / "local"
+        files.copy_folder(folder, str(local))
+        assert (local / "sub" / "a.txt").read_text(encoding="utf-8") == "éü"
+        files.copy_folder(str(local), copied)
+        assert files.names_in_folder(os.path.join(copied, "sub")) == ["a.txt", "empty"]
+        for _ in range(2):
+            files.remove_folder(copied)
+            assert not files.exists(os.path.join(copied, "sub", "a.txt"))
         files.remove(path)
         files.remove(path)
         for missing in (files.read_bytes, files.size, files.sha256):

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 from small_corpus import corpus_documents, write_corpus
 from small_records import CONFIG, TOKENIZER, contents_of, make
 
+from bert_tf.utils import file_systems
 from data_pipelines.records import shards, writer
 from data_pipelines.records.manifest import read_manifest
 
@@ -33,7 +33,7 @@ def documents():
         yield document
 
 if __name__ == "__main__":
-    shards._FIRST_SHARD_BYTES = 2000
+    record_shards._FIRST_SHARD_BYTES = 2000
     print("started", flush=True)
     create_pretraining_data(documents(), TOKENIZER, sys.argv[1], CONFIG, holdout=0.2, num_workers=int(sys.argv[2]))
 """
@@ -128,8 +128,9 @@ def killed_at(monkeypatch):
 
         return change
 
-    for name in ("rename", "remove", "rmtree"):
-        monkeypatch.setattr(tf.io.gfile, name, guarded(getattr(tf.io.gfile, name)))
+    local = type(file_systems.file_system("a local path"))
+    for name in ("rename", "remove", "remove_folder"):
+        monkeypatch.setattr(local, name, guarded(getattr(local, name)))
     return lambda changes: left.__setitem__(0, changes)
 
 
@@ -219,8 +220,8 @@ def test_an_interrupted_run_with_other_settings_is_replaced_only_on_demand(tmp_p
     before = interrupted(tmp_path / "records", config=CONFIG.replace(max_seq_length=32))
     with pytest.raises(
         ValueError,
-        match=r"--output_dir must be a new folder, or be replaced with --overwrite: shards of an interrupted run stand "
-        r"there with other settings \(max_seq_length=32\). Received: ",
+        match=r"`output_dir` must be a new folder, unless `overwrite` replaces it: it holds shards of an interrupted "
+        r"run with other settings \(max_seq_length=32\)\. Received: ",
     ):
         make(tmp_path / "records")
     assert rebuilt(before) == set()
