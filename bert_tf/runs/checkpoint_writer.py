@@ -1,4 +1,4 @@
-"""Checkpoints written beside training: the values are copied at once, a thread writes them."""
+"""The writer of checkpoints beside training: values are copied at once, and a thread writes them."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +9,7 @@ from bert_tf.runs import checkpoints
 
 
 class CheckpointWriter:
-    """Writes a run's checkpoints, one at a time, while training goes on; a context, which waits for the last one.
+    """A writer of a run's checkpoints, one at a time, while training goes on; a context that waits for the last one.
 
     Args:
         model_dir: the run's folder, written to by this job alone.
@@ -30,7 +30,7 @@ class CheckpointWriter:
         checkpoints.remove_incomplete(model_dir)
 
     def save(self, step: int, variables: Mapping[str, Any], progress: Mapping[str, Any] | None = None) -> None:
-        """Hand over the checkpoint of `step`, once the one before it is complete; returns when the values are copied.
+        """Hand over the checkpoint of `step`, once the one before it is complete; return when the values are copied.
 
         Raises:
             OSError: the one before it could not be written.

@@ -1,4 +1,4 @@
-"""Checkpoints: named tensors in TensorFlow's bundle format, complete only when their marker stands.
+"""Checkpoints: named tensors in TensorFlow's bundle format, complete only when their marker exists.
 
 ```
 model_dir/checkpoints/step-00001000/  bundle.index  bundle.data-00000-of-00001  complete.json (written last)
@@ -46,7 +46,7 @@ class Checkpoint:
         return os.path.join(self.path, "bundle")
 
     def marker(self) -> dict[str, Any]:
-        """What its marker says: `step`, `bytes` of each file, `time` (seconds since 1970), `progress` of the loop, ...
+        """Read the marker: `step`, `bytes` of each file, `time` (seconds since 1970), `progress` of the loop, ...
 
         Raises:
             DamagedCheckpointError: it is not what was written.
@@ -65,7 +65,7 @@ def _folder(model_dir: str) -> str:
 
 
 def _step_folders(model_dir: str) -> list[Checkpoint]:
-    """All folders of checkpoints, complete or not, oldest first."""
+    """Return all folders of checkpoints, complete or not, oldest first."""
     folder = _folder(model_dir)
     if not files.exists(folder):
         return []
@@ -75,12 +75,12 @@ def _step_folders(model_dir: str) -> list[Checkpoint]:
 
 
 def complete_checkpoints(model_dir: str) -> list[Checkpoint]:
-    """The complete checkpoints of a run's folder, oldest first; those without their marker do not count."""
+    """Return the complete checkpoints of a run's folder, oldest first; those without their marker do not count."""
     return [one for one in _step_folders(model_dir) if files.exists(os.path.join(one.path, _MARKER))]
 
 
 def newest_checkpoint(model_dir: str) -> Checkpoint | None:
-    """The complete checkpoint with the most steps, or None."""
+    """Return the complete checkpoint with the most steps, or None."""
     return next(iter(reversed(complete_checkpoints(model_dir))), None)
 
 
@@ -92,12 +92,12 @@ def remove_incomplete(model_dir: str) -> None:
 
 
 def host_copy(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The values of `variables` (anything with `numpy()`) in the host's memory, which later updates do not change."""
+    """Return copies of the values of `variables` (anything with `numpy()`) in the host's memory."""
     return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
 
 
 def save(model_dir: str, step: int, variables: Mapping[str, Any], keep: int) -> Checkpoint:
-    """`write` the values of `variables`, here and now."""
+    """Write the values of `variables` as a checkpoint, and return when it is complete."""
     return write(model_dir, step, host_copy(variables), keep)
 
 
@@ -156,7 +156,7 @@ def write(
 
 @contextmanager
 def _cleaned_up(checkpoint: Checkpoint) -> Iterator[None]:
-    """Whatever fails in the block leaves no part of the checkpoint; a file system's failure is told as one."""
+    """Remove the checkpoint if the block fails, and raise failures of the file system as such."""
     try:
         yield
     except BaseException as error:
@@ -174,7 +174,7 @@ def _cleaned_up(checkpoint: Checkpoint) -> Iterator[None]:
 
 
 def _file_sizes(checkpoint: Checkpoint) -> dict[str, int]:
-    """Bytes of each file that is not a marker."""
+    """Return bytes of each file that is not a marker."""
     return {
         name: tf.io.gfile.stat(os.path.join(checkpoint.path, name)).length
         for name in files.names_in_folder(checkpoint.path)
@@ -190,7 +190,7 @@ def _remove(checkpoint: Checkpoint) -> None:
 
 
 def _superseded(complete: list[Checkpoint], keep: int, keep_every_hours: float) -> list[Checkpoint]:
-    """Those of `complete`, oldest first, that need not be kept."""
+    """Return the checkpoints of `complete`, oldest first, that need not be kept."""
     removed = []
     last_kept = -np.inf
     for one in complete[:-keep]:
@@ -235,7 +235,7 @@ def _tensor(checkpoint: Checkpoint, reader: Any, name: str) -> np.ndarray:
 
 
 def read_tensors(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """All tensors of a checkpoint by name, each held to its checksum.
+    """Return all tensors of a checkpoint by name, each held to its checksum.
 
     Raises:
         DamagedCheckpointError: one cannot be read, or has changed.
@@ -245,7 +245,7 @@ def read_tensors(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 
 
 def tensor_names(checkpoint: Checkpoint) -> set[str]:
-    """The names of a checkpoint's tensors.
+    """Return the names of a checkpoint's tensors.
 
     Raises:
         DamagedCheckpointError: it cannot be read.
@@ -294,7 +294,7 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
 
 
 def restore_newest(model_dir: str, variables: Mapping[str, Any], set_aside: bool = False) -> Checkpoint | None:
-    """`restore` the newest checkpoint that can be read; arguments, result and errors as of `read_newest`."""
+    """Restore the newest checkpoint that can be read; arguments, result and errors are those of `read_newest`."""
     found = read_newest(model_dir, lambda checkpoint: restore(checkpoint, variables), set_aside)
     return found[0] if found is not None else None
 
@@ -302,7 +302,7 @@ def restore_newest(model_dir: str, variables: Mapping[str, Any], set_aside: bool
 def read_newest(
     model_dir: str, read: Callable[[Checkpoint], _Read], set_aside: bool = False
 ) -> tuple[Checkpoint, _Read] | None:
-    """The newest checkpoint that can be read; damaged ones that are newer are reported.
+    """Return the newest checkpoint that can be read; damaged ones that are newer are reported.
 
     Args:
         model_dir: the run's folder.

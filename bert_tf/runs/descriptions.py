@@ -1,4 +1,4 @@
-"""What a folder says about its model: enough to make the model again, to ask it, and to know one run from another."""
+"""The descriptions of models and runs: enough to make a model again, to ask it, and to tell runs apart."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ SIMILARITIES = ("cosine", "dot")
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingSettings(Config):
-    """How a text becomes a vector, and how vectors are compared.
+    """The settings by which texts become vectors, and vectors are compared.
 
     Attributes:
         pooling: `mean` of the last block's vectors, `cls` (the vector of `[CLS]`) or `pooler` (the pooled output).

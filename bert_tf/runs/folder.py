@@ -68,7 +68,7 @@ def _with_new_fields(description: Any) -> Any:
 def claimed(
     run_dir: str, description: RunDescription, tokenizer: WordPieceTokenizer, *, is_chief: bool = True
 ) -> Iterator[run_lock.RunLock]:
-    """`claim` the folder, and hold it within the block: no other job writes there.
+    """Claim the folder (`claim`) and hold it within the block: no other job writes there.
 
     Args:
         run_dir: the run's folder.

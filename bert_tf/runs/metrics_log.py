@@ -1,4 +1,4 @@
-"""What a run reports: `metrics.jsonl`, one line a report, and TensorBoard's event files."""
+"""The log of a run: `metrics.jsonl`, one line a report, and TensorBoard's event files."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_tf.utils import files
+from bert_tf.utils import files, json_text
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -47,11 +47,11 @@ class MetricsLog:
             files.write_text(self._path, whole)
 
     def evaluations(self) -> list[Evaluation]:
-        """All evaluations so far, in order."""
+        """Return all evaluations so far, in order."""
         return [_figures(report) for report in self._reports if report["kind"] == "eval"]
 
     def metrics(self, kind: str, step: int) -> dict[str, Any]:
-        """What was written for this step, or nothing."""
+        """Return the metrics that were written for this step; {} if there are none."""
         for report in reversed(self._reports):
             if (report["kind"], report["step"]) == (kind, step):
                 return _figures(report)[1]
@@ -71,7 +71,7 @@ class MetricsLog:
         report = {"kind": kind, "step": step} | values
         self._reports.append(report)
         if self._writes:
-            files.append_text(self._path, json.dumps(report) + "\n")
+            files.append_text(self._path, json_text.dumps(report) + "\n")
             self._write_summaries(kind, step, values)
 
     def _write_summaries(self, kind: str, step: int, values: dict[str, Any]) -> None:

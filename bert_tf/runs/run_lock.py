@@ -1,4 +1,4 @@
-"""One job at a time writes a run's folder, and a killed one does not stand in the way of the next.
+"""The lock of a run's folder: one job at a time writes there, and a killed job does not block the next.
 
 On a local disk the kernel holds the lock (flock) and drops it with the process, however that ends. An object store has
 no locks: there the holder renews a lease, `lock.json`, and one that is not renewed for a minute counts for nothing.
@@ -29,13 +29,13 @@ _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
 
 class RunLock:
-    """What a job that holds a folder has; made by `held`."""
+    """The hold of a job on a folder, made by `held`."""
 
     def __init__(self) -> None:
         self._lost = ""
 
     def check(self) -> None:
-        """See that the folder is still this job's.
+        """Check that this job still holds the folder.
 
         Raises:
             OSError: another job has taken it, because this one could not renew its lease.
@@ -74,7 +74,7 @@ def held(folder: str) -> Iterator[RunLock]:
 
 
 def _flock(folder: str) -> int:
-    """The descriptor of a locked file: the lock ends when it is closed, by the kernel if need be."""
+    """Return the descriptor of a locked file: the lock ends when it is closed, by the kernel if need be."""
     descriptor = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,7 +95,7 @@ def _in_use(folder: str, holder: str) -> OSError:
 
 
 class _Lease(RunLock):
-    """`lock.json`, written again and again by a thread."""
+    """The lease in `lock.json`, which a thread renews."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ def _holder(lease: dict[str, Any]) -> str:
 
 
 def _is_gone(lease: dict[str, Any]) -> bool:
-    """Whether the lease's process ran on this machine, since its last start, and is no more."""
+    """Return whether the lease's process ran on this machine, since its last start, and is no more."""
     if (lease.get("host"), lease.get("boot")) != (socket.gethostname(), _boot_id()) or not _boot_id():
         return False
     if lease["pid"] == os.getpid():

@@ -1,4 +1,4 @@
-"""Training batches of rows of different lengths: a pure function of (rows, seed, step), in few shapes.
+"""Training batches of encoded examples: a pure function of (examples, seed, step), in few shapes.
 
 Shapes: N rows, B batch, L length.
 """
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.tasks.encoded import EncodedExamples, weights_of
+from bert_tf.tasks.encoded import EncodedExamples, weight_names
 from bert_tf.training.batch_shards import BatchShard
 
 _WHOLE = BatchShard()
@@ -18,12 +18,12 @@ _BATCHES_AHEAD = 4
 
 
 def steps_per_epoch(rows: EncodedExamples, batch_size: int) -> int:
-    """Batches in which every row stands once."""
+    """Return batches in which every row stands once."""
     return -(-len(rows) // batch_size)
 
 
 def batches_together(steps: int) -> int:
-    """How many of an epoch's batches are cut from rows that were sorted by length together.
+    """Return how many of an epoch's batches are cut from rows that were sorted by length together.
 
     Enough for rows of like length to meet; a quarter of the epoch at most (as `Trainer` of transformers does it). For
     rows of one length often have one origin, as the questions on a paragraph have: were all rows sorted together, these
@@ -38,11 +38,11 @@ def batches_together(steps: int) -> int:
 def training_dataset(
     rows: EncodedExamples, batch_size: int, seed: int, start_step: int = 0, shard: BatchShard = _WHOLE
 ) -> tf.data.Dataset:
-    """Endless batches, every row once in each epoch of `steps_per_epoch`; the order is another one in each epoch.
+    """Return endless batches with every row once in each epoch of `steps_per_epoch`, each epoch in another order.
 
-    EncodedExamples are shuffled; runs of `batches_together` are sorted by length, and cut into batches, from long rows to short
-    ones, as `LengthGroupedSampler` of transformers does it (experiments/benchmarks/README.md compares it with batches
-    that are shuffled again). So a batch holds rows of like length, and is as long as the shortest of
+    EncodedExamples are shuffled; runs of `batches_together` are sorted by length, and cut into batches, from long rows
+    to short ones, as `LengthGroupedSampler` of transformers does it (experiments/benchmarks/README.md compares it with
+    batches that are shuffled again). So a batch holds rows of like length, and is as long as the shortest of
     `rows.bucket_lengths` that holds them; and what does not fit into memory fails soon. The last rows of an epoch are
     filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set that starts at step s gives
     what one that started at 0 gives from s on, at no cost.
@@ -75,7 +75,7 @@ def training_dataset(
         return tf.data.Dataset.from_tensor_slices(order[tf.where(epoch == first_epoch, skipped, 0) :])
 
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
-    batches = shard.of(epochs.flat_map(batches_of).map(_gatherer(rows, batch_size))).prefetch(_BATCHES_AHEAD)
+    batches = shard.of(epochs.flat_map(batches_of).map(batch_gatherer(rows, batch_size))).prefetch(_BATCHES_AHEAD)
     options = tf.data.Options()
     # Nothing here needs tuning, and an iterator that has a tuning thread may wait a minute for it at its end.
     options.autotune.enabled = False
@@ -83,7 +83,7 @@ def training_dataset(
 
 
 def rows_of_batch(rows: EncodedExamples, batch_size: int, seed: int, step: int) -> list[int]:
-    """The numbers of the rows in the batch of a step of `training_dataset`, without what fills it up."""
+    """Return the numbers of the rows in the batch of a step of `training_dataset`, without what fills it up."""
     steps = steps_per_epoch(rows, batch_size)
     epoch, place = divmod(step, steps)
     order = _epoch_order(rows, batch_size, steps, seed, tf.constant(epoch, tf.int64))
@@ -91,7 +91,7 @@ def rows_of_batch(rows: EncodedExamples, batch_size: int, seed: int, step: int) 
 
 
 def _epoch_order(rows: EncodedExamples, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """The rows' numbers in the batches of an epoch, int64 [steps, B]; -1 fills the last one up."""
+    """Return the rows' numbers in the batches of an epoch, int64 [steps, B]; -1 fills the last one up."""
     # Odd seeds ordered the batches in earlier versions.
     seeds = tf.stack([tf.constant(2 * seed, tf.int64), epoch])
     numbers = tf.range(len(rows), dtype=tf.int64)
@@ -104,8 +104,8 @@ def _epoch_order(rows: EncodedExamples, batch_size: int, steps: int, seed: int, 
     return tf.reshape(order, [steps, batch_size])
 
 
-def _gatherer(rows: EncodedExamples, batch_size: int) -> Any:
-    """A function of the numbers of a batch's rows: the batch (`EncodedExamples.batch`, as operations of TensorFlow)."""
+def batch_gatherer(rows: EncodedExamples, batch_size: int) -> Any:
+    """Return a function from row numbers to their batch: `EncodedExamples.batch` in operations of TensorFlow."""
     buckets = tf.constant(rows.bucket_lengths, tf.int32)
     lengths = tf.constant(rows.lengths, tf.int32)
     most = rows.bucket_lengths[-1]
@@ -118,9 +118,9 @@ def _gatherer(rows: EncodedExamples, batch_size: int) -> Any:
                 constant_values=rows.pad_id if name == "input_ids" else 0,
             )
         )
-        for name, array in rows.tokens.items()
+        for name, array in rows.token_features.items()
     }
-    values = {name: tf.constant(array) for name, array in rows.values.items()}
+    values = {name: tf.constant(array) for name, array in rows.example_features.items()}
 
     def gather(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         numbers = tf.ensure_shape(numbers, [batch_size])
@@ -133,7 +133,7 @@ def _gatherer(rows: EncodedExamples, batch_size: int) -> Any:
         for name in batch:
             batch[name].set_shape([batch_size, static_length])
         batch |= {name: tf.gather(array, chosen) for name, array in values.items()}
-        for name in weights_of(batch):
+        for name in weight_names(batch):
             batch[name] *= tf.reshape(tf.cast(real, batch[name].dtype), [-1] + [1] * (batch[name].shape.rank - 1))
         positions = tf.range(length, dtype=tf.int32)
         batch.setdefault("input_mask", tf.cast(positions < row_lengths[:, None], tf.int32))

@@ -194,7 +194,7 @@ class Engine(Protocol):
         ...
 
     def profile(self, folder: str, steps: Sequence[int]) -> AbstractContextManager[StepProfiler]:
-        """Return a context that can profile the steps from `steps[0]` to `steps[1]` into `folder`; () for no profile."""
+        """Return a context that profiles the steps from `steps[0]` to `steps[1]` into `folder`; () for no profile."""
         ...
 
     def device_memory_gib(self) -> float | None:

@@ -167,7 +167,7 @@ def score(
     engine: Engine,
     batch_size: int,
 ) -> dict[str, Any]:
-    """Loss and scores of a fine-tuned model on labelled examples: what `finetune` reports on them.
+    """Return loss and scores of a fine-tuned model on labelled examples: what `finetune` reports on them.
 
     Args:
         model: of `run_folder.load_run`.
@@ -194,7 +194,7 @@ def _scores(
 
 
 def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:
-    """A TPU compiles for one shape."""
+    """Return a TPU compiles for one shape."""
     return rows.in_one_length() if engine.is_tpu else rows
 
 
@@ -211,7 +211,7 @@ def _check_reinitialized(config: FinetuningConfig, encoder: BertConfig) -> None:
 
 
 def _warn_of_other_labels(pretrained: Pretrained, kind: str, labels: Sequence[str]) -> None:
-    """Say so where a checkpoint of the same task names other labels: a wrong file or column looks like this."""
+    """Warn if a checkpoint of the same task names other labels: a wrong file or column looks like this."""
     made_up = {f"LABEL_{number}" for number in range(len(pretrained.labels))}  # by `transformers`, without names
     if pretrained.task == kind and set(pretrained.labels) not in (set(), made_up, set(labels)):
         logging.warning(
@@ -223,7 +223,7 @@ def _warn_of_other_labels(pretrained: Pretrained, kind: str, labels: Sequence[st
 
 
 def initialize(state: State, pretrained: Pretrained | None, reinitialize_layers: int) -> None:
-    """The pre-trained encoder into the model; what is to start anew keeps its fresh weights.
+    """Give the model the pre-trained encoder; layers that start anew keep their fresh weights.
 
     A pooler that the source does not have starts anew as well.
     """

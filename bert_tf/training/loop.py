@@ -29,7 +29,7 @@ _SECONDS_BETWEEN_RETURNS = 5.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What a training does beside its steps. Each hook may be left out.
+    """The hooks of a training, for what it does beside its steps. Each may be left out.
 
     Attributes:
         evaluate: returns losses and metrics of the state's model on the whole evaluation set.
@@ -140,7 +140,7 @@ def _restore(engine: Engine, state: State, run_dir: str, hooks: Hooks) -> checkp
 
 
 class _Run:
-    """How far a run is, what it has counted since its last line of metrics, and what it does between steps."""
+    """The progress of a run: how far it is, what it has counted since its last log line, what is due between steps."""
 
     def __init__(
         self,
@@ -274,7 +274,7 @@ class _Run:
 
 
 class _StepBudget:
-    """How many steps may run on the device between two returns to the host.
+    """The number of steps that may run on the device between two returns to the host.
 
     Attributes:
         steps: the number that takes about `_SECONDS_BETWEEN_RETURNS`; one, until the speed is known.

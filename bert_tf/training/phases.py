@@ -8,7 +8,7 @@ from bert_tf.configs import PretrainingConfig, TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A stretch of a run.
+    """A phase: a stretch of a run's steps.
 
     Attributes:
         begin: the run's step at which it begins; its batches are counted from there.
@@ -22,7 +22,7 @@ class Phase:
 
 
 def phases_of(config: PretrainingConfig) -> list[Phase]:
-    """The phases in their order; a single one where `config.phases` names none."""
+    """Return the phases in their order; a single one where `config.phases` names none."""
     train = config.train
     if not config.phases:
         return [Phase(0, train, None)]
@@ -55,5 +55,5 @@ def phases_of(config: PretrainingConfig) -> list[Phase]:
 
 
 def remaining(phases: Sequence[Phase], step: int) -> list[int]:
-    """The places of the phases that a run at `step` has still to go through; the last one of a finished run."""
+    """Return the places of the phases that a run at `step` has still to go through; the last one of a finished run."""
     return [place for place, phase in enumerate(phases) if step < phase.train.num_steps] or [len(phases) - 1]

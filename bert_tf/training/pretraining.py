@@ -23,6 +23,7 @@ from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.engine import Engine, Evaluate, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.phases import Phase, phases_of, remaining
+from bert_tf.utils.arguments import renamed
 
 # What a checkpoint's weights depend on; dropout and initialisation may differ.
 _ARCHITECTURE = (
@@ -38,22 +39,21 @@ _ARCHITECTURE = (
     "position_embedding",
     "layer_norm_epsilon",
 )
-from bert_tf.utils.arguments import renamed
 
 
 class PretrainingRecords(Protocol):
-    """What pre-training reads; `data_pipelines.input.record_folder.RecordFolder` is one."""
+    """The records that pre-training reads; `data_pipelines.input.record_folder.RecordFolder` implements it."""
 
     tokenizer: WordPieceTokenizer
     max_seq_length: int
     max_sequences_per_row: int
 
     def identity(self) -> dict[str, Any]:
-        """What tells these records from others."""
+        """Return what distinguishes these records from others."""
         ...
 
     def token_counts(self) -> np.ndarray:
-        """How often each token occurs, int [vocabulary]."""
+        """Return how often each token occurs, int [vocabulary]."""
         ...
 
     def training_dataset(
@@ -65,19 +65,19 @@ class PretrainingRecords(Protocol):
         input_pipeline_id: int,
         num_input_pipelines: int,
     ) -> Any:
-        """Endless `features.pretraining_batch`es, or one pipeline's rows of them: a function of its arguments alone."""
+        """Return endless batches, or one pipeline's rows of them: a function of the arguments alone."""
         ...
 
     def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
-        """Which records the batch of a step holds, for people."""
+        """Return which records the batch of a step holds, for people."""
         ...
 
     def evaluation_dataset(self, masking: MaskingConfig, batch_size: int) -> Any:
-        """Every record once, with fixed masks."""
+        """Return every record once, with fixed masks."""
         ...
 
     def naming_bad_records(self) -> AbstractContextManager[None]:
-        """A context in which an error of reading these records becomes a ValueError that names shard and record."""
+        """Return a context in which errors of reading these records become ValueErrors that name shard and record."""
         ...
 
 
@@ -175,7 +175,7 @@ def pretrain(
 
 
 class _PhaseData:
-    """What a phase reads, by the run's steps."""
+    """The data of a phase, by the run's steps."""
 
     def __init__(
         self, config: PretrainingConfig, phase: Phase, train: PretrainingRecords, held_out: PretrainingRecords | None
@@ -207,7 +207,7 @@ class _PhaseData:
         )
 
     def evaluation(self, evaluate: Evaluate) -> Callable[[], dict[str, float]] | None:
-        """Of the whole held-out set; None where there is none."""
+        """Return the evaluation of the whole held-out set; None if there is none."""
         held_out = self._held_out
         if held_out is None:
             return None
@@ -251,7 +251,7 @@ def _identity(records: Sequence[PretrainingRecords]) -> Any:
 def _weights_to_start_from(
     init_checkpoint: str, config: PretrainingConfig, tokenizer: WordPieceTokenizer
 ) -> Pretrained:
-    """Published weights, or another run's, if they mean the same in this one."""
+    """Read published weights, or another run's, and check that they mean the same in this run."""
     with renamed(path="init_checkpoint"):
         other = read_pretrained(init_checkpoint)
     other_tokenizer = other.tokenizer()

@@ -1,4 +1,4 @@
-"""What each step reports, on its way from the device to the log: (sum, weight) pairs by name."""
+"""The metrics of each step, on their way from the device to the log: (sum, weight) pairs by name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self

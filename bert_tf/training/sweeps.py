@@ -1,4 +1,4 @@
-"""Several runs of one experiment: seeds, and grids of settings, in one command that may be interrupted.
+"""Sweeps: several runs of one experiment, with seeds and grids of settings, in one command that may be interrupted.
 
 ```
 model_dir/learning_rate=5e-05,batch_size=16/seed-0/  ...   each a run's folder
@@ -7,7 +7,6 @@ model_dir/results.jsonl    one line a finished run        model_dir/summary.json
 """
 
 import itertools
-import json
 import os
 import statistics
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 from bert_tf.configs import FinetuningConfig
 from bert_tf.runs.result import gain
-from bert_tf.utils import files
+from bert_tf.utils import files, json_text
 from bert_tf.utils.arguments import renamed
 
 RESULTS_FILE = "results.jsonl"
@@ -23,7 +22,7 @@ SUMMARY_FILE = "summary.json"
 
 
 def parse_grid(assignments: Sequence[str]) -> dict[str, list[str]]:
-    """Field -> values, from `train.learning_rate=5e-5,3e-5,2e-5` and so on.
+    """Parse a grid: field -> values, from `train.learning_rate=5e-5,3e-5,2e-5` and the like.
 
     Raises:
         ValueError: one is not of that form, or names a field again.
@@ -75,7 +74,7 @@ def sweep(
             folder = os.path.join(model_dir, _folder(settings), f"seed-{seed}")
             figures = run(changed.replace(train=changed.train.replace(seed=seed)), folder)
             scores.append(_numbers(figures))
-            lines.append(json.dumps({"settings": settings, "seed": seed} | scores[-1]))
+            lines.append(json_text.dumps({"settings": settings, "seed": seed} | scores[-1]))
             files.write_text(os.path.join(model_dir, RESULTS_FILE), "\n".join(lines) + "\n")
         found.append({"settings": settings, "seeds": list(seeds)} | _summary(scores))
     if any(score not in point["mean"] for point in found):
@@ -97,7 +96,7 @@ def _folder(settings: dict[str, str]) -> str:
 
 
 def _numbers(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """The scores that are numbers; those of the test part under `test/`."""
+    """Return the scores that are numbers; those of the test part under `test/`."""
     found = {f"{prefix}{name}": value for name, value in figures.items() if isinstance(value, int | float)}
     return found | (_numbers(figures["test"], "test/") if isinstance(figures.get("test"), dict) else {})
 

@@ -1,4 +1,4 @@
-"""How fast training goes, and what it waits for: the metrics of the clock, beside those of learning."""
+"""The speed of training, and what it waits for: the metrics of the clock, beside those of learning."""
 
 import dataclasses
 import resource

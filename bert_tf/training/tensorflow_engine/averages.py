@@ -40,8 +40,8 @@ class WeightAverages:
     def update(self, decay: float, step: Any, distribution: Distribution) -> None:
         """Move the averages, inside `Distribution.run` and after an update of the weights.
 
-        Early on the average covers about the last tenth of the steps, so that the weights that a run starts with are soon
-        forgotten (as in `tf.train.ExponentialMovingAverage` with `num_updates`).
+        Early on the average covers about the last tenth of the steps, so that the weights that a run starts with are
+        soon forgotten (as in `tf.train.ExponentialMovingAverage` with `num_updates`).
 
         Args:
             decay: the share of the average that stays, once many steps have been made.

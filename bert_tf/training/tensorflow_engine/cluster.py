@@ -1,4 +1,4 @@
-"""Which of several processes this one is: the environment variable TF_CONFIG."""
+"""The processes of a job, as the environment variable TF_CONFIG names them."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ _EXAMPLE = '{"cluster": {"worker": ["host-0:2222", "host-1:2222"]}, "task": {"ty
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes of one job, and this one's place among them.
+    """The processes of one job, and the index of this one.
 
     Attributes:
         addresses: `host:port` of every process, the chief's first.
@@ -23,7 +23,7 @@ class Cluster:
 
     @property
     def size(self) -> int:
-        """How many processes there are."""
+        """The number of processes."""
         return len(self.addresses)
 
     @property
@@ -33,7 +33,7 @@ class Cluster:
 
 
 def cluster_from_environment() -> Cluster | None:
-    """What TF_CONFIG says (https://www.tensorflow.org/guide/distributed_training, "Setting up TF_CONFIG").
+    """Read TF_CONFIG (https://www.tensorflow.org/guide/distributed_training, "Setting up TF_CONFIG").
 
     Returns:
         The cluster; None where the variable is not set, or names no process.

@@ -1,4 +1,4 @@
-"""Where the step runs: one device, or a tf.distribute strategy. The only place that builds or asks a strategy."""
+"""The devices of a step: one, or those of a tf.distribute strategy. Only this module builds or asks strategies."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,7 +51,7 @@ class Distribution:
         return isinstance(self.strategy, tf.distribute.TPUStrategy)
 
     def describe(self) -> str:
-        """What was found and is used, for people."""
+        """Return what was found and is used, for people."""
         if self.strategy is None:
             gpus = tf.config.list_logical_devices("GPU")
             return f"one device ({gpus[0].name if gpus else 'CPU'})"
@@ -64,11 +64,11 @@ class Distribution:
         return f"{name}, {self.num_replicas} replicas on {self.cluster.size} workers; this is {role}"
 
     def scope(self) -> AbstractContextManager[Any]:
-        """The context in which all variables must be made."""
+        """Return the context in which all variables must be made."""
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
     def run(self, step: Callable[[Any], Any], batch: Any) -> Any:
-        """`step(batch)` on every replica, each with its part of the batch; results as replica 0 has them.
+        """Run `step(batch)` on every replica, each with its rows of the batch, and return the results of replica 0.
 
         What `step` returns must be equal on all replicas (all-reduced).
         """
@@ -78,7 +78,7 @@ class Distribution:
         return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
 
     def run_and_gather(self, step: Callable[[Any], tuple[Any, Any]], batch: Any) -> tuple[Any, Any]:
-        """`step(batch)` on every replica: its first result, the replicas' joined along axis 0, and its second.
+        """Run `step(batch)` on every replica; return the first results joined along axis 0, and replica 0's second one.
 
         The second must be equal on all replicas (all-reduced), and is replica 0's.
         """
@@ -87,16 +87,16 @@ class Distribution:
         local = self.strategy.experimental_local_results
         if self.cluster.size > 1:
             # Each worker gets the rows of all of them: what it makes of them, such as when to stop, is the same.
-            outputs, figures = self.strategy.run(lambda part: _gathered(*step(part)), args=(batch,))
-            return tf.nest.map_structure(lambda value: local(value)[0], (outputs, figures))
-        outputs, figures = self.strategy.run(step, args=(batch,))
+            outputs, metrics = self.strategy.run(lambda part: _gathered(*step(part)), args=(batch,))
+            return tf.nest.map_structure(lambda value: local(value)[0], (outputs, metrics))
+        outputs, metrics = self.strategy.run(step, args=(batch,))
         return (
             tf.nest.map_structure(lambda value: tf.concat(local(value), axis=0), outputs),
-            tf.nest.map_structure(lambda value: local(value)[0], figures),
+            tf.nest.map_structure(lambda value: local(value)[0], metrics),
         )
 
     def place(self, batch: dict[str, Any]) -> Any:
-        """A global batch of NumPy arrays as `run` wants it: each replica gets consecutive rows, in replica order."""
+        """Return a global batch of NumPy arrays as `run` wants it: each replica gets consecutive rows."""
         strategy = self.strategy
         if strategy is None:
             return batch
@@ -110,19 +110,19 @@ class Distribution:
         return {name: part(name) for name in batch}
 
     def replica_id(self) -> Any:
-        """Inside `run`: this replica's number, a scalar."""
+        """Return, inside `run`, the number of this replica, a scalar."""
         if self.strategy is None:
             return 0
         return tf.distribute.get_replica_context().replica_id_in_sync_group
 
     def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Inside `run`: each tensor's sum over all replicas, in one reduction of the whole list."""
+        """Return, inside `run`, each tensor's sum over all replicas, in one reduction of the whole list."""
         if self.strategy is None:
             return list(tensors)
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(tensors))
 
     def all_gather(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Inside `run`: the rows of all replicas, in the global batch's order. Gradients reach its own only."""
+        """Return, inside `run`, the rows of all replicas in the global batch's order. Remote rows carry no gradient."""
         if self.num_replicas == 1:
             return list(tensors)
         is_own = tf.equal(tf.range(self.num_replicas), self.replica_id())
@@ -144,7 +144,7 @@ class Distribution:
     def update(
         self, variables: Sequence[tuple[tf.Variable, ...]], tensors: Sequence[Any], function: Callable[..., None]
     ) -> None:
-        """Inside `run`: `function(index, variables[index], tensors[index])` for each index, on each device's copies.
+        """Call `function(index, variables[index], tensors[index])` inside `run`, for each index, on each device's copies.
 
         Args:
             variables: groups of variables that are written together; the first of each group says where.
@@ -169,7 +169,7 @@ class Distribution:
         tf.distribute.get_replica_context().merge_call(merged, args=(list(tensors),))
 
     def split(self, dataset: tf.data.Dataset) -> Iterable[Any]:
-        """The data set of global batches, as `run` wants it: each replica gets consecutive rows, in replica order.
+        """Return the data set of global batches as `run` wants it: each replica gets consecutive rows, in order.
 
         Raises:
             ValueError: the batches cannot be divided evenly.
@@ -177,7 +177,7 @@ class Distribution:
         return self.read(lambda shard: shard.of(dataset))
 
     def read(self, dataset_of: Callable[[BatchShard], tf.data.Dataset], endless: bool = False) -> Iterable[Any]:
-        """As `split`, where each host that feeds replicas reads only its own rows.
+        """Return the batches as `split` does, where each host that feeds replicas reads only its own rows.
 
         Args:
             dataset_of: the data set of a part's rows of every global batch, with a static number of rows.
@@ -203,7 +203,7 @@ class Distribution:
         return strategy.distribute_datasets_from_function(of_host)
 
     def sum_over_workers(self, values: Sequence[float]) -> list[float]:
-        """Outside `run`: the sum of each number over the processes. All of them must call it, at the same place."""
+        """Return, outside `run`, the sum of each number over the processes. All must call it, at the same point."""
         if self.cluster.size == 1:
             return list(values)
         if self._worker_sums is None:
@@ -217,7 +217,7 @@ class Distribution:
 
     @contextmanager
     def naming_lost_workers(self) -> Iterator[None]:
-        """Turns the errors of a job that has lost one of its processes into one that says so.
+        """Turn the errors of a job that has lost one of its processes into one that says so.
 
         Raises:
             ConnectionError: another process of the job is gone, or cannot be reached.
@@ -236,7 +236,7 @@ class Distribution:
             ) from None
 
     def require_agreement(self, name: str, value: int) -> None:
-        """Outside `run`: stop every process where they do not all have the same value. All must call it.
+        """Stop every process, outside `run`, if they do not all have the same value. All must call it.
 
         Raises:
             ValueError: they do not.
@@ -259,8 +259,8 @@ class Distribution:
             raise ValueError(f"`{field}` must be a multiple of the {self.num_replicas} replicas. Received: {rows}")
 
 
-def _gathered(outputs: Any, figures: Any) -> tuple[Any, Any]:
-    """Inside a replica: the outputs of all replicas along axis 0, in replica order, and the figures."""
+def _gathered(outputs: Any, metrics: Any) -> tuple[Any, Any]:
+    """Gather, inside a replica, the outputs of all replicas along axis 0, and return the metrics unchanged."""
     context = tf.distribute.get_replica_context()
 
     def gather(value: tf.Tensor) -> tf.Tensor:
@@ -268,11 +268,11 @@ def _gathered(outputs: Any, figures: Any) -> tuple[Any, Any]:
         wide = tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value
         return context.all_gather(wide, axis=0)
 
-    return tf.nest.map_structure(gather, outputs), figures
+    return tf.nest.map_structure(gather, outputs), metrics
 
 
 def make_distribution(tpu: str | None = None, num_devices: int | None = None, strategy: str = "auto") -> Distribution:
-    """The distribution for what is attached.
+    """Return the distribution for what is attached.
 
     It must be made before anything else has started TensorFlow, as a multi-worker job and several logical devices on
     a CPU need.
@@ -359,7 +359,7 @@ def _on_local_devices(num_devices: int | None, strategy: str) -> Distribution:
 
 
 def _make_logical_devices(count: int) -> None:
-    """Cut the CPU into so many devices, unless TensorFlow runs already, with those that it has."""
+    """Cut the CPU into `count` logical devices, unless TensorFlow has started already."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     try:
         if tf.config.get_logical_device_configuration(cpu) is None:

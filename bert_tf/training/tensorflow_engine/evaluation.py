@@ -13,7 +13,7 @@ from bert_tf.training.tensorflow_engine.distribution import Distribution
 
 
 class _Totals:
-    """(sum, weight) pairs added up on the host, in float64: float32 sums of millions of terms lose digits."""
+    """The sums of (sum, weight) pairs on the host, in float64: float32 sums of millions of terms lose digits."""
 
     def __init__(self) -> None:
         self._totals: dict[str, tuple[float, float]] = {}

@@ -1,4 +1,4 @@
-"""Steps that run on the device one after another, without a return to the host between them."""
+"""The inner loop: steps that run on the device one after another, without a return to the host."""
 
 from collections.abc import Callable
 from typing import Any

@@ -9,7 +9,7 @@ from absl import logging
 
 
 class StepProfile:
-    """A context in which the steps from `steps[0]` on, up to `steps[1]`, are profiled.
+    """A context in which the steps from `steps[0]` to `steps[1]` are profiled.
 
     Args:
         folder: whose `plugins/profile/` gets the profile.

@@ -1,4 +1,4 @@
-"""Compiles the fused operations of the layers by XLA, each for itself: what makes a CPU fast in bfloat16.
+"""The compilation of the layers' fused operations by XLA, one by one, which makes a CPU fast in bfloat16.
 
 See `bert_tf.fusion` for what a fused operation is. The products between them stay with TensorFlow's own kernels.
 """
@@ -14,7 +14,7 @@ from bert_tf.layers.embeddings import sums_by_id
 
 
 def _column_sums(x: tf.Tensor) -> tf.Tensor:
-    """As a product with ones, which adds in float32 and returns x's dtype."""
+    """Return the sums as a product with ones, which adds in float32 and returns x's dtype."""
     return tf.cast(tf.matmul(tf.ones_like(x[:, :1]), x, transpose_a=True)[0], tf.float32)
 
 
@@ -27,10 +27,10 @@ KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_su
 
 
 class XlaFusion:
-    """A `bert_tf.fusion.FusionCompiler`: of each fused operation one XLA program forward, one backward.
+    """A `bert_tf.fusion.FusionCompiler` that makes two XLA programs of each fused operation, forward and backward.
 
-    The backward program computes the fused operation again from its inputs: nothing of what a fused operation makes on the way
-    (activations in float32, dropout masks) is written to memory or waits there. Layers with equal functions and
+    The backward program computes the fused operation again from its inputs: nothing of what a fused operation makes on
+    the way (activations in float32, dropout masks) is written to memory or waits there. Layers with equal functions and
     constants share their programs.
     """
 
@@ -39,7 +39,7 @@ class XlaFusion:
         self._copies: dict[int, tf.Tensor] = {}  # by the variables' ids
 
     def fused(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
-        """`function(*tensors, **constants)`, with its gradient."""
+        """Return `function(*tensors, **constants)`, with its gradient."""
         if function in KERNELS:
             return KERNELS[function](*tensors, **constants)
         forward, backward = self._compiled(function, constants)
@@ -55,7 +55,7 @@ class XlaFusion:
         return run(*(tf.convert_to_tensor(tensor) for tensor in tensors))
 
     def copy(self, variables: Sequence[Any], dtype: str) -> dict[int, tf.Tensor]:
-        """Of each matrix a copy in `dtype`, if that is narrower, for `weight_in`; to be watched for its gradient.
+        """Return a copy of each matrix in `dtype`, if that is narrower, for `weight_in` and for the gradient tape.
 
         Returns:
             Place among `variables` -> copy.
@@ -67,7 +67,7 @@ class XlaFusion:
         return copies
 
     def weight_in(self, variable: Any, dtype: str) -> tf.Tensor:
-        """The variable's copy, where there is one; else its value, cast."""
+        """Return the variable's copy, where there is one; else its value, cast."""
         copy = self._copies.get(id(variable))
         return tf.cast(variable.value, dtype) if copy is None or copy.dtype != dtype else copy
 
@@ -80,14 +80,14 @@ class XlaFusion:
 
 
 def in_one_program(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, of tensors, compiled by XLA."""
+    """Return `function`, a function of tensors, compiled by XLA."""
     return tf.function(function, jit_compile=True, autograph=False)
 
 
 def _gradients(
     function: Callable[..., Any], tensors: tuple[tf.Tensor, ...], upstream: tuple[tf.Tensor, ...]
 ) -> list[tf.Tensor]:
-    """Gradients of `function(*tensors)` for those of the tensors that are floats, given those of its outputs."""
+    """Return gradients of `function(*tensors)` for those of the tensors that are floats, given those of its outputs."""
     floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
     with tf.GradientTape() as tape:
         tape.watch(floats)
