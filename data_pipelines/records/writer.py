@@ -8,7 +8,6 @@ others. The entries are removed once the manifests are written.
 
 import dataclasses
 import io
-import json
 import os
 import re
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from bert_tf.utils import files
+from bert_tf.utils import files, json_text
 from data_pipelines.records.manifest import (
     MANIFEST_FILE,
     TOKEN_COUNTS_FILE,
@@ -96,7 +95,7 @@ def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, set
         counts=built.counts,
         input_bytes=built.input_bytes,
     )
-    files.write_text(_entry_path(folder, number), json.dumps({"settings": settings} | finished.to_dict()))
+    files.write_text(_entry_path(folder, number), json_text.dumps({"settings": settings} | finished.to_dict()))
     return finished
 
 
