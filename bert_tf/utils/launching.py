@@ -1,6 +1,7 @@
 """The start of every command: flags parsed by absl, help without heavy imports, bad input reported in one line."""
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -75,10 +76,19 @@ def help_text(documentation: str, program: str) -> str:
         choices = getattr(flag.parser, "enum_values", None)
         if choices:
             name += f"={'|'.join(choices)}"
-        lines += ["", f"  {name}", *textwrap.wrap(flag.help, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)]
+        lines += [
+            "",
+            f"  {name}",
+            *textwrap.wrap(_sentence_of(flag), 96, initial_indent=" " * 6, subsequent_indent=" " * 6),
+        ]
         if flag.default is not None and flag.default != []:
             lines.append(f"      default: {flag.default_as_str}")
     return "\n".join(lines)
+
+
+def _sentence_of(flag: flags.Flag) -> str:
+    """Return the help of a flag without what absl adds about choices and repetition."""
+    return re.sub(r"^<[^<>]*\|[^<>]*>: |;\s+repeat this option to specify a list of values$", "", flag.help)
 
 
 def own_flags() -> list[flags.Flag]:

@@ -11,16 +11,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 
 _NVIDIA_DEVICE = "/dev/nvidiactl"
 _TPU_DEVICES = ("/dev/accel*", "/dev/vfio/*")
 _NOISE = (
-    r"^WARNING: All log messages before absl::InitializeLog\(\)"
-    r"|^I0000 |^[EW]0000 .*(cuda|cuInit|computation_placer)|^[-0-9]+ [0-9:.]+: E .*(cuda|cuInit)"
-    r"|^To enable the following instructions"
+    r"WARNING: All log messages before absl::InitializeLog\(\)"
+    r"|I0000 |[EW]0000 .*(cuda|cuInit|computation_placer)|[-0-9]+ [0-9:.]+: E .*(cuda|cuInit)"
+    r"|To enable the following instructions"
 )
+_SECONDS_FOR_THE_FILTER = 5
+_FILTER = """
+import re, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+noise = re.compile(sys.argv[1].encode())
+for line in sys.stdin.buffer:
+    if not noise.match(line):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
 
 
 def install() -> None:
@@ -80,20 +90,17 @@ def without_noise() -> Iterator[None]:
     except OSError:  # there is no standard error
         yield
         return
+    command = [sys.executable, "-I", "-S", "-c", _FILTER, _NOISE]
+    noise_filter = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=saved)
+    assert noise_filter.stdin is not None
+    os.dup2(noise_filter.stdin.fileno(), 2)
+    noise_filter.stdin.close()
     try:
-        command = ["grep", "--line-buffered", "--text", "--extended-regexp", "--invert-match", _NOISE]
-        noise_filter = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=saved, env=os.environ | {"LC_ALL": "C"})
-    except FileNotFoundError:
-        os.close(saved)
         yield
-        return
-    with noise_filter:
-        assert noise_filter.stdin is not None
-        os.dup2(noise_filter.stdin.fileno(), 2)
-        noise_filter.stdin.close()
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+        # The filter ends with its input, which a process that the block started may still hold.
+        with suppress(subprocess.TimeoutExpired):
+            noise_filter.wait(_SECONDS_FOR_THE_FILTER)
