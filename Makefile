@@ -4,19 +4,19 @@
 #   make test TENSORFLOW=2.20            # on the last version that has a TPU wheel, in .venv-2.20
 #
 # One environment serves every target, extras included: the quickstart's default corpus is the documentation of the
-# installed packages, so the same packages give the same corpus and the same figures.
+# installed packages, so the same packages give the same corpus and the same metrics.
 
 PYTHON ?= python3
 TENSORFLOW ?= 2.21
 VENV ?= .venv$(if $(filter-out 2.21,$(TENSORFLOW)),-$(TENSORFLOW))
 EXTRAS = cpu,text,hub,tfds,test,dev
 ARGS ?=
-# A file's tests share their fixtures, and so a process; one process a core, as long as memory allows for four.
+# Tests of one file share fixtures, so they share a process. One process runs on each core, at most four for memory.
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-# Stands while an installation runs; what it is found in was interrupted and is thrown away.
+# Exists while an installation runs. An environment that holds it was interrupted, and is removed.
 INSTALLING = $(VENV)/.installing
 # Published weights that tests compare with; outside site-packages, whose documentation is the quickstart's corpus.
 WEIGHTS = $(VENV)/weights/.installed
@@ -44,7 +44,7 @@ test-long: $(WEIGHTS)  ## the tests that take minutes
 tpu-check: $(TPU_CHECK) $(if $(filter b,$(ROUTE)),$(TPU_KERNELS))  ## compile the training step for a TPU, without one; ARGS="--topology v5e-8"
 	@.venv-tpu/bin/python -m tpu_configs.check $(if $(ROUTE),--route=$(ROUTE)) $(ARGS)
 
-test-release: $(WEIGHTS)  ## what runs by hand before a release: all tests, on both versions of TensorFlow
+test-release: $(WEIGHTS)  ## all tests, then the quick ones on TensorFlow 2.20; run by hand before a release
 	@$(PYTEST) -m "" $(ARGS)
 	@$(MAKE) --no-print-directory test TENSORFLOW=2.20
 

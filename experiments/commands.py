@@ -24,7 +24,7 @@ COMMANDS = {
     "tpu-topologies": "tpu_configs.show",
     "completion": "",
 }
-"""Command -> the module that it runs; the others are functions of this module."""
+"""The module that each command runs; functions of `experiments.main` run those without one."""
 
 
 def summary_of(command: str) -> str:
@@ -41,7 +41,7 @@ def overview(summaries: Mapping[str, str]) -> str:
     """Return the list of all commands.
 
     Args:
-        summaries: one line for each command that no module runs.
+        summaries: one sentence for each command without a module.
     """
     width = max(map(len, COMMANDS))
     lines = [f"  {command:<{width}}  {summaries.get(command) or summary_of(command)}" for command in COMMANDS]

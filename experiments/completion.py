@@ -1,4 +1,4 @@
-"""Shell completion of `bert-tf`: commands, their flags, choices, and the names of experiments (argcomplete)."""
+"""Shell completion of `bert-tf` by argcomplete: commands, their flags and choices, and the names of experiments."""
 
 import argparse
 import importlib
@@ -12,7 +12,7 @@ from experiments.commands import COMMANDS
 
 
 def complete(line: str) -> None:
-    """Print the completions that the shell asks for, and exit; argcomplete's environment says which.
+    """Print the completions that argcomplete's environment variables ask for, and exit.
 
     Args:
         line: the command line so far (`COMP_LINE`).
@@ -40,4 +40,4 @@ def _add(parser: argparse.ArgumentParser, flag: flags.Flag) -> None:
         action.choices = choices
     elif flag.name in ("config", "finetuning_config"):
         names = [experiment.name for experiment in list_experiments()]
-        action.completer = argcomplete.completers.ChoicesCompleter(names)  # type: ignore[attr-defined]
+        action.completer = argcomplete.completers.ChoicesCompleter(names)  # type: ignore[attr-defined, arg-type]

@@ -31,7 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "input",
         None,
-        "A run, a folder of Hugging Face, a Google checkpoint or a KerasHub preset; or a name on a hub.",
+        "The model: a run, a Hugging Face folder, a Google checkpoint, a KerasHub preset, or a name on a hub.",
         required=True,
     )
     flags.DEFINE_string("output_dir", None, "The new folder to write.", required=True)
@@ -43,13 +43,17 @@ def define_flags() -> None:
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, convert, print what became of every tensor."""
+    """Read the flags, convert, and print what became of every tensor."""
     from bert_tf.conversion.convert import convert_checkpoint
 
     values = flags.FLAGS
     with renamed(path="input"):
         report = convert_checkpoint(
-            values.input, values.output_dir, values.format, values.task, values.allow_random_heads
+            values.input,
+            values.output_dir,
+            values.format,
+            task=values.task,
+            allow_random_heads=values.allow_random_heads,
         )
     print(report)
     print(values.output_dir)

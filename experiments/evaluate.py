@@ -5,7 +5,7 @@ bert-tf evaluate --model_dir run --eval_data records/heldout
 bert-tf evaluate --model_dir classifier --eval_data dev.tsv
 ```
 
-A run that was made with `--split` is evaluated on a part of its own file by `--part test`.
+`--part test` evaluates a run that was made with `--split` on a part of its own file.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ def define_flags() -> None:
     flags.DEFINE_string("model_dir", None, "The folder of the run.", required=True)
     flags.DEFINE_string("eval_data", None, "A record folder, or a labelled file (.tsv, .csv, .jsonl, .conll, .json).")
     flags.DEFINE_enum("part", None, ["train", "eval", "test"], "Evaluate on this part of the run's own split instead.")
-    flags.DEFINE_bool("strict", False, "Whether an answer that is not found at its answer_start is an error.")
+    flags.DEFINE_bool("strict", False, "Stop at an answer that is not found at its answer_start.")
     flags.DEFINE_integer("batch_size", 128, "The number of rows to evaluate at a time.", lower_bound=1)
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, evaluate, print the metrics."""
+    """Read the flags, evaluate, and print the metrics."""
     from experiments.evaluation import evaluate
 
     values = flags.FLAGS

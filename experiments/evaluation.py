@@ -21,27 +21,27 @@ def evaluate(
     part: str | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
-    """Return losses (nats) and metrics of a run's result on all of `eval_data`, computed on one device in float32.
+    """Return the losses (nats) and metrics of a run's model on all of `eval_data`, computed on one device in float32.
 
     Args:
         run_dir: the run's folder.
         eval_data: for a pre-trained model a record folder; for a fine-tuned one a file of labelled examples.
-        batch_size: rows at a time. Masks are drawn batch by batch, so that the metrics of a pre-trained model change
-            a little with it.
-        part: the part of the run's own file (`train`, `eval` or `test`) to evaluate on instead, for a run made with a
-            split.
-        strict: whether an answer that is not found at its `answer_start` is an error.
+        batch_size: the number of rows to evaluate at a time. Masks are drawn batch by batch, so the metrics of a
+            pre-trained model change a little with it.
+        part: the part (`train`, `eval` or `test`) of the run's own file to evaluate on instead; only a run made with
+            `--split` has parts.
+        strict: whether to raise an error for an answer that is not found at its `answer_start`.
 
     Raises:
         FileNotFoundError: a file or folder is missing or incomplete.
-        ValueError: data and model do not agree.
+        ValueError: data and model do not agree, or not exactly one of `eval_data` and `part` is given.
     """
     if (eval_data is None) == (part is None):
-        raise ValueError(f"one of --eval_data and --part must be given. Received: {eval_data!r} and {part!r}")
+        raise ValueError(f"one of `eval_data` and `part` must be given. Received: {eval_data!r} and {part!r}")
     model, description, tokenizer = run_folder.load_run(run_dir)
     if description.task == "pretraining":
         if eval_data is None:
-            raise ValueError(f"--part needs a run made with --split. Received: {run_dir!r}, which was pre-trained")
+            raise ValueError(f"`part` needs a run made with --split. Received: {run_dir!r}, which was pre-trained")
         with renamed(path="eval_data"):
             folder = RecordFolder(eval_data, tokenizer=tokenizer)
         description.model.check_fits(tokenizer.vocab_size, folder.max_seq_length)

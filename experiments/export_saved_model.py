@@ -18,19 +18,23 @@ from bert_tf.utils.arguments import renamed
 def define_flags() -> None:
     """Define the flags of this command."""
     flags.DEFINE_string("model_dir", None, "The folder of the run, or published weights.", required=True)
-    flags.DEFINE_string("export_dir", None, "The folder for the versions; MODEL_DIR/export by default.")
+    flags.DEFINE_string("export_dir", None, "The folder that holds the numbered versions; MODEL_DIR/export by default.")
     flags.DEFINE_string("precision", "float32", f"The precision of weights and products: {', '.join(PRECISIONS)}.")
     flags.DEFINE_bool("jit_compile", False, "Let XLA compile the model.")
-    flags.DEFINE_integer("fixed_batch_size", None, "Compute this many rows of full length at a time, as TPUs want it.")
+    flags.DEFINE_integer(
+        "fixed_batch_size", None, "Compute batches of exactly this many rows of full length, which TPUs need."
+    )
     flags.DEFINE_integer("top_k", 5, "The number of tokens that a pre-trained model gives for each [MASK].")
     flags.DEFINE_list("litert", [], f"The LiteRT files to write as well: {', '.join(QUANTIZATIONS)}.")
-    flags.DEFINE_list("litert_lengths", [], "Write LiteRT files for one row of exactly so many tokens, such as 16,128.")
+    flags.DEFINE_list(
+        "litert_lengths", [], "Write LiteRT files for one row of exactly this many tokens each, such as 16,128."
+    )
     flags.DEFINE_string("eval_data", None, "A labelled file; the model card shows the scores of everything exported.")
     flags.DEFINE_string("weights_license", None, "The licence of the weights, for the model card.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, export, print the folder of the new version."""
+    """Read the flags, export, and print the folder of the new version."""
     from bert_tf.serving.export import export_saved_model
     from data_pipelines.finetuning.labelled import read_examples
 

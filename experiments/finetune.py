@@ -5,7 +5,7 @@ bert-tf finetune --config classification --train_file train.tsv --eval_file dev.
     --model_dir classifier
 ```
 
-Three seeds of each point of the paper's grid, or one file in three parts:
+Train with three seeds for each point of the paper's grid, or split one file into three parts:
 
 ```sh
 bert-tf finetune ... --seeds 0,1,2 --grid train.learning_rate=5e-5,3e-5,2e-5 --grid train.batch_size=16,32
@@ -32,21 +32,25 @@ def define_flags() -> None:
         "Labelled examples: .tsv, .csv, .jsonl, .conll, .json (SQuAD) or tfds:NAME[SPLIT].",
         required=True,
     )
-    flags.DEFINE_string("eval_file", None, "Labelled examples to evaluate on while training goes on.")
+    flags.DEFINE_string("eval_file", None, "Labelled examples to evaluate on during training.")
     flags.DEFINE_string("test_file", None, "Labelled examples that are scored once, at the end.")
     flags.DEFINE_string("split", None, "Split --train_file into these shares instead, such as 80/10/10 or 80/20.")
     flags.DEFINE_integer("split_seed", 0, "The random seed of --split.")
-    flags.DEFINE_bool("strict", False, "Whether an answer that is not found at its answer_start is an error.")
-    flags.DEFINE_list("seeds", [], "Run once for each of these seeds, in folders of their own: 0,1,2.")
-    flags.DEFINE_multi_string("grid", [], "Run for each value: train.learning_rate=5e-5,3e-5. May be repeated.")
-    flags.DEFINE_string("init_checkpoint", None, "The encoder to start from: a run, Hugging Face, Google or KerasHub.")
+    flags.DEFINE_bool("strict", False, "Stop at an answer that is not found at its answer_start.")
+    flags.DEFINE_list("seeds", [], "Run once for each of these seeds, such as 0,1,2, in a folder of its own.")
+    flags.DEFINE_multi_string(
+        "grid", [], "Run once for each value, such as train.learning_rate=5e-5,3e-5; may be repeated."
+    )
+    flags.DEFINE_string(
+        "init_checkpoint", None, "The encoder to start from: a run, or weights of Hugging Face, Google or KerasHub."
+    )
     flags.DEFINE_bool("allow_random_heads", False, "Start a pooler that --init_checkpoint lacks from random weights.")
     flags.DEFINE_string("vocab_file", None, "Start from random weights instead, with this vocabulary.")
     flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary of --vocab_file is uncased.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read flags and files, fine-tune once or for each seed and setting, print the scores."""
+    """Read the flags and files, fine-tune once or for each seed and setting, and print the scores."""
     from bert_tf.tasks import task_of
     from bert_tf.tokenization.wordpiece import WordPieceTokenizer
     from bert_tf.training.finetuning import finetune
@@ -59,7 +63,7 @@ def main(_: Sequence[str]) -> None:
     if tpu := launch.tpu_from_flags():
         names = ("train_file", "eval_file", "test_file", "vocab_file", "init_checkpoint", "model_dir")
         paths = {f"--{name}": getattr(values, name) for name in names}
-        preflight.check_finetuning(tpu, values.topology, config, paths, values.do_lower_case)
+        preflight.check_finetuning(tpu, values.topology, config, paths=paths, do_lower_case=values.do_lower_case)
     engine = launch.engine_from_flags([config.train])
     vocab_file = values.vocab_file
     paths = {"train": values.train_file, "eval": values.eval_file, "test": values.test_file}
@@ -84,7 +88,7 @@ def main(_: Sequence[str]) -> None:
     seeds = launching.whole_numbers(values.seeds, "seeds") or [config.train.seed]
     grid = parse_grid(values.grid)
     run_in = lambda changed, folder: run(changed, run_dir=folder)  # noqa: E731
-    print(json_text.dumps(sweep(config, seeds, grid, values.model_dir, run_in, score), indent=2))
+    print(json_text.dumps(sweep(config, seeds, grid, model_dir=values.model_dir, run=run_in, score=score), indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The flags that all trainings share: the experiment, changes to it, and the devices."""
+"""The flags that pre-training and fine-tuning share: the experiment, changes to it, and the devices."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -23,31 +23,44 @@ def define_training_flags(default_config: str) -> None:
         default_config: the experiment that `--config` names by default.
     """
     flags.DEFINE_string("config", default_config, "The experiment: its name (see `bert-tf configs`) or its file.")
-    flags.DEFINE_multi_string("set", [], "Change a field of the experiment: train.num_steps=1000. May be repeated.")
-    flags.DEFINE_string("profile_steps", None, "Profile these steps for TensorBoard: 100,110.")
-    flags.DEFINE_string("model_dir", None, "The run's folder; a run that is in it goes on.", required=True)
+    flags.DEFINE_multi_string("set", [], "Change a field, such as train.num_steps=1000; may be repeated.")
+    flags.DEFINE_string(
+        "profile_steps",
+        None,
+        "Profile these steps for TensorBoard, such as 100,110.",
+    )
+    flags.DEFINE_string(
+        "model_dir", None, "The folder of the run; an interrupted run in it is continued.", required=True
+    )
     flags.DEFINE_enum(
         "strategy",
         "auto",
         STRATEGIES,
-        "The devices to use. auto: the TPU of --tpu, else the workers that TF_CONFIG names, else all GPUs, else one "
-        "device.",
+        "The devices; auto takes the TPU of --tpu, else the workers of TF_CONFIG, else all GPUs, else one device.",
     )
     flags.DEFINE_integer(
-        "preemption_exit_code", preemption.EXIT_CODE, "The exit code after SIGTERM, once a checkpoint is saved.", 0, 255
+        "preemption_exit_code",
+        preemption.EXIT_CODE,
+        "The exit code after SIGTERM, once a checkpoint is saved.",
+        0,
+        255,
     )
     flags.DEFINE_string("tpu", None, "The name or address of a TPU, or `local` on a TPU VM.")
-    flags.DEFINE_string("topology", None, "The TPU's topology, such as v5e-8, to check the job before it is touched.")
+    flags.DEFINE_string(
+        "topology",
+        None,
+        "The topology of the TPU, such as v5e-8, to check the job before it starts.",
+    )
     flags.DEFINE_integer(
         "num_devices",
         None,
-        "The number of GPUs to use, all by default; without GPUs, of logical devices of the CPU.",
+        "The number of GPUs to use, all by default; without GPUs, the number of logical CPU devices.",
         lower_bound=1,
     )
 
 
 def config_from_flags(kind: type[_Config]) -> _Config:
-    """Return the configuration of `kind` that the flags ask for; errors as of `load_config`."""
+    """Return the configuration of `kind` that the flags ask for. Raises the errors of `load_config`."""
     from tpu_configs import topologies
 
     values = flags.FLAGS
@@ -70,10 +83,10 @@ def engine_from_flags(trains: Sequence[TrainConfig] = ()) -> "Engine":
     Call it before anything else starts TensorFlow (`make_engine`).
 
     Args:
-        trains: the settings of the training; their batches must divide by a TPU's devices.
+        trains: the training settings of each phase; their batch sizes must be multiples of the number of TPU devices.
 
     Raises:
-        ValueError: there are no such devices, or the batches do not divide.
+        ValueError: there are no such devices, or a batch size is not a multiple of their number.
     """
     from bert_tf.training.choose_engine import make_engine
     from tpu_configs import preflight

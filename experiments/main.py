@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _configs(arguments: Sequence[str]) -> None:
-    """List the experiments that --config takes by name."""
+    """List the experiments that `--config` takes by name."""
     _refuse(arguments, "configs")
     experiments = list_experiments()
     width = max(len(experiment.name) for experiment in experiments)

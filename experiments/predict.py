@@ -27,7 +27,7 @@ def define_flags() -> None:
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags and the inputs, write the answers."""
+    """Read the flags and the inputs, and write the answers."""
     from bert_tf.serving.predictor import load
     from experiments.prediction import answers, read_inputs
 

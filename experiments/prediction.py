@@ -1,4 +1,4 @@
-"""What `experiments.predict` asks a model, and what it writes."""
+"""The inputs and the answers of `bert-tf predict`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,28 +15,28 @@ _TOGETHER = 1024
 
 
 def read_inputs(path: str, predictor: Predictor, columns: dict[str, str] | None = None) -> list[Any]:
-    """What is to be answered: texts, or examples of the model's task.
+    """Return the inputs of a file: texts, or examples of the model's task.
 
     Args:
-        path: `.txt`: texts, one a line; for a model of pairs, two with a tab between; for a tagger they are cut into
-            words. Other files, and all files of other tasks, are read by the task's reader, without labels (which need
-            not be there); for a model that fills masks or embeds, tables.
-        predictor: of the model.
-        columns: `text_column`, `text_pair_column` of a table, where they are not those of the training files.
+        path: a `.txt` file has one text a line; for a model of pairs two, separated by a tab. A tagger cuts the texts
+            into words. The task's reader reads all other files, and all files of other tasks, without labels. Models
+            that fill masks or embed take tables.
+        predictor: the model that will answer.
+        columns: `text_column` and `text_pair_column` of a table, if they differ from those of the training files.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: there is nothing in it, or it does not suit the model.
+        ValueError: the file is empty, or does not suit the model.
     """
     config = predictor.task.config if predictor.task else ClassificationConfig()
     if columns and not isinstance(config, TextTaskConfig):
-        raise ValueError(f"--{next(iter(columns))} suits models of texts. Received: for a model for {config.kind}")
+        raise ValueError(f"`{next(iter(columns))}` needs a model of texts. Received: a model for {config.kind}")
     config = config.replace(**columns) if columns else config
     if suffix_of(path) != ".txt" or not isinstance(config, TextTaskConfig | TaggingConfig):
         return list(read_examples(path, config, "--input", labelled=False).examples)
     texts = list(files.iterate_lines(path))
     if not texts:
-        raise ValueError(f"--input must have at least one line. Received: {path!r}")
+        raise ValueError(f"`input` must have at least one line. Received: {path!r}")
     if isinstance(config, TaggingConfig):
         return texts
     return [_example(line, number, config.text_pair_column) for number, line in enumerate(texts, 1)]
@@ -46,20 +46,20 @@ def _example(line: str, number: int, pair_column: str | None) -> TextExample:
     if pair_column is None:
         return TextExample(line)
     if line.count("\t") != 1:
-        raise ValueError(f"--input, line {number}: must be two texts with a tab between. Received: {line!r}")
+        raise ValueError(f"`input`, line {number}: must be two texts, separated by a tab. Received: {line!r}")
     return TextExample(*line.split("\t"))
 
 
 def answers(
     predictor: Predictor, inputs: Sequence[Any], top_k: int = 5, embed: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """One JSON object an input, in order: the input, and what the task's method of `Predictor` answers.
+    """Yield one JSON object for each input, in order: the input, and the answer of the predictor.
 
     Args:
-        predictor: of `bert_tf.load`.
-        inputs: of `read_inputs`.
-        top_k: for a pre-trained model: tokens for each mask.
-        embed: for a pre-trained model: a vector instead.
+        predictor: the model, as `bert_tf.load` returns it.
+        inputs: texts or examples, as `read_inputs` returns them.
+        top_k: the number of tokens that a pre-trained model gives for each mask.
+        embed: whether to yield the vector of each text instead.
     """
     with progress_bar(label="predicting", unit="input", total=len(inputs)) as bar:
         for start in range(0, len(inputs), _TOGETHER):

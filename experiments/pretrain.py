@@ -19,19 +19,24 @@ from experiments import launch
 def define_flags() -> None:
     """Define the flags of this command."""
     launch.define_training_flags("bert_base")
-    flags.DEFINE_list("train_data", None, "A record folder; with phases one for each: 128,512.", required=True)
-    flags.DEFINE_list("eval_data", [], "Record folders of held-out documents.")
+    flags.DEFINE_list(
+        "train_data",
+        None,
+        "The record folder; for an experiment with phases one for each, such as records128,records512.",
+        required=True,
+    )
+    flags.DEFINE_list("eval_data", [], "The record folders of held-out documents to evaluate on.")
     flags.DEFINE_bool("skip_corrupt", False, "Read all records first, and train without those that cannot be used.")
     flags.DEFINE_string(
         "init_checkpoint",
         None,
-        "The weights to start from: a run, Hugging Face, Google or KerasHub; a folder or a name.",
+        "The weights to start from: a run, or weights of Hugging Face, Google or KerasHub by folder or name.",
     )
     flags.DEFINE_bool("allow_random_heads", False, "Start heads that --init_checkpoint lacks from random weights.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, pre-train, print the metrics."""
+    """Read the flags, pre-train, and print the metrics."""
     from bert_tf.training.phases import phases_of
     from bert_tf.training.pretraining import pretrain
     from data_pipelines.input.record_folder import RecordFolder
@@ -41,8 +46,15 @@ def main(_: Sequence[str]) -> None:
     config = launch.config_from_flags(PretrainingConfig)
     if tpu := launch.tpu_from_flags():
         paths = {"--model_dir": values.model_dir, "--init_checkpoint": values.init_checkpoint}
-        data = (values.train_data, values.eval_data)
-        preflight.check_pretraining(tpu, values.topology, config, *data, paths, values.skip_corrupt)
+        preflight.check_pretraining(
+            tpu,
+            values.topology,
+            config,
+            train_data=values.train_data,
+            eval_data=values.eval_data,
+            paths=paths,
+            skip_corrupt=values.skip_corrupt,
+        )
     engine = launch.engine_from_flags([phase.train for phase in phases_of(config)])
     first, *others = values.train_data
     with renamed(path="train_data"):
@@ -55,8 +67,8 @@ def main(_: Sequence[str]) -> None:
         config,
         train_records,
         eval_records,
-        values.model_dir,
-        engine,
+        run_dir=values.model_dir,
+        engine=engine,
         init_checkpoint=values.init_checkpoint,
         allow_random_heads=values.allow_random_heads,
     )

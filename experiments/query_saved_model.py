@@ -1,13 +1,13 @@
 """Ask an exported SavedModel for each line of a file, through its `serving_default` signature.
 
-Needs TensorFlow and TensorFlow Text only, nothing of this project: what a client of TF Serving sees.
+It needs only TensorFlow and TensorFlow Text, and nothing of this project, as a client of TF Serving does.
 
 ```bash
-python -m experiments.query_saved_model --saved_model export/1 --input texts.txt --output answers.jsonl
+bert-tf query-saved-model --saved_model export/1 --input texts.txt --output answers.jsonl
 ```
 
-A line is a text; of models that take more than one, and in files that end in `.jsonl`, a JSON object with a text by the
-name of each input: `{"question": "Who?", "context": "She did."}`.
+A line is a text. For models with several inputs, and in files that end in `.jsonl`, a line is a JSON object with a text
+for each input: `{"question": "Who?", "context": "She did."}`.
 """
 
 import json
@@ -18,10 +18,10 @@ from absl import app, flags
 
 
 def read_texts(path: str, names: Sequence[str]) -> dict[str, list[str]]:
-    """The texts of a file, by the signature's inputs.
+    """Return the texts of a file by the names of the signature's inputs.
 
     Raises:
-        ValueError: a line is no JSON object of them; the message names it.
+        ValueError: a line is not a JSON object with these texts; the message names the line.
     """
     import tensorflow as tf
 
@@ -46,11 +46,11 @@ def read_texts(path: str, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def query(signature: object, texts: Mapping[str, Sequence[str]]) -> list[dict]:
-    """The named outputs for each row of texts, as plain lists, numbers and strings.
+    """Return the named outputs for each row of texts, as plain lists, numbers and strings.
 
     Args:
-        signature: of a loaded SavedModel.
-        texts: by the names of its inputs, as many of each.
+        signature: a signature of a loaded SavedModel.
+        texts: lists of equal length by the names of the inputs.
     """
     import tensorflow as tf
 
@@ -74,7 +74,7 @@ def define_flags() -> None:
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags and the texts, write the answers."""
+    """Read the flags and the texts, and write the answers."""
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (registers the operations that the graph tokenizes with)
 

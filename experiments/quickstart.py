@@ -1,10 +1,12 @@
 """Go from raw text to a served BERT with one command (`make quickstart`).
 
-Corpus -> vocabulary -> records -> pre-training -> evaluation on held-out documents -> fine-tuning, and the same from
-random weights as a control -> SavedModels -> questions to them in a fresh process. Every stage calls the function that
-its launcher calls. Figures go to `OUTPUT_DIR/summary.json`.
+The stages are: corpus, vocabulary and records, pre-training with an evaluation on held-out documents, fine-tuning (once
+more from random weights, as a control), and exports that fresh processes query. Every stage calls the function that the
+command of its name calls. All metrics go to `OUTPUT_DIR/summary.json`.
 
-TensorFlow is imported by the stages that need it: reading the default corpus spawns processes, which import this file.
+```bash
+bert-tf quickstart --corpus 'docs/*.txt'
+```
 """
 
 import importlib.util
@@ -32,19 +34,19 @@ from data_pipelines.records.manifest import PreparationConfig
 NUM_SERVED_TEXTS = 50
 NUM_EXAMPLES = 3
 SUMMARY_FILE = "summary.json"
-# Says that a folder is a quickstart's own, so that a later one may replace what is in it.
+# Marks a folder as made by a quickstart, so that a later one may replace its files.
 MARKER_FILE = ".quickstart"
 _FILES = (SUMMARY_FILE, "corpus.txt", "vocab.txt")
 _FOLDERS = ("labelled", "records", "pretrained", "classifier", "from_scratch", "served")
 
 
 class Quickstart:
-    """The stages, in order; each leaves its files in `output_dir` and its figures in `summary`.
+    """The stages of the quickstart. Each leaves its files in `output_dir` and its metrics in `summary`.
 
     Args:
-        output_dir: folder for everything; what an earlier quickstart left in it is replaced.
-        pretraining: the experiment.
-        finetuning: the experiment, and its control.
+        output_dir: the folder for all files; those of an earlier quickstart are replaced.
+        pretraining: the experiment of pre-training.
+        finetuning: the experiment of fine-tuning; its `model` is that of the control from random weights.
     """
 
     def __init__(self, output_dir: str, pretraining: PretrainingConfig, finetuning: FinetuningConfig) -> None:
@@ -54,28 +56,28 @@ class Quickstart:
         self.summary: dict[str, Any] = {"seconds": {}}
 
     def path(self, *parts: str) -> str:
-        """A path in the output folder."""
+        """Return a path in the output folder."""
         return os.path.join(self.output_dir, *parts)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Say which stage runs, and note its seconds."""
+        """Print the name of a stage, and record how many seconds it takes."""
         print(f"\n== {name}", flush=True)
         start = time.monotonic()
         yield
         self.summary["seconds"][name] = round(time.monotonic() - start, 1)
 
     def check(self, corpus: str | None, labelled: str | None, holdout: float, vocab_size: int, length: int) -> None:
-        """Refuse what would stop a later stage, before anything is made or replaced.
+        """Check the inputs of all stages, before anything is made or replaced.
 
         Raises:
-            FileNotFoundError: `corpus` or `labelled` names no file.
-            ValueError: a file, size or share does not fit; the message names its flag.
+            FileNotFoundError: `corpus` or `labelled` matches no file.
+            ValueError: a file, a size or `holdout` is not usable; the message names the argument.
         """
         from data_pipelines.finetuning.labelled import read_examples
 
         if not 0.0 < holdout < 1.0:
-            raise ValueError(f"--holdout must be above 0 and below 1. Received: {holdout}")
+            raise ValueError(f"`holdout` must be above 0 and below 1. Received: {holdout}")
         if importlib.util.find_spec("tensorflow_text") is None:
             raise ValueError("the exports need TensorFlow Text: pip install 'bert_tf[text]'")
         self.pretraining.model.check_fits(vocab_size, max(length, self.finetuning.task.max_seq_length))
@@ -84,21 +86,21 @@ class Quickstart:
             paths = matching_files(corpus) if corpus is not None else []
         if labelled is not None:
             if labelled.count(",") != 1:
-                raise ValueError(f"--labelled takes two files, train.tsv,dev.tsv. Received: {labelled!r}")
+                raise ValueError(f"`labelled` must be two files, such as train.tsv,dev.tsv. Received: {labelled!r}")
             for path in labelled.split(","):
                 read_examples(path, self.finetuning.task, "--labelled")
                 paths.append(path)
         own = os.path.join(os.path.abspath(self.output_dir), "")
         for path in paths:
             if os.path.abspath(path).startswith(own):
-                raise ValueError(f"--output_dir is replaced, so no input may stand in it. Received: {path!r}")
+                raise ValueError(f"`output_dir` is replaced, so no input may be in it. Received: {path!r}")
 
     def start(self) -> None:
-        """Make the folder, and remove what an earlier quickstart left: half a run must not pass for a whole one.
+        """Make the folder, and remove the files of an earlier quickstart, so that none passes for one of this run.
 
         Raises:
             OSError: the folder cannot be written to.
-            ValueError: it holds files of these names that no quickstart made.
+            ValueError: the folder holds files with the quickstart's names that no quickstart made.
         """
         import tensorflow as tf
 
@@ -107,16 +109,16 @@ class Quickstart:
         found = [name for name in (*_FILES, *_FOLDERS) if files.exists(self.path(name))]
         if found and not files.exists(self.path(MARKER_FILE)):
             raise ValueError(
-                f"--output_dir holds {found[0]!r}, which no quickstart made; take another folder. "
+                f"`output_dir` holds {found[0]!r}, which no quickstart made; choose another folder. "
                 f"Received: {self.output_dir!r}"
             )
-        files.write_text(self.path(MARKER_FILE), "made by experiments.quickstart, and replaced by its next run\n")
+        files.write_text(self.path(MARKER_FILE), "made by `bert-tf quickstart`, and replaced by its next run\n")
         for name in found:
             remove = tf.io.gfile.rmtree if name in _FOLDERS else tf.io.gfile.remove
             remove(self.path(name))
 
     def write_corpus(self, corpus: str | None, labelled: str | None, holdout: float) -> tuple[str, str]:
-        """One text file of all documents; training and evaluation file of the labelled task."""
+        """Write the corpus to one text file, and return the training and the evaluation file of the labelled task."""
         modules = readers.python_documentation() if corpus is None or labelled is None else []
         documents: Any = (module.document for module in modules)
         if corpus is not None:
@@ -131,7 +133,7 @@ class Quickstart:
         return documentation_packages.write_package_task(task, self.path("labelled"))
 
     def write_records(self, vocab_size: int, max_seq_length: int, holdout: float, dupe_factor: int) -> None:
-        """Vocabulary and records of the corpus, held-out documents apart."""
+        """Write the vocabulary and the records of the corpus, with the held-out documents in a folder of their own."""
         from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
         vocab_file = self.path("vocab.txt")
@@ -142,30 +144,32 @@ class Quickstart:
             readers.read_documents(self.path("corpus.txt"), "--corpus"),
             WordPieceTokenizer(vocab_file),
             self.path("records"),
-            PreparationConfig(max_seq_length=max_seq_length, dupe_factor=dupe_factor, seed=self.pretraining.train.seed),
+            config=PreparationConfig(
+                max_seq_length=max_seq_length, dupe_factor=dupe_factor, seed=self.pretraining.train.seed
+            ),
             holdout=holdout,
         )
         print(manifest.statistics)
 
     def pretrain(self) -> None:
-        """Pre-train on the held-in documents, evaluate on the held-out ones."""
+        """Pre-train on the documents that are not held out, and evaluate on those that are."""
         from bert_tf.training.choose_engine import make_engine
         from bert_tf.training.pretraining import pretrain
         from data_pipelines.input.record_folder import RecordFolder
 
         train_records = RecordFolder(self.path("records"))
-        figures = pretrain(
+        metrics = pretrain(
             self.pretraining,
             train_records,
             RecordFolder(self.path("records", HELD_OUT_FOLDER), tokenizer=train_records.tokenizer),
-            self.path("pretrained"),
-            make_engine(strategy="one_device"),
+            run_dir=self.path("pretrained"),
+            engine=make_engine(strategy="one_device"),
         )
-        random = figures.pop("next_sentence_random")
-        self.summary |= figures | {"next_sentence_majority": max(random, 1.0 - random)}
+        random = metrics.pop("next_sentence_random")
+        self.summary |= metrics | {"next_sentence_majority": max(random, 1.0 - random)}
 
     def finetune(self, train_file: str, eval_file: str) -> None:
-        """Fine-tune the pre-trained encoder, and the same architecture from random weights."""
+        """Fine-tune the pre-trained encoder, and the same architecture from random weights as a control."""
         from bert_tf.tokenization.wordpiece import WordPieceTokenizer
         from bert_tf.training.choose_engine import make_engine
         from bert_tf.training.finetuning import finetune
@@ -177,16 +181,16 @@ class Quickstart:
             self.finetuning,
             train,
             evaluation,
-            self.path("classifier"),
-            make_engine(strategy="one_device"),
+            run_dir=self.path("classifier"),
+            engine=make_engine(strategy="one_device"),
             init_checkpoint=self.path("pretrained"),
         )
         control = finetune(
             self.finetuning,
             train,
             evaluation,
-            self.path("from_scratch"),
-            make_engine(strategy="one_device"),
+            run_dir=self.path("from_scratch"),
+            engine=make_engine(strategy="one_device"),
             tokenizer=WordPieceTokenizer(self.path("vocab.txt")),
         )
         labels = [example.label for example in evaluation.examples]
@@ -198,7 +202,7 @@ class Quickstart:
         }
 
     def serve(self, eval_file: str) -> None:
-        """Export both models, ask them in fresh processes, and hold the answers against the Python predictor's."""
+        """Export both models, query them in fresh processes, and compare their answers with those of the predictor."""
         from bert_tf.serving.export import export_saved_model
         from bert_tf.serving.predictor import load
         from data_pipelines.finetuning.labelled import read_examples
@@ -220,7 +224,9 @@ class Quickstart:
         answers = {}
         for name, process in processes.items():
             if process.wait():
-                raise OSError(f"the SavedModel of {name} failed in a fresh process (exit code {process.returncode})")
+                raise OSError(
+                    f"the SavedModel of {name!r} failed in a fresh process with exit code {process.returncode}"
+                )
             answers[name] = files.read_json_lines(self.path("served", f"{name}.jsonl"))
         self.summary["export_max_abs_difference"] = max(
             abs(served - predictor_probability)
@@ -239,7 +245,7 @@ class Quickstart:
             print(f"  {sentence}\n    -> {', '.join(f'{p} {q:.2f}' for p, q in guesses)}; it was {word}")
 
     def _cloze_sentences(self) -> list[tuple[str, str]]:
-        """Held-out sentences of moderate length, one a document, their middle word masked; and that word."""
+        """Return held-out sentences of moderate length with their middle word masked, and that word; one a document."""
         holdout = self.summary["holdout"]
         found: list[tuple[str, str]] = []
         for document in readers.read_documents(self.path("corpus.txt"), "--corpus"):
@@ -257,7 +263,7 @@ class Quickstart:
         return found
 
     def finish(self) -> None:
-        """Write the summary, and print the table."""
+        """Write the summary, and print it as a table."""
         import keras
         import numpy as np
         import tensorflow as tf
@@ -281,32 +287,42 @@ class Quickstart:
             ("classification accuracy, pre-trained", f"{summary['classification_accuracy']:.3f}"),
             ("  the same from random weights", f"{summary['from_scratch_accuracy']:.3f}"),
             ("  always the most frequent label", f"{summary['majority_accuracy']:.3f}"),
-            ("served against predicted, largest difference", f"{summary['export_max_abs_difference']:.1e}"),
+            ("largest difference of served and predicted", f"{summary['export_max_abs_difference']:.1e}"),
         ]
         rows += [(f"seconds: {name}", f"{seconds:.0f}") for name, seconds in summary["seconds"].items()]
         print()
         for name, value in rows:
             print(f"{name:<46} {value}")
-        print(f"\nAll figures: {self.path(SUMMARY_FILE)}")
+        print(f"\nAll metrics: {self.path(SUMMARY_FILE)}")
 
 
 def define_flags() -> None:
     """Define the flags of this command."""
-    flags.DEFINE_string("corpus", None, "Your own text files (globs), one sentence a line; default: documentation.")
-    flags.DEFINE_string("labelled", None, "Your own labelled files, train.tsv,dev.tsv, with columns text and label.")
-    flags.DEFINE_string("output_dir", "runs/quickstart", "Folder for everything; an earlier quickstart's is replaced.")
-    flags.DEFINE_string("config", "experiments/configs/quickstart.py", "Experiment file of pre-training.")
-    flags.DEFINE_multi_string("set", [], "Change a field of it: train.num_steps=1000. Repeatable.")
-    flags.DEFINE_string("finetuning_config", "experiments/configs/quickstart_classification.py", "And of fine-tuning.")
-    flags.DEFINE_multi_string("set_finetuning", [], "Change a field of it. Repeatable.")
-    flags.DEFINE_integer("vocab_size", 8000, "Tokens.")
-    flags.DEFINE_integer("max_seq_length", 64, "Tokens in a row of the records.")
-    flags.DEFINE_integer("dupe_factor", 2, "Passes over the documents, each with other sentence pairs.")
-    flags.DEFINE_float("holdout", 0.1, "Share of documents that no model trains on.")
+    flags.DEFINE_string(
+        "corpus",
+        None,
+        "Globs of your own text files, one sentence a line; by default the documentation of installed packages.",
+    )
+    flags.DEFINE_string(
+        "labelled", None, "Your own two labelled files, train.tsv,dev.tsv, with the columns text and label."
+    )
+    flags.DEFINE_string(
+        "output_dir", "runs/quickstart", "The folder for all files; those of an earlier quickstart are replaced."
+    )
+    flags.DEFINE_string("config", "quickstart", "The experiment of pre-training: its name or its file.")
+    flags.DEFINE_multi_string("set", [], "Change a field of --config, such as train.num_steps=1000; may be repeated.")
+    flags.DEFINE_string(
+        "finetuning_config", "quickstart_classification", "The experiment of fine-tuning: its name or its file."
+    )
+    flags.DEFINE_multi_string("set_finetuning", [], "Change a field of --finetuning_config; may be repeated.")
+    flags.DEFINE_integer("vocab_size", 8000, "The number of tokens in the vocabulary.")
+    flags.DEFINE_integer("max_seq_length", 64, "The number of tokens in a row of the records.")
+    flags.DEFINE_integer("dupe_factor", 2, "The number of passes over the documents, each with other sentence pairs.")
+    flags.DEFINE_float("holdout", 0.1, "The share of documents that no model trains on.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, run the stages."""
+    """Read the flags, and run the stages."""
     from experiments import launch
 
     values = flags.FLAGS
@@ -328,6 +344,7 @@ def main(_: Sequence[str]) -> None:
     with run.stage("export and serving"):
         run.serve(eval_file)
     run.finish()
+    launching.suggest(f"bert-tf predict --model_dir {run.path('classifier')} --input texts.txt --output answers.jsonl")
 
 
 if __name__ == "__main__":

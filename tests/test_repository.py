@@ -1,4 +1,4 @@
-"""What holds for the repository as a whole: sizes of files, set-up, versions."""
+"""The rules of the repository as a whole: sizes of files, set-up, versions."""
 
 import configparser
 import os
@@ -59,7 +59,7 @@ def test_targets():
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with the Makefile and empty files for what it depends on."""
+    """Return a folder with the Makefile and empty files for what it depends on."""
     (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
     (tmp_path / "tests").mkdir()
     for name in ("setup.cfg", "pyproject.toml", "tests/weights.txt"):
@@ -68,7 +68,7 @@ def project(tmp_path):
 
 
 def _plan(folder, *arguments):
-    """What make says it would do in `folder`."""
+    """Return the commands that make would run in `folder`."""
     # A make that runs these tests hands its own variables down.
     environment = {"PATH": os.environ["PATH"]}
     command = ["make", "--dry-run", *arguments]

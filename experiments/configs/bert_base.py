@@ -1,19 +1,18 @@
-"""BERT-base, uncased, first phase of pre-training (rows of 128 tokens).
+"""BERT-base, uncased, first phase of pre-training, with rows of 128 tokens.
 
 Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2: 1M steps of 256 sequences, 90 % of
            them at length 128.
-Command:   python -m experiments.pretrain --config experiments/configs/bert_base.py --train_data records
-           --eval_data records/heldout --model_dir run
-Hardware:  a TPU v3-8 or 8 GPUs of 16 GB; `--set train.precision=bfloat16` there (float16 on a T4 or V100).
-Time:      the paper used 4 Cloud TPUs (16 chips) for 4 days. Not run by this project.
-Expect:    held-out masked-LM loss about 1.4 nats on Wikipedia and books (the published model).
+Command:   bert-tf pretrain --config bert_base --train_data records --eval_data records/heldout --model_dir run
+Hardware:  a TPU v3-8 or 8 GPUs of 16 GB; `--set train.precision=float16` on a T4 or V100.
+Time:      4 days on 4 Cloud TPUs (16 chips) in the paper. This project has not run it.
+Expect:    a held-out masked-LM loss of about 1.4 nats on Wikipedia and books, as the published model has.
 """
 
 from bert_tf.configs import BertConfig, OptimizerConfig, PretrainingConfig, TrainConfig
 
 
 def get_config() -> PretrainingConfig:
-    """The experiment."""
+    """Return the experiment."""
     return PretrainingConfig(
         model=BertConfig.named("bert_base"),
         optimizer=OptimizerConfig(),  # AdamW without bias correction, decay 0.01, clip 1.0

@@ -1,14 +1,14 @@
-"""BERT-base, uncased, pre-trained in two phases: nine tenths of the steps at length 128, the rest at 512.
+"""BERT-base, uncased, pre-trained in two phases: 90 % of the steps at length 128, the rest at 512.
 
 Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2: 1M steps of 256 sequences, 90 % of them at
            length 128, then 512 "to learn the positional embeddings", under one schedule of the learning rate.
-Command:   python -m experiments.pretrain --config experiments/configs/bert_base_two_phases.py
-           --train_data records128,records512 --eval_data records128/heldout,records512/heldout --model_dir run
+Command:   bert-tf pretrain --config bert_base_two_phases --train_data records128,records512
+           --eval_data records128/heldout,records512/heldout --model_dir run
 Hardware:  a TPU v3-8 or 8 GPUs of 16 GB; `--set train.precision=float16` on a T4 or V100.
-Time:      the paper used 4 Cloud TPUs (16 chips) for 4 days. Not run by this project.
-Expect:    held-out masked-LM loss about 1.4 nats on Wikipedia and books (the published model).
+Time:      4 days on 4 Cloud TPUs (16 chips) in the paper. This project has not run it.
+Expect:    a held-out masked-LM loss of about 1.4 nats on Wikipedia and books, as the published model has.
 
-A schedule of its own for the second phase, as LAMB's recipes have it (You et al. 2020):
+The second phase can have a schedule of its own, as in the recipes of LAMB (You et al. 2020):
 `PhaseConfig(512, share=0.18, learning_rate=4e-3, warmup_steps=200)`.
 """
 
@@ -16,7 +16,7 @@ from bert_tf.configs import BertConfig, PhaseConfig, PretrainingConfig, TrainCon
 
 
 def get_config() -> PretrainingConfig:
-    """The experiment."""
+    """Return the experiment."""
     return PretrainingConfig(
         model=BertConfig.named("bert_base"),
         train=TrainConfig(
@@ -32,7 +32,7 @@ def get_config() -> PretrainingConfig:
         ),
         phases=(
             PhaseConfig(max_seq_length=128, share=0.9),
-            # The activations of a row of 512 take more than four times the memory of one of 128.
+            # Activations of a row of 512 tokens take more than four times the memory of a row of 128.
             PhaseConfig(max_seq_length=512, share=0.1, gradient_accumulation_steps=4),
         ),
     )

@@ -1,18 +1,18 @@
-"""BERT-large, uncased, first phase of pre-training (rows of 128 tokens).
+"""BERT-large, uncased, first phase of pre-training, with rows of 128 tokens.
 
-Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2, like `bert_base.py`.
-Command:   python -m experiments.pretrain --config experiments/configs/bert_large.py --train_data records
-           --eval_data records/heldout --model_dir run
-Hardware:  a TPU pod slice or GPUs of 40 GB and more.
-Time:      the paper used 16 Cloud TPUs (64 chips) for 4 days. Not run by this project.
-Expect:    masked-LM accuracy 0.72 on Wikipedia (MLPerf's reference at the end of its training).
+Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2: 1M steps of 256 sequences, 90 % of them at
+           length 128.
+Command:   bert-tf pretrain --config bert_large --train_data records --eval_data records/heldout --model_dir run
+Hardware:  a slice of a TPU pod, or GPUs of at least 40 GB.
+Time:      4 days on 16 Cloud TPUs (64 chips) in the paper. This project has not run it.
+Expect:    a masked-LM accuracy of 0.72 on Wikipedia, where MLPerf's reference ends.
 """
 
 from bert_tf.configs import BertConfig, PretrainingConfig, TrainConfig
 
 
 def get_config() -> PretrainingConfig:
-    """The experiment."""
+    """Return the experiment."""
     return PretrainingConfig(
         model=BertConfig.named("bert_large"),
         train=TrainConfig(

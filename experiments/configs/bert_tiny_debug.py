@@ -1,17 +1,16 @@
-"""The real thing at debug size: every part of pre-training in seconds, for tests and first steps.
+"""Pre-training at debug size: every part of the real thing in seconds, for tests and first steps.
 
-Command:   python -m experiments.pretrain --config experiments/configs/bert_tiny_debug.py --train_data records
-           --model_dir run
+Command:   bert-tf pretrain --config bert_tiny_debug --train_data records --model_dir run
 Hardware:  a laptop's CPU.
 Time:      half a minute.
-Expect:    a loss that falls; nothing more.
+Expect:    a falling loss, and nothing more.
 """
 
 from bert_tf.configs import BertConfig, PretrainingConfig, TrainConfig
 
 
 def get_config() -> PretrainingConfig:
-    """The experiment."""
+    """Return the experiment."""
     return PretrainingConfig(
         model=BertConfig.named("bert_tiny", num_layers=1, hidden_size=64, num_heads=2, intermediate_size=128),
         train=TrainConfig(

@@ -1,11 +1,12 @@
-"""Named entities of CoNLL-2003, and any other file in CoNLL columns (--set task.tag_column=2 for its chunks).
+"""Named entities of CoNLL-2003, or the tags of any other file in CoNLL columns.
 
 Paper:     Devlin et al. 2018, "BERT", section 5.3 and appendix A.3; cased models.
-Command:   python -m experiments.finetune --config experiments/configs/conll2003.py --train_file train.conll
-           --eval_file valid.conll --test_file test.conll --init_checkpoint bert-base-cased --model_dir conll2003
+Command:   bert-tf finetune --config conll2003 --train_file train.conll --eval_file valid.conll --test_file test.conll
+           --init_checkpoint bert-base-cased --model_dir conll2003
+           `--set task.tag_column=2` trains on the chunks of CoNLL-2003 instead.
 Hardware:  a GPU for base, a CPU for small models.
-Expect:    F1 0.924 (base) and 0.928 (large) on the test set, as published, there with the context of the document.
-           Not run by this project.
+Expect:    F1 0.924 (base) and 0.928 (large) on the test set, as published; the paper adds the context of the
+           document. This project has not run it.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
@@ -13,7 +14,7 @@ from bert_tf.configs.tasks import TaggingConfig
 
 
 def get_config() -> FinetuningConfig:
-    """The experiment."""
+    """Return the experiment."""
     return FinetuningConfig(
         task=TaggingConfig(max_seq_length=128),
         optimizer=OptimizerConfig(bias_correction=True),
@@ -23,7 +24,7 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
-            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, and XLA would compile the whole step for each
         ),
         num_epochs=3,
         evals_per_epoch=1,

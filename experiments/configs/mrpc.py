@@ -1,10 +1,12 @@
-"""MRPC of GLUE: do two sentences say the same? The TSV has the header Quality, #1 String, #2 String.
+"""MRPC of GLUE: do two sentences mean the same?
 
 Paper:     Devlin et al. 2018, "BERT", section 4.1 and appendix A.3.
-Command:   python -m experiments.finetune --config experiments/configs/mrpc.py --train_file MRPC/train.tsv
-           --eval_file MRPC/dev.tsv --init_checkpoint bert-base-uncased --model_dir mrpc --seeds 0,1,2
+Command:   bert-tf finetune --config mrpc --train_file MRPC/train.tsv --eval_file MRPC/dev.tsv
+           --init_checkpoint bert-base-uncased --model_dir mrpc --seeds 0,1,2
+           GLUE's TSV has the columns Quality, #1 String and #2 String.
 Hardware:  a GPU for base, a CPU for small models.
-Expect:    F1 0.889 (base) and 0.893 (large) on the test set, as published. Not run by this project.
+Expect:    F1 0.889 (base) and 0.893 (large) on the test set, as published. This project
+           has not run it.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
@@ -12,7 +14,7 @@ from bert_tf.configs.tasks import ClassificationConfig
 
 
 def get_config() -> FinetuningConfig:
-    """The experiment."""
+    """Return the experiment."""
     return FinetuningConfig(
         task=ClassificationConfig(
             text_column="#1 String", text_pair_column="#2 String", label_column="Quality", max_seq_length=128
@@ -24,7 +26,7 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
-            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, and XLA would compile the whole step for each
         ),
         num_epochs=3,
         metric="f1",

@@ -1,9 +1,10 @@
-"""Any number of labels a text: a table with the columns text and label, labels with commas between.
+"""Multi-label classification: any number of labels for each text.
 
-Command:   python -m experiments.finetune --config experiments/configs/multi_label.py --train_file topics.tsv
-           --split 80/10/10 --init_checkpoint run --model_dir topics
+Command:   bert-tf finetune --config multi_label --train_file topics.tsv --split 80/10/10 --init_checkpoint run
+           --model_dir topics
+           The table has the columns text and label; commas separate the labels of a text.
 Hardware:  a GPU for base, a CPU for small models.
-Expect:    depends on the encoder and the task.
+Expect:    metrics that depend on the encoder and the data.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
@@ -11,7 +12,7 @@ from bert_tf.configs.tasks import MultiLabelConfig
 
 
 def get_config() -> FinetuningConfig:
-    """The experiment."""
+    """Return the experiment."""
     return FinetuningConfig(
         task=MultiLabelConfig(max_seq_length=128),
         optimizer=OptimizerConfig(bias_correction=True),
@@ -21,7 +22,7 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
-            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, and XLA would compile the whole step for each
         ),
         num_epochs=4,
         warmup_share=0.1,

@@ -1,17 +1,19 @@
-"""The quickstart's pre-training: a small BERT on a laptop's two cores in about three minutes.
+"""Pre-training of the quickstart: a small BERT on two CPU cores in about three minutes.
 
-Command:   make quickstart
+Command:   bert-tf quickstart
 Hardware:  two cores of an x86-64 CPU (measured on two hyper-threads of one Xeon core: about 10 steps/s when the machine
            is quiet, 5 when it is not).
-Expect:    README.md, "quickstart", as measured.
+Time:      about three minutes.
+Expect:    the results in README.md.
 
-What was tried (2 layers, width 128, 4 heads, rows of 64, batch 32, sinusoidal start of positions, initializer_range
-0.08, output bias from the unigram distribution, AdamW with beta2 0.98 and bias correction, unless said otherwise). The
-gap is that between a unigram model's held-out loss and ours, in nats; all on the documentation of one environment, 10 %
-of it held out. Most of a short run is spent on a plateau near the unigram loss, until attention has found its
-neighbours; what leaves it early wins.
+Experiments that led to this recipe. Unless a line says otherwise, they have 2 layers, width 128, 4 heads, rows of 64
+tokens, batch size 32, positions that start as sinusoids, initializer_range 0.08, the output bias of the unigram
+distribution, and AdamW with beta2 0.98 and bias correction. The number is the gap between the held-out loss of a
+unigram model and that of BERT, in nats. All of them read the documentation of one environment, and hold out 10 % of it.
+A short run spends most of its time on a plateau near the unigram loss, until attention has found the neighbouring
+tokens; the recipes that leave the plateau early win.
 
-  600 steps, 15 % masked, learning rate 2e-3                0.47   (to the 30 % rows: training's masks)
+  600 steps, 15 % masked, learning rate 2e-3                0.47   (evaluated as masked in training, until "1200 steps")
     learning rate 4e-3                                      0.44
     positions start at 0.25 instead of 0.08                 0.22
     1 layer                                                 0.50
@@ -23,16 +25,16 @@ neighbours; what leaves it early wins.
   1200 steps, 15 % masked, learning rate 2e-3               0.57   (from here on: evaluated with 15 % masked)
   1800 steps, the same                                      0.66
   2200 steps, 30 % masked, feed-forward 256, rate 2.5e-3    1.56   next-sentence accuracy 0.62
-  1600 steps, the same (quickstart of five minutes)         0.95   next-sentence accuracy 0.58
-  1600 steps, the same with width 96, 3 heads, rate 3e-3    0.76   a third faster, but it stays on the plateau
+  1600 steps, the same (a quickstart of five minutes)       0.95   next-sentence accuracy 0.58
+  1600 steps, the same with width 96, 3 heads, rate 3e-3    0.76   a third faster, but stays on the plateau
   1900 steps, the same as 2200                              1.33   next-sentence accuracy 0.61
   1900 steps, the same with 1 layer, rate 3e-3              1.26   next-sentence accuracy 0.56; hardly faster
 
-What leaves the plateau earlier, in 600 steps of the recipe above (which has 0.54; all at 30 % masked):
+Attempts to leave the plateau earlier, in 600 steps of the recipe above, which reaches 0.54; all with 30 % masked:
 
-  queries and keys start equal ("mimetic": each token reads what is like it)              0.57
-  longest wave of the sinusoids 100 instead of 10,000                                     0.55
-  and heads start at the tokens -1, +1, -2, +2 places away (`NeighbourHeads`, gain 1.2)   0.66
+  queries and keys start equal ("mimetic": each token attends to similar ones)            0.57
+  the longest wave of the sinusoids is 100, not 10,000                                    0.55
+  and heads start at the tokens -1, +1, -2 and +2 away (`NeighbourHeads`, gain 1.2)       0.66
     gain 1.8                                                                              0.62
     learning rate 1.2e-3                                                                  0.53
     initializer_range 0.04 instead of 0.08                                                0.75   kept
@@ -40,20 +42,20 @@ What leaves the plateau earlier, in 600 steps of the recipe above (which has 0.5
       the same and rate 4e-3                                                              0.62
     initializer_range 0.02                                                                0.59
   initializer_range 0.04, without these heads                                             0.56
-  the kept one in 1200 steps                                                              1.55   next-sentence 0.57
+  the recipe that was kept, in 1200 steps                                                 1.55   next-sentence 0.57
   in 1500 steps                                                                           1.84   next-sentence 0.60
   in 1400 steps, the whole quickstart, a larger corpus (JAX's documentation in it)        1.85   next-sentence 0.58
 
-Not kept: bfloat16 (139 ms a step without XLA, against 100 in float32 under XLA); batch 8 (15 steps/s where batch 32
-makes 10). Two concurrent parts are 6 to 8 % faster than one. Not tried: whole-word masking (1.05 tokens a word make
-nearly the same masks), rows of 128.
+Rejected: bfloat16 (139 ms a step without XLA, against 100 ms in float32 with XLA) and batch size 8 (15 steps/s, against
+10 with batch size 32). Two concurrent parts are 6 to 8 % faster than one. Not tried: whole-word masking, which would
+hardly change the masks at 1.05 tokens a word, and rows of 128 tokens.
 """
 
 from bert_tf.configs import BertConfig, MaskingConfig, OptimizerConfig, PretrainingConfig, TrainConfig
 
 
 def get_config() -> PretrainingConfig:
-    """The experiment."""
+    """Return the experiment."""
     return PretrainingConfig(
         model=BertConfig(
             vocab_size=8000,

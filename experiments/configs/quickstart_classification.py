@@ -1,7 +1,8 @@
-"""The quickstart's fine-tuning: from which package does a paragraph of documentation come?
+"""Fine-tuning of the quickstart: from which package does a paragraph of documentation come?
 
-Command:   make quickstart
+Command:   bert-tf quickstart
 Hardware:  two cores of an x86-64 CPU.
+Expect:    the results in README.md.
 """
 
 from bert_tf.configs import ClassificationConfig, FinetuningConfig, TrainConfig
@@ -9,7 +10,7 @@ from experiments.configs import quickstart
 
 
 def get_config() -> FinetuningConfig:
-    """The experiment; `model` is for the control from random weights, and the same as in pre-training."""
+    """Return the experiment. Its `model`, that of pre-training, is for the control from random weights."""
     return FinetuningConfig(
         model=quickstart.get_config().model,
         task=ClassificationConfig(

@@ -1,11 +1,12 @@
-"""SQuAD 1.1: the answer to a question is a part of the text.
+"""SQuAD 1.1: find the answer to a question in a text.
 
 Paper:     Devlin et al. 2018, "BERT", section 4.2: batch 32, learning rate 5e-5, 3 epochs (run_squad.py: 384 tokens, a
            stride of 128).
-Command:   python -m experiments.finetune --config experiments/configs/squad.py --train_file train-v1.1.json
-           --eval_file dev-v1.1.json --init_checkpoint bert-base-uncased --model_dir squad
+Command:   bert-tf finetune --config squad --train_file train-v1.1.json --eval_file dev-v1.1.json
+           --init_checkpoint bert-base-uncased --model_dir squad
 Hardware:  a GPU of 16 GB for base.
-Expect:    F1 0.885, exact match 0.808 (base) on the development set, as published. Not run by this project.
+Expect:    F1 0.885, exact match 0.808 (base) on the development set, as published. This project
+           has not run it.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
@@ -13,7 +14,7 @@ from bert_tf.configs.tasks import QuestionAnsweringConfig
 
 
 def get_config() -> FinetuningConfig:
-    """The experiment."""
+    """Return the experiment."""
     return FinetuningConfig(
         task=QuestionAnsweringConfig(),
         optimizer=OptimizerConfig(bias_correction=True),
@@ -23,7 +24,7 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
-            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, and XLA would compile the whole step for each
         ),
         num_epochs=3,
         warmup_share=0.1,

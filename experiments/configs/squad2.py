@@ -1,11 +1,11 @@
-"""SQuAD 2.0: the answer to a question is a part of the text, or is not there.
+"""SQuAD 2.0: find the answer to a question in a text, or find that it has none.
 
 Paper:     Devlin et al. 2018, "BERT", section 4.3: batch 48, learning rate 5e-5, 2 epochs.
-Command:   python -m experiments.finetune --config experiments/configs/squad2.py --train_file train-v2.0.json
-           --eval_file dev-v2.0.json --init_checkpoint bert-large-uncased --model_dir squad2
-           The threshold for "no answer" is `task.null_threshold`; the best one on --eval_file is reported.
+Command:   bert-tf finetune --config squad2 --train_file train-v2.0.json --eval_file dev-v2.0.json
+           --init_checkpoint bert-large-uncased --model_dir squad2
+           `task.null_threshold` is the threshold for "no answer"; the best one on --eval_file is reported.
 Hardware:  a GPU of 16 GB for base.
-Expect:    F1 0.819 (large) on the development set, as published. Not run by this project.
+Expect:    F1 0.819 (large) on the development set, as published. This project has not run it.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
@@ -13,7 +13,7 @@ from bert_tf.configs.tasks import QuestionAnsweringConfig
 
 
 def get_config() -> FinetuningConfig:
-    """The experiment."""
+    """Return the experiment."""
     return FinetuningConfig(
         task=QuestionAnsweringConfig(unanswerable=True),
         optimizer=OptimizerConfig(bias_correction=True),
@@ -23,7 +23,7 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
-            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, and XLA would compile the whole step for each
         ),
         num_epochs=2,
         warmup_share=0.1,

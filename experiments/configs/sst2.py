@@ -1,13 +1,14 @@
-"""SST-2 of GLUE: is a sentence of a film review positive? GLUE's TSV has the columns sentence and label.
+"""SST-2 of GLUE: is a sentence of a film review positive?
 
 Paper:     Devlin et al. 2018, "BERT", section 4.1 and appendix A.3: batch 16 or 32, learning rate 5e-5, 4e-5, 3e-5 or
            2e-5, 2 to 4 epochs; bias-corrected AdamW with 10 % warm-up (Mosbach et al. 2021).
-Command:   python -m experiments.finetune --config experiments/configs/sst2.py --train_file SST-2/train.tsv
-           --eval_file SST-2/dev.tsv --init_checkpoint bert-base-uncased --model_dir sst2
-           The grid of the paper, three seeds each: --seeds 0,1,2 --grid train.learning_rate=5e-5,3e-5,2e-5
-           --grid train.batch_size=16,32 --grid num_epochs=2,3,4
+Command:   bert-tf finetune --config sst2 --train_file SST-2/train.tsv --eval_file SST-2/dev.tsv
+           --init_checkpoint bert-base-uncased --model_dir sst2
+           GLUE's TSV has the columns sentence and label.
+           The grid of the paper, with three seeds for each point: --seeds 0,1,2
+           --grid train.learning_rate=5e-5,3e-5,2e-5 --grid train.batch_size=16,32 --grid num_epochs=2,3,4
 Hardware:  a GPU for base, a CPU for small models.
-Expect:    accuracy 0.935 (base) and 0.949 (large) on the test set, as published. Not run by this project.
+Expect:    accuracy 0.935 (base) and 0.949 (large) on the test set, as published. This project has not run it.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
@@ -15,12 +16,12 @@ from bert_tf.configs.tasks import ClassificationConfig
 
 
 def get_config() -> FinetuningConfig:
-    """The experiment."""
+    """Return the experiment."""
     return FinetuningConfig(
         task=ClassificationConfig(
             text_column="sentence",
             max_seq_length=128,
-            # Sentences have 13 tokens on average: with multiples of 8 a fifth of a batch is padding, so an eighth.
+            # Sentences average 13 tokens: a fifth of a batch is padding with multiples of 8, an eighth with these.
             bucket_lengths=(*range(4, 64, 4), 64, 80, 96, 112, 128),
         ),
         optimizer=OptimizerConfig(bias_correction=True),
@@ -31,7 +32,7 @@ def get_config() -> FinetuningConfig:
             log_every=50,
             keep_checkpoints=1,
             concurrent_parts=2,  # for the second core of a CPU
-            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, and XLA would compile the whole step for each
         ),
         num_epochs=3,
         warmup_share=0.1,

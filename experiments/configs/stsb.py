@@ -1,10 +1,11 @@
-"""STS-B of GLUE: how similar are two sentences, from 0 to 5? The TSV has sentence1, sentence2, score.
+"""STS-B of GLUE: how similar are two sentences, from 0 to 5?
 
 Paper:     Devlin et al. 2018, "BERT", section 4.1 and appendix A.3.
-Command:   python -m experiments.finetune --config experiments/configs/stsb.py --train_file STS-B/train.tsv
-           --eval_file STS-B/dev.tsv --init_checkpoint bert-base-uncased --model_dir stsb
+Command:   bert-tf finetune --config stsb --train_file STS-B/train.tsv --eval_file STS-B/dev.tsv
+           --init_checkpoint bert-base-uncased --model_dir stsb
+           GLUE's TSV has the columns sentence1, sentence2 and score.
 Hardware:  a GPU for base, a CPU for small models.
-Expect:    Spearman 0.858 (base) and 0.865 (large) on the test set, as published. Not run by this project.
+Expect:    Spearman 0.858 (base) and 0.865 (large) on the test set, as published. This project has not run it.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
@@ -12,7 +13,7 @@ from bert_tf.configs.tasks import RegressionConfig
 
 
 def get_config() -> FinetuningConfig:
-    """The experiment."""
+    """Return the experiment."""
     return FinetuningConfig(
         task=RegressionConfig(
             text_column="sentence1", text_pair_column="sentence2", label_column="score", max_seq_length=128
@@ -24,7 +25,7 @@ def get_config() -> FinetuningConfig:
             steps_per_loop=50,
             log_every=50,
             keep_checkpoints=1,
-            xla_scope="fused",  # rows come in several lengths, for each of which the whole step would be compiled
+            xla_scope="fused",  # rows come in several lengths, and XLA would compile the whole step for each
         ),
         num_epochs=3,
         warmup_share=0.1,

@@ -1,6 +1,6 @@
-"""The notebooks run, cell by cell in one process as Jupyter runs them, with small files and sizes for their parameters.
+"""The notebooks, run cell by cell in one process as Jupyter runs them, with small files and sizes as parameters.
 
-A cell is Python; a line that starts with `!` is a command whose `{...}` are expressions. Cells of installation are
+A cell is Python; a line that starts with `!` is a command whose `{...}` are expressions. Installation cells are
 checked, not run.
 """
 
@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from small_corpus import corpus_documents, write_corpus
 from small_model import write_run
+
+from bert_tf.configs.experiment_files import list_experiments
+from experiments.commands import COMMANDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "experiments" / "notebooks"
@@ -36,7 +39,7 @@ for cell in json.load(sys.stdin):
 
 
 def cells(name):
-    """(tags, source) of the cells of code."""
+    """Return (tags, source) of each code cell."""
     found = json.loads((FOLDER / name).read_text(encoding="utf-8"))["cells"]
     return [
         (cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in found if cell["cell_type"] == "code"
@@ -44,7 +47,7 @@ def cells(name):
 
 
 def _run(name, parameters, folder):
-    """Output of the notebook's cells, `parameters` set behind those of its own."""
+    """Return the output of the notebook's cells, run with `parameters` set after its own."""
     changes = "".join(f"{key} = {value!r}\n" for key, value in parameters.items())
     sources = []
     for tags, source in cells(name):
@@ -53,7 +56,10 @@ def _run(name, parameters, folder):
     interpreter = folder / ".bin" / "python"
     interpreter.parent.mkdir()
     interpreter.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-    interpreter.chmod(0o755)
+    command = folder / ".bin" / "bert-tf"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m experiments.main "$@"\n', encoding="utf-8")
+    for file in (interpreter, command):
+        file.chmod(0o755)
     (folder / "experiments").symlink_to(REPOSITORY / "experiments")
     finished = subprocess.run(
         ["env", f"PATH={interpreter.parent}:/usr/bin:/bin", f"PYTHONPATH={REPOSITORY}", sys.executable, "-c", RUNNER],
@@ -81,16 +87,14 @@ def test_a_notebook_is_clean(name):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_what_a_notebook_names_exists(name):
+def test_commands_experiments_and_extras_of_a_notebook_exist(name):
     source = (FOLDER / name).read_text(encoding="utf-8")
-    modules = re.findall(r"python -m ([\w.]+)", source)
-    assert modules
-    assert not [
-        module for module in modules if not REPOSITORY.joinpath(*module.split(".")).with_suffix(".py").is_file()
-    ]
-    assert not [
-        path for path in re.findall(r"experiments/configs/\w+\.py", source) if not (REPOSITORY / path).is_file()
-    ]
+    commands = re.findall(r"bert-tf ([\w-]+)", source)
+    assert commands
+    assert set(commands) <= set(COMMANDS)
+    experiments = re.findall(r"--config (\w+)", source)
+    assert experiments
+    assert set(experiments) <= {experiment.name for experiment in list_experiments()}
     extras = re.findall(r"bert_tf\[([\w,]+)\]", source)
     known = re.search(r"\[options.extras_require\](.*?)\n\[", (REPOSITORY / "setup.cfg").read_text(), re.S)[1]
     assert all(re.search(rf"^{extra} =", known, re.M) for extra in ",".join(extras).split(",") if extra)

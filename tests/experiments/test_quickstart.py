@@ -47,7 +47,7 @@ def summaries(tmp_path_factory, request):
 
 @pytest.mark.long
 def test_the_summary_is_complete(summaries):
-    figures = {
+    metrics = {
         "masked_lm_loss",
         "masked_lm_accuracy",
         "next_sentence_accuracy",
@@ -59,8 +59,8 @@ def test_the_summary_is_complete(summaries):
         "export_max_abs_difference",
     }
     summary = summaries[0]
-    assert figures | {"seconds", "versions"} <= set(summary)
-    assert all(math.isfinite(summary[name]) for name in figures)
+    assert metrics | {"seconds", "versions"} <= set(summary)
+    assert all(math.isfinite(summary[name]) for name in metrics)
     assert summary["export_max_abs_difference"] <= 1e-5
     assert summary["majority_accuracy"] == 0.5
     assert 0.5 <= summary["next_sentence_majority"] <= 1
@@ -69,7 +69,7 @@ def test_the_summary_is_complete(summaries):
 
 
 @pytest.mark.long
-def test_the_same_seed_gives_the_same_figures(summaries):
+def test_the_same_seed_gives_the_same_metrics(summaries):
     one, two = ({name: value for name, value in summary.items() if name != "seconds"} for summary in summaries)
     assert one == two
 
@@ -79,16 +79,16 @@ def run(tmp_path):
     return Quickstart(str(tmp_path / "out"), quickstart.get_config(), quickstart_classification.get_config())
 
 
-def test_what_no_quickstart_made_is_not_removed(run, tmp_path):
+def test_files_that_no_quickstart_made_are_not_removed(run, tmp_path):
     records = tmp_path / "out" / "records"
     records.mkdir(parents=True)
     (records / "mine").write_text("weeks of work")
-    with pytest.raises(ValueError, match="--output_dir holds 'records', which no quickstart made"):
+    with pytest.raises(ValueError, match="`output_dir` holds 'records', which no quickstart made"):
         run.start()
     assert (records / "mine").read_text() == "weeks of work"
 
 
-def test_what_a_quickstart_made_is_replaced(run, tmp_path):
+def test_files_of_an_earlier_quickstart_are_replaced(run, tmp_path):
     run.start()
     (tmp_path / "out" / "records").mkdir()
     (tmp_path / "out" / "summary.json").write_text("{}")
@@ -102,23 +102,23 @@ def test_what_a_quickstart_made_is_replaced(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"holdout": 0.0}, "--holdout must be above 0 and below 1. Received: 0.0"),
+        ({"holdout": 0.0}, "`holdout` must be above 0 and below 1. Received: 0.0"),
         ({"vocab_size": 9000}, "`model.vocab_size` must be at least the vocabulary's 9000 tokens"),
         ({"length": 256}, "`model.max_position_embeddings` must be at least the rows' length of 256"),
-        ({"labelled": "one.tsv"}, "--labelled takes two files"),
+        ({"labelled": "one.tsv"}, "`labelled` must be two files"),
         ({"labelled": "one.tsv,two.tsv"}, "one.tsv"),
         ({"corpus": "none/*.txt"}, "`corpus`: no file matches"),
     ],
 )
-def test_what_would_stop_a_later_stage_stops_the_first(run, tmp_path, arguments, message):
+def test_errors_of_later_stages_are_raised_before_the_first(run, tmp_path, arguments, message):
     values = {"corpus": None, "labelled": None, "holdout": 0.1, "vocab_size": 8000, "length": 64}
     with pytest.raises((ValueError, OSError), match=re.escape(message)):
         run.check(**(values | arguments))
     assert not (tmp_path / "out").exists()
 
 
-def test_inputs_may_not_stand_in_what_is_replaced(run, tmp_path):
+def test_inputs_may_not_be_in_the_folder_that_is_replaced(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "corpus.txt").write_text("A sentence.")
-    with pytest.raises(ValueError, match="no input may stand in it"):
+    with pytest.raises(ValueError, match="no input may be in it"):
         run.check(str(tmp_path / "out" / "corpus.txt"), None, 0.1, 8000, 64)

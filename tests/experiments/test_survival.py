@@ -1,4 +1,4 @@
-"""Real processes that are killed while they train, and started again, end as one that nobody disturbed."""
+"""Processes that are killed during training and started again end like one that nothing interrupted."""
 
 import json
 import shutil
@@ -35,14 +35,14 @@ COMMAND = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where there are records."""
+    """Return a folder with records."""
     folder = tmp_path_factory.mktemp("survival")
     make(folder / "records", PreparationConfig(max_seq_length=32), holdout=0.2)
     return folder
 
 
 def _require_that_nothing_shows(folder, command, lives):
-    """The run that these lives left is that of one which was let alone: the same last checkpoint, the same log."""
+    """Require the last checkpoint and the log of a run that nothing interrupted."""
     shutil.move(folder / "run", folder / "disturbed")
     (life,) = killed_runs(command, folder, kills=0)
     assert (life.returncode, lives[-1].returncode) == (0, 0), (life.output, lives[-1].output)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from a copy of the sources with the tools of this environment."""
+    """Return the wheel, built from a copy of the sources with the tools of this environment."""
     sources = tmp_path_factory.mktemp("sources")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, sources / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -35,7 +36,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory):
-    """A new environment with the wheel. Its libraries are those of this environment, without the clone."""
+    """Return a new environment with the wheel, and with the libraries of this environment but not the clone."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
@@ -65,9 +66,12 @@ def _run(environment, folder, *command):
     return result
 
 
-def test_what_the_wheel_holds(wheel):
+def test_contents_of_the_wheel_and_the_source_distribution(wheel):
     with zipfile.ZipFile(wheel) as contents:
         names = contents.namelist()
+    (source,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        in_source = {name.partition("/")[2] for name in archive.getnames()}
     assert {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")} == set(PACKAGES)
     for name in (
         "bert_tf/py.typed",
@@ -78,6 +82,7 @@ def test_what_the_wheel_holds(wheel):
         "tpu_configs/requirements-tpu.txt",
     ):
         assert name in names
+        assert name in in_source
 
 
 def test_from_text_to_an_export_without_the_clone(environment, tmp_path):
