@@ -1,8 +1,8 @@
 """Compile an experiment's training step for a TPU without having one, and print what it needs.
 
 ```sh
-make tpu-check ARGS="--config experiments/configs/bert_base.py --topology v5e-8"
-python -m tpu_configs.check --config experiments/configs/bert_base.py --topology v5e-8 --max_seq_length 512 --find_batch
+make tpu-check ARGS="--config bert_base --topology v5e-8"
+python -m tpu_configs.check --config bert_base --topology v5e-8 --max_seq_length 512 --find_batch
 ```
 
 The second form runs in the environment that `make tpu-check` makes. It ends with exit code 2 and the compiler's reason
@@ -23,7 +23,7 @@ from tpu_configs import topologies
 
 def define_flags() -> None:
     """Define the flags of this command."""
-    flags.DEFINE_string("config", "experiments/configs/bert_base.py", "Pre-training experiment file.")
+    flags.DEFINE_string("config", "bert_base", "The pre-training experiment: its name or its file.")
     flags.DEFINE_multi_string("set", [], "Change a field of the configuration: model.recompute=true. Repeatable.")
     flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8.", required=True)
     flags.DEFINE_integer(
@@ -57,7 +57,9 @@ def main(_: Sequence[str]) -> None:
         lower = partial(lower_by_tpu_kernels, values.lowering_python, values.config, values.set)
     experiment = os.path.splitext(os.path.basename(values.config))[0]
     check_rows = cache(partial(check, topology, experiment, config, max_seq_length=length, lower=lower))
-    largest = find_largest_batch(check_rows, rows, topology.hbm_gib, values.batch_step) if values.find_batch else None
+    largest = (
+        find_largest_batch(check_rows, rows, topology.hbm_gib, step=values.batch_step) if values.find_batch else None
+    )
     if largest is not None:
         print(f"largest      {largest} rows a device, in steps of {values.batch_step}", flush=True)
     found = check_rows(rows)

@@ -40,7 +40,7 @@ with open(output, "w", encoding="utf-8") as file:
 
 
 def _our_command(text: str, vocab_file: str) -> list[str]:
-    module = [sys.executable, "-m", "data_pipelines.create_vocab", "--num_workers=1"]
+    module = [sys.executable, "-P", "-m", "data_pipelines.create_vocab", "--num_workers=1"]
     return [*module, f"--input={text}", f"--output={vocab_file}", f"--vocab_size={VOCAB_SIZE.value}"]
 
 

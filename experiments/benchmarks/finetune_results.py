@@ -57,7 +57,7 @@ def run_ours(
         f"--set={change}" for change in (*benchmark.settings(), f"train.seed={seed}", f"train.precision={precision}")
     ]
     shutil.rmtree(folder, ignore_errors=True)
-    command = [sys.executable, "-m", "experiments.finetune", f"--config={config}", f"--train_file={train}"]
+    command = [sys.executable, "-P", "-m", "experiments.finetune", f"--config={config}", f"--train_file={train}"]
     command += [f"--eval_file={evaluation}", f"--model_dir={folder}", *start, *changes]
     begin = time.monotonic()
     finished = subprocess.run(command, capture_output=True, text=True, check=False)

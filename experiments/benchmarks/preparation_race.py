@@ -38,8 +38,8 @@ def corpus_and_vocabulary(work_dir: str, corpus: str | None, vocab_file: str | N
     if vocab_file is None:
         vocab_file = os.path.join(work_dir, "vocab.txt")
         if not files.exists(vocab_file):
-            command = [sys.executable, "-m", "data_pipelines.create_vocab", f"--input={corpus}", "--vocab_size=30522"]
-            measure([*command, f"--output={vocab_file}"])
+            command = [sys.executable, "-P", "-m", "data_pipelines.create_vocab", "--vocab_size=30522"]
+            measure([*command, f"--input={corpus}", f"--output={vocab_file}"])
     return corpus, vocab_file
 
 
