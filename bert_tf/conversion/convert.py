@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from bert_tf.conversion import google, huggingface, keras_hub
-from bert_tf.conversion.loading import load_pretrained, read_pretrained, tell_surprises
+from bert_tf.conversion.loading import load_pretrained, read_pretrained, warn_of_surprises
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -29,6 +29,7 @@ def convert_checkpoint(
     path: Any,
     output_dir: str,
     output_format: str,
+    *,
     task: str | None = None,
     allow_random_heads: bool = False,
 ) -> ConversionReport:
@@ -53,10 +54,10 @@ def convert_checkpoint(
     write = _writer(output_format)
     if task is None:
         pretrained = read_pretrained(path)
-        tell_surprises(pretrained)
+        warn_of_surprises(pretrained)
     else:
         keras.utils.set_random_seed(0)
-        model, read = load_pretrained(path, task, allow_random_heads)
+        model, read = load_pretrained(path, task, allow_random_heads=allow_random_heads)
         tokenizer = read.tokenizer() if read.tokens is not None else None
         pretrained = Pretrained.of_model(model, tokenizer, read.labels)
         pretrained.report = read.report
@@ -68,6 +69,7 @@ def save_pretrained(
     model: Any,
     output_dir: str,
     output_format: str = "huggingface",
+    *,
     tokenizer: WordPieceTokenizer | None = None,
     labels: Sequence[str] = (),
 ) -> None:

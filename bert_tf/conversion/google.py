@@ -54,7 +54,7 @@ _TF2_HEADS = (
 
 
 def _prefix(path: str) -> str | None:
-    """The prefix of the checkpoint that `path` is or holds; None where there is none."""
+    """Return the prefix of the checkpoint that `path` is or holds; None where there is none."""
     path = path.removesuffix(".index")
     if files.exists(f"{path}.index"):
         return path
@@ -69,13 +69,13 @@ def _prefix(path: str) -> str | None:
 
 
 def is_checkpoint(path: str) -> bool:
-    """Whether `path` is the prefix of a TensorFlow checkpoint, or a folder with one and its configuration."""
+    """Return whether `path` is the prefix of a TensorFlow checkpoint, or a folder with one and its configuration."""
     prefix = _prefix(path)
     return prefix is not None and folders.has(os.path.dirname(prefix), CONFIG_FILE)
 
 
 def read_bundle(prefix: str) -> dict[str, np.ndarray]:
-    """The numeric tensors of a TensorFlow checkpoint, by name.
+    """Return the numeric tensors of a TensorFlow checkpoint, by name.
 
     Raises:
         ValueError: it is damaged or incomplete.
@@ -123,7 +123,7 @@ def read(path: str) -> Pretrained:
                 upright.add(original)
             tensors[name] = (original, value)
     heads, task = _heads_and_task(tensors)
-    weights = assemble("google", config, heads, tensors, report)
+    weights = assemble("google", config, heads, tensors=tensors, report=report)
     report.transposed = [name for name in report.transposed if name not in upright]
     tokens, do_lower_case = read_vocabulary(folder)
     classes = len(weights.get("classification/dense/bias", ()))
@@ -139,7 +139,7 @@ def read(path: str) -> Pretrained:
 
 
 def _tf1_name(name: str, num_layers: int) -> str:
-    """The name in google-research/bert of a variable of the model garden; others as they are."""
+    """Return the name in google-research/bert of a variable of the model garden; others as they are."""
     if not name.endswith(_TF2_SUFFIX):
         return name
     path = re.sub(r"^(model|encoder)/", "", name.removesuffix(_TF2_SUFFIX))
@@ -188,7 +188,7 @@ def _tf1_block_name(number: int, rest: str) -> str | None:
 
 
 def _heads_and_task(tensors: Mapping[str, tuple[str, np.ndarray]]) -> tuple[list[str], str]:
-    """The heads that the tensors have, and the task that they make of the model."""
+    """Return the heads that the tensors have, and the task that they make of the model."""
     if "cls/squad/output_weights" in tensors:
         return ["question_answering"], "question_answering"
     if "output_weights" in tensors:

@@ -9,7 +9,7 @@ _TIMEOUT = 3.0
 
 
 def fetch(name: str) -> str:
-    """The local folder with the files of a repository on the hub, fetched where its cache does not have them.
+    """Return the local folder with the files of a repository on the hub, fetched where its cache does not have them.
 
     Without network (or with `HF_HUB_OFFLINE=1`) it is looked for in the local cache alone. `HF_HOME` moves the cache.
 
@@ -61,7 +61,10 @@ def fetch(name: str) -> str:
 
 
 def _answers() -> bool:
-    """Whether the hub can be reached. Asked of a file, the package tries for half a minute before it gives up."""
+    """Return whether the hub can be reached.
+
+    Without this check, the package retries each file for half a minute.
+    """
     from huggingface_hub import constants, get_session
 
     try:

@@ -56,7 +56,7 @@ def read(path: str) -> Pretrained:
     report = ConversionReport(path)
     tensors = _by_model_names(_read_tensors(path), config, report)
     heads, task = _heads_and_task(tensors, values)
-    weights = assemble("hugging_face", config, heads, tensors, report)
+    weights = assemble("hugging_face", config, heads, tensors=tensors, report=report)
     tokens, do_lower_case = read_vocabulary(path)
     labels: tuple[str, ...] = ()
     if MODEL_KINDS[task].has_classes:

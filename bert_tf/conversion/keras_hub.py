@@ -167,7 +167,7 @@ def read_backbone(backbone: Any, source: str | None = None) -> Pretrained:
     report = ConversionReport(source or backbone.name)
     tensors = {variable.path: (variable.path, variable.numpy()) for variable in backbone.weights}
     tensors = {name: found for name, found in tensors.items() if "seed_generator" not in name}
-    weights = assemble("keras_hub", config, (), tensors, report)
+    weights = assemble("keras_hub", config, (), tensors=tensors, report=report)
     return Pretrained(config=config, weights=weights, report=report, task="encoder")
 
 

@@ -59,8 +59,8 @@ def read_pretrained(path: Any) -> Pretrained:
     return huggingface.read(hub.fetch(path))
 
 
-def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None, dtype: str = "float32") -> BertModel:
-    """The model for `task` with fresh weights, of the sizes that `pretrained` has.
+def model_of(pretrained: Pretrained, task: str, *, num_classes: int | None = None, dtype: str = "float32") -> BertModel:
+    """Return the model for `task` with fresh weights, of the sizes that `pretrained` has.
 
     Args:
         pretrained: whose configuration to take, and its number of classes where `num_classes` is None.
@@ -94,11 +94,12 @@ def make_model(pretrained: Pretrained, task: str, num_classes: int | None = None
 def load_pretrained(
     path: Any,
     task: str | None = None,
+    *,
     allow_random_heads: bool = False,
     num_classes: int | None = None,
     dtype: str = "float32",
 ) -> tuple[BertModel, Pretrained]:
-    """A model with the weights of `path`, and what stood there beside them.
+    """Return a model with the weights of `path`, and what stood there beside them.
 
     >>> model, pretrained = load_pretrained("bert-base-uncased")  # doctest: +SKIP
     >>> print(pretrained.report)  # doctest: +SKIP
@@ -121,13 +122,13 @@ def load_pretrained(
     """
     pretrained = read_pretrained(path)
     task = task or pretrained.task
-    model = make_model(pretrained, task, num_classes, dtype)
+    model = model_of(pretrained, task, num_classes=num_classes, dtype=dtype)
     pretrained.assign_to(model, task, allow_random_heads)
-    tell_surprises(pretrained)
+    warn_of_surprises(pretrained)
     return model, pretrained
 
 
-def tell_surprises(pretrained: Pretrained) -> None:
+def warn_of_surprises(pretrained: Pretrained) -> None:
     """Log what a user should know of a conversion: random weights, tensors without a place."""
     report = pretrained.report
     for kind, names in (("random", report.missing), ("without a place here", report.unexpected)):
@@ -140,7 +141,7 @@ def _some(names: Sequence[str], most: int = 6) -> str:
 
 
 def load_encoder(path: Any, allow_random_heads: bool = False, dtype: str = "float32") -> BertEncoder:
-    """The encoder of a published BERT or of a run of ours, with its pooler.
+    """Return the encoder of a published BERT or of a run of ours, with its pooler.
 
     >>> encoder = load_encoder("bert-base-uncased")  # doctest: +SKIP
     >>> outputs = encoder({"input_ids": ids, "input_mask": mask, "segment_ids": segments})  # doctest: +SKIP
@@ -156,13 +157,13 @@ def load_encoder(path: Any, allow_random_heads: bool = False, dtype: str = "floa
         FileNotFoundError: there is nothing of this name.
         ValueError: files are damaged, weights are missing, or it is no BERT.
     """
-    model, _ = load_pretrained(path, "encoder", allow_random_heads, dtype=dtype)
+    model, _ = load_pretrained(path, "encoder", allow_random_heads=allow_random_heads, dtype=dtype)
     assert isinstance(model, BertEncoder)
     return model
 
 
 def load_pretrainer(path: Any, allow_random_heads: bool = False, dtype: str = "float32") -> BertPretrainer:
-    """A published BERT, or a run of ours, with its masked-LM and next-sentence heads.
+    """Return a published BERT, or a run of ours, with its masked-LM and next-sentence heads.
 
     Args:
         path: a folder, checkpoint, preset or name: see `read_pretrained`.
@@ -173,6 +174,6 @@ def load_pretrainer(path: Any, allow_random_heads: bool = False, dtype: str = "f
         FileNotFoundError: there is nothing of this name.
         ValueError: files are damaged, weights are missing, or it is no BERT.
     """
-    model, _ = load_pretrained(path, "pretraining", allow_random_heads, dtype=dtype)
+    model, _ = load_pretrained(path, "pretraining", allow_random_heads=allow_random_heads, dtype=dtype)
     assert isinstance(model, BertPretrainer)
     return model

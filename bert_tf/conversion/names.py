@@ -46,12 +46,12 @@ class Weight:
     parts: tuple[Part, ...]
 
     def split(self, value: np.ndarray) -> list[np.ndarray]:
-        """The parts of a value, in our orientation."""
+        """Return the parts of a value, in our orientation."""
         return np.split(value, len(self.parts), axis=-1)
 
 
 def is_encoder_weight(name: str) -> bool:
-    """Whether one of our weights belongs to embeddings or blocks, which every model has (the pooler does not count)."""
+    """Return whether a weight belongs to the embeddings or the blocks, which every model has, unlike the pooler."""
     return name.startswith("encoder/") and not name.startswith("encoder/pooler/")
 
 
@@ -151,7 +151,7 @@ def _block(config: BertConfig, number: int) -> Iterator[Weight]:
 
 
 def _output_layer(head: str, size: int, classes: int | None, google: str, hugging_face: str) -> list[Weight]:
-    """A head's last product, which google-research/bert keeps as `output_weights` [C, D] and `output_bias`."""
+    """Return a head's last product, which google-research/bert keeps as `output_weights` [C, D] and `output_bias`."""
     kernel = Part(
         f"{google}output_weights", f"{hugging_face}.weight", google_transposed=True, hugging_face_transposed=True
     )
@@ -179,7 +179,7 @@ def _head(config: BertConfig, head: str) -> Iterator[Weight]:
 
 
 def weights_of(config: BertConfig, heads: Sequence[str] = ()) -> list[Weight]:
-    """The weights of an encoder with its pooler, and of `heads`, in the order of the model.
+    """Return the weights of an encoder with its pooler, and of `heads`, in the order of the model.
 
     Raises:
         ValueError: the configuration has no counterpart in published BERTs (factorised embeddings).

@@ -24,8 +24,8 @@ class Pretrained:
         config: of the encoder.
         weights: our name (`models.weights.named_weights`) -> float32 array.
         report: what became of the source's tensors.
-        task: the model whose heads the source holds, a key of `tasks.MODEL_KINDS`: `encoder`, `pretraining`, `classification`,
-            `multi_label`, `regression`, `tagging`, `question_answering` or `retrieval`.
+        task: the model whose heads the source holds, a key of `tasks.MODEL_KINDS`: `encoder`, `pretraining`,
+            `classification`, `multi_label`, `regression`, `tagging`, `question_answering` or `retrieval`.
         tokens: the vocabulary's tokens by id; None where the source has none.
         do_lower_case: how texts are tokenized.
         labels: names of the classes or tags, by id.
@@ -56,7 +56,7 @@ class Pretrained:
         return tuple(head for head in HEADS if self._holds(head))
 
     def tokenizer(self) -> WordPieceTokenizer:
-        """The tokenizer of its vocabulary.
+        """Return the tokenizer of its vocabulary.
 
         Raises:
             ValueError: the source has no vocabulary, or one that lacks a special token.
@@ -164,6 +164,7 @@ def assemble(
     form: str,
     config: BertConfig,
     heads: Sequence[str],
+    *,
     tensors: Mapping[str, tuple[str, np.ndarray]],
     report: ConversionReport,
 ) -> dict[str, np.ndarray]:
@@ -215,7 +216,7 @@ def assemble(
 
 
 def disassemble(form: str, pretrained: Pretrained, without: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """The tensors of our weights in another form, by its names; weights it has no tensor for are left out.
+    """Return the tensors of our weights in another form, by its names; weights it has no tensor for are left out.
 
     Args:
         form: `google`, `hugging_face` or `keras_hub`.

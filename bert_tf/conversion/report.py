@@ -26,7 +26,7 @@ class ConversionReport:
     ignored: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def summary(self) -> str:
-        """One line with the counts."""
+        """Return one line with the counts."""
         tensors = sum(map(len, self.loaded.values()))
         return (
             f"{self.source}: {tensors} tensors loaded into {len(self.loaded)} weights ({len(self.transposed)} "
@@ -34,7 +34,7 @@ class ConversionReport:
         )
 
     def __str__(self) -> str:
-        """The summary, then every name; those of equal blocks in one line."""
+        """Return the summary, then every name; those of equal blocks in one line."""
         lines = [self.summary()]
         swapped = set(self.transposed)
         for name, tensors in self.loaded.items():
@@ -47,7 +47,7 @@ class ConversionReport:
 
 
 def _without_repetition(lines: Iterable[str]) -> list[str]:
-    """Lines that differ only in the number of their block become one, with `*` for the number."""
+    """Return lines that differ only in the number of their block become one, with `*` for the number."""
     counts: dict[str, int] = {}
     for line in lines:
         pattern = re.sub(r"(block_|layer_|layer_with_weights-|layer\.|_layers/)\d+", r"\1*", line)

@@ -35,12 +35,12 @@ class SentenceSettings:
 
 
 def is_folder(path: str) -> bool:
-    """Whether `path` looks like a folder of Sentence Transformers."""
+    """Return whether `path` looks like a folder of Sentence Transformers."""
     return files.exists(os.path.join(path, _MODULES_FILE))
 
 
 def read_settings(path: str) -> SentenceSettings:
-    """The settings of a folder: an encoder, the mean or the `[CLS]` vector of its output, perhaps normalized.
+    """Return the settings of a folder: an encoder, the mean or the `[CLS]` vector of its output, perhaps normalized.
 
     Raises:
         FileNotFoundError: a file is missing.

@@ -53,7 +53,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def read(self, data: np.ndarray) -> np.ndarray:
-        """The view of the storage's numbers, copied."""
+        """Return the view of the storage's numbers, copied."""
         numbers = (self.offset, *self.shape, *self.strides)
         if len(self.shape) != len(self.strides) or any(number < 0 for number in numbers):
             raise ValueError("a tensor has a negative size or stride")
@@ -129,7 +129,7 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _read_stream(data: bytes) -> dict[str, np.ndarray]:
-    """The form before PyTorch 1.6: five pickles, then each storage's length and numbers."""
+    """Return the form before PyTorch 1.6: five pickles, then each storage's length and numbers."""
     stream = io.BytesIO(data)
     if _Unpickler(stream).load() != _LEGACY_MAGIC or _Unpickler(stream).load() != _LEGACY_PROTOCOL:
         raise ValueError("it is no file of PyTorch")
@@ -152,7 +152,7 @@ def _read_stream(data: bytes) -> dict[str, np.ndarray]:
 
 
 def read_torch_file(data: bytes, source: str) -> dict[str, np.ndarray]:
-    """The tensors of a file that `torch.save(model.state_dict())` wrote.
+    """Return the tensors of a file that `torch.save(model.state_dict())` wrote.
 
     Args:
         data: the file's bytes.

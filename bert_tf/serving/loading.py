@@ -17,7 +17,7 @@ from bert_tf.configs.tasks import (
     TaggingConfig,
 )
 from bert_tf.conversion import hub, runs, sentence_transformers
-from bert_tf.conversion.loading import make_model, read_pretrained
+from bert_tf.conversion.loading import model_of, read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.runs import folder as run_folder
@@ -151,7 +151,7 @@ def _read_published(path: str) -> tuple[Any, ModelDescription, WordPieceTokenize
     if task == "pretraining" and "masked_lm" not in pretrained.heads:
         task = "encoder"  # of a next-sentence head nothing is asked
     description = describe(pretrained, task, sentences)
-    model = make_model(pretrained, task)
+    model = model_of(pretrained, task)
     # Neither a pooler nor a next-sentence head is needed to fill masks, nor a pooler for the mean of the vectors.
     pretrained.assign_to(model, task, allow_random_heads=task in ("pretraining", "encoder"))
     return model, description, pretrained.tokenizer()

@@ -149,7 +149,7 @@ class Predictor:
             found = tf.nest.map_structure(np.asarray, self._forward(inputs))
             for place, index in enumerate(indices):
                 outputs[index] = tf.nest.map_structure(lambda array, place=place: array[place], found)
-        return self.task.answers(unlabelled, rows, outputs, labels)
+        return self.task.answers(unlabelled, rows, outputs, labels=labels)
 
     def embed(self, texts: Sequence[str], pooling: str | None = None, normalize: bool | None = None) -> np.ndarray:
         """A vector for each text.
@@ -262,7 +262,9 @@ class Predictor:
 
     def _rows(self, encoded: Sequence[tuple[list[int], list[int]]]) -> EncodedExamples:
         ids, segments = [ids for ids, _ in encoded], [segments for _, segments in encoded]
-        return EncodedExamples.from_lists(ids, segments, self.tokenizer.pad_id, self._length)
+        return EncodedExamples.from_lists(
+            ids, segments, pad_id=self.tokenizer.pad_id, max_seq_length=self._length
+        )
 
     def _batches(self, rows: EncodedExamples) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Numbers of rows, and the encoder's inputs for them."""

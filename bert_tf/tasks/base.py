@@ -1,4 +1,4 @@
-"""What a fine-tuning task is: how its examples become rows, what is trained on them, how outputs become answers."""
+"""The base class of fine-tuning tasks: how examples are encoded, what is trained, how outputs become answers."""
 
 import abc
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ Example = TypeVar("Example")
 
 
 class Task(ModelKind, abc.ABC, Generic[Example]):
-    """One kind of fine-tuning.
+    """A fine-tuning task.
 
     Args:
-        config: of the task's kind.
+        config: the settings of the task (`configs.tasks`).
     """
 
     def __init__(self, config: Any) -> None:
@@ -27,7 +27,7 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
 
     @abc.abstractmethod
     def label_names(self, examples: Sequence[Example]) -> tuple[str, ...]:
-        """The labels of the training examples, sorted: label id i is the i-th; () for a task without classes.
+        """Return the labels of the training examples, sorted: label id i is the i-th; () for a task without classes.
 
         Raises:
             ValueError: they are too few to learn anything from.
@@ -35,15 +35,20 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
 
     @abc.abstractmethod
     def encode(
-        self, examples: Sequence[Example], labels: Sequence[str], tokenizer: WordPieceTokenizer, training: bool = False
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[str],
+        tokenizer: WordPieceTokenizer,
+        *,
+        training: bool = False,
     ) -> EncodedExamples:
-        """EncodedExamples of tokens, with what is to be learnt where the examples have it.
+        """Encode the examples, with their labels where they have some.
 
         Args:
-            examples: labelled or not.
-            labels: of `label_names`.
-            tokenizer: of the model's vocabulary.
-            training: whether to give rows the weights that training wants (class weights).
+            examples: examples, labelled or not.
+            labels: the labels, as `label_names` returns them.
+            tokenizer: the tokenizer of the model's vocabulary.
+            training: whether rows get the weights of training (class weights).
 
         Raises:
             ValueError: a label is not in `labels`; the message names file and line.
@@ -51,31 +56,31 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
 
     @abc.abstractmethod
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
-        """The model, with fresh weights."""
+        """Return the model, with fresh weights."""
 
     @abc.abstractmethod
     def objective(self, training: bool) -> Objective:
-        """Losses, and metrics that are sums; for training, or for evaluation (no label smoothing)."""
+        """Return losses, and metrics that are sums; for training, or for evaluation (no label smoothing)."""
 
     @abc.abstractmethod
     def answers(
-        self, examples: Sequence[Example], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[Example], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """One answer an example, in their order: what JSON can hold.
+        """Return one answer an example, in their order: what JSON can hold.
 
         Args:
-            examples: N.
-            rows: `encode`'s of them.
+            examples: N examples.
+            rows: the encoded examples.
             outputs: the model's outputs for each row, NumPy arrays (or a dictionary of them) without the batch's axis.
-            labels: of `label_names`.
+            labels: the labels, as `label_names` returns them.
         """
 
     @abc.abstractmethod
     def scores(
         self, examples: Sequence[Example], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """The field's metrics of `answers` to labelled examples: numbers by name, and details such as tables."""
+        """Return the field's metrics of `answers` to labelled examples: numbers by name, and details such as tables."""
 
     @abc.abstractmethod
     def main_score(self, labels: Sequence[str]) -> str:
-        """The name of the score that early stopping goes by, where the configuration names none."""
+        """Return the name of the score that early stopping goes by, where the configuration names none."""

@@ -1,22 +1,22 @@
-"""EncodedExamples of tokens of different lengths, and how they are put into batches of few shapes.
+"""Encoded examples of different lengths, and their batches in few shapes.
 
-Shapes: N rows, B batch, L length.
+Shapes: N encoded examples, B batch, L length.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 _FILLER = -1
-"""Stands for no row: what fills a batch up, at weight 0."""
+"""The index of a filler: a row of a batch that stands for no encoded example and has weight 0."""
 
 
 def default_bucket_lengths(max_seq_length: int) -> tuple[int, ...]:
-    """Multiples of 8 up to 64, of 16 up to 128, of 32 up to 256 and so on; the last is `max_seq_length`.
+    """Return the multiples of 8 up to 64, of 16 up to 128, of 32 up to 256 and so on; the last is `max_seq_length`.
 
-    Few enough shapes to compile, and a row is seldom padded by more than an eighth.
+    These are few shapes to compile, and an example is seldom padded by more than an eighth.
 
     >>> default_bucket_lengths(100)
     (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 100)
@@ -31,25 +31,28 @@ def default_bucket_lengths(max_seq_length: int) -> tuple[int, ...]:
     return (*lengths, max_seq_length)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodedExamples:
-    """Encoded rows.
+    """The examples of a task as token ids, with their labels.
+
+    A long example may become several encoded ones, and retrieval puts several texts into one.
 
     Attributes:
-        lengths: tokens of each row, int [N].
-        tokens: by name, what each token has, [N, longest]: `input_ids`, `segment_ids`, perhaps labels; of rows of
-            several sequences `input_mask` and `position_ids` too. 0 (`input_ids`: `[PAD]`) behind the row's length.
-        values: by name, what each row has, [N, ...]. Weights have names that end in `_weights`.
-        bucket_lengths: the lengths that batches may have, ascending; no row is longer than the last.
-        places: where each row comes from, as the task needs it to read answers off the outputs.
-        pad_id: of `[PAD]`.
+        lengths: number of tokens of each encoded example, int [N].
+        token_features: name -> a value for each token, [N, longest]: `input_ids`, `segment_ids`, perhaps labels.
+            Examples of several sequences have `input_mask` and `position_ids` too. The values after an example's
+            length are 0, or `pad_id` in `input_ids`.
+        example_features: name -> a value for each encoded example, [N, ...]. The names of weights end in `_weights`.
+        bucket_lengths: the lengths that batches may have, ascending; no example is longer than the last.
+        sources: which example each encoded one comes from, in the form that the task's `answers` needs.
+        pad_id: the id of `[PAD]`.
     """
 
     lengths: np.ndarray
-    tokens: dict[str, np.ndarray]
-    values: dict[str, np.ndarray]
+    token_features: dict[str, np.ndarray]
+    example_features: dict[str, np.ndarray]
     bucket_lengths: tuple[int, ...]
-    places: list[Any]
+    sources: list[Any]
     pad_id: int = 0
 
     def __len__(self) -> int:
@@ -60,84 +63,91 @@ class EncodedExamples:
         cls,
         input_ids: Sequence[Sequence[int]],
         segment_ids: Sequence[Sequence[int]],
+        *,
         pad_id: int,
         max_seq_length: int,
         bucket_lengths: Sequence[int] = (),
-        labels: dict[str, tuple[Sequence[Sequence[float]], str]] | None = None,
-        values: dict[str, np.ndarray] | None = None,
-        places: Sequence[Any] | None = None,
+        token_features: Mapping[str, tuple[Sequence[Sequence[float]], str]] | None = None,
+        example_features: dict[str, np.ndarray] | None = None,
+        sources: Sequence[Any] | None = None,
     ) -> "EncodedExamples":
-        """EncodedExamples from one list of tokens each.
+        """Make encoded examples from lists of tokens.
 
         Args:
-            input_ids: one list a row, `[CLS]` and `[SEP]` included.
-            segment_ids: as long.
-            pad_id: of `[PAD]`.
-            max_seq_length: no row is longer.
-            bucket_lengths: of the task's configuration; () for the default.
-            labels: by name, one list a row, as long as the row, and their dtype.
-            values: of the constructor.
-            places: of the constructor; by default the row's number.
+            input_ids: one list for each example, `[CLS]` and `[SEP]` included.
+            segment_ids: lists of the same lengths.
+            pad_id: the id of `[PAD]`.
+            max_seq_length: the largest allowed length.
+            bucket_lengths: the lengths that batches may have; () for `default_bucket_lengths`.
+            token_features: name -> (lists of the same lengths, their dtype).
+            example_features: see the class.
+            sources: see the class; the examples' indices by default.
         """
         lengths = np.array([len(ids) for ids in input_ids], np.int32)
         longest = int(lengths.max(initial=0))
-        given = {"input_ids": (input_ids, "int32"), "segment_ids": (segment_ids, "int32")} | (labels or {})
-        tokens = {}
+        given = {"input_ids": (input_ids, "int32"), "segment_ids": (segment_ids, "int32")} | dict(token_features or {})
+        padded_features = {}
         for name, (lists, dtype) in given.items():
             padded = np.full((len(lengths), longest), pad_id if name == "input_ids" else 0, dtype)
-            for row, items in enumerate(lists):
-                padded[row, : len(items)] = items
-            tokens[name] = padded
+            for index, items in enumerate(lists):
+                padded[index, : len(items)] = items
+            padded_features[name] = padded
         buckets = tuple(sorted({*bucket_lengths, max_seq_length})) if bucket_lengths else None
         return cls(
-            lengths,
-            tokens,
-            values or {},
-            buckets or default_bucket_lengths(max_seq_length),
-            list(places) if places is not None else list(range(len(lengths))),
-            pad_id,
+            lengths=lengths,
+            token_features=padded_features,
+            example_features=example_features or {},
+            bucket_lengths=buckets or default_bucket_lengths(max_seq_length),
+            sources=list(sources) if sources is not None else list(range(len(lengths))),
+            pad_id=pad_id,
         )
 
     def in_one_length(self) -> "EncodedExamples":
-        """The same rows, every batch as long as the longest allowed: for devices that want one shape (TPU)."""
+        """Return the same examples with one bucket length, the longest, for devices that want one shape (TPU)."""
         return dataclasses.replace(self, bucket_lengths=self.bucket_lengths[-1:])
 
     def bucket_length(self, longest: int) -> int:
-        """The shortest length of a batch that holds a row of `longest` tokens."""
+        """Return the shortest length of a batch that holds an example of `longest` tokens."""
         return self.bucket_lengths[int(np.searchsorted(self.bucket_lengths, longest))]
 
     def batch(self, indices: np.ndarray, length: int) -> dict[str, np.ndarray]:
-        """The batch of `indices` (-1 for a row that counts in nothing), padded to `length`.
+        """Return the batch of the examples at `indices`.
+
+        `training.encoded_batches.batch_gatherer` does the same in a graph.
+
+        Args:
+            indices: int [B]; -1 for a filler, which repeats the first example at weight 0.
+            length: L, of the batch.
 
         Returns:
-            The encoder's inputs, int32 [B, L], and the rows' labels.
+            The encoder's inputs, int32 [B, L], the other token features, [B, L], and the example features, [B, ...].
         """
         chosen = np.maximum(indices, 0)
-        real = indices != _FILLER
+        is_real = indices != _FILLER
         lengths = self.lengths[chosen]
         batch = {}
-        for name, array in self.tokens.items():
-            part = array[chosen, :length]
-            missing = length - part.shape[1]
+        for name, array in self.token_features.items():
+            cut = array[chosen, :length]
+            missing = length - cut.shape[1]
             padding = self.pad_id if name == "input_ids" else 0
-            batch[name] = np.pad(part, ((0, 0), (0, missing)), constant_values=padding) if missing > 0 else part
-        batch |= {name: array[chosen] for name, array in self.values.items()}
-        for name in weights_of(batch):
-            batch[name] = batch[name] * real.reshape([-1] + [1] * (batch[name].ndim - 1)).astype(batch[name].dtype)
+            batch[name] = np.pad(cut, ((0, 0), (0, missing)), constant_values=padding) if missing > 0 else cut
+        batch |= {name: array[chosen] for name, array in self.example_features.items()}
+        for name in weight_names(batch):
+            batch[name] = batch[name] * is_real.reshape([-1] + [1] * (batch[name].ndim - 1)).astype(batch[name].dtype)
         positions = np.arange(length, dtype=np.int32)
         batch.setdefault("input_mask", (positions < lengths[:, None]).astype(np.int32))
         batch.setdefault("position_ids", np.broadcast_to(positions, (len(indices), length)))
         return batch
 
     def batches(self, batch_size: int, fill: bool = True) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Every row once, rows of like length together, in batches of `batch_size` rows.
+        """Yield every example once, from long ones to short ones, in batches of `batch_size`.
 
         Args:
             batch_size: B.
-            fill: whether the last batch is filled up; without, it may be smaller.
+            fill: whether to fill up the last batch; if not, it may be smaller.
 
         Yields:
-            Indices of the rows, int [B], -1 where the last batch is filled up, and the batch.
+            The indices of the examples, int [B], with -1 for fillers, and the batch.
         """
         order = np.argsort(-self.lengths, kind="stable")
         for start in range(0, len(order), batch_size):
@@ -148,6 +158,6 @@ class EncodedExamples:
             yield indices, self.batch(indices, length)
 
 
-def weights_of(batch: dict[str, Any]) -> list[str]:
-    """The names in a batch that are weights: what fills it up has 0 there."""
+def weight_names(batch: Iterable[str]) -> list[str]:
+    """Return the names of a batch's weights, which are 0 in fillers."""
     return [name for name in batch if name.endswith("_weights")]

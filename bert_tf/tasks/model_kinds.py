@@ -1,4 +1,4 @@
-"""The description of a kind of model, in one place: readers, writers, the predictor and exports derive theirs from it."""
+"""The one description of each kind of model, from which readers, writers, predictor and exports derive theirs."""
 
 from typing import ClassVar
 

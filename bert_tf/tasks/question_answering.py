@@ -1,8 +1,8 @@
 """Extractive question answering: windows over a context, and answers that are substrings of it.
 
-Follows google-research/bert `run_squad.py`: windows with a stride, a token counted where it has most context around
+It follows google-research/bert `run_squad.py`: windows with a stride, a token counted where it has most context around
 it, the n best pairs of start and end, and `[CLS]` for "no answer". Answers are cut out by character offsets, so that
-nothing has to be mended afterwards.
+they need no repair afterwards.
 """
 
 import dataclasses
@@ -30,11 +30,11 @@ class Window:
     """A part of a context in a row.
 
     Attributes:
-        example: number of the example.
+        example: the number of the example.
         start: the window's first token, counted in the context.
-        length: tokens of the context in the window.
-        position: of the window's first token in the row.
-        offsets: of each token of the whole context, (start, end) characters.
+        length: the number of the context's tokens in the window.
+        position: the position in the row of the window's first token.
+        offsets: (start, end) characters of each token of the whole context.
         has_most_context: bool [length], whether no other window has more context around the token.
     """
 
@@ -47,7 +47,7 @@ class Window:
 
 
 def window_starts(context_length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """(first token, tokens) of the windows over a context.
+    """Return (first token, number of tokens) of the windows over a context.
 
     >>> window_starts(10, 6, 3)
     [(0, 6), (3, 6), (6, 4)]
@@ -60,18 +60,18 @@ def window_starts(context_length: int, room: int, stride: int) -> list[tuple[int
 
 
 def most_context(windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-    """For each window, which of its tokens have their most context there: of left and right, the smaller one counts."""
+    """Return, for each window, which tokens have their most context there; of left and right the smaller one counts."""
     end = max(start + length for start, length in windows)
     scores = np.full((len(windows), end), -1.0)
     for number, (start, length) in enumerate(windows):
-        places = np.arange(length)
-        scores[number, start : start + length] = np.minimum(places, length - 1 - places) + 0.01 * length
-    best = scores.argmax(axis=0)  # the first of equals
+        positions = np.arange(length)
+        scores[number, start : start + length] = np.minimum(positions, length - 1 - positions) + 0.01 * length
+    best = scores.argmax(axis=0)  # the first of equal ones
     return [best[start : start + length] == number for number, (start, length) in enumerate(windows)]
 
 
 class QuestionAnswering(Task[QuestionExample]):
-    """Answers that stand in the context."""
+    """The task of extractive question answering: answers are parts of the context."""
 
     kind = "question_answering"
     model_class = BertQuestionAnswerer
@@ -80,7 +80,7 @@ class QuestionAnswering(Task[QuestionExample]):
     config: QuestionAnsweringConfig
 
     def label_names(self, examples: Sequence[QuestionExample]) -> tuple[str, ...]:
-        """None; but there must be answers."""
+        """Return no labels; but there must be answers."""
         if not any(example.answers for example in examples):
             source = examples[0].source if examples else "no examples"
             raise ValueError(f"the training examples ({source} ...) must have answers. Received: none with an answer")
@@ -91,9 +91,10 @@ class QuestionAnswering(Task[QuestionExample]):
         examples: Sequence[QuestionExample],
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
+        *,
         training: bool = False,
     ) -> EncodedExamples:
-        """EncodedExamples of `features.question_answering_batch`; a place is a `Window`.
+        """Encode the examples for `features.question_answering_batch`; a source is a `Window`.
 
         Raises:
             ValueError: a question has no answer, and the task is not `unanswerable`.
@@ -102,7 +103,7 @@ class QuestionAnswering(Task[QuestionExample]):
         encoded: dict[str, tuple[list[int], Offsets]] = {}  # a context has several questions
         input_ids: list[list[int]] = []
         segment_ids: list[list[int]] = []
-        places: list[Window] = []
+        sources: list[Window] = []
         positions: list[tuple[int, int]] = []
         for number, example in enumerate(examples):
             if example.labelled and not example.answers and not config.unanswerable:
@@ -120,41 +121,46 @@ class QuestionAnswering(Task[QuestionExample]):
             for (start, length), has_most_context in zip(windows, most_context(windows), strict=True):
                 input_ids.append([*head, *context[start : start + length], tokenizer.sep_id])
                 segment_ids.append([0] * len(head) + [1] * (length + 1))
-                places.append(Window(number, start, length, len(head), offsets, has_most_context))
+                sources.append(Window(number, start, length, len(head), offsets, has_most_context))
                 inside = answer is not None and start <= answer[0] and answer[1] < start + length
                 shift = len(head) - start
                 positions.append((answer[0] + shift, answer[1] + shift) if inside and answer else (0, 0))
         both = np.array(positions, np.int32).reshape(-1, 2)
-        weights = np.array([_teaches(examples[window.example]) for window in places], np.float32)
+        weights = np.array([_teaches(examples[window.example]) for window in sources], np.float32)
         return EncodedExamples.from_lists(
             input_ids,
             segment_ids,
-            tokenizer.pad_id,
-            config.max_seq_length,
-            config.bucket_lengths,
-            values={"start_positions": both[:, 0], "end_positions": both[:, 1], "answer_weights": weights},
-            places=places,
+            pad_id=tokenizer.pad_id,
+            max_seq_length=config.max_seq_length,
+            bucket_lengths=config.bucket_lengths,
+            example_features={"start_positions": both[:, 0], "end_positions": both[:, 1], "answer_weights": weights},
+            sources=sources,
         )
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
-        """A `BertQuestionAnswerer`."""
+        """Return a `BertQuestionAnswerer`."""
         return BertQuestionAnswerer(encoder, dtype=dtype)
 
     def objective(self, training: bool) -> objective.Objective:
-        """Cross-entropies of start and end."""
+        """Return the cross-entropies of start and end."""
         return objective.question_answering_objective()
 
     def answers(
-        self, examples: Sequence[QuestionExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
+        self,
+        examples: Sequence[QuestionExample],
+        rows: EncodedExamples,
+        outputs: Sequence[Any],
+        *,
+        labels: Sequence[str],
     ) -> list[dict[str, Any]]:
-        """`id`, `answer` ("" for none), `start`, `end` in the context, `n_best`.
+        """Return `id`, `answer` ("" for none), `start` and `end` in the context, and `n_best` for each example.
 
         Each of the `n_best` has `text`, `start`, `end`, `score` (the sum of the logits) and `probability` (the softmax
-        of the scores). A task with unanswerable questions has `null_difference` too: the score of no answer less that
-        of the best one.
+        of the scores). A task with unanswerable questions has `null_difference`, too: the score of no answer less
+        that of the best one.
         """
         windows: list[list[tuple[Window, Any]]] = [[] for _ in examples]
-        for window, output in zip(rows.places, outputs, strict=True):
+        for window, output in zip(rows.sources, outputs, strict=True):
             windows[window.example].append((window, output))
         return [self._answer(example, found) for example, found in zip(examples, windows, strict=True)]
 
@@ -190,7 +196,7 @@ class QuestionAnswering(Task[QuestionExample]):
         }
 
     def _candidates(self, window: Window, output: Any) -> list[tuple[float, int, int]]:
-        """(score, first character, character behind the last) of the window's best pairs of start and end."""
+        """Return (score, first character, character after the last) of the window's best pairs of start and end."""
         inside = slice(window.position, window.position + window.length)
         start_logits, end_logits = output["start_logits"][inside], output["end_logits"][inside]
         start_logits = np.where(window.has_most_context, start_logits, -np.inf)
@@ -212,7 +218,7 @@ class QuestionAnswering(Task[QuestionExample]):
     def scores(
         self, examples: Sequence[QuestionExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """See `question_answering_scores`; with unanswerable questions, the best threshold too."""
+        """Return `question_answering_scores`; with unanswerable questions, the best threshold, too."""
         truths = [[text for text, _ in example.answers] for example in examples]
         scores = question_answering_scores(truths, [answer["answer"] for answer in answers])
         if self.config.unanswerable:
@@ -221,12 +227,12 @@ class QuestionAnswering(Task[QuestionExample]):
         return dict(scores)
 
     def main_score(self, labels: Sequence[str]) -> str:
-        """`f1`."""
+        """Return `f1`."""
         return "f1"
 
 
 def _answer_tokens(example: QuestionExample, offsets: Offsets) -> tuple[int, int] | None:
-    """First and last token of the first answer that stands in its place; None for no answer, or one without tokens."""
+    """Return first and last token of the first answer found at its start; None for no answer, or one without tokens."""
     for text, start in filter(example.holds, example.answers):
         end = start + len(text)
         touched = [number for number, (first, behind) in enumerate(offsets) if behind > start and first < end]
@@ -235,5 +241,5 @@ def _answer_tokens(example: QuestionExample, offsets: Offsets) -> tuple[int, int
 
 
 def _teaches(example: QuestionExample) -> bool:
-    """Whether something can be learnt from it: that it has no answer, or an answer that stands in its place."""
+    """Return whether a question teaches something: that it has no answer, or an answer found at its start."""
     return example.labelled and (not example.answers or any(map(example.holds, example.answers)))

@@ -20,7 +20,7 @@ OUTSIDE = "O"
 
 
 class Tagging(Task[TaggedExample]):
-    """A tag for each word.
+    """The task of tagging: a tag for each word.
 
     A sentence that is longer than a row is cut between two words, so that every word gets a tag. A word without tokens
     (of control characters only) has no place in a row, and counts as outside of every span.
@@ -35,7 +35,7 @@ class Tagging(Task[TaggedExample]):
     config: TaggingConfig
 
     def label_names(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:
-        """The tags that occur, sorted."""
+        """Return the tags that occur, sorted."""
         names = {tag for example in examples for tag in example.tags or ()}
         if len(names) < 2:
             source = examples[0].source if examples else "no examples"
@@ -45,7 +45,7 @@ class Tagging(Task[TaggedExample]):
         return tuple(sorted(names))
 
     def scheme(self, labels: Sequence[str]) -> str:
-        """`iob`, `iobes` or `none`."""
+        """Return the scheme of the labels: `iob`, `iobes` or `none`."""
         return scheme_of(labels) if self.config.scheme == "auto" else self.config.scheme
 
     def encode(
@@ -53,13 +53,14 @@ class Tagging(Task[TaggedExample]):
         examples: Sequence[TaggedExample],
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
+        *,
         training: bool = False,
     ) -> EncodedExamples:
-        """EncodedExamples of `features.tagging_batch`; a place is (example, [(word, its first token's position in the row)])."""
+        """Encode the examples for `features.tagging_batch`; a source is (example, [(word, first token's position)])."""
         ids = {label: number for number, label in enumerate(labels)}
         room = self.config.max_seq_length - 2
         rows: list[list[int]] = []
-        places: list[tuple[int, list[tuple[int, int]]]] = []
+        sources: list[tuple[int, list[tuple[int, int]]]] = []
         tag_ids: list[list[int]] = []
         tag_weights: list[list[float]] = []
 
@@ -71,7 +72,7 @@ class Tagging(Task[TaggedExample]):
                 for word, position in words:
                     row_ids[position], row_weights[position] = ids[tags[word]], 1.0
             rows.append([tokenizer.cls_id, *tokens, tokenizer.sep_id])
-            places.append((number, words))
+            sources.append((number, words))
             tag_ids.append(row_ids)
             tag_weights.append(row_weights)
 
@@ -97,28 +98,28 @@ class Tagging(Task[TaggedExample]):
         return EncodedExamples.from_lists(
             rows,
             [[0] * len(row) for row in rows],
-            tokenizer.pad_id,
-            self.config.max_seq_length,
-            self.config.bucket_lengths,
-            labels={"tag_ids": (tag_ids, "int32"), "tag_weights": (tag_weights, "float32")},
-            places=places,
+            pad_id=tokenizer.pad_id,
+            max_seq_length=self.config.max_seq_length,
+            bucket_lengths=self.config.bucket_lengths,
+            token_features={"tag_ids": (tag_ids, "int32"), "tag_weights": (tag_weights, "float32")},
+            sources=sources,
         )
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
-        """A `BertTokenClassifier`."""
+        """Return a `BertTokenClassifier`."""
         return BertTokenClassifier(encoder, len(labels), dropout_rate=self.config.dropout_rate, dtype=dtype)
 
     def objective(self, training: bool) -> objective.Objective:
-        """Cross-entropy of the words' first tokens."""
+        """Return the cross-entropy of the words' first tokens."""
         return objective.tagging_objective()
 
     def answers(
-        self, examples: Sequence[TaggedExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[TaggedExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """`words`, `tags` and, unless the scheme is `none`, `spans`: `label`, `text`, `start`, `end` in the text."""
+        """Return `words`, `tags` and, with a scheme, `spans` (`label`, `text`, `start`, `end`) of each text."""
         outside = OUTSIDE if OUTSIDE in labels else labels[0]
         tags = [[outside] * len(example.word_offsets) for example in examples]
-        for (number, words), logits in zip(rows.places, outputs, strict=True):
+        for (number, words), logits in zip(rows.sources, outputs, strict=True):
             best = np.argmax(logits, axis=-1)
             for word, position in words:
                 tags[number][word] = labels[int(best[position])]
@@ -136,17 +137,17 @@ class Tagging(Task[TaggedExample]):
     def scores(
         self, examples: Sequence[TaggedExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """See `scoring.tagging.tagging_scores`."""
+        """Return `scoring.tagging.tagging_scores`."""
         truth = [example.tags or () for example in examples]
         return tagging_scores(truth, [answer["tags"] for answer in answers], self.scheme(labels))
 
     def main_score(self, labels: Sequence[str]) -> str:
-        """`f1` of spans, or `accuracy` of tags that make none."""
+        """Return `f1` of spans, or `accuracy` of tags that make none."""
         return "accuracy" if self.scheme(labels) == "none" else "f1"
 
 
 def word_offsets(text: str, basic_tokenizer: BasicTokenizer) -> list[tuple[int, int]]:
-    """(start, end) of each word of a raw text: what is between spaces and punctuation; an ideograph is a word.
+    """Return (start, end) of each word of a text, which is what lies between spaces and punctuation, or an ideograph.
 
     >>> word_offsets("Mr. Miller", BasicTokenizer())
     [(0, 2), (2, 3), (4, 10)]

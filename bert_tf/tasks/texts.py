@@ -21,21 +21,21 @@ from bert_tf.utils.arguments import renamed
 
 
 def _encoded(
-    examples: Sequence[TextExample], tokenizer: WordPieceTokenizer, config: Any, values: dict[str, np.ndarray]
+    examples: Sequence[TextExample], tokenizer: WordPieceTokenizer, config: Any, features: dict[str, np.ndarray]
 ) -> EncodedExamples:
     pairs = [tokenizer.encode_pair(example.text, example.text_pair, config.max_seq_length) for example in examples]
     return EncodedExamples.from_lists(
         [ids for ids, _ in pairs],
         [segments for _, segments in pairs],
-        tokenizer.pad_id,
-        config.max_seq_length,
-        config.bucket_lengths,
-        values=values,
+        pad_id=tokenizer.pad_id,
+        max_seq_length=config.max_seq_length,
+        bucket_lengths=config.bucket_lengths,
+        example_features=features,
     )
 
 
 def _is_labelled(examples: Sequence[TextExample]) -> np.ndarray:
-    """1 for an example with a label, 0 for one without, float32 [N]."""
+    """Return 1 for an example with a label and 0 for one without, float32 [N]."""
     return np.array([example.label is not None for example in examples], np.float32)
 
 
@@ -59,7 +59,7 @@ def _label_ids(example: TextExample, names: Sequence[str], ids: dict[str, int], 
 
 
 class Classification(Task[TextExample]):
-    """One of two or more classes."""
+    """The task of classification: one of two or more classes."""
 
     kind = "classification"
     model_class = BertClassifier
@@ -72,7 +72,7 @@ class Classification(Task[TextExample]):
     config: ClassificationConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
-        """The classes that occur, sorted."""
+        """Return the classes that occur, sorted."""
         return _distinct(examples, {example.label for example in examples if example.label is not None})
 
     def encode(
@@ -80,9 +80,10 @@ class Classification(Task[TextExample]):
         examples: Sequence[TextExample],
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
+        *,
         training: bool = False,
     ) -> EncodedExamples:
-        """EncodedExamples of `features.classification_batch`; in training, a row's weight is its class's."""
+        """Encode the examples for `features.classification_batch`; in training a row's weight is that of its class."""
         ids = {label: number for number, label in enumerate(labels)}
         label_ids = np.array(
             [
@@ -97,7 +98,7 @@ class Classification(Task[TextExample]):
         return _encoded(examples, tokenizer, self.config, {"label_ids": label_ids, "label_weights": weights})
 
     def _class_weights(self, label_ids: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        """float32 [C]."""
+        """Return the weight of each class, float32 [C]."""
         given = self.config.class_weights
         if given:
             if len(given) != len(labels):
@@ -112,20 +113,20 @@ class Classification(Task[TextExample]):
         return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype(np.float32)
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
-        """A `BertClassifier`."""
+        """Return a `BertClassifier`."""
         config = self.config
         return BertClassifier(
             encoder, len(labels), dropout_rate=config.dropout_rate, pooling=config.pooling, dtype=dtype
         )
 
     def objective(self, training: bool) -> objective.Objective:
-        """Cross-entropy, smoothed in training only."""
+        """Return the cross-entropy, smoothed in training only."""
         return objective.classification_objective(self.config.label_smoothing if training else 0.0)
 
     def answers(
-        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """`label` and `probabilities` by label."""
+        """Return `label` and `probabilities` by label, for each text."""
         if not len(outputs):
             return []
         probabilities = np.asarray(BertClassifier.probabilities(np.stack(outputs)))
@@ -137,7 +138,7 @@ class Classification(Task[TextExample]):
     def scores(
         self, examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """See `scoring.texts.classification_scores`."""
+        """Return `scoring.texts.classification_scores`."""
         with renamed(positive_label="task.positive_label"):
             return scoring.classification_scores(
                 [example.label for example in examples],
@@ -147,12 +148,12 @@ class Classification(Task[TextExample]):
             )
 
     def main_score(self, labels: Sequence[str]) -> str:
-        """`accuracy`."""
+        """Return `accuracy`."""
         return "accuracy"
 
 
 class MultiLabel(Task[TextExample]):
-    """Any number of labels."""
+    """The task of multi-label classification: any number of labels."""
 
     kind = "multi_label"
     model_class = BertMultiLabelClassifier
@@ -165,7 +166,7 @@ class MultiLabel(Task[TextExample]):
     config: MultiLabelConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
-        """The labels that occur, sorted."""
+        """Return the labels that occur, sorted."""
         return _distinct(examples, {label for example in examples for label in example.label or ()})
 
     def encode(
@@ -173,14 +174,15 @@ class MultiLabel(Task[TextExample]):
         examples: Sequence[TextExample],
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
+        *,
         training: bool = False,
     ) -> EncodedExamples:
-        """EncodedExamples of `features.multi_label_batch`."""
+        """Encode the examples for `features.multi_label_batch`."""
         values = {"label_targets": self._targets(examples, labels), "label_weights": _is_labelled(examples)}
         return _encoded(examples, tokenizer, self.config, values)
 
     def _targets(self, examples: Sequence[TextExample], labels: Sequence[str]) -> np.ndarray:
-        """float32 [N, C]."""
+        """Return 1 for each label that an example has, float32 [N, C]."""
         ids = {label: number for number, label in enumerate(labels)}
         targets = np.zeros((len(examples), len(labels)), np.float32)
         for row, example in enumerate(examples):
@@ -188,20 +190,20 @@ class MultiLabel(Task[TextExample]):
         return targets
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
-        """A `BertMultiLabelClassifier`."""
+        """Return a `BertMultiLabelClassifier`."""
         config = self.config
         return BertMultiLabelClassifier(
             encoder, len(labels), dropout_rate=config.dropout_rate, pooling=config.pooling, dtype=dtype
         )
 
     def objective(self, training: bool) -> objective.Objective:
-        """Binary cross-entropy."""
+        """Return the binary cross-entropy."""
         return objective.multi_label_objective()
 
     def answers(
-        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """`labels`, those with at least the threshold's probability, and `probabilities` of all."""
+        """Return `labels`, those whose probability reaches the threshold, and `probabilities` of all, for each text."""
         if not len(outputs):
             return []
         probabilities = np.asarray(BertMultiLabelClassifier.probabilities(np.stack(outputs)))
@@ -216,7 +218,7 @@ class MultiLabel(Task[TextExample]):
     def scores(
         self, examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """See `scoring.texts.multi_label_scores`."""
+        """Return `scoring.texts.multi_label_scores`."""
         probabilities = np.array([[answer["probabilities"][label] for label in labels] for answer in answers])
         return dict(
             scoring.multi_label_scores(
@@ -225,12 +227,12 @@ class MultiLabel(Task[TextExample]):
         )
 
     def main_score(self, labels: Sequence[str]) -> str:
-        """`micro_f1`."""
+        """Return `micro_f1`."""
         return "micro_f1"
 
 
 class Regression(Task[TextExample]):
-    """A number."""
+    """The task of regression: a number."""
 
     kind = "regression"
     model_class = BertRegressor
@@ -242,7 +244,7 @@ class Regression(Task[TextExample]):
     config: RegressionConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
-        """None; but the numbers must differ."""
+        """Return none; but the numbers must differ."""
         if len({example.label for example in examples}) < 2:
             source = examples[0].source if examples else "no examples"
             raise ValueError(
@@ -256,35 +258,36 @@ class Regression(Task[TextExample]):
         examples: Sequence[TextExample],
         labels: Sequence[str],
         tokenizer: WordPieceTokenizer,
+        *,
         training: bool = False,
     ) -> EncodedExamples:
-        """EncodedExamples of `features.regression_batch`."""
+        """Encode the examples for `features.regression_batch`."""
         numbers = np.array([example.label or 0.0 for example in examples], np.float32)
         values = {"label_values": numbers, "label_weights": _is_labelled(examples)}
         return _encoded(examples, tokenizer, self.config, values)
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
-        """A `BertRegressor`."""
+        """Return a `BertRegressor`."""
         return BertRegressor(encoder, dropout_rate=self.config.dropout_rate, pooling=self.config.pooling, dtype=dtype)
 
     def objective(self, training: bool) -> objective.Objective:
-        """Squared error."""
+        """Return the squared error."""
         return objective.regression_objective()
 
     def answers(
-        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], labels: Sequence[str]
+        self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """`value`."""
+        """Return `value` for each text."""
         return [{"value": float(output)} for output in outputs]
 
     def scores(
         self, examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """See `scoring.texts.regression_scores`."""
+        """Return `scoring.texts.regression_scores`."""
         return dict(
             scoring.regression_scores([example.label for example in examples], [answer["value"] for answer in answers])
         )
 
     def main_score(self, labels: Sequence[str]) -> str:
-        """`pearson`."""
+        """Return `pearson`."""
         return "pearson"

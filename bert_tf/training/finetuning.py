@@ -190,7 +190,7 @@ def _scores(
     task: Task, examples: Examples, rows: EncodedExamples, labels: Sequence[str], outputs_of: OutputsOf
 ) -> dict[str, Any]:
     outputs, losses = outputs_of(rows)
-    return losses | task.scores(examples.examples, task.answers(examples.examples, rows, outputs, labels), labels)
+    return losses | task.scores(examples.examples, task.answers(examples.examples, rows, outputs, labels=labels), labels)
 
 
 def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:

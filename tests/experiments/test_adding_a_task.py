@@ -82,7 +82,7 @@ class Grading(Task):
     def label_names(self, examples):
         return ()
 
-    def encode(self, examples, labels, tokenizer, training=False):
+    def encode(self, examples, labels, tokenizer, *, training=False):
         config = self.config
         rows = [tokenizer.encode_pair(example.text, None, config.max_seq_length) for example in examples]
         grades = np.array([example.label or 0 for example in examples])
@@ -92,7 +92,7 @@ class Grading(Task):
         }
         ids, segments = zip(*rows)
         return EncodedExamples.from_lists(
-            ids, segments, tokenizer.pad_id, config.max_seq_length, config.bucket_lengths, values=values
+            ids, segments, pad_id=tokenizer.pad_id, max_seq_length=config.max_seq_length, example_features=values
         )
 
     def make_model(self, encoder, labels, dtype="float32"):
@@ -101,7 +101,7 @@ class Grading(Task):
     def objective(self, training):
         return multi_label_objective()
 
-    def answers(self, examples, rows, outputs, labels):
+    def answers(self, examples, rows, outputs, *, labels):
         return [{"grade": 1 + int((output > 0).sum())} for output in outputs]
 
     def scores(self, examples, answers, labels):

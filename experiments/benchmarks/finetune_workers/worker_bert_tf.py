@@ -63,7 +63,7 @@ class BertTf(Implementation):
     def predict(self) -> list[dict[str, Any]]:
         """Answer the examples; see `Implementation`."""
         outputs, _ = make_outputs(self.model, self.distribution, 128)(self.eval_rows)
-        return self.task.answers(self.eval_examples, self.eval_rows, outputs, self.case.labels)
+        return self.task.answers(self.eval_examples, self.eval_rows, outputs, labels=self.case.labels)
 
 
 def _examples(lines: Iterable[dict[str, Any]]) -> Iterable[Any]:

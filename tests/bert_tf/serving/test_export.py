@@ -95,7 +95,7 @@ def _evaluated(case, examples):
     labels = predictor.description.labels
     rows = task.encode(examples, labels, predictor.tokenizer)
     outputs, _ = make_outputs(predictor.model, Distribution(), 4)(rows)
-    return task.answers(examples, rows, outputs, labels)
+    return task.answers(examples, rows, outputs, labels=labels)
 
 
 def _options(case):

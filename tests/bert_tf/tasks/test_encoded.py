@@ -14,8 +14,8 @@ def numbered(count, longest=40, max_seq_length=64, seed=0, buckets=()):
         pad_id=0,
         max_seq_length=max_seq_length,
         bucket_lengths=buckets,
-        labels={"tag_weights": ([[1.0] * length for length in lengths], "float32")},
-        values={"label_ids": np.arange(count, dtype=np.int32), "label_weights": np.ones(count, np.float32)},
+        token_features={"tag_weights": ([[1.0] * length for length in lengths], "float32")},
+        example_features={"label_ids": np.arange(count, dtype=np.int32), "label_weights": np.ones(count, np.float32)},
     )
 
 
@@ -107,9 +107,9 @@ def test_rows_of_one_origin_are_no_batch_of_their_own():
     origins, batch_size = 32, 4
     lengths = np.repeat(8 * np.arange(1, origins + 1), batch_size)
     rows = EncodedExamples.from_lists(
-        [[1] * length for length in lengths], [[0] * length for length in lengths], 0, 256, ()
+        [[1] * length for length in lengths], [[0] * length for length in lengths], pad_id=0, max_seq_length=256
     )
-    rows.values["label_ids"] = np.repeat(np.arange(origins, dtype=np.int32), batch_size)
+    rows.example_features["label_ids"] = np.repeat(np.arange(origins, dtype=np.int32), batch_size)
     batches = [batch["label_ids"].tolist() for batch in taken(rows, batch_size, 4 * origins)]
     assert sum(len(set(batch)) == 1 for batch in batches) < len(batches) / 10
     assert batches_together(origins) == 8

@@ -16,7 +16,7 @@ from bert_tf.features import retrieval_batch
 from bert_tf.models.dual_encoder import BertDualEncoder
 from bert_tf.objectives.losses import retrieval_losses
 from bert_tf.objectives.metrics import retrieval_metrics
-from bert_tf.runs.folder import load_model
+from bert_tf.runs.folder import load_run
 from bert_tf.serving.export import export_saved_model
 from bert_tf.tasks import task_of
 from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
@@ -56,13 +56,15 @@ def test_a_row_of_training_is_a_query_with_its_passages():
         *_letters("e f g"),
         SEP,
     ]
-    assert rows.tokens["input_ids"][0, : rows.lengths[0]].tolist() == first
-    assert rows.tokens["input_mask"][0, :15].tolist() == [1] * 3 + [2] * 4 + [3] * 3 + [4] * 5
-    assert rows.tokens["position_ids"][0, :15].tolist() == [*range(3), *range(4), *range(3), *range(5)]
-    assert rows.tokens["input_ids"][2, 3:8].tolist() == [CLS, *_letters("i j k"), SEP], "cut to `max_seq_length`"
-    assert rows.values["query_ids"].tolist() == [0, 1, 0]
-    assert rows.values["passage_ids"].tolist() == [[0, 1, 2], [1, 0, 0], [3, 0, 0]]
-    assert rows.values["passage_weights"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
+    assert rows.token_features["input_ids"][0, : rows.lengths[0]].tolist() == first
+    assert rows.token_features["input_mask"][0, :15].tolist() == [1] * 3 + [2] * 4 + [3] * 3 + [4] * 5
+    assert rows.token_features["position_ids"][0, :15].tolist() == [*range(3), *range(4), *range(3), *range(5)]
+    assert rows.token_features["input_ids"][2, 3:8].tolist() == [CLS, *_letters("i j k"), SEP], (
+        "cut to `max_seq_length`"
+    )
+    assert rows.example_features["query_ids"].tolist() == [0, 1, 0]
+    assert rows.example_features["passage_ids"].tolist() == [[0, 1, 2], [1, 0, 0], [3, 0, 0]]
+    assert rows.example_features["passage_weights"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
     assert rows.bucket_lengths[-1] == 4 + 3 * 5
     for batch in (rows.batch(np.array([0, 2, -1]), 19), next(iter(training_dataset(rows, 3, seed=0)))):
         assert {name: np.asarray(array).dtype.name for name, array in batch.items()} == {
@@ -74,7 +76,7 @@ def test_a_row_of_training_is_a_query_with_its_passages():
 
 def test_a_row_of_evaluation_is_one_text():
     rows = _task(bucket_lengths=(4, 9)).encode(EXAMPLES, (), TOKENIZER)
-    assert rows.places == [("query", 0), ("query", 1), *(("passage", number) for number in range(4))]
+    assert rows.sources == [("query", 0), ("query", 1), *(("passage", number) for number in range(4))]
     assert rows.lengths.tolist() == [3, 3, 4, 3, 5, 5]
     assert rows.bucket_lengths == (4, 5)
 
@@ -83,14 +85,14 @@ def test_answers_and_scores():
     task = _task(top_k=2)
     rows = task.encode(EXAMPLES, (), TOKENIZER)
     queries, passages = [[1, 0], [0, 1]], [[1, 0], [2, 1], [3, 0], [0.5, 0]]
-    answers = task.answers(EXAMPLES, rows, np.array([[vector] for vector in queries + passages], np.float32), ())
+    answers = task.answers(EXAMPLES, rows, np.array([[vector] for vector in queries + passages], np.float32), labels=())
     nearest = [{"passage": "e f g", "score": 3.0}, {"passage": "d", "score": 2.0}]
     assert answers[0] == answers[2] == {"query": "a", "ranks": [3, 4], "passages": nearest}
     assert answers[1]["ranks"] == [1]
     scores = task.scores(EXAMPLES, answers, ())
     assert scores["mrr_at_10"] == pytest.approx((1 / 3 + 1) / 2), "the query that stands twice counts once"
     assert task.main_score(()) in scores
-    assert task.answers([], task.encode([], (), TOKENIZER), [], ()) == []
+    assert task.answers([], task.encode([], (), TOKENIZER), [], labels=()) == []
 
 
 def test_nothing_to_learn():
@@ -161,7 +163,7 @@ def run(tmp_path_factory):
 def test_a_run_embeds_and_searches(run):
     predictor = bert_tf.load(str(run))
     vectors = predictor.embed(TEXTS)
-    model, description, tokenizer = load_model(str(run))
+    model, description, tokenizer = load_run(str(run))
     for text, vector in zip(TEXTS, vectors, strict=True):
         ids, _ = tokenizer.encode_pair(text, None, description.max_seq_length)
         np.testing.assert_allclose(vector, model({"input_ids": np.array([ids])})[0, 0], atol=1e-5)

@@ -33,15 +33,17 @@ def test_classes_and_their_weights(tokenizer):
     labels = task.label_names(examples)
     assert labels == ("x", "y")
     rows = task.encode(examples, labels, tokenizer, training=True)
-    np.testing.assert_allclose(rows.values["label_weights"], [3 / 4, 3 / 2, 3 / 4])
-    np.testing.assert_array_equal(rows.values["label_ids"], [0, 1, 0])
-    np.testing.assert_array_equal(task.encode(examples, labels, tokenizer).values["label_weights"], [1, 1, 1])
+    np.testing.assert_allclose(rows.example_features["label_weights"], [3 / 4, 3 / 2, 3 / 4])
+    np.testing.assert_array_equal(rows.example_features["label_ids"], [0, 1, 0])
+    np.testing.assert_array_equal(task.encode(examples, labels, tokenizer).example_features["label_weights"], [1, 1, 1])
     given = task_of(ClassificationConfig(class_weights=(1, 5)))
-    np.testing.assert_allclose(given.encode(examples, labels, tokenizer, True).values["label_weights"], [1, 5, 1])
+    np.testing.assert_allclose(
+        given.encode(examples, labels, tokenizer, training=True).example_features["label_weights"], [1, 5, 1]
+    )
     wrong = task_of(ClassificationConfig(class_weights=(1, 5, 2)))
     with pytest.raises(ValueError, match=r"`task\.class_weights` must have a weight for each of the 2 labels"):
         wrong.encode(examples, labels, tokenizer, training=True)
-    [answer] = task.answers(examples[:1], rows, [np.array([0.0, np.log(3.0)], np.float32)], labels)
+    [answer] = task.answers(examples[:1], rows, [np.array([0.0, np.log(3.0)], np.float32)], labels=labels)
     assert answer["label"] == "y"
     assert answer["probabilities"] == pytest.approx({"x": 0.25, "y": 0.75})
 
@@ -77,21 +79,21 @@ def test_sets_of_labels_and_numbers(tokenizer):
     many = task_of(MultiLabelConfig(max_seq_length=8))
     examples = [TextExample("a", None, ("y",)), TextExample("b", None, ())]
     np.testing.assert_array_equal(
-        many.encode(examples, ("x", "y"), tokenizer).values["label_targets"], [[0, 1], [0, 0]]
+        many.encode(examples, ("x", "y"), tokenizer).example_features["label_targets"], [[0, 1], [0, 0]]
     )
     logits = [np.array([1.0, -1.0], np.float32), np.array([-1.0, -1.0], np.float32)]
-    answers = many.answers(examples, None, logits, ("x", "y"))
+    answers = many.answers(examples, None, logits, labels=("x", "y"))
     assert [answer["labels"] for answer in answers] == [["x"], []]
     numbers = task_of(RegressionConfig(max_seq_length=8))
     rows = numbers.encode([TextExample("a", None, 2.5), TextExample("a")], (), tokenizer)
-    np.testing.assert_array_equal(rows.values["label_values"], [2.5, 0.0])
-    np.testing.assert_array_equal(rows.values["label_weights"], [1.0, 0.0])
+    np.testing.assert_array_equal(rows.example_features["label_values"], [2.5, 0.0])
+    np.testing.assert_array_equal(rows.example_features["label_weights"], [1.0, 0.0])
 
 
 def _tag_outputs(task, rows, labels):
     """Outputs that are sure of the right tag at each first token, and of another one elsewhere."""
     outputs = []
-    for tags, weights in zip(rows.tokens["tag_ids"], rows.tokens["tag_weights"], strict=True):
+    for tags, weights in zip(rows.token_features["tag_ids"], rows.token_features["tag_weights"], strict=True):
         wrong = (tags + 1) % len(labels)
         outputs.append(np.eye(len(labels))[np.where(weights > 0, tags, wrong)])
     return outputs
@@ -111,8 +113,8 @@ def test_tags_stand_on_first_tokens_and_come_back_as_spans_of_the_text(tokenizer
     rows = task.encode([example], labels, tokenizer)
     assert len(rows) > 2, "the sentence is longer than a row"
     assert rows.lengths.max() <= 9
-    assert rows.tokens["tag_weights"].sum() == 9, "the word of a zero-width space has no token"
-    [answer] = task.answers([example], rows, _tag_outputs(task, rows, labels), labels)
+    assert rows.token_features["tag_weights"].sum() == 9, "the word of a zero-width space has no token"
+    [answer] = task.answers([example], rows, _tag_outputs(task, rows, labels), labels=labels)
     assert answer["tags"] == list(tags)
     assert [(span["label"], span["text"]) for span in answer["spans"]] == [
         ("PER", "Kim"),
@@ -142,9 +144,9 @@ def _span_outputs(rows, sure=10.0):
     """Outputs that are sure of the right start and end, where the window holds the answer."""
     outputs = []
     for row in range(len(rows)):
-        logits = {name: np.zeros(rows.tokens["input_ids"].shape[1]) for name in ("start_logits", "end_logits")}
-        logits["start_logits"][rows.values["start_positions"][row]] = sure
-        logits["end_logits"][rows.values["end_positions"][row]] = sure
+        logits = {name: np.zeros(rows.token_features["input_ids"].shape[1]) for name in ("start_logits", "end_logits")}
+        logits["start_logits"][rows.example_features["start_positions"][row]] = sure
+        logits["end_logits"][rows.example_features["end_positions"][row]] = sure
         outputs.append(logits)
     return outputs
 
@@ -158,8 +160,8 @@ def test_answers_are_substrings_of_the_context(tokenizer, answer):
     task = task_of(QuestionAnsweringConfig(max_seq_length=40, max_query_length=4, doc_stride=12))
     rows = task.encode([example], (), tokenizer)
     assert len(rows) > 1
-    assert (rows.values["start_positions"] > 0).any()
-    [found] = task.answers([example], rows, _span_outputs(rows), ())
+    assert (rows.example_features["start_positions"] > 0).any()
+    [found] = task.answers([example], rows, _span_outputs(rows), labels=())
     assert found["answer"] == answer
     assert CONTEXT[found["start"] : found["end"]] == answer
     assert all(CONTEXT[each["start"] : each["end"]] == each["text"] for each in found["n_best"])
@@ -172,12 +174,12 @@ def test_no_answer_and_its_threshold(tokenizer):
     example = QuestionExample("where?", "a river", "q")
     task = task_of(config)
     rows = task.encode([example], (), tokenizer)
-    np.testing.assert_array_equal(rows.values["start_positions"], [0])
-    [found] = task.answers([example], rows, _span_outputs(rows), ())
+    np.testing.assert_array_equal(rows.example_features["start_positions"], [0])
+    [found] = task.answers([example], rows, _span_outputs(rows), labels=())
     assert (found["answer"], found["start"], found["null_difference"]) == ("", None, 20.0)
     assert task.scores([example], [found], ())["unanswerable_exact_match"] == 1.0
     bold = task_of(config.replace(null_threshold=25.0))
-    assert bold.answers([example], rows, _span_outputs(rows), ())[0]["answer"] != ""
+    assert bold.answers([example], rows, _span_outputs(rows), labels=())[0]["answer"] != ""
     with pytest.raises(ValueError, match=r"needs `task\.unanswerable=true`.*'q'"):
         task_of(config.replace(unanswerable=False)).encode([example], (), tokenizer)
 
@@ -188,4 +190,4 @@ def test_answers_in_the_wrong_place_teach_nothing(tokenizer):
         QuestionExample("x", "a river", "q2", (("river", 0), ("river", 2))),
     ]
     rows = task_of(QuestionAnsweringConfig()).encode(examples, (), tokenizer)
-    np.testing.assert_array_equal(rows.values["answer_weights"], [0.0, 1.0])
+    np.testing.assert_array_equal(rows.example_features["answer_weights"], [0.0, 1.0])

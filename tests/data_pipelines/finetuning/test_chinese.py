@@ -42,10 +42,10 @@ def test_every_answer_is_cut_out_where_it_stands(tokenizer, examples, length):
     rows = task.encode(examples, (), tokenizer)
     outputs = []
     for row in range(len(rows)):
-        positions = rows.values["start_positions"][row], rows.values["end_positions"][row]
+        positions = rows.example_features["start_positions"][row], rows.example_features["end_positions"][row]
         sure = [np.where(np.arange(length) == position, 9.0, 0.0) for position in positions]
         outputs.append({"start_logits": sure[0], "end_logits": sure[1]})
-    answers = task.answers(examples, rows, outputs, ())
+    answers = task.answers(examples, rows, outputs, labels=())
     assert [answer["answer"] for answer in answers] == list(ANSWERS)
     assert [CONTEXT[answer["start"] : answer["end"]] for answer in answers] == list(ANSWERS)
     assert task.scores(examples, answers, ())["exact_match"] == 1.0
@@ -60,9 +60,9 @@ def test_tags_of_characters(tokenizer, tmp_path):
     examples = read_tagged(str(path), task.config, "--train_file")
     labels = task.label_names(examples)
     rows = task.encode(examples, labels, tokenizer)
-    assert rows.tokens["tag_weights"].sum() == len(text), "each character is a word of one token"
-    outputs = [np.eye(len(labels))[ids] for ids in rows.tokens["tag_ids"]]
-    [answer] = task.answers(examples, rows, outputs, labels)
+    assert rows.token_features["tag_weights"].sum() == len(text), "each character is a word of one token"
+    outputs = [np.eye(len(labels))[ids] for ids in rows.token_features["tag_ids"]]
+    [answer] = task.answers(examples, rows, outputs, labels=labels)
     assert answer["tags"] == tags
     assert [(span["label"], span["text"]) for span in answer["spans"]] == [
         ("PER", "安娜"),

@@ -22,7 +22,14 @@ def _rows():
     random = np.random.default_rng(0)
     lists = [random.integers(5, 40, random.integers(3, 20)).tolist() for _ in range(24)]
     values = {"label_ids": random.integers(0, 2, 24).astype(np.int32), "label_weights": np.ones(24, np.float32)}
-    return EncodedExamples.from_lists(lists, [[0] * len(row) for row in lists], 0, 24, (8, 16), values=values)
+    return EncodedExamples.from_lists(
+        lists,
+        [[0] * len(row) for row in lists],
+        pad_id=0,
+        max_seq_length=24,
+        bucket_lengths=(8, 16),
+        example_features=values,
+    )
 
 
 def _losses(**changes):
