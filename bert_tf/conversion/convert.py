@@ -1,4 +1,4 @@
-"""From one form of BERT to another."""
+"""Conversion of one published form of BERT to another."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ FORMATS: dict[str, Callable[[Pretrained, str], None]] = {
     "google": google.write,
     "keras_hub": keras_hub.write,
 }
-"""What can be written, and by what."""
+"""The writer of each format."""
 
 
 def _writer(output_format: str) -> Callable[[Pretrained, str], None]:

@@ -17,7 +17,7 @@ def has(folder: str, name: str) -> bool:
 
 @contextmanager
 def local_copy(folder: str) -> Iterator[str]:
-    """A local folder with the same files, for libraries that know no remote ones; `folder` itself if it is local."""
+    """Yield a local copy of a folder, or `folder` itself if it is local, for libraries that read local files only."""
     if "://" not in folder:
         yield folder
         return
@@ -28,7 +28,7 @@ def local_copy(folder: str) -> Iterator[str]:
 
 @contextmanager
 def folder_written_whole(folder: str) -> Iterator[str]:
-    """A temporary folder beside `folder` to write to; takes its name when the block ends, removed when it fails.
+    """Yield a temporary folder, which is renamed to `folder` when the block ends, and removed when it fails.
 
     Raises:
         OSError: `folder` exists and holds something, or cannot be written.

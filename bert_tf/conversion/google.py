@@ -89,7 +89,7 @@ def read_bundle(prefix: str) -> dict[str, np.ndarray]:
 
 
 def read(path: str) -> Pretrained:
-    """Configuration, weights and vocabulary of a checkpoint.
+    """Read configuration, weights and vocabulary of a checkpoint.
 
     Casing stands nowhere in this form: a vocabulary without a single capital is an uncased one.
 
@@ -162,8 +162,8 @@ def _tf1_name(name: str, num_layers: int) -> str:
     if len(numbers) == 3 and numbers[:2] == [0, 0]:
         return _tf1_encoder_name(numbers[2], rest, num_layers) or name
     if numbers[:2] == [0, 1] and len(numbers) == 3:
-        places = ("transform/dense/", "transform/LayerNorm/", "output_")
-        return f"cls/predictions/{places[numbers[2]]}{rest}" if numbers[2] < len(places) else name
+        parts = ("transform/dense/", "transform/LayerNorm/", "output_")
+        return f"cls/predictions/{parts[numbers[2]]}{rest}" if numbers[2] < len(parts) else name
     if numbers == [0, 2, 0]:
         return "cls/seq_relationship/output_weights" if rest == "kernel" else f"cls/seq_relationship/output_{rest}"
     return name

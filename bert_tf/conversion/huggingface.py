@@ -44,7 +44,7 @@ def is_folder(path: str) -> bool:
 
 
 def read(path: str) -> Pretrained:
-    """Configuration, weights, vocabulary and labels of a folder.
+    """Read configuration, weights, vocabulary and labels of a folder.
 
     Raises:
         FileNotFoundError: a file is missing.

@@ -103,7 +103,7 @@ def is_preset(path: str) -> bool:
 
 
 def read(preset: str) -> Pretrained:
-    """Configuration, weights and vocabulary of a preset.
+    """Read configuration, weights and vocabulary of a preset.
 
     Args:
         preset: a folder (local or `gs://`), a name of KerasHub's own, or a `kaggle://` handle.
@@ -142,7 +142,7 @@ def _read_with(keras_hub: Any, preset: str, source: str) -> Pretrained:
 
 
 def read_backbone(backbone: Any, source: str | None = None) -> Pretrained:
-    """Configuration and weights of a `keras_hub.models.BertBackbone`; the object knows no vocabulary.
+    """Read configuration and weights of a `keras_hub.models.BertBackbone`; the object knows no vocabulary.
 
     Raises:
         ValueError: it is something else.

@@ -1,4 +1,4 @@
-"""Published or own weights, in whatever form, as models.
+"""Loading of published weights, or those of a run, into models.
 
 What is understood: a run's folder of ours; a folder of Hugging Face; a checkpoint of google-research/bert or of
 TensorFlow's model garden; a KerasHub preset or `BertBackbone`; and names of these that are no folders.
@@ -24,7 +24,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*|bert-[\w.-]+")
 
 
 def read_pretrained(path: Any) -> Pretrained:
-    """Configuration, weights and vocabulary of `path`, whatever form they have.
+    """Read configuration, weights and vocabulary of `path`, whatever form they have.
 
     Args:
         path: a folder (local or `gs://`); a prefix of a TensorFlow checkpoint; the name of a KerasHub preset, such as

@@ -1,4 +1,4 @@
-"""Where each weight stands in every published form of BERT: the one table that all readers and writers share.
+"""The names of each weight in every published form of BERT: the one table that all readers and writers share.
 
 Names are those of google-research/bert (`modeling.py`, `run_pretraining.py`, `run_classifier.py`, `run_squad.py`), of
 Hugging Face's `BertModel` and its heads, and of KerasHub's `BertBackbone`; ours are `models.weights.named_weights`.
@@ -12,7 +12,7 @@ import numpy as np
 from bert_tf.configs import BertConfig
 
 HEADS = ("masked_lm", "next_sentence", "classification", "regression", "token_classification", "question_answering")
-"""What can stand on an encoder, as our weights' names begin."""
+"""The heads that an encoder may have; the names of their weights begin so."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Pretrained:
 
     @property
     def source(self) -> str:
-        """Where it came from, for messages."""
+        """The name of the source, for messages."""
         return self.report.source
 
     @property
@@ -127,7 +127,7 @@ class Pretrained:
     def of_model(
         cls, model: Any, tokenizer: WordPieceTokenizer | None = None, labels: Sequence[str] = ()
     ) -> "Pretrained":
-        """What a model of ours holds, in float32, to be written.
+        """Return the weights of a model in float32, with its configuration, ready to be written.
 
         Args:
             model: of `bert_tf.models`.
@@ -168,7 +168,7 @@ def assemble(
     tensors: Mapping[str, tuple[str, np.ndarray]],
     report: ConversionReport,
 ) -> dict[str, np.ndarray]:
-    """Our weights, made of a source's tensors; fills `loaded`, `transposed` and `unexpected` of the report.
+    """Make our weights of a source's tensors; fills `loaded`, `transposed` and `unexpected` of the report.
 
     Args:
         form: `google`, `hugging_face` or `keras_hub`: whose names `tensors` has.

@@ -1,4 +1,4 @@
-"""What became of every tensor of a conversion."""
+"""The report of a conversion: what it did with every tensor."""
 
 import dataclasses
 import re
@@ -47,7 +47,7 @@ class ConversionReport:
 
 
 def _without_repetition(lines: Iterable[str]) -> list[str]:
-    """Return lines that differ only in the number of their block become one, with `*` for the number."""
+    """Merge lines that differ only in the number of their block, and write `*` for the number."""
     counts: dict[str, int] = {}
     for line in lines:
         pattern = re.sub(r"(block_|layer_|layer_with_weights-|layer\.|_layers/)\d+", r"\1*", line)

@@ -1,4 +1,4 @@
-"""What a folder of Sentence Transformers says about vectors of texts, beside the files of Hugging Face's BERT.
+"""The settings of Sentence Transformers for vectors of texts, which are stored beside the files of Hugging Face's BERT.
 
 ```
 modules.json  sentence_bert_config.json  1_Pooling/config.json  [config.json  model.safetensors ... of the encoder]
@@ -70,7 +70,7 @@ def read_settings(path: str) -> SentenceSettings:
 
 
 def write_settings(settings: SentenceSettings, hidden_size: int, folder: str) -> None:
-    """Beside the files of an encoder, what makes of its folder one of Sentence Transformers.
+    """Write the files that make the folder of an encoder one of Sentence Transformers.
 
     Args:
         settings: how a text becomes a vector; `encoder_dir` is not read.
