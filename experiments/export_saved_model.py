@@ -7,9 +7,11 @@ bert-tf export-saved-model --model_dir classifier
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from absl import flags
 
+from bert_tf.examples import Examples
 from bert_tf.serving.options import PRECISIONS, QUANTIZATIONS, ExportOptions
 from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
@@ -33,10 +35,17 @@ def define_flags() -> None:
     flags.DEFINE_string("weights_license", None, "The licence of the weights, for the model card.")
 
 
+def _read_eval_data(path: str, config: Any) -> Examples:
+    """Return the labelled examples of `--eval_data`, read as the exported task needs."""
+    from data_pipelines.finetuning.labelled import read_examples
+
+    with renamed(path="eval_data"):
+        return read_examples(path, config, strict=True)
+
+
 def main(_: Sequence[str]) -> None:
     """Read the flags, export, and print the folder of the new version."""
     from bert_tf.serving.export import export_saved_model
-    from data_pipelines.finetuning.labelled import read_examples
 
     values = flags.FLAGS
     options = ExportOptions(
@@ -49,9 +58,11 @@ def main(_: Sequence[str]) -> None:
     )
     reader = None
     if values.eval_data:
-        reader = partial(read_examples, values.eval_data, flag="--eval_data", strict=True)
+        reader = partial(_read_eval_data, values.eval_data)
     with renamed(path="model_dir"):
-        version = export_saved_model(values.model_dir, values.export_dir, options, values.weights_license, reader)
+        version = export_saved_model(
+            values.model_dir, values.export_dir, options, license_name=values.weights_license, read_examples=reader
+        )
     print(version)
     launching.suggest(f"bert-tf query-saved-model --saved_model {version} --input texts.txt --output answers.jsonl")
 

@@ -1,4 +1,4 @@
-"""SavedModels that take raw strings: tokenization, model and answer in one graph, for TF Serving.
+"""The export of SavedModels that take raw strings: one graph tokenizes, runs the model and answers, for TF Serving.
 
 ```
 model_dir/export/<version>/  saved_model.pb  variables/  assets/vocab.txt config.json [labels.txt]
@@ -6,7 +6,7 @@ model_dir/export/<version>/  saved_model.pb  variables/  assets/vocab.txt config
 ```
 
 Signatures: `serving_default` takes UTF-8 strings, `token_ids` the encoder's inputs, `examples` serialized
-`tf.train.Example`s. The graph uses operations of TensorFlow and TensorFlow Text only, which a stock TF Serving has.
+`tf.train.Example`s. The graph uses only operations of TensorFlow and TensorFlow Text, which a stock TF Serving has.
 """
 
 import contextlib
@@ -47,36 +47,38 @@ SIGNATURES: dict[str, type[Signatures]] = {
     "tagging": TaggerSignatures,
     "question_answering": QuestionAnswererSignatures,
 }
-"""Task -> its export; what the signatures answer stands in the classes' docstrings."""
+"""Task -> its signatures. The docstrings of the classes describe the outputs."""
 
 
 def export_saved_model(
     path: str,
     export_dir: str | None = None,
     options: ExportOptions | None = None,
+    *,
     license_name: str | None = None,
     read_examples: Callable[[AnyTaskConfig], Examples] | None = None,
 ) -> str:
     """Export a trained or published model as the next version of a SavedModel.
 
-    `serving_default` takes `text` string [B]; of pairs `text` and `text_pair`; of question answering `question` and
-    `context`. Its outputs are those of the task's class in `SIGNATURES`. Any number of texts of any length may be asked;
-    longer ones are cut, or windowed, as in training.
+    `serving_default` takes `text`, string [B]. A model of pairs also takes `text_pair`; a model of question answering
+    takes `question` and `context` instead. The task's class in `SIGNATURES` describes the outputs. A request may hold
+    any number of texts of any length. Texts that exceed the model's length are cut, or split into windows, as in
+    training.
 
     Args:
-        path: whatever `bert_tf.load` takes, but for an export: a run's folder, or published weights.
-        export_dir: folder of the versions; None: `export` in the run's folder.
-        options: None for the defaults.
-        license_name: of the weights, for the model card; None: as the folder of the weights says, where it does.
-        read_examples: of the task, labelled: the model card tells the scores on them of the model as it was trained
-            and of everything that is exported.
+        path: a run's folder or published weights, as in `bert_tf.load`; not an export.
+        export_dir: the folder of the versions; None for `export` in the run's folder.
+        options: the options; None for the defaults.
+        license_name: licence of the weights, for the model card; None for the one that the weights' folder names.
+        read_examples: a function that reads labelled examples of the task. The model card then compares the scores of
+            the trained model with those of each exported one.
 
     Returns:
         The folder of the new version, `export_dir/<number>`, complete.
 
     Raises:
         FileNotFoundError: there is no such model, or no complete checkpoint.
-        ValueError: it is an export itself, or an option does not fit it.
+        ValueError: `path` is an export, or an option does not fit the model.
         ImportError: TensorFlow Text is not installed.
     """
     options = options or ExportOptions()
@@ -96,7 +98,8 @@ def export_saved_model(
             f"Received: {max(options.litert_lengths)}"
         )
     examples = _examples(description, read_examples) if read_examples else ()
-    module = SIGNATURES[description.task](_in_precision(model, options.precision), description, tokenizer, options)
+    precise = _in_precision(model, options.precision)
+    module = SIGNATURES[description.task](precise, description, tokenizer, options=options)
     name = "SavedModel" + ("" if options.precision == "float32" else f", {options.precision}")
     with _next_version(export_dir) as (folder, version):
         _save(module, folder, tokenizer, description)
@@ -106,10 +109,10 @@ def export_saved_model(
         }
         for quantization in options.litert:
             file = os.path.join(folder, "litert", litert.file_name(quantization))
-            size = litert.write_litert(model, description.task, file, quantization)
+            size = litert.write_litert(model, description.task, file, quantization=quantization)
             for length in options.litert_lengths:
                 fixed = os.path.join(folder, "litert", litert.file_name(quantization, length))
-                litert.write_litert(model, description.task, fixed, quantization, length)
+                litert.write_litert(model, description.task, fixed, quantization=quantization, length=length)
             variants[f"LiteRT, {quantization}, {size / 1e6:.1f} MB"] = partial(litert.LiteModel, file, description.task)
         scores = {
             name: _scores(make(), description, tokenizer, examples) for name, make in variants.items() if examples
@@ -120,17 +123,18 @@ def export_saved_model(
             "compiled by XLA": "yes" if options.jit_compile or options.fixed_batch_size else "no",
             "rows at a time": options.fixed_batch_size or "any number",
         }
-        page = model_card.card(description, path, license_name, model_card.run_metrics(path), details, scores)
+        metrics = model_card.run_metrics(path)
+        page = model_card.card(description, path, license_name, metrics=metrics, details=details, scores=scores)
         files.write_text(os.path.join(folder, model_card.CARD_FILE), page)
     return version
 
 
 @contextlib.contextmanager
 def _next_version(export_dir: str) -> Iterator[tuple[str, str]]:
-    """A folder to write the next version into, and the one it becomes when the block ends."""
+    """Yield a folder to write the next version into, and the name that it gets when the block ends."""
     versions = [int(name.rstrip("/")) for name in tf.io.gfile.listdir(export_dir) if name.rstrip("/").isdigit()]
     version = os.path.join(export_dir, str(max(versions, default=0) + 1))
-    # TF Serving takes folders with numbers for names as they appear: it must appear whole.
+    # TF Serving loads a folder whose name is a number as soon as it appears, so it must appear whole.
     temporary = os.path.join(export_dir, f"tmp-{uuid.uuid4().hex[:8]}")
     try:
         yield temporary, version
@@ -141,8 +145,8 @@ def _next_version(export_dir: str) -> Iterator[tuple[str, str]]:
 
 
 def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, description: ModelDescription) -> None:
-    """The SavedModel with its assets and warm-up requests."""
-    # With config.json, `bert_tf.load` reads an export as it reads a run.
+    """Write the SavedModel with its assets and warm-up requests."""
+    # `bert_tf.load` reads config.json from an export as from a run.
     assets = {
         "vocab.txt": "".join(f"{token}\n" for token in tokenizer.tokens),
         "labels.txt": "".join(f"{label}\n" for label in description.labels),
@@ -158,19 +162,26 @@ def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, descri
     if module.examples_method != "predict":
         _name_method(folder, "examples", f"tensorflow/serving/{module.examples_method}")
     word = next(token for token in tokenizer.tokens if token.isascii() and token.isalnum())
-    write_requests(folder, module.text_inputs, module.examples_method, word, module.bucket_lengths, module.needs_mask)
+    write_requests(
+        folder,
+        module.text_inputs,
+        module.examples_method,
+        word=word,
+        lengths=module.bucket_lengths,
+        has_mask=module.needs_mask,
+    )
 
 
 def _examples(description: ModelDescription, read_examples: Callable[[AnyTaskConfig], Examples]) -> Sequence[Any]:
     if description.task_config is None:
-        raise ValueError(f"`eval_data` needs a fine-tuned model. Received: one of {description.task}")
+        raise ValueError(f"`eval_data` needs a fine-tuned model. Received: a model for {description.task}")
     return read_examples(description.task_config).examples
 
 
 def _scores(
     model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, examples: Sequence[Any]
 ) -> dict[str, float]:
-    """The task's scores that are numbers."""
+    """Return those of the task's metrics that are numbers."""
     predictor = Predictor(model, description, tokenizer)
     assert predictor.task is not None
     scores = predictor.task.scores(examples, predictor.predict(examples), description.labels)
@@ -178,14 +189,17 @@ def _scores(
 
 
 def _name_method(folder: str, signature: str, method: str) -> None:
-    """TensorFlow 2 saves every signature for Predict; a server that checks names wants Classify's for Classify."""
+    """Set the method name of a signature, which TensorFlow 2 always saves as Predict.
+
+    A server that checks the names accepts Classify and Regress requests only for signatures of that method.
+    """
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(folder)
     updater.replace_method_name(signature_key=signature, method_name=method, tags=["serve"])
     updater.save()
 
 
 def _in_precision(model: Any, precision: str) -> Any:
-    """The model, or the same with variables of another dtype."""
+    """Return the model, or a copy whose variables have the dtype `precision`."""
     if precision == "float32":
         return model
     other = type(model).from_config(model.get_config() | {"dtype": precision})

@@ -1,4 +1,4 @@
-"""What becomes of a code point, in graph operations: tables made from the Python tokenizer's own functions.
+"""Tables of code points for graph operations, made from the Python tokenizer's own functions.
 
 Axes: B texts, C characters of all texts.
 """
@@ -14,12 +14,12 @@ _PAGE = 256
 
 
 class Characters(NamedTuple):
-    """The characters of several texts, one after the other.
+    """The characters of several texts, one text after the other.
 
     Attributes:
         codes: int32 [C], code points.
-        splits: int64 [B + 1], where texts begin and end.
-        sources: int64 [C], the character (of those that these were made from) that each came from.
+        splits: int64 [B + 1], the indices at which texts begin and end.
+        sources: int64 [C], the index of the character that each was made from, in the characters before the change.
     """
 
     codes: tf.Tensor
@@ -27,7 +27,7 @@ class Characters(NamedTuple):
     sources: tf.Tensor
 
     def row_starts(self) -> tf.Tensor:
-        """int64 [C]: how many texts start at each character (several where texts are empty)."""
+        """Return the number of texts that start at each character, int64 [C]; several where texts are empty."""
         starts = tf.math.bincount(
             tf.cast(self.splits[:-1], tf.int32), minlength=tf.size(self.codes) + 1, dtype=tf.int64
         )
@@ -35,7 +35,7 @@ class Characters(NamedTuple):
 
 
 class PagedTable(tf.Module):
-    """An integer for each code point. Most pages of 256 are equal, and equal ones are stored once."""
+    """An integer for each code point. Most pages of 256 are equal, and equal pages are stored once."""
 
     def __init__(self, values: np.ndarray):
         super().__init__()
@@ -47,27 +47,27 @@ class PagedTable(tf.Module):
 
     @classmethod
     def of_bytes(cls, values: bytes) -> "PagedTable":
-        """One of the byte tables of `unicode_tables`."""
+        """Return the table of one of the byte strings of `unicode_tables`."""
         return cls(np.frombuffer(values, np.uint8).astype(np.int32))
 
     @classmethod
     def of_characters(cls, characters: Iterable[str]) -> "PagedTable":
-        """1 for `characters`, 0 for all others."""
+        """Return a table with 1 for `characters` and 0 for all others."""
         flags = np.zeros(NUM_CODE_POINTS, np.int32)
         flags[[ord(character) for character in characters]] = 1
         return cls(flags)
 
     def __call__(self, codes: tf.Tensor) -> tf.Tensor:
-        """The integers of `codes`, int32, of their shape."""
+        """Return the integers of `codes`, int32, in the shape of `codes`."""
         return tf.gather(self._values, tf.gather(self._first, codes // _PAGE) + codes % _PAGE)
 
 
 class Expansion(tf.Module):
-    """Replaces code points by strings of them, of any length; most stay as they are."""
+    """The replacement of code points by strings of any length. Most code points stay as they are."""
 
     def __init__(self, replacement: Callable[[str], str], characters: Iterable[str]):
         super().__init__()
-        # In a row -1 stands for the code point itself, so that ideographs and punctuation share one: (" ", -1, " ").
+        # In a row, -1 means the code point itself, so that ideographs and punctuation share one row: (" ", -1, " ").
         row_numbers: dict[tuple[int, ...], int] = {(-1,): 0}
         row_of = np.zeros(NUM_CODE_POINTS, np.int32)
         for character in characters:
@@ -80,7 +80,7 @@ class Expansion(tf.Module):
         self._flat = tf.constant([code for row in rows for code in row], tf.int32)
 
     def __call__(self, codes: tf.Tensor, splits: tf.Tensor) -> Characters:
-        """`codes` [C] in texts that end at `splits` [B + 1]; returns the same of the replacements."""
+        """Return the replaced characters of `codes` [C], in texts with the boundaries `splits` [B + 1]."""
         index = self._index(codes)
         lengths = tf.gather(self._lengths, index)
         ends = tf.concat([[tf.constant(0, tf.int64)], tf.cumsum(lengths)], axis=0)

@@ -1,7 +1,7 @@
 """`WordPieceTokenizer` in graph operations, for a SavedModel that takes raw strings.
 
-Every table is made from the Python tokenizer's own functions, so that there is one source of what a character becomes.
-Operations: TensorFlow core and TensorFlow Text's `FastWordpieceTokenizer`, which a stock TensorFlow Serving has.
+Every table is made from the Python tokenizer's own functions, so that each rule has one source. The graph uses the
+operations of TensorFlow and the `FastWordpieceTokenizer` of TensorFlow Text, which a stock TensorFlow Serving has.
 
 Axes: B texts, C characters of all texts, L length.
 """
@@ -17,19 +17,20 @@ from bert_tf.tokenization.wordpiece import MASK, MAX_WORD_CHARACTERS, WordPieceT
 
 _SPACE, _CAPITAL_SIGMA, _FINAL_SIGMA = map(ord, " Σς")
 
-# UTF-8 takes at most 4 bytes a character; whatever is longer than this is a word of too many characters.
+# UTF-8 takes at most 4 bytes a character, so that a word of more bytes has too many characters.
 _MAX_WORD_BYTES = 4 * MAX_WORD_CHARACTERS
 _TOO_LONG_WORD = "x" * (_MAX_WORD_BYTES + 1)
 
 
 class Tokens(NamedTuple):
-    """What texts are made of: words, or tokens of words.
+    """The tokens, or the words, of texts.
+
+    Offsets count the characters of a text without its invalid bytes, as Python does, from 0.
 
     Attributes:
-        starts: int64 [B, None], the first character of each in its text, as Python counts characters: of the text
-            without its invalid bytes, from 0.
-        ends: int64 [B, None], behind its last character.
-        ids: int32 [B, None], of tokens; None of words.
+        starts: int64 [B, None], the index of the first character.
+        ends: int64 [B, None], the index after the last character.
+        ids: int32 [B, None], the ids of tokens; None for words.
     """
 
     starts: tf.RaggedTensor
@@ -38,12 +39,12 @@ class Tokens(NamedTuple):
 
 
 class GraphTokenizer(tf.Module):
-    """Raw strings -> the ids that `WordPieceTokenizer.encode` gives, on every input.
+    """A tokenizer of raw strings that gives the ids of `WordPieceTokenizer.encode` on every input.
 
-    Invalid UTF-8 is dropped, as `bytes.decode(errors="ignore")` drops it.
+    Invalid UTF-8 is dropped, as by `bytes.decode(errors="ignore")`.
 
     Args:
-        tokenizer: whose vocabulary and rules to follow.
+        tokenizer: the tokenizer with the vocabulary and the rules.
 
     Raises:
         ImportError: TensorFlow Text is not installed.
@@ -55,7 +56,7 @@ class GraphTokenizer(tf.Module):
             import tensorflow_text
         except ImportError as error:
             raise ImportError(
-                "tokenization in the graph needs TensorFlow Text of TensorFlow's own version: "
+                "tokenization in the graph needs TensorFlow Text of the same version as TensorFlow: "
                 f"pip install 'bert_tf[text]' ({error})"
             ) from error
         basic_tokenizer = tokenizer.basic_tokenizer
@@ -65,19 +66,19 @@ class GraphTokenizer(tf.Module):
         characters = basic_tokenizer.folded_characters()
         self._fold = Expansion(basic_tokenizer.fold, characters)
         if self._do_lower_case:
-            # What is needed where a character's neighbours count: the final form of sigma, the order of marks.
+            # These tables serve the rules that depend on neighbours: the final form of sigma, and the order of marks.
             self._has_context = PagedTable.of_characters(basic_tokenizer.context_characters)
             dropped = [character for character in characters if ucd.CHARACTER_CLASS[ord(character)] == ucd.DROPPED]
             self._is_dropped = PagedTable.of_characters(dropped)
             self._case_class = PagedTable.of_bytes(ucd.CASE_CLASS)
             self._combining_class = PagedTable.of_bytes(ucd.COMBINING_CLASS)
             self._decompose = Expansion(_lowered_marks, characters)
-            # And for offsets: which marks are stripped, and what keeps them from belonging to what stands before.
+            # Offsets need the marks that are stripped, and the characters that separate a mark from the letter before.
             self._is_stripped = PagedTable.of_characters(filter(_is_stripped, characters))
             self._cuts_strings = PagedTable.of_characters(
                 character for character in characters if " " in clean(character)
             )
-        # Blank lines of a vocabulary stand for no text; here every token needs a text, one that no word can be.
+        # TensorFlow Text wants a text for each blank line of the vocabulary. No word contains a space.
         tokens = [token or f"blank line {index}" for index, token in enumerate(tokenizer.tokens)]
         self._wordpiece = tensorflow_text.FastWordpieceTokenizer(
             tokens,
@@ -89,21 +90,21 @@ class GraphTokenizer(tf.Module):
         )
 
     def tokenize(self, texts: tf.Tensor, parse_mask: bool = False) -> tf.RaggedTensor:
-        """The ids of each text.
+        """Return the ids of each text.
 
         Args:
             texts: string [B], UTF-8.
-            parse_mask: a literal `[MASK]` becomes the mask token, as
-                `encode(text, parse_special_tokens=["[MASK]"])` has it.
+            parse_mask: whether a literal `[MASK]` becomes the mask token, as in
+                `encode(text, parse_special_tokens=["[MASK]"])`.
 
         Returns:
             int32 [B, None].
         """
         if not parse_mask:
             return self._tokenize(texts)
-        # Invalid bytes go first: what they interrupt could be a `[MASK]`.
+        # Invalid bytes are dropped first, since they could interrupt a `[MASK]`.
         parts = tf.strings.split(tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore"), MASK)
-        # A mask after each part of a text, then none after its last.
+        # A mask follows each part of a text. The one after the last part is removed again.
         ids = self._tokenize(parts.flat_values)
         masks = tf.fill([ids.nrows(), tf.constant(1, tf.int64)], self._mask_id)
         joined = parts.with_flat_values(tf.concat([ids, masks], axis=1)).merge_dims(1, 2)
@@ -114,7 +115,7 @@ class GraphTokenizer(tf.Module):
         return self._wordpiece.tokenize(_without_long_words(words)).merge_dims(1, 2)
 
     def tokenize_with_offsets(self, texts: tf.Tensor) -> Tokens:
-        """The tokens of each text, and where they came from, as `WordPieceTokenizer.encode_with_offsets` tells it.
+        """Return the tokens of each text with their offsets, as in `WordPieceTokenizer.encode_with_offsets`.
 
         Args:
             texts: string [B], UTF-8.
@@ -122,7 +123,7 @@ class GraphTokenizer(tf.Module):
         decoded, resolved, folded = self._fold_texts(texts)
         words = _words(folded)
         ids, starts, ends = self._wordpiece.tokenize_with_offsets(_without_long_words(words))
-        # All letters in order are all words in order: a byte of the one is a byte of the other.
+        # The letters in order are the words in order, so that both count the same bytes.
         word_bytes = tf.strings.length(words.flat_values)
         counts = ids.values.row_lengths()
         word_starts = tf.repeat(tf.cumsum(word_bytes, exclusive=True), counts)
@@ -141,13 +142,13 @@ class GraphTokenizer(tf.Module):
         return Tokens(starts, ends, ids)
 
     def words_with_offsets(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, Tokens]:
-        """The words of each text as they stand there, and where (`tasks.tagging.word_offsets`).
+        """Return the words of each text, unchanged, with their offsets (`tasks.tagging.word_offsets`).
 
         Args:
             texts: string [B], UTF-8.
 
         Returns:
-            string [B, None], without invalid bytes, and their offsets.
+            The words, string [B, None], without invalid bytes, and their offsets.
         """
         decoded, resolved, folded = self._fold_texts(texts)
         words = _words(folded)
@@ -158,7 +159,7 @@ class GraphTokenizer(tf.Module):
         )
 
     def _fold_texts(self, texts: tf.Tensor) -> tuple[Characters, Characters, Characters]:
-        """The texts' characters; the same once their neighbours are settled; and what each of those becomes."""
+        """Return the characters of the texts: as decoded, with rules about neighbours applied, and folded."""
         ragged = tf.strings.unicode_decode(texts, "UTF-8", errors="ignore")
         codes, splits = ragged.flat_values, ragged.row_splits
         decoded = resolved = Characters(codes, splits, tf.range(tf.size(codes, tf.int64)))
@@ -178,15 +179,15 @@ class GraphTokenizer(tf.Module):
         letter_counts: tf.Tensor,
         row_splits: tf.Tensor,
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Where words or tokens came from that have `letter_counts` letters each: starts and ends in their texts."""
-        places = tf.boolean_mask(folded.sources, folded.codes != _SPACE)  # of letters in `resolved`
-        letter_starts = tf.gather(resolved.sources, places)
+        """Return the starts and ends, in their texts, of words or tokens with `letter_counts` letters each."""
+        indices = tf.boolean_mask(folded.sources, folded.codes != _SPACE)  # of the letters, in `resolved`
+        letter_starts = tf.gather(resolved.sources, indices)
         letter_ends = letter_starts + 1
         if self._do_lower_case:
-            letter_ends = self._with_stripped_marks(resolved, places, letter_ends)
+            letter_ends = self._with_stripped_marks(resolved, indices, letter_ends)
         owners = tf.repeat(tf.range(tf.size(letter_counts)), letter_counts)
         text_starts = tf.repeat(decoded.splits[:-1], row_splits[1:] - row_splits[:-1])
-        # Marks can have changed places, so that the first letter need not be the one that stands first in the text.
+        # Marks may have been reordered, so that the first letter is not always the first in the text.
         starts = tf.math.segment_min(letter_starts, owners) - text_starts
         ends = tf.math.segment_max(letter_ends, owners) - text_starts
         return (
@@ -194,20 +195,20 @@ class GraphTokenizer(tf.Module):
             tf.RaggedTensor.from_row_splits(ends, row_splits, validate=False),
         )
 
-    def _with_stripped_marks(self, resolved: Characters, places: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
-        """`ends` of letters, each behind the marks that were stripped off it: those up to the next letter or cut."""
+    def _with_stripped_marks(self, resolved: Characters, indices: tf.Tensor, ends: tf.Tensor) -> tf.Tensor:
+        """Return the `ends` of letters, moved after the stripped marks that follow each, up to a letter or a cut."""
         cuts = tf.cast(self._cuts_strings(resolved.codes), tf.int64)
-        # A number that changes before and behind what cuts, and where a text starts.
+        # This number changes before and after each character that cuts, and at the start of a text.
         strings = tf.cumsum(cuts) + tf.cumsum(cuts, exclusive=True) + tf.cumsum(resolved.row_starts())
         marks = tf.where(self._is_stripped(resolved.codes) == 1)[:, 0]
-        owners = tf.cast(tf.searchsorted(places, marks, side="right"), tf.int32) - 1
+        owners = tf.cast(tf.searchsorted(indices, marks, side="right"), tf.int32) - 1
         marks, owners = tf.boolean_mask(marks, owners >= 0), tf.boolean_mask(owners, owners >= 0)
-        belongs = tf.gather(strings, tf.gather(places, owners)) == tf.gather(strings, marks)
+        belongs = tf.gather(strings, tf.gather(indices, owners)) == tf.gather(strings, marks)
         marks, owners = tf.boolean_mask(marks, belongs), tf.boolean_mask(owners, belongs)
         return tf.tensor_scatter_nd_max(ends, owners[:, None], tf.gather(resolved.sources, marks) + 1)
 
     def _resolve_context(self, decoded: Characters) -> Characters:
-        """Settles what depends on neighbours, so that each character can then be folded on its own."""
+        """Apply the rules that depend on neighbours, so that each character can then be folded on its own."""
         is_kept = self._is_dropped(decoded.codes) == 0
         kept_before = tf.concat([[0], tf.cumsum(tf.cast(is_kept, tf.int32))], axis=0)
         kept = Characters(
@@ -216,7 +217,7 @@ class GraphTokenizer(tf.Module):
             tf.boolean_mask(decoded.sources, is_kept),
         )
         decomposed = self._decompose(self._final_sigmas(kept), kept.splits)
-        # Canonical order sorts, stably, each run of marks; a starter (class 0) and the start of a text begin a run.
+        # Canonical order sorts each run of marks stably. A starter (class 0) and the start of a text begin a run.
         combining = self._combining_class(decomposed.codes)
         begins = tf.cast(combining == 0, tf.int64) + decomposed.row_starts()
         order = tf.argsort(tf.cumsum(begins) * 256 + tf.cast(combining, tf.int64), stable=True)
@@ -224,39 +225,42 @@ class GraphTokenizer(tf.Module):
         return Characters(tf.gather(decomposed.codes, order), decomposed.splits, sources)
 
     def _final_sigmas(self, characters: Characters) -> tf.Tensor:
-        """The codes with capital sigmas that end a word replaced (`unicode_tables.is_final_sigma`).
+        """Return the codes, with each capital sigma at the end of a word replaced (`unicode_tables.is_final_sigma`).
 
-        Spaces and ideographs, at which the tokenizer cuts first, are uncased as the end of a word is.
+        The tokenizer cuts words at spaces and ideographs. These are uncased, and so end a word here too.
         """
         codes = characters.codes
         case = self._case_class(codes)
-        places = tf.where(case != ucd.CASE_IGNORABLE)[:, 0]
-        rows = tf.gather(tf.cumsum(characters.row_starts()), places)
-        cased = tf.gather(case, places) == ucd.CASED
+        indices = tf.where(case != ucd.CASE_IGNORABLE)[:, 0]
+        rows = tf.gather(tf.cumsum(characters.row_starts()), indices)
+        cased = tf.gather(case, indices) == ucd.CASED
         next_is_cased = cased[1:] & (rows[1:] == rows[:-1])
         before_is_cased = cased[:-1] & (rows[1:] == rows[:-1])
-        edge = tf.zeros([tf.minimum(tf.size(places), 1)], tf.bool)
+        edge = tf.zeros([tf.minimum(tf.size(indices), 1)], tf.bool)
         is_final = (
-            (tf.gather(codes, places) == _CAPITAL_SIGMA)
+            (tf.gather(codes, indices) == _CAPITAL_SIGMA)
             & tf.concat([edge, before_is_cased], axis=0)
             & ~tf.concat([next_is_cased, edge], axis=0)
         )
-        finals = tf.boolean_mask(places, is_final)[:, None]
+        finals = tf.boolean_mask(indices, is_final)[:, None]
         return tf.tensor_scatter_nd_update(codes, finals, tf.fill([tf.shape(finals)[0]], _FINAL_SIGMA))
 
     def pack_rows(
         self, ids_a: tf.RaggedTensor, ids_b: tf.RaggedTensor | None, max_seq_length: int | tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Rows as `WordPieceTokenizer.encode_pair` makes them, padded.
+        """Return padded rows with the tokens of `WordPieceTokenizer.encode_pair`.
 
         Args:
-            ids_a: int32 [B, None], of `tokenize`.
-            ids_b: the same, or None for single texts.
+            ids_a: int32 [B, None], ids from `tokenize`.
+            ids_b: ids of the second texts, or None for single texts.
             max_seq_length: L, at least 3.
 
         Returns:
             `input_ids`, `input_mask` (1 on tokens, 0 on padding), `segment_ids`, `position_ids` (0 on padding), all
             int32 [B, L].
+
+        Raises:
+            ValueError: `max_seq_length` is below 3.
         """
         if isinstance(max_seq_length, int) and max_seq_length < 3:
             raise ValueError(f"`max_seq_length` must be at least 3. Received: {max_seq_length}")
@@ -265,7 +269,7 @@ class GraphTokenizer(tf.Module):
             ids_b = ids_a[:, :0]
         length_b = tf.cast(ids_b.row_lengths(), tf.int32)[:, None]
         budget = max_seq_length - tf.where(length_b > 0, 3, 2)
-        # `truncated_lengths`, for all rows at once.
+        # This is `truncated_lengths` for all rows at once.
         kept_a = tf.minimum(length_a, tf.maximum(budget - length_b, (budget + 1) // 2))
         is_cut = length_a + length_b > budget
         length_a, length_b = tf.where(is_cut, kept_a, length_a), tf.where(is_cut, budget - kept_a, length_b)
@@ -288,22 +292,22 @@ class GraphTokenizer(tf.Module):
 
 
 def _lowered_marks(character: str) -> str:
-    """The lower-cased decomposition of what decomposes into marks; other characters as they are.
+    """Return the lower-cased decomposition of a character that decomposes into marks; others as they are.
 
-    Only marks can change places, so that folding may see to the rest.
+    Only marks can be reordered. Folding handles the other characters.
     """
     decomposed = "".join(part for lowered in ucd.lower(character) for part in ucd.decompose(lowered))
     return decomposed if any(ucd.COMBINING_CLASS[ord(part)] for part in decomposed) else character
 
 
 def _is_stripped(character: str) -> bool:
-    """Whether it becomes marks that stripping takes off."""
+    """Return whether the character decomposes into marks, which lower-casing strips."""
     first = ucd.decompose(ucd.lower(character)[0])[0]
     return ucd.CHARACTER_CLASS[ord(first)] == ucd.NONSPACING_MARK
 
 
 def _words(folded: Characters) -> tf.RaggedTensor:
-    """The words between the spaces of folded texts, string [B, None]."""
+    """Return the words between the spaces of folded texts, string [B, None]."""
     codes = tf.RaggedTensor.from_row_splits(folded.codes, folded.splits, validate=False)
     return tf.strings.split(tf.strings.unicode_encode(codes, "UTF-8"))
 
@@ -318,17 +322,17 @@ def _without_long_words(words: tf.RaggedTensor) -> tf.RaggedTensor:
 
 
 def _utf8_lengths(codes: tf.Tensor) -> tf.Tensor:
-    """Bytes of each code point in UTF-8, int32."""
+    """Return the number of bytes of each code point in UTF-8, int32."""
     return 1 + tf.add_n([tf.cast(codes > last, tf.int32) for last in (0x7F, 0x7FF, 0xFFFF)])
 
 
 def substrings(codes: tf.RaggedTensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Parts of texts.
+    """Return parts of texts.
 
     Args:
         codes: int32 [B, None], the texts' code points.
-        starts: int64 [B, None], first characters.
-        ends: int64 [B, None], behind the last ones; not below `starts`.
+        starts: int64 [B, None], the index of each part's first character.
+        ends: int64 [B, None], the index after each part's last character; not below `starts`.
 
     Returns:
         string [B, None], in UTF-8.
@@ -340,7 +344,7 @@ def substrings(codes: tf.RaggedTensor, starts: tf.RaggedTensor, ends: tf.RaggedT
 
 
 def _take(ids: tf.RaggedTensor, index: tf.Tensor) -> tf.Tensor:
-    """`ids[b, index[b, l]]`, int32 [B, L]; any number where `index` is outside row b."""
+    """Return `ids[b, index[b, l]]`, int32 [B, L]; any number where `index` is outside row b."""
     flat = tf.concat([ids.flat_values, [0]], axis=0)
-    places = tf.cast(ids.row_starts(), tf.int32)[:, None] + index
-    return tf.gather(flat, tf.clip_by_value(places, 0, tf.size(flat) - 1))
+    indices = tf.cast(ids.row_starts(), tf.int32)[:, None] + index
+    return tf.gather(flat, tf.clip_by_value(indices, 0, tf.size(flat) - 1))

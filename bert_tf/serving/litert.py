@@ -1,9 +1,9 @@
-"""Models for phones and small computers: `.tflite` files for LiteRT (TensorFlow Lite), and how to ask them.
+"""Models for phones and small computers: the export to `.tflite` files for LiteRT (TensorFlow Lite), and their use.
 
-A file takes `input_ids`, `input_mask` and `segment_ids`, int32 [B, L] of any size (resize the inputs first), and gives
-what the Keras model gives: `logits` of classifiers and taggers, `values`, `start_logits` and `end_logits`, or
+A file takes `input_ids`, `input_mask` and `segment_ids`, int32 [B, L] of any size (resize the inputs first). It returns
+the outputs of the Keras model: `logits` of classifiers and taggers, `values`, `start_logits` and `end_logits`, or
 `sequence_output` and `pooled_output`. Texts are tokenized outside of it. A file of a fixed length, `..._1x16.tflite`,
-takes [1, 16]: its shapes are all known, so that LiteRT hands the whole of it to its fastest kernels (XNNPACK).
+takes inputs of shape [1, 16]. All its shapes are known, so that LiteRT runs it with its fastest kernels (XNNPACK).
 """
 
 import os
@@ -23,31 +23,39 @@ from bert_tf.tasks import MODEL_KINDS
 from bert_tf.utils import files
 
 _BY_TOKEN = ("sequence_output", "start_logits", "end_logits")
-"""Outputs with an axis of length, beside the tagger's logits."""
+"""The outputs that have an axis of tokens, beside the tagger's logits."""
 
 _FIXED_FILE = re.compile(r"_1x(\d+)\.tflite$")
 
 
 def file_name(quantization: str, length: int | None = None) -> str:
-    """The name of an export's file: `model_float32.tflite` or, of one row of 16 tokens, `model_float32_1x16.tflite`."""
+    """Return the name of an export's file.
+
+    >>> file_name("float32"), file_name("int8", 16)
+    ('model_float32.tflite', 'model_int8_1x16.tflite')
+    """
     return f"model_{quantization}{'' if length is None else f'_1x{length}'}.tflite"
 
 
 def check_task(task: str) -> None:
-    """ValueError where models for `task` are not converted."""
+    """Check that models for `task` can be converted.
+
+    Raises:
+        ValueError: the task is `pretraining`.
+    """
     if task == "pretraining":
         raise ValueError("`litert` takes encoders and fine-tuned models. Received: a pre-trained model with its heads")
 
 
-def write_litert(model: Any, task: str, path: str, quantization: str = "float32", length: int | None = None) -> int:
-    """Convert a model to LiteRT.
+def write_litert(model: Any, task: str, path: str, *, quantization: str = "float32", length: int | None = None) -> int:
+    """Convert a model to LiteRT and write the file.
 
     Args:
         model: an encoder or a fine-tuned model, in float32.
-        task: what it is for.
-        path: file to write, whole or not at all.
+        task: the model's task.
+        path: the file to write, whole or not at all.
         quantization: one of `options.QUANTIZATIONS`.
-        length: tokens of the one row that the file takes; None for any number of rows of any length.
+        length: number of tokens of the one row that the file takes; None for any number of rows of any length.
 
     Returns:
         The file's size in bytes.
@@ -78,19 +86,19 @@ def write_litert(model: Any, task: str, path: str, quantization: str = "float32"
 
 
 class LiteModel:
-    """A `.tflite` file of `write_litert`, called as the Keras model that it was made of.
+    """A `.tflite` file of `write_litert`, called in the same way as the Keras model that it was made of.
 
-    A single row is computed by the file of the shortest fixed length that holds it, where such files stand beside.
+    If files of fixed lengths lie beside it, a single row is computed by the shortest one that holds it.
 
     Args:
         path: the file.
-        task: what the model is for.
+        task: the model's task.
 
     Attributes:
-        length: tokens of a row, if fixed; longer rows are refused. None for any length.
+        length: number of tokens in a row, if fixed; longer rows are refused. None for any length.
 
     Raises:
-        ValueError: it is no such file, or damaged.
+        ValueError: the file is not a LiteRT file, or is damaged.
     """
 
     def __init__(self, path: str, task: str) -> None:
@@ -108,10 +116,10 @@ class LiteModel:
         self._fixed: dict[int, LiteModel] = {}
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> Any:
-        """The outputs of the model, as arrays; not in a graph.
+        """Return the outputs of the model as arrays. It cannot be called in a graph.
 
         Args:
-            inputs: `input_ids`, `input_mask`, `segment_ids`, int32 [B, L]; others are left out.
+            inputs: `input_ids`, `input_mask` and `segment_ids`, int32 [B, L]; others are ignored.
 
         Raises:
             ValueError: a row has more tokens than a file of a fixed length takes.
@@ -120,7 +128,7 @@ class LiteModel:
         return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs by name; see `__call__`."""
+        """Return the outputs by name. Arguments as in `__call__`."""
         arrays = {name: np.asarray(inputs[name], np.int32) for name in ID_NAMES}
         if self.length is not None:
             return self._run_rows(arrays, self.length)
@@ -137,7 +145,7 @@ class LiteModel:
         return self._fixed[length]
 
     def _run_rows(self, arrays: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
-        """Row by row, in the file's `length`; the outputs have the length of the inputs again."""
+        """Return outputs computed row by row at the file's `length`, then resized to the length of the inputs."""
         rows, width = arrays["input_mask"].shape
         tokens = _tokens(arrays["input_mask"])
         if tokens > length:
@@ -158,7 +166,7 @@ class LiteModel:
 
 
 def _fixed_files(path: str) -> dict[int, str]:
-    """Length -> the file of one row of it, of those that were written beside a file of any length."""
+    """Return the files of fixed lengths that lie beside a file of any length, by their lengths."""
     folder, name = os.path.split(path)
     stem = name.removesuffix(".tflite")
     found = {}
@@ -170,12 +178,12 @@ def _fixed_files(path: str) -> dict[int, str]:
 
 
 def _tokens(input_mask: np.ndarray) -> int:
-    """The tokens of the longest row, up to the last one that is no padding."""
-    places = np.flatnonzero((input_mask > 0).any(axis=0))
-    return int(places[-1]) + 1 if places.size else 0
+    """Return the number of tokens in the longest row, without its padding."""
+    positions = np.flatnonzero((input_mask > 0).any(axis=0))
+    return int(positions[-1]) + 1 if positions.size else 0
 
 
 def _resized(array: np.ndarray, length: int) -> np.ndarray:
-    """[B, L, ...] cut, or made up with zeros, to `length`."""
+    """Return an array [B, L, ...] cut, or padded with zeros, to `length`."""
     missing = max(length - array.shape[1], 0)
     return np.pad(array[:, :length], [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2))

@@ -1,6 +1,6 @@
-"""Models to ask, from whatever folder they stand in: a run's, an export's, or one with published weights.
+"""The loading of models from runs, exports and published weights.
 
-All give the same three things: a function of the encoder's inputs, a description as a run writes it, and the tokenizer.
+Each is loaded as a function of the encoder's inputs, a description as a run writes it, and a tokenizer.
 """
 
 import os
@@ -33,11 +33,11 @@ _LITE_SUFFIX = ".tflite"
 
 
 class ExportedModel:
-    """A SavedModel of `serving.export`, called as the Keras model that it was made of.
+    """A SavedModel of `serving.export`, called in the same way as the Keras model that it was made of.
 
     Args:
-        path: folder of one version.
-        task: of its description.
+        path: the folder of one version.
+        task: the task in its description.
 
     Raises:
         ImportError: TensorFlow Text, whose operations the graph has, is not installed.
@@ -53,8 +53,8 @@ class ExportedModel:
         self._task = task
 
     def __call__(self, inputs: dict[str, Any], training: bool = False) -> Any:
-        """The outputs of the model, for the encoder's inputs and those of its heads, int32."""
-        # A pre-trained model without places to predict at is asked as an encoder.
+        """Return the outputs of the model for the inputs of its encoder and heads, int32."""
+        # Without positions to predict at, a pre-trained model is an encoder.
         is_encoder = self._task == "pretraining" and "masked_lm_positions" not in inputs
         signature = self._signatures["encoder" if is_encoder else "token_ids"]
         names = signature.structured_input_signature[1]
@@ -63,20 +63,22 @@ class ExportedModel:
 
 
 def read_model(path: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
-    """The model of `path`, in float32, what it is for, and its tokenizer.
+    """Return the model at `path`, in float32, with its description and its tokenizer.
 
     Args:
-        path: a run's folder; an export, of one version or of several (the newest is taken), or a `.tflite` file in it;
-            or whatever `conversion.loading.read_pretrained` takes, a folder of Sentence Transformers included.
+        path: a run's folder; the folder of an export's version, or of several versions (the newest is taken); a
+            `.tflite` file of any length in it; or any published weights that `conversion.loading.read_pretrained`
+            takes, or a folder of Sentence Transformers.
 
     Returns:
-        The model, to be called as `BertEncoder` is; the description, whose task is that of the run, `pretraining` or
-        `encoder`; and the tokenizer. A run of retrieval is an encoder, whose `description.embedding` says how texts
-        become vectors, as that of a folder of Sentence Transformers does.
+        The model, to be called in the same way as `BertEncoder`; the description, whose task is that of the run,
+        `pretraining` or `encoder`; and the tokenizer. A run of retrieval and a folder of Sentence Transformers become
+        an encoder. Its `description.embedding` says how texts become vectors.
 
     Raises:
-        FileNotFoundError: there is nothing of this name, or no complete checkpoint.
-        ValueError: files are damaged, weights are missing, it is no BERT, or a `.tflite` file of one length.
+        FileNotFoundError: nothing has this name, or there is no complete checkpoint.
+        ValueError: files are damaged, weights are missing, the model is not a BERT, or the `.tflite` file has a fixed
+            length.
         ImportError: an export needs TensorFlow Text.
     """
     path = os.fspath(path).rstrip("/") or path
@@ -85,7 +87,7 @@ def read_model(path: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
         model = LiteModel(path, description.task)
         if model.length is not None:
             raise ValueError(
-                f"`path`: a file for rows of one length is asked through the file for any length beside it. "
+                "`path` must name the file for any length, which uses the files of fixed lengths beside it. "
                 f"Received: {path!r}, of {model.length} tokens"
             )
         return model, description, tokenizer
@@ -102,7 +104,7 @@ def read_model(path: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
 def _of_run(
     model: Any, run: RunDescription, tokenizer: WordPieceTokenizer
 ) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
-    """Return a run's model as serving sees it: a retrieval model is asked for vectors of single texts, as an encoder."""
+    """Return a run's model for serving. A retrieval model becomes an encoder of single texts."""
     description = run.of_model()
     if run.task != "retrieval":
         return model, description, tokenizer
@@ -112,12 +114,12 @@ def _of_run(
 
 
 def embedding_settings(pooling: str, normalize: bool) -> EmbeddingSettings:
-    """Return the settings of a model that was trained to embed: its vectors are compared as it makes them."""
+    """Return the settings of a model that was trained to embed. Its vectors are compared as the model returns them."""
     return EmbeddingSettings(pooling, normalize, "cosine" if normalize else "dot")
 
 
 def _newest_version(path: str) -> str | None:
-    """The folder of the SavedModel: `path` itself, or the highest number in it; None where there is none."""
+    """Return the folder of the newest SavedModel: `path` itself or the highest number in it; None if there is none."""
     if files.exists(os.path.join(path, _GRAPH_FILE)):
         return path
     if not files.is_folder(path):
@@ -128,14 +130,14 @@ def _newest_version(path: str) -> str | None:
 
 
 def _read_assets(version: str, path: str) -> tuple[ModelDescription, WordPieceTokenizer]:
-    """What the folder of a version says of its model; `path` is what was asked for: it, one above, or a file in it."""
+    """Return the description and the tokenizer of an exported version. Errors name the caller's `path`."""
     file = os.path.join(version, "assets", run_folder.CONFIG_FILE)
     if not files.exists(file):
         raise FileNotFoundError(f"`path`: an export must hold assets/{run_folder.CONFIG_FILE}. Received: {path!r}")
     values = files.read_json(file)
     if isinstance(values, dict) and "embedding" not in values:
         raise ValueError(
-            f"`path`: an earlier version of this package wrote the export; export the model again. Received: {path!r}"
+            f"`path`: an earlier version of this package wrote the export. Export the model again. Received: {path!r}"
         )
     description = ModelDescription.from_dict(values)
     vocab_file = os.path.join(version, "assets", run_folder.VOCAB_FILE)
@@ -149,10 +151,10 @@ def _read_published(path: str) -> tuple[Any, ModelDescription, WordPieceTokenize
     pretrained = read_pretrained(sentences.encoder_dir if sentences else path)
     task = pretrained.task
     if task == "pretraining" and "masked_lm" not in pretrained.heads:
-        task = "encoder"  # of a next-sentence head nothing is asked
+        task = "encoder"  # no method uses a next-sentence head
     description = describe(pretrained, task, sentences)
     model = model_of(pretrained, task)
-    # Neither a pooler nor a next-sentence head is needed to fill masks, nor a pooler for the mean of the vectors.
+    # Filling masks needs neither a pooler nor a next-sentence head, and mean vectors need no pooler.
     pretrained.assign_to(model, task, allow_random_heads=task in ("pretraining", "encoder"))
     return model, description, pretrained.tokenizer()
 
@@ -162,11 +164,11 @@ def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | No
 
     Args:
         pretrained: the weights.
-        task: of their heads, a key of `tasks.MODEL_KINDS`.
-        sentences: what a folder of Sentence Transformers says.
+        task: the task of their heads, a key of `tasks.MODEL_KINDS`.
+        sentences: the settings of a folder of Sentence Transformers.
 
     Raises:
-        ValueError: there is no vocabulary.
+        ValueError: the weights come without a vocabulary.
     """
     tokenizer = pretrained.tokenizer()
     positions = pretrained.config.max_position_embeddings
@@ -198,7 +200,7 @@ def _task_config(pretrained: Pretrained, task: str, length: int) -> AnyTaskConfi
     if task == "question_answering":
         default = QuestionAnsweringConfig()
         length = min(length, default.max_seq_length)
-        # Short rows, of models for tests: a quarter for the question, windows that overlap by half.
+        # Models with short rows, as in tests: a quarter for the question, and windows that overlap by half.
         query = min(default.max_query_length, length // 4)
         return default.replace(
             max_seq_length=length, max_query_length=query, doc_stride=min(default.doc_stride, (length - query) // 2)

@@ -1,4 +1,4 @@
-"""The page that tells what an exported model is (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
+"""The page that describes an exported model (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
 
 import os
 import re
@@ -21,19 +21,19 @@ _LICENSE_LINE = re.compile(r"license:\s*[\"']?([^\"'\n]+)")
 
 
 def weights_license(*sources: Any) -> str:
-    """The licence that the `README.md` of one of the folders names, in the manner of the Hugging Face hub.
+    """Return the licence that the `README.md` of one of the folders names, as on the Hugging Face hub.
 
     Args:
         sources: folders, the nearest first; anything else is skipped.
 
     Returns:
-        Its name, such as `apache-2.0`, or `UNKNOWN`.
+        The licence's name, such as `apache-2.0`, or `UNKNOWN`.
     """
     for source in sources:
         path = os.path.join(source, "README.md") if isinstance(source, str) and source else ""
         if path and not path.startswith("hf://") and files.exists(path):
             lines = files.read_text(path).split("\n")
-            # The page begins with a block of settings between two lines of ---.
+            # The page begins with settings between two lines of ---.
             header = lines[1 : lines.index("---", 1)] if lines[0] == "---" and "---" in lines[1:] else []
             found = [match[1].strip() for line in header if (match := _LICENSE_LINE.match(line))]
             if found:
@@ -42,7 +42,7 @@ def weights_license(*sources: Any) -> str:
 
 
 def git_revision() -> str:
-    """The revision of this project's code, with `-dirty` where files differ from it; `UNKNOWN` outside of git."""
+    """Return the git revision of this code, with `-dirty` if files differ from it; `UNKNOWN` outside of git."""
     folder = Path(__file__).resolve().parent
     try:
         done = subprocess.run(
@@ -55,36 +55,37 @@ def git_revision() -> str:
 
 
 def run_metrics(path: str) -> dict[str, float]:
-    """The numbers that a run's last evaluation gave; none where `path` is no run's folder, or nothing was evaluated."""
+    """Return the numeric metrics of a run's last evaluation; none if there is no run or no evaluation."""
     scores, log = os.path.join(path, SCORES_FILE), os.path.join(path, run_folder.METRICS_FILE)
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     if files.exists(scores):
-        figures = files.read_json(scores)
+        metrics = files.read_json(scores)
     elif files.exists(log):
         for report in files.read_json_lines(log):
             if report["kind"] == "eval":
-                figures = report
-    return {name: value for name, value in figures.items() if isinstance(value, int | float)}
+                metrics = report
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
 
 
 def card(
     description: ModelDescription,
     source: str,
     license_name: str,
+    *,
     metrics: Mapping[str, float],
     details: Mapping[str, Any],
     scores: Mapping[str, Mapping[str, float]] | None = None,
 ) -> str:
-    """The page, in Markdown.
+    """Return the page, in Markdown.
 
     Args:
-        description: of the run that trained the model.
-        source: where its weights come from.
-        license_name: of the weights.
-        metrics: of the run's last evaluation.
+        description: the description of the run that trained the model.
+        source: the path or the name of the weights.
+        license_name: the licence of the weights.
+        metrics: the metrics of the run's last evaluation.
         details: further lines of the first table, by name.
-        scores: of each exported variant on the same evaluation data, by its name; the first one is what others are
-            compared with.
+        scores: the scores of each exported variant on the same evaluation data, by the variant's name. The others are
+            compared with the first.
     """
     encoder = description.model
     rows = {
@@ -100,11 +101,11 @@ def card(
         **details,
     }
     table = "".join(f"| {name} | {_cell(value)} |\n" for name, value in rows.items())
-    figures = "".join(f"| {name} | {value:.6g} |\n" for name, value in metrics.items())
-    measured = f"| metric | value |\n| --- | --- |\n{figures}" if figures else "None are known.\n"
+    lines = "".join(f"| {name} | {value:.6g} |\n" for name, value in metrics.items())
+    measured = f"| metric | value |\n| --- | --- |\n{lines}" if lines else "None are known.\n"
     return (
         f"# Model card\n\n| | |\n| --- | --- |\n{table}\n"
-        f"## Metrics\n\nOf the run's last evaluation, on its own evaluation data.\n\n{measured}\n"
+        f"## Metrics\n\nThe run's last evaluation, on its own evaluation data.\n\n{measured}\n"
         f"{_comparison(scores) if scores else ''}"
         f"## Data\n\n{_json(description.data)}\n"
         f"## Configuration\n\n{_json({'model': encoder.to_dict(), 'experiment': description.experiment})}"
@@ -112,7 +113,7 @@ def card(
 
 
 def _comparison(scores: Mapping[str, Mapping[str, float]]) -> str:
-    """A table with a line for each variant, and how far it is from the first."""
+    """Return a table with a line for each variant, and its differences from the first."""
     first = next(iter(scores.values()))
     lines = []
     for name, values in scores.items():

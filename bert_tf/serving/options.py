@@ -6,25 +6,24 @@ from collections.abc import Sequence
 PRECISIONS = ("float32", "bfloat16")
 
 QUANTIZATIONS = ("float32", "int8")
-"""Of LiteRT's files; `int8`: dynamic range, weights in 8 bits, activations quantized as they come."""
+"""Formats of LiteRT's files. `int8` is dynamic-range quantization: 8-bit weights, activations quantized on the fly."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """How a model is exported.
+    """The options of an export.
 
     Attributes:
-        precision: of weights and products: `float32`, or `bfloat16`, half the size, and faster on processors with
-            bfloat16 units; sums, norms and softmax stay in float32.
-        jit_compile: whether XLA compiles the model. It does so for each shape when it is first asked for; to keep them
-            few, rows are made up to a power of two.
-        fixed_batch_size: rows that the model computes at a time, whatever was asked for, all of the full length: one
-            shape, as TPUs want it. XLA compiles the model. None: as many as were asked for.
-        top_k: tokens that a masked-LM export answers for each `[MASK]`.
-        litert: files for LiteRT to write beside the SavedModel: `float32`, and `int8`, with weights in 8 bits
-            (`QUANTIZATIONS`).
-        litert_lengths: of each of them, further files that take one row of just so many tokens: the quickest for one
-            text, and what processors that want fixed shapes can take.
+        precision: dtype of weights and products, `float32` or `bfloat16`. The latter has half the size and is faster on
+            processors with bfloat16 units. Sums, norms and softmax stay in float32.
+        jit_compile: whether XLA compiles the model. It compiles at the first request of each shape. The number of rows
+            is padded to a power of two, so that there are few shapes.
+        fixed_batch_size: number of rows, all of the full length, that the model computes at a time, however many were
+            requested. This gives one shape, as TPUs need it, which XLA compiles. None for the number requested.
+        top_k: number of tokens that a masked-LM export returns for each `[MASK]`.
+        litert: formats of the LiteRT files to write beside the SavedModel, some of `QUANTIZATIONS`.
+        litert_lengths: row lengths for which further LiteRT files are written, each for one row of that many tokens.
+            They are the fastest for a single text, and suit processors that need fixed shapes.
     """
 
     precision: str = "float32"

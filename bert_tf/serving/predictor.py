@@ -1,4 +1,4 @@
-"""A trained model behind the verb of its task: texts in, answers out, in Python."""
+"""The Python inference API: `load` and `Predictor`."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -24,21 +24,24 @@ from bert_tf.tasks.tagging import word_offsets
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 BATCH_SIZE = 32
-"""EncodedExamples computed at a time, by default."""
+"""The default number of rows computed at a time."""
 
 
 class Predictor:
-    """A model, its tokenizer and its labels.
+    """A trained model with its tokenizer and labels, and the methods of its task.
 
-    Any number of texts may be asked at once: they are computed in batches of like length, and answered in the caller's
-    order.
+    Each method takes any number of texts, computes them in batches of similar length, and returns the answers in the
+    caller's order.
 
     Args:
-        model: `BertEncoder`, `BertPretrainer`, a fine-tuned model, or what stands for one (`sources.ExportedModel`).
-        description: of the run that trained it.
-        tokenizer: of its vocabulary.
-        batch_size: rows computed at a time.
-        source: where it comes from, for messages.
+        model: a `BertEncoder`, a `BertPretrainer` or a fine-tuned model; or an `ExportedModel` or `LiteModel` of one.
+        description: the description of the run that trained it.
+        tokenizer: the tokenizer of its vocabulary.
+        batch_size: number of rows computed at a time.
+        source: the model's path or name, for messages.
+
+    Raises:
+        ValueError: `batch_size` is below 1.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Predictor:
         model: Any,
         description: ModelDescription,
         tokenizer: WordPieceTokenizer,
+        *,
         batch_size: int = BATCH_SIZE,
         source: str = "the model",
     ) -> None:
@@ -61,64 +65,73 @@ class Predictor:
             self.task = task_of(description.task_config)
         self._forward: Any = model
         self._vectors: Any = self._text_vectors
-        if not isinstance(model, LiteModel):  # to reach LiteRT through TensorFlow takes as long as a short text
-            # An export leaves padding out by itself.
+        if not isinstance(model, LiteModel):  # calling LiteRT through TensorFlow costs as much as a short text
+            # An export leaves padding out itself.
             call = without_padding(model) if isinstance(model, keras.Model) else model
             self._forward = tf.function(call, reduce_retracing=True)
             self._vectors = tf.function(self._text_vectors, reduce_retracing=True)
 
     def classify(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """The class of each text, or pair of texts, and the probabilities of all classes.
+        """Return the class of each text, or pair of texts, and the probabilities of all classes.
 
         Args:
-            texts: any number.
-            text_pairs: the second texts, as many, for a model of pairs.
+            texts: any number of texts.
+            text_pairs: as many second texts, for a model of pairs.
 
         Returns:
-            For each text, in the caller's order, `{"label": name, "probabilities": {name: probability}}`; of a
-            multi-label model `{"labels": [name, ...], "probabilities": {name: probability}}`, each label's own.
+            For each text, in the caller's order, `{"label": name, "probabilities": {name: probability}}`. A multi-label
+            model gives `{"labels": [name, ...], "probabilities": {name: probability}}`, where each label has a
+            probability of its own.
 
         Raises:
-            ValueError: the model is no classifier, an item is no text, or the numbers of texts differ.
+            ValueError: the model is not a classifier, an item is not a string, or the numbers of texts differ.
         """
         self._require("classify")
         return self.predict(_examples(texts, text_pairs))
 
     def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[float]:
-        """The number that a regression model gives each text, or pair of texts.
+        """Return the number that a regression model predicts for each text, or pair of texts.
+
+        Args:
+            texts: any number of texts.
+            text_pairs: as many second texts, for a model of pairs.
 
         Raises:
-            ValueError: the model is none of regression, an item is no text, or the numbers of texts differ.
+            ValueError: the model is not a regressor, an item is not a string, or the numbers of texts differ.
         """
         self._require("score")
         return [answer["value"] for answer in self.predict(_examples(texts, text_pairs))]
 
     def tag(self, texts: Sequence[str | Sequence[str]]) -> list[dict[str, Any]]:
-        """The tags of each text's words, and the spans that they make.
+        """Return the tags of each text's words, and the spans that they make.
 
         Args:
-            texts: any number, each a text, whose words are then what is between spaces and punctuation (as
-                `BasicTokenizer` cuts it; each ideograph is a word); or a list of words.
+            texts: any number of texts or lists of words. A text is split into words at spaces and around punctuation
+                and ideographs, as by `BasicTokenizer`.
 
         Returns:
-            For each text, `{"words": [...], "tags": [...], "spans": [{"label", "text", "start", "end"}]}`; start and
-            end count characters of the text (words that are given are joined by spaces).
+            For each text, `{"words": [...], "tags": [...], "spans": [{"label", "text", "start", "end"}]}`. Start and
+            end count characters of the text, or of the given words joined by spaces.
 
         Raises:
-            ValueError: the model is no tagger, or an item is neither a text nor a list of words.
+            ValueError: the model is not a tagger, or an item is neither a string nor a list of strings.
         """
         self._require("tag")
         return self.predict([self._tagged(number, text) for number, text in enumerate(_items("texts", texts))])
 
     def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[dict[str, Any]]:
-        """The answer of each question, a part of its context.
+        """Return the answer to each question, a part of its context.
+
+        Args:
+            questions: any number of texts.
+            contexts: the context of each question.
 
         Returns:
-            For each question, `answer` ("" for none), `start`, `end` in the context, and `n_best`; see
+            For each question, `answer` ("" for none), its `start` and `end` in the context, and `n_best`; see
             `tasks.question_answering.QuestionAnswering.answers`.
 
         Raises:
-            ValueError: the model is none of question answering, an item is no text, or the numbers differ.
+            ValueError: the model is not one of question answering, an item is not a string, or the numbers differ.
         """
         self._require("answer")
         questions, contexts = _texts("questions", questions), _texts("contexts", contexts)
@@ -134,44 +147,44 @@ class Predictor:
         )
 
     def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
-        """The answers of a fine-tuned model to the examples of its task (`bert_tf.examples`), in their order.
+        """Return the answers of a fine-tuned model to the examples of its task (`bert_tf.examples`), in their order.
 
         Raises:
-            ValueError: the model is none of a fine-tuning task.
+            ValueError: the model is not fine-tuned.
         """
         if self.task is None:
-            raise ValueError(f"`predict` needs a fine-tuned model. Received: {self._told()}")
+            raise ValueError(f"`predict` needs a fine-tuned model. Received: {self._described()}")
         labels = self.description.labels
         unlabelled = [_without_label(example) for example in examples]
         rows = self.task.encode(unlabelled, labels, self.tokenizer)
         outputs: list[Any] = [None] * len(rows)
         for indices, inputs in self._batches(rows):
             found = tf.nest.map_structure(np.asarray, self._forward(inputs))
-            for place, index in enumerate(indices):
-                outputs[index] = tf.nest.map_structure(lambda array, place=place: array[place], found)
+            for row, index in enumerate(indices):
+                outputs[index] = tf.nest.map_structure(lambda array, row=row: array[row], found)
         return self.task.answers(unlabelled, rows, outputs, labels=labels)
 
     def embed(self, texts: Sequence[str], pooling: str | None = None, normalize: bool | None = None) -> np.ndarray:
-        """A vector for each text.
+        """Return a vector for each text.
 
         Args:
-            texts: any number; longer ones are cut to the model's length.
-            pooling: `mean` of the last block's vectors, `[CLS]` and `[SEP]` included; `cls`, the vector of `[CLS]`; or
-                `pooler`, its pooled output. None: as a folder of Sentence Transformers says, else `mean`.
-            normalize: whether vectors are brought to length 1. None: as such a folder says, else not.
+            texts: any number of texts; longer ones are cut to the model's length.
+            pooling: `mean`, the mean of the last block's vectors, `[CLS]` and `[SEP]` included; `cls`, the vector of
+                `[CLS]`; or `pooler`, the pooled output. None for the model's own setting, by default `mean`.
+            normalize: whether vectors are scaled to length 1. None for the model's own setting, by default False.
 
         Returns:
             float32 [N, D].
 
         Raises:
-            ValueError: the model is none that embeds, an item is no text, or there is no such pooling or no pooler.
+            ValueError: the model cannot embed, an item is not a string, or `pooling` is not supported.
         """
         self._require("embed")
         settings = self.description.embedding
         pooling = settings.pooling if pooling is None else pooling
         check_pooling(pooling, TEXT_POOLINGS)
         if pooling == "pooler" and not self.description.has_pooler:
-            raise ValueError(f"`pooling` pooler needs a model with a pooler. Received: {self._told()}, without")
+            raise ValueError(f"`pooling` pooler needs a model with a pooler. Received: {self._described()}, without")
         normalize = settings.normalize if normalize is None else normalize
         rows = self._rows([self.tokenizer.encode_pair(text, None, self._length) for text in _texts("texts", texts)])
         vectors = np.zeros((len(rows), self.description.model.hidden_size), np.float32)
@@ -180,21 +193,20 @@ class Predictor:
         return vectors
 
     def search(self, queries: Sequence[str], passages: Sequence[str], top_k: int = 10) -> list[list[dict[str, Any]]]:
-        """The passages that are nearest to each query, by the cosine of their vectors.
+        """Return the passages that are nearest to each query, by the cosine of their vectors.
 
-        Where the model's vectors are not of length 1 by its own settings, as those of DPR, by their product.
+        A model that was trained to embed without normalization, such as DPR, compares by the dot product instead.
 
         Args:
-            queries: any number.
-            passages: at least one; all are compared with all queries.
-            top_k: how many are wanted of each query; there may be fewer passages.
+            queries: any number of texts.
+            passages: at least one text; all are compared with all queries.
+            top_k: number of passages to return for each query, if there are as many.
 
         Returns:
-            For each query, nearest first, `{"index": place in passages, "passage": text, "score": number}`.
+            For each query, nearest first, `{"index": index in passages, "passage": text, "score": number}`.
 
         Raises:
-            ValueError: the model is none that embeds, an item is no text, there is no passage, or `top_k` is less
-                than 1.
+            ValueError: the model cannot embed, an item is not a string, there is no passage, or `top_k` is below 1.
         """
         self._require("search")
         queries, passages = _texts("queries", queries), _texts("passages", passages)
@@ -206,23 +218,23 @@ class Predictor:
         vectors = self.embed([*queries, *passages], normalize=by_cosine)
         _, found = rank(vectors[: len(queries)], vectors[len(queries) :], [()] * len(queries), top_k=top_k)
         return [
-            [{"index": place, "passage": passages[place], "score": score} for place, score in nearest]
+            [{"index": index, "passage": passages[index], "score": score} for index, score in nearest]
             for nearest in found
         ]
 
     def fill_mask(self, texts: Sequence[str], top_k: int = 5) -> list[list[list[tuple[str, float]]]]:
-        """The likeliest tokens at each `[MASK]` of each text.
+        """Return the likeliest tokens at each `[MASK]` of each text.
 
         Args:
-            texts: any number, with `[MASK]` where a token is wanted.
-            top_k: tokens for each mask.
+            texts: any number of texts, with `[MASK]` for each token to predict.
+            top_k: number of tokens for each mask.
 
         Returns:
             For each text, for each of its masks within the model's length, (token, probability) pairs, likeliest first.
 
         Raises:
-            ValueError: the model has no masked-LM head; an item is no text, or has no `[MASK]`; there are fewer tokens
-                than `top_k`.
+            ValueError: the model has no masked-LM head, an item is not a string or has no `[MASK]`, or the vocabulary
+                has fewer than `top_k` tokens.
         """
         self._require("fill_mask")
         tokenizer = self.tokenizer
@@ -241,8 +253,8 @@ class Predictor:
         for indices, inputs in self._batches(self._rows(encoded)):
             masks = [np.flatnonzero(ids == tokenizer.mask_id) for ids in inputs["input_ids"]]
             positions = np.zeros((len(masks), max(map(len, masks))), np.int32)
-            for row, places in enumerate(masks):
-                positions[row, : len(places)] = places
+            for row, found in enumerate(masks):
+                positions[row, : len(found)] = found
             logits = self._forward(inputs | {"masked_lm_positions": positions})["masked_lm_logits"]
             top = BertPretrainer.likeliest_tokens(logits, tokenizer.vocab_size, top_k)
             scores, tokens = (tensor.numpy() for tensor in top)
@@ -250,9 +262,9 @@ class Predictor:
                 results[index] = [
                     [
                         (tokenizer.tokens[token], float(score))
-                        for token, score in zip(tokens[row, place], scores[row, place], strict=True)
+                        for token, score in zip(tokens[row, number], scores[row, number], strict=True)
                     ]
-                    for place in range(len(masks[row]))
+                    for number in range(len(masks[row]))
                 ]
         return results
 
@@ -262,12 +274,10 @@ class Predictor:
 
     def _rows(self, encoded: Sequence[tuple[list[int], list[int]]]) -> EncodedExamples:
         ids, segments = [ids for ids, _ in encoded], [segments for _, segments in encoded]
-        return EncodedExamples.from_lists(
-            ids, segments, pad_id=self.tokenizer.pad_id, max_seq_length=self._length
-        )
+        return EncodedExamples.from_lists(ids, segments, pad_id=self.tokenizer.pad_id, max_seq_length=self._length)
 
     def _batches(self, rows: EncodedExamples) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Numbers of rows, and the encoder's inputs for them."""
+        """Yield the indices of each batch's rows, and the encoder's inputs for them."""
         names = tuple(features.encoder_batch(None, None))
         for indices, batch in rows.batches(self.batch_size, fill=False):
             yield indices, {name: batch[name] for name in names}
@@ -286,15 +296,16 @@ class Predictor:
             raise ValueError(f"`texts[{number}]` must be a text or a list of words. Received: {text!r:.100}")
         return TaggedExample.from_words(list(text))
 
-    def _told(self) -> str:
+    def _described(self) -> str:
         return f"{self.source}, a model for {self.description.task}"
 
-    def _require(self, verb: str) -> None:
+    def _require(self, method: str) -> None:
         own = MODEL_KINDS[self.description.task].methods
-        if verb not in own:
-            tasks = " or ".join(name for name, kind in MODEL_KINDS.items() if verb in kind.methods)
+        if method not in own:
+            tasks = " or ".join(name for name, kind in MODEL_KINDS.items() if method in kind.methods)
             raise ValueError(
-                f"`{verb}` needs a model for {tasks}. Received: {self._told()}, which answers `{'` and `'.join(own)}`"
+                f"`{method}` needs a model for {tasks}. "
+                f"Received: {self._described()}, which answers `{'` and `'.join(own)}`"
             )
 
 
@@ -323,7 +334,7 @@ def _examples(texts: Sequence[str], text_pairs: Sequence[str] | None) -> list[Te
 
 
 def _without_label(example: Any) -> Any:
-    """The example as it would be read without labels: an unknown label is no reason not to answer."""
+    """Return the example without its label, so that a label unknown to the model raises no error."""
     if isinstance(example, QuestionExample):
         return dataclasses.replace(example, answers=(), labelled=False)
     field = "tags" if isinstance(example, TaggedExample) else "label"
@@ -331,23 +342,24 @@ def _without_label(example: Any) -> Any:
 
 
 def load(path: str, batch_size: int = BATCH_SIZE) -> Predictor:
-    """The predictor of a run's folder, of an export, or of published weights.
+    """Return the predictor of a run's folder, of an export, or of published weights.
 
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
-    Its verb is that of the task: `classify`, `score`, `tag`, `answer`, `fill_mask`, `embed`, `search` (`tasks.ModelKind.methods`).
+    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `fill_mask`, `embed` and `search`
+    (`tasks.ModelKind.methods`).
 
     Args:
-        path: a run's folder (the best evaluation's weights, where they were kept, else the newest complete
-            checkpoint); a SavedModel of `export_saved_model`, or the folder of its versions; a `.tflite` file in it,
-            the quickest for one short text; or whatever `load_pretrained` takes: a folder or name of Hugging Face,
-            one of Sentence Transformers, a checkpoint of Google, a preset of KerasHub.
-        batch_size: rows computed at a time.
+        path: a run's folder (the weights of the best evaluation if they were kept, else of the newest complete
+            checkpoint); a SavedModel of `export_saved_model` or the folder of its versions; a `.tflite` file in it, the
+            fastest for one short text; or published weights as in `load_pretrained`: a folder or a name of Hugging
+            Face, a folder of Sentence Transformers, a checkpoint of Google, or a preset of KerasHub.
+        batch_size: number of rows computed at a time.
 
     Raises:
-        FileNotFoundError: there is nothing of this name, or no complete checkpoint.
-        ValueError: files are damaged, weights are missing, or it is no BERT.
+        FileNotFoundError: nothing has this name, or there is no complete checkpoint.
+        ValueError: files are damaged, weights are missing, or the model is not a BERT.
         ImportError: an export needs TensorFlow Text.
     """
     return Predictor(*read_model(path), batch_size=batch_size, source=str(path))

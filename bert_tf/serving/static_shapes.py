@@ -1,4 +1,4 @@
-"""The model's part of an export's graph, in the shapes that the options ask for."""
+"""The model's part of an export's graph, in the shapes that the options require."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,20 +11,20 @@ Tensors = dict[str, tf.Tensor]
 
 
 def shaped(
-    call: Callable[[Tensors], Any], names: Sequence[str], options: ExportOptions, max_seq_length: int
+    call: Callable[[Tensors], Any], names: Sequence[str], options: ExportOptions, *, max_seq_length: int
 ) -> Callable[[Tensors], Any]:
-    """Return `call` as a graph function of rows, in the shapes that the options ask for.
+    """Return `call` as a graph function of rows, in the shapes that the options require.
 
     Args:
-        call: the model, from int32 [rows, L] tensors by name to tensors, or a dictionary of them, whose first axis is
-            that of the rows.
+        call: the model, from int32 [rows, L] tensors by name to one tensor, or a dictionary of tensors, with one entry
+            for each row on the first axis.
         names: the names of its inputs.
         options: the options of the export.
         max_seq_length: L, the length of a fixed shape.
     """
     rows = options.fixed_batch_size
     length = max_seq_length if rows else None
-    # There are as many positions to predict as masks, so that their axis has no fixed length.
+    # The number of positions to predict is the number of masks, which is never fixed.
     specs = {name: tf.TensorSpec([rows, None if name == "masked_lm_positions" else length], tf.int32) for name in names}
     compiled = bool(options.jit_compile or rows)
     function = tf.function(call, input_signature=[specs], autograph=False, jit_compile=compiled)

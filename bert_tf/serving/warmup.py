@@ -1,8 +1,8 @@
-"""Requests that TensorFlow Serving asks a model when it has loaded it, before users do.
+"""Warm-up requests, which TensorFlow Serving runs once it has loaded a model, before it serves users.
 
 `assets.extra/tf_serving_warmup_requests` is a TFRecord file of `tensorflow.serving.PredictionLog` messages
 (tensorflow/serving, `apis/prediction_log.proto`). They are written field by field, in protobuf's wire format, so that
-the package `tensorflow-serving-api` is not needed for four small messages.
+four small messages do not require the package `tensorflow-serving-api`.
 """
 
 import os
@@ -14,15 +14,15 @@ from bert_tf.utils import files
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
-# TensorFlow Serving takes at most so many.
+# TensorFlow Serving runs at most this many.
 _MAX_REQUESTS = 1000
 
-# Fields of PredictionLog, by the method that a request is for; in each the request is field 1.
+# The field of PredictionLog for each method; in each log the request is field 1.
 _LOGS = {"classify": 2, "regress": 3, "predict": 6}
 
 
 def _field(number: int, value: bytes) -> bytes:
-    """A field that holds a string or a message."""
+    """Return the bytes of a field that holds a string or a message."""
     return _varint(number << 3 | 2) + _varint(len(value)) + value
 
 
@@ -35,15 +35,15 @@ def _varint(value: int) -> bytes:
 
 
 def _model_spec(signature: str) -> bytes:
-    """ModelSpec: name = 1, signature_name = 3. The server knows its model; only the signature counts."""
+    """Return a ModelSpec: name = 1, signature_name = 3. The server uses only the signature."""
     return _field(1, b"model") + _field(3, signature.encode())
 
 
 def predict_log(signature: str, inputs: Mapping[str, tf.Tensor]) -> bytes:
-    """A PredictionLog of a Predict request.
+    """Return a PredictionLog of a Predict request.
 
     Args:
-        signature: its name.
+        signature: the signature's name.
         inputs: the signature's inputs by name.
     """
     request = _field(1, _model_spec(signature))
@@ -54,11 +54,11 @@ def predict_log(signature: str, inputs: Mapping[str, tf.Tensor]) -> bytes:
 
 
 def example_log(method: str, signature: str, examples: Sequence[Mapping[str, str]]) -> bytes:
-    """A PredictionLog of a Classify or Regress request.
+    """Return a PredictionLog of a Classify or Regress request.
 
     Args:
         method: `classify` or `regress`.
-        signature: its name.
+        signature: the signature's name.
         examples: texts by the names of their features.
     """
     example_list = b"".join(_field(1, example_proto(example)) for example in examples)
@@ -67,21 +67,21 @@ def example_log(method: str, signature: str, examples: Sequence[Mapping[str, str
 
 
 def example_proto(texts: Mapping[str, str]) -> bytes:
-    """A serialized `tf.train.Example` of texts."""
+    """Return a serialized `tf.train.Example` of texts."""
     feature = {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])) for name, text in texts.items()
     }
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
-def texts_of_length(names: Sequence[str], word: str, length: int, has_mask: bool) -> dict[str, str]:
-    """Texts that together make a row of `length` tokens.
+def texts_of_length(names: Sequence[str], word: str, length: int, *, has_mask: bool) -> dict[str, str]:
+    """Return texts that together make a row of `length` tokens.
 
     Args:
-        names: of the signature's inputs; of a pair, the second one is the long one.
-        word: one token.
-        length: tokens in the row, special ones included.
-        has_mask: whether one of them is `[MASK]`.
+        names: names of the signature's inputs. The second text of a pair is the long one.
+        word: a word of one token.
+        length: number of tokens in the row, special ones included.
+        has_mask: whether one of the tokens is `[MASK]`.
     """
     if len(names) == 1:
         words = [word] * max(length - 2, 1)
@@ -90,23 +90,23 @@ def texts_of_length(names: Sequence[str], word: str, length: int, has_mask: bool
 
 
 def write_requests(
-    folder: str, text_inputs: Sequence[str], examples_method: str, word: str, lengths: Sequence[int], has_mask: bool
+    folder: str, text_inputs: Sequence[str], examples_method: str, *, word: str, lengths: Sequence[int], has_mask: bool
 ) -> None:
     """Write the warm-up requests of an export: a text for each length, and one example.
 
     Args:
-        folder: of one version.
-        text_inputs: names of `serving_default`'s inputs.
+        folder: the folder of one version.
+        text_inputs: names of the inputs of `serving_default`.
         examples_method: `predict`, `classify` or `regress`.
         word: a word of one token.
-        lengths: that rows are padded to.
+        lengths: the lengths that rows are padded to.
         has_mask: whether texts need a `[MASK]`.
     """
     logs = []
     for length in lengths[: _MAX_REQUESTS - 1]:
-        texts = texts_of_length(text_inputs, word, length, has_mask)
+        texts = texts_of_length(text_inputs, word, length, has_mask=has_mask)
         logs.append(predict_log("serving_default", {name: tf.constant([text]) for name, text in texts.items()}))
-    example = texts_of_length(text_inputs, word, lengths[0], has_mask)
+    example = texts_of_length(text_inputs, word, lengths[0], has_mask=has_mask)
     if examples_method == "predict":
         logs.append(predict_log("examples", {"inputs": tf.constant([example_proto(example)])}))
     else:

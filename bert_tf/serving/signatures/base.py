@@ -1,4 +1,4 @@
-"""What every export is made of: a tokenizer and a model in one graph, and the signatures to ask it by.
+"""The base class of all exports: a tokenizer and a model in one graph, and the signatures that call it.
 
 Axes: B texts, R rows, L length.
 """
@@ -20,14 +20,14 @@ from bert_tf.tasks.encoded import default_bucket_lengths
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 ID_NAMES = ("input_ids", "input_mask", "segment_ids")
-"""Inputs of the signature `token_ids`, int32 [B, L]; positions count from 0 in each row."""
+"""The inputs of the signature `token_ids`, int32 [B, L]. Positions count from 0 in each row."""
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
 _STRINGS = tf.TensorSpec([None], tf.string)
 
 
 def named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
-    """The same under a name: a signature's inputs are called so."""
+    """Return a copy of `spec` with a name, which becomes the name of a signature's input."""
     return tf.TensorSpec(spec.shape, spec.dtype, name)
 
 
@@ -36,37 +36,37 @@ class Signatures(tf.Module, abc.ABC):
 
     Args:
         model: the Keras model.
-        description: of the run that trained it.
-        tokenizer: of its vocabulary.
-        options: of the export.
+        description: the description of the model.
+        tokenizer: the tokenizer of the model.
+        options: the options of the export.
     """
 
     text_inputs: tuple[str, ...] = ("text",)
-    """Inputs of `serving_default`, each string [B]; and features of the `tf.train.Example`s of `examples`."""
+    """The inputs of `serving_default`, each string [B], and the features of a `tf.train.Example` of `examples`."""
 
     optional_inputs: tuple[str, ...] = ()
-    """Those that an example may lack; they are empty then."""
+    """The inputs that an example may leave out; they are then empty."""
 
     id_inputs: tuple[str, ...] = ID_NAMES
-    """Inputs of `token_ids`, each int32 [B, None]."""
+    """The inputs of `token_ids`, each int32 [B, None]."""
 
     examples_method = "predict"
-    """The method of TensorFlow Serving's interface that `examples` is for: `predict`, `classify` or `regress`."""
+    """The method of TensorFlow Serving's API that calls `examples`: `predict`, `classify` or `regress`."""
 
     needs_mask = False
-    """Whether a text without `[MASK]` has no answer."""
+    """True if a text needs a `[MASK]` to have an answer."""
 
     def __init__(
-        self, model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, options: ExportOptions
+        self, model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, *, options: ExportOptions
     ) -> None:
         super().__init__(name="served")
-        # The graph needs the weights; a Keras model in a tf.Module would be saved, and traced, on its own as well.
+        # The module holds only the weights. A Keras model in a tf.Module would be traced and saved a second time.
         self.weights = [variable.value for variable in named_weights(model).values()]
         self.options = options
         self.max_seq_length = description.max_seq_length
         self.task: Any = description.task_config
         given = self.task.bucket_lengths if self.task else ()
-        # One of few lengths, as in evaluation; one alone where the model computes in one shape.
+        # Rows have one of a few lengths, as in evaluation, or a single length if the model has a fixed shape.
         lengths = sorted({*given, self.max_seq_length}) if given else default_bucket_lengths(self.max_seq_length)
         self.bucket_lengths = tuple(lengths[-1:] if options.fixed_batch_size else lengths)
         self.graph_tokenizer = GraphTokenizer(tokenizer)
@@ -74,40 +74,40 @@ class Signatures(tf.Module, abc.ABC):
         self.forward = self.function(model, (*features.encoder_batch(None, None), *head_inputs))
 
     def function(self, model: Any, names: tuple[str, ...]) -> Callable[[Tensors], Any]:
-        """A model as a function of rows."""
-        # Without padding shapes vary with the texts: XLA would compile for each.
+        """Return the model as a graph function of rows, with the inputs `names`."""
+        # Without padding, shapes vary with the texts, and XLA would compile for each of them.
         compiled = self.options.jit_compile or self.options.fixed_batch_size
         call = (lambda inputs: model(inputs, training=False)) if compiled else without_padding(model)
-        return shaped(call, names, self.options, self.max_seq_length)
+        return shaped(call, names, self.options, max_seq_length=self.max_seq_length)
 
     def rows(self, first: tf.RaggedTensor, second: tf.RaggedTensor | None = None) -> Tensors:
-        """The encoder's inputs for tokens of texts, or of pairs, padded to the shortest length that holds them.
+        """Return the encoder's inputs for the tokens of texts or pairs, padded to the shortest length that holds them.
 
         Args:
-            first: int32 [R, None].
-            second: the same, or None.
+            first: int32 [R, None], the ids of the first texts.
+            second: the ids of the second texts, or None for single texts.
         """
         lengths = first.row_lengths() if second is None else first.row_lengths() + second.row_lengths() + 1
         longest = tf.cast(tf.reduce_max(tf.concat([lengths, [1]], axis=0)), tf.int32) + 2
         buckets = tf.constant(self.bucket_lengths)
-        # What is longer than the longest is cut, as in training.
-        place = tf.searchsorted(buckets, tf.minimum(longest, self.max_seq_length)[None])[0]
-        return self.graph_tokenizer.pack_rows(first, second, tf.gather(buckets, place))
+        # Longer rows are cut, as in training.
+        index = tf.searchsorted(buckets, tf.minimum(longest, self.max_seq_length)[None])[0]
+        return self.graph_tokenizer.pack_rows(first, second, tf.gather(buckets, index))
 
     @abc.abstractmethod
     def from_texts(self, *args: Any, **kwargs: Any) -> Tensors:
-        """The outputs of `serving_default`."""
+        """Return the outputs of `serving_default`."""
 
     @abc.abstractmethod
     def from_ids(self, inputs: Tensors) -> Tensors:
-        """The outputs of `token_ids`."""
+        """Return the outputs of `token_ids`."""
 
     def for_examples(self, outputs: Tensors) -> Tensors:
-        """The outputs of `examples`, of those of `serving_default`."""
+        """Return the outputs of `examples`, made from those of `serving_default`."""
         return outputs
 
     def signatures(self) -> dict[str, Any]:
-        """The functions to save, by the names of their signatures."""
+        """Return the functions to save, keyed by the names of their signatures."""
 
         @tf.function(input_signature=[named(_STRINGS, name) for name in self.text_inputs], autograph=False)
         def serving_default(*texts: tf.Tensor) -> Tensors:
@@ -128,7 +128,7 @@ class Signatures(tf.Module, abc.ABC):
         }
 
     def of_ids(self, answer: Callable[[Tensors], Tensors], names: tuple[str, ...]) -> Any:
-        """The signature of a function of rows that are made elsewhere."""
+        """Return a signature that applies `answer` to token ids from the caller."""
 
         @tf.function(input_signature=[named(_IDS, name) for name in names], autograph=False)
         def token_ids(*ids: tf.Tensor) -> Tensors:

@@ -1,6 +1,6 @@
-"""Exports of encoders and of pre-trained models: vectors of texts, and tokens for `[MASK]`.
+"""The signatures of pre-trained models: the likeliest tokens at each `[MASK]`.
 
-Axes: B texts, L length, P masks, D hidden, V vocabulary.
+Axes: B texts, P masks, V vocabulary.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.runs.descriptions import ModelDescription
+from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.signatures.base import ID_NAMES, named
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.static_shapes import Tensors
@@ -16,19 +17,22 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
 class MaskedLMSignatures(EncoderSignatures):
-    """For each `[MASK]` of a text the likeliest tokens.
+    """The signatures of a model that fills masks.
 
-    `tokens` string and `probabilities` float32 [B, P, k], likeliest first, and `num_masks` int32 [B]: a text with fewer
-    masks than another has meaningless answers behind its own. `token_ids` takes `masked_lm_positions` int32 [B, P]
-    too, and gives `masked_lm_logits` float32 [B, P, V] and `next_sentence_logits` float32 [B, 2] (0: the second text
-    follows the first). Two signatures more: `embedding` takes `text`, and `encoder` takes ids; see `EncoderSignatures`.
+    The outputs are `tokens` string and `probabilities` float32 [B, P, k], likeliest first, and `num_masks` int32 [B].
+    Outputs after a text's own masks have no meaning. `token_ids` also takes `masked_lm_positions` int32 [B, P]; it
+    returns `masked_lm_logits` float32 [B, P, V] and `next_sentence_logits` float32 [B, 2] (index 0: the second text
+    follows the first). Two more signatures, `embedding` for texts and `encoder` for ids, return the outputs of
+    `EncoderSignatures`.
     """
 
     id_inputs = (*ID_NAMES, "masked_lm_positions")
     needs_mask = True
 
-    def __init__(self, model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, *args: Any) -> None:
-        super().__init__(model, description, tokenizer, *args)
+    def __init__(
+        self, model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, *, options: ExportOptions
+    ) -> None:
+        super().__init__(model, description, tokenizer, options=options)
         self.encoder = self.function(model.encoder, (*ID_NAMES, "position_ids"))
         self.tokens = tf.constant(tokenizer.tokens)
         self.mask_id = tokenizer.mask_id
@@ -39,11 +43,11 @@ class MaskedLMSignatures(EncoderSignatures):
             )
 
     def from_texts(self, text: tf.Tensor) -> Tensors:
-        """The class's outputs of `serving_default`."""
+        """Return the class's outputs of `serving_default`."""
         inputs = self.rows(self.graph_tokenizer.tokenize(text, parse_mask=True))
         is_mask = inputs["input_ids"] == self.mask_id
-        places = tf.broadcast_to(tf.range(tf.shape(is_mask)[1]), tf.shape(is_mask))
-        positions = tf.ragged.boolean_mask(places, is_mask)
+        indices = tf.broadcast_to(tf.range(tf.shape(is_mask)[1]), tf.shape(is_mask))
+        positions = tf.ragged.boolean_mask(indices, is_mask)
         outputs = self.forward(inputs | {"masked_lm_positions": positions.to_tensor()})
         logits, vocab_size = outputs["masked_lm_logits"], self.tokens.shape[0]
         probabilities, ids = BertPretrainer.likeliest_tokens(logits, vocab_size, self.options.top_k)
@@ -54,11 +58,11 @@ class MaskedLMSignatures(EncoderSignatures):
         }
 
     def from_ids(self, inputs: Tensors) -> Tensors:
-        """The class's outputs of `token_ids`."""
+        """Return the class's outputs of `token_ids`."""
         return self.forward(inputs)
 
     def signatures(self) -> dict[str, Any]:
-        """Those of all exports, and two more."""
+        """Return the functions of all exports, and those of `embedding` and `encoder`."""
 
         @tf.function(input_signature=[named(tf.TensorSpec([None], tf.string), "text")], autograph=False)
         def embedding(text: tf.Tensor) -> Tensors:

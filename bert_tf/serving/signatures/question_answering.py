@@ -1,6 +1,6 @@
-"""Exports that answer questions with parts of a context, windows over long contexts included.
+"""The signatures of question answering, which cut long contexts into windows.
 
-The steps of `tasks.question_answering.QuestionAnswering` in graph operations; see there for what they are for.
+They do the steps of `tasks.question_answering.QuestionAnswering`, explained there, in graph operations.
 
 Axes: B questions, R rows (windows), L length, M tokens in the longest window, K best answers.
 """
@@ -17,12 +17,12 @@ _NOWHERE = -1
 
 
 class _Windows(NamedTuple):
-    """Parts of contexts in rows.
+    """The parts of contexts in rows.
 
     Attributes:
-        examples: int64 [R], ascending: which question each belongs to.
-        tokens: int64 [R, None], which tokens of all contexts it holds.
-        positions: int64 [R], of its first token in the row.
+        examples: int64 [R], the index of each window's question, ascending.
+        tokens: int64 [R, None], the indices of its tokens among those of all contexts.
+        positions: int64 [R], the position of its first context token in the row.
     """
 
     examples: tf.Tensor
@@ -31,7 +31,14 @@ class _Windows(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """Answers, [all candidates]: whose they are, their scores, and their first and last token among all contexts'."""
+    """The candidate answers to all questions, each a vector [all candidates].
+
+    Attributes:
+        examples: int64, the index of the question.
+        scores: float32, the sum of the logits of start and end.
+        first: int64, the index of the first token among those of all contexts.
+        last: int64, the index of the last token.
+    """
 
     examples: tf.Tensor
     scores: tf.Tensor
@@ -40,24 +47,26 @@ class _Candidates(NamedTuple):
 
 
 class QuestionAnswererSignatures(Signatures):
-    """`answers` string [B], a part of the context, "" for none; `starts` and `ends` int32 [B] in it, -1 for none.
+    """The signatures of a question answerer.
 
-    They count characters (not bytes). The `n_best_size` best of each question, likeliest first: `n_best_answers`
-    string, `n_best_starts`, `n_best_ends` int32, `n_best_scores` (the sum of the logits) and `n_best_probabilities`
-    float32, all [B, K]; `num_answers` int32 [B] tells how many there are. A model of questions without answers gives
-    `null_differences` float32 [B] too: the score of no answer less that of the best one.
+    `serving_default` returns `answers` string [B], a part of each context or "" for no answer, and its `starts` and
+    `ends` int32 [B] in the context, -1 for no answer. These count characters (not bytes). The `n_best_size` best
+    answers to each question, likeliest first, are `n_best_answers` string, `n_best_starts` and `n_best_ends` int32,
+    and `n_best_scores` (the sum of the logits) and `n_best_probabilities` float32, all [B, K]. `num_answers` int32 [B]
+    is their number. If questions may have no answer, `null_differences` float32 [B] is the score of no answer minus
+    that of the best one.
 
-    Of `token_ids`: `start_logits` and `end_logits`, float32 [B, L].
+    `token_ids` returns `start_logits` and `end_logits`, float32 [B, L].
     """
 
     text_inputs = ("question", "context")
 
     def from_ids(self, inputs: Tensors) -> Tensors:
-        """The class's outputs of `token_ids`."""
+        """Return the class's outputs of `token_ids`."""
         return self.forward(inputs)
 
     def from_texts(self, question: tf.Tensor, context: tf.Tensor) -> Tensors:
-        """The class's outputs of `serving_default`."""
+        """Return the class's outputs of `serving_default`."""
         query = self.graph_tokenizer.tokenize(question)[:, : self.task.max_query_length]
         tokens = self.graph_tokenizer.tokenize_with_offsets(context)
         windows = self._windows(query, tokens.ids)
@@ -69,7 +78,7 @@ class QuestionAnswererSignatures(Signatures):
         return self._answers(context, tokens, candidates, null_scores)
 
     def _windows(self, query: tf.RaggedTensor, context: tf.RaggedTensor) -> _Windows:
-        """See `tasks.question_answering.window_starts`."""
+        """Return the windows of all contexts, as in `tasks.question_answering.window_starts`."""
         room = self.max_seq_length - 3 - query.row_lengths()
         lengths = context.row_lengths()
         stride = tf.minimum(room, self.task.doc_stride)
@@ -79,15 +88,15 @@ class QuestionAnswererSignatures(Signatures):
         starts = numbers.flat_values * tf.gather(stride, examples)
         counts = tf.minimum(tf.gather(lengths, examples) - starts, tf.gather(room, examples))
         first = tf.gather(context.row_starts(), examples) + starts
-        positions = tf.gather(query.row_lengths(), examples) + 2  # behind [CLS] question [SEP]
+        positions = tf.gather(query.row_lengths(), examples) + 2  # after [CLS] question [SEP]
         return _Windows(examples, tf.ragged.range(first, first + counts), positions)
 
     def _candidates(self, windows: _Windows, logits: Tensors) -> _Candidates:
-        """The best pairs of start and end in each window, those of a window in the order of their parts' ranks."""
+        """Return the best pairs of start and end in each window, ordered by the ranks of start and end."""
         tokens = windows.tokens
         local = tf.ragged.range(tokens.row_lengths())
-        places = local.flat_values + tf.gather(windows.positions, local.value_rowids())
-        indices = tf.stack([local.value_rowids(), places], axis=1)
+        positions = local.flat_values + tf.gather(windows.positions, local.value_rowids())
+        indices = tf.stack([local.value_rowids(), positions], axis=1)
 
         def inside(name: str) -> tf.Tensor:
             return tf.gather_nd(logits[name], indices)
@@ -96,7 +105,7 @@ class QuestionAnswererSignatures(Signatures):
         start_logits = tf.where(_has_most_context(tokens), inside("start_logits"), none)
         dense = [tokens.with_values(values).to_tensor(none) for values in (start_logits, inside("end_logits"))]
         count = tf.minimum(self.task.n_best_size, tf.shape(dense[0])[1])
-        starts, ends = (tf.math.top_k(values, count) for values in dense)  # equals in their order
+        starts, ends = (tf.math.top_k(values, count) for values in dense)  # equal values keep their order
         scores = starts.values[:, :, None] + ends.values[:, None, :]  # [R, count, count]
         lengths = ends.indices[:, None, :] - starts.indices[:, :, None] + 1
         allowed = (lengths >= 1) & (lengths <= self.task.max_answer_length) & tf.math.is_finite(scores)
@@ -121,7 +130,7 @@ class QuestionAnswererSignatures(Signatures):
             return tf.RaggedTensor.from_value_rowids(values, candidates.examples, batch, validate=False)
 
         texts = substrings(codes, by_example(starts), by_example(ends)).flat_values
-        # Of answers with the same text the best one counts.
+        # Answers with the same text count once, with the best score.
         keys = tf.strings.join([tf.strings.as_string(candidates.examples), texts], " ")
         distinct, numbers = tf.unique(keys)
         order = tf.range(tf.size(keys))
@@ -158,26 +167,26 @@ class QuestionAnswererSignatures(Signatures):
 
 
 def _has_most_context(tokens: tf.RaggedTensor) -> tf.Tensor:
-    """Whether no other window has more context around a token, bool [all windows' tokens].
+    """Return whether no other window has more context around a token, bool [all windows' tokens].
 
-    See `tasks.question_answering.most_context`, in whose precision it computes.
+    It computes in the precision of `tasks.question_answering.most_context`.
 
     Args:
-        tokens: int64 [R, None], numbers of tokens.
+        tokens: int64 [R, None], the indices of the tokens among those of all contexts.
     """
     flat = tokens.flat_values
-    places = tf.cast(tf.ragged.range(tokens.row_lengths()).flat_values, tf.float64)
+    positions = tf.cast(tf.ragged.range(tokens.row_lengths()).flat_values, tf.float64)
     lengths = tf.cast(tf.gather(tokens.row_lengths(), tokens.value_rowids()), tf.float64)
-    scores = tf.minimum(places, lengths - 1 - places) + tf.constant(0.01, tf.float64) * lengths
+    scores = tf.minimum(positions, lengths - 1 - positions) + tf.constant(0.01, tf.float64) * lengths
     total = tf.reduce_max(tf.concat([flat, [-1]], axis=0)) + 1
     is_best = scores == tf.gather(tf.math.unsorted_segment_max(scores, flat, total), flat)
-    # The first window of equals.
+    # The first of equally good windows counts.
     rows = tf.where(is_best, tokens.value_rowids(), tokens.nrows())
     return rows == tf.gather(tf.math.unsorted_segment_min(rows, flat, total), flat)
 
 
 def _sorted(candidates: _Candidates) -> _Candidates:
-    """Each question's candidates together, the best first, equals in their order."""
+    """Return the candidates grouped by question, the best first. Ties keep their order."""
     order = tf.argsort(candidates.scores, direction="DESCENDING", stable=True)
     order = tf.gather(order, tf.argsort(tf.gather(candidates.examples, order), stable=True))
     return _Candidates(*(tf.gather(values, order) for values in candidates))

@@ -1,4 +1,4 @@
-"""Exports that tag words: a tag for each word of a raw text, and the spans that tags make.
+"""The signatures of taggers: a tag for each word of a raw text, and the spans that the tags form.
 
 Axes: B texts, W words, S spans, R rows, L length, C tags.
 """
@@ -8,31 +8,38 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.scoring.tagging import tag_spans
 from bert_tf.serving.graph_tokenizer import Tokens, substrings
+from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors
 from bert_tf.tasks.tagging import OUTSIDE, Tagging
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
 class TaggerSignatures(Signatures):
-    """`words` and `tags` string [B, W], `starts` and `ends` int32 [B, W] of the words, `num_words` int32 [B].
+    """The signatures of a tagger.
 
-    Words are what is between spaces and punctuation, as in `Predictor.tag`; behind a text's own words are empty ones.
-    Starts and ends count characters (not bytes) of the text. `probabilities` and `logits` float32 [B, W, C] are in the
-    order of `labels.txt`. Tags that make spans give `span_labels`, `span_texts` string [B, S], `span_starts`,
-    `span_ends` int32 [B, S] and `num_spans` int32 [B] too. Texts longer than a row are cut between words into several.
+    `serving_default` returns `words` and `tags` string [B, W], the `starts` and `ends` int32 [B, W] of the words, and
+    `num_words` int32 [B]. Texts are split into words as in `Predictor.tag`. Empty words pad the shorter texts. Starts
+    and ends count characters (not bytes) of the text. `probabilities` and `logits` float32 [B, W, C] are in the order
+    of `labels.txt`. If the tags form spans, it also returns `span_labels` and `span_texts` string [B, S], `span_starts`
+    and `span_ends` int32 [B, S], and `num_spans` int32 [B]. A text longer than a row is cut between words into several
+    rows.
 
-    Of `token_ids`: `labels` string [B, L], the likeliest at each token, `probabilities` and `logits`.
+    `token_ids` returns `labels` string [B, L], the likeliest tag at each token, `probabilities` and `logits`.
     """
 
-    def __init__(self, model: Any, description: Any, *args: Any) -> None:
-        super().__init__(model, description, *args)
+    def __init__(
+        self, model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, *, options: ExportOptions
+    ) -> None:
+        super().__init__(model, description, tokenizer, options=options)
         labels = description.labels
         self.tags = tf.constant(labels)
         self.outside = labels.index(OUTSIDE) if OUTSIDE in labels else 0
         self.has_spans = Tagging(self.task).scheme(labels) != "none"
-        # What `tag_spans` says of two tags in a row: whether the second one begins a span. -1 stands for no tag before.
+        # The table says, by `tag_spans`, whether a tag begins a span after another tag. Index -1 means no tag before.
         begins = np.zeros((len(labels) + 1, len(labels)), np.bool_)
         for second, tag in enumerate(labels):
             begins[-1, second] = bool(tag_spans([tag]))
@@ -43,7 +50,7 @@ class TaggerSignatures(Signatures):
         self.span_labels = tf.constant([tag.partition("-")[2] for tag in labels])
 
     def from_ids(self, inputs: Tensors) -> Tensors:
-        """The class's outputs of `token_ids`."""
+        """Return the class's outputs of `token_ids`."""
         logits = self.forward(inputs)
         return {
             "labels": tf.gather(self.tags, tf.argmax(logits, axis=-1)),
@@ -52,9 +59,9 @@ class TaggerSignatures(Signatures):
         }
 
     def from_texts(self, text: tf.Tensor) -> Tensors:
-        """The class's outputs of `serving_default`."""
-        words, places = self.graph_tokenizer.words_with_offsets(text)
-        # Each word is tokenized on its own, as in training, where words are given.
+        """Return the class's outputs of `serving_default`."""
+        words, offsets = self.graph_tokenizer.words_with_offsets(text)
+        # Each word is tokenized on its own, as in training.
         tokens = self.graph_tokenizer.tokenize(words.flat_values)[:, : self.max_seq_length - 2]
         counts = tokens.row_lengths()
         logits = self._word_logits(tokens, words.row_splits)  # [all words, C]
@@ -64,30 +71,30 @@ class TaggerSignatures(Signatures):
         outputs = {
             "words": words.to_tensor(""),
             "tags": tf.ragged.map_flat_values(lambda ids: tf.gather(self.tags, ids), tag_ids).to_tensor(""),
-            "starts": tf.cast(places.starts.to_tensor(), tf.int32),
-            "ends": tf.cast(places.ends.to_tensor(), tf.int32),
+            "starts": tf.cast(offsets.starts.to_tensor(), tf.int32),
+            "ends": tf.cast(offsets.ends.to_tensor(), tf.int32),
             "num_words": tf.cast(words.row_lengths(), tf.int32),
             "probabilities": words.with_values(tf.nn.softmax(logits)).to_tensor(),
             "logits": words.with_values(logits).to_tensor(),
         }
-        return outputs | self._spans(text, tag_ids, places) if self.has_spans else outputs
+        return outputs | self._spans(text, tag_ids, offsets) if self.has_spans else outputs
 
     def _word_logits(self, tokens: tf.RaggedTensor, text_splits: tf.Tensor) -> tf.Tensor:
-        """The logits at each word's first token, float32 [all words, C].
+        """Return the logits at each word's first token, float32 [all words, C].
 
         Args:
             tokens: int32 [all words, None].
-            text_splits: int64 [B + 1], where texts begin and end among the words.
+            text_splits: int64 [B + 1], the indices of words at which texts begin and end.
         """
         row_words = _row_words(tokens.row_splits, text_splits, self.max_seq_length - 2)  # [R]
         first_tokens = tf.gather(tokens.row_splits, row_words)
         splits = tf.concat([first_tokens, tokens.row_splits[-1:]], axis=0)
         inputs = self.rows(tf.RaggedTensor.from_row_splits(tokens.flat_values, splits, validate=False))
         rows = tf.searchsorted(row_words, tf.range(tokens.nrows()), side="right", out_type=tf.int64) - 1
-        positions = tokens.row_starts() - tf.gather(first_tokens, rows) + 1  # behind [CLS]
+        positions = tokens.row_starts() - tf.gather(first_tokens, rows) + 1  # after [CLS]
         return tf.gather_nd(self.forward(inputs), tf.stack([rows, positions], axis=1))
 
-    def _spans(self, text: tf.Tensor, tag_ids: tf.RaggedTensor, places: Tokens) -> Tensors:
+    def _spans(self, text: tf.Tensor, tag_ids: tf.RaggedTensor, offsets: Tokens) -> Tensors:
         flat = tag_ids.flat_values
         no_tag = tf.constant(self.begins.shape[0] - 1, tf.int64)
         before = tf.concat([no_tag[None], flat[:-1]], axis=0)[: tf.size(flat)]
@@ -97,9 +104,9 @@ class TaggerSignatures(Signatures):
         inside = tf.where(tf.gather(self.in_span, flat))[:, 0]
         last = tf.math.segment_max(inside, tf.gather(tf.cumsum(tf.cast(begins, tf.int64)), inside) - 1)
         texts = tf.RaggedTensor.from_value_rowids(
-            tf.gather(places.starts.flat_values, first), tf.gather(tag_ids.value_rowids(), first), tag_ids.nrows()
+            tf.gather(offsets.starts.flat_values, first), tf.gather(tag_ids.value_rowids(), first), tag_ids.nrows()
         )
-        ends = texts.with_values(tf.gather(places.ends.flat_values, last))
+        ends = texts.with_values(tf.gather(offsets.ends.flat_values, last))
         labels = texts.with_values(tf.gather(self.span_labels, tf.gather(flat, first)))
         codes = tf.strings.unicode_decode(text, "UTF-8", errors="ignore")
         return {
@@ -112,24 +119,24 @@ class TaggerSignatures(Signatures):
 
 
 def _row_words(token_splits: tf.Tensor, text_splits: tf.Tensor, room: int) -> tf.Tensor:
-    """The first word of each row, int64 [R], where rows take as many whole words of one text as they have room for.
+    """Return the index of the first word of each row, int64 [R]. A row takes as many words of one text as fit.
 
     The rule of `tasks.tagging.Tagging.encode`; a text without words has a row of its own.
 
     Args:
         token_splits: int64 [W + 1], where words begin and end among the tokens; none is longer than `room`.
-        text_splits: int64 [B + 1], where texts begin and end among the words.
-        room: tokens in a row.
+        text_splits: int64 [B + 1], the indices of words at which texts begin and end.
+        room: number of tokens in a row.
     """
 
     def is_left(words: tf.Tensor, *_: Any) -> tf.Tensor:
         return tf.reduce_any(words < text_splits[1:])
 
     def next_rows(words: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # All texts at once, each by one row: up to the last word that ends within the room.
+        # Each step adds one row to every text, up to the last word that ends within the room.
         limits = tf.gather(token_splits, words) + room
-        behind = tf.searchsorted(token_splits[1:], limits, side="right", out_type=tf.int64)
-        words = tf.minimum(behind, text_splits[1:])
+        after = tf.searchsorted(token_splits[1:], limits, side="right", out_type=tf.int64)
+        words = tf.minimum(after, text_splits[1:])
         more = tf.boolean_mask(words, words < text_splits[1:])
         return words, tf.concat([rows, more], axis=0)
 

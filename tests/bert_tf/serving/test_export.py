@@ -255,7 +255,8 @@ def test_long_texts_are_cut_as_in_training(served):
 def test_rows_are_padded_to_few_lengths(served):
     case = served("pairs")
     predictor = case.predictor
-    module = SIGNATURES["classification"](predictor.model, predictor.description, predictor.tokenizer, ExportOptions())
+    arguments = (predictor.model, predictor.description, predictor.tokenizer)
+    module = SIGNATURES["classification"](*arguments, options=ExportOptions())
     assert module.bucket_lengths == (8, 16, 24)
     lengths = {
         count: module.rows(module.graph_tokenizer.tokenize(tf.constant(["boat " * count])))["input_ids"].shape[1]

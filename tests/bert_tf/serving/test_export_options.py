@@ -63,7 +63,7 @@ def test_shapes_of_the_model(rows, options):
         seen.append(ids.shape)
         return {"sums": tf.reduce_sum(ids, axis=1), "ids": ids + 1}
 
-    function = shaped(model, ("input_ids",), options, 4)
+    function = shaped(model, ("input_ids",), options, max_seq_length=4)
     ids = np.arange(rows * 4, dtype=np.int32).reshape(rows, 4)
     outputs = tf.function(function)({"input_ids": tf.constant(ids)})
     np.testing.assert_array_equal(outputs["sums"], ids.sum(axis=1))
@@ -82,7 +82,7 @@ def test_one_static_shape_for_a_tpu(run):
     def model(inputs):
         return predictor.model(inputs, training=False)
 
-    module = SIGNATURES["classification"](predictor.model, predictor.description, predictor.tokenizer, options)
+    module = SIGNATURES["classification"](predictor.model, predictor.description, predictor.tokenizer, options=options)
     assert module.bucket_lengths == (24,)
     inputs = {name: tf.ones([2, 24], tf.int32) for name in names}
     hlo = model.experimental_get_compiler_ir(inputs)(stage="hlo")

@@ -49,7 +49,9 @@ def test_metrics_of_runs(tmp_path):
 
 def test_the_page(run):
     description = run_folder.read_run(str(run))[0].of_model()
-    page = model_card.card(description, "runs/a|b", "mit", {"accuracy": 0.91234567}, {"precision": "bfloat16"})
+    page = model_card.card(
+        description, "runs/a|b", "mit", metrics={"accuracy": 0.91234567}, details={"precision": "bfloat16"}
+    )
     for line in (
         "| task | classification |",
         "| weights | runs/a\\|b |",

@@ -1,4 +1,4 @@
-"""Models without padding give what they give with it."""
+"""Models compute the same outputs without padding as with it."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ MODELS = {
 
 
 def _rows(lengths, longest, per_row=1):
-    """Rows of random tokens, `per_row` sequences of the same length in each."""
+    """Return rows of random tokens, with `per_row` sequences of the same length in each."""
     random = np.random.default_rng(3)
     shape = (len(lengths), longest)
     inputs = {
@@ -48,7 +48,7 @@ def _rows(lengths, longest, per_row=1):
 
 
 def _on_tokens(outputs, inputs):
-    """The outputs by name; of those that each token has, the tokens' alone."""
+    """Return the outputs by name, without the values at padding."""
     outputs = outputs if isinstance(outputs, dict) else {"output": outputs}
     is_token, length = inputs["input_mask"].numpy() > 0, inputs["input_mask"].shape[1]
     arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
@@ -61,7 +61,7 @@ def _on_tokens(outputs, inputs):
 @pytest.mark.parametrize("form", [without_padding, in_one_matrix])
 @pytest.mark.parametrize(("lengths", "per_row"), [((7, 1, 12, 3), 1), ((4, 1, 3), 3)])
 @pytest.mark.parametrize("name", MODELS)
-def test_the_same_as_with_padding(name, lengths, per_row, form):
+def test_outputs_are_the_same_as_with_padding(name, lengths, per_row, form):
     model = MODELS[name](SMALL)
     shake(model)
     inputs = _rows(lengths, 14, per_row)
@@ -73,7 +73,7 @@ def test_the_same_as_with_padding(name, lengths, per_row, form):
         np.testing.assert_allclose(found[key], array, atol=1e-5)
 
 
-def test_in_bfloat16():
+def test_bfloat16_models_keep_their_dtype_and_outputs():
     model = BertClassifier(SMALL, 3, dtype="bfloat16")
     shake(model)
     inputs = _rows((7, 1, 12, 3), 14)
@@ -83,7 +83,7 @@ def test_in_bfloat16():
     np.testing.assert_allclose(found, expected, atol=0.1)
 
 
-def test_rows_without_a_token():
+def test_rows_without_tokens_give_finite_outputs():
     encoder = BertEncoder(SMALL)
     shake(encoder)
     inputs = _rows((5, 0), 6)
@@ -99,14 +99,14 @@ def test_rows_without_a_token():
 def test_padding_is_left_out():
     lengths = np.random.default_rng(0).integers(5, 60, 32)
     mask = tf.constant(np.arange(64) < lengths[:, None], tf.int32)
-    places = padding_free._places(mask)
-    assert lengths.sum() <= len(places.of_tokens) <= 1.07 * lengths.sum() < 0.7 * mask.numpy().size
-    np.testing.assert_array_equal(places.of_tokens[: lengths.sum()], np.flatnonzero(mask))
-    numbers = places.of_rows.numpy()[np.flatnonzero(mask)]
-    np.testing.assert_array_equal(numbers, np.arange(lengths.sum()))
+    packing = padding_free._packing(mask)
+    assert lengths.sum() <= len(packing.positions) <= 1.07 * lengths.sum() < 0.7 * mask.numpy().size
+    np.testing.assert_array_equal(packing.positions[: lengths.sum()], np.flatnonzero(mask))
+    tokens = packing.tokens.numpy()[np.flatnonzero(mask)]
+    np.testing.assert_array_equal(tokens, np.arange(lengths.sum()))
 
 
-def test_every_shape_of_one_matrix_is_known():
+def test_every_shape_in_the_graph_of_one_matrix_is_known():
     encoder = BertEncoder(SMALL)
     names = ("input_ids", "input_mask", "segment_ids")
     graph = tf.function(in_one_matrix(encoder)).get_concrete_function(
@@ -121,7 +121,7 @@ def test_every_shape_of_one_matrix_is_known():
     assert not unknown
 
 
-def test_sizes_are_few():
+def test_matrices_have_few_sizes():
     counts = (0, 1, 8, 9, 255, 256, 257, 800, 1023, 70000)
     sizes = {count: int(padding_free._size(tf.constant(count))) for count in counts}
     assert sizes == {0: 8, 1: 8, 8: 8, 9: 16, 255: 256, 256: 256, 257: 272, 800: 800, 1023: 1024, 70000: 73728}

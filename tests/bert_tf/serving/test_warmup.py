@@ -67,7 +67,7 @@ def tokenizer(tmp_path_factory):
 @pytest.mark.parametrize("names", [("text",), ("text", "text_pair"), ("question", "context")])
 @pytest.mark.parametrize("method", ["predict", "classify", "regress"])
 def test_requests(tmp_path, tokenizer, names, method):
-    warmup.write_requests(str(tmp_path), names, method, "boat", (8, 16, 200), has_mask=False)
+    warmup.write_requests(str(tmp_path), names, method, word="boat", lengths=(8, 16, 200), has_mask=False)
     *by_length, by_example = _read(tmp_path)
     lengths = []
     for log in by_length:
@@ -90,7 +90,7 @@ def test_requests(tmp_path, tokenizer, names, method):
 
 
 def test_a_mask_where_there_must_be_one(tmp_path, tokenizer):
-    warmup.write_requests(str(tmp_path), ("text",), "predict", "boat", (8,), has_mask=True)
+    warmup.write_requests(str(tmp_path), ("text",), "predict", word="boat", lengths=(8,), has_mask=True)
     text = np.atleast_1d(_inputs(_read(tmp_path)[0].predict_log.request)["text"])[0].decode()
     ids = tokenizer.encode_pair(text, parse_special_tokens=["[MASK]"])[0]
     assert tokenizer.mask_id in ids
@@ -100,6 +100,8 @@ def test_a_mask_where_there_must_be_one(tmp_path, tokenizer):
 def test_long_messages_are_written_with_their_lengths(tmp_path):
     # Lengths of one, two and three bytes on the wire.
     for length in (3, 100, 20_000):
-        warmup.write_requests(str(tmp_path / str(length)), ("text",), "predict", "boat", (length,), has_mask=False)
+        warmup.write_requests(
+            str(tmp_path / str(length)), ("text",), "predict", word="boat", lengths=(length,), has_mask=False
+        )
         text = np.atleast_1d(_inputs(_read(tmp_path / str(length))[0].predict_log.request)["text"])[0]
         assert len(text.split()) == length - 2
