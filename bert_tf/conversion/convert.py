@@ -1,4 +1,4 @@
-"""Conversion of one published form of BERT to another."""
+"""The conversion of a BERT from one published format to another."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ FORMATS: dict[str, Callable[[Pretrained, str], None]] = {
 
 def _writer(output_format: str) -> Callable[[Pretrained, str], None]:
     if output_format not in FORMATS:
-        raise ValueError(f"the output's format must be one of {', '.join(FORMATS)}. Received: {output_format!r}")
+        raise ValueError(f"`output_format` must be one of {', '.join(FORMATS)}. Received: {output_format!r}")
     return FORMATS[output_format]
 
 
@@ -33,22 +33,22 @@ def convert_checkpoint(
     task: str | None = None,
     allow_random_heads: bool = False,
 ) -> ConversionReport:
-    """Read `path`, whatever form it has, and write it in another.
+    """Read a BERT in any known format and write it in another.
 
     Args:
-        path: see `loading.read_pretrained`.
+        path: the weights, as in `loading.read_pretrained`.
         output_dir: a new or an empty folder; appears whole or not at all.
         output_format: `huggingface`, `google` or `keras_hub`.
-        task: the model to write, see `loading.load_pretrained`; None writes what is there, as it is.
-        allow_random_heads: whether a head that `task` needs and `path` lacks may be made of random numbers (those of
-            seed 0).
+        task: the task of the model to write, as in `loading.load_pretrained`; None to write the weights as they are.
+        allow_random_heads: whether a head that `task` needs and `path` lacks may start from random numbers, with seed
+            0.
 
     Returns:
-        What became of every tensor.
+        The report of what happened to every tensor.
 
     Raises:
-        FileNotFoundError: there is nothing of this name.
-        ValueError: files are damaged, weights are missing, or the form has no place for such a model.
+        FileNotFoundError: nothing has this name.
+        ValueError: files are damaged, weights are missing, or the format does not support such a model.
         OSError: the folder cannot be written.
     """
     write = _writer(output_format)
@@ -78,14 +78,14 @@ def save_pretrained(
     >>> save_pretrained(encoder, "for_others", tokenizer=tokenizer)  # doctest: +SKIP
 
     Args:
-        model: any of `bert_tf.models`.
+        model: any model of `bert_tf.models`.
         output_dir: a new or an empty folder; appears whole or not at all.
         output_format: `huggingface`, `google` or `keras_hub`.
-        tokenizer: of its vocabulary; None writes the weights alone.
+        tokenizer: the tokenizer of its vocabulary; None to write only the weights.
         labels: names of a classifier's classes, by id.
 
     Raises:
-        ValueError: the form has no place for such a model.
+        ValueError: the format does not support such a model.
         OSError: the folder cannot be written.
     """
     _writer(output_format)(Pretrained.of_model(model, tokenizer, labels), output_dir)

@@ -11,7 +11,7 @@ from bert_tf.utils.arguments import renamed
 
 
 def has(folder: str, name: str) -> bool:
-    """Return whether the folder holds a file of this name."""
+    """Return whether the folder holds a file named `name`."""
     return files.exists(os.path.join(folder, name))
 
 
@@ -28,7 +28,7 @@ def local_copy(folder: str) -> Iterator[str]:
 
 @contextmanager
 def folder_written_whole(folder: str) -> Iterator[str]:
-    """Yield a temporary folder, which is renamed to `folder` when the block ends, and removed when it fails.
+    """Yield a temporary folder, which is renamed to `folder` when the block ends or removed when it fails.
 
     Raises:
         OSError: `folder` exists and holds something, or cannot be written.

@@ -1,4 +1,4 @@
-"""Checkpoints of google-research/bert (TF1), and of TensorFlow's model garden (TF2).
+"""Checkpoints of google-research/bert (TF1) and of TensorFlow's model garden (TF2).
 
 ```
 bert_config.json  bert_model.ckpt.index  bert_model.ckpt.data-00000-of-00001  vocab.txt
@@ -21,14 +21,14 @@ from bert_tf.utils import files
 
 CONFIG_FILE = "bert_config.json"
 CHECKPOINT = "bert_model.ckpt"
-"""The name that published checkpoints have, and ours."""
+"""The name of published checkpoints, and of those written here."""
 
 _TF2_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _OPTIMIZER = re.compile(r"/(adam_[mv]|Adam(_1)?|lamb_[mv]|LAMB(_1)?)$|(^|/)optimizer/|/\.OPTIMIZER_SLOT/")
 _COUNTERS = re.compile(r"^(global_step|save_counter|_CHECKPOINTABLE_OBJECT_GRAPH)(/|$)|^beta[12]_power$")
 
-# A block's attributes in the model garden -> their place in TF1's names. The attention's output product stood beside
-# the attention layer at first, and inside it since.
+# A block's attributes in the model garden -> the end of their names in TF1. The attention's output product is inside
+# the attention layer; in early versions it was beside it.
 _TF2_BLOCK = (
     (re.compile(r"_attention_layer/_(query|key|value)_dense/(.*)"), r"attention/self/\1/\2"),
     (re.compile(r"(?:_attention_layer/_output_dense|_attention_output_dense)/(.*)"), r"attention/output/dense/\1"),
@@ -54,7 +54,7 @@ _TF2_HEADS = (
 
 
 def _prefix(path: str) -> str | None:
-    """Return the prefix of the checkpoint that `path` is or holds; None where there is none."""
+    """Return the prefix of the checkpoint that `path` is or holds; None if there is none."""
     path = path.removesuffix(".index")
     if files.exists(f"{path}.index"):
         return path
@@ -64,7 +64,9 @@ def _prefix(path: str) -> str | None:
         return os.path.join(path, CHECKPOINT)
     found = sorted(name.removesuffix(".index") for name in tf.io.gfile.listdir(path) if name.endswith(".index"))
     if len(found) > 1:
-        raise ValueError(f"the folder holds several checkpoints: name one of {', '.join(found)}. Received: {path!r}")
+        raise ValueError(
+            f"`path`: the folder holds several checkpoints; name one of {', '.join(found)}. Received: {path!r}"
+        )
     return os.path.join(path, found[0]) if found else None
 
 
@@ -78,7 +80,7 @@ def read_bundle(prefix: str) -> dict[str, np.ndarray]:
     """Return the numeric tensors of a TensorFlow checkpoint, by name.
 
     Raises:
-        ValueError: it is damaged or incomplete.
+        ValueError: the checkpoint is damaged or incomplete.
     """
     try:
         reader = tf.train.load_checkpoint(prefix)
@@ -89,26 +91,26 @@ def read_bundle(prefix: str) -> dict[str, np.ndarray]:
 
 
 def read(path: str) -> Pretrained:
-    """Read configuration, weights and vocabulary of a checkpoint.
+    """Read the configuration, weights and vocabulary of a checkpoint.
 
-    Casing stands nowhere in this form: a vocabulary without a single capital is an uncased one.
+    This format does not state the casing. A vocabulary without capitals is taken to be uncased.
 
     Args:
         path: the folder, or the checkpoint's prefix in it.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or it is no BERT.
+        ValueError: a file is damaged, or the model is not a BERT.
     """
     prefix = _prefix(path)
     if prefix is None:
-        raise FileNotFoundError(f"no checkpoint of TensorFlow. Received: {path!r}")
+        raise FileNotFoundError(f"`path` must be a TensorFlow checkpoint. Received: {path!r}")
     folder = os.path.dirname(prefix)
     config_file = os.path.join(folder, CONFIG_FILE)
     config = read_config(files.read_json(config_file), config_file)
     report = ConversionReport(prefix)
     tensors: dict[str, tuple[str, np.ndarray]] = {}
-    upright: set[str] = set()  # output products that TF2 keeps as [D, C], and TF1 as [C, D]
+    upright: set[str] = set()  # output products, [D, C] in TF2 and [C, D] in TF1
     for original, value in read_bundle(prefix).items():
         if _OPTIMIZER.search(original):
             report.ignored[original] = "the state of the optimizer"
@@ -139,7 +141,7 @@ def read(path: str) -> Pretrained:
 
 
 def _tf1_name(name: str, num_layers: int) -> str:
-    """Return the name in google-research/bert of a variable of the model garden; others as they are."""
+    """Return the name in google-research/bert of a variable of the model garden, and other names unchanged."""
     if not name.endswith(_TF2_SUFFIX):
         return name
     path = re.sub(r"^(model|encoder)/", "", name.removesuffix(_TF2_SUFFIX))
@@ -151,8 +153,8 @@ def _tf1_name(name: str, num_layers: int) -> str:
     block = re.fullmatch(r"_transformer_layers/(\d+)/(.*)", path)
     if block:
         return _tf1_block_name(int(block[1]), block[2]) or name
-    # Layers by number: those of the encoder, or the pre-training model's (encoder, masked LM, next sentence) with
-    # the layers of each.
+    # Layers have one number in an encoder. In a pre-training model they have that of the part (encoder, masked LM,
+    # next sentence) and those of the layers in it.
     counted = re.fullmatch(r"((?:layer_with_weights-\d+/)+)(.*)", path)
     if not counted:
         return name
@@ -188,11 +190,11 @@ def _tf1_block_name(number: int, rest: str) -> str | None:
 
 
 def _heads_and_task(tensors: Mapping[str, tuple[str, np.ndarray]]) -> tuple[list[str], str]:
-    """Return the heads that the tensors have, and the task that they make of the model."""
+    """Return the heads that the tensors belong to, and the task of a model with these heads."""
     if "cls/squad/output_weights" in tensors:
         return ["question_answering"], "question_answering"
     if "output_weights" in tensors:
-        # A tagger's would look the same as a classifier's.
+        # The names of a tagger and of a classifier are the same.
         task = "regression" if len(tensors["output_weights"][1]) == 1 else "classification"
         return [task], task
     heads = [
@@ -206,19 +208,19 @@ def _heads_and_task(tensors: Mapping[str, tuple[str, np.ndarray]]) -> tuple[list
 def write(pretrained: Pretrained, output_dir: str) -> None:
     """Write `bert_config.json`, `bert_model.ckpt` with the names of google-research/bert, and `vocab.txt`.
 
-    `hidden_act` is written as we name it. Google's code knows `gelu` alone and computes the tanh approximation under
-    this name: for it, a model of `gelu_new` must be told to be one of `gelu`.
+    `hidden_act` keeps its name. Google's code knows only `gelu`, and computes the tanh approximation under this name.
+    To use a model of `gelu_new` there, change `hidden_act` to `gelu`.
 
     Args:
-        pretrained: what to write.
+        pretrained: the model to write.
         output_dir: a new or an empty folder; appears whole or not at all.
 
     Raises:
-        ValueError: this form has no place for such a model.
+        ValueError: this format does not support such a model.
         OSError: the folder cannot be written.
     """
     if pretrained.pooling != "cls":
-        raise ValueError(f"Google's classifiers have `pooling` cls. Received: {pretrained.pooling!r}")
+        raise ValueError(f"`pooling` must be cls for Google's format. Received: {pretrained.pooling!r}")
     values = google_values(pretrained.config)
     tensors = disassemble("google", pretrained)
     with folders.folder_written_whole(output_dir) as folder, tf.device("/cpu:0"):

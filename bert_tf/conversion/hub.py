@@ -1,4 +1,4 @@
-"""Models by name, from the Hugging Face hub or its local cache."""
+"""The download of models by name from the Hugging Face hub, with its local cache."""
 
 import os
 
@@ -9,15 +9,15 @@ _TIMEOUT = 3.0
 
 
 def fetch(name: str) -> str:
-    """Return the local folder with the files of a repository on the hub, fetched where its cache does not have them.
+    """Return the local folder with the files of a repository on the hub, after downloading those not in the cache.
 
-    Without network (or with `HF_HUB_OFFLINE=1`) it is looked for in the local cache alone. `HF_HOME` moves the cache.
+    Without a network (or with `HF_HUB_OFFLINE=1`) only the local cache is searched. `HF_HOME` moves the cache.
 
     Args:
-        name: `owner/name`, or `name` alone for the oldest ones, such as `bert-base-uncased`.
+        name: `owner/name`, or `name` alone for the oldest models, such as `bert-base-uncased`.
 
     Raises:
-        FileNotFoundError: it cannot be had; the message says which files to put where.
+        FileNotFoundError: the model cannot be fetched. The message lists the files to download by hand.
     """
     advice = (
         f"Without the hub, put {CONFIG_FILE}, {WEIGHT_FILES[0]} (or {WEIGHT_FILES[2]}) and {TOKENIZER_FILES[0]} of "
@@ -28,7 +28,7 @@ def fetch(name: str) -> str:
         from huggingface_hub.errors import EntryNotFoundError
     except ImportError:
         raise FileNotFoundError(
-            f"`path`: no such folder; to fetch a model by its name, the package huggingface_hub is needed "
+            f"`path`: no such folder. To fetch a model by its name, install the package huggingface_hub "
             f"(pip install 'bert_tf[hub]'). {advice}. Received: {name!r}"
         ) from None
 
@@ -45,17 +45,17 @@ def fetch(name: str) -> str:
         weights = next(filter(None, map(file, (WEIGHT_FILES[0], WEIGHT_FILES[2]))), None) if config else None
         for entry in TOKENIZER_FILES if weights else ():
             file(entry)
-    # A name that is no repository, a gated one, no network, a full disk: the package has an exception for each.
+    # The package has an exception each for an unknown name, a gated model, a missing network and a full disk.
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise FileNotFoundError(
-            f"`path`: no such folder, and the Hugging Face hub does not give it ({reason[:300]}). {advice}. "
+            f"`path`: no such folder, and it cannot be fetched from the Hugging Face hub ({reason[:300]}). {advice}. "
             f"Received: {name!r}"
         ) from None
     if config is None or weights is None:
         raise FileNotFoundError(
-            f"`path`: no such folder; neither the Hugging Face hub, as far as it can be reached, nor its local cache "
-            f"has {CONFIG_FILE} and weights of this name. {advice}. Received: {name!r}"
+            f"`path`: no such folder, and neither the Hugging Face hub (if it can be reached) nor its local cache has "
+            f"{CONFIG_FILE} and weights under this name. {advice}. Received: {name!r}"
         )
     return os.path.dirname(config)
 
@@ -69,7 +69,7 @@ def _answers() -> bool:
 
     try:
         get_session().head(constants.ENDPOINT, timeout=_TIMEOUT)
-    # Versions of the package speak HTTP by different packages, each with exceptions of its own.
+    # Versions of the package use different HTTP libraries, each with its own exceptions.
     except Exception:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Hugging Face's folders: `config.json`, `model.safetensors` or `pytorch_model.bin`, vocabulary and tokenizer files.
+"""Folders of Hugging Face: `config.json`, `model.safetensors` or `pytorch_model.bin`, and files of the tokenizer.
 
 Names and shapes are those of `transformers`' `BertModel`, `BertForPreTraining` and the other `BertFor...` classes.
 """
@@ -31,7 +31,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-"""Where weights may stand, in order of preference; an index names the files of weights in several."""
+"""The files that may hold weights, in order of preference. An index names the files of weights that are split."""
 TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json", "tokenizer.json")
 
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "I64": np.int64}
@@ -44,11 +44,11 @@ def is_folder(path: str) -> bool:
 
 
 def read(path: str) -> Pretrained:
-    """Read configuration, weights, vocabulary and labels of a folder.
+    """Read the configuration, weights, vocabulary and labels of a folder.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or it is no BERT.
+        ValueError: a file is damaged, or the model is not a BERT.
     """
     config_file = os.path.join(path, CONFIG_FILE)
     values = files.read_json(config_file)
@@ -74,7 +74,7 @@ def read(path: str) -> Pretrained:
 
 
 def _max_seq_length(path: str) -> int | None:
-    """`model_max_length` of the tokenizer; None where it is missing, or a number that stands for no limit (1e30)."""
+    """Return `model_max_length` of the tokenizer; None if it is missing, or so large that it means no limit (1e30)."""
     length = _json_object(os.path.join(path, "tokenizer_config.json")).get("model_max_length")
     return length if isinstance(length, int) and 3 <= length < 1_000_000 else None
 
@@ -113,16 +113,16 @@ def _read_file(file: str) -> dict[str, np.ndarray]:
 def _by_model_names(
     tensors: Mapping[str, np.ndarray], config: BertConfig, report: ConversionReport
 ) -> dict[str, tuple[str, np.ndarray]]:
-    """Return the tensors by the names of `BertModel`, without what only repeats another; that goes into the report."""
+    """Return the tensors by the names of `BertModel`, without copies of others, which the report lists."""
     found: dict[str, tuple[str, np.ndarray]] = {}
     for original, value in tensors.items():
-        # Old files call LayerNorm's weights as TensorFlow does; models with a head call the encoder `bert`.
+        # Old files use TensorFlow's names for the weights of LayerNorm. Models with a head call the encoder `bert`.
         name = original.removeprefix("bert.")
         name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if name == "embeddings.position_ids":
             report.ignored[original] = "the numbers 0, 1, 2 ..."
         elif name in found:
-            raise ValueError(f"{report.source}: two tensors must not mean the same. Received: {original!r}")
+            raise ValueError(f"{report.source}: each weight must occur once. Received: {original!r}, a second {name}")
         else:
             found[name] = (original, value)
     for copy, of in (("weight", "embeddings.word_embeddings.weight"), ("bias", "cls.predictions.bias")):
@@ -142,13 +142,13 @@ def _by_model_names(
 
 
 def _heads_and_task(tensors: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Return the heads that the tensors have, and the task that they make of the model."""
+    """Return the heads that the tensors belong to, and the task of a model with these heads."""
     if "qa_outputs.weight" in tensors:
         return ["question_answering"], "question_answering"
     if "classifier.weight" in tensors:
         if "BertForTokenClassification" in (values.get("architectures") or ()):
             return ["token_classification"], "tagging"
-        # One output is a regression's, as in `transformers`.
+        # As in `transformers`, a single output means regression.
         if len(tensors["classifier.weight"][1]) == 1:
             return ["regression"], "regression"
         multi_label = values.get("problem_type") == "multi_label_classification"
@@ -162,7 +162,7 @@ def _heads_and_task(tensors: Mapping[str, Any], values: Mapping[str, Any]) -> tu
 
 
 def _labels(values: Mapping[str, Any], classes: int, config_file: str) -> tuple[str, ...]:
-    """Return names of the classes by id; where the file's are not as many as the head's classes, made-up ones."""
+    """Return the names of the classes by id, or generated names if the file does not name every class."""
     names = values.get("id2label")
     if isinstance(names, dict) and set(names) == {str(number) for number in range(classes)}:
         labels = tuple(str(names[str(number)]) for number in range(classes))
@@ -173,13 +173,13 @@ def _labels(values: Mapping[str, Any], classes: int, config_file: str) -> tuple[
 
 
 def read_vocabulary(path: str) -> tuple[tuple[str, ...] | None, bool]:
-    """Return the tokens of `vocab.txt`, or of `tokenizer.json`, and whether texts are lower-cased.
+    """Return the tokens of `vocab.txt` or `tokenizer.json`, and whether texts are lower-cased.
 
-    The casing is `do_lower_case` of `tokenizer_config.json`, or the normalizer of `tokenizer.json`; where neither says,
-    a vocabulary without a single capital is an uncased one.
+    The casing is `do_lower_case` in `tokenizer_config.json`, or the normalizer's in `tokenizer.json`. If both are
+    missing, a vocabulary without capitals is taken to be uncased.
 
     Returns:
-        tokens by id, or None where the folder has no vocabulary; and the casing.
+        The tokens by id, None if the folder has no vocabulary; and True for lower-casing.
     """
     settings = _json_object(os.path.join(path, "tokenizer_config.json"))
     tokenizer = _json_object(os.path.join(path, "tokenizer.json"))
@@ -201,7 +201,7 @@ def read_vocabulary(path: str) -> tuple[tuple[str, ...] | None, bool]:
 
 
 def looks_uncased(tokens: tuple[str, ...]) -> bool:
-    """Return whether no token but the special ones has a capital."""
+    """Return whether no token has a capital, special tokens aside."""
     return not any(token != token.lower() for token in tokens if not (token.startswith("[") and token.endswith("]")))
 
 
@@ -215,22 +215,22 @@ def _json_object(file: str) -> dict[str, Any]:
 
 
 def write(pretrained: Pretrained, output_dir: str) -> None:
-    """Write a folder that `transformers` loads: config, safetensors, vocabulary, tokenizer files.
+    """Write a folder that `transformers` loads: configuration, safetensors, vocabulary and files of the tokenizer.
 
-    Fixed sinusoidal positions are written as the table of learned ones that has the same numbers. Of a model for
-    retrieval the folder is one of Sentence Transformers too.
+    Fixed sinusoidal positions are written as a table of learned positions with the same numbers. The folder of a model
+    for retrieval is also a folder of Sentence Transformers.
 
     Args:
-        pretrained: what to write.
+        pretrained: the model to write.
         output_dir: a new or an empty folder; appears whole or not at all.
 
     Raises:
-        ValueError: `transformers` has no such model.
+        ValueError: `transformers` does not support such a model.
         OSError: the folder cannot be written.
     """
     if pretrained.pooling != "cls":
         raise ValueError(
-            "BertForSequenceClassification reads the pooled [CLS] output: a model must have `pooling` cls to be "
+            "BertForSequenceClassification reads the pooled [CLS] output. A model must have `pooling` cls to be "
             f"written. Received: {pretrained.pooling!r}"
         )
     architecture, has_pooler = _architecture(pretrained)
@@ -267,7 +267,7 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
 
 
 def _architecture(pretrained: Pretrained) -> tuple[str, bool]:
-    """Return the class of `transformers` for the heads that there are, and whether it has a pooler."""
+    """Return the class of `transformers` with the model's heads, and whether that class has a pooler."""
     heads = set(pretrained.heads)
     if "question_answering" in heads:
         return "BertForQuestionAnswering", False
@@ -300,9 +300,9 @@ def _write_tokenizer(tokenizer: WordPieceTokenizer, max_seq_length: int, folder:
 
 
 def fast_tokenizer(tokenizer: WordPieceTokenizer) -> Any:
-    """Return the same tokenizer in the `tokenizers` library, which `transformers` loads from `tokenizer.json`.
+    """Return an equal tokenizer of the `tokenizers` library, which `transformers` loads from `tokenizer.json`.
 
-    It follows newer Unicode tables and parses special tokens in texts; on other text it gives the same ids.
+    It gives the same ids, except that it uses newer Unicode tables and parses special tokens in texts.
     """
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers, processors

@@ -1,8 +1,8 @@
-"""KerasHub: presets, and `BertBackbone` objects.
+"""KerasHub's presets and `BertBackbone` objects.
 
 KerasHub's `BertBackbone` always computes the tanh approximation of GELU, and adds 1e-12 to variances. A model with
 another activation or epsilon (most of Hugging Face have the exact GELU) becomes a `BertBackboneVariant`, a subclass
-that gives the same outputs as ours; its presets can be loaded where `register()` has been called.
+with the same outputs as the model here. Its presets can be loaded after a call of `register()`.
 """
 
 import functools
@@ -25,7 +25,7 @@ _FIXED_ACTIVATION, _FIXED_EPSILON = "gelu_new", 1e-12
 
 
 class KerasHubMissingError(ImportError, ValueError):
-    """KerasHub is not installed; a ValueError too, so that commands tell it in one line."""
+    """The error that KerasHub is not installed. It is also a ValueError, which commands report in one line."""
 
 
 def _keras_hub() -> Any:
@@ -57,7 +57,7 @@ def register() -> Any:
             self.hidden_act = hidden_act
             self.layer_norm_epsilon = layer_norm_epsilon
             self.embeddings_layer_norm.epsilon = layer_norm_epsilon
-            # The backbone hands neither on to its layers, so they are changed in place; tests compare the outputs.
+            # The backbone passes neither on to its layers, so they are changed in place. Tests compare the outputs.
             for layer in self.transformer_layers:
                 layer.activation = activation(hidden_act)
                 layer._feedforward_intermediate_dense.activation = layer.activation
@@ -70,7 +70,7 @@ def register() -> Any:
 
     @keras.saving.register_keras_serializable(package="bert_tf")
     class BertTokenizerVariant(tokenizer):
-        """The same tokenizer; `from_preset` takes the class whose `backbone_cls` is the preset's."""
+        """KerasHub's tokenizer for the variant, since `from_preset` selects a tokenizer by its `backbone_cls`."""
 
         backbone_cls = BertBackboneVariant
 
@@ -81,7 +81,7 @@ def is_preset(path: str) -> bool:
     """Return whether `path` is a folder with a KerasHub preset of BERT, or the name of one of KerasHub's own.
 
     Raises:
-        ValueError: it is a preset of another model.
+        ValueError: `path` is a preset of another model.
     """
     if path.startswith(_KAGGLE):
         return True
@@ -91,7 +91,9 @@ def is_preset(path: str) -> bool:
         if not isinstance(registered, str) or ">" not in registered:
             return False
         if registered not in ("keras_hub>BertBackbone", "keras_nlp>BertBackbone", "bert_tf>BertBackboneVariant"):
-            raise ValueError(f"a KerasHub preset must be one of BertBackbone. Received: {path!r}, of {registered!r}")
+            raise ValueError(
+                f"`path`: a KerasHub preset must be one of BertBackbone. Received: {path!r}, of {registered!r}"
+            )
         return True
     if not _PRESET_NAME.fullmatch(path) or files.exists(path):
         return False
@@ -103,14 +105,14 @@ def is_preset(path: str) -> bool:
 
 
 def read(preset: str) -> Pretrained:
-    """Read configuration, weights and vocabulary of a preset.
+    """Read the configuration, weights and vocabulary of a preset.
 
     Args:
-        preset: a folder (local or `gs://`), a name of KerasHub's own, or a `kaggle://` handle.
+        preset: a folder (local or `gs://`), the name of one of KerasHub's own presets, or a `kaggle://` handle.
 
     Raises:
-        FileNotFoundError: it cannot be fetched.
-        ValueError: it cannot be read.
+        FileNotFoundError: the preset cannot be fetched.
+        ValueError: the preset cannot be read.
         KerasHubMissingError: KerasHub is not installed.
     """
     keras_hub = _keras_hub()
@@ -118,7 +120,7 @@ def read(preset: str) -> Pretrained:
     if preset.startswith(_KAGGLE) or not folders.has(preset, CONFIG_FILE):
         try:
             return _read_with(keras_hub, preset, preset)
-        # No network, no licence, no disk: kagglehub and its HTTP library have exceptions of their own.
+        # kagglehub and its HTTP library have their own exceptions for a missing network, licence or disk space.
         except Exception as error:
             raise FileNotFoundError(
                 f"KerasHub cannot fetch this preset ({' '.join(str(error).split())[:300]}). Download it elsewhere, and "
@@ -142,10 +144,14 @@ def _read_with(keras_hub: Any, preset: str, source: str) -> Pretrained:
 
 
 def read_backbone(backbone: Any, source: str | None = None) -> Pretrained:
-    """Read configuration and weights of a `keras_hub.models.BertBackbone`; the object knows no vocabulary.
+    """Read the configuration and weights of a `keras_hub.models.BertBackbone`, which has no vocabulary.
+
+    Args:
+        backbone: the object.
+        source: its name for messages; None for the name of the object.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `backbone` is something else.
     """
     kind = f"{type(backbone).__module__}.{type(backbone).__name__}"
     bases = {base.__name__ for base in type(backbone).__mro__ if base.__module__.startswith("keras_hub.")}
@@ -172,12 +178,12 @@ def read_backbone(backbone: Any, source: str | None = None) -> Pretrained:
 
 
 def to_backbone(pretrained: Pretrained, dtype: str = "float32") -> Any:
-    """Return a `keras_hub.models.BertBackbone` (or its variant, see above) with the weights; heads are left out.
+    """Return a `keras_hub.models.BertBackbone`, or its variant (see above), with the weights but without the heads.
 
-    KerasHub has one dropout rate: that of the activations.
+    KerasHub has a single dropout rate, which becomes that of the activations.
 
     Args:
-        pretrained: of `read_pretrained`, or `Pretrained.of_model(model)`.
+        pretrained: the result of `read_pretrained` or `Pretrained.of_model(model)`.
         dtype: Keras dtype policy.
 
     Raises:
@@ -213,10 +219,10 @@ def to_backbone(pretrained: Pretrained, dtype: str = "float32") -> Any:
 
 
 def write(pretrained: Pretrained, output_dir: str) -> None:
-    """Write a preset: the backbone, and the tokenizer where there is a vocabulary.
+    """Write a preset: the backbone, and the tokenizer if there is a vocabulary.
 
     Args:
-        pretrained: what to write; its heads have no place there.
+        pretrained: the model to write; its heads are left out.
         output_dir: a new or an empty folder; appears whole or not at all.
 
     Raises:
@@ -234,7 +240,7 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
             tokenizer = _keras_hub().tokenizers.BertTokenizer(
                 vocabulary=list(pretrained.tokens),
                 lowercase=pretrained.do_lower_case,
-                strip_accents=pretrained.do_lower_case,  # as BERT's own tokenizer does; off by default there
+                strip_accents=pretrained.do_lower_case,  # as in BERT's own tokenizer; off by default in KerasHub's
             )
             tokenizer.save_to_preset(local)
         files.copy_folder(local, folder)

@@ -1,7 +1,7 @@
-"""Loading of published weights, or those of a run, into models.
+"""The loading of published weights, or those of a run, into models.
 
-What is understood: a run's folder of ours; a folder of Hugging Face; a checkpoint of google-research/bert or of
-TensorFlow's model garden; a KerasHub preset or `BertBackbone`; and names of these that are no folders.
+The sources are a run's folder of this project, a folder of Hugging Face, a checkpoint of google-research/bert or of
+TensorFlow's model garden, a KerasHub preset or `BertBackbone`, and the name of a model on a hub.
 """
 
 import os
@@ -19,12 +19,12 @@ from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.utils import files
 
-# `owner/name`, as on the Hugging Face hub; the oldest models there have no owner, and all of BERT's begin alike.
+# The Hugging Face hub has names `owner/name`. Its oldest models have no owner; those of BERT begin with `bert-`.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*|bert-[\w.-]+")
 
 
 def read_pretrained(path: Any) -> Pretrained:
-    """Read configuration, weights and vocabulary of `path`, whatever form they have.
+    """Read the configuration, weights and vocabulary of a BERT in any known format.
 
     Args:
         path: a folder (local or `gs://`); a prefix of a TensorFlow checkpoint; the name of a KerasHub preset, such as
@@ -32,8 +32,8 @@ def read_pretrained(path: Any) -> Pretrained:
             `keras_hub.models.BertBackbone`.
 
     Raises:
-        FileNotFoundError: there is nothing of this name, here or (as far as it can be reached) on a hub.
-        ValueError: files are damaged or disagree, or it is no BERT.
+        FileNotFoundError: nothing has this name, here or on a hub (if it can be reached).
+        ValueError: files are damaged or disagree, or the model is not a BERT.
     """
     if not isinstance(path, str | os.PathLike):
         return keras_hub.read_backbone(path)
@@ -55,21 +55,21 @@ def read_pretrained(path: Any) -> Pretrained:
             f"NAME.ckpt.data-... (Google); or a KerasHub preset. Received: {path!r}"
         )
     if not _HUB_NAME.fullmatch(path):
-        raise FileNotFoundError(f"`path`: no such folder, and no name of a model on a hub. Received: {path!r}")
+        raise FileNotFoundError(f"`path`: no such folder, and not the name of a model on a hub. Received: {path!r}")
     return huggingface.read(hub.fetch(path))
 
 
 def model_of(pretrained: Pretrained, task: str, *, num_classes: int | None = None, dtype: str = "float32") -> BertModel:
-    """Return the model for `task` with fresh weights, of the sizes that `pretrained` has.
+    """Return the model for `task` with fresh weights, in the sizes of `pretrained`.
 
     Args:
-        pretrained: whose configuration to take, and its number of classes where `num_classes` is None.
+        pretrained: the source of the configuration and, if `num_classes` is None, of the number of classes.
         task: a key of `tasks.MODEL_KINDS`.
         num_classes: C, for classifiers and taggers.
         dtype: Keras dtype policy.
 
     Raises:
-        ValueError: there is no such task, or a number of classes is known from nowhere.
+        ValueError: there is no such task, or the number of classes is unknown or contradictory.
     """
     if task not in MODEL_KINDS:
         raise ValueError(f"`task` must be one of {', '.join(MODEL_KINDS)}. Received: {task!r}")
@@ -99,17 +99,17 @@ def load_pretrained(
     num_classes: int | None = None,
     dtype: str = "float32",
 ) -> tuple[BertModel, Pretrained]:
-    """Return a model with the weights of `path`, and what stood there beside them.
+    """Return a model with the weights of `path`, and the configuration, vocabulary and labels found there.
 
     >>> model, pretrained = load_pretrained("bert-base-uncased")  # doctest: +SKIP
     >>> print(pretrained.report)  # doctest: +SKIP
     >>> pretrained.tokenizer().encode("a text")  # doctest: +SKIP
 
     Args:
-        path: see `read_pretrained`.
+        path: the weights, as in `read_pretrained`.
         task: `encoder`, `pretraining`, `classification`, `multi_label`, `regression`, `tagging`, `question_answering`
-            or `retrieval`; None for the one whose heads stand there.
-        allow_random_heads: whether a head that is missing there may start from random numbers.
+            or `retrieval`; None for the task whose heads `path` holds.
+        allow_random_heads: whether a missing head may start from random numbers.
         num_classes: C, for a new classifier or tagger.
         dtype: Keras dtype policy; the variables stay float32.
 
@@ -117,8 +117,8 @@ def load_pretrained(
         The model, and its `Pretrained`: configuration, `tokenizer()`, `labels` and `report`.
 
     Raises:
-        FileNotFoundError: there is nothing of this name.
-        ValueError: files are damaged, weights are missing, or it is no BERT.
+        FileNotFoundError: nothing has this name.
+        ValueError: files are damaged, weights are missing, or the model is not a BERT.
     """
     pretrained = read_pretrained(path)
     task = task or pretrained.task
@@ -129,9 +129,9 @@ def load_pretrained(
 
 
 def warn_of_surprises(pretrained: Pretrained) -> None:
-    """Log what a user should know of a conversion: random weights, tensors without a place."""
+    """Log a warning if a conversion has random weights or tensors without a counterpart."""
     report = pretrained.report
-    for kind, names in (("random", report.missing), ("without a place here", report.unexpected)):
+    for kind, names in (("random", report.missing), ("without a counterpart here", report.unexpected)):
         if names:
             logging.warning("%s: %d tensors are %s: %s", report.source, len(names), kind, _some(names))
 
@@ -141,21 +141,21 @@ def _some(names: Sequence[str], most: int = 6) -> str:
 
 
 def load_encoder(path: Any, allow_random_heads: bool = False, dtype: str = "float32") -> BertEncoder:
-    """Return the encoder of a published BERT or of a run of ours, with its pooler.
+    """Return the encoder of a published BERT, or of a run of this project, with its pooler.
 
     >>> encoder = load_encoder("bert-base-uncased")  # doctest: +SKIP
     >>> outputs = encoder({"input_ids": ids, "input_mask": mask, "segment_ids": segments})  # doctest: +SKIP
     >>> outputs["sequence_output"], outputs["pooled_output"]  # doctest: +SKIP
 
     Args:
-        path: a folder, checkpoint, preset or name: see `read_pretrained`.
-        allow_random_heads: whether a missing pooler may start from random numbers (masked-LM models are published
-            without one); `sequence_output` does not depend on it.
+        path: a folder, checkpoint, preset or name, as in `read_pretrained`.
+        allow_random_heads: whether a missing pooler may start from random numbers, since masked-LM models are
+            published without one. `sequence_output` does not depend on it.
         dtype: Keras dtype policy.
 
     Raises:
-        FileNotFoundError: there is nothing of this name.
-        ValueError: files are damaged, weights are missing, or it is no BERT.
+        FileNotFoundError: nothing has this name.
+        ValueError: files are damaged, weights are missing, or the model is not a BERT.
     """
     model, _ = load_pretrained(path, "encoder", allow_random_heads=allow_random_heads, dtype=dtype)
     assert isinstance(model, BertEncoder)
@@ -163,16 +163,16 @@ def load_encoder(path: Any, allow_random_heads: bool = False, dtype: str = "floa
 
 
 def load_pretrainer(path: Any, allow_random_heads: bool = False, dtype: str = "float32") -> BertPretrainer:
-    """Return a published BERT, or a run of ours, with its masked-LM and next-sentence heads.
+    """Return a published BERT, or a run of this project, with its masked-LM and next-sentence heads.
 
     Args:
-        path: a folder, checkpoint, preset or name: see `read_pretrained`.
+        path: a folder, checkpoint, preset or name, as in `read_pretrained`.
         allow_random_heads: whether missing heads may start from random numbers.
         dtype: Keras dtype policy.
 
     Raises:
-        FileNotFoundError: there is nothing of this name.
-        ValueError: files are damaged, weights are missing, or it is no BERT.
+        FileNotFoundError: nothing has this name.
+        ValueError: files are damaged, weights are missing, or the model is not a BERT.
     """
     model, _ = load_pretrained(path, "pretraining", allow_random_heads=allow_random_heads, dtype=dtype)
     assert isinstance(model, BertPretrainer)

@@ -1,4 +1,4 @@
-"""The names of each weight in every published form of BERT: the one table that all readers and writers share.
+"""The names of each weight in every published format of BERT, in one table for all readers and writers.
 
 Names are those of google-research/bert (`modeling.py`, `run_pretraining.py`, `run_classifier.py`, `run_squad.py`), of
 Hugging Face's `BertModel` and its heads, and of KerasHub's `BertBackbone`; ours are `models.weights.named_weights`.
@@ -12,16 +12,16 @@ import numpy as np
 from bert_tf.configs import BertConfig
 
 HEADS = ("masked_lm", "next_sentence", "classification", "regression", "token_classification", "question_answering")
-"""The heads that an encoder may have; the names of their weights begin so."""
+"""The heads that an encoder may have. The names of their weights begin with these."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One tensor of a foreign form, and whether it stands there transposed.
+    """One tensor of the published formats.
 
     Attributes:
-        google, hugging_face, keras_hub: its name in each form; None where the form has no such tensor.
-        google_transposed, hugging_face_transposed: our axes are swapped there (PyTorch keeps products as [out, in]).
+        google, hugging_face, keras_hub: its name in each format; None if the format has no such tensor.
+        google_transposed, hugging_face_transposed: whether the format swaps the axes (PyTorch's kernels are [out, in]).
     """
 
     google: str | None
@@ -33,12 +33,12 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """One of our weights.
+    """One weight of the models here.
 
     Attributes:
-        name: as in `models.weights.named_weights`.
-        shape: None for a size that the configuration does not tell (a number of classes).
-        parts: the foreign tensors that it is made of, joined along the last axis.
+        name: the name in `models.weights.named_weights`.
+        shape: the shape; None for a size that the configuration does not state (the number of classes).
+        parts: the published tensors that it is made of, joined along the last axis.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Weight:
     parts: tuple[Part, ...]
 
     def split(self, value: np.ndarray) -> list[np.ndarray]:
-        """Return the parts of a value, in our orientation."""
+        """Return the parts of a value, not transposed."""
         return np.split(value, len(self.parts), axis=-1)
 
 
 def is_encoder_weight(name: str) -> bool:
-    """Return whether a weight belongs to the embeddings or the blocks, which every model has, unlike the pooler."""
+    """Return whether a weight belongs to the embeddings or the blocks, which every model has."""
     return name.startswith("encoder/") and not name.startswith("encoder/pooler/")
 
 
@@ -151,7 +151,7 @@ def _block(config: BertConfig, number: int) -> Iterator[Weight]:
 
 
 def _output_layer(head: str, size: int, classes: int | None, google: str, hugging_face: str) -> list[Weight]:
-    """Return a head's last product, which google-research/bert keeps as `output_weights` [C, D] and `output_bias`."""
+    """Return the weights of a head's last product. Google names them `output_weights` [C, D] and `output_bias`."""
     kernel = Part(
         f"{google}output_weights", f"{hugging_face}.weight", google_transposed=True, hugging_face_transposed=True
     )
@@ -174,7 +174,7 @@ def _head(config: BertConfig, head: str) -> Iterator[Weight]:
     elif head == "question_answering":
         yield from _output_layer(head, size, 2, "cls/squad/", "qa_outputs")
     else:
-        # Classifiers, taggers and regressors have the same names; the configuration beside the weights tells which.
+        # Classifiers, taggers and regressors share their names. The configuration beside them tells them apart.
         yield from _output_layer(head, size, 1 if head == "regression" else None, "", "classifier")
 
 

@@ -1,4 +1,4 @@
-"""A published BERT in memory: what every reader returns and every writer takes."""
+"""A published BERT in memory, which every reader returns and every writer takes."""
 
 import dataclasses
 import math
@@ -18,20 +18,20 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 @dataclasses.dataclass
 class Pretrained:
-    """Configuration, weights and vocabulary, whatever form they came in.
+    """The configuration, weights and vocabulary of a BERT, independent of the format they came in.
 
     Attributes:
-        config: of the encoder.
-        weights: our name (`models.weights.named_weights`) -> float32 array.
-        report: what became of the source's tensors.
-        task: the model whose heads the source holds, a key of `tasks.MODEL_KINDS`: `encoder`, `pretraining`,
+        config: the configuration of the encoder.
+        weights: name in `models.weights.named_weights` -> float32 array.
+        report: the report of what happened to the source's tensors.
+        task: the task whose heads the source holds, a key of `tasks.MODEL_KINDS`: `encoder`, `pretraining`,
             `classification`, `multi_label`, `regression`, `tagging`, `question_answering` or `retrieval`.
-        tokens: the vocabulary's tokens by id; None where the source has none.
-        do_lower_case: how texts are tokenized.
+        tokens: the vocabulary's tokens by id; None if the source has no vocabulary.
+        do_lower_case: whether texts are lower-cased.
         labels: names of the classes or tags, by id.
-        pooling: of a classifier or regressor, as in `BertClassifier`.
-        sentences: of retrieval: how a text becomes a vector.
-        max_seq_length: tokens in a row, where the source says so; None for as many as there are positions.
+        pooling: the pooling of a classifier or regressor, as in `BertClassifier`.
+        sentences: the way in which a model for retrieval makes a vector of a text.
+        max_seq_length: number of tokens in a row, if the source states it; None for the number of positions.
     """
 
     config: BertConfig
@@ -52,7 +52,7 @@ class Pretrained:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The heads that it holds weights of."""
+        """The heads whose weights it holds."""
         return tuple(head for head in HEADS if self._holds(head))
 
     def tokenizer(self) -> WordPieceTokenizer:
@@ -69,15 +69,15 @@ class Pretrained:
             raise ValueError(f"{self.source}: {error}") from None
 
     def check_heads(self, task: str, allow_random_heads: bool = False, new: Collection[str] = ()) -> None:
-        """Refuse a task whose model would start from a random head unasked.
+        """Check that every head of a task's model has weights here, or may start from random numbers.
 
         Args:
             task: a key of `tasks.MODEL_KINDS`.
-            allow_random_heads: whether that was asked for.
-            new: heads that are to be new in any case, such as a classifier that is about to be learnt.
+            allow_random_heads: whether missing heads may start from random numbers.
+            new: heads that are new in any case, such as a classifier that is about to be trained.
 
         Raises:
-            ValueError: a head that the task's model needs is not there.
+            ValueError: a head that the task's model needs is missing.
         """
         held = [part for part in ("encoder", "encoder/pooler", *HEADS) if self._holds(part)]
         missing = [head for head in MODEL_KINDS[task].heads if head not in held and head not in new]
@@ -92,11 +92,13 @@ class Pretrained:
         return any(name.startswith(f"{part}/") for name in self.weights)
 
     def assign_to(self, model: Any, task: str, allow_random_heads: bool = False) -> None:
-        """Give a model its weights; all names are checked before the first assignment. The report tells what was done.
+        """Assign the weights to a model, and record in the report what was done.
+
+        All names are checked before the first assignment.
 
         Args:
-            model: of `bert_tf.models`, with this configuration.
-            task: which of the models it is, a key of `tasks.MODEL_KINDS`.
+            model: a model of `bert_tf.models` with this configuration.
+            task: the model's task, a key of `tasks.MODEL_KINDS`.
             allow_random_heads: whether a head that this source lacks may keep the model's fresh weights.
 
         Raises:
@@ -105,8 +107,8 @@ class Pretrained:
         self.check_heads(task, allow_random_heads)
         variables = named_weights(model)
         missing = [name for name in variables if name not in self.weights]
-        # A head stands whole or not at all. A pooler that no output of the model depends on may be missing: taggers
-        # are published without.
+        # A head must be complete or absent. A pooler that no output depends on may be absent: taggers are published
+        # without one.
         torn = [name for name in missing if is_encoder_weight(name) or self._holds(_head_of(name))]
         if torn:
             raise ValueError(
@@ -130,12 +132,12 @@ class Pretrained:
         """Return the weights of a model in float32, with its configuration, ready to be written.
 
         Args:
-            model: of `bert_tf.models`.
-            tokenizer: of its vocabulary.
+            model: a model of `bert_tf.models`.
+            tokenizer: the tokenizer of its vocabulary.
             labels: names of its classes or tags, by id.
 
         Raises:
-            ValueError: it is none of our models.
+            ValueError: `model` is something else.
         """
         task = next((task for task, kind in MODEL_KINDS.items() if type(model) is kind.model_class), None)
         if task is None:
@@ -168,18 +170,21 @@ def assemble(
     tensors: Mapping[str, tuple[str, np.ndarray]],
     report: ConversionReport,
 ) -> dict[str, np.ndarray]:
-    """Make our weights of a source's tensors; fills `loaded`, `transposed` and `unexpected` of the report.
+    """Return the weights made from a source's tensors, and fill `loaded`, `transposed` and `unexpected` of the report.
 
     Args:
-        form: `google`, `hugging_face` or `keras_hub`: whose names `tensors` has.
-        config: sizes.
-        heads: those whose tensors are looked for.
-        tensors: name in the form's own scheme -> (name in the source, values). A product may be split by heads into
-            three axes, as in TensorFlow's model garden and KerasHub.
-        report: what is filled.
+        form: the format of the names in `tensors`: `google`, `hugging_face` or `keras_hub`.
+        config: the sizes.
+        heads: the heads to look for.
+        tensors: name in the format -> (name in the source, values). Products may be split by heads into three axes, as
+            in TensorFlow's model garden and KerasHub.
+        report: the report to fill.
+
+    Returns:
+        The weights, float32, by their names in `models.weights.named_weights`.
 
     Raises:
-        ValueError: a tensor has another shape than the configuration says.
+        ValueError: the shape of a tensor differs from the configuration.
     """
     weights: dict[str, np.ndarray] = {}
     taken: set[str] = set()
@@ -202,10 +207,10 @@ def assemble(
                 wanted in (None, size) for wanted, size in zip(shape, value.shape, strict=True)
             )
             if not fits:
-                told = ", ".join("any" if size is None else str(size) for size in shape)
+                expected = ", ".join("any" if size is None else str(size) for size in shape)
                 raise ValueError(
-                    f"{report.source}: the tensor {original!r} must have the shape that the configuration beside it "
-                    f"says, ({told}) for {weight.name}. Received: {value.shape}"
+                    f"{report.source}: the tensor {original!r} must have the shape that the configuration gives to "
+                    f"{weight.name}, ({expected}). Received: {value.shape}"
                 )
             values.append(value.astype(np.float32))
         weights[weight.name] = values[0] if len(values) == 1 else np.concatenate(values, axis=-1)
@@ -216,11 +221,11 @@ def assemble(
 
 
 def disassemble(form: str, pretrained: Pretrained, without: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """Return the tensors of our weights in another form, by its names; weights it has no tensor for are left out.
+    """Return the tensors of a model in a published format, by its names. Weights without a tensor there are left out.
 
     Args:
-        form: `google`, `hugging_face` or `keras_hub`.
-        pretrained: what to write.
+        form: the format: `google`, `hugging_face` or `keras_hub`.
+        pretrained: the model to write.
         without: names of weights to leave out.
     """
     tensors = {}

@@ -1,4 +1,4 @@
-"""The report of a conversion: what it did with every tensor."""
+"""The report of what a conversion did with every tensor."""
 
 import dataclasses
 import re
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 @dataclasses.dataclass
 class ConversionReport:
-    """Every tensor of the source, and every weight of the model, by what became of it.
+    """Every tensor of the source and every weight of the model, by what happened to it.
 
     Attributes:
-        source: where the tensors came from.
-        loaded: our weight -> the source's tensors that it was made of.
-        transposed: those tensors of `loaded` whose axes were swapped on the way.
-        missing: our weights that the source has no tensor for; they are random where that was allowed.
-        unexpected: tensors of the source that no BERT has a place for.
-        ignored: tensors that were left out knowingly -> the reason.
+        source: the path or the name of the source.
+        loaded: weight of the model -> the source's tensors that it was made of.
+        transposed: the tensors of `loaded` whose axes were swapped.
+        missing: weights of the model without a tensor in the source. They are random, if that was allowed.
+        unexpected: tensors of the source that belong to no BERT.
+        ignored: tensors that were left out on purpose -> the reason.
     """
 
     source: str
@@ -26,7 +26,7 @@ class ConversionReport:
     ignored: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def summary(self) -> str:
-        """Return one line with the counts."""
+        """Return the counts in one line."""
         tensors = sum(map(len, self.loaded.values()))
         return (
             f"{self.source}: {tensors} tensors loaded into {len(self.loaded)} weights ({len(self.transposed)} "
@@ -34,12 +34,12 @@ class ConversionReport:
         )
 
     def __str__(self) -> str:
-        """Return the summary, then every name; those of equal blocks in one line."""
+        """Return the summary, then every name, with equal blocks merged into one line."""
         lines = [self.summary()]
         swapped = set(self.transposed)
         for name, tensors in self.loaded.items():
-            told = " + ".join(f"{tensor} (transposed)" if tensor in swapped else tensor for tensor in tensors)
-            lines.append(f"  loaded      {name} <- {told}")
+            parts = " + ".join(f"{tensor} (transposed)" if tensor in swapped else tensor for tensor in tensors)
+            lines.append(f"  loaded      {name} <- {parts}")
         lines += [f"  missing     {name}" for name in self.missing]
         lines += [f"  unexpected  {name}" for name in self.unexpected]
         lines += [f"  ignored     {name}: {reason}" for name, reason in self.ignored.items()]
@@ -47,7 +47,7 @@ class ConversionReport:
 
 
 def _without_repetition(lines: Iterable[str]) -> list[str]:
-    """Merge lines that differ only in the number of their block, and write `*` for the number."""
+    """Return the lines, with lines that differ only in the number of a block merged into one, with a `*`."""
     counts: dict[str, int] = {}
     for line in lines:
         pattern = re.sub(r"(block_|layer_|layer_with_weights-|layer\.|_layers/)\d+", r"\1*", line)

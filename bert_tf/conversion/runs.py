@@ -1,4 +1,4 @@
-"""The reader of this project's run folders, in the form of the readers of published checkpoints."""
+"""The reader of this project's run folders, with the interface of the readers of published checkpoints."""
 
 import os
 
@@ -23,14 +23,16 @@ def is_folder(path: str) -> bool:
 
 
 def read(path: str) -> Pretrained:
-    """Read weights with vocabulary and labels: of the best evaluation where it was kept, else of the newest checkpoint.
+    """Read the weights, vocabulary and labels of a run.
+
+    The weights are those of the best evaluation if they were kept, else of the newest complete checkpoint.
 
     Args:
-        path: the folder.
+        path: the run's folder.
 
     Raises:
         FileNotFoundError: there is no complete checkpoint.
-        ValueError: it is damaged.
+        ValueError: the folder is damaged.
     """
     with renamed(model_dir="path", run_dir="path"):
         description, tokenizer = run_folder.read_run(path)

@@ -1,4 +1,4 @@
-"""The settings of Sentence Transformers for vectors of texts, which are stored beside the files of Hugging Face's BERT.
+"""The settings of Sentence Transformers, stored beside the files of Hugging Face's BERT.
 
 ```
 modules.json  sentence_bert_config.json  1_Pooling/config.json  [config.json  model.safetensors ... of the encoder]
@@ -19,13 +19,13 @@ _POOLINGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"
 
 @dataclasses.dataclass(frozen=True)
 class SentenceSettings:
-    """How a text becomes a vector.
+    """The way in which a text becomes a vector.
 
     Attributes:
         pooling: `mean` or `cls`, as in `models.pooling.text_vectors`.
-        normalize: whether vectors are brought to length 1.
-        max_seq_length: tokens in a row; None where the folder does not say.
-        encoder_dir: the folder that holds the encoder; None for settings that come from elsewhere.
+        normalize: whether vectors are scaled to length 1.
+        max_seq_length: number of tokens in a row; None if the folder does not state it.
+        encoder_dir: the folder that holds the encoder; None for settings that are not from a folder.
     """
 
     pooling: str
@@ -40,11 +40,13 @@ def is_folder(path: str) -> bool:
 
 
 def read_settings(path: str) -> SentenceSettings:
-    """Return the settings of a folder: an encoder, the mean or the `[CLS]` vector of its output, perhaps normalized.
+    """Return the settings of a folder.
+
+    The vectors must be the mean or the `[CLS]` vector of the encoder's output, normalized or not.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or the vectors are made in another way.
+        ValueError: a file is damaged, or the vectors are computed in another way.
     """
     file = os.path.join(path, _MODULES_FILE)
     modules = files.read_json(file)
@@ -57,7 +59,7 @@ def read_settings(path: str) -> SentenceSettings:
     pooling_file = os.path.join(path, str(modules[1].get("path", "")), "config.json")
     settings = _object(pooling_file)
     modes = [name for name, value in settings.items() if name.startswith("pooling_mode_") and value is True]
-    # Later versions (6.2) name it: "pooling_mode": "mean".
+    # Later versions (6.2) write the name instead: "pooling_mode": "mean".
     named = settings.get("pooling_mode")
     pooling = named if named in _POOLINGS.values() else _POOLINGS.get(modes[0]) if len(modes) == 1 else None
     if pooling is None:
@@ -73,9 +75,9 @@ def write_settings(settings: SentenceSettings, hidden_size: int, folder: str) ->
     """Write the files that make the folder of an encoder one of Sentence Transformers.
 
     Args:
-        settings: how a text becomes a vector; `encoder_dir` is not read.
-        hidden_size: numbers in a vector.
-        folder: of the encoder.
+        settings: the settings; `encoder_dir` is not used.
+        hidden_size: size of a vector.
+        folder: the folder of the encoder.
 
     Raises:
         OSError: the folder cannot be written.
@@ -89,12 +91,12 @@ def write_settings(settings: SentenceSettings, hidden_size: int, folder: str) ->
     modes = {name: pooling == settings.pooling for name, pooling in _POOLINGS.items()}
     files.make_folder(os.path.join(folder, _POOLING_FOLDER))
     if settings.normalize:
-        files.make_folder(os.path.join(folder, "2_Normalize"))  # it has no settings, but is looked for
+        files.make_folder(os.path.join(folder, "2_Normalize"))  # empty, but Sentence Transformers expects it
     files.write_json(
         os.path.join(folder, _POOLING_FOLDER, "config.json"), {"word_embedding_dimension": hidden_size} | modes
     )
     length = {} if settings.max_seq_length is None else {"max_seq_length": settings.max_seq_length}
-    # Whether texts become small letters is for the tokenizer to say.
+    # The tokenizer has its own setting of lower-casing.
     files.write_json(os.path.join(folder, _LENGTH_FILE), length | {"do_lower_case": False})
     files.write_json(os.path.join(folder, _MODULES_FILE), modules)
 

@@ -1,8 +1,8 @@
-"""`pytorch_model.bin` without PyTorch, and without running code from the file.
+"""The reader of `pytorch_model.bin`, which needs no PyTorch and runs no code from the file.
 
-PyTorch writes a pickle whose tensors refer to storages: inside a zip archive since version 1.6, one stream before
-(`torch/serialization.py`). A pickle names functions that its reader calls, which is how one runs code; here it may
-name the few that make tensors, and each of those stands for a description that NumPy carries out.
+PyTorch writes a pickle whose tensors refer to storages, inside a zip archive since version 1.6 and as one stream before
+(`torch/serialization.py`). A pickle names functions that its reader calls, and can so run any code. This reader allows
+only the few functions that make tensors, and replaces each by one that describes the tensor for NumPy.
 """
 
 import collections
@@ -36,7 +36,7 @@ _STORAGE_DTYPES = {
 
 @dataclasses.dataclass(frozen=True)
 class _Storage:
-    """A run of numbers in the file."""
+    """A contiguous range of numbers in the file."""
 
     key: str
     dtype: np.dtype
@@ -45,7 +45,7 @@ class _Storage:
 
 @dataclasses.dataclass(frozen=True)
 class _Tensor:
-    """A view of a storage; `offset` and `strides` count its numbers."""
+    """A view of a storage. `offset` and `strides` count numbers, not bytes."""
 
     storage: _Storage
     offset: int
@@ -53,7 +53,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def read(self, data: np.ndarray) -> np.ndarray:
-        """Return the view of the storage's numbers, copied."""
+        """Return a copy of the tensor's numbers, for the numbers of its storage."""
         numbers = (self.offset, *self.shape, *self.strides)
         if len(self.shape) != len(self.strides) or any(number < 0 for number in numbers):
             raise ValueError("a tensor has a negative size or stride")
@@ -83,7 +83,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Resolves the names in `_ALLOWED`, and storages; refuses everything else."""
+    """An unpickler that resolves storages and the names in `_ALLOWED`, and refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -129,7 +129,7 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _read_stream(data: bytes) -> dict[str, np.ndarray]:
-    """Return the form before PyTorch 1.6: five pickles, then each storage's length and numbers."""
+    """Return the arrays of a file from before PyTorch 1.6: five pickles, then each storage's length and numbers."""
     stream = io.BytesIO(data)
     if _Unpickler(stream).load() != _LEGACY_MAGIC or _Unpickler(stream).load() != _LEGACY_PROTOCOL:
         raise ValueError("it is no file of PyTorch")
@@ -156,13 +156,13 @@ def read_torch_file(data: bytes, source: str) -> dict[str, np.ndarray]:
 
     Args:
         data: the file's bytes.
-        source: its name, for the message.
+        source: the file's name, for messages.
 
     Returns:
         name -> array, in the file's order.
 
     Raises:
-        ValueError: the file is damaged, or its pickle names anything but tensors, dictionaries and numbers.
+        ValueError: the file is damaged, or its pickle names anything other than tensors, dictionaries and numbers.
     """
     try:
         return _read_zip(data) if zipfile.is_zipfile(io.BytesIO(data)) else _read_stream(data)
@@ -177,5 +177,5 @@ def read_torch_file(data: bytes, source: str) -> dict[str, np.ndarray]:
         TypeError,
         ValueError,
     ) as error:
-        # A damaged pickle can fail in any of these ways.
+        # A damaged pickle can raise any of these errors.
         raise ValueError(f"{source}: the weights cannot be read ({error})") from None

@@ -53,13 +53,13 @@ def test_a_hub_that_does_not_answer_is_asked_once(cache, monkeypatch):
     assert timeout <= 3
 
 
-def test_without_the_package_too(monkeypatch):
+def test_a_missing_package_is_reported_with_the_files_to_put_where(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(FileNotFoundError, match=r"pip install 'bert_tf\[hub\]'.*Without the hub, put config\.json"):
         bert_tf.load_encoder("bert-base-uncased")
 
 
 @pytest.mark.parametrize("path", ["/nowhere/at/all", "./a", "a/b/c", "memory of a name", "nowhere"])
-def test_what_can_be_no_name_is_no_folder(path):
-    with pytest.raises(FileNotFoundError, match="no such folder, and no name of a model"):
+def test_a_path_that_cannot_be_a_name_is_reported_as_a_missing_folder(path):
+    with pytest.raises(FileNotFoundError, match="no such folder, and not the name of a model"):
         bert_tf.load_encoder(path)

@@ -326,7 +326,7 @@ def test_models_that_transformers_does_not_have_are_refused(tmp_path):
     model.pooling = "mean"
     with pytest.raises(ValueError, match="`pooling` cls to be written"):
         save_pretrained(model, str(tmp_path / "out"))
-    with pytest.raises(ValueError, match="format must be one of huggingface, google, keras_hub"):
+    with pytest.raises(ValueError, match="`output_format` must be one of huggingface, google, keras_hub"):
         save_pretrained(model, str(tmp_path / "out"), "onnx")
     with pytest.raises(ValueError, match=r"`model` must be one of bert_tf\.models"):
         save_pretrained(pretrained, str(tmp_path / "out"))
