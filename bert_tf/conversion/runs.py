@@ -34,7 +34,7 @@ def read(path: str) -> Pretrained:
         FileNotFoundError: there is no complete checkpoint.
         ValueError: the folder is damaged.
     """
-    with renamed(model_dir="path", run_dir="path"):
+    with renamed(run_dir="path"):
         description, tokenizer = run_folder.read_run(path)
         tensors = read_result(path, checkpoints.read_tensors)
     report = ConversionReport(path)

@@ -12,7 +12,7 @@ class CheckpointWriter:
     """A writer of a run's checkpoints, one at a time, while training goes on; a context that waits for the last one.
 
     Args:
-        model_dir: the run's folder, written to by this job alone.
+        run_dir: the run's folder, written to by this job alone.
         keep: how many of the newest are kept.
         keep_every_hours: of those older, one is kept for good each time so many hours have passed; 0 for none.
 
@@ -20,14 +20,14 @@ class CheckpointWriter:
         step: of the checkpoint that was last handed over; None before the first.
     """
 
-    def __init__(self, model_dir: str, keep: int, keep_every_hours: float = 0.0) -> None:
+    def __init__(self, run_dir: str, keep: int, keep_every_hours: float = 0.0) -> None:
         self.step: int | None = None
-        self._model_dir = model_dir
+        self._run_dir = run_dir
         self._keep = keep
         self._keep_every_hours = keep_every_hours
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[checkpoints.Checkpoint] | None = None
-        checkpoints.remove_incomplete(model_dir)
+        checkpoints.remove_incomplete(run_dir)
 
     def save(self, step: int, variables: Mapping[str, Any], progress: Mapping[str, Any] | None = None) -> None:
         """Hand over the checkpoint of `step`, once the one before it is complete; return when the values are copied.
@@ -39,7 +39,7 @@ class CheckpointWriter:
         values = checkpoints.host_copy(variables)
         self.step = step
         self._writing = self._thread.submit(
-            checkpoints.write, self._model_dir, step, values, self._keep, self._keep_every_hours, progress
+            checkpoints.write, self._run_dir, step, values, self._keep, self._keep_every_hours, progress
         )
 
     def check(self) -> None:

@@ -1,7 +1,7 @@
 """Checkpoints: named tensors in TensorFlow's bundle format, complete only when their marker exists.
 
 ```
-model_dir/checkpoints/step-00001000/  bundle.index  bundle.data-00000-of-00001  complete.json (written last)
+run_dir/checkpoints/step-00001000/  bundle.index  bundle.data-00000-of-00001  complete.json (written last)
 ```
 
 Names are the weights' own (`models.weights.named_weights`), `MOMENT:WEIGHT` for what the optimizer keeps, and
@@ -60,13 +60,13 @@ class Checkpoint:
             raise DamagedCheckpointError(f"{self.path}: the checkpoint is damaged ({error})") from None
 
 
-def _folder(model_dir: str) -> str:
-    return os.path.join(model_dir, "checkpoints")
+def _folder(run_dir: str) -> str:
+    return os.path.join(run_dir, "checkpoints")
 
 
-def _step_folders(model_dir: str) -> list[Checkpoint]:
+def _step_folders(run_dir: str) -> list[Checkpoint]:
     """Return all folders of checkpoints, complete or not, oldest first."""
-    folder = _folder(model_dir)
+    folder = _folder(run_dir)
     if not files.exists(folder):
         return []
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
@@ -74,19 +74,19 @@ def _step_folders(model_dir: str) -> list[Checkpoint]:
     return sorted((Checkpoint(path, int(match[1])) for match, path in found), key=lambda checkpoint: checkpoint.step)
 
 
-def complete_checkpoints(model_dir: str) -> list[Checkpoint]:
+def complete_checkpoints(run_dir: str) -> list[Checkpoint]:
     """Return the complete checkpoints of a run's folder, oldest first; those without their marker do not count."""
-    return [one for one in _step_folders(model_dir) if files.exists(os.path.join(one.path, _MARKER))]
+    return [one for one in _step_folders(run_dir) if files.exists(os.path.join(one.path, _MARKER))]
 
 
-def newest_checkpoint(model_dir: str) -> Checkpoint | None:
+def newest_checkpoint(run_dir: str) -> Checkpoint | None:
     """Return the complete checkpoint with the most steps, or None."""
-    return next(iter(reversed(complete_checkpoints(model_dir))), None)
+    return next(iter(reversed(complete_checkpoints(run_dir))), None)
 
 
-def remove_incomplete(model_dir: str) -> None:
-    """Remove what interrupted writes left. Only the job that writes to `model_dir` may call this, before it writes."""
-    for one in _step_folders(model_dir):
+def remove_incomplete(run_dir: str) -> None:
+    """Remove what interrupted writes left. Only the job that writes to `run_dir` may call this, before it writes."""
+    for one in _step_folders(run_dir):
         if not any(files.exists(os.path.join(one.path, name)) for name in (_MARKER, _DAMAGED_MARKER)):
             tf.io.gfile.rmtree(one.path)
 
@@ -96,13 +96,13 @@ def host_copy(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
 
 
-def save(model_dir: str, step: int, variables: Mapping[str, Any], keep: int) -> Checkpoint:
+def save(run_dir: str, step: int, variables: Mapping[str, Any], keep: int) -> Checkpoint:
     """Write the values of `variables` as a checkpoint, and return when it is complete."""
-    return write(model_dir, step, host_copy(variables), keep)
+    return write(run_dir, step, host_copy(variables), keep)
 
 
 def write(
-    model_dir: str,
+    run_dir: str,
     step: int,
     tensors: Mapping[str, np.ndarray],
     keep: int,
@@ -112,7 +112,7 @@ def write(
     """Write `tensors` as the checkpoint of `step`, and remove the old ones that need not be kept.
 
     Args:
-        model_dir: the run's folder.
+        run_dir: the run's folder.
         step: the number of updates made.
         tensors: name -> value.
         keep: how many of the newest are kept.
@@ -125,7 +125,7 @@ def write(
     Raises:
         OSError: it cannot be written, for want of space say; the ones before it stay, and nothing of this one does.
     """
-    checkpoint = Checkpoint(os.path.join(_folder(model_dir), f"step-{step:08d}"), step)
+    checkpoint = Checkpoint(os.path.join(_folder(run_dir), f"step-{step:08d}"), step)
     with _cleaned_up(checkpoint):
         if files.exists(checkpoint.path):
             _remove(checkpoint)
@@ -146,7 +146,7 @@ def write(
             "progress": progress or {},
         }
         files.write_json(os.path.join(checkpoint.path, _MARKER), marker)
-    for old in _superseded(complete_checkpoints(model_dir), keep, keep_every_hours):
+    for old in _superseded(complete_checkpoints(run_dir), keep, keep_every_hours):
         try:
             _remove(old)
         except (OSError, tf.errors.OpError) as error:
@@ -293,22 +293,22 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
     return missing
 
 
-def restore_newest(model_dir: str, variables: Mapping[str, Any], set_aside: bool = False) -> Checkpoint | None:
+def restore_newest(run_dir: str, variables: Mapping[str, Any], set_aside: bool = False) -> Checkpoint | None:
     """Restore the newest checkpoint that can be read; arguments, result and errors are those of `read_newest`."""
-    found = read_newest(model_dir, lambda checkpoint: restore(checkpoint, variables), set_aside)
+    found = read_newest(run_dir, lambda checkpoint: restore(checkpoint, variables), set_aside)
     return found[0] if found is not None else None
 
 
 def read_newest(
-    model_dir: str, read: Callable[[Checkpoint], _Read], set_aside: bool = False
+    run_dir: str, read: Callable[[Checkpoint], _Read], set_aside: bool = False
 ) -> tuple[Checkpoint, _Read] | None:
     """Return the newest checkpoint that can be read; damaged ones that are newer are reported.
 
     Args:
-        model_dir: the run's folder.
+        run_dir: the run's folder.
         read: reads a checkpoint, and raises DamagedCheckpointError where that cannot be done.
         set_aside: whether the damaged ones lose their marker, so that they count for nothing any more: for the job
-            that writes to `model_dir`.
+            that writes to `run_dir`.
 
     Returns:
         The checkpoint, and what `read` gave; None if there is no checkpoint.
@@ -317,7 +317,7 @@ def read_newest(
         ValueError: none can be read; or what else `read` raises.
     """
     damaged = []
-    for checkpoint in reversed(complete_checkpoints(model_dir)):
+    for checkpoint in reversed(complete_checkpoints(run_dir)):
         try:
             found = read(checkpoint)
         except DamagedCheckpointError as error:
@@ -330,5 +330,5 @@ def read_newest(
                 tf.io.gfile.rename(marker, os.path.join(bad.path, _DAMAGED_MARKER), overwrite=True)
         return checkpoint, found
     if damaged:
-        raise ValueError(f"no checkpoint of {model_dir!r} can be read: {'; '.join(reason for _, reason in damaged)}")
+        raise ValueError(f"no checkpoint of {run_dir!r} can be read: {'; '.join(reason for _, reason in damaged)}")
     return None

@@ -83,7 +83,7 @@ def claimed(
     if not is_chief:
         yield run_lock.RunLock()
         return
-    with renamed(folder="model_dir"):
+    with renamed(folder="run_dir"):
         files.require_writable_folder(run_dir)
     with run_lock.held(run_dir) as lock:
         claim(run_dir, description, tokenizer)
@@ -100,7 +100,7 @@ def claim(run_dir: str, description: RunDescription, tokenizer: WordPieceTokeniz
         OSError: the folder cannot be written to.
         ValueError: it holds another experiment; the message names what differs.
     """
-    with renamed(folder="model_dir"):
+    with renamed(folder="run_dir"):
         files.require_writable_folder(run_dir)
     path = os.path.join(run_dir, CONFIG_FILE)
     new = description.to_dict()
@@ -109,11 +109,11 @@ def claim(run_dir: str, description: RunDescription, tokenizer: WordPieceTokeniz
         differences = _differences(_with_new_fields(files.read_json(path)), new)
         if differences:
             raise ValueError(
-                f"`model_dir` holds another experiment: {'; '.join(differences[:5])}. Take another folder, or remove "
+                f"`run_dir` holds another experiment: {'; '.join(differences[:5])}. Take another folder, or remove "
                 f"it. Received: {run_dir!r}"
             )
     elif checkpoints_exist:
-        raise ValueError(f"`model_dir` holds checkpoints, but no {CONFIG_FILE}. Received: {run_dir!r}")
+        raise ValueError(f"`run_dir` holds checkpoints, but no {CONFIG_FILE}. Received: {run_dir!r}")
     files.write_text(os.path.join(run_dir, VOCAB_FILE), "".join(f"{token}\n" for token in tokenizer.tokens))
     files.write_json(path, new)
 
@@ -127,7 +127,7 @@ def read_run(run_dir: str) -> tuple[RunDescription, WordPieceTokenizer]:
     """
     path = os.path.join(run_dir, CONFIG_FILE)
     if not files.exists(path):
-        raise FileNotFoundError(f"`model_dir` must be a run's folder, with a {CONFIG_FILE}. Received: {run_dir!r}")
+        raise FileNotFoundError(f"`run_dir` must be a run's folder, with a {CONFIG_FILE}. Received: {run_dir!r}")
     description = RunDescription.from_dict(files.read_json(path))
     vocab_file = os.path.join(run_dir, VOCAB_FILE)
     tokenizer = WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
@@ -164,6 +164,5 @@ def load_run(run_dir: str) -> tuple["keras.Model", RunDescription, WordPieceToke
     """
     description, tokenizer = read_run(run_dir)
     model = model_of(description)
-    with renamed(run_dir="model_dir"):
-        restore_result(run_dir, model, use_average=description.config().train.use_average)
+    restore_result(run_dir, model, use_average=description.config().train.use_average)
     return model, description, tokenizer

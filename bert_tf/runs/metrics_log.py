@@ -18,14 +18,14 @@ class MetricsLog:
     """The log of one run, cut back to the step that the run goes on from.
 
     Args:
-        model_dir: the run's folder.
+        run_dir: the run's folder.
         start: the step; reports of later ones are dropped, for those steps are made again.
         writes: whether to write; of several workers, which all report the same, the chief does.
     """
 
-    def __init__(self, model_dir: str, start: int, writes: bool = True) -> None:
-        self._path = os.path.join(model_dir, METRICS_FILE)
-        self._model_dir = model_dir
+    def __init__(self, run_dir: str, start: int, writes: bool = True) -> None:
+        self._path = os.path.join(run_dir, METRICS_FILE)
+        self._run_dir = run_dir
         self._writers: dict[str, Any] = {}
         self._writes = writes
         self._reports: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ class MetricsLog:
 
     def _write_summaries(self, kind: str, step: int, values: dict[str, Any]) -> None:
         if kind not in self._writers:
-            self._writers[kind] = tf.summary.create_file_writer(os.path.join(self._model_dir, kind))
+            self._writers[kind] = tf.summary.create_file_writer(os.path.join(self._run_dir, kind))
         # `tf.summary.scalar` needs the tensorboard package only to name its plug-in: name it here.
         metadata = tf.compat.v1.SummaryMetadata(
             plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")

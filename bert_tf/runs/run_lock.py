@@ -91,7 +91,7 @@ def _flock(folder: str) -> int:
 
 
 def _in_use(folder: str, holder: str) -> OSError:
-    return OSError(f"`model_dir` is in use by {holder or 'another process'}: one job at a time. Received: {folder!r}")
+    return OSError(f"`run_dir` is in use by {holder or 'another process'}: one job at a time. Received: {folder!r}")
 
 
 class _Lease(RunLock):

@@ -11,6 +11,8 @@ from absl import app, flags, logging
 from bert_tf.utils import arguments, preemption, quiet_imports
 
 _HELP = {"-h", "-help", "--h", "--help", "--helpshort", "-helpshort"}
+_FLAG_NAMES = {"run_dir": "model_dir"}
+"""The flags of library arguments that have another name there."""
 _ABSL_MODULES = ("absl.", "tensorflow", "keras")
 
 
@@ -48,7 +50,9 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] 
             if os.environ.get("BERT_TF_TRACEBACK"):
                 raise
             # The library names its arguments, which are flags to the user.
-            arguments.replace_names(error, {name: f"--{name}" for name in flags.FLAGS})
+            shown = {name: f"--{name}" for name in flags.FLAGS}
+            shown |= {name: shown[flag] for name, flag in _FLAG_NAMES.items() if flag in shown}
+            arguments.replace_names(error, shown)
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except preemption.Preempted as notice:

@@ -87,7 +87,7 @@ def test_a_folder_in_use(tmp_path, tokenizer):
         before = (tmp_path / "run" / "config.json").read_text()
         # Another experiment may replace a description that nothing came of, but not under a job that is at work.
         another = run_folder.claimed(folder, _description(tokenizer, train__batch_size=8), tokenizer)
-        with pytest.raises(OSError, match="`model_dir` is in use by process"), another:
+        with pytest.raises(OSError, match="`run_dir` is in use by process"), another:
             pass
         # Other workers of the same job go in.
         with run_folder.claimed(folder, _description(tokenizer), tokenizer, is_chief=False) as other:
@@ -112,7 +112,7 @@ def test_checkpoints_without_a_description(tmp_path, tokenizer):
 
 def test_unwritable(tmp_path, tokenizer):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="`model_dir` must be a folder that can be written to"):
+    with pytest.raises(OSError, match="`run_dir` must be a folder that can be written to"):
         run_folder.claim(str(tmp_path / "file"), _description(tokenizer), tokenizer)
 
 
@@ -131,7 +131,7 @@ def test_load_model(tmp_path, task, kind):
 
 
 def test_no_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"`model_dir` must be a run's folder, with a config\.json"):
+    with pytest.raises(FileNotFoundError, match=r"`run_dir` must be a run's folder, with a config\.json"):
         run_folder.read_run(str(tmp_path))
 
 

@@ -30,7 +30,7 @@ def test_on_a_disk_a_killed_holder_is_in_nobodys_way(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", _HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(OSError, match=rf"`model_dir` is in use by process {holder.pid} on .+: one job at a time"):
+        with pytest.raises(OSError, match=rf"`run_dir` is in use by process {holder.pid} on .+: one job at a time"):
             _hold(tmp_path)
     finally:
         holder.send_signal(signal.SIGKILL)
@@ -91,7 +91,7 @@ def test_a_lease_is_renewed_and_taken_away(bucket):
 
 
 def test_a_lease_that_is_renewed_is_in_the_way(bucket):
-    with run_lock.held(bucket), pytest.raises(OSError, match="`model_dir` is in use by process"):
+    with run_lock.held(bucket), pytest.raises(OSError, match="`run_dir` is in use by process"):
         _hold(bucket)
 
 
