@@ -51,7 +51,8 @@ def evaluate(
             return make_engine(strategy="one_device").make_evaluation(model, pretraining_objective())(data)
     config = FinetuningConfig.from_dict(description.experiment).task
     if eval_data is not None:
-        examples = read_examples(eval_data, config, "--eval_data", strict=strict)
+        with renamed(path="eval_data"):
+            examples = read_examples(eval_data, config, strict=strict)
     else:
         examples = read_part(config, description.data, str(part))
     return score(

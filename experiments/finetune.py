@@ -67,7 +67,7 @@ def main(_: Sequence[str]) -> None:
     engine = launch.engine_from_flags([config.train])
     vocab_file = values.vocab_file
     paths = {"train": values.train_file, "eval": values.eval_file, "test": values.test_file}
-    parts = read_parts(config.task, paths, values.split, values.split_seed, values.strict)
+    parts = read_parts(config.task, paths, split=values.split, split_seed=values.split_seed, strict=values.strict)
     run = partial(
         finetune,
         train_examples=parts["train"],

@@ -7,6 +7,7 @@ from bert_tf.configs.tasks import ClassificationConfig, TaggingConfig, TextTaskC
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.serving.predictor import Predictor
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 from bert_tf.utils.progress import progress_bar
 from data_pipelines.finetuning.labelled import read_examples
 from data_pipelines.finetuning.tables import suffix_of
@@ -33,7 +34,8 @@ def read_inputs(path: str, predictor: Predictor, columns: dict[str, str] | None 
         raise ValueError(f"`{next(iter(columns))}` needs a model of texts. Received: a model for {config.kind}")
     config = config.replace(**columns) if columns else config
     if suffix_of(path) != ".txt" or not isinstance(config, TextTaskConfig | TaggingConfig):
-        return list(read_examples(path, config, "--input", labelled=False).examples)
+        with renamed(path="input"):
+            return list(read_examples(path, config, labelled=False).examples)
     texts = list(files.iterate_lines(path))
     if not texts:
         raise ValueError(f"`input` must have at least one line. Received: {path!r}")

@@ -23,7 +23,7 @@ from absl import flags
 
 from bert_tf.configs import FinetuningConfig, PretrainingConfig
 from bert_tf.utils import files, launching
-from bert_tf.utils.arguments import renamed
+from bert_tf.utils.arguments import renamed, renamed_items
 from bert_tf.utils.file_patterns import matching_files
 from data_pipelines.corpora import readers
 from data_pipelines.corpora.vocabulary import create_vocab
@@ -88,7 +88,8 @@ class Quickstart:
             if labelled.count(",") != 1:
                 raise ValueError(f"`labelled` must be two files, such as train.tsv,dev.tsv. Received: {labelled!r}")
             for path in labelled.split(","):
-                read_examples(path, self.finetuning.task, "--labelled")
+                with renamed(path="labelled"):
+                    read_examples(path, self.finetuning.task)
                 paths.append(path)
         own = os.path.join(os.path.abspath(self.output_dir), "")
         for path in paths:
@@ -122,7 +123,7 @@ class Quickstart:
         modules = readers.python_documentation() if corpus is None or labelled is None else []
         documents: Any = (module.document for module in modules)
         if corpus is not None:
-            documents = readers.read_documents(corpus, "--corpus")
+            documents = renamed_items(readers.read_documents(corpus), patterns="corpus")
         print(readers.write_documents(documents, self.path("corpus.txt")))
         if labelled is not None:
             train_file, eval_file = labelled.split(",")
@@ -137,11 +138,9 @@ class Quickstart:
         from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
         vocab_file = self.path("vocab.txt")
-        create_vocab(
-            readers.read_documents(self.path("corpus.txt"), "--corpus"), vocab_size, output=vocab_file, holdout=holdout
-        )
+        create_vocab(readers.read_documents(self.path("corpus.txt")), vocab_size, output=vocab_file, holdout=holdout)
         manifest = create_pretraining_data(
-            readers.read_documents(self.path("corpus.txt"), "--corpus"),
+            readers.read_documents(self.path("corpus.txt")),
             WordPieceTokenizer(vocab_file),
             self.path("records"),
             config=PreparationConfig(
@@ -175,8 +174,8 @@ class Quickstart:
         from bert_tf.training.finetuning import finetune
         from data_pipelines.finetuning.labelled import read_examples
 
-        train = read_examples(train_file, self.finetuning.task, "--labelled")
-        evaluation = read_examples(eval_file, self.finetuning.task, "--labelled")
+        train = read_examples(train_file, self.finetuning.task)
+        evaluation = read_examples(eval_file, self.finetuning.task)
         classifier = finetune(
             self.finetuning,
             train,
@@ -207,7 +206,7 @@ class Quickstart:
         from bert_tf.serving.predictor import load
         from data_pipelines.finetuning.labelled import read_examples
 
-        examples = read_examples(eval_file, self.finetuning.task, "--labelled").examples[:NUM_SERVED_TEXTS]
+        examples = read_examples(eval_file, self.finetuning.task).examples[:NUM_SERVED_TEXTS]
         texts = [example.text for example in examples]
         cloze = self._cloze_sentences()
         questions = {"classifier": texts, "pretrained": [sentence for sentence, _ in cloze]}
@@ -248,7 +247,7 @@ class Quickstart:
         """Return held-out sentences of moderate length with their middle word masked, and that word; one a document."""
         holdout = self.summary["holdout"]
         found: list[tuple[str, str]] = []
-        for document in readers.read_documents(self.path("corpus.txt"), "--corpus"):
+        for document in readers.read_documents(self.path("corpus.txt")):
             if not readers.is_held_out(document, holdout):
                 continue
             for sentence in document:

@@ -31,6 +31,7 @@ def check_pretraining(
     tpu: str,
     topology: str | None,
     config: PretrainingConfig,
+    *,
     train_data: Sequence[str],
     eval_data: Sequence[str],
     paths: Mapping[str, str | None],
@@ -54,13 +55,14 @@ def check_pretraining(
     data = [("--train_data", path) for path in train_data] + [("--eval_data", path) for path in eval_data]
     check_paths(tpu, [*data, *paths.items()])
     check_batches_on(topology, [phase.train for phase in phases_of(config)], bool(eval_data))
-    check_records(config, train_data, eval_data, skip_corrupt)
+    check_records(config, train_data, eval_data, skip_corrupt=skip_corrupt)
 
 
 def check_finetuning(
     tpu: str,
     topology: str | None,
     config: FinetuningConfig,
+    *,
     paths: Mapping[str, str | None],
     do_lower_case: bool = True,
 ) -> None:
@@ -172,7 +174,7 @@ def rows_per_device(field: str, batch_size: int, devices: int) -> int:
 
 
 def check_records(
-    config: PretrainingConfig, train_data: Sequence[str], eval_data: Sequence[str], skip_corrupt: bool = False
+    config: PretrainingConfig, train_data: Sequence[str], eval_data: Sequence[str], *, skip_corrupt: bool = False
 ) -> None:
     """Check the vocabulary, lengths and shapes of pre-training's batches.
 
@@ -203,10 +205,10 @@ def check_records(
                     data = folder.training_dataset(config.masking, phase.train.batch_size, phase.train.seed)
                 else:
                     data = folder.evaluation_dataset(config.eval_masking, phase.train.eval_batch_size)
-                check_static(flag, data.element_spec)
+                check_static(path, data.element_spec)
 
 
-def check_static(flag: str, specs: Mapping[str, "tf.TensorSpec"]) -> None:
+def check_static(path: str, specs: Mapping[str, "tf.TensorSpec"]) -> None:
     """Check that every tensor of a batch has a static shape.
 
     Raises:
@@ -215,4 +217,4 @@ def check_static(flag: str, specs: Mapping[str, "tf.TensorSpec"]) -> None:
     for name, spec in specs.items():
         if not spec.shape.is_fully_defined():
             shape = tuple(spec.shape)
-            raise ValueError(f"{flag}: a TPU needs batches of static shape; `{name}` has none. Received: {shape}")
+            raise ValueError(f"{path}: a TPU needs batches of static shape; {name!r} has none. Received: {shape}")

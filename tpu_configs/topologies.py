@@ -169,18 +169,17 @@ def names() -> list[str]:
     return sorted(found, key=generation_and_size)
 
 
-def load(name: str, flag: str = "--topology") -> Topology:
+def load(name: str) -> Topology:
     """Return the topology of this name.
 
     Args:
         name: one of `names()`.
-        flag: where it came from, for the message.
 
     Raises:
         ValueError: there is none of this name.
     """
     if name not in names():
-        raise ValueError(f"{flag} must be one of {', '.join(names())}. Received: {name!r}")
+        raise ValueError(f"`topology` must be one of {', '.join(names())}. Received: {name!r}")
     file = yaml_file(name)
     topology = Topology.from_yaml(file.read_text(encoding="utf-8"), file.name)
     if topology.name != name:

@@ -12,8 +12,11 @@ Launchers turn the names of their flags into `--train_data` (`bert_tf.utils.laun
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 @contextmanager
@@ -35,6 +38,15 @@ def renamed(**names: str) -> Iterator[None]:
         }
         replace_names(error, shown)
         raise
+
+
+def renamed_items(items: Iterable[Item], **names: str) -> Iterator[Item]:
+    """Yield the items of an iterable, whose errors name arguments as the caller knows them (`renamed`).
+
+    An iterator may find bad input only when an item is asked for, after the block that made it has ended.
+    """
+    with renamed(**names):
+        yield from items
 
 
 @contextmanager

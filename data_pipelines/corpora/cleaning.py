@@ -1,4 +1,4 @@
-"""Cleaning text, whatever its language: broken Unicode, control characters, HTML mark-up."""
+"""Clean text of any language: repair Unicode, drop control characters and HTML mark-up."""
 
 import html
 import re
@@ -42,7 +42,7 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.I
 
 
 def clean_text(text: str) -> str:
-    r"""Text without what damaged encodings, terminals and web pages leave in it.
+    r"""Return text without the traces of damaged encodings, terminals and web pages.
 
     Repairs text that was decoded with the wrong table (by ftfy, line by line), composes characters (NFC), drops
     control characters, terminal codes and U+FFFD, drops HTML comments, scripts, styles and tags (tags of blocks become
@@ -72,7 +72,7 @@ def _repaired(line: str) -> str:
 
 
 def _without_unseen(text: str) -> str:
-    """Without comments, scripts and styles; what is never closed stays. One pass, however often it is opened."""
+    """Return HTML without comments, scripts and styles, in one pass; an element that is never closed stays."""
     kept = []
     start = 0
     never_closed: set[int] = set()

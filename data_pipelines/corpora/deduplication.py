@@ -1,4 +1,4 @@
-"""Text that repeats what has been seen: exact duplicates, by a hash, and near-duplicates, by runs of words.
+"""Find text that was seen before: exact duplicates by a hash, near-duplicates by runs of words.
 
 Near-duplicates: two texts share a run when the same eight words follow each other in both, letters alone counted (no
 case, digits or punctuation). A text most of whose runs are known is a near-duplicate (the shingles of Broder 1997, "On
@@ -16,7 +16,7 @@ RUN_LENGTH = 8
 
 
 def normalized_words(text: str) -> list[str]:
-    """The words of `text` in lower case, without digits and punctuation.
+    """Return the words of `text` in lower case, without digits and punctuation.
 
     >>> normalized_words("Adds 2 to `x_1`, in-place.")
     ['adds', 'to', 'x', 'in', 'place']
@@ -25,7 +25,7 @@ def normalized_words(text: str) -> list[str]:
 
 
 def fingerprints(text: str) -> array:
-    """32-bit hashes of the runs of eight words in `text` (of the whole text where it is shorter).
+    """Return 32-bit hashes of the runs of eight words in `text`, or of the whole text if it is shorter.
 
     CRC-32 is stable over processes and Python versions; at a million runs, one in four thousand unseen ones is
     taken for seen, which matters little where half of a text's runs must be seen to drop it.
@@ -41,7 +41,7 @@ def fingerprints(text: str) -> array:
 
 
 class NearDuplicateFilter:
-    """Remembers the runs of the texts it let through, and refuses texts made mostly of them.
+    """A filter that remembers the runs of the texts it admitted, and refuses texts made mostly of them.
 
     Args:
         max_overlap: the share of a text's runs that may be known already.
@@ -58,11 +58,11 @@ class NearDuplicateFilter:
         self._seen: set[int] = set()
 
     def admit(self, text: str) -> bool:
-        """Whether `text` is new; its runs are known from then on."""
+        """Return whether `text` is new, and remember its runs."""
         return self.admit_fingerprints(fingerprints(text))
 
     def admit_fingerprints(self, runs: Iterable[int]) -> bool:
-        """`admit`, for `fingerprints` that were computed before, in another process for example."""
+        """Do what `admit` does, with `fingerprints` that were computed before, for example in another process."""
         runs = list(runs)
         known = sum(run in self._seen for run in runs)
         if known > self.max_overlap * len(runs):
@@ -72,7 +72,7 @@ class NearDuplicateFilter:
 
 
 class ExactDuplicateFilter:
-    """Refuses a document whose sentences, in their order, were admitted before.
+    """A filter that refuses a document whose sentences, in their order, were admitted before.
 
     Remembers 64-bit hashes in open addressing, 10 to 16 bytes a document. Among n different documents about
     n^2 / 2^65 are taken for duplicates by chance: less than one in a hundred runs over 500 million documents drops one.
@@ -92,7 +92,7 @@ class ExactDuplicateFilter:
         self._used = [0] * self._TABLES
 
     def admit(self, document: Sequence[str]) -> bool:
-        """Whether the document is new; it is known from then on."""
+        """Return whether the document is new, and remember it."""
         digest = hashlib.blake2b("\n".join(document).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         # Zero marks an empty place.
         fingerprint = int.from_bytes(digest, "little") or 1
@@ -108,7 +108,7 @@ class ExactDuplicateFilter:
         return True
 
     def num_bytes(self) -> int:
-        """Memory of the hashes."""
+        """Return the bytes of memory that the hashes take."""
         return sum(table.itemsize * len(table) for table in self._tables)
 
     def _grown(self, table: array) -> array:
@@ -119,7 +119,7 @@ class ExactDuplicateFilter:
 
 
 def _place(table: array, fingerprint: int) -> int:
-    """Where the hash stands, or the empty place for it; a table has at least one."""
+    """Return the index of the hash in the table, or of the empty entry for it; a table has at least one such entry."""
     place = (fingerprint >> 8) % len(table)
     while table[place] and table[place] != fingerprint:
         place = (place + 1) % len(table)

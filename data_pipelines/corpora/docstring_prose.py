@@ -1,4 +1,4 @@
-"""The prose of docstrings: running text and descriptions in, code, tables, headings and markup out.
+"""Extract the prose of docstrings: running text and descriptions, without code, tables, headings and markup.
 
 Docstrings come in Google's and NumPy's layouts, in reStructuredText and in Markdown, often mixed, so nothing here
 parses a grammar: lines are judged by how they look and how deep they stand, and what still does not read like a
@@ -64,7 +64,7 @@ _MIN_WORDS_WITHOUT_FULL_STOP = 6
 
 
 def paragraphs(docstring: str) -> list[list[str]]:
-    """The paragraphs of a docstring that are prose, each a list of its sentences.
+    """Return the paragraphs of a docstring that are prose, each a list of its sentences.
 
     The description of an argument, or an item of a list, is a paragraph of its own.
 
@@ -83,7 +83,7 @@ def paragraphs(docstring: str) -> list[list[str]]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of an English paragraph that read like prose."""
+    """Return the sentences of an English paragraph that read like prose."""
     return [sentence for sentence in split_sentences(text) if _is_prose(sentence)]
 
 
@@ -107,7 +107,7 @@ def _is_prose(sentence: str) -> bool:
 
 
 def _text_blocks(docstring: str) -> list[list[str]]:
-    """Runs of lines that make a paragraph, without their indentation, markup lines left out."""
+    """Yield the runs of lines that make a paragraph, without indentation and markup lines."""
     lines = inspect.cleandoc(docstring).split("\n")
     blocks: list[list[str]] = [[]]  # the last is being filled; an empty one at its end closes a block
     block_indent = 0
@@ -161,7 +161,7 @@ _LINE, _STARTS, _SKIP_TO_BLANK, _SKIP_DEEPER = range(4)
 
 
 def _classify(text: str) -> tuple[int, str]:
-    """What a line does, and what of it is text."""
+    """Return the role of a line, and the part of it that is text."""
     if _PROMPT.match(text):
         return _SKIP_TO_BLANK, ""
     directive = _DIRECTIVE.match(text) if text.startswith("..") else None

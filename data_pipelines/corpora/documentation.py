@@ -1,4 +1,4 @@
-"""The corpus that is on every machine: the documentation inside the installed Python packages.
+"""Read a corpus that every machine has: the documentation inside the installed Python packages.
 
 Source files are parsed with `ast`, never imported or executed. The prose of their docstrings, one document a module,
 makes 10 to 20 MB of English where TensorFlow and its companions are installed.
@@ -55,7 +55,7 @@ class ModuleDocumentation:
 
     @property
     def document(self) -> list[str]:
-        """The sentences of all paragraphs: the module as one document of a pre-training corpus."""
+        """Return the sentences of all paragraphs: the module as one document of a pre-training corpus."""
         return list(itertools.chain.from_iterable(self.paragraphs))
 
 
@@ -69,7 +69,7 @@ class _SourceFile:
 def python_documentation(
     packages: Collection[str] | None = None, workers: int | None = None
 ) -> list[ModuleDocumentation]:
-    """The documentation of the standard library and of the installed packages, this project's own left out.
+    """Return the documentation of the standard library and of the installed packages, except this project.
 
     Paragraphs that mostly repeat earlier ones (copied APIs, boilerplate) are dropped, wherever they stand, so that
     a module never shows what was learned from another. The result depends on the installed files alone.
@@ -101,13 +101,13 @@ def python_documentation(
 
 
 def _roots() -> list[Path]:
-    """The folders of the standard library and of installed packages."""
+    """Return the folders of the standard library and of installed packages."""
     paths = sysconfig.get_paths()
     return [Path(path) for path in dict.fromkeys(paths[name] for name in ("stdlib", "purelib", "platlib"))]
 
 
 def _source_files() -> list[_SourceFile]:
-    """The files worth reading, sorted by package and module: the order must not depend on the file system."""
+    """Return the files worth reading, sorted by package and module, so that the file system does not decide."""
     found: dict[tuple[str, str], _SourceFile] = {}
     standard_library, *site_packages = _roots()
     for root in (standard_library, *site_packages):
@@ -130,7 +130,7 @@ _Document = tuple[str, str, list[_Paragraph]]  # package, module, paragraphs
 
 
 def _read_all(sources: list[_SourceFile], workers: int) -> Iterator[list[_Document]]:
-    """`_read_documents` of every file, in order, on `workers` processes, with a progress bar."""
+    """Call `_read_documents` for every file, in order, on `workers` processes, with a progress bar."""
     if workers == 1:
         yield from progress_bar(map(_read_documents, sources), label="Reading", total=len(sources), unit="file")
         return
@@ -141,7 +141,7 @@ def _read_all(sources: list[_SourceFile], workers: int) -> Iterator[list[_Docume
 
 
 def _read_documents(source: _SourceFile) -> list[_Document]:
-    """The prose of one source file; nothing where it cannot be parsed (a template, another Python's syntax)."""
+    """Return the prose of one source file; nothing if it cannot be parsed (a template, another Python's syntax)."""
     data = Path(source.path).read_bytes()  # the interpreter's own files: local, and workers need no TensorFlow
     if b'"""' not in data and b"'''" not in data:
         return []
@@ -177,7 +177,7 @@ def _parse(data: bytes) -> ast.Module:
 
 
 def docstrings(tree: ast.Module) -> Iterator[str]:
-    """The docstrings of a module, its classes and functions, in the order of the source, indentation included."""
+    """Return the docstrings of a module, its classes and functions, in the order of the source, with indentation."""
     if docstring := ast.get_docstring(tree, clean=False):
         yield docstring
     yield from _docstrings_of(tree.body)
@@ -208,7 +208,7 @@ def _documenting_arguments(call: ast.Call) -> Iterator[str]:
 
 
 def _topics(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """The entries of `pydoc_data.topics`, a module that is one large dictionary of texts."""
+    """Return the entries of `pydoc_data.topics`, a module that is one large dictionary of texts."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
             yield from sorted(ast.literal_eval(node.value).items())

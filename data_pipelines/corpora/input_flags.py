@@ -1,7 +1,7 @@
-"""The flags that say what a command reads, and the documents that they stand for: the same for every command.
+"""Define the flags that say which documents a command reads, and read those documents.
 
-`create_vocab` and `create_pretraining_data` with the same of these flags read the same documents in the same order,
-and with the same `--holdout` hold the same ones out.
+With the same values of these flags, `create_vocab` and `create_pretraining_data` read the same documents in the same
+order; with the same `--holdout` they hold out the same ones.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed, renamed_items
 from data_pipelines.corpora import mixtures, readers
 
 # A path that starts like this can be written with `./` before it.
@@ -53,11 +54,11 @@ def define() -> None:
     flags.DEFINE_float(
         "temperature", None, "Shares of the corpora from their sizes n as n^(1/temperature); 1 keeps them as they are."
     )
-    flags.DEFINE_integer("seed", 0, "Of every random choice.")
+    flags.DEFINE_integer("seed", 0, "The seed of every random choice.")
 
 
 def read(values: Any) -> Iterator[Sequence[str]]:
-    """The documents that the flags name.
+    """Return the documents that the flags name.
 
     Args:
         values: `flags.FLAGS`, or an object with these flags and `num_workers` as attributes.
@@ -84,13 +85,13 @@ def read(values: Any) -> Iterator[Sequence[str]]:
                 "--weights and --temperature need corpora with names, --input NAME=GLOBS for each. "
                 f"Received: --input {' --input '.join(values.input)}"
             )
-        documents = readers.read_documents(",".join(values.input), "--input", options, values.num_workers)
+        documents = _read_corpus(",".join(values.input), "input", options, values.num_workers)
         return mixtures.without_duplicates(documents) if values.deduplicate else documents
     mixtures.check_shares(list(named), weights, values.temperature)
     by_name = {}
     for name, patterns in named.items():
         own = dataclasses.replace(options, language=languages.get(name, options.language))
-        by_name[name] = functools.partial(readers.read_documents, patterns, f"--input {name}", own, values.num_workers)
+        by_name[name] = functools.partial(_read_corpus, patterns, f"--input {name}", own, values.num_workers)
     for reader in by_name.values():
         reader()  # what cannot be read is told now, not when it is its turn
     return mixtures.mixed_documents(
@@ -102,17 +103,25 @@ def read(values: Any) -> Iterator[Sequence[str]]:
     )
 
 
+def _read_corpus(patterns: str, name: str, options: readers.ReadingOptions, num_workers: int) -> Iterator[list[str]]:
+    """Return the documents of one corpus, with errors that call its patterns by `name`."""
+    with renamed(patterns=name):
+        documents = readers.read_documents(patterns, options, num_workers=num_workers)
+    return renamed_items(documents, patterns=name)
+
+
 def num_bytes(values: Any) -> int | None:
-    """How much text the flags name, where the sizes of files tell it; None with compression, TFDS or shares."""
+    """Return the bytes of text that the flags name; None if file sizes do not tell it (compression, TFDS or shares)."""
     if values.weights is not None or values.temperature is not None:
         return None
     patterns = _named_corpora(values.input).values() or values.input
-    paths = readers.text_files(",".join(patterns))
+    with renamed(patterns="input"):
+        paths = readers.text_files(",".join(patterns))
     return None if paths is None else sum(map(files.size, paths))
 
 
 def _named_corpora(inputs: Sequence[str]) -> dict[str, str]:
-    """The patterns by name of corpus; empty where no corpus has a name."""
+    """Return the patterns of each named corpus; empty if no corpus has a name."""
     matches = [_NAMED.fullmatch(value) for value in inputs]
     named = {match[1]: match[2] for match in matches if match}
     if named and len(named) != len(inputs):
@@ -124,7 +133,7 @@ def _named_corpora(inputs: Sequence[str]) -> dict[str, str]:
 
 
 def _languages(parts: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
-    """The language by name of corpus; under "" that of the others."""
+    """Return the language of each named corpus; "" names that of the others."""
     languages: dict[str, str] = {}
     for part in parts:
         name, is_named, code = (text.strip() for text in part.rpartition("="))

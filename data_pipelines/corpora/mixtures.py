@@ -1,4 +1,4 @@
-"""Several corpora as one stream of documents, each with the share that weights or a temperature give it.
+"""Mix corpora into one stream of documents, in the shares that weights or a temperature give them.
 
 With n_i sentences in corpus i, N in all, and shares p_i, the stream takes about p_i N sentences from corpus i: it reads
 corpus i r_i = p_i N / n_i times. Where r_i is no whole number, the last time takes each document with the
@@ -22,12 +22,12 @@ Corpora = Mapping[str, Callable[[], Iterable[Document]]]
 
 
 def without_duplicates(documents: Iterable[Document]) -> Iterator[Document]:
-    """The documents whose sentences no earlier one has."""
+    """Yield the documents whose sentences no earlier one has."""
     return filter(ExactDuplicateFilter().admit, documents)
 
 
 def check_shares(names: Sequence[str], weights: Mapping[str, float] | None, temperature: float | None) -> None:
-    """Raise a ValueError where weights or temperature do not fit the corpora."""
+    """Raise a ValueError if weights or temperature do not fit the corpora."""
     if weights is not None and temperature is not None:
         raise ValueError("--weights and --temperature exclude each other. Received: both")
     if weights is not None and (set(weights) != set(names) or not all(0 < w < float("inf") for w in weights.values())):
@@ -42,7 +42,7 @@ def check_shares(names: Sequence[str], weights: Mapping[str, float] | None, temp
 def mixture_shares(
     sentences: Mapping[str, int], weights: Mapping[str, float] | None = None, temperature: float | None = None
 ) -> dict[str, float]:
-    """The share of each corpus, p_i; without weights and temperature the natural ones.
+    """Return the share of each corpus, p_i; without weights and temperature, the share of its sentences.
 
     Args:
         sentences: how many each corpus has.
@@ -68,7 +68,7 @@ def mixed_documents(
     seed: int = 0,
     report: Callable[[str], None] = print,
 ) -> Iterator[Document]:
-    """The documents of several corpora, repeated or subsampled to their shares; see the head of this module.
+    """Yield the documents of several corpora, repeated or subsampled to their shares, as this module describes.
 
     The order: every corpus once, one after the other, then those that are read a second time, and so on. Corpora
     follow each other in whole, so that the random second segments of next-sentence pairs are of the same
@@ -136,7 +136,7 @@ def _mixed(
 
 
 def _without(documents: Iterable[Document], numbers: Iterable[int]) -> Iterator[Document]:
-    """The documents but those with these numbers, which ascend."""
+    """Yield the documents, except those whose numbers are in `numbers`, which ascend."""
     left_out = iter(numbers)
     following = next(left_out, None)
     for number, document in enumerate(documents):
@@ -147,7 +147,7 @@ def _without(documents: Iterable[Document], numbers: Iterable[int]) -> Iterator[
 
 
 def _uniform(document: Document, seed: int) -> float:
-    """A number from 0 to 1 that depends on text and seed alone; no relation to the hash that holds documents out."""
+    """Return a number from 0 to 1 from text and seed alone, independent of the hash that holds documents out."""
     text = "\n".join(document).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, key=f"mixing {seed}".encode()).digest()
     return int.from_bytes(digest, "little") / 2**64

@@ -1,4 +1,4 @@
-"""Work on a stream in several processes, its results in the stream's order."""
+"""Process a stream in several processes, and yield the results in the stream's order."""
 
 import collections
 import itertools
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
 ) -> Generator[Result, None, None]:
-    """`map(function, items)`, in processes: the same results in the same order, for any number of workers.
+    """Yield `map(function, items)`, computed in processes; results and order are the same for any number of workers.
 
     Reading waits for the results, so that memory holds `num_workers` + 2 items and results, whatever the stream's
     length. A single item, or a single worker, needs no process.
@@ -74,7 +74,7 @@ _worker_function: Callable | None = None
 
 
 def _start_worker(function: Callable) -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent cannot tell its workers, which wait for work."""
+    """Leave Ctrl-C to the parent, and end with it: a killed parent cannot stop its workers, which wait for work."""
     global _worker_function
     _worker_function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)

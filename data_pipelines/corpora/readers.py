@@ -1,4 +1,4 @@
-"""Corpora: readers of documents, the held-out split, and writing a corpus as text.
+"""Read and write corpora, and decide which documents are held out.
 
 A document is a list of sentences. On disk: one sentence a line, a blank line between documents; the end of a file
 ends a document. Or raw text, JSON lines, or a TensorFlow Datasets data set, see `read_documents`.
@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from bert_tf.utils import files
-from bert_tf.utils.arguments import renamed
 from bert_tf.utils.decompression import compression_suffix
 from bert_tf.utils.file_patterns import matching_files
 from data_pipelines.corpora.cleaning import clean_text
@@ -42,7 +41,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclasses.dataclass(frozen=True)
 class ReadingOptions:
-    """How documents are read.
+    """The options that say how documents are read.
 
     Attributes:
         sentences: `line`: one sentence a line. `split`: raw text, split into sentences (by `sentencex`, with its rules
@@ -70,21 +69,21 @@ class ReadingOptions:
         if self.sentences not in ("line", "split"):
             raise ValueError(f"`sentences` must be 'line' or 'split'. Received: {self.sentences!r}")
         if self.min_document_length < 0:
-            raise ValueError(f"--min_document_length must be at least 0. Received: {self.min_document_length}")
+            raise ValueError(f"`min_document_length` must be at least 0. Received: {self.min_document_length}")
 
 
 @dataclasses.dataclass(frozen=True)
 class _RawDocument:
-    """Lines with text, stripped; `running` where the lines of a paragraph belong together, as in a text file."""
+    """The stripped lines of a document; `running` if the lines of a paragraph belong together, as in a text file."""
 
     lines: list[str]
     running: bool
 
 
 def read_documents(
-    patterns: str, flag: str = "--input", options: ReadingOptions | None = None, num_workers: int = 1
+    patterns: str, options: ReadingOptions | None = None, *, num_workers: int = 1
 ) -> Iterator[list[str]]:
-    """The documents of a corpus, one at a time and always in the same order: memory never grows with the corpus.
+    """Yield the documents of a corpus one at a time, always in the same order; memory does not grow with the corpus.
 
     Files that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. What a file or data set holds:
     text: blank lines separate documents; with `sentences="split"` the other lines of a document belong together.
@@ -94,7 +93,6 @@ def read_documents(
 
     Args:
         patterns: comma-separated: globs, local or remote, and names of data sets as `tfds:NAME`, which come last.
-        flag: the flag they came from, for messages.
         options: how they are read; None: the defaults.
         num_workers: processes that clean and split; 0: one a core. The documents are the same.
 
@@ -105,25 +103,23 @@ def read_documents(
         FileNotFoundError: a pattern matches no file; raised before the first document.
         ValueError: a data set cannot be read (`tfds_texts`; raised before the first document); a file is not UTF-8, not
             JSON lines with the field, or is damaged (naming file and, where it can be told, line); the documents hold
-            no sentence at all (naming flag and patterns).
+            no sentence at all (naming the patterns).
     """
     options = options or ReadingOptions()
     parts = [part.strip() for part in patterns.split(",")]
     data_sets = [part.removeprefix(TFDS_PREFIX) for part in parts if part.startswith(TFDS_PREFIX)]
     globs = ",".join(part for part in parts if not part.startswith(TFDS_PREFIX))
-    with renamed(patterns=flag):
-        paths = matching_files(globs) if globs or not data_sets else []
-    texts = [tfds_texts(name, options.text_field, options.tfds_split, options.tfds_dir, flag) for name in data_sets]
+    paths = matching_files(globs) if globs or not data_sets else []
+    texts = [tfds_texts(name, options.text_field, options.tfds_split, options.tfds_dir) for name in data_sets]
     raw = _raw_documents(paths, texts, options.text_field)
-    return _not_empty(_processed(raw, options, num_workers), patterns, flag, len(paths) + len(texts))
+    return _not_empty(_processed(raw, options, num_workers), patterns, len(paths) + len(texts))
 
 
-def text_files(patterns: str, flag: str = "--input") -> list[str] | None:
-    """The files of `patterns`, where their sizes tell how much text there is; None with compressed files or TFDS."""
+def text_files(patterns: str) -> list[str] | None:
+    """Return the files of `patterns` if their sizes tell how much text there is; None with compressed files or TFDS."""
     if any(part.strip().startswith(TFDS_PREFIX) for part in patterns.split(",")):
         return None
-    with renamed(patterns=flag):
-        paths = matching_files(patterns)
+    paths = matching_files(patterns)
     return None if any(compression_suffix(path) for path in paths) else paths
 
 
@@ -144,7 +140,7 @@ def _json_texts(path: str, text_field: str) -> Iterator[str]:
     for place, value in files.iterate_json_objects(path):
         if text_field not in value:
             raise ValueError(
-                f"{place}: --text_field must name a field of every line; this one has "
+                f"{place}: `text_field` must name a field of every line; this one has "
                 f"{', '.join(sorted(value)) or 'none'}. Received: {text_field!r}"
             )
         text = value[text_field]
@@ -159,7 +155,7 @@ def _lines_with_text(text: str) -> list[str]:
 
 
 def _blocks(path: str) -> Iterator[list[str]]:
-    """Runs of lines that are not blank."""
+    """Yield the runs of lines that are not blank."""
     lines: list[str] = []
     for line in files.iterate_lines(path):
         line = line.strip()
@@ -173,7 +169,7 @@ def _blocks(path: str) -> Iterator[list[str]]:
 
 
 def _processed(raw: Iterator[_RawDocument], options: ReadingOptions, num_workers: int) -> Iterator[list[str]]:
-    """The documents as they are used. Order and result are the same for any number of workers."""
+    """Yield the cleaned and split documents. Order and result are the same for any number of workers."""
     if not options.clean and options.sentences == "line":
         num_workers = 1  # nothing to do that would pay for sending documents to another process
     process = functools.partial(_process_group, options=options)
@@ -213,23 +209,23 @@ def _sentences(document: _RawDocument, options: ReadingOptions) -> list[str]:
     return [sentence for line in lines for sentence in split_sentences(line, options.language)]
 
 
-def _not_empty(documents: Iterator[list[str]], patterns: str, flag: str, count: int) -> Iterator[list[str]]:
+def _not_empty(documents: Iterator[list[str]], patterns: str, count: int) -> Iterator[list[str]]:
     empty = True
     for document in documents:
         empty = False
         yield document
     if empty:
         raise ValueError(
-            f"{flag} must name files with at least one sentence; {count} file(s) matched and hold none, or only "
+            f"`patterns` must name files with at least one sentence; {count} file(s) matched and hold none, or only "
             f"documents that are too short. Received: {patterns!r}"
         )
 
 
 def is_held_out(document: Sequence[str], fraction: float) -> bool:
-    """Whether a document belongs to the held-out part of its corpus.
+    """Return whether a document belongs to the held-out part of its corpus.
 
-    Decided by a hash of the document's text alone: the same on every machine and in every run, whatever the other
-    documents. What is held out at a fraction is held out at every larger one.
+    A hash of the document's text alone decides, so the answer is the same on every machine and in every run, whatever
+    the other documents are. A document that is held out at one fraction is held out at every larger one.
 
     Args:
         document: its sentences.
@@ -243,7 +239,7 @@ def is_held_out(document: Sequence[str], fraction: float) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusStatistics:
-    """How much text a corpus holds. Megabytes are 10^6 bytes of UTF-8, as written; words are split at spaces."""
+    """The size of a corpus. Megabytes are 10^6 bytes of UTF-8, as written; words are split at spaces."""
 
     documents: int
     sentences: int

@@ -1,10 +1,10 @@
-"""Splitting a paragraph into sentences."""
+"""Split a paragraph into sentences."""
 
 import sentencex
 
 
 def split_sentences(text: str, language: str = "en") -> list[str]:
-    """The sentences of a paragraph, without white space at their ends.
+    """Return the sentences of a paragraph, without white space at their ends.
 
     Args:
         text: running text in any script.

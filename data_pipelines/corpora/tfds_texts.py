@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None, flag: str) -> Iterator[str]:
-    """The texts of one field. A data set that is on disk needs no network; another one is downloaded and prepared.
+def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None) -> Iterator[str]:
+    """Return the texts of one field of a data set, which is downloaded and prepared unless it is on disk.
 
     Args:
         name: `NAME`, `NAME/CONFIG` or `NAME/CONFIG:VERSION`, as TFDS writes it.
         text_field: the feature that holds the text.
         split: `train`, or any expression of TFDS, such as `train[:10%]+test`.
         data_dir: where data sets lie; None: TFDS's own default, `~/tensorflow_datasets`.
-        flag: the flag that the name came from, for messages.
 
     Raises:
         ValueError: TFDS is not installed, has no such data set, split or field, or the field holds no text; raised
@@ -24,14 +23,14 @@ def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None, fla
         import tensorflow_datasets as tfds
     except ImportError:
         raise ValueError(
-            f"{flag} tfds:NAME needs TensorFlow Datasets: pip install 'bert_tf[tfds]'. {received}"
+            f"`patterns` with tfds:NAME needs TensorFlow Datasets: pip install 'bert_tf[tfds]'. {received}"
         ) from None
     try:
         # From disk or the data set's own source alone, not from Google's storage, which waits long without a network.
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except (ValueError, RuntimeError) as error:  # DatasetNotFoundError is a ValueError
         raise ValueError(
-            f"{flag} tfds:NAME must name a data set that TensorFlow Datasets knows, or one below --tfds_dir "
+            f"`patterns` with tfds:NAME must name a data set that TensorFlow Datasets knows, or one below `tfds_dir` "
             f"({_first_line(error)}). {received}"
         ) from None
     if not builder.is_prepared():
@@ -40,12 +39,12 @@ def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None, fla
     names = sorted(features) if hasattr(features, "keys") else []
     if text_field not in names:
         raise ValueError(
-            f"--text_field must be a field of tfds:{name}, which has {', '.join(names) or 'none with a name'}. "
+            f"`text_field` must be a field of tfds:{name}, which has {', '.join(names) or 'none with a name'}. "
             f"Received: {text_field!r}"
         )
     feature = features[text_field]
     if feature.shape != () or feature.tf_dtype.name != "string":
-        raise ValueError(f"--text_field must hold text, and in tfds:{name} it is {feature}. Received: {text_field!r}")
+        raise ValueError(f"`text_field` must hold text, and in tfds:{name} it is {feature}. Received: {text_field!r}")
     try:
         # One file after the other: the order is that of the disk, on every machine.
         examples = builder.as_dataset(
@@ -56,7 +55,7 @@ def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None, fla
         )
     except ValueError as error:
         raise ValueError(
-            f"--tfds_split must be a split of tfds:{name} ({_first_line(error)}). Received: {split!r}"
+            f"`tfds_split` must be a split of tfds:{name} ({_first_line(error)}). Received: {split!r}"
         ) from None
     return _texts(examples, text_field, f"tfds:{name}, split {split}")
 

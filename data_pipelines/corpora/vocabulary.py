@@ -1,4 +1,4 @@
-"""Documents -> word counts -> a WordPiece vocabulary: the same bytes for any number of workers and however often.
+"""Learn a WordPiece vocabulary from documents: the same bytes in every run, for any number of workers.
 
 Words are counted as the tokenizer will cut them (`BasicTokenizer`); the tokens are then learnt from the counts by the
 `tokenizers` library, whose `WordPieceTrainer` merges the most frequent pair until the vocabulary is full.
@@ -36,7 +36,7 @@ _RESERVED_TOKEN = re.compile(r"\[[^\s\[\]]+\]")
 
 @dataclasses.dataclass
 class WordCounts:
-    """How often each word occurs.
+    """The number of times that each word occurs.
 
     Attributes:
         words: in the documents that tokens are learnt from.
@@ -59,7 +59,7 @@ class WordCounts:
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyStatistics:
-    """How a vocabulary fits text: tokens for each word, and the share of words that become `[UNK]`."""
+    """The fit of a vocabulary to text: tokens for each word, and the share of words that become `[UNK]`."""
 
     words: int
     tokens_per_word: float
@@ -83,7 +83,7 @@ def create_vocab(
     num_workers: int = 1,
     report: Callable[[str], None] = print,
 ) -> list[str]:
-    """Learn a vocabulary from documents, and say how well it fits.
+    """Learn a vocabulary from documents, and measure how well it fits.
 
     Args:
         documents: lists of sentences, read once (`readers.read_documents`).
@@ -133,7 +133,7 @@ def create_vocab(
 def count_words(
     documents: Iterable[Document], do_lower_case: bool = True, holdout: float = 0.0, num_workers: int = 1
 ) -> WordCounts:
-    """Count the words of documents. Memory grows with the number of distinct words alone.
+    """Count the words of documents; memory grows only with the number of distinct words.
 
     Raises:
         ValueError: the documents that are not held out hold no word; `holdout` or `num_workers` is out of range.
@@ -165,7 +165,7 @@ def learn_vocab(
     num_unused: int = 0,
     user_tokens: Sequence[str] = (),
 ) -> list[str]:
-    """The tokens learnt from word counts; arguments as in `create_vocab`.
+    """Return the tokens learnt from word counts; the arguments are those of `create_vocab`.
 
     The order: `[PAD]`, the unused places, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`, the user's tokens, single characters,
     single characters as continuations, and what was joined of them, in the order of joining.
@@ -233,7 +233,7 @@ def _train(
 
 
 def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
-    """Each word as often as it was counted: the trainer takes text, not counts."""
+    """Yield each word as often as it was counted, because the trainer takes text, not counts."""
     for word, count in counts.items():
         full, rest = divmod(count, most)
         yield from itertools.repeat((word + " ") * most, full)
@@ -243,7 +243,7 @@ def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
 def vocabulary_statistics(
     tokens: Sequence[str], counts: Mapping[str, int], do_lower_case: bool = True
 ) -> VocabularyStatistics:
-    """How the vocabulary fits words that were counted; zeros where there is none."""
+    """Return how the vocabulary fits counted words; all zeros if there are no words."""
     tokenizer = WordPieceTokenizer.from_tokens(tokens, do_lower_case)
     words = produced = unknown = 0
     for word, count in counts.items():
@@ -255,7 +255,7 @@ def vocabulary_statistics(
 
 
 def _stands_alone(character: str) -> bool:
-    """Whether the tokenizer cuts before and behind a character wherever it stands."""
+    """Return whether the tokenizer always cuts before and after a character."""
     return BasicTokenizer(do_lower_case=False).fold(character).startswith(" ")
 
 
@@ -272,7 +272,7 @@ def _check_user_tokens(user_tokens: Sequence[str], do_lower_case: bool) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Group:
-    """Consecutive documents, the first of which is number `first` of all."""
+    """A run of consecutive documents, whose first is document number `first`."""
 
     first: int
     documents: list[Document]

@@ -1,4 +1,4 @@
-"""A labelled task that is on every machine: which package does a paragraph of documentation come from?
+"""Make a labelled task that every machine has: which package does a paragraph of documentation come from?
 
 Split by module, with the same hash as pre-training's held-out documents: at the same fraction, a module that is
 evaluated on is neither in the labelled training set nor in the pre-training text.
@@ -45,7 +45,7 @@ _ALIASES = {
 
 @dataclasses.dataclass(frozen=True)
 class PackageExample:
-    """A paragraph, its package's names replaced, and the package."""
+    """A paragraph with its package's names replaced, and the package."""
 
     text: str
     label: str
@@ -53,7 +53,7 @@ class PackageExample:
 
 @dataclasses.dataclass(frozen=True)
 class PackageTask:
-    """Both parts of the task, each in an order that mixes the classes."""
+    """The training and the evaluation part of the task, each in an order that mixes the classes."""
 
     labels: list[str]
     train: list[PackageExample]
@@ -109,7 +109,7 @@ def package_task(
 
 
 def write_package_task(task: PackageTask, folder: str) -> tuple[str, str]:
-    """Write `train.tsv` and `dev.tsv` (header `text`, `label`) into `folder`; their paths."""
+    """Write `train.tsv` and `dev.tsv` (header `text`, `label`) into `folder`, and return their paths."""
     paths = os.path.join(folder, "train.tsv"), os.path.join(folder, "dev.tsv")
     for path, examples in zip(paths, (task.train, task.evaluation), strict=True):
         rows = "".join(f"{example.text}\t{example.label}\n" for example in examples)
@@ -118,7 +118,7 @@ def write_package_task(task: PackageTask, folder: str) -> tuple[str, str]:
 
 
 def package_name_pattern(packages: Iterable[str]) -> re.Pattern[str]:
-    """A pattern for the names that give the packages away.
+    """Return a pattern for the names that give the packages away.
 
     The package's own name in its spellings (`keras_hub`, `keras-hub`, `Keras Hub`, `KerasHub`), and a small table
     of what people call it (`np`, `tf`, `hf`). Names of five letters or more are found inside identifiers too
@@ -137,7 +137,7 @@ def package_name_pattern(packages: Iterable[str]) -> re.Pattern[str]:
 
 
 def mask_package_names(text: str, names: re.Pattern[str]) -> str:
-    """`text` with every match of `names` replaced by `library`, repetitions joined.
+    """Return `text` with every match of `names` replaced by `library`, and repetitions joined.
 
     >>> mask_package_names("A KerasTensor is no tf.Tensor of utf8.", package_name_pattern(["keras", "tensorflow"]))
     'A libraryTensor is no library.Tensor of utf8.'
@@ -149,7 +149,7 @@ _Texts = dict[str, list[str]]  # paragraphs by package
 
 
 def _texts_by_package(modules: Iterable[ModuleDocumentation], holdout_fraction: float) -> tuple[_Texts, _Texts]:
-    """The long enough paragraphs, in training and in held-out modules."""
+    """Return the paragraphs that are long enough, of training and of held-out modules."""
     held_in: _Texts = collections.defaultdict(list)
     held_out: _Texts = collections.defaultdict(list)
     for module in modules:
@@ -182,7 +182,7 @@ def _fullest_packages(
 def _examples(
     texts: _Texts, labels: Sequence[str], names: re.Pattern[str], duplicates: NearDuplicateFilter, cap: int
 ) -> list[PackageExample]:
-    """At most `cap` of each label, none a near-duplicate of what `duplicates` knows, in the order of a hash."""
+    """Return at most `cap` examples of each label in the order of a hash, none a near-duplicate for `duplicates`."""
     examples = []
     for label in labels:
         kept = 0

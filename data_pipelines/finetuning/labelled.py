@@ -1,10 +1,11 @@
-"""Files of examples, by the kind of the task that they are for."""
+"""Readers of labelled files, one for each kind of task."""
 
 from collections.abc import Callable
 from typing import Any
 
 from bert_tf.examples import Examples
 from bert_tf.utils import files
+from bert_tf.utils.arguments import renamed
 from data_pipelines.finetuning.question_answering import read_questions
 from data_pipelines.finetuning.retrieval import read_pairs
 from data_pipelines.finetuning.splits import Split
@@ -13,23 +14,23 @@ from data_pipelines.finetuning.tagging import read_tagged
 from data_pipelines.finetuning.texts import read_texts
 
 
-def _read_questions(path: str, config: Any, flag: str, labelled: bool, strict: bool) -> list[Any]:
-    return read_questions(path, flag, labelled, strict)
+def _read_questions(path: str, config: Any, labelled: bool, strict: bool) -> list[Any]:
+    return read_questions(path, labelled=labelled, strict=strict)
 
 
-def _read_tagged(path: str, config: Any, flag: str, labelled: bool, strict: bool) -> list[Any]:
-    return read_tagged(path, config, flag, labelled)
+def _read_tagged(path: str, config: Any, labelled: bool, strict: bool) -> list[Any]:
+    return read_tagged(path, config, labelled=labelled)
 
 
-def _read_texts(path: str, config: Any, flag: str, labelled: bool, strict: bool) -> list[Any]:
-    return read_texts(path, config, flag, labelled)
+def _read_texts(path: str, config: Any, labelled: bool, strict: bool) -> list[Any]:
+    return read_texts(path, config, labelled=labelled)
 
 
-def _read_pairs(path: str, config: Any, flag: str, labelled: bool, strict: bool) -> list[Any]:
-    return read_pairs(path, config, flag)
+def _read_pairs(path: str, config: Any, labelled: bool, strict: bool) -> list[Any]:
+    return read_pairs(path, config)
 
 
-READERS: dict[str, Callable[[str, Any, str, bool, bool], list[Any]]] = {
+READERS: dict[str, Callable[[str, Any, bool, bool], list[Any]]] = {
     "classification": _read_texts,
     "multi_label": _read_texts,
     "regression": _read_texts,
@@ -37,65 +38,72 @@ READERS: dict[str, Callable[[str, Any, str, bool, bool], list[Any]]] = {
     "question_answering": _read_questions,
     "retrieval": _read_pairs,
 }
-"""`kind` of a task -> reader of (path, task's configuration, flag, labelled, strict)."""
+"""The reader of each kind of task. Its arguments are the path, the task's configuration, `labelled` and `strict`."""
 
 
-def read_examples(path: str, config: Any, flag: str, labelled: bool = True, strict: bool = False) -> Examples:
-    """The examples of a file.
+def read_examples(path: str, config: Any, *, labelled: bool = True, strict: bool = False) -> Examples:
+    """Return the examples of a file, read as the kind of task needs.
 
     Args:
-        path: see the task's reader.
+        path: the file, in a format of the task's reader.
         config: the task's configuration (`bert_tf.configs.tasks`).
-        flag: the flag the path came from, for messages.
         labelled: whether labels are read.
-        strict: whether answers in the wrong place are errors.
+        strict: whether an answer that does not stand where the file says is an error (question answering).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds something else than the task wants; the message names file and line.
+        ValueError: The file does not suit the task. The message names file and line.
     """
     if not path.startswith(TFDS) and not files.exists(path):
-        raise FileNotFoundError(f"{flag}: no such file: {path!r}")
-    return Examples(READERS[config.kind](path, config, flag, labelled, strict), path)
+        raise FileNotFoundError(f"`path` must be a file that exists. Received: {path!r}")
+    return Examples(READERS[config.kind](path, config, labelled, strict), path)
 
 
 def read_parts(
-    config: Any, paths: dict[str, str | None], split: str | None = None, split_seed: int = 0, strict: bool = False
+    config: Any,
+    paths: dict[str, str | None],
+    *,
+    split: str | None = None,
+    split_seed: int = 0,
+    strict: bool = False,
 ) -> dict[str, Examples]:
-    """The examples of each part that there is: `train`, `eval`, `test`.
+    """Return the examples of each part that there is: `train`, `eval` and `test`.
 
     Args:
         config: the task's configuration.
-        paths: the file of each part; None for none. They come from the flags `--train_file` and so on.
-        split: shares of the training file that the parts are made of (`splits.Split.parse`); None: each has a file.
-        split_seed: of the choice.
+        paths: the file of each part, or None. Messages call them `train_file` and so on.
+        split: the shares of the training file that become the parts (`splits.Split.parse`); None: each has a file.
+        split_seed: the seed of that choice.
         strict: as in `read_examples`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: both a split and other files are given; or see `read_examples`.
+        ValueError: Both a split and other files are given, or as `read_examples`.
     """
     given = {part: path for part, path in paths.items() if path}
     if split is not None and len(given) > 1:
-        raise ValueError(f"--split takes --train_file apart, so that no other file may be given. Received: {split!r}")
-    parts = {part: read_examples(path, config, f"--{part}_file", strict=strict) for part, path in given.items()}
+        raise ValueError(f"`split` divides `train_file`, so no other file may be given. Received: {split!r}")
+    parts = {}
+    for part, path in given.items():
+        with renamed(path=f"{part}_file"):
+            parts[part] = read_examples(path, config, strict=strict)
     return Split.parse(split, split_seed).parts(parts["train"]) if split is not None else parts
 
 
 def read_part(config: Any, data: dict[str, Any], part: str) -> Examples:
-    """A part of the file that a run split.
+    """Return one part of the file that a run divided.
 
     Args:
         config: the task's configuration.
-        data: of the run's description: `train`, the file, `split` and `split_seed`.
+        data: the data of the run's description: `train`, which is the file, `split` and `split_seed`.
         part: `train`, `eval` or `test`.
 
     Raises:
         ValueError: the run was made without a split, or there is no such part.
     """
     if not data.get("split"):
-        raise ValueError(f"--part needs a run made with --split. Received: {part!r}, of a run without")
-    parts = read_parts(config, {"train": data["train"]}, data["split"], data["split_seed"])
+        raise ValueError(f"`part` needs a run made with --split. Received: {part!r}, of a run without")
+    parts = read_parts(config, {"train": data["train"]}, split=data["split"], split_seed=data["split_seed"])
     if part not in parts:
-        raise ValueError(f"--part must be one of {', '.join(parts)}, which {data['split']} makes. Received: {part!r}")
+        raise ValueError(f"`part` must be one of {', '.join(parts)}, which {data['split']} makes. Received: {part!r}")
     return parts[part]

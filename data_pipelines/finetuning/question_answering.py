@@ -9,26 +9,25 @@ from bert_tf.examples import QuestionExample
 from bert_tf.utils import files
 
 
-def read_questions(path: str, flag: str, labelled: bool = True, strict: bool = False) -> list[QuestionExample]:
-    """The questions of a SQuAD file.
+def read_questions(path: str, *, labelled: bool = True, strict: bool = False) -> list[QuestionExample]:
+    """Return the questions of a SQuAD file.
 
     Each answer's `answer_start` must be where its text stands in the context, counted in characters (code points).
-    Answers of which that is not true are counted and the first is told; nothing is learnt from them, while evaluation
-    looks at the texts only.
+    Answers that stand elsewhere are counted, and a warning shows the first. Training ignores them; evaluation compares
+    only texts.
 
     Args:
         path: the file, local or remote.
-        flag: the flag the path came from, for messages.
         labelled: whether answers are read; without, they need not exist.
         strict: whether a wrong `answer_start` is an error.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON of SQuAD's form, an answer is wrong and `strict`, or there is no question; the
-            message names file and question.
+        ValueError: The file is not JSON of SQuAD's form, an answer is wrong and `strict` is set, or there is no
+            question. The message names file and question.
     """
     if not path.lower().endswith(".json"):
-        raise ValueError(f"{flag} must name a file that ends in .json (SQuAD). Received: {path!r}")
+        raise ValueError(f"`path` must name a file that ends in .json (SQuAD). Received: {path!r}")
     examples = list(_questions(path, labelled))
     wrong = [(example, answer) for example in examples for answer in example.answers if not example.holds(answer)]
     if wrong:
@@ -42,7 +41,7 @@ def read_questions(path: str, flag: str, labelled: bool = True, strict: bool = F
             raise ValueError(first)
         logging.warning("%s: %d answers do not stand at their answer_start. The first: %s", path, len(wrong), first)
     if not examples:
-        raise ValueError(f"{flag} must name a file with at least one question. Received: {path!r}")
+        raise ValueError(f"`path` must name a file with at least one question. Received: {path!r}")
     return examples
 
 

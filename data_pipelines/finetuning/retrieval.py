@@ -8,35 +8,34 @@ from data_pipelines.finetuning import tables
 from data_pipelines.finetuning.question_answering import read_questions
 
 
-def read_pairs(path: str, config: RetrievalConfig, flag: str) -> list[RetrievalExample]:
-    """The examples of a table (`tables.read_rows`), or of a SQuAD file (`.json`).
+def read_pairs(path: str, config: RetrievalConfig) -> list[RetrievalExample]:
+    """Return the examples of a table (`tables.read_rows`), or of a SQuAD file (`.json`).
 
-    Of a SQuAD file the question is the query and its context the passage; articles are groups.
+    In a SQuAD file, the question is the query and its context is the passage; each article is a group.
 
     Args:
         path: a file or a data set.
         config: names the columns.
-        flag: the flag the path came from, for messages.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a missing column, an empty field, negatives that are no texts, or among them the passage itself, or
-            no rows; the message names file, line and column.
+        ValueError: A column is missing, a field is empty, negatives are not texts or hold the passage itself, or there
+            are no rows. The message names file, line and column.
     """
     if tables.suffix_of(path) == ".json" and not path.startswith(tables.TFDS):
         if config.num_negatives:
             raise ValueError(
-                f"{flag}: a SQuAD file has no negatives: `task.num_negatives` must be 0. "
+                "`path`: a SQuAD file has no negatives, so `task.num_negatives` must be 0. "
                 f"Received: {config.num_negatives} for {path!r}"
             )
         return [
             RetrievalExample(
                 question.question.strip(), question.context.strip(), group=question.group, source=question.source
             )
-            for question in read_questions(path, flag, labelled=False)
+            for question in read_questions(path, labelled=False)
         ]
     examples = []
-    for source, row in tables.read_rows(path, flag):
+    for source, row in tables.read_rows(path):
         passage = tables.text_field(row, config.passage_column, source)
         examples.append(
             RetrievalExample(
@@ -48,12 +47,12 @@ def read_pairs(path: str, config: RetrievalConfig, flag: str) -> list[RetrievalE
             )
         )
     if not examples:
-        raise ValueError(f"{flag} must name a file with at least one example; it has no rows. Received: {path!r}")
+        raise ValueError(f"`path` must name a file with at least one example; it has no rows. Received: {path!r}")
     return examples
 
 
 def _negatives(row: dict[str, Any], config: RetrievalConfig, passage: str, source: str) -> tuple[str, ...]:
-    """The first `num_negatives`; an empty field is none."""
+    """Return the first `num_negatives` passages of a field; an empty field has none."""
     column = config.negatives_column
     value = tables.field(row, column, source)
     texts = value if isinstance(value, list) else [tables.text_field(row, column, source, may_be_empty=True)]

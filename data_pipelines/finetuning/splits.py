@@ -1,4 +1,4 @@
-"""Splitting the examples of one file into parts: to train on, to evaluate on, to test on."""
+"""Split the examples of one file into parts for training, evaluation and test."""
 
 import collections
 import dataclasses
@@ -13,7 +13,7 @@ PARTS = ("train", "eval", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """How a file is split: the same file, shares and seed give the same parts on every machine.
+    """The shares and the seed of a split, which give the same parts of a file on every machine.
 
     Attributes:
         shares: of the parts in the order train, eval, test; whole numbers or not, they are divided by their sum.
@@ -25,7 +25,7 @@ class Split:
 
     @classmethod
     def parse(cls, text: str, seed: int = 0) -> "Split":
-        """The split that `--split` names, such as `80/10/10` or `80/20`.
+        """Return the split that `--split` names, such as `80/10/10` or `80/20`.
 
         Raises:
             ValueError: there are not two or three numbers above 0.
@@ -35,14 +35,14 @@ class Split:
         except ValueError:
             shares = ()
         if not 2 <= len(shares) <= 3 or not all(0 < share < float("inf") for share in shares):
-            raise ValueError(f"--split must be two or three numbers above 0, such as 80/10/10. Received: {text!r}")
+            raise ValueError(f"`split` must be two or three numbers above 0, such as 80/10/10. Received: {text!r}")
         return cls(shares, seed)
 
     def __str__(self) -> str:
         return "/".join(f"{share:g}" for share in self.shares)
 
     def parts(self, examples: Examples) -> dict[str, Examples]:
-        """The examples of each part, in the order of the file.
+        """Return the examples of each part, in the order of the file.
 
         Examples with groups are split by group: none is torn apart. Others are split within each label, so that every
         part has each label in the same share, as near as whole examples allow (stratified).
@@ -68,18 +68,18 @@ class Split:
         names = PARTS[: len(self.shares)]
         empty = next((name for name, numbers in zip(names, chosen, strict=True) if not numbers), None)
         if empty is not None:
-            raise ValueError(f"--split must leave examples of {examples.path} for the part {empty!r}. Received: {self}")
+            raise ValueError(f"`split` must leave examples of {examples.path} for the part {empty!r}. Received: {self}")
         return {
             name: Examples([items[number] for number in sorted(numbers)], f"{examples.path} ({name} of {self})")
             for name, numbers in zip(names, chosen, strict=True)
         }
 
     def _order(self, names: list[Any]) -> list[Any]:
-        """In the order of a hash of (seed, name): another one for each seed, the same under every Python."""
+        """Sort by a hash of (seed, name): each seed gives another order, and every Python the same one."""
         return sorted(names, key=lambda name: hashlib.sha256(f"{self.seed}:{name}".encode()).digest())
 
     def _deal(self, bundles: Sequence[list[int]]) -> list[list[int]]:
-        """The bundles in parts whose sizes are as near to the shares as the order of the bundles allows."""
+        """Return the bundles in parts whose sizes are as near to the shares as the order of the bundles allows."""
         total = sum(map(len, bundles))
         parts: list[list[int]] = [[] for _ in self.shares]
         wanted = [share * total / sum(self.shares) for share in self.shares]
@@ -91,6 +91,6 @@ class Split:
 
 
 def _stratum(example: Any) -> Hashable:
-    """What the parts should have in equal shares: the class. Sets of labels, numbers and sequences have no classes."""
+    """Return the class of an example, which all parts share equally; sets, numbers and sequences have no class."""
     label = getattr(example, "label", None)
     return label if isinstance(label, str) else None

@@ -8,15 +8,15 @@ from typing import Any
 from bert_tf.utils import files
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
-"""(file and line, fields by column)."""
+"""An iterator of (file and line, fields by column)."""
 
 TFDS = "tfds:"
 """What a data set's name starts with, in place of a path."""
 _COMPRESSED = (".gz", ".bz2", ".zst")
 
 
-def read_rows(path: str, flag: str) -> Rows:
-    r"""The rows of a table.
+def read_rows(path: str) -> Rows:
+    r"""Yield the rows of a table, each with its file and line.
 
     The format follows the suffix: `.tsv` (fields between tabs, quotes are ordinary characters, as in GLUE), `.csv`
     (RFC 4180: quoted fields may hold commas and line breaks), `.jsonl` (an object a line; its keys are the columns).
@@ -25,27 +25,26 @@ def read_rows(path: str, flag: str) -> Rows:
 
     Args:
         path: a file, local or remote, perhaps compressed (`.tsv.gz`), or `tfds:...`.
-        flag: the flag the path came from, for messages.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another suffix, a row with another number of fields than the header, text that is not UTF-8; or no
-            such data set; the message names file and line.
+        ValueError: The suffix is another, a row has more or fewer fields than the header, text is not UTF-8, or the
+            data set does not exist. The message names file and line.
     """
     if path.startswith(TFDS):
-        return _tfds_rows(path, flag)
+        return _tfds_rows(path)
     readers = {".tsv": _tsv_rows, ".csv": _csv_rows, ".jsonl": files.iterate_json_objects}
     suffix = suffix_of(path)
     if suffix not in readers:
         raise ValueError(
-            f"{flag} must name a file that ends in {', '.join(readers)}, or a data set, tfds:NAME[SPLIT]. "
+            f"`path` must name a file that ends in {', '.join(readers)}, or a data set, tfds:NAME[SPLIT]. "
             f"Received: {path!r}"
         )
     return readers[suffix](path)
 
 
 def suffix_of(path: str) -> str:
-    """The end of a file's name that tells its format, in small letters, that of a compression left out.
+    """Return the suffix that tells a file's format, in lower case and without that of a compression.
 
     >>> suffix_of("a/train.TSV.gz")
     '.tsv'
@@ -54,8 +53,8 @@ def suffix_of(path: str) -> str:
     return os.path.splitext(root)[1] if suffix in _COMPRESSED else suffix
 
 
-def text_field(row: dict[str, Any], column: str, source: str, may_be_empty: bool = False) -> str:
-    """The text of a column, white space around it dropped; whole numbers count as text.
+def text_field(row: dict[str, Any], column: str, source: str, *, may_be_empty: bool = False) -> str:
+    """Return the text of a column without the white space around it; whole numbers count as text.
 
     Raises:
         ValueError: there is no such column, or it is empty or no text.
@@ -70,7 +69,7 @@ def text_field(row: dict[str, Any], column: str, source: str, may_be_empty: bool
 
 
 def field(row: dict[str, Any], column: str, source: str) -> Any:
-    """The value of a column.
+    """Return the value of a column.
 
     Raises:
         ValueError: there is no such column.
@@ -124,15 +123,15 @@ def _header(fields: list[str], path: str) -> list[str]:
     return header
 
 
-def _tfds_rows(path: str, flag: str) -> Rows:
+def _tfds_rows(path: str) -> Rows:
     name, bracket, split = path.removeprefix(TFDS).partition("[")
     if not name or not bracket or not split.endswith("]"):
-        raise ValueError(f"{flag} must be tfds:NAME[SPLIT], such as tfds:glue/sst2[train]. Received: {path!r}")
+        raise ValueError(f"`path` must be tfds:NAME[SPLIT], such as tfds:glue/sst2[train]. Received: {path!r}")
     try:
         import tensorflow_datasets as tfds
     except ImportError:
         raise ValueError(
-            f"{flag} tfds:... needs TensorFlow Datasets: pip install 'bert_tf[tfds]'. Received: {path!r}"
+            f"`path` as tfds:... needs TensorFlow Datasets: pip install 'bert_tf[tfds]'. Received: {path!r}"
         ) from None
     try:
         builder = tfds.builder(name, try_gcs=False)
@@ -144,7 +143,7 @@ def _tfds_rows(path: str, flag: str) -> Rows:
     except (ValueError, RuntimeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(
-            f"{flag} must name a data set that TensorFlow Datasets can read ({reason}). Received: {path!r}"
+            f"`path` must name a data set that TensorFlow Datasets can read ({reason}). Received: {path!r}"
         ) from None
     classes = {
         column: feature.int2str

@@ -12,8 +12,8 @@ CONLL_SUFFIXES = (".conll", ".conllu", ".bio", ".iob", ".txt")
 _DOCUMENT_START = "-DOCSTART-"
 
 
-def read_tagged(path: str, config: TaggingConfig, flag: str, labelled: bool = True) -> list[TaggedExample]:
-    r"""The sentences of a file.
+def read_tagged(path: str, config: TaggingConfig, *, labelled: bool = True) -> list[TaggedExample]:
+    r"""Return the sentences of a file.
 
     CoNLL columns (`.conll`, `.conllu`, `.bio`, `.iob`, `.txt`): a word and its tag a line, in columns between tabs or
     spaces (tabs, where the line has one), an empty line behind each sentence. `-DOCSTART-` lines are left out, and
@@ -23,13 +23,12 @@ def read_tagged(path: str, config: TaggingConfig, flag: str, labelled: bool = Tr
     Args:
         path: the file, local or remote, perhaps compressed.
         config: names columns and fields.
-        flag: the flag the path came from, for messages.
         labelled: whether tags are read; without, a CoNLL file may have one column only.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another suffix, rows of different numbers of columns, as many tags as words are missing, no
-            sentence; the message names file and line.
+        ValueError: The suffix is another, rows differ in their number of columns, a word has no tag, or there is no
+            sentence. The message names file and line.
     """
     suffix = tables.suffix_of(path)
     if suffix == ".jsonl":
@@ -38,10 +37,10 @@ def read_tagged(path: str, config: TaggingConfig, flag: str, labelled: bool = Tr
         examples = list(_conll_examples(path, config, labelled))
     else:
         raise ValueError(
-            f"{flag} must name a file that ends in {', '.join((*CONLL_SUFFIXES, '.jsonl'))}. Received: {path!r}"
+            f"`path` must name a file that ends in {', '.join((*CONLL_SUFFIXES, '.jsonl'))}. Received: {path!r}"
         )
     if not examples:
-        raise ValueError(f"{flag} must name a file with at least one sentence. Received: {path!r}")
+        raise ValueError(f"`path` must name a file with at least one sentence. Received: {path!r}")
     return examples
 
 

@@ -9,23 +9,22 @@ from bert_tf.examples import TextExample
 from data_pipelines.finetuning import tables
 
 
-def read_texts(path: str, config: TextTaskConfig, flag: str, labelled: bool = True) -> list[TextExample]:
-    """The examples of a table (`tables.read_rows`); columns that the configuration does not name are ignored.
+def read_texts(path: str, config: TextTaskConfig, *, labelled: bool = True) -> list[TextExample]:
+    """Return the examples of a table (`tables.read_rows`); columns that the configuration does not name are ignored.
 
     Args:
         path: a file or a data set.
         config: names the columns, and says by its class what a label is.
-        flag: the flag the path came from, for messages.
         labelled: whether the label column is read; without, it need not exist.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a missing column, an empty field, a label of another kind, or no rows; the message names file, line
-            and column.
+        ValueError: A column is missing, a field is empty, a label is of another kind, or there are no rows. The message
+            names file, line and column.
     """
     label_of = _label_reader(config)
     examples = []
-    for source, row in tables.read_rows(path, flag):
+    for source, row in tables.read_rows(path):
         pair, group = config.text_pair_column, config.group_column
         examples.append(
             TextExample(
@@ -37,7 +36,7 @@ def read_texts(path: str, config: TextTaskConfig, flag: str, labelled: bool = Tr
             )
         )
     if not examples:
-        raise ValueError(f"{flag} must name a file with at least one example; it has no rows. Received: {path!r}")
+        raise ValueError(f"`path` must name a file with at least one example; it has no rows. Received: {path!r}")
     return examples
 
 
@@ -48,7 +47,7 @@ def _label_reader(config: TextTaskConfig) -> Callable[[dict[str, Any], str, str]
 
 
 def _labels(row: dict[str, Any], column: str, source: str, separator: str) -> tuple[str, ...]:
-    """Any number of labels, each once; an empty field is none."""
+    """Return the labels of a field, each once; an empty field has none."""
     value = tables.field(row, column, source)
     if isinstance(value, list):
         if not all(isinstance(label, str) and label.strip() for label in value):

@@ -45,7 +45,7 @@ class Benchmark:
     max_train_lines: int | None = None
 
     def settings(self) -> list[str]:
-        """What differs from the experiment's file, for `--set`; the last weights count, as they do for the peer."""
+        """Return the changes of the experiment's file, as for `--set`; the last weights count, as for the peer."""
         return [
             f"num_epochs={self.num_epochs}",
             f"train.learning_rate={self.learning_rate}",
@@ -89,7 +89,7 @@ def prepare(name: str, data_dir: str, work_dir: str) -> tuple[str, str]:
         files.write_text(train, "\n".join(lines) + "\n")
     if benchmark.eval == benchmark.train:
         config = load_config(config_path(benchmark), FinetuningConfig, []).task
-        parts = Split.parse(_XQUAD_FOLD).parts(read_examples(train, config, "--data_dir"))
+        parts = Split.parse(_XQUAD_FOLD).parts(read_examples(train, config))
         articles = files.read_json(train)["data"]
         for part, examples in parts.items():
             titles = {example.group for example in examples.examples}
@@ -116,7 +116,7 @@ def make_case(name: str, train: str, evaluation: str, weights: str, work_dir: st
     paths = {}
     labels: tuple[str, ...] = ()
     for part, path in (("train", train), ("eval", evaluation)):
-        examples = read_examples(path, task, f"--{part}_file").examples
+        examples = read_examples(path, task).examples
         labels = labels or task_of(task).label_names(examples)
         paths[part] = os.path.join(work_dir, f"{name}_{part}.jsonl")
         files.write_text(paths[part], "".join(json.dumps(_line(example)) + "\n" for example in examples))

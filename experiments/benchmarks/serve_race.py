@@ -65,7 +65,7 @@ def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
         count: sentences.
     """
     config = ClassificationConfig(text_column="sentence")
-    sentences = [example.text for example in read_texts(sentences_file, config, "--sentences", labelled=False)][:count]
+    sentences = [example.text for example in read_texts(sentences_file, config, labelled=False)][:count]
     tokenizer = WordPieceTokenizer(vocab_file)
     cases: Cases = {
         f"one text of {length} tokens": {"texts": [_text_of(length, sentences, tokenizer)], "repeat": LATENCY_CALLS}

@@ -58,7 +58,7 @@ print(write_documents(documents, folder + "/new/copy.txt"))
 files.write_json(folder + "/new/config.json", {"a": float("nan")})
 print(files.read_json(folder + "/new/config.json"), files.names_in_folder(folder + "/new"))
 print(load_config("sst2", FinetuningConfig).task.text_column)
-print([row for _, row in tables.read_rows(folder + "/train.tsv", "train_file")])
+print([row for _, row in tables.read_rows(folder + "/train.tsv")])
 try:
     files.exists("gs://bucket/name")
 except OSError as error:
@@ -114,7 +114,7 @@ from small_records import TOKENIZER
 if __name__ == "__main__":
     folder = sys.argv[1] + "/records"
     config = PreparationConfig(max_seq_length=64)
-    manifest = create_pretraining_data(corpus_documents(60), TOKENIZER, folder, config, num_workers=2)
+    manifest = create_pretraining_data(corpus_documents(60), TOKENIZER, folder, config=config, num_workers=2)
     print(files.exists(folder + "/manifest.json"), manifest.max_seq_length)
     assert not {"keras", "jax", "tensorflow"} & set(sys.modules)
 """

@@ -142,7 +142,10 @@ CASES = {
         [PRETRAIN, *_PRETRAIN, "--model_dir=out", "--num_devices=99"],
         ["a multiple of the 99 replicas", "Received: 16"],
     ),
-    "no labelled file": ([FINETUNE, *_FINETUNE, "--train_file=absent.tsv"], ["no such file", "absent.tsv"]),
+    "no labelled file": (
+        [FINETUNE, *_FINETUNE, "--train_file=absent.tsv"],
+        ["--train_file must be a file", "absent.tsv"],
+    ),
     "no column": ([FINETUNE, *_FINETUNE, "--set=task.label_column=mark"], ["train.tsv, line 2", "'mark'"]),
     "unknown label": ([FINETUNE, *_FINETUNE, "--eval_file=strange.tsv"], ["strange.tsv, line 2", "'lake'"]),
     "two starts": ([FINETUNE, *_FINETUNE, "--vocab_file=vocab.txt"], ["--init_checkpoint", "--vocab_file", "both"]),
@@ -180,7 +183,7 @@ def _records(folder, vocab, length=24):
         read_documents(str(folder.parent / "corpus.txt")),
         WordPieceTokenizer(str(vocab)),
         str(folder),
-        PreparationConfig(max_seq_length=length),
+        config=PreparationConfig(max_seq_length=length),
     )
 
 

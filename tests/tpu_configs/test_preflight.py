@@ -70,13 +70,15 @@ def test_the_topology_tells_the_devices():
 
 def test_sound_records_pass(folder):
     records = [str(folder / "64")]
-    preflight.check_pretraining("local", "v5e-8", CONFIG, records, records, {"--model_dir": "run"})
+    preflight.check_pretraining(
+        "local", "v5e-8", CONFIG, train_data=records, eval_data=records, paths={"--model_dir": "run"}
+    )
 
 
 def test_ids_must_have_embeddings(folder):
     config = CONFIG.replace(model=BertConfig(vocab_size=TOKENIZER.vocab_size - 1))
     with pytest.raises(ValueError, match=rf"at least the vocabulary's {TOKENIZER.vocab_size} tokens"):
-        preflight.check_pretraining("local", None, config, [str(folder / "64")], [], {})
+        preflight.check_pretraining("local", None, config, train_data=[str(folder / "64")], eval_data=[], paths={})
 
 
 def test_damaged_records_may_be_skipped(tmp_path):
@@ -95,9 +97,9 @@ def test_every_phase_is_checked(folder):
     phases = (PhaseConfig(share=0.9, max_seq_length=32), PhaseConfig(share=0.1, max_seq_length=64, batch_size=12))
     config = CONFIG.replace(phases=phases)
     data = [str(folder / "32"), str(folder / "64")]
-    preflight.check_pretraining("local", "v5e-4", config, data, [], {})
+    preflight.check_pretraining("local", "v5e-4", config, train_data=data, eval_data=[], paths={})
     with pytest.raises(ValueError, match=r"multiple of the TPU's 8 devices\. Received: 12"):
-        preflight.check_pretraining("local", "v5e-8", config, data, [], {})
+        preflight.check_pretraining("local", "v5e-8", config, train_data=data, eval_data=[], paths={})
     short = config.replace(model=config.model.replace(max_position_embeddings=32))
     with pytest.raises(ValueError, match=r"at least the rows' length of 64\. Received: 32"):
         preflight.check_records(short, data, [])
@@ -105,11 +107,9 @@ def test_every_phase_is_checked(folder):
 
 def test_shapes_must_be_static():
     specs = {"input_ids": tf.TensorSpec([8, 64], tf.int32), "input_mask": tf.TensorSpec([8, None], tf.int32)}
-    with pytest.raises(
-        ValueError, match=r"--train_data: .*static shape; `input_mask` has none\. Received: \(8, None\)"
-    ):
-        preflight.check_static("--train_data", specs)
-    preflight.check_static("--train_data", {"input_ids": specs["input_ids"]})
+    with pytest.raises(ValueError, match=r"records/: .*static shape; 'input_mask' has none\. Received: \(8, None\)"):
+        preflight.check_static("records/", specs)
+    preflight.check_static("records/", {"input_ids": specs["input_ids"]})
 
 
 def test_fine_tuning_knows_its_vocabulary(tmp_path):
@@ -118,7 +118,7 @@ def test_fine_tuning_knows_its_vocabulary(tmp_path):
     config = FinetuningConfig(model=BertConfig(vocab_size=20), train=TRAIN)
     paths = {"--vocab_file": str(vocab), "--train_file": "train.tsv", "--init_checkpoint": None}
     with pytest.raises(ValueError, match=r"at least the vocabulary's .* tokens\. Received: 20"):
-        preflight.check_finetuning("local", None, config, paths)
-    preflight.check_finetuning("local", "v5e-8", config.replace(model=CONFIG.model), paths)
+        preflight.check_finetuning("local", None, config, paths=paths)
+    preflight.check_finetuning("local", "v5e-8", config.replace(model=CONFIG.model), paths=paths)
     with pytest.raises(ValueError, match=r"--vocab_file must be a gs:// path"):
-        preflight.check_finetuning("pod", None, config, paths)
+        preflight.check_finetuning("pod", None, config, paths=paths)

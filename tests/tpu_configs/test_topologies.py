@@ -66,7 +66,7 @@ def test_files_are_read_strictly(change, message):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match=r"--topology must be one of v2-8, .*, v6e-8\. Received: 'v5e-7'"):
+    with pytest.raises(ValueError, match=r"`topology` must be one of v2-8, .*, v6e-8\. Received: 'v5e-7'"):
         topologies.load("v5e-7")
 
 

@@ -23,15 +23,15 @@ def test_raw_paragraphs_are_split_into_sentences(tmp_path):
 
 
 def test_a_missing_file_is_told_before_the_first_document(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"--corpus.*nothing"):
-        readers.read_documents(str(tmp_path / "nothing*.txt"), flag="--corpus")
+    with pytest.raises(FileNotFoundError, match=r"`patterns`.*nothing"):
+        readers.read_documents(str(tmp_path / "nothing*.txt"))
 
 
 @pytest.mark.parametrize("text", ["", "\n \n\t\n"])
-def test_files_without_a_sentence_are_an_error_that_names_flag_and_pattern(tmp_path, text):
+def test_files_without_a_sentence_are_an_error_that_names_the_pattern(tmp_path, text):
     path = write(tmp_path / "empty.txt", text)
-    with pytest.raises(ValueError, match=r"--corpus must name files with at least one sentence.*empty\.txt"):
-        list(readers.read_documents(path, flag="--corpus"))
+    with pytest.raises(ValueError, match=r"`patterns` must name files with at least one sentence.*empty\.txt"):
+        list(readers.read_documents(path))
 
 
 def test_an_empty_file_among_others_is_no_error(tmp_path):

@@ -55,7 +55,7 @@ def test_each_json_line_is_a_document(tmp_path):
     [
         ('{"text": "a"', r"bad\.jsonl, line 2, column 13: not JSON"),
         ('["a"]', r"bad\.jsonl, line 2: must be a JSON object"),
-        ('{"txt": "a", "id": 3}', r"bad\.jsonl, line 2: --text_field must name a field.*id, txt\. Received: 'text'"),
+        ('{"txt": "a", "id": 3}', r"bad\.jsonl, line 2: `text_field` must name a field.*id, txt\. Received: 'text'"),
         ('{"text": 3}', r"bad\.jsonl, line 2: the field 'text' must be a string\. Received: 3"),
         ('{"text": null}', r"bad\.jsonl, line 2: the field 'text' must be a string\. Received: None"),
         ("caf\xe9", r"bad\.jsonl, line 2: not UTF-8"),
@@ -86,12 +86,12 @@ def test_short_documents_are_dropped_after_cleaning(tmp_path):
     (tmp_path / "a.txt").write_text("<b>1234</b>\n5\n\n12345\n6\n", encoding="utf-8")
     assert _read(tmp_path / "a.txt", clean=True, min_document_length=6) == [["12345", "6"]]
     assert len(_read(tmp_path / "a.txt", min_document_length=6)) == 2
-    with pytest.raises(ValueError, match=r"--input must name files.*too short"):
+    with pytest.raises(ValueError, match=r"`patterns` must name files.*too short"):
         _read(tmp_path / "a.txt", min_document_length=99)
 
 
 def test_options_are_checked():
-    with pytest.raises(ValueError, match=r"--min_document_length.*-1"):
+    with pytest.raises(ValueError, match=r"`min_document_length`.*-1"):
         ReadingOptions(min_document_length=-1)
 
 
@@ -146,10 +146,10 @@ def test_a_tfds_data_set_on_disk(tfds_dir, tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("no_such_set", {}, r"--input tfds:NAME must name a data set.*'tfds:no_such_set'"),
-        ("small_text", {}, r"--text_field.*tfds:small_text, which has body, n, raw\. Received: 'text'"),
-        ("small_text", {"text_field": "n"}, r"--text_field must hold text.*'n'"),
-        ("small_text", {"text_field": "body", "tfds_split": "dev"}, r"--tfds_split.*Received: 'dev'"),
+        ("no_such_set", {}, r"`patterns` with tfds:NAME must name a data set.*'tfds:no_such_set'"),
+        ("small_text", {}, r"`text_field`.*tfds:small_text, which has body, n, raw\. Received: 'text'"),
+        ("small_text", {"text_field": "n"}, r"`text_field` must hold text.*'n'"),
+        ("small_text", {"text_field": "body", "tfds_split": "dev"}, r"`tfds_split`.*Received: 'dev'"),
         ("small_text", {"text_field": "raw"}, r"tfds:small_text, split train, example 2: 'raw' is not UTF-8"),
     ],
 )

@@ -32,7 +32,7 @@ def examples(tmp_path_factory):
     ]
     data = {"data": [{"title": "磨坊", "paragraphs": [{"context": CONTEXT, "qas": questions}]}]}
     path.write_text(json.dumps(data), encoding="utf-8")  # escaped: 𠀀 is two escapes there, and one character here
-    return read_questions(str(path), "--train_file", strict=True)
+    return read_questions(str(path), strict=True)
 
 
 @pytest.mark.parametrize("length", [64, 24])
@@ -57,7 +57,7 @@ def test_tags_of_characters(tokenizer, tmp_path):
     path = tmp_path / "characters.conll"
     path.write_text("".join(f"{c}\t{tag}\n" for c, tag in zip(text, tags, strict=True)), encoding="utf-8")
     task = task_of(TaggingConfig(max_seq_length=7))  # the sentence is cut into three rows
-    examples = read_tagged(str(path), task.config, "--train_file")
+    examples = read_tagged(str(path), task.config)
     labels = task.label_names(examples)
     rows = task.encode(examples, labels, tokenizer)
     assert rows.token_features["tag_weights"].sum() == len(text), "each character is a word of one token"

@@ -60,7 +60,7 @@ def test_the_task_is_the_same_every_time_and_is_written_as_the_reader_expects(tm
     assert task == task_module.package_task(made_modules(), 0.3)
     train, dev = task_module.write_package_task(task, str(tmp_path))
     for path, part in ((train, task.train), (dev, task.evaluation)):
-        read = read_texts(path, ClassificationConfig(), "--train_file")
+        read = read_texts(path, ClassificationConfig())
         assert [(example.text, example.label) for example in read] == [(row.text, row.label) for row in part]
 
 

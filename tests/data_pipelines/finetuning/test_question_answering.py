@@ -22,7 +22,7 @@ def write(path, value):
 
 def test_questions_and_answers(tmp_path):
     path = write(tmp_path / "a.json", squad(question(("308", 29), ("308 points", 29))))
-    [example] = read_questions(path, "--f", strict=True)
+    [example] = read_questions(path, strict=True)
     assert (example.question_id, example.group, example.labelled) == ("q1", "Panthers", True)
     assert example.answers == (("308", 29), ("308 points", 29))
     assert example.source == f"{path}, data[0].paragraphs[0].qas[0] (q1)"
@@ -30,21 +30,21 @@ def test_questions_and_answers(tmp_path):
 
 def test_questions_without_answer_and_without_labels(tmp_path):
     impossible = question(is_impossible=True, plausible_answers=[{"text": "308", "answer_start": 29}])
-    [example] = read_questions(write(tmp_path / "a.json", squad(impossible)), "--f")
+    [example] = read_questions(write(tmp_path / "a.json", squad(impossible)))
     assert (example.answers, example.labelled) == ((), True)
     bare = {"question": "How many?"}
-    [example] = read_questions(write(tmp_path / "b.json", squad(bare)), "--f", labelled=False)
+    [example] = read_questions(write(tmp_path / "b.json", squad(bare)), labelled=False)
     assert (example.answers, example.labelled) == ((), False)
 
 
 def test_answers_in_the_wrong_place_are_counted_and_the_first_is_told(tmp_path, caplog):
     path = write(tmp_path / "a.json", squad(question(("308", 28)), question(("308", 29), ("gave", 3), id="q2")))
-    examples = read_questions(path, "--f")
+    examples = read_questions(path)
     assert [list(map(example.holds, example.answers)) for example in examples] == [[False], [True, False]]
     assert "2 answers do not stand at their answer_start" in caplog.text
     assert "(q1): `answer_start` must be where the answer '308' stands. Received: 28, where ' 30' stands" in caplog.text
     with pytest.raises(ValueError, match=r"\(q1\): `answer_start`.*Received: 28"):
-        read_questions(path, "--f", strict=True)
+        read_questions(path, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_answers_in_the_wrong_place_are_counted_and_the_first_is_told(tmp_path, 
     [
         ([], r"a\.json: must have a list 'data'"),
         ({"data": [{}]}, r"data\[0\]: must have a list 'paragraphs'"),
-        ({"data": []}, r"--f must name a file with at least one question"),
+        ({"data": []}, r"`path` must name a file with at least one question"),
         (squad({"id": "a", "question": " ", "answers": []}), r"qas\[0\], field 'question': must not be empty"),
         (squad({"id": "a", "question": "x"}), r"qas\[0\]: must have a list 'answers'"),
         (squad(question(("", 0))), r"answers\[0\], field 'text': must not be empty"),
@@ -61,12 +61,12 @@ def test_answers_in_the_wrong_place_are_counted_and_the_first_is_told(tmp_path, 
 )
 def test_bad_files(tmp_path, value, message):
     with pytest.raises(ValueError, match=message):
-        read_questions(write(tmp_path / "a.json", value), "--f")
+        read_questions(write(tmp_path / "a.json", value))
 
 
 def test_other_formats_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"--f must name a file that ends in \.json \(SQuAD\).*'a\.tsv'"):
-        read_questions("a.tsv", "--f")
+    with pytest.raises(ValueError, match=r"`path` must name a file that ends in \.json \(SQuAD\).*'a\.tsv'"):
+        read_questions("a.tsv")
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ValueError, match=r"a\.json, line 1, column 2: not JSON"):
-        read_questions(str(tmp_path / "a.json"), "--f")
+        read_questions(str(tmp_path / "a.json"))

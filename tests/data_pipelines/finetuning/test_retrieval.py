@@ -11,7 +11,7 @@ from data_pipelines.finetuning.labelled import read_examples, read_parts
 
 def _read(path, text, **config):
     path.write_text(text, encoding="utf-8")
-    return list(read_examples(str(path), RetrievalConfig(**config), "--train_file").examples)
+    return list(read_examples(str(path), RetrievalConfig(**config)).examples)
 
 
 def test_tables(tmp_path):
@@ -43,9 +43,7 @@ def test_squad(tmp_path):
     path = tmp_path / "train.json"
     found = _read(path, json.dumps({"data": [{"title": "Mills", "paragraphs": [paragraph]}]}))
     assert found == [RetrievalExample("Who saw it?", "The miller saw a boat.", group="Mills")]
-    with pytest.raises(
-        ValueError, match=r"--train_file: a SQuAD file has no negatives.*Received: 1 for '.*train\.json'"
-    ):
+    with pytest.raises(ValueError, match=r"`path`: a SQuAD file has no negatives.*Received: 1 for '.*train\.json'"):
         _read(path, path.read_text(), num_negatives=1)
 
 
@@ -65,8 +63,8 @@ def test_groups_stay_together(tmp_path):
         ("a.tsv", "query\ttext\na\tb\n", r"a\.tsv, line 2: there is no column 'passage'; there are: 'query', 'text'"),
         ("a.tsv", "query\tpassage\na\t \n", r"a\.tsv, line 2, column 'passage': must not be empty. Received: ' '"),
         ("a.tsv", "query\tpassage\n\tb\n", r"a\.tsv, line 2, column 'query': must not be empty"),
-        ("a.tsv", "query\tpassage\n", r"--train_file must name a file with at least one example"),
-        ("a.txt", "a\n", r"--train_file must name a file that ends in \.tsv"),
+        ("a.tsv", "query\tpassage\n", r"`path` must name a file with at least one example"),
+        ("a.txt", "a\n", r"`path` must name a file that ends in \.tsv"),
         ("a.json", "{}", r"a\.json: must have a list 'data'"),
     ],
 )

@@ -41,12 +41,12 @@ def test_the_seed_chooses():
 
 @pytest.mark.parametrize("text", ["80", "80/0", "a/b", "1/2/3/4", "80/-20", "nan/1", ""])
 def test_shares(text):
-    with pytest.raises(ValueError, match=r"--split must be two or three numbers above 0"):
+    with pytest.raises(ValueError, match=r"`split` must be two or three numbers above 0"):
         Split.parse(text)
 
 
 def test_no_part_is_empty():
-    with pytest.raises(ValueError, match=r"--split must leave examples of a\.tsv for the part 'eval'.*98/1/1"):
+    with pytest.raises(ValueError, match=r"`split` must leave examples of a\.tsv for the part 'eval'.*98/1/1"):
         Split.parse("98/1/1").parts(labelled({"a": 5}))
 
 
@@ -54,7 +54,7 @@ def test_parts_of_files_and_of_a_split(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text("text\tlabel\n" + "".join(f"text {n}\t{n % 2}\n" for n in range(20)))
     config = ClassificationConfig()
-    parts = read_parts(config, {"train": str(path), "eval": None}, "80/20", 3)
+    parts = read_parts(config, {"train": str(path), "eval": None}, split="80/20", split_seed=3)
     assert [len(part.examples) for part in parts.values()] == [16, 4]
     data = {"train": str(path), "split": "80/20", "split_seed": 3}
     assert read_part(config, data, "eval") == parts["eval"]
@@ -62,5 +62,5 @@ def test_parts_of_files_and_of_a_split(tmp_path):
         read_part(config, data, "test")
     with pytest.raises(ValueError, match="--part needs a run made with --split"):
         read_part(config, {"train": str(path)}, "eval")
-    with pytest.raises(ValueError, match=r"--split takes --train_file apart"):
-        read_parts(config, {"train": str(path), "eval": str(path)}, "80/20")
+    with pytest.raises(ValueError, match=r"`split` divides `train_file`"):
+        read_parts(config, {"train": str(path), "eval": str(path)}, split="80/20")

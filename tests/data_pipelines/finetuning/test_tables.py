@@ -16,7 +16,7 @@ def write(path, text, encoding="utf-8"):
 
 
 def read(path, config=CONFIG, **options):
-    return read_texts(path, config, "--train_file", **options)
+    return read_texts(path, config, **options)
 
 
 def test_the_three_formats_give_the_same_examples(tmp_path):
@@ -64,8 +64,8 @@ def test_without_labels_the_column_is_not_needed(tmp_path):
         ("a.tsv", "text\tlabels\nx\ty\n", r"a\.tsv, line 2: there is no column 'label'; there are: 'text', 'labels'"),
         ("a.tsv", "text\tlabel\nx\ty\nx\ty\tz\n", r"a\.tsv, line 3: must have 2 fields.*Received: 3"),
         ("a.tsv", "text\tlabel\nx\t \n", r"a\.tsv, line 2, column 'label': must not be empty"),
-        ("a.tsv", "text\tlabel\n", r"--train_file .*no rows.*a\.tsv"),
-        ("a.tsv", "", r"--train_file .*no rows.*a\.tsv"),
+        ("a.tsv", "text\tlabel\n", r"`path` .*no rows.*a\.tsv"),
+        ("a.tsv", "", r"`path` .*no rows.*a\.tsv"),
         ("a.tsv", "text\ttext\nx\ty\n", r"a\.tsv, line 1: .*'text' twice"),
         ("a.csv", 'text,label\nx,y\n"x,y\n', r"a\.csv, line 3: not CSV"),
         ("a.csv", "text,label\nx\n", r"a\.csv, line 2: must have 2 fields.*Received: 1"),
@@ -73,7 +73,7 @@ def test_without_labels_the_column_is_not_needed(tmp_path):
         ("a.jsonl", "[1]", r"a\.jsonl, line 1: must be a JSON object"),
         ("a.jsonl", '{"text": null, "label": "y"}', r"a\.jsonl, line 1, column 'text'.*Received: None"),
         ("a.jsonl", '{"text": "x", "label": true}', r"a\.jsonl, line 1, column 'label'.*Received: True"),
-        ("a.txt", "text\tlabel\nx\ty\n", r"--train_file must name a file that ends in \.tsv.*a\.txt"),
+        ("a.txt", "text\tlabel\nx\ty\n", r"`path` must name a file that ends in \.tsv.*a\.txt"),
     ],
 )
 def test_bad_files_are_named_with_line_and_column(tmp_path, name, text, message):
@@ -121,7 +121,7 @@ def test_data_sets_of_tfds(tmp_path, monkeypatch):
     found = read("tfds:small_reviews[train[:2]]", config)
     assert found == [TextExample("good", None, "positive"), TextExample("bad", None, "negative")]
     assert found[1].source == "tfds:small_reviews[train[:2]], example 1"
-    with pytest.raises(ValueError, match=r"--train_file must be tfds:NAME\[SPLIT\].*'tfds:small_reviews'"):
+    with pytest.raises(ValueError, match=r"`path` must be tfds:NAME\[SPLIT\].*'tfds:small_reviews'"):
         read("tfds:small_reviews", config)
-    with pytest.raises(ValueError, match=r"--train_file must name a data set.*tfds:small_reviews\[dev\]"):
+    with pytest.raises(ValueError, match=r"`path` must name a data set.*tfds:small_reviews\[dev\]"):
         read("tfds:small_reviews[dev]", config)

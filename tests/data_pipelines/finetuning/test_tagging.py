@@ -15,7 +15,7 @@ def write(path, text):
 
 
 def read(path, labelled=True, **config):
-    return read_tagged(path, TaggingConfig(**config), "--train_file", labelled)
+    return read_tagged(path, TaggingConfig(**config), labelled=labelled)
 
 
 def test_conll_columns(tmp_path):
@@ -44,12 +44,12 @@ def test_json_lines(tmp_path):
     [
         ("a.conll", "a O\nb\n", r"a\.conll, line 2: must have 2 columns.*Received: 1, 'b'"),
         ("a.conll", "a\nb\n", r"a\.conll, line 1: must have a word and a tag.*'a'"),
-        ("a.conll", "\n\n", r"--train_file must name a file with at least one sentence.*a\.conll"),
+        ("a.conll", "\n\n", r"`path` must name a file with at least one sentence.*a\.conll"),
         ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', r"a\.jsonl, line 1: must have a tag.*2 words, 1 tags"),
         ("a.jsonl", '{"tokens": []}', r"line 1, field 'tokens': must not be empty"),
         ("a.jsonl", '{"tokens": ["a"]}', r"line 1: there is no column 'tags'"),
         ("a.jsonl", '{"tokens": "a", "tags": ["O"]}', r"field 'tokens': must be a list of texts.*'a'"),
-        ("a.csv", "a O\n", r"--train_file must name a file that ends in \.conll.*a\.csv"),
+        ("a.csv", "a O\n", r"`path` must name a file that ends in \.conll.*a\.csv"),
     ],
 )
 def test_bad_files(tmp_path, name, text, message):
