@@ -48,7 +48,7 @@ def main(_: Sequence[str]) -> None:
         )
         with renamed(path="from", folder="from"):
             folder = RecordFolder(source, skip_corrupt=values.skip_corrupt)
-            written = export_google_records(folder, target, masking, values.dupe_factor)
+            written = export_google_records(folder, target, masking, dupe_factor=values.dupe_factor)
     else:
         with renamed(patterns="from"):
             matching_files(source)  # missing files are reported before what else Google's records need

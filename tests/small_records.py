@@ -24,7 +24,7 @@ TOKENIZER = small_tokenizer()
 def make(folder: Path, config: PreparationConfig = CONFIG, documents=None, **options) -> Manifest:
     """Make the record folder of `documents`, by default the small corpus, and return its manifest."""
     documents = corpus_documents(60) if documents is None else documents
-    return create_pretraining_data(documents, TOKENIZER, str(folder), config, **options)
+    return create_pretraining_data(documents, TOKENIZER, str(folder), config=config, **options)
 
 
 def contents_of(folder: Path) -> dict[str, bytes]:

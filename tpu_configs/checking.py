@@ -63,7 +63,7 @@ class Check:
         ]
 
     def measurement(self, largest_batch: int | None) -> Measurement:
-        """Return the figures as the topology's file holds them."""
+        """Return the measurements in the form of the topology's file."""
         program = self.program
         return Measurement(
             experiment=self.experiment,
@@ -122,7 +122,7 @@ def lower_by_cpu_kernels(
     return lowering.lower(step, lowering.pretraining_specs(config, rows, max_seq_length))
 
 
-def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib: float, step: int = 8) -> int:
+def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib: float, *, step: int = 8) -> int:
     """Return the most rows a device, in steps of `step`, that the compiler has room for.
 
     Memory grows with the rows nearly as a straight line, so the next guess lies where the line through the last two

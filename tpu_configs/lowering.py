@@ -73,7 +73,7 @@ class LoweredStep:
     aliases: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
-def pretraining_specs(config: PretrainingConfig, rows: int, max_seq_length: int, sequences: int = 1) -> Specs:
+def pretraining_specs(config: PretrainingConfig, rows: int, max_seq_length: int, *, sequences: int = 1) -> Specs:
     """Return names, shapes and dtypes of a device's part of a batch.
 
     Args:
@@ -103,7 +103,13 @@ def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step
     # What a strategy does with the step as well: it is no program of its own, and not cut into parts for CPU cores.
     train = config.train.replace(jit_compile=False, concurrent_parts=1)
     state = TrainState(BertPretrainer(config.model, dtype=DTYPE_POLICIES[train.precision]), train.precision, train)
-    step = TrainStep(state, pretraining_objective(), train, config.optimizer, CompiledReplica(num_replicas))
+    step = TrainStep(
+        state,
+        pretraining_objective(),
+        train=train,
+        optimizer=config.optimizer,
+        distribution=CompiledReplica(num_replicas),
+    )
     return step, state
 
 

@@ -43,6 +43,7 @@ def lower_by_tpu_kernels(
     python: str,
     config_file: str,
     overrides: Sequence[str],
+    *,
     config: PretrainingConfig,
     replicas: int,
     rows: int,

@@ -83,4 +83,4 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
 
     @abc.abstractmethod
     def main_score(self, labels: Sequence[str]) -> str:
-        """Return the name of the score that early stopping goes by, where the configuration names none."""
+        """Return the score that decides early stopping if the configuration names none."""

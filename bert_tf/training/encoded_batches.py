@@ -18,7 +18,7 @@ _BATCHES_AHEAD = 4
 
 
 def steps_per_epoch(rows: EncodedExamples, batch_size: int) -> int:
-    """Return batches in which every row stands once."""
+    """Return the number of batches in which every row occurs once."""
     return -(-len(rows) // batch_size)
 
 

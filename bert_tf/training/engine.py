@@ -58,7 +58,7 @@ class State(Protocol):
         ...
 
     def start_averages(self) -> None:
-        """Let the moving averages, where there are some, start from the weights as they are now."""
+        """Start the moving averages, if any, from the present weights."""
         ...
 
     def evaluated_weights(self) -> AbstractContextManager[None]:
@@ -121,7 +121,7 @@ class Engine(Protocol):
         ...
 
     def describe(self) -> str:
-        """Return what was found and what is used, for people."""
+        """Return a text that says which devices were found and which are used."""
         ...
 
     def check_batch(self, field: str, rows: int) -> None:

@@ -34,6 +34,7 @@ def finetune(
     config: FinetuningConfig,
     train_examples: Examples,
     eval_examples: Examples | None,
+    *,
     run_dir: str,
     engine: Engine,
     init_checkpoint: str | None = None,
@@ -70,45 +71,21 @@ def finetune(
         FloatingPointError: the loss or the gradient is not finite.
         Preempted: SIGTERM came; a checkpoint of the last step stands.
     """
-    if (init_checkpoint is None) == (tokenizer is None):
-        raise ValueError(
-            "one of `init_checkpoint` (pre-trained weights) and `vocab_file` (random weights) must be given. "
-            f"Received: {'neither' if tokenizer is None else 'both'}"
-        )
     engine.check_batch("train.batch_size", config.train.batch_size)
     task = task_of(config.task)
     labels = task.label_names(train_examples.examples)
-    pretrained = None
-    encoder = config.model
-    if init_checkpoint is not None:
-        with renamed(path="init_checkpoint"):
-            pretrained = read_pretrained(init_checkpoint)
-        pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
-        pretrained.check_heads(config.task.kind, allow_random_heads, new=(*task.heads[-1:], *pooler))
-        _warn_of_other_labels(pretrained, config.task.kind, labels)
-        tokenizer, encoder = pretrained.tokenizer(), pretrained.config
-    assert tokenizer is not None
-    encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)
-    encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length)
-    _check_reinitialized(config, encoder)
+    pretrained, tokenizer, encoder = _starting_point(
+        config, labels, init_checkpoint=init_checkpoint, tokenizer=tokenizer, allow_random_heads=allow_random_heads
+    )
     main_score = config.metric or task.main_score(labels)
-
     train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), engine)
     eval_rows = task.encode(eval_examples.examples, labels, tokenizer) if eval_examples else None
     test_rows = task.encode(test_examples.examples, labels, tokenizer) if test_examples else None
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
     train = config.train
     paths = {"train": train_examples.path, "eval": eval_examples.path if eval_examples else None}
-    description = RunDescription(
-        task=config.task.kind,
-        model=encoder,
-        do_lower_case=tokenizer.do_lower_case,
-        vocab_hash=tokenizer.vocab_hash,
-        max_seq_length=config.task.max_seq_length,
-        labels=labels,
-        experiment=config.to_dict(),
-        data=(data or paths) | {"init_checkpoint": init_checkpoint},
-    )
+    read = (data or paths) | {"init_checkpoint": init_checkpoint}
+    description = _description(config, encoder, tokenizer, labels=labels, data=read)
     with run_folder.claimed(run_dir, description, tokenizer, is_chief=engine.is_chief) as lock:
         keras.utils.set_random_seed(train.seed)
         state = engine.make_state(lambda: run_folder.model_of(description, train.dtype_policy), train)
@@ -128,7 +105,7 @@ def finetune(
 
         keeps = config.keep_best and engine.is_chief
         best = BestEvaluation(run_dir, state.model, main_score, keep=keeps, patience=config.patience)
-        figures = train_and_evaluate(
+        results = train_and_evaluate(
             engine=engine,
             state=state,
             objective=task.objective(training=True),
@@ -147,15 +124,65 @@ def finetune(
             label="fine-tuning",
         )
         if best.best is not None and config.keep_best:
-            figures = {"best_step": best.best[0]} | best.best[1]
+            results = {"best_step": best.best[0]} | best.best[1]
         if test_examples is not None and test_rows is not None:
             # Workers wait here until the chief has written what all of them read.
             engine.require_agreement("step at the end", state.num_updates)
             restore_result(run_dir, state.model, use_average=train.use_average)
-            figures = figures | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
+            results = results | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
         if engine.is_chief:
-            files.write_json(os.path.join(run_dir, SCORES_FILE), figures)
-        return figures
+            files.write_json(os.path.join(run_dir, SCORES_FILE), results)
+        return results
+
+
+def _starting_point(
+    config: FinetuningConfig,
+    labels: Sequence[str],
+    *,
+    init_checkpoint: str | None,
+    tokenizer: WordPieceTokenizer | None,
+    allow_random_heads: bool,
+) -> tuple[Pretrained | None, WordPieceTokenizer, BertConfig]:
+    """Return the pre-trained weights (None for random ones), the tokenizer and the encoder's configuration."""
+    if (init_checkpoint is None) == (tokenizer is None):
+        raise ValueError(
+            "one of `init_checkpoint` (pre-trained weights) and `vocab_file` (random weights) must be given. "
+            f"Received: {'neither' if tokenizer is None else 'both'}"
+        )
+    pretrained, encoder = None, config.model
+    if init_checkpoint is not None:
+        with renamed(path="init_checkpoint"):
+            pretrained = read_pretrained(init_checkpoint)
+        pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
+        new = (*task_of(config.task).heads[-1:], *pooler)
+        pretrained.check_heads(config.task.kind, allow_random_heads, new=new)
+        _warn_of_other_labels(pretrained, config.task.kind, labels)
+        tokenizer, encoder = pretrained.tokenizer(), pretrained.config
+    assert tokenizer is not None
+    encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)
+    encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length)
+    _check_reinitialized(config, encoder)
+    return pretrained, tokenizer, encoder
+
+
+def _description(
+    config: FinetuningConfig,
+    encoder: BertConfig,
+    tokenizer: WordPieceTokenizer,
+    *,
+    labels: Sequence[str],
+    data: dict[str, Any],
+) -> RunDescription:
+    return RunDescription(
+        task=config.task.kind,
+        model=encoder,
+        do_lower_case=tokenizer.do_lower_case,
+        vocab_hash=tokenizer.vocab_hash,
+        max_seq_length=config.task.max_seq_length,
+        labels=tuple(labels),
+        experiment=config.to_dict(),
+        data=data,
+    )
 
 
 def score(
@@ -190,11 +217,13 @@ def _scores(
     task: Task, examples: Examples, rows: EncodedExamples, labels: Sequence[str], outputs_of: OutputsOf
 ) -> dict[str, Any]:
     outputs, losses = outputs_of(rows)
-    return losses | task.scores(examples.examples, task.answers(examples.examples, rows, outputs, labels=labels), labels)
+    return losses | task.scores(
+        examples.examples, task.answers(examples.examples, rows, outputs, labels=labels), labels
+    )
 
 
 def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:
-    """Return a TPU compiles for one shape."""
+    """Return the examples, padded to one length on a TPU, which compiles a program for each shape."""
     return rows.in_one_length() if engine.is_tpu else rows
 
 

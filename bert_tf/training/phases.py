@@ -55,5 +55,5 @@ def phases_of(config: PretrainingConfig) -> list[Phase]:
 
 
 def remaining(phases: Sequence[Phase], step: int) -> list[int]:
-    """Return the places of the phases that a run at `step` has still to go through; the last one of a finished run."""
+    """Return the indices of the phases that a run at `step` has not finished; the last index for a finished run."""
     return [place for place, phase in enumerate(phases) if step < phase.train.num_steps] or [len(phases) - 1]

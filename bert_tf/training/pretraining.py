@@ -69,7 +69,7 @@ class PretrainingRecords(Protocol):
         ...
 
     def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
-        """Return which records the batch of a step holds, for people."""
+        """Return a text that names the records in the batch of a step."""
         ...
 
     def evaluation_dataset(self, masking: MaskingConfig, batch_size: int) -> Any:
@@ -85,9 +85,9 @@ def pretrain(
     config: PretrainingConfig,
     train_records: PretrainingRecords | Sequence[PretrainingRecords],
     eval_records: PretrainingRecords | Sequence[PretrainingRecords] | None,
+    *,
     run_dir: str,
     engine: Engine,
-    *,
     init_checkpoint: str | None = None,
     allow_random_heads: bool = False,
 ) -> dict[str, float]:
@@ -188,7 +188,7 @@ class _PhaseData:
     def training_dataset(self, start: int, shard: BatchShard) -> Any:
         if start < self._phase.begin:
             raise ValueError(
-                f"`model_dir`: the newest checkpoint that can be read is of step {start}, of an earlier phase than the "
+                f"`run_dir`: the newest checkpoint that can be read is of step {start}, of an earlier phase than the "
                 f"one from step {self._phase.begin} on; remove the damaged ones. Received: step {start}"
             )
         train = self._phase.train

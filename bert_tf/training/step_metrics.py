@@ -62,7 +62,7 @@ class MetricSums:
 
 
 def nonfinite_part(names: Sequence[str], values: np.ndarray, weights: Sequence[str]) -> str | None:
-    """Describe what is not finite in one step, for people; return None if everything is finite.
+    """Return a text that says what is not finite in one step; None if everything is finite.
 
     Args:
         names: the names of the step's metrics.

@@ -41,6 +41,7 @@ def sweep(
     config: FinetuningConfig,
     seeds: Sequence[int],
     grid: dict[str, list[str]],
+    *,
     model_dir: str,
     run: Callable[[FinetuningConfig, str], dict[str, Any]],
     score: str,
@@ -96,7 +97,7 @@ def _folder(settings: dict[str, str]) -> str:
 
 
 def _numbers(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the scores that are numbers; those of the test part under `test/`."""
+    """Return the scores that are numbers; the names of test scores begin with `test/`."""
     found = {f"{prefix}{name}": value for name, value in figures.items() if isinstance(value, int | float)}
     return found | (_numbers(figures["test"], "test/") if isinstance(figures.get("test"), dict) else {})
 

@@ -32,7 +32,7 @@ _ROWS_TOGETHER = 256
 _OTHER_NAMES = {"input_ids": "input_word_ids", "segment_ids": "input_type_ids"}
 
 
-def export_google_records(folder: RecordFolder, output: str, masking: MaskingConfig, dupe_factor: int = 1) -> int:
+def export_google_records(folder: RecordFolder, output: str, masking: MaskingConfig, *, dupe_factor: int = 1) -> int:
     """Write the folder's records, masked and padded, to the TFRecord file `output`, in the folder's order.
 
     Records without a next-sentence label (`--objective mlm`) get 0, as in the model garden's.
@@ -101,7 +101,7 @@ def _google_example(row: dict[str, np.ndarray]) -> bytes:
 def import_google_records(
     patterns: str, tokenizer: WordPieceTokenizer, output_dir: str, *, overwrite: bool = False
 ) -> int:
-    """Make a record folder of Google's records: tokens back in their places, padding gone.
+    """Make a record folder from Google's records, with masked tokens restored and padding removed.
 
     The length of rows is that of the records. Copies of a sequence with other masks (`dupe_factor`) stay copies.
 

@@ -263,7 +263,7 @@ def _accept_spans(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
 
 
 def _tokens_of(begin: tf.Tensor, end: tf.Tensor, predictions: int, length: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the places [begin, end) of all slots, and the slot that each is in: [B, P]."""
+    """Return the positions [begin, end) of all slots, and the slot of each position: [B, P]."""
     stretches = tf.transpose(begin * (1 << _POSITION_BITS) + (end - begin))
     sizes = stretches & ((1 << _POSITION_BITS) - 1)
     number = tf.range(begin.shape[0]) * (1 << _POSITION_BITS)

@@ -151,6 +151,6 @@ def build_and_write(staged: StagedShard, function: ShardFunction) -> None:
         staged.records_folder,
         staged.number,
         function.build(shard),
-        function.fingerprint(shard),
-        function.settings(staged.held_out),
+        made_from=function.fingerprint(shard),
+        settings=function.settings(staged.held_out),
     )

@@ -90,7 +90,7 @@ def int64_feature(name: str, values: tuple[int, ...]) -> bytes:
 
 @lru_cache(maxsize=65536)
 def _bytes_feature_header(name: str, length: int) -> bytes:
-    """Return all of `bytes_feature` that stands before a value of `length` bytes."""
+    """Return the part of `bytes_feature` before a value of `length` bytes."""
     in_list = _field_header(1, length)
     in_feature = _field_header(1, len(in_list) + length) + in_list
     in_entry = _field(1, name.encode()) + _field_header(2, len(in_feature) + length) + in_feature

@@ -80,7 +80,9 @@ class FinishedShard:
         )
 
 
-def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, settings: dict[str, Any]) -> FinishedShard:
+def write_shard(
+    folder: str, number: int, built: BuiltShard, *, made_from: str, settings: dict[str, Any]
+) -> FinishedShard:
     """Write the record files of an input shard, then its journal entry.
 
     Raises:
@@ -100,7 +102,7 @@ def write_shard(folder: str, number: int, built: BuiltShard, made_from: str, set
 
 
 def read_entry(folder: str, number: int) -> FinishedShard | None:
-    """Return the journal's entry of input shard `number`; None where there is none that can be read."""
+    """Return the journal's entry of input shard `number`; None if it is missing or cannot be read."""
     values = _read_entry(_entry_path(folder, number))
     if values is None:
         return None
@@ -205,7 +207,7 @@ class RecordFolderWriter:
         Raises:
             OSError: it cannot be written.
         """
-        self.keep(write_shard(self.folder, number, built, made_from, self._settings))
+        self.keep(write_shard(self.folder, number, built, made_from=made_from, settings=self._settings))
 
     def keep(self, finished: FinishedShard) -> None:
         """Count an input shard whose files exist already; shards are written or kept in the order of their numbers."""

@@ -115,7 +115,9 @@ def main(_: Sequence[str]) -> None:
     state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[train.precision]), train.precision)
     arrays = random_batches(train.batch_size, 128, predictions_per_row(0.15, 128), config.vocab_size, count=1)
     batch = {name: tf.constant(array[0]) for name, array in arrays.items()}
-    train_step = tf.function(TrainStep(state, pretraining_objective(), train, OptimizerConfig(), Distribution()))
+    train_step = tf.function(
+        TrainStep(state, pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=Distribution())
+    )
     figures = measure(
         lambda: float(train_step(batch)["gradient_norm"][0]),
         state.variables(),

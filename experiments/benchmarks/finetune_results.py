@@ -87,7 +87,7 @@ def run_peer(case: Case, python: str) -> dict[str, Any]:
 
 
 def _made(losses: list[tuple[int, float]], begin: float) -> dict[str, Any]:
-    """What stands beside the scores; a loss is the mean over the steps since the one before, up to its own."""
+    """Return the text beside the scores; a loss is the mean over the steps since the one before, up to its own."""
     rounded = [(step, round(loss, 4)) for step, loss in losses]
     return {"losses": rounded, "seconds": time.monotonic() - begin}
 

@@ -47,7 +47,7 @@ def make_packed_cases(name: str, precision: str, work_dir: str, corpus: str | No
         if not files.exists(os.path.join(records, MANIFEST_FILE)):
             sequences = DEFAULT_SEQUENCES_PER_ROW if packed else 1
             config = PreparationConfig(max_seq_length=length, max_sequences_per_row=sequences)
-            create_pretraining_data(readers.read_documents(text), tokenizer, records, config)
+            create_pretraining_data(readers.read_documents(text), tokenizer, records, config=config)
         batches = record_batches(records, rows, NUM_BATCHES)
         path = os.path.join(work_dir, f"{kind}_{CASES[name]}.npz")
         arrays: dict[str, Any] = dict(batches)

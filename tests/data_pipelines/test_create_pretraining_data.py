@@ -97,7 +97,7 @@ def test_full_sentences_have_no_label(tmp_path):
 
 def test_large_vocabularies_take_four_bytes_a_token(tmp_path):
     tokenizer = WordPieceTokenizer.from_tokens([*TOKENIZER.tokens, *(f"filler{i}" for i in range(70_000))])
-    create_pretraining_data(corpus_documents(4), tokenizer, str(tmp_path), CONFIG)
+    create_pretraining_data(corpus_documents(4), tokenizer, str(tmp_path), config=CONFIG)
     shard = read_manifest(str(tmp_path)).shards[0]
     record = next(iter(tf.data.TFRecordDataset(str(tmp_path / shard.file_name)))).numpy()
     raw = tf.train.Example.FromString(record).features.feature["input_ids"].bytes_list.value[0]

@@ -87,24 +87,24 @@ def _finetune(folder, kind, tokenizer, **changes):
     name, text, task = CASES[kind]
     path = folder / name
     path.write_text(text, encoding="utf-8")
-    examples = read_examples(str(path), task, "--train_file", strict=True)
+    examples = read_examples(str(path), task, strict=True)
     model = SMALL.replace(vocab_size=tokenizer.vocab_size, num_layers=1)
     config = FinetuningConfig(**({"model": model, "task": task, "train": TRAIN, "num_epochs": 8} | changes))
     run = str(folder / "run")
-    return path, run, finetune(config, examples, examples, run, TensorFlowEngine(), tokenizer=tokenizer)
+    return path, run, finetune(config, examples, examples, run_dir=run, engine=TensorFlowEngine(), tokenizer=tokenizer)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", CASES)
 def test_from_a_file_to_scores_and_answers(kind, tmp_path, tokenizer):
-    path, run, figures = _finetune(tmp_path, kind, tokenizer, evals_per_epoch=0)
-    assert json.loads((tmp_path / "run" / "scores.json").read_text()) == figures
+    path, run, metrics = _finetune(tmp_path, kind, tokenizer, evals_per_epoch=0)
+    assert json.loads((tmp_path / "run" / "scores.json").read_text()) == metrics
     again = evaluate(run, str(path), batch_size=5)
     for name, value in again.items():
         if isinstance(value, float):
-            assert value == pytest.approx(figures[name], rel=1e-4, abs=1e-5), name
+            assert value == pytest.approx(metrics[name], rel=1e-4, abs=1e-5), name
         else:
-            assert value == figures[name], name
+            assert value == metrics[name], name
     predictor = load(run)
     assert predictor.description.task == ("encoder" if kind == "retrieval" else kind)
     inputs = prediction.read_inputs(str(path), predictor)
@@ -137,13 +137,13 @@ def _check_answer(kind, answer, predictor):
 @pytest.mark.long
 def test_early_stopping_keeps_the_best_and_a_second_start_changes_nothing(tmp_path, tokenizer):
     still = TRAIN.replace(learning_rate=0.0)  # no evaluation is better than the first
-    _, run, figures = _finetune(tmp_path, "regression", tokenizer, train=still, num_epochs=9, patience=2)
-    assert figures["best_step"] == 2
+    _, run, metrics = _finetune(tmp_path, "regression", tokenizer, train=still, num_epochs=9, patience=2)
+    assert metrics["best_step"] == 2
     assert checkpoints.newest_checkpoint(run).step == 6, "stopped after two evaluations without a better one"
     assert run_folder.load_run(run)[0].regression.dense.kernel.shape == (16, 1)
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
     _, _, second = _finetune(tmp_path, "regression", tokenizer, train=still, num_epochs=9, patience=2)
-    assert second == figures
+    assert second == metrics
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
 
 
@@ -151,10 +151,10 @@ def test_early_stopping_keeps_the_best_and_a_second_start_changes_nothing(tmp_pa
 def test_layers_that_start_anew(tmp_path, tokenizer):
     _, first, _ = _finetune(tmp_path, "classification", tokenizer, num_epochs=0.1, evals_per_epoch=0)
     name, _, task = CASES["classification"]
-    examples = read_examples(str(tmp_path / name), task, "--train_file")
+    examples = read_examples(str(tmp_path / name), task)
     still = TRAIN.replace(learning_rate=0.0, seed=9)
     config = FinetuningConfig(task=task, train=still, num_epochs=0.1, evals_per_epoch=0, reinitialize_layers=1)
-    finetune(config, examples, None, str(tmp_path / "anew"), TensorFlowEngine(), init_checkpoint=first)
+    finetune(config, examples, None, run_dir=str(tmp_path / "anew"), engine=TensorFlowEngine(), init_checkpoint=first)
     old, new = (named_weights(run_folder.load_run(run)[0]) for run in (first, str(tmp_path / "anew")))
     same = {name for name in old if np.array_equal(old[name].numpy(), new[name].numpy())}
     kernels = {name for name in old if name.endswith("kernel")}
@@ -165,7 +165,7 @@ def test_layers_that_start_anew(tmp_path, tokenizer):
             config.replace(reinitialize_layers=2),
             examples,
             None,
-            str(tmp_path / "more"),
-            Distribution(),
+            run_dir=str(tmp_path / "more"),
+            engine=Distribution(),
             init_checkpoint=first,
         )

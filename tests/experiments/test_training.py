@@ -16,7 +16,6 @@ from bert_tf.runs.checkpoint_writer import CheckpointWriter
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.pretraining import pretrain
-from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from bert_tf.training.throughput import TIMING_METRICS
 from data_pipelines.corpora.readers import read_documents
@@ -48,7 +47,7 @@ def folder(tmp_path_factory):
         read_documents(str(folder / "corpus.txt")),
         WordPieceTokenizer(str(write_vocab(folder / "vocab.txt"))),
         str(folder / "records"),
-        PreparationConfig(max_seq_length=24),
+        config=PreparationConfig(max_seq_length=24),
         holdout=0.2,
     )
     rows = "".join(f"{place} the boat number {number}\t{place}\n" for number in range(8) for place in ("river", "road"))
@@ -66,7 +65,9 @@ def config(folder):
 def _pretrain(folder, config, run, **arguments):
     train_records = RecordFolder(str(folder / "records"))
     eval_records = RecordFolder(str(folder / "records" / "heldout"), tokenizer=train_records.tokenizer)
-    return pretrain(config, train_records, eval_records, str(folder / run), TensorFlowEngine(), **arguments)
+    return pretrain(
+        config, train_records, eval_records, run_dir=str(folder / run), engine=TensorFlowEngine(), **arguments
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def _lines(run):
 
 
 def test_a_run_stopped_at_a_checkpoint_ends_as_one_that_was_not(folder, config, pretrained, monkeypatch):
-    run, figures = pretrained
+    run, metrics = pretrained
     save = CheckpointWriter.save
 
     def stop_after(*arguments):
@@ -99,7 +100,7 @@ def test_a_run_stopped_at_a_checkpoint_ends_as_one_that_was_not(folder, config, 
         with pytest.raises(KeyboardInterrupt):
             _pretrain(folder, config, "stopped")
     assert checkpoints.newest_checkpoint(str(folder / "stopped")).step == 2
-    assert _pretrain(folder, config, "stopped") == figures
+    assert _pretrain(folder, config, "stopped") == metrics
     whole, resumed = _tensors(run), _tensors(folder / "stopped")
     assert set(whole) == set(resumed)
     for name, tensor in whole.items():
@@ -108,8 +109,8 @@ def test_a_run_stopped_at_a_checkpoint_ends_as_one_that_was_not(folder, config, 
 
 
 def test_figures_on_held_out_documents(pretrained):
-    _, figures = pretrained
-    assert set(figures) == {
+    _, metrics = pretrained
+    assert set(metrics) == {
         "masked_lm_loss",
         "next_sentence_loss",
         "masked_lm_accuracy",
@@ -117,15 +118,15 @@ def test_figures_on_held_out_documents(pretrained):
         "next_sentence_random",
         "unigram_entropy",
     }
-    assert all(np.isfinite(value) for value in figures.values())
+    assert all(np.isfinite(value) for value in metrics.values())
     # The output bias starts at the unigram distribution: the loss starts near its entropy, not near log V.
-    assert figures["masked_lm_loss"] < figures["unigram_entropy"] + 0.5
+    assert metrics["masked_lm_loss"] < metrics["unigram_entropy"] + 0.5
 
 
 def test_evaluate_gives_the_runs_own_figures(folder, pretrained):
-    run, figures = pretrained
+    run, metrics = pretrained
     again = evaluate(str(run), str(folder / "records" / "heldout"), batch_size=TRAIN.eval_batch_size)
-    assert again == {name: pytest.approx(figures[name], rel=1e-5) for name in again}
+    assert again == {name: pytest.approx(metrics[name], rel=1e-5) for name in again}
     assert "masked_lm_loss" in again
 
 
@@ -152,11 +153,12 @@ def test_the_wrong_start_leaves_the_folder_free(folder, config, pretrained):
 def test_finetuning_takes_the_encoder_alone(folder, pretrained):
     task = ClassificationConfig(max_seq_length=24, encoder_dropout_rate=0.3)
     still = TRAIN.replace(num_steps=1, learning_rate=0.0, checkpoint_every=0, peak_tflops=2.0)
-    labelled = read_examples(str(folder / "train.tsv"), task, "--train_file")
+    labelled = read_examples(str(folder / "train.tsv"), task)
     run = str(folder / "classifier")
-    arguments = (FinetuningConfig(task=task, train=still), labelled, labelled, run, Distribution())
-    figures = finetune(*arguments, init_checkpoint=str(pretrained[0]))
-    assert set(figures) >= {"classification_loss", "accuracy", "f1", "macro_f1", "matthews", "confusion_matrix"}
+    config = FinetuningConfig(task=task, train=still)
+    engine = TensorFlowEngine()
+    metrics = finetune(config, labelled, labelled, run_dir=run, engine=engine, init_checkpoint=str(pretrained[0]))
+    assert set(metrics) >= {"classification_loss", "accuracy", "f1", "macro_f1", "matthews", "confusion_matrix"}
     model, description, _ = run_folder.load_run(run)
     assert description.labels == ("river", "road")
     assert (description.model.dropout_rate, description.model.attention_dropout_rate) == (0.3, 0.3)
@@ -168,9 +170,9 @@ def test_finetuning_takes_the_encoder_alone(folder, pretrained):
     kernel = model.classification.dense.kernel.numpy()
     assert 0 < np.abs(kernel).max() <= 0.04
     again = evaluate(run, str(folder / "train.tsv"), batch_size=5)
-    assert figures.pop("best_step") == 1
-    assert again.pop("confusion_matrix") == figures.pop("confusion_matrix")
-    assert again == pytest.approx(figures, rel=1e-5)
+    assert metrics.pop("best_step") == 1
+    assert again.pop("confusion_matrix") == metrics.pop("confusion_matrix")
+    assert again == pytest.approx(metrics, rel=1e-5)
     line = json.loads((folder / "classifier" / "metrics.jsonl").read_text().splitlines()[0])
     flops = encoder_step_flops(description.model, still.batch_size, int(line["row_length"]))
     assert line["peak_flops_share"] == pytest.approx(line["steps_per_second"] * flops / 2e12)
@@ -179,8 +181,10 @@ def test_finetuning_takes_the_encoder_alone(folder, pretrained):
 @pytest.mark.long
 def test_finetuning_learns(folder, pretrained):
     task = ClassificationConfig(max_seq_length=24)
-    labelled = read_examples(str(folder / "train.tsv"), task, "--train_file")
+    labelled = read_examples(str(folder / "train.tsv"), task)
     config = FinetuningConfig(task=task, train=TRAIN.replace(num_steps=60, checkpoint_every=0, eval_every=0))
     run = str(folder / "learnt")
-    figures = finetune(config, labelled, labelled, run, TensorFlowEngine(), init_checkpoint=str(pretrained[0]))
-    assert figures["accuracy"] > 0.9
+    metrics = finetune(
+        config, labelled, labelled, run_dir=run, engine=TensorFlowEngine(), init_checkpoint=str(pretrained[0])
+    )
+    assert metrics["accuracy"] > 0.9

@@ -31,7 +31,9 @@ def loss_curve() -> dict[str, list[float]]:
     train = config.train.replace(jit_compile=False, num_steps=NUM_STEPS)
     keras.utils.set_random_seed(train.seed)
     state = TrainState(BertPretrainer(config.model.replace(vocab_size=VOCAB_SIZE)))
-    step = tf.function(TrainStep(state, pretraining_objective(), train, config.optimizer, Distribution()))
+    step = tf.function(
+        TrainStep(state, pretraining_objective(), train=train, optimizer=config.optimizer, distribution=Distribution())
+    )
     curve: dict[str, list[float]] = {"masked_lm_loss": [], "next_sentence_loss": [], "gradient_norm": []}
     for number in range(train.num_steps):
         batch = random_pretraining_batch(number, rows=train.batch_size, vocab_size=VOCAB_SIZE)

@@ -117,7 +117,9 @@ def test_lowered_modules_are_serialized():
 def test_the_step_without_variables_computes_the_same():
     _, state = lowering.pretraining_step(CONFIG, 1)
     train = CONFIG.train.replace(jit_compile=False)
-    step = TrainStep(state, pretraining_objective(), train, CONFIG.optimizer, Distribution())
+    step = TrainStep(
+        state, pretraining_objective(), train=train, optimizer=CONFIG.optimizer, distribution=Distribution()
+    )
     concrete = tf.function(lambda *tensors: step(dict(zip(SPECS, tensors, strict=True))), autograph=False)
     concrete = concrete.get_concrete_function(*SPECS.values())
     function, specs, aliases = stateless(concrete)
@@ -159,7 +161,7 @@ def test_the_largest_batch_is_found(usable, first, tells, capsys):
             raise DoesNotFitError("too large", needed if tells else None)
         return SimpleNamespace(program=SimpleNamespace(total=needed * GIB))
 
-    found = find_largest_batch(check, first, usable, 8)
+    found = find_largest_batch(check, first, usable, step=8)
     fitting = [rows for rows in range(8, 1000, 8) if 2.0 + rows * 0.1 + rows**2 * 1e-4 <= usable]
     assert found == max(fitting)
     assert len(tried) == len(set(tried)) <= 12
@@ -170,7 +172,7 @@ def test_no_batch_may_fit():
     def check(rows):
         raise DoesNotFitError("too large", None)
 
-    assert find_largest_batch(check, 64, 1.0, 8) == 0
+    assert find_largest_batch(check, 64, 1.0, step=8) == 0
 
 
 def test_a_compiler_that_does_not_come_up_is_not_a_topology_that_it_does_not_know(monkeypatch):

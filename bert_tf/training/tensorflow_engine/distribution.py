@@ -51,7 +51,7 @@ class Distribution:
         return isinstance(self.strategy, tf.distribute.TPUStrategy)
 
     def describe(self) -> str:
-        """Return what was found and is used, for people."""
+        """Return a text that says which devices were found and which are used."""
         if self.strategy is None:
             gpus = tf.config.list_logical_devices("GPU")
             return f"one device ({gpus[0].name if gpus else 'CPU'})"
@@ -144,7 +144,7 @@ class Distribution:
     def update(
         self, variables: Sequence[tuple[tf.Variable, ...]], tensors: Sequence[Any], function: Callable[..., None]
     ) -> None:
-        """Call `function(index, variables[index], tensors[index])` inside `run`, for each index, on each device's copies.
+        """Call `function(index, variables[index], tensors[index])` inside `run` for each index, on each device's copy.
 
         Args:
             variables: groups of variables that are written together; the first of each group says where.

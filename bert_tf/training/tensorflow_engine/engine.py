@@ -56,7 +56,7 @@ class TensorFlowEngine:
         return self.distribution.is_tpu
 
     def describe(self) -> str:
-        """Return what was found and what is used, for people."""
+        """Return a text that says which devices were found and which are used."""
         return f"found {self.distribution.found or 'one device'}; runs on {self.distribution.describe()}"
 
     def check_batch(self, field: str, rows: int) -> None:
@@ -79,9 +79,11 @@ class TensorFlowEngine:
     def make_steps(
         self, state: State, objective: Objective, train: TrainConfig, optimizer: OptimizerConfig
     ) -> InnerLoop:
-        """Return the compiled loop that trains `state`, and moves its averages where there are some."""
+        """Return the compiled loop that trains `state` and moves its averages, if any."""
         assert isinstance(state, TrainState), "an engine trains the states that it has made"
-        step: Callable[[Any], Any] = TrainStep(state, objective, train, optimizer, self.distribution)
+        step: Callable[[Any], Any] = TrainStep(
+            state, objective, train=train, optimizer=optimizer, distribution=self.distribution
+        )
         if state.averages is not None:
             step = averaging(step, state.averages, train.ema_decay, step=state.step, distribution=self.distribution)
         return InnerLoop(step, self.distribution)

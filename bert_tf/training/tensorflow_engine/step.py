@@ -49,6 +49,7 @@ class TrainStep:
         self,
         state: TrainState,
         objective: Objective,
+        *,
         train: TrainConfig,
         optimizer: OptimizerConfig,
         distribution: Distribution,

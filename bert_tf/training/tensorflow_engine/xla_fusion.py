@@ -67,7 +67,7 @@ class XlaFusion:
         return copies
 
     def weight_in(self, variable: Any, dtype: str) -> tf.Tensor:
-        """Return the variable's copy, where there is one; else its value, cast."""
+        """Return the variable's copy if it has one, else its value, cast to `dtype`."""
         copy = self._copies.get(id(variable))
         return tf.cast(variable.value, dtype) if copy is None or copy.dtype != dtype else copy
 

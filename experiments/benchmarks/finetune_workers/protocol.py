@@ -62,7 +62,7 @@ def read_lines(path: str) -> list[dict[str, Any]]:
 
 
 def write_lines(path: str, lines: list[dict[str, Any]]) -> None:
-    """A file of JSON lines."""
+    """Write a file of JSON lines."""
     Path(path).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 

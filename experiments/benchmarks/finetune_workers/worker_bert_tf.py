@@ -48,7 +48,9 @@ class BertTf(Implementation):
         state = TrainState(model, case.precision)
         finetuning.initialize(state, pretrained, reinitialize_layers=0)
         objective = self.task.objective(training=True)
-        step = TrainStep(state, objective, config.train, config.optimizer, self.distribution)
+        step = TrainStep(
+            state, objective, train=config.train, optimizer=config.optimizer, distribution=self.distribution
+        )
         self.model = model
         self.inner_loop = InnerLoop(step, self.distribution)
         self.batches = iter(training_dataset(rows, case.batch_size, case.seed))

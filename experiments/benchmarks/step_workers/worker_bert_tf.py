@@ -35,7 +35,9 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
         batch_size=case.batch_size, learning_rate=case.learning_rate, warmup_steps=0, precision=case.precision
     )
     state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[case.precision]), case.precision)
-    step = tf.function(TrainStep(state, pretraining_objective(), train, OptimizerConfig(), Distribution()))
+    step = tf.function(
+        TrainStep(state, pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=Distribution())
+    )
     tensors = [{name: tf.constant(array) for name, array in batch.items()} for batch in batches]
 
     def run(number: int) -> float:

@@ -54,7 +54,7 @@ def store(monkeypatch):
 
 def _pretrain(records, run):
     train, held_out = RecordFolder(str(records)), RecordFolder(f"{records}/heldout")
-    return pretrain(CONFIG, train, held_out, str(run), TensorFlowEngine())
+    return pretrain(CONFIG, train, held_out, run_dir=str(run), engine=TensorFlowEngine())
 
 
 def _lines(run):

@@ -41,7 +41,7 @@ def test_every_point_with_every_seed(tmp_path):
 
     made = []
     grid = parse_grid(["train.learning_rate=2e-5,5e-5"])
-    summary = sweep(FinetuningConfig(), [0, 1], grid, str(tmp_path), run, "accuracy")
+    summary = sweep(FinetuningConfig(), [0, 1], grid, model_dir=str(tmp_path), run=run, score="accuracy")
     assert made == [
         (2e-5, 0, "learning_rate=2e-5/seed-0"),
         (2e-5, 1, "learning_rate=2e-5/seed-1"),
@@ -62,6 +62,6 @@ def test_every_point_with_every_seed(tmp_path):
     ]
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     with pytest.raises(ConfigError, match=r"unknown field `train\.rate`"):
-        sweep(FinetuningConfig(), [0], {"train.rate": ["1"]}, str(tmp_path / "b"), run, "accuracy")
+        sweep(FinetuningConfig(), [0], {"train.rate": ["1"]}, model_dir=str(tmp_path / "b"), run=run, score="accuracy")
     with pytest.raises(ValueError, match="`metric` must be one of accuracy"):
-        sweep(FinetuningConfig(), [0], {}, str(tmp_path / "c"), run, "f1")
+        sweep(FinetuningConfig(), [0], {}, model_dir=str(tmp_path / "c"), run=run, score="f1")

@@ -49,7 +49,7 @@ def folders(tmp_path_factory):
 def _pretrain(folders, run, config=CONFIG):
     train = [RecordFolder(folder) for folder in folders]
     held_out = [RecordFolder(f"{folder}/heldout") for folder in folders]
-    return pretrain(config, train, held_out, str(run), TensorFlowEngine())
+    return pretrain(config, train, held_out, run_dir=str(run), engine=TensorFlowEngine())
 
 
 def _lines(run):

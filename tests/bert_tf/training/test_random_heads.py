@@ -21,7 +21,9 @@ def without_pooler(tmp_path_factory):
 
 def _finetune(task, examples, folder, source, **options):
     config = FinetuningConfig(task=task, train=TRAIN, num_epochs=None, evals_per_epoch=0)
-    return finetune(config, examples, None, str(folder), TensorFlowEngine(), init_checkpoint=source, **options)
+    return finetune(
+        config, examples, None, run_dir=str(folder), engine=TensorFlowEngine(), init_checkpoint=source, **options
+    )
 
 
 def test_a_missing_pooler_is_an_error(tmp_path, without_pooler):
@@ -47,7 +49,7 @@ def test_labels_that_are_not_the_checkpoints_are_told(tmp_path, caplog, names, i
     source = write_hf(tmp_path / "hf", with_heads("classifier", classes=2), **id2label)
     config = FinetuningConfig(task=ClassificationConfig(max_seq_length=8), train=TRAIN, reinitialize_layers=3)
     with pytest.raises(ValueError, match="reinitialize_layers"):  # all is read by then, and nothing trained
-        finetune(config, TEXTS, None, str(tmp_path / "run"), TensorFlowEngine(), init_checkpoint=source)
+        finetune(config, TEXTS, None, run_dir=str(tmp_path / "run"), engine=TensorFlowEngine(), init_checkpoint=source)
     told = [message for message in caplog.messages if "is for the labels red, green" in message]
     assert len(told) == is_told
     if is_told:

@@ -24,7 +24,7 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tokenizer):
     path = str(tmp_path_factory.mktemp("google") / "records")
-    create_pretraining_data(corpus_documents(20), tokenizer, path, PreparationConfig(max_seq_length=LENGTH))
+    create_pretraining_data(corpus_documents(20), tokenizer, path, config=PreparationConfig(max_seq_length=LENGTH))
     return RecordFolder(path)
 
 
@@ -154,7 +154,7 @@ def test_a_corrupt_file_is_told_with_its_record(tokenizer, tmp_path):
 
 def test_packed_rows_have_no_place_in_the_schema(tokenizer, tmp_path):
     config = PreparationConfig(max_seq_length=64, max_sequences_per_row=3)
-    create_pretraining_data(corpus_documents(20), tokenizer, str(tmp_path / "packed"), config)
+    create_pretraining_data(corpus_documents(20), tokenizer, str(tmp_path / "packed"), config=config)
     with pytest.raises(ValueError, match=r"`folder` must hold rows of one sequence.*up to 3 a row"):
         export_google_records(RecordFolder(str(tmp_path / "packed")), str(tmp_path / "out"), MASKING)
     assert not (tmp_path / "out").exists()

@@ -35,7 +35,7 @@ def make_folder(path, monkeypatch, documents=60, slots=1) -> str:
     with monkeypatch.context() as patch:
         patch.setattr(shards, "_FIRST_SHARD_BYTES", 2500)
         config = PreparationConfig(max_seq_length=LENGTH, max_sequences_per_row=slots, short_seq_prob=0.5)
-        create_pretraining_data(texts, tokenizer, str(path), config)
+        create_pretraining_data(texts, tokenizer, str(path), config=config)
     return str(path)
 
 

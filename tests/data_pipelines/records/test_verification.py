@@ -28,7 +28,7 @@ def sound(tmp_path_factory):
     words = sorted({word.strip(".").lower() for document in documents for line in document for word in line.split()})
     tokenizer = WordPieceTokenizer.from_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "##s", *words])
     path = tmp_path_factory.mktemp("sound") / "records"
-    create_pretraining_data(documents, tokenizer, str(path), PreparationConfig(max_seq_length=LENGTH))
+    create_pretraining_data(documents, tokenizer, str(path), config=PreparationConfig(max_seq_length=LENGTH))
     return path
 
 

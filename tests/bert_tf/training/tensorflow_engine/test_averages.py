@@ -72,7 +72,9 @@ def _train(folder, train=TRAIN):
 def test_averages_follow_the_weights():
     state, distribution = _state(), Distribution()
     state.averages.reset()
-    step = TrainStep(state, pretraining_objective(), TRAIN, OptimizerConfig(), distribution)
+    step = TrainStep(
+        state, pretraining_objective(), train=TRAIN, optimizer=OptimizerConfig(), distribution=distribution
+    )
     step = tf.function(averaging(step, state.averages, TRAIN.ema_decay, step=state.step, distribution=distribution))
     expected = {name: value.astype(np.float64) for name, value in _values(state.weights).items()}
     for number, batch in enumerate(_data(0).take(3), 1):

@@ -59,7 +59,9 @@ def _train(distribution, train=TRAIN, steps=STEPS):
     with distribution.scope():
         state = TrainState(BertPretrainer(CONFIG), train.precision, train)
     state.averages.reset()
-    step = TrainStep(state, pretraining_objective(), train, OptimizerConfig(), distribution)
+    step = TrainStep(
+        state, pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=distribution
+    )
     step = averaging(step, state.averages, train.ema_decay, step=state.step, distribution=distribution)
     compiled = tf.function(lambda batch: distribution.run(step, batch))
     figures = []
@@ -170,7 +172,7 @@ def _train_retrieval(distribution, rows=16):
     with distribution.scope():
         state = TrainState(BertDualEncoder(CONFIG, 3), TRAIN.precision)
     objective = counting_tokens(retrieval_objective(0.1))
-    step = TrainStep(state, objective, TRAIN, OptimizerConfig(), distribution)
+    step = TrainStep(state, objective, train=TRAIN, optimizer=OptimizerConfig(), distribution=distribution)
     compiled = tf.function(lambda batch: distribution.run(step, batch))
     batch = {
         name: array.astype("float32" if "weights" in name else "int32")
@@ -191,13 +193,13 @@ def test_replicas_compare_the_rows_of_all(replicas):
         np.testing.assert_allclose(weight, expected[name], atol=2e-5, err_msg=name)
     train = TRAIN.replace(gradient_accumulation_steps=2)
     with pytest.raises(ValueError, match=r"`train\.gradient_accumulation_steps` must be 1 .*: 2 on \d replicas"):
-        TrainStep(state, retrieval_objective(0.1), train, OptimizerConfig(), replicas)
+        TrainStep(state, retrieval_objective(0.1), train=train, optimizer=OptimizerConfig(), distribution=replicas)
 
 
 def test_one_reduction_of_all_gradients(replicas):
     with replicas.scope():
         state = TrainState(BertPretrainer(CONFIG))
-    step = TrainStep(state, pretraining_objective(), TRAIN, OptimizerConfig(), replicas)
+    step = TrainStep(state, pretraining_objective(), train=TRAIN, optimizer=OptimizerConfig(), distribution=replicas)
     (batch,) = replicas.split(_batches().take(1))
     traced = tf.function(lambda batch: replicas.run(step, batch)).get_concrete_function(batch)
     sizes = {}
@@ -237,7 +239,13 @@ def test_replicas_draw_different_masks(replicas, dropout_rate):
         value = tf.reduce_sum(outputs["masked_lm_logits"] ** 2)
         return {"value": (value, value**2)}
 
-    step = TrainStep(state, Objective(plain.losses, plain.weights, spread), TRAIN, OptimizerConfig(), distribution)
+    step = TrainStep(
+        state,
+        Objective(plain.losses, plain.weights, spread),
+        train=TRAIN,
+        optimizer=OptimizerConfig(),
+        distribution=distribution,
+    )
     one = random_pretraining_batch(rows=1)
     same = {name: np.repeat(array, REPLICAS, axis=0) for name, array in one.items()}
     (batch,) = distribution.split(tf.data.Dataset.from_tensors(same))

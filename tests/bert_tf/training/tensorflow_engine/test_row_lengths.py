@@ -38,7 +38,9 @@ def _losses(**changes):
     task = task_of(ClassificationConfig(dropout_rate=0.1))
     encoder = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1)
     state = TrainState(task.make_model(encoder, ("a", "b")))
-    step = TrainStep(state, task.objective(training=True), train, OptimizerConfig(), Distribution())
+    step = TrainStep(
+        state, task.objective(training=True), train=train, optimizer=OptimizerConfig(), distribution=Distribution()
+    )
     loop = InnerLoop(step, Distribution())
     figures, _ = loop(iter(training_dataset(_rows(), 4, 0)), STEPS)
     place = loop.names.index("classification_loss")

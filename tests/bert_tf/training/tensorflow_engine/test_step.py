@@ -41,7 +41,9 @@ def _tensors(batch):
 def _run(steps, state=None, train=TRAIN, optimizer=OptimizerConfig(), **changes):  # noqa: B008 (frozen)
     """State and figures after some steps, each on another batch."""
     state = state or _state(**changes)
-    step = tf.function(TrainStep(state, pretraining_objective(), train, optimizer, Distribution()))
+    step = tf.function(
+        TrainStep(state, pretraining_objective(), train=train, optimizer=optimizer, distribution=Distribution())
+    )
     sums = [step(_tensors(random_pretraining_batch(seed=number))) for number in range(steps)]
     return state, [{name: (float(a), float(b)) for name, (a, b) in one.items()} for one in sums]
 
@@ -67,7 +69,11 @@ def test_each_step_has_other_masks():
     # A learning rate of 0 leaves the weights: the same batch differs by its masks alone.
     state = _state()
     step = TrainStep(
-        state, pretraining_objective(), TRAIN.replace(learning_rate=0.0), OptimizerConfig(), Distribution()
+        state,
+        pretraining_objective(),
+        train=TRAIN.replace(learning_rate=0.0),
+        optimizer=OptimizerConfig(),
+        distribution=Distribution(),
     )
     batch = _tensors(random_pretraining_batch())
     losses = [float(step(batch)["masked_lm_loss"][0]) for _ in range(3)]
@@ -93,7 +99,7 @@ def test_update_equals_the_dense_one():
     np.add.at(dense, sparse.indices.numpy(), sparse.values.numpy().astype(np.float64))
 
     optimizer = OptimizerConfig(clip_norm=0.0)
-    TrainStep(state, classification_objective(), TRAIN, optimizer, Distribution())(batch)
+    TrainStep(state, classification_objective(), train=TRAIN, optimizer=optimizer, distribution=Distribution())(batch)
     name = "encoder/embeddings/word_embeddings/embeddings"
     first, second = (moment.numpy() for moment in state.moments[name])
     np.testing.assert_allclose(first, 0.1 * dense, rtol=1e-4, atol=1e-8)
@@ -139,7 +145,11 @@ def test_accumulated_gradients_update_as_the_whole_batch(steps, parts, jit_compi
         TRAIN.replace(gradient_accumulation_steps=steps, concurrent_parts=parts, jit_compile=jit_compile),
     ):
         states.append(_state(config))
-        step = tf.function(TrainStep(states[-1], pretraining_objective(), train, optimizer, Distribution()))
+        step = tf.function(
+            TrainStep(
+                states[-1], pretraining_objective(), train=train, optimizer=optimizer, distribution=Distribution()
+            )
+        )
         for _ in range(2):
             figures = step(batch)
         sums.append({name: (float(total), float(weight)) for name, (total, weight) in figures.items()})
@@ -161,7 +171,7 @@ def test_each_accumulated_part_has_its_own_masks():
 
     train = TRAIN.replace(batch_size=2, gradient_accumulation_steps=2)
     objective = Objective(remembered, plain.weights, plain.metrics)
-    TrainStep(_state(), objective, train, OptimizerConfig(), Distribution())(batch)
+    TrainStep(_state(), objective, train=train, optimizer=OptimizerConfig(), distribution=Distribution())(batch)
     assert len(losses) == 2
     assert losses[0] != losses[1]
 
@@ -170,9 +180,13 @@ def test_accelerators_take_the_batch_whole(monkeypatch):
     train = TRAIN.replace(concurrent_parts=2, jit_compile=False)
     batch = _tensors(random_pretraining_batch(rows=3))
     with pytest.raises(ValueError, match="Received: 3 rows, 2 x 1"):
-        TrainStep(_state(), pretraining_objective(), train, OptimizerConfig(), Distribution())(batch)
+        TrainStep(
+            _state(), pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=Distribution()
+        )(batch)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [kind] if kind == "GPU" else [])
-    step = TrainStep(_state(), pretraining_objective(), train, OptimizerConfig(), Distribution())
+    step = TrainStep(
+        _state(), pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=Distribution()
+    )
     assert step(batch)["masked_lm_loss"][1] > 0
 
 
@@ -180,9 +194,9 @@ def test_rows_that_cannot_be_split():
     step = TrainStep(
         _state(),
         pretraining_objective(),
-        TRAIN.replace(gradient_accumulation_steps=4),
-        OptimizerConfig(),
-        Distribution(),
+        train=TRAIN.replace(gradient_accumulation_steps=4),
+        optimizer=OptimizerConfig(),
+        distribution=Distribution(),
     )
     with pytest.raises(ValueError, match=r"multiple of `train\.concurrent_parts` x .*Received: 6 rows, 1 x 4"):
         step(_tensors(random_pretraining_batch(rows=6)))
@@ -190,7 +204,9 @@ def test_rows_that_cannot_be_split():
 
 def test_the_loss_falls():
     state = _state()
-    step = tf.function(TrainStep(state, pretraining_objective(), TRAIN, OptimizerConfig(), Distribution()))
+    step = tf.function(
+        TrainStep(state, pretraining_objective(), train=TRAIN, optimizer=OptimizerConfig(), distribution=Distribution())
+    )
     batch = _tensors(random_pretraining_batch())
     losses = [step(batch)["masked_lm_loss"] for _ in range(25)]
     first, last = (float(total / weight) for total, weight in (losses[0], losses[-1]))
@@ -216,7 +232,9 @@ def _float16(loss_factor):
     plain = pretraining_objective()
     state = _state(SMALL.replace(num_layers=1), "float16")
     objective = Objective(losses, plain.weights, plain.metrics)
-    step = tf.function(TrainStep(state, objective, TRAIN, OptimizerConfig(), Distribution()))
+    step = tf.function(
+        TrainStep(state, objective, train=TRAIN, optimizer=OptimizerConfig(), distribution=Distribution())
+    )
     return state, factor, step
 
 

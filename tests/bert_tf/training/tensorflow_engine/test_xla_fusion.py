@@ -71,8 +71,8 @@ def test_the_step_is_that_of_no_compilation(precision):
         keras.utils.set_random_seed(0)
         policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
         state = TrainState(BertPretrainer(config, dtype=policy), precision)
-        arguments = (state, pretraining_objective(), train.replace(**changes), OptimizerConfig(), Distribution())
-        step = tf.function(TrainStep(*arguments))
+        settings = {"train": train.replace(**changes), "optimizer": OptimizerConfig()}
+        step = tf.function(TrainStep(state, pretraining_objective(), **settings, distribution=Distribution()))
         for number in range(3):
             step({name: tf.constant(array) for name, array in random_pretraining_batch(seed=number).items()})
         found.append(numpy_weights(state.model))
