@@ -96,7 +96,7 @@ def read_model(path: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
         description, tokenizer = _read_assets(version, path)
         return ExportedModel(version, description.task), description, tokenizer
     if runs.is_folder(path):
-        with renamed(model_dir="path"):
+        with renamed(run_dir="path"):
             return _of_run(*run_folder.load_run(path))
     return _read_published(path)
 
