@@ -110,7 +110,7 @@ def create_pretraining_data(
     if holdout:
         held_out_writer.finish()
     manifest = writer.finish()
-    # Only now: until the last manifest stood, this run could have been interrupted itself.
+    # Only now: until the last manifest is written, this run can be interrupted itself.
     writer.remove_journal()
     held_out_writer.remove_journal()
     return manifest

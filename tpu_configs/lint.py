@@ -41,7 +41,7 @@ class Finding:
 
     Attributes:
         operation: its kind, such as `Where`.
-        name: of the node, which tells the layer.
+        name: the name of the node, which names its layer.
         why: in words.
         refused: whether the step cannot be compiled at all.
         source: file and line that made it; empty where that is not known (inside nested functions).

@@ -23,7 +23,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("replicas", None, "Devices of the topology.", required=True, lower_bound=1)
     flags.DEFINE_integer("rows", None, "Rows of a device.", required=True, lower_bound=1)
     flags.DEFINE_integer("max_seq_length", None, "Tokens in a row.", required=True, lower_bound=8)
-    flags.DEFINE_string("output_dir", None, "Folder for the module and what is to be told of it.", required=True)
+    flags.DEFINE_string("output_dir", None, "The folder for the module and its description.", required=True)
 
 
 def main(_: Sequence[str]) -> None:

@@ -41,7 +41,7 @@ def check_pretraining(
 
     Args:
         tpu: the flag `--tpu`.
-        topology: the flag `--topology`; without it, batches are checked once the TPU tells its devices.
+        topology: the flag `--topology`; without it, batches are checked when the TPU's devices are known.
         config: the experiment.
         train_data: record folders, one a phase.
         eval_data: the same, held out.
@@ -70,9 +70,9 @@ def check_finetuning(
 
     Args:
         tpu: the flag `--tpu`.
-        topology: the flag `--topology`; without it, batches are checked once the TPU tells its devices.
+        topology: the flag `--topology`; without it, batches are checked when the TPU's devices are known.
         config: the experiment.
-        paths: flag -> the job's paths; of them `--init_checkpoint` or `--vocab_file` tells the vocabulary.
+        paths: flag -> the job's paths; of them `--init_checkpoint` or `--vocab_file` gives the vocabulary.
         do_lower_case: of `--vocab_file`.
 
     Raises:

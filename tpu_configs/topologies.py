@@ -87,7 +87,7 @@ class Topology(Config):
         batch_per_device: rows of 512 tokens of BERT-base that fit well.
         runtime_version: of the TPU VM's image.
         libtpu: the version that the pinned TensorFlow runs with there.
-        compiler: how the check is told of it.
+        compiler: the names that the TPU compiler has for it.
         measured: by the check; None before it ran.
     """
 
@@ -149,7 +149,7 @@ class _StrictLoader(yaml.SafeLoader):
         """Return the mapping of a node.
 
         Raises:
-            yaml.YAMLError: a key stands in it twice.
+            yaml.YAMLError: a key occurs in it twice.
         """
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for position, key in enumerate(keys) if key in keys[:position]]

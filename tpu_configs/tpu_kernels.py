@@ -73,7 +73,7 @@ def lower_by_tpu_kernels(
         command = [python, "-P", "-m", "tpu_configs.lower", f"--config={config_file}", f"--output_dir={folder}"]
         command += [f"--set={override}" for override in overrides]
         command += [f"--replicas={replicas}", f"--rows={rows}", f"--max_seq_length={max_seq_length}"]
-        # TensorFlow has told this process's own libtpu to its children; theirs is another.
+        # TensorFlow passes this process's libtpu on to its children, which need another.
         environment = {name: value for name, value in os.environ.items() if name != "TPU_LIBRARY_PATH"}
         environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         result = subprocess.run(command, env=environment | ENVIRONMENT, capture_output=True, text=True, check=False)

@@ -107,7 +107,7 @@ def _plain(value: Any) -> Any:
 
 
 def _parse(name: str, text: str, annotation: Any) -> Any:
-    """Return the value that `text` from a command line stands for."""
+    """Return the value of `text` from a command line."""
     if _members(annotation):
         if text.lower() in ("none", "null"):
             return None
@@ -167,7 +167,7 @@ class Config:
 
         Args:
             assignment: `"field=value"`, or `"part.field=value"` for a field of a part, as `--set` takes them. The
-                values of a tuple are separated by commas, and `none` stands for None.
+                values of a tuple are separated by commas, and `none` means None.
 
         Raises:
             ConfigError: the field is unknown, or the value is of another type or out of range.

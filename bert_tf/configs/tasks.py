@@ -13,7 +13,7 @@ class TaskConfig(Config):
         kind: the name of the task; each class accepts its own alone.
         max_seq_length: tokens in a row, including `[CLS]` and `[SEP]`.
         bucket_lengths: lengths that rows are padded to, so that batches of short texts cost less. A batch is padded to
-            the shortest of them that holds its longest row. () stands for multiples of 8 up to 64, of 16 up to 128,
+            the shortest of them that holds its longest row. () means multiples of 8 up to 64, of 16 up to 128,
             and so on (`bert_tf.tasks.encoded.default_bucket_lengths`); `row_length` is always one of them.
         encoder_dropout_rate: dropout in the encoder, of activations and attention probabilities. None keeps the rates
             of the pre-training.

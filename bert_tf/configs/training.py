@@ -86,7 +86,7 @@ class TrainConfig(Config):
         jit_compile: whether XLA compiles the step on one device; with several devices, the strategy decides.
         xla_scope: the unit that XLA compiles: the whole `step`, or each of the `fused` operations between the matrix
             products (`bert_tf/fusion.py`), because a CPU multiplies bfloat16 matrices much faster outside XLA.
-            `auto` stands for `fused` in bfloat16 on a CPU, else for `step`.
+            `auto` means `fused` in bfloat16 on a CPU, else for `step`.
         concurrent_parts: on a CPU, number of parts of the batch whose gradients are computed at the same time, because
             XLA's CPU programs hardly use more than one core each. The gradient is that of the whole batch. GPUs
             and TPUs take the batch whole.

@@ -174,7 +174,7 @@ def _head(config: BertConfig, head: str) -> Iterator[Weight]:
     elif head == "question_answering":
         yield from _output_layer(head, size, 2, "cls/squad/", "qa_outputs")
     else:
-        # Classifiers, taggers and regressors share their names. The configuration beside them tells them apart.
+        # Classifiers, taggers and regressors share their names. The configuration beside them says which one it is.
         yield from _output_layer(head, size, 1 if head == "regression" else None, "", "classifier")
 
 

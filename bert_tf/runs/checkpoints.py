@@ -140,7 +140,7 @@ def write(
         marker = {
             "step": step,
             "bytes": _file_sizes(checkpoint),
-            # The index holds a checksum of each tensor; so this one stands for all.
+            # The index holds a checksum of each tensor; so its own checksum covers them all.
             "index_sha256": files.sha256(f"{checkpoint.bundle}.index"),
             "time": time.time(),
             "progress": progress or {},

@@ -1,6 +1,6 @@
 """The lock of a run's folder: one job at a time writes there, and a killed job does not block the next.
 
-On a local disk the kernel holds the lock (flock) and drops it with the process, however that ends. An object store has
+On a local disk the kernel holds the lock (flock) and drops it when the process ends for any reason. An object store has
 no locks: there the holder renews a lease, `lock.json`, and one that is not renewed for a minute counts for nothing.
 """
 

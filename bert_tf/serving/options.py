@@ -18,7 +18,7 @@ class ExportOptions:
             processors with bfloat16 units. Sums, norms and softmax stay in float32.
         jit_compile: whether XLA compiles the model. It compiles at the first request of each shape. The number of rows
             is padded to a power of two, so that there are few shapes.
-        fixed_batch_size: number of rows, all of the full length, that the model computes at a time, however many were
+        fixed_batch_size: number of rows, all of the full length, that the model computes at a time, whatever number was
             requested. This gives one shape, as TPUs need it, which XLA compiles. None for the number requested.
         top_k: number of tokens that a masked-LM export returns for each `[MASK]`.
         litert: formats of the LiteRT files to write beside the SavedModel, some of `QUANTIZATIONS`.

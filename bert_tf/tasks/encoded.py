@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 _FILLER = -1
-"""The index of a filler: a row of a batch that stands for no encoded example and has weight 0."""
+"""The index of a filler: a row of a batch without an encoded example, whose weight is 0."""
 
 
 def default_bucket_lengths(max_seq_length: int) -> tuple[int, ...]:

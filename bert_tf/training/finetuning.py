@@ -69,7 +69,7 @@ def finetune(
         FileNotFoundError: `init_checkpoint` does not exist, or is not complete.
         ValueError: labels, lengths, sizes or experiment do not agree; the message says which.
         FloatingPointError: the loss or the gradient is not finite.
-        Preempted: SIGTERM came; a checkpoint of the last step stands.
+        Preempted: SIGTERM came; there is a checkpoint of the last step.
     """
     engine.check_batch("train.batch_size", config.train.batch_size)
     task = task_of(config.task)

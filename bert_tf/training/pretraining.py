@@ -111,7 +111,7 @@ def pretrain(
         ValueError: vocabulary, lengths, sizes or experiment do not agree, or a record cannot be used; the message says
             which.
         FloatingPointError: the loss or the gradient is not finite.
-        Preempted: SIGTERM came; a checkpoint of the last step stands.
+        Preempted: SIGTERM came; there is a checkpoint of the last step.
     """
     train, phases = config.train, phases_of(config)
     for phase in phases:

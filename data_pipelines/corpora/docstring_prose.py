@@ -113,7 +113,7 @@ def _text_blocks(docstring: str) -> list[list[str]]:
     block_indent = 0
     may_be_term = False
     fenced = skipping_to_blank = skipping_section = False
-    skip_deeper_than: int | None = None  # drop what stands deeper than this: the body of a directive, a literal block
+    skip_deeper_than: int | None = None  # drop deeper text: the body of a directive, a literal block
     for line, following in itertools.zip_longest(lines, lines[1:], fillvalue=""):
         text = line.strip()
         indent = len(line) - len(line.lstrip())

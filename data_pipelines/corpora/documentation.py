@@ -25,7 +25,7 @@ STANDARD_LIBRARY = "python"
 
 _TOPICS_MODULE = "pydoc_data.topics"
 _OWN_PACKAGES = frozenset(("bert_tf", "data_pipelines", "experiments", "tpu_configs"))
-# Tests tell little; vendored copies and re-export trees (`tensorflow/_api`) repeat what stands elsewhere.
+# Tests hold little prose; vendored copies and re-export trees (`tensorflow/_api`) repeat other files.
 _TEST_FOLDERS = ("test", "tests", "idlelib", "lib2to3", "turtledemo")
 _COPY_FOLDERS = ("_vendor", "vendor", "_vendored", "externals", "_api", "_distutils", "site-packages", "dist-packages")
 _SKIPPED_FOLDERS = frozenset(_TEST_FOLDERS + _COPY_FOLDERS)

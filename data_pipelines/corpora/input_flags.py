@@ -65,7 +65,7 @@ def read(values: Any) -> Iterator[Sequence[str]]:
 
     Raises:
         ValueError: flags that do not fit each other, or as `readers.read_documents`.
-        FileNotFoundError: a pattern matches no file. Both before the first document, where they can be told then.
+        FileNotFoundError: a pattern matches no file. Both come before the first document where possible.
     """
     named = _named_corpora(values.input)
     languages = _languages(values.language, named)
@@ -93,7 +93,7 @@ def read(values: Any) -> Iterator[Sequence[str]]:
         own = dataclasses.replace(options, language=languages.get(name, options.language))
         by_name[name] = functools.partial(_read_corpus, patterns, f"--input {name}", own, values.num_workers)
     for reader in by_name.values():
-        reader()  # what cannot be read is told now, not when it is its turn
+        reader()  # raise now for a corpus that cannot be read, not when its turn comes
     return mixtures.mixed_documents(
         by_name,
         weights=weights,

@@ -79,7 +79,7 @@ def mixed_documents(
         corpora: by name; each a function that reads a corpus from its start, always the same documents.
         weights: what the shares come from, a number for each corpus.
         temperature: what they come from instead.
-        deduplicate: whether a document that stood before, in any of the corpora, is left out.
+        deduplicate: whether a document that occurred before, in any corpus, is left out.
         seed: of the choice where a corpus is subsampled.
         report: takes a line for each corpus.
 

@@ -102,7 +102,7 @@ def read_documents(
     Raises:
         FileNotFoundError: a pattern matches no file; raised before the first document.
         ValueError: a data set cannot be read (`tfds_texts`; raised before the first document); a file is not UTF-8, not
-            JSON lines with the field, or is damaged (naming file and, where it can be told, line); the documents hold
+            JSON lines with the field, or is damaged (naming the file and, if known, the line); the documents hold
             no sentence at all (naming the patterns).
     """
     options = options or ReadingOptions()

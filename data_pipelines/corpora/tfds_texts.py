@@ -15,7 +15,7 @@ def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None) -> 
 
     Raises:
         ValueError: TFDS is not installed, has no such data set, split or field, or the field holds no text; raised
-            before the first text. A text that is not UTF-8 is told when it is met.
+            before the first text. A text that is not UTF-8 is an error when it is read.
         OSError: the data set cannot be downloaded.
     """
     received = f"Received: 'tfds:{name}'"

@@ -186,7 +186,7 @@ def learn_vocab(
         continuing.update(word[1:])
     # Ties go to the smaller code point, so that the order of counting leaves no trace.
     alphabet = sorted(sorted(frequencies, key=lambda character: (-frequencies[character], character))[:limit_alphabet])
-    # Letters are kept in both roles. What always stands alone (punctuation, CJK) needs no continuation.
+    # Letters are kept in both roles. Punctuation and CJK characters, always words of their own, need no continuation.
     characters = alphabet + ["##" + c for c in alphabet if c in continuing or not _stands_alone(c)]
     unused = [f"[unused{index}]" for index in range(num_unused)]
     first = list(dict.fromkeys([SPECIAL_TOKENS[0], *unused, *SPECIAL_TOKENS[1:], *user_tokens, *characters]))

@@ -16,7 +16,7 @@ from data_pipelines.corpora.deduplication import NearDuplicateFilter, normalized
 from data_pipelines.corpora.readers import ModuleDocumentation, is_held_out
 
 MASK_WORD = "library"
-"""What stands for every package's name: a plain word, so that a sentence stays a sentence."""
+"""The word that replaces every package's name: a plain one, so that a sentence stays a sentence."""
 
 MIN_CLASSES = 6
 _MIN_WORDS = 12  # in a paragraph, names of packages not counted
@@ -188,8 +188,8 @@ def _examples(
         kept = 0
         for text in sorted(texts[label], key=_text_hash):
             masked = mask_package_names(text, names)
-            told = [word for word in normalized_words(masked) if word != MASK_WORD]
-            if len(told) >= _MIN_WORDS and duplicates.admit(" ".join(told)):
+            words = [word for word in normalized_words(masked) if word != MASK_WORD]
+            if len(words) >= _MIN_WORDS and duplicates.admit(" ".join(words)):
                 examples.append(PackageExample(masked, label))
                 kept += 1
                 if kept == cap:

@@ -12,7 +12,7 @@ from bert_tf.utils import files
 def read_questions(path: str, *, labelled: bool = True, strict: bool = False) -> list[QuestionExample]:
     """Return the questions of a SQuAD file.
 
-    Each answer's `answer_start` must be where its text stands in the context, counted in characters (code points).
+    Each answer's `answer_start` must be the position of its text in the context, counted in characters (code points).
     Answers that stand elsewhere are counted, and a warning shows the first. Training ignores them; evaluation compares
     only texts.
 

@@ -37,7 +37,7 @@ def run(
         ChildProcessError: a worker process was killed.
         OSError: a file cannot be written.
     """
-    # What waits for a worker's answer: the place of a shard, and the one that stands there already.
+    # The shards that wait for a worker's answer: the index of each, and the shard that exists there already.
     waiting: collections.deque[tuple[bool, int, FinishedShard | None]] = collections.deque()
 
     def tasks() -> Iterator[tuple[InputShard, str | None]]:

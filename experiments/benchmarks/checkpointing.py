@@ -131,7 +131,7 @@ def main(_: Sequence[str]) -> None:
 
 
 def describe(figures: dict[str, Any]) -> str:
-    """Return the figures of `measure` for people."""
+    """Return the result of `measure` as text."""
     medians = {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)}
     rates = {name: figures["steps"] / medians[name] for name in ("with", "without")}
     return (

@@ -31,7 +31,7 @@ def make_packed_cases(name: str, precision: str, work_dir: str, corpus: str | No
     Args:
         name: of `CASES`.
         precision: of the computation.
-        work_dir: for text, vocabulary, records and batches; what stands there is used again.
+        work_dir: the folder of text, vocabulary, records and batches; files that are there are used again.
         corpus: text, as for the benchmark of preparation; None for the documentation of installed packages.
     """
     layers, hidden, rows, length = SHAPES[CASES[name]]

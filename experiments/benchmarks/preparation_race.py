@@ -144,7 +144,7 @@ def _peer_command(python: str) -> Callable[[str, str, str], list[str]]:
     return command
 
 
-# Imports libraries, then launches a module as `python -m` does, and tells at the end what it took since the import.
+# Imports libraries, then launches a module as `python -m` does, and prints at the end what it took since the import.
 _TIMER = """
 import atexit, importlib, runpy, sys, time
 for name in sys.argv[2].split(","):
@@ -164,7 +164,7 @@ def _timed(python: str, module: str, libraries: str) -> list[str]:
     return [python, "-c", _TIMER, module, libraries]
 
 
-# Starts a command and tells what it took: in a small process, since a child's peak memory counts from its parent's.
+# Starts a command and prints what it took, in a small process, since a child's peak memory counts from its parent's.
 _METER = """
 import os, subprocess, sys, time
 start = time.monotonic()

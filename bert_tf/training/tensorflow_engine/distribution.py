@@ -132,7 +132,7 @@ class Distribution:
 
         together = list(tensors)
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in the same order on all replicas
-            # Elsewhere int32 stands in the host's memory, out of the reductions' reach.
+            # On other devices, int32 tensors are in the host's memory, where reductions cannot reach them.
             carrier = tf.int64 if dtype == tf.int32 and not self.is_tpu else dtype
             own = {place: tensor for place, tensor in enumerate(tensors) if tensor.dtype == dtype}
             alone = [in_own_place(tf.stop_gradient(tensor), tf.zeros((), dtype)) for tensor in own.values()]

@@ -32,7 +32,7 @@ class StepProfile:
     def _stop(self) -> None:
         tf.profiler.experimental.stop()
         self._is_running = False
-        logging.info("the profile stands in %s", self._folder)
+        logging.info("the profile is in %s", self._folder)
 
     def __enter__(self) -> Self:
         return self
