@@ -51,7 +51,7 @@ SIZES = {"V": 40, "P": 12, "T": 2, "D": 8, "I": 16, "2": 2, "3": 3}
 
 
 def published(heads, layers=2):
-    """name -> shape of a published checkpoint."""
+    """Return the shapes of a published checkpoint's variables, by name."""
     names = EMBEDDING_VARIABLES | POOLER_VARIABLES | heads
     for layer in range(layers):
         names |= {f"bert/encoder/layer_{layer}/{name}": shape for name, shape in LAYER_VARIABLES.items()}
@@ -97,7 +97,7 @@ def test_names_and_shapes_are_the_published_ones(hf_heads, variables, tmp_path):
     config = json.loads((tmp_path / "google" / "bert_config.json").read_text())
     assert config == {name: HF_CONFIG[name] for name in HF_CONFIG if name not in ("model_type", "layer_norm_eps")}
     assert (tmp_path / "google" / "vocab.txt").read_text().split() == VOCABULARY
-    # Back again, by the folder and by the checkpoint's prefix.
+    # Both the folder and the checkpoint's prefix can be read back.
     original = read_pretrained(source)
     for path in ("google", "google/bert_model.ckpt", "google/bert_model.ckpt.index"):
         again = read_pretrained(str(tmp_path / path))
@@ -108,8 +108,8 @@ def test_names_and_shapes_are_the_published_ones(hf_heads, variables, tmp_path):
     assert set(again.report.transposed) == {name for name in variables if name.endswith("output_weights")}
 
 
-def test_products_stand_upright_and_outputs_transposed(tmp_path):
-    """As google-research/bert multiplies: x K in a layer, x W^T in an output."""
+def test_only_output_products_are_transposed(tmp_path):
+    """The products of google-research/bert are x K in a layer and x W^T in an output."""
     hf = with_heads("mlm", "nsp")
     convert_checkpoint(write_hf(tmp_path / "hf", hf), str(tmp_path / "google"), "google")
     reader = tf.train.load_checkpoint(str(tmp_path / "google" / "bert_model.ckpt"))
@@ -124,7 +124,7 @@ def _tf1(heads=PRETRAINING_VARIABLES, seed=3):
     return {name: random.standard_normal(shape).astype(np.float32) for name, shape in published(heads).items()}
 
 
-def test_what_training_leaves_behind_is_ignored_and_told(tmp_path):
+def test_the_state_of_training_is_ignored_and_reported(tmp_path):
     tensors = _tf1()
     extra = {
         "global_step": np.int64(9),
@@ -150,19 +150,19 @@ _TF2_LAYER = {
 
 
 def _tf2(tensors, encoder, heads, numbered, attention_output):
-    """TF1's tensors under a scheme of the model garden."""
+    """Return TF1's tensors under the names of a version of the model garden."""
 
     def under(name):
         return f"{name}/.ATTRIBUTES/VARIABLE_VALUE"
 
     tables = ("_embedding_layer", "_position_embedding_layer", "_type_embedding_layer", "_embedding_norm_layer")
-    places = [f"layer_with_weights-{n}" for n in range(7)] if numbered else [*tables, 0, 1, "_pooler_layer"]
-    places = [f"_transformer_layers/{place}" if isinstance(place, int) else place for place in places]
+    layers = [f"layer_with_weights-{n}" for n in range(7)] if numbered else [*tables, 0, 1, "_pooler_layer"]
+    layers = [f"_transformer_layers/{layer}" if isinstance(layer, int) else layer for layer in layers]
     moved = {}
-    for table, name in zip(places, ("word", "position", "token_type"), strict=False):
+    for table, name in zip(layers, ("word", "position", "token_type"), strict=False):
         moved[f"{encoder}/{table}/embeddings"] = tensors[f"bert/embeddings/{name}_embeddings"]
     for kind in ("gamma", "beta"):
-        moved[f"{encoder}/{places[3]}/{kind}"] = tensors[f"bert/embeddings/LayerNorm/{kind}"]
+        moved[f"{encoder}/{layers[3]}/{kind}"] = tensors[f"bert/embeddings/LayerNorm/{kind}"]
     for layer in range(2):
         for theirs, ours in (_TF2_LAYER | {attention_output: "attention/output/dense"}).items():
             for kind in ("kernel", "bias", "gamma", "beta"):
@@ -173,9 +173,9 @@ def _tf2(tensors, encoder, heads, numbered, attention_output):
                     value = value.reshape((8, 2, 4) if kind == "kernel" else (2, 4))
                 elif theirs == attention_output and kind == "kernel":
                     value = value.reshape(2, 4, 8)
-                moved[f"{encoder}/{places[4 + layer]}/{theirs}/{kind}"] = value
+                moved[f"{encoder}/{layers[4 + layer]}/{theirs}/{kind}"] = value
     for kind in ("kernel", "bias"):
-        moved[f"{encoder}/{places[6]}/{kind}"] = tensors[f"bert/pooler/dense/{kind}"]
+        moved[f"{encoder}/{layers[6]}/{kind}"] = tensors[f"bert/pooler/dense/{kind}"]
     moved |= {theirs: tensors[ours] for theirs, ours in heads.items()}
     return {under(name): value for name, value in moved.items()}
 
@@ -208,12 +208,12 @@ _NUMBERED_HEADS = {
     ],
     ids=["encoder", "masked LM", "attributes", "pre-training"],
 )
-def test_the_model_gardens_checkpoints(encoder, heads, numbered, attention_output, tmp_path):
+def test_checkpoints_of_the_model_garden_are_read(encoder, heads, numbered, attention_output, tmp_path):
     tensors = _tf1()
     tf2 = _tf2(tensors, encoder, heads, numbered, attention_output)
     kept = {name: tensors[name] for name in [*published({}), *heads.values()]}
     if heads is _NUMBERED_HEADS:
-        # TF2 keeps the output product as [D, 2].
+        # In TF2, the output product is [D, 2].
         name = f"{_NUMBERED}/layer_with_weights-2/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE"
         tf2[name] = tensors["cls/seq_relationship/output_weights"].T
         kept["cls/seq_relationship/output_weights"] = tensors["cls/seq_relationship/output_weights"]
@@ -230,7 +230,7 @@ def test_the_model_gardens_checkpoints(encoder, heads, numbered, attention_outpu
     assert found.report.transposed == []
 
 
-def test_a_pooler_beside_the_next_sentence_head(tmp_path):
+def test_the_pooler_of_a_next_sentence_head_is_read(tmp_path):
     tensors = _tf1({})
     tf2 = _tf2(tensors, "encoder", {}, True, "_attention_layer/_output_dense")
     for kind in ("kernel", "bias"):
@@ -240,7 +240,7 @@ def test_a_pooler_beside_the_next_sentence_head(tmp_path):
     same(found.weights, read_pretrained(write_bundle(tmp_path / "tf1", tensors)).weights)
 
 
-def test_the_same_outputs_from_either_form(tmp_path):
+def test_both_formats_give_the_same_outputs(tmp_path):
     source = write_hf(tmp_path / "hf", hf_encoder())
     convert_checkpoint(source, str(tmp_path / "google"), "google")
     inputs = rows()
@@ -249,7 +249,7 @@ def test_the_same_outputs_from_either_form(tmp_path):
     assert np.array_equal(one["pooled_output"], other["pooled_output"])
 
 
-def test_several_checkpoints_in_a_folder(tmp_path):
+def test_several_checkpoints_in_a_folder_need_a_choice(tmp_path):
     folder = tmp_path / "run"
     for step in (1, 2):
         write_bundle(folder, _tf1(seed=step), f"model.ckpt-{step}")
@@ -259,7 +259,7 @@ def test_several_checkpoints_in_a_folder(tmp_path):
     assert np.array_equal(second.weights["encoder/pooler/dense/bias"], _tf1(seed=2)["bert/pooler/dense/bias"])
 
 
-def test_a_damaged_or_torn_checkpoint_says_so(tmp_path):
+def test_damaged_and_incomplete_checkpoints_are_reported(tmp_path):
     folder = tmp_path / "tf1"
     source = write_bundle(folder, _tf1())
     data = folder / "bert_model.ckpt.data-00000-of-00001"
@@ -275,7 +275,7 @@ def test_a_damaged_or_torn_checkpoint_says_so(tmp_path):
         read_pretrained(source)
 
 
-def test_an_epsilon_that_google_has_no_place_for(tmp_path):
+def test_an_epsilon_that_google_does_not_support_is_refused(tmp_path):
     source = write_hf(tmp_path / "hf", hf_encoder(), layer_norm_eps=1e-5)
     with pytest.raises(ValueError, match="`layer_norm_epsilon` must be 1e-12"):
         convert_checkpoint(source, str(tmp_path / "out"), "google")

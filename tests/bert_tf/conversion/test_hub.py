@@ -28,7 +28,7 @@ def test_a_name_is_found_in_the_local_cache(cache):
 
 
 @pytest.mark.parametrize("name", ["bert-base-uncased", "someone/other"])
-def test_without_network_the_message_says_which_files_to_put_where(name, cache):
+def test_without_a_network_the_message_lists_the_files_to_put_where(name, cache):
     message = (
         rf"Without the hub, put config\.json, model\.safetensors \(or pytorch_model\.bin\) and vocab\.txt of "
         rf"https://huggingface\.co/{name} into a folder, and give its path\. Received: '{name}'"

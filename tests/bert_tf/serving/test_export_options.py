@@ -1,4 +1,4 @@
-"""The same answers from exports in bfloat16, compiled by XLA, and of one fixed shape."""
+"""Exports in bfloat16, compiled by XLA or of one fixed shape give the answers of the plain export."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def _served(path, texts):
 
 
 @pytest.mark.long
-def test_bfloat16(run, expected, tmp_path):
+def test_bfloat16_gives_nearly_the_same_answers_in_less_space(run, expected, tmp_path):
     path = export_saved_model(str(run), str(tmp_path / "bfloat16"), ExportOptions(precision="bfloat16"))
     full = export_saved_model(str(run), str(tmp_path / "float32"))
     sizes = [next(Path(folder).glob("variables/*.data-*")).stat().st_size for folder in (path, full)]
@@ -47,7 +47,7 @@ def test_bfloat16(run, expected, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("options", [ExportOptions(jit_compile=True), ExportOptions(fixed_batch_size=2)])
-def test_compiled(run, expected, tmp_path, options):
+def test_compiled_exports_give_the_same_answers(run, expected, tmp_path, options):
     path = export_saved_model(str(run), str(tmp_path), options)
     for count in (1, 3, 5):
         np.testing.assert_allclose(_served(path, TEXTS[:count])["probabilities"], expected[:count], atol=1e-5)
@@ -55,7 +55,7 @@ def test_compiled(run, expected, tmp_path, options):
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 7])
 @pytest.mark.parametrize("options", [ExportOptions(jit_compile=True), ExportOptions(fixed_batch_size=2)])
-def test_shapes_of_the_model(rows, options):
+def test_the_model_sees_only_the_shapes_of_its_options(rows, options):
     seen = []
 
     def model(inputs):
@@ -72,8 +72,8 @@ def test_shapes_of_the_model(rows, options):
         assert {tuple(shape) for shape in seen} == {(2, 4)}
 
 
-def test_one_static_shape_for_a_tpu(run):
-    """The model's part is compiled as one program of static shapes, without an operation on the host."""
+def test_a_tpu_gets_one_static_shape(run):
+    """XLA compiles the model's part as one program of static shapes, without an operation on the host."""
     predictor = load(str(run))
     options = ExportOptions(fixed_batch_size=2)
     names = ("input_ids", "input_mask", "segment_ids", "position_ids")

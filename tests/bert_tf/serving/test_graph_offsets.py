@@ -1,4 +1,4 @@
-"""Offsets from the graph are those of the Python tokenizer, to the character, whatever was dropped or moved."""
+"""The graph's offsets equal those of the Python tokenizer, even where characters are dropped or reordered."""
 
 import random
 
@@ -36,12 +36,12 @@ class Pair:
         self.words = tf.function(graph.words_with_offsets, input_signature=signature)
 
     def differences(self, texts):
-        """(text, expected, found) of each text whose tokens or words, or their offsets, differ."""
+        """Return (text, expected, found) for each text whose tokens, words or offsets differ."""
         tensor = tf.constant([t if isinstance(t, bytes) else t.encode() for t in texts], tf.string, shape=[len(texts)])
         decoded = [t.decode(errors="ignore") if isinstance(t, bytes) else t for t in texts]
         tokens = self.tokens(tensor)
-        words, places = self.words(tensor)
-        columns = (tokens.ids, tokens.starts, tokens.ends, words, places.starts, places.ends)
+        words, offsets = self.words(tensor)
+        columns = (tokens.ids, tokens.starts, tokens.ends, words, offsets.starts, offsets.ends)
         found = list(zip(*(column.to_list() for column in columns), strict=True))
         assert len(found) == len(texts)
         entries = zip(decoded, map(self.expected, decoded), found, strict=True)
@@ -70,8 +70,8 @@ def pair(request, pairs):
     return pairs[request.param]
 
 
-def test_plain_text(pair):
-    # A mark belongs to the character before it, across punctuation too; not across a space, nor to an ideograph.
+def test_offsets_in_plain_text(pair):
+    # A mark belongs to the character before it, also after punctuation, but not to a space or an ideograph.
     texts = ["The unaffable fox.", "e\u0301! !\u0301a", "a \u0301b", "中\u0301a", "so\u00adft hy\u200bphen"]
     assert not pair.differences(texts)
     assert pair.tokens(tf.constant(["ab naïve."])).starts.to_list()[0][-1] == 8
@@ -79,7 +79,7 @@ def test_plain_text(pair):
 
 @settings(max_examples=100, deadline=None)
 @given(texts=st.lists(reference_tokenizer.TEXTS, max_size=8))
-def test_fuzzed_texts(pairs, texts):
+def test_offsets_in_fuzzed_texts(pairs, texts):
     for pair in pairs.values():
         assert not pair.differences(texts)
 
@@ -91,12 +91,12 @@ def test_fuzzed_texts(pairs, texts):
         max_size=6,
     )
 )
-def test_invalid_bytes_count_as_nothing(pairs, texts):
+def test_invalid_bytes_do_not_count(pairs, texts):
     for pair in pairs.values():
         assert not pair.differences(texts)
 
 
-def test_marks_that_move_and_are_stripped(pair):
+def test_offsets_of_marks_that_are_reordered_and_stripped(pair):
     generator = random.Random(0)
     texts = [
         "".join(generator.choice(generator.choice(ALPHABETS)) for _ in range(generator.randint(0, 20)))
@@ -105,20 +105,20 @@ def test_marks_that_move_and_are_stripped(pair):
     assert not pair.differences(texts)
 
 
-def test_words_of_200_characters_and_more(pair):
+def test_offsets_of_words_around_200_characters(pair):
     texts = [character * count for count in (199, 200, 201, 900) for character in "aé中ßΣ𐐀가"]
     assert not pair.differences([*texts, " ".join(texts)])
 
 
-def test_nothing(pair):
+def test_empty_batches_and_texts_have_no_tokens(pair):
     assert not pair.differences([])
     assert not pair.differences(["", " ", "\u0301", "\x00"])
 
 
-def test_characters_that_change(pair):
+def test_offsets_of_characters_that_folding_changes(pair):
     changed = ucd.mapped_code_points()
     inside_blocks = {code for code in changed if 0x3400 <= code < 0xD7A4 or 0x20000 <= code < 0x2F800}
-    # Of ideographs and syllables, which follow one rule, some; of all others each.
+    # Ideographs and syllables follow one rule, so that a sample is enough; all other characters are tested.
     characters = [chr(code) for code in sorted(changed - inside_blocks) + sorted(inside_blocks)[::37]]
     texts = [f"b{character}\u0301a {character}\u0301{character}" for character in characters]
     assert not pair.differences([" ".join(texts[start : start + 32]) for start in range(0, len(texts), 32)])

@@ -21,7 +21,7 @@ CODE_POINTS = [code for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
 
 
 class Pair:
-    """A tokenizer, and its form in the graph as a function of a whole batch."""
+    """A Python tokenizer, and the graph tokenizer as a function of a batch."""
 
     def __init__(self, tokenizer: WordPieceTokenizer):
         self.tokenizer = tokenizer
@@ -53,7 +53,7 @@ def pair(request, pairs):
     return pairs[request.param]
 
 
-def test_golden_cases(pairs):
+def test_golden_cases_get_the_same_ids(pairs):
     for line in (GOLDEN / "tokenizer_cases.jsonl").read_text("utf-8").splitlines():
         case = json.loads(line)
         found = pairs[case["do_lower_case"]].tokenize(_tensor([case["text"]])).to_list()
@@ -61,15 +61,15 @@ def test_golden_cases(pairs):
 
 
 def _texts_of(code_points):
-    """64 code points a text, each inside a word and as a word."""
+    """Return texts of 64 code points, each once inside a word and once as a word."""
     words = [f"ab{chr(code)}cd {chr(code)}" for code in code_points]
     return [" ".join(words[start : start + 64]) for start in range(0, len(words), 64)]
 
 
-def test_characters_that_change(pair):
+def test_characters_that_folding_changes(pair):
     changed = ucd.mapped_code_points() | set(range(0x3400))
     inside_blocks = {code for code in changed if 0x3400 <= code < 0xD7A4 or 0x20000 <= code < 0x2F800}
-    # Of ideographs and syllables, which follow one rule, some; of all others each.
+    # Ideographs and syllables follow one rule, so that a sample is enough; all other characters are tested.
     assert not pair.differences(_texts_of(sorted(changed - inside_blocks) + sorted(inside_blocks)[::37]))
 
 
@@ -82,7 +82,7 @@ def test_all_code_points(pair):
 
 @settings(max_examples=150, deadline=None)
 @given(texts=st.lists(reference_tokenizer.TEXTS, max_size=8))
-def test_fuzzed_batches(pairs, texts):
+def test_fuzzed_batches_get_the_same_ids(pairs, texts):
     for pair in pairs.values():
         assert not pair.differences(texts)
 
@@ -109,18 +109,18 @@ def _random_texts(alphabets, count, most=10):
     ]
 
 
-def test_final_sigma(pair):
+def test_a_final_sigma_depends_on_its_neighbours(pair):
     assert not pair.differences(_random_texts(["ΣΣσAα.'1中", "Σ\u0301\u0345\u02b0:", " \u200b\u00ad\t"], 4000))
 
 
-def test_canonical_order_of_marks(pair):
+def test_marks_get_the_canonical_order(pair):
     marks = "".join(chr(code) for code in CODE_POINTS if ucd.COMBINING_CLASS[code])
     staying = "".join(ucd.characters_with_context())
     texts = _random_texts([marks, staying, staying, "ab éệ"], 4000)
     assert not pair.differences(texts)
 
 
-def test_words_of_200_characters_and_more(pair):
+def test_words_around_200_characters(pair):
     texts = [character * count for count in (199, 200, 201, 800, 3000) for character in "aé中ßﬁΣ𐐀가"]
     assert not pair.differences([*texts, " ".join(texts)])
 
@@ -143,13 +143,13 @@ def test_empty_batch_and_empty_texts(pair):
         max_size=6,
     )
 )
-def test_literal_masks(pairs, texts):
+def test_literal_masks_become_mask_tokens(pairs, texts):
     for pair in pairs.values():
         expected = [pair.tokenizer.encode(text, parse_special_tokens=["[MASK]"]) for text in texts]
         assert pair.tokenize_masked(_tensor(texts)).to_list() == expected
 
 
-def test_a_mask_that_invalid_bytes_interrupt(pair):
+def test_invalid_bytes_inside_a_mask_are_dropped(pair):
     expected = pair.tokenizer.encode(b"x [MA\xffSK] y", parse_special_tokens=["[MASK]"])
     assert pair.tokenizer.mask_id in expected
     assert pair.tokenize_masked(tf.constant([b"x [MA\xffSK] y"])).to_list() == [expected]
@@ -179,13 +179,13 @@ def test_rows_equal_encode_pair(pairs, max_seq_length, is_pair):
             assert rows["position_ids"][row].numpy().tolist() == [*range(len(input_ids)), *padding]
 
 
-def test_rows_of_no_text(pairs):
+def test_an_empty_batch_gives_no_rows(pairs):
     graph = pairs[True].graph
     rows = graph.pack_rows(graph.tokenize(_tensor([])), None, 8)
     assert {tuple(value.shape) for value in rows.values()} == {(0, 8)}
 
 
-def test_rows_too_short(pairs):
+def test_rows_without_room_for_a_token_are_refused(pairs):
     graph = pairs[True].graph
     with pytest.raises(ValueError, match=r"max_seq_length.*2"):
         graph.pack_rows(graph.tokenize(_tensor(["a"])), None, 2)
@@ -217,12 +217,12 @@ def test_saved_model_in_a_fresh_process_without_this_project(pairs, tmp_path):
     )
 
 
-def test_blank_lines_of_a_vocabulary():
+def test_blank_lines_of_a_vocabulary_match_no_word():
     pair = Pair(WordPieceTokenizer.from_tokens([*SPECIAL_TOKENS, "", "a", "", "##b", "blank", "line", "5"]))
     assert not pair.differences(["a ab b", "blank line 5", "x"])
 
 
-def test_without_tensorflow_text(monkeypatch, published_tokenizers):
+def test_a_missing_tensorflow_text_is_reported(monkeypatch, published_tokenizers):
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
     with pytest.raises(ImportError, match=r"pip install 'bert_tf\[text\]'"):
         GraphTokenizer(published_tokenizers[True])

@@ -1,4 +1,4 @@
-"""`.tflite` files answer as the model does, in 8 bits nearly so."""
+"""`.tflite` files answer as the model does, and nearly so with 8-bit weights."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def _lite(predictor, path, quantization):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("quantization", "tolerance"), [("float32", 1e-5), ("int8", 0.1)])
-def test_classifiers(predictors, tmp_path, quantization, tolerance):
+def test_classifiers_answer_as_the_model_does(predictors, tmp_path, quantization, tolerance):
     predictor = predictors["classification"]
     lite = _lite(predictor, tmp_path / "model.tflite", quantization)
     found, expected = (
@@ -39,12 +39,12 @@ def test_classifiers(predictors, tmp_path, quantization, tolerance):
         for each in (lite, predictor)
     )
     np.testing.assert_allclose(found, expected, atol=tolerance)
-    # Other batches, other lengths.
+    # Batches of another size and length.
     np.testing.assert_allclose(list(lite.classify(TEXTS[:1])[0]["probabilities"].values()), expected[0], atol=tolerance)
 
 
 @pytest.mark.long
-def test_models_with_several_outputs(predictors, tmp_path):
+def test_models_keep_their_several_outputs(predictors, tmp_path):
     predictor = predictors["question_answering"]
     lite = _lite(predictor, tmp_path / "model.tflite", "float32")
     found, expected = (each.answer(TEXTS, TEXTS) for each in (lite, predictor))
@@ -52,7 +52,7 @@ def test_models_with_several_outputs(predictors, tmp_path):
 
 
 @pytest.mark.long
-def test_encoders(tmp_path):
+def test_encoders_embed_as_the_model_does(tmp_path):
     encoder = BertEncoder(SMALL)
     shake(encoder)
     litert.write_litert(encoder, "encoder", str(tmp_path / "model.tflite"))
@@ -67,7 +67,7 @@ def test_encoders(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("task", ["classification", "tagging", "question_answering"])
-def test_rows_of_a_fixed_length(predictors, tmp_path, task):
+def test_files_of_a_fixed_length_take_rows_up_to_it(predictors, tmp_path, task):
     model, path = predictors[task].model, str(tmp_path / litert.file_name("float32", 8))
     litert.write_litert(model, task, path, length=8)
     lite = litert.LiteModel(path, task)
@@ -85,7 +85,7 @@ def test_rows_of_a_fixed_length(predictors, tmp_path, task):
 
 
 @pytest.mark.long
-def test_one_short_text_takes_the_file_of_its_length(predictors, tmp_path):
+def test_a_short_text_uses_the_file_of_its_length(predictors, tmp_path):
     predictor = predictors["classification"]
     lite = _lite(predictor, tmp_path / "model_float32.tflite", "float32")
     assert len(lite.classify(TEXTS[:1])) == 1, "there are no other files yet"
@@ -104,14 +104,14 @@ def test_one_short_text_takes_the_file_of_its_length(predictors, tmp_path):
             continue
         found, expected = (list(each.classify([text])[0]["probabilities"].values()) for each in (lite, predictor))
         np.testing.assert_allclose(found, expected, atol=1e-5)
-    # It is the shortest file that holds the text which is taken: here the damaged one.
+    # The shortest file that holds the text is used, which here is the damaged one.
     with pytest.raises(ValueError, match=r"1x6\.tflite: no LiteRT file, or a damaged one"):
         lite.classify(["miller old miller"])
     assert len(lite.classify(["miller old miller"] * 2)) == 2, "several rows are for the file of any length"
 
 
 @pytest.mark.long
-def test_the_model_card_tells_what_changed(predictors, tmp_path):
+def test_the_model_card_compares_the_scores_of_all_variants(predictors, tmp_path):
     pytest.importorskip("tensorflow_text")
     run = predictors["classification"].source
     examples = Examples([TextExample(text, label="river") for text in TEXTS], "four texts")
@@ -129,7 +129,7 @@ def test_the_model_card_tells_what_changed(predictors, tmp_path):
     assert sorted(tf.io.gfile.listdir(f"{path}/litert")) == names
     with pytest.raises(ValueError, match=r"`model_dir` must name the file for any length.*Received: "):
         load(f"{path}/litert/{names[1]}")
-    # `load` takes the file, with vocabulary and labels from beside it.
+    # `load` reads the vocabulary and the labels beside the file.
     found, expected = (
         [list(answer["probabilities"].values()) for answer in each.classify(TEXTS)]
         for each in (load(f"{path}/litert/model_float32.tflite"), predictors["classification"])
@@ -137,7 +137,7 @@ def test_the_model_card_tells_what_changed(predictors, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_what_is_not_converted(tmp_path):
+def test_unsupported_tasks_and_options_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`litert` takes encoders and fine-tuned models"):
         litert.write_litert(None, "pretraining", str(tmp_path / "model.tflite"))
     with pytest.raises(ValueError, match=r"`litert` takes float32, int8\. Received: 'int4'"):
@@ -148,7 +148,7 @@ def test_what_is_not_converted(tmp_path):
         ExportOptions(litert=("float32",), litert_lengths=(16, 2))
 
 
-def test_a_length_that_the_model_does_not_have(predictors, tmp_path):
+def test_lengths_beyond_the_model_are_refused(predictors, tmp_path):
     pytest.importorskip("tensorflow_text")
     options = ExportOptions(litert=("float32",), litert_lengths=(8, 25))
     with pytest.raises(
@@ -157,7 +157,7 @@ def test_a_length_that_the_model_does_not_have(predictors, tmp_path):
         export_saved_model(predictors["classification"].source, str(tmp_path), options)
 
 
-def test_what_is_no_file_of_an_export_is_told(tmp_path):
+def test_files_that_are_not_from_an_export_are_refused(tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"cut off")
     with pytest.raises(
         FileNotFoundError, match=r"`path`: an export must hold assets/config\.json\. Received: .*tflite'"

@@ -1,4 +1,4 @@
-"""`bert_tf.load` on published folders: each head answers by its verb, with the numbers of the model itself."""
+"""`bert_tf.load` on published folders: each head has its method, with the numbers of the model itself."""
 
 import json
 
@@ -14,7 +14,7 @@ from bert_tf.tasks import MODEL_KINDS
 
 LABELS = {"0": "red", "1": "green", "2": "blue"}
 TEXTS = ["a b c", "", "h", "de g i a b c d e f g h i j k", "文 a"]
-LENGTH = 12  # positions of these models
+LENGTH = 12  # number of positions of these models
 
 
 def _folder(path, *heads, pooler=True, classes=3, **config):
@@ -27,7 +27,7 @@ def _model_outputs(folder, texts, task=None):
     return [model({"input_ids": np.array([ids]), "segment_ids": np.array([segments])}) for ids, segments in rows]
 
 
-def test_classification(tmp_path):
+def test_a_published_classifier_classifies(tmp_path):
     folder = _folder(tmp_path, "classifier", architectures=["BertForSequenceClassification"], id2label=LABELS)
     answers = bert_tf.load(folder).classify(TEXTS)
     for answer, logits in zip(answers, _model_outputs(folder, TEXTS), strict=True):
@@ -39,7 +39,7 @@ def test_classification(tmp_path):
     assert pair != bert_tf.load(folder).classify(["a b"])[0]
 
 
-def test_multi_label(tmp_path):
+def test_a_published_multi_label_classifier_classifies(tmp_path):
     options = {"problem_type": "multi_label_classification", "id2label": LABELS}
     folder = _folder(tmp_path, "classifier", architectures=["BertForSequenceClassification"], **options)
     answers = bert_tf.load(folder).classify(TEXTS)
@@ -49,14 +49,14 @@ def test_multi_label(tmp_path):
         assert answer["labels"] == [LABELS[str(number)] for number in np.flatnonzero(expected >= 0.5)]
 
 
-def test_regression(tmp_path):
+def test_a_published_regressor_scores(tmp_path):
     folder = _folder(tmp_path, "classifier", classes=1, architectures=["BertForSequenceClassification"])
     scores = bert_tf.load(folder).score(TEXTS)
     expected = [float(value[0]) for value in _model_outputs(folder, TEXTS)]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
-def test_tagging(tmp_path):
+def test_a_published_tagger_tags(tmp_path):
     options = {"architectures": ["BertForTokenClassification"], "id2label": {"0": "O", "1": "B-X", "2": "I-X"}}
     folder = _folder(tmp_path, "classifier", pooler=False, **options)
     [answer] = bert_tf.load(folder).tag(["a, b c"])
@@ -67,9 +67,9 @@ def test_tagging(tmp_path):
         bert_tf.load(folder).tag([["a", "b"], ["a", 1]])
 
 
-def test_question_answering(tmp_path):
+def test_a_published_question_answerer_answers(tmp_path):
     folder = _folder(tmp_path, "qa", pooler=False, architectures=["BertForQuestionAnswering"])
-    context = "a b c d e f g h i a b c"  # longer than a row: windows
+    context = "a b c d e f g h i a b c"  # longer than a row, so that there are windows
     answers = bert_tf.load(folder).answer(["a", "b c", ""], [context, context, "a"])
     for answer, text in zip(answers, (context, context, "a"), strict=True):
         assert answer["answer"] == text[answer["start"] : answer["end"]] != ""
@@ -77,7 +77,7 @@ def test_question_answering(tmp_path):
     assert bert_tf.load(folder).answer(["a"], [""])[0]["answer"] == ""
 
 
-def test_masked_lm_without_pooler(tmp_path):
+def test_a_masked_lm_without_a_pooler_fills_masks_and_embeds(tmp_path):
     folder = _folder(tmp_path, "mlm", pooler=False, architectures=["BertForMaskedLM"])
     predictor = bert_tf.load(folder)
     [[best]] = predictor.fill_mask(["a [MASK] c"], top_k=2)
@@ -118,11 +118,11 @@ def _sentence_transformer(path, modules=("Transformer", "Pooling", "Normalize"),
 
 
 @pytest.mark.parametrize("mode", ["mean_tokens", "cls_token"])
-def test_sentence_transformers(tmp_path, mode):
+def test_sentence_transformers_embed_by_their_settings(tmp_path, mode):
     predictor = bert_tf.load(_sentence_transformer(tmp_path, mode=mode))
     texts = ["a b c d e f g h i j k", "b"]
     for text, vector in zip(texts, predictor.embed(texts), strict=True):
-        ids, _ = predictor.tokenizer.encode_pair(text, None, 6)  # as `max_seq_length` says
+        ids, _ = predictor.tokenizer.encode_pair(text, None, 6)  # the folder's `max_seq_length`
         sequence = predictor.model({"input_ids": np.array([ids])})["sequence_output"].numpy()[0]
         expected = sequence[0] if mode == "cls_token" else sequence.mean(axis=0)
         np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=1e-5)
@@ -131,7 +131,7 @@ def test_sentence_transformers(tmp_path, mode):
 
 
 @pytest.mark.parametrize("mode", ["mean", "cls"])
-def test_sentence_transformers_of_later_versions(tmp_path, mode):
+def test_sentence_transformers_of_later_versions_are_read(tmp_path, mode):
     path = tmp_path / "sentences"
     _sentence_transformer(tmp_path)
     (path / "1_Pooling" / "config.json").write_text(json.dumps({"embedding_dimension": 8, "pooling_mode": mode}))
@@ -145,7 +145,7 @@ def test_sentence_transformers_of_later_versions(tmp_path, mode):
         bert_tf.load(str(path))
 
 
-def test_sentence_transformers_of_other_kinds(tmp_path):
+def test_sentence_transformers_of_other_kinds_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"must choose one of .*\. Received: \['pooling_mode_max_tokens'\]"):
         bert_tf.load(_sentence_transformer(tmp_path / "a", mode="max_tokens"))
     with pytest.raises(ValueError, match=r"must name a Transformer, a Pooling .*Received: .*'Dense'"):
@@ -160,16 +160,16 @@ def test_a_classifier_without_its_pooler_is_refused(tmp_path):
         bert_tf.load(folder)
 
 
-def test_no_vocabulary(tmp_path):
+def test_weights_without_a_vocabulary_are_refused(tmp_path):
     folder = write_hf(tmp_path / "hf", hf_encoder() | hf_heads(), vocabulary=False, architectures=["BertModel"])
     with pytest.raises(ValueError, match=r"must hold a vocabulary \(vocab\.txt\)"):
         bert_tf.load(folder)
 
 
-def test_every_verb_is_a_method():
-    verbs = {method for kind in MODEL_KINDS.values() for method in kind.methods}
-    assert verbs == {"classify", "score", "tag", "answer", "fill_mask", "embed", "search"}
-    assert all(callable(getattr(Predictor, verb)) for verb in verbs)
+def test_predictor_has_the_methods_of_every_task():
+    methods = {method for kind in MODEL_KINDS.values() for method in kind.methods}
+    assert methods == {"classify", "score", "tag", "answer", "fill_mask", "embed", "search"}
+    assert all(callable(getattr(Predictor, method)) for method in methods)
 
 
 def test_an_export_of_an_earlier_version_is_refused(tmp_path):

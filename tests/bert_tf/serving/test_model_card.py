@@ -22,19 +22,19 @@ def run(tmp_path_factory):
         ("", model_card.UNKNOWN),
     ],
 )
-def test_the_licence_of_a_page(tmp_path, page, license_name):
+def test_the_licence_is_read_from_the_page_header(tmp_path, page, license_name):
     (tmp_path / "README.md").write_text(page)
     assert model_card.weights_license(None, str(tmp_path / "absent"), str(tmp_path)) == license_name
 
 
-def test_the_nearest_licence_counts(tmp_path):
+def test_the_licence_of_the_nearest_folder_counts(tmp_path):
     for name in ("mit", "apache-2.0"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "README.md").write_text(f"---\nlicense: {name}\n---\n")
     assert model_card.weights_license(str(tmp_path / "mit"), str(tmp_path / "apache-2.0")) == "mit"
 
 
-def test_metrics_of_runs(tmp_path):
+def test_metrics_are_those_of_the_last_evaluation(tmp_path):
     assert model_card.run_metrics(str(tmp_path)) == {}
     lines = [
         {"kind": "eval", "step": 5, "loss": 2.0},
@@ -47,7 +47,7 @@ def test_metrics_of_runs(tmp_path):
     assert model_card.run_metrics(str(tmp_path)) == {"accuracy": 0.5}
 
 
-def test_the_page(run):
+def test_the_page_describes_the_model(run):
     description = run_folder.read_run(str(run))[0].of_model()
     page = model_card.card(
         description, "runs/a|b", "mit", metrics={"accuracy": 0.91234567}, details={"precision": "bfloat16"}
@@ -70,7 +70,7 @@ def test_the_page(run):
     }
 
 
-def test_outside_of_git(monkeypatch):
+def test_the_revision_is_unknown_without_git(monkeypatch):
     assert model_card.git_revision()
     monkeypatch.setenv("PATH", "")
     assert model_card.git_revision() == model_card.UNKNOWN

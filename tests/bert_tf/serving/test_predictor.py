@@ -26,7 +26,7 @@ def _probabilities(answers):
     return np.array([list(answer["probabilities"].values()) for answer in answers])
 
 
-def test_classify(classifier):
+def test_classify_returns_labels_and_probabilities(classifier):
     answers = classifier.classify(TEXTS)
     assert len(answers) == len(TEXTS)
     for answer in answers:
@@ -38,7 +38,7 @@ def test_classify(classifier):
 
 
 def test_order_and_batches_do_not_matter(classifier):
-    # Batches of two put texts of other lengths beside each other than batches of 32.
+    # Batches of two combine texts of other lengths than batches of 32 do.
     texts = TEXTS * 3
     together = _probabilities(classifier.classify(texts))
     alone = np.concatenate([_probabilities(classifier.classify([text])) for text in texts])
@@ -49,7 +49,7 @@ def test_order_and_batches_do_not_matter(classifier):
     np.testing.assert_allclose(together, _probabilities(small.classify(texts)), atol=1e-6)
 
 
-def test_the_model_itself_says_the_same(classifier):
+def test_the_model_itself_gives_the_same_probabilities(classifier):
     ids, segments = classifier.tokenizer.encode_pair(TEXTS[1], None, 24)
     logits = classifier.model({"input_ids": np.array([ids]), "segment_ids": np.array([segments])}).numpy()[0]
     exponentials = np.exp(logits - logits.max())
@@ -63,7 +63,7 @@ def test_long_texts_are_cut(classifier):
     assert classifier.classify([text]) == classifier.classify([longer])
 
 
-def test_pairs(pair_classifier):
+def test_both_texts_of_a_pair_and_their_order_count(pair_classifier):
     first, second = TEXTS[:2], ["three red apples", "in the market"]
     answers = _probabilities(pair_classifier.classify(first, second))
     assert np.abs(answers - _probabilities(pair_classifier.classify(second, first))).max() > 1e-3
@@ -72,7 +72,7 @@ def test_pairs(pair_classifier):
         pair_classifier.classify(first, ["one"])
 
 
-def test_fill_mask(masked_lm):
+def test_fill_mask_returns_the_likeliest_tokens(masked_lm):
     texts = ["the [MASK] miller [MASK] the boat", "[MASK]", "a heavy [MASK]."]
     answers = masked_lm.fill_mask(texts, top_k=4)
     assert [len(masks) for masks in answers] == [2, 1, 1]
@@ -90,12 +90,12 @@ def test_fill_mask(masked_lm):
 
 
 @pytest.mark.parametrize("text", ["no mask here", "", "the boat " * 30 + "[MASK]", "[mask]"])
-def test_a_text_without_a_mask(masked_lm, text):
+def test_a_text_without_a_mask_is_refused(masked_lm, text):
     with pytest.raises(ValueError, match=r"`texts\[1\]` must hold \[MASK\] within the model's length"):
         masked_lm.fill_mask(["[MASK]", text])
 
 
-def test_embed(masked_lm):
+def test_embed_pools_the_vectors_of_the_encoder(masked_lm):
     vectors = masked_lm.embed(TEXTS)
     assert vectors.shape == (len(TEXTS), masked_lm.description.model.hidden_size)
     assert vectors.dtype == np.float32
@@ -114,26 +114,26 @@ def test_embed(masked_lm):
         masked_lm.embed(TEXTS, pooling="max")
 
 
-def test_more_tokens_than_there_are(masked_lm):
+def test_more_tokens_than_the_vocabulary_has_are_refused(masked_lm):
     with pytest.raises(
         ValueError, match=r"`top_k` must be between 1 and the \d+ tokens of the vocabulary\. Received: "
     ):
         masked_lm.fill_mask(["[MASK]"], top_k=masked_lm.tokenizer.vocab_size + 1)
 
 
-def test_the_wrong_verb(classifier, masked_lm):
+def test_methods_of_other_tasks_are_refused(classifier, masked_lm):
     with pytest.raises(
         ValueError, match=r"`fill_mask` needs a model for pretraining.*for classification, .*`classify`"
     ):
         classifier.fill_mask(["[MASK]"])
-    told = "`classify` needs a model for classification or multi_label.*for pretraining, .*`fill_mask` and `embed`"
-    with pytest.raises(ValueError, match=told):
+    message = "`classify` needs a model for classification or multi_label.*for pretraining, .*`fill_mask` and `embed`"
+    with pytest.raises(ValueError, match=message):
         masked_lm.classify(["text"])
     with pytest.raises(ValueError, match="`predict` needs a fine-tuned model"):
         masked_lm.predict(["text"])
 
 
-def test_what_is_no_text(classifier):
+def test_items_that_are_not_texts_are_refused(classifier):
     with pytest.raises(ValueError, match=r"`texts` must be a list of texts, not one text\. Received: 'boat'"):
         classifier.classify("boat")
     with pytest.raises(ValueError, match=r"`texts\[1\]` must be a text\. Received: None"):
@@ -142,6 +142,6 @@ def test_what_is_no_text(classifier):
         classifier.classify(["boat"], [3])
 
 
-def test_no_run(tmp_path):
+def test_a_missing_run_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match="`path` must name a folder that holds a BERT"):
         load(str(tmp_path))

@@ -1,4 +1,4 @@
-"""Warm-up requests are what TensorFlow Serving's own protos say, and rows of the lengths that were asked for."""
+"""Warm-up requests follow TensorFlow Serving's protos, and make rows of the requested lengths."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tensorflow.core.framework import tensor_pb2
 from bert_tf.serving import warmup
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
-# The fields of tensorflow/serving that warm-up reads, with the numbers of apis/*.proto.
+# The fields that TensorFlow Serving's warm-up reads, with their numbers in apis/*.proto.
 _MESSAGES = {
     "ModelSpec": [("name", 1, "string"), ("signature_name", 3, "string")],
     "InputsEntry": [("key", 1, "string"), ("value", 2, "bytes")],
@@ -66,7 +66,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.mark.parametrize("names", [("text",), ("text", "text_pair"), ("question", "context")])
 @pytest.mark.parametrize("method", ["predict", "classify", "regress"])
-def test_requests(tmp_path, tokenizer, names, method):
+def test_requests_parse_as_protos_and_have_the_lengths(tmp_path, tokenizer, names, method):
     warmup.write_requests(str(tmp_path), names, method, word="boat", lengths=(8, 16, 200), has_mask=False)
     *by_length, by_example = _read(tmp_path)
     lengths = []
@@ -89,7 +89,7 @@ def test_requests(tmp_path, tokenizer, names, method):
     assert features[names[0]].bytes_list.value[0].startswith(b"boat")
 
 
-def test_a_mask_where_there_must_be_one(tmp_path, tokenizer):
+def test_texts_hold_a_mask_if_the_model_needs_one(tmp_path, tokenizer):
     warmup.write_requests(str(tmp_path), ("text",), "predict", word="boat", lengths=(8,), has_mask=True)
     text = np.atleast_1d(_inputs(_read(tmp_path)[0].predict_log.request)["text"])[0].decode()
     ids = tokenizer.encode_pair(text, parse_special_tokens=["[MASK]"])[0]
