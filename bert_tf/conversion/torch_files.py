@@ -53,7 +53,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def read(self, data: np.ndarray) -> np.ndarray:
-        """Return a copy of the tensor's numbers, for the numbers of its storage."""
+        """Return a copy of the tensor, read from the numbers of its storage."""
         numbers = (self.offset, *self.shape, *self.strides)
         if len(self.shape) != len(self.strides) or any(number < 0 for number in numbers):
             raise ValueError("a tensor has a negative size or stride")
@@ -93,7 +93,7 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, identity: Any) -> _Storage:
         if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
-            raise pickle.UnpicklingError("it refers to something that is no storage")
+            raise pickle.UnpicklingError("it refers to something that is not a storage")
         _, dtype, key, _, size, *view = identity
         if not isinstance(dtype, np.dtype) or any(part is not None for part in view):
             raise pickle.UnpicklingError("it has a storage of an unknown kind")
@@ -113,7 +113,7 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(pickles) != 1:
-            raise ValueError("it is no file of weights (no data.pkl)")
+            raise ValueError("it is not a file of weights (no data.pkl)")
         folder = pickles[0].removesuffix("data.pkl")
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
             raise ValueError("its numbers are big-endian")
@@ -132,7 +132,7 @@ def _read_stream(data: bytes) -> dict[str, np.ndarray]:
     """Return the arrays of a file from before PyTorch 1.6: five pickles, then each storage's length and numbers."""
     stream = io.BytesIO(data)
     if _Unpickler(stream).load() != _LEGACY_MAGIC or _Unpickler(stream).load() != _LEGACY_PROTOCOL:
-        raise ValueError("it is no file of PyTorch")
+        raise ValueError("it is not a file of PyTorch")
     system = _Unpickler(stream).load()
     if not isinstance(system, dict) or not system.get("little_endian"):
         raise ValueError("its numbers are big-endian")

@@ -107,7 +107,7 @@ class LiteModel:
         try:
             self._interpreter = tf.lite.Interpreter(model_content=files.read_bytes(path), num_threads=os.cpu_count())
         except ValueError as error:
-            raise ValueError(f"{path}: no LiteRT file, or a damaged one ({str(error).splitlines()[0]})") from None
+            raise ValueError(f"{path}: not a LiteRT file, or a damaged one ({str(error).splitlines()[0]})") from None
         self._runner = self._interpreter.get_signature_runner("serving_default")
         length = self._runner.get_input_details()["input_ids"]["shape_signature"][1]
         self.length: int | None = None if length < 0 else int(length)

@@ -105,7 +105,7 @@ def test_a_short_text_uses_the_file_of_its_length(predictors, tmp_path):
         found, expected = (list(each.classify([text])[0]["probabilities"].values()) for each in (lite, predictor))
         np.testing.assert_allclose(found, expected, atol=1e-5)
     # The shortest file that holds the text is used, which here is the damaged one.
-    with pytest.raises(ValueError, match=r"1x6\.tflite: no LiteRT file, or a damaged one"):
+    with pytest.raises(ValueError, match=r"1x6\.tflite: not a LiteRT file, or a damaged one"):
         lite.classify(["miller old miller"])
     assert len(lite.classify(["miller old miller"] * 2)) == 2, "several rows are for the file of any length"
 
@@ -163,5 +163,5 @@ def test_files_that_are_not_from_an_export_are_refused(tmp_path):
         FileNotFoundError, match=r"`path`: an export must hold assets/config\.json\. Received: .*tflite'"
     ):
         load(str(tmp_path / "model.tflite"))
-    with pytest.raises(ValueError, match=r"model\.tflite: no LiteRT file, or a damaged one"):
+    with pytest.raises(ValueError, match=r"model\.tflite: not a LiteRT file, or a damaged one"):
         litert.LiteModel(str(tmp_path / "model.tflite"), "classification")
