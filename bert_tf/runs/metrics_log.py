@@ -1,6 +1,7 @@
 """The log of a run: `metrics.jsonl`, one line a report, and TensorBoard's event files."""
 
 import json
+import math
 import os
 from typing import Any
 
@@ -41,7 +42,8 @@ class MetricsLog:
                 break  # a line that a killed run was writing, its last
             if report["step"] <= start:
                 kept.append(line)
-                self._reports.append(report)
+                # JSON has no NaN, so a score without a value is written as null.
+                self._reports.append({name: math.nan if value is None else value for name, value in report.items()})
         whole = "".join(f"{line}\n" for line in kept)
         if whole != text and self._writes:
             files.write_text(self._path, whole)

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 import runpy
 from pathlib import Path
 
@@ -278,7 +277,7 @@ def test_float16_lives_through_overflow_at_the_start(tmp_path):
     state, _ = _train(tmp_path, train, eval_data=None, objective=objective)
     assert 1.0 < float(state.loss_scale.scale) < 2.0**15
     assert int(state.step) == 12
-    assert math.isnan(_lines(tmp_path)[0]["gradient_norm"])
+    assert _lines(tmp_path)[0]["gradient_norm"] is None, "JSON has no NaN"
     assert _lines(tmp_path)[-1]["gradient_norm"] > 0
 
 

@@ -58,9 +58,9 @@ def test_parts_of_files_and_of_a_split(tmp_path):
     assert [len(part.examples) for part in parts.values()] == [16, 4]
     data = {"train": str(path), "split": "80/20", "split_seed": 3}
     assert read_part(config, data, "eval") == parts["eval"]
-    with pytest.raises(ValueError, match=r"--part must be one of train, eval.*'test'"):
+    with pytest.raises(ValueError, match=r"`part` must be one of train, eval.*'test'"):
         read_part(config, data, "test")
-    with pytest.raises(ValueError, match="--part needs a run made with --split"):
+    with pytest.raises(ValueError, match="`part` needs a run made with --split"):
         read_part(config, {"train": str(path)}, "eval")
     with pytest.raises(ValueError, match=r"`split` divides `train_file`"):
         read_parts(config, {"train": str(path), "eval": str(path)}, split="80/20")

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,23 +18,32 @@ from bert_tf.utils import file_systems
 from data_pipelines.records import shards, writer
 from data_pipelines.records.manifest import read_manifest
 
-SECONDS_A_DOCUMENT = 0.02
-# Reads the documents slowly, so that a kill at a random moment meets every stage.
-SLOW_RUN = f"""
-import sys, time
+# Kills itself when it opens, renames or removes its N-th file below the folder, so that kills meet every stage.
+SELF_KILLING_RUN = """
+import os, signal, sys
 from small_corpus import corpus_documents
 from small_records import CONFIG, TOKENIZER, create_pretraining_data
 from data_pipelines.records import shards as record_shards
 
-def documents():
-    for document in corpus_documents(60):
-        time.sleep({SECONDS_A_DOCUMENT})
-        yield document
+folder, num_workers, kill_at = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+process = os.getpid()
+operations = 0
+
+def count(event, arguments):
+    global operations
+    if event not in ("open", "os.rename", "os.remove", "os.mkdir") or os.getpid() != process:
+        return
+    if str(arguments[0]).startswith(folder):
+        operations += 1
+        if operations == kill_at:
+            os.kill(process, signal.SIGKILL)
 
 if __name__ == "__main__":
     record_shards._FIRST_SHARD_BYTES = 2000
-    print("started", flush=True)
-    create_pretraining_data(documents(), TOKENIZER, sys.argv[1], CONFIG, holdout=0.2, num_workers=int(sys.argv[2]))
+    sys.addaudithook(count)
+    documents = corpus_documents(60)
+    create_pretraining_data(documents, TOKENIZER, folder, config=CONFIG, holdout=0.2, num_workers=num_workers)
+    print(operations)
 """
 
 
@@ -55,46 +63,42 @@ def finished_files(folder: Path) -> dict[Path, int]:
     return found
 
 
-def kill_after(seconds: float, folder: Path, script: Path, num_workers: int) -> int:
-    """Start a run, kill it `seconds` after it began to read, and wait for its workers; the return code."""
+def run(script: Path, folder: Path, *, num_workers: int, kill_at: int = 0) -> int | None:
+    """Prepare records, and return the number of file operations; None if it was killed at number `kill_at`."""
     path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ["PYTHONPATH"]])
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(folder), str(num_workers)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    assert process.stdout.readline() == "started\n"
-    time.sleep(seconds)
-    process.kill()
     # Standard output ends when the last process that holds it does: workers must not outlive their parent.
-    process.communicate(timeout=60)
-    return process.returncode
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder), str(num_workers), str(kill_at)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": path},
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return int(done.stdout) if done.returncode == 0 else None
 
 
 def check_kills(tmp_path: Path, kills: int, num_workers: int) -> None:
-    script = tmp_path / "slow_run.py"
-    script.write_text(SLOW_RUN)
+    script = tmp_path / "self_killing_run.py"
+    script.write_text(SELF_KILLING_RUN)
+    operations = run(script, tmp_path / "undisturbed", num_workers=num_workers)
     folder = tmp_path / "killed"
     generator = random.Random()
-    print("seed of the moments:", seed := generator.randrange(10**6))
+    print("seed of the kills:", seed := generator.randrange(10**6))
     generator.seed(seed)
-    killed = []
     kept: dict[Path, int] = {}
-    for _ in range(kills):
-        moment = generator.uniform(0.2, 60 * SECONDS_A_DOCUMENT + 0.2 + 2.0 * (num_workers > 1))
-        killed.append(kill_after(moment, folder, script, num_workers) == -signal.SIGKILL)
-        if (folder / "manifest.json").exists():  # it was too late: all records stood
+    for number in range(kills):
+        finished = run(script, folder, num_workers=num_workers, kill_at=generator.randint(1, operations))
+        assert number > 0 or finished is None, "the first run has so many operations"
+        if (folder / "manifest.json").exists():
             break
-        standing = finished_files(folder)
-        assert kept.items() <= standing.items()  # what the last run had finished, this one has not touched
-        kept = standing
-    assert any(killed)
+        existing = finished_files(folder)
+        assert kept.items() <= existing.items()  # this run has not touched what the last one finished
+        kept = existing
     if not (folder / "manifest.json").exists():
         make(folder, holdout=0.2)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    make(tmp_path / "undisturbed", holdout=0.2)
     # Killed while it removed the journal, a run leaves the rest of it.
     contents = {name: data for name, data in contents_of(folder).items() if not name.endswith(".finished.json")}
     assert contents == contents_of(tmp_path / "undisturbed")

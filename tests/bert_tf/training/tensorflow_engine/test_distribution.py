@@ -291,11 +291,11 @@ def test_a_mirrored_strategy_on_demand(monkeypatch):
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ({"strategy": "all"}, r"--strategy must be one of auto, .*Received: 'all'"),
-        ({"strategy": "mirrored", "tpu": "local"}, r"--tpu needs --strategy auto or tpu\. Received: 'mirrored'"),
-        ({"strategy": "tpu", "num_devices": 2}, r"--num_devices is for GPUs.*Received: 2"),
-        ({"strategy": "one_device", "num_devices": 2}, r"--strategy one_device has --num_devices 1\. Received: 2"),
-        ({"strategy": "multi_worker"}, r"--strategy multi_worker needs the environment variable TF_CONFIG"),
+        ({"strategy": "all"}, r"`strategy` must be one of auto, .*Received: 'all'"),
+        ({"strategy": "mirrored", "tpu": "local"}, r"`tpu` needs `strategy` auto or tpu\. Received: 'mirrored'"),
+        ({"strategy": "tpu", "num_devices": 2}, r"`num_devices` is for GPUs.*Received: 2"),
+        ({"strategy": "one_device", "num_devices": 2}, r"`strategy` one_device has `num_devices` 1\. Received: 2"),
+        ({"strategy": "multi_worker"}, r"`strategy` multi_worker needs the environment variable TF_CONFIG"),
     ],
 )
 def test_wishes_that_contradict_each_other(monkeypatch, wish, message):
@@ -316,6 +316,6 @@ def test_a_tpu_that_is_not_there(monkeypatch):
         raise ValueError("Please provide a TPU Name to connect to.\nand more")
 
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", nowhere)
-    message = r"--tpu: no TPU answers there \(Please provide a TPU Name to connect to\.\)\. Received: 'grpc://nowhere'"
+    message = r"`tpu`: no TPU answers there \(Please provide a TPU Name to connect to\.\)\. Received: 'grpc://nowhere'"
     with pytest.raises(ValueError, match=message):
         make_distribution(tpu="grpc://nowhere")
