@@ -22,11 +22,11 @@ from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.progress import progress_bar
 from data_pipelines.corpora import input_flags
+from data_pipelines.corpora.documents import Document
 from data_pipelines.records import beam_runner, local_runner
 from data_pipelines.records.document_shards import ShardFunction, input_shards
 from data_pipelines.records.manifest import HELD_OUT_FOLDER, Manifest, PreparationConfig, read_manifest
 from data_pipelines.records.packing import DEFAULT_SEQUENCES_PER_ROW
-from data_pipelines.records.shards import Document
 from data_pipelines.records.writer import RecordFolderWriter, remove_records
 
 
@@ -58,7 +58,7 @@ def create_pretraining_data(
         tokenizer: makes the tokens.
         output_dir: local or remote folder.
         config: sequence length, packing, objective, seed.
-        holdout: share of documents held out, chosen by `corpora.is_held_out`; one pass over them is made.
+        holdout: share of documents held out, chosen by `documents.is_held_out`; one pass over them is made.
         num_workers: processes to build shards; 1 stays in this process, 0 takes one a core.
         overwrite: whether a complete record folder, or what an interrupted run with other settings left, may be
             replaced.

@@ -11,7 +11,8 @@ from absl import flags
 
 from bert_tf.utils import files, launching
 from bert_tf.utils.arguments import renamed
-from data_pipelines.corpora import input_flags, vocabulary
+from data_pipelines import vocabulary
+from data_pipelines.corpora import input_flags
 
 
 def define_flags() -> None:

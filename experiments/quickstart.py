@@ -25,11 +25,13 @@ from bert_tf.configs import FinetuningConfig, PretrainingConfig
 from bert_tf.utils import files, launching
 from bert_tf.utils.arguments import renamed, renamed_items
 from bert_tf.utils.file_patterns import matching_files
-from data_pipelines.corpora import readers
-from data_pipelines.corpora.vocabulary import create_vocab
+from data_pipelines.corpora.documentation import python_documentation
+from data_pipelines.corpora.documents import is_held_out, write_documents
+from data_pipelines.corpora.readers import read_documents
 from data_pipelines.create_pretraining_data import HELD_OUT_FOLDER, create_pretraining_data
 from data_pipelines.finetuning import documentation_packages
 from data_pipelines.records.manifest import PreparationConfig
+from data_pipelines.vocabulary import create_vocab
 
 NUM_SERVED_TEXTS = 50
 NUM_EXAMPLES = 3
@@ -120,11 +122,11 @@ class Quickstart:
 
     def write_corpus(self, corpus: str | None, labelled: str | None, holdout: float) -> tuple[str, str]:
         """Write the corpus to one text file, and return the training and the evaluation file of the labelled task."""
-        modules = readers.python_documentation() if corpus is None or labelled is None else []
+        modules = python_documentation() if corpus is None or labelled is None else []
         documents: Any = (module.document for module in modules)
         if corpus is not None:
-            documents = renamed_items(readers.read_documents(corpus), patterns="corpus")
-        print(readers.write_documents(documents, self.path("corpus.txt")))
+            documents = renamed_items(read_documents(corpus), patterns="corpus")
+        print(write_documents(documents, self.path("corpus.txt")))
         if labelled is not None:
             train_file, eval_file = labelled.split(",")
             return train_file, eval_file
@@ -138,9 +140,9 @@ class Quickstart:
         from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
         vocab_file = self.path("vocab.txt")
-        create_vocab(readers.read_documents(self.path("corpus.txt")), vocab_size, output=vocab_file, holdout=holdout)
+        create_vocab(read_documents(self.path("corpus.txt")), vocab_size, output=vocab_file, holdout=holdout)
         manifest = create_pretraining_data(
-            readers.read_documents(self.path("corpus.txt")),
+            read_documents(self.path("corpus.txt")),
             WordPieceTokenizer(vocab_file),
             self.path("records"),
             config=PreparationConfig(
@@ -247,8 +249,8 @@ class Quickstart:
         """Return held-out sentences of moderate length with their middle word masked, and that word; one a document."""
         holdout = self.summary["holdout"]
         found: list[tuple[str, str]] = []
-        for document in readers.read_documents(self.path("corpus.txt")):
-            if not readers.is_held_out(document, holdout):
+        for document in read_documents(self.path("corpus.txt")):
+            if not is_held_out(document, holdout):
                 continue
             for sentence in document:
                 words = sentence.split()

@@ -20,7 +20,7 @@ tpu_configs
 data_pipelines.create_vocab data_pipelines.create_pretraining_data data_pipelines.convert_records
 data_pipelines.verify_records
 data_pipelines.input
-data_pipelines.records data_pipelines.finetuning
+data_pipelines.records data_pipelines.finetuning data_pipelines.vocabulary
 data_pipelines.corpora
 bert_tf.serving
 bert_tf.training

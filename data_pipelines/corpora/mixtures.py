@@ -16,8 +16,8 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from data_pipelines.corpora.deduplication import ExactDuplicateFilter
+from data_pipelines.corpora.documents import Document
 
-Document = Sequence[str]
 Corpora = Mapping[str, Callable[[], Iterable[Document]]]
 
 

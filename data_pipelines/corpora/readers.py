@@ -6,29 +6,16 @@ ends a document. Or raw text, JSON lines, or a TensorFlow Datasets data set, see
 
 import dataclasses
 import functools
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from bert_tf.utils import files
 from bert_tf.utils.decompression import compression_suffix
 from bert_tf.utils.file_patterns import matching_files
+from bert_tf.utils.processes import ordered_map
 from data_pipelines.corpora.cleaning import clean_text
-from data_pipelines.corpora.documentation import ModuleDocumentation, python_documentation
-from data_pipelines.corpora.processes import ordered_map
 from data_pipelines.corpora.sentences import split_sentences
 from data_pipelines.corpora.tfds_texts import tfds_texts
-
-__all__ = [
-    "CorpusStatistics",
-    "ModuleDocumentation",
-    "ReadingOptions",
-    "is_held_out",
-    "python_documentation",
-    "read_documents",
-    "text_files",
-    "write_documents",
-]
 
 TFDS_PREFIX = "tfds:"
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -219,57 +206,3 @@ def _not_empty(documents: Iterator[list[str]], patterns: str, count: int) -> Ite
             f"`patterns` must name files with at least one sentence; {count} file(s) matched and hold none, or only "
             f"documents that are too short. Received: {patterns!r}"
         )
-
-
-def is_held_out(document: Sequence[str], fraction: float) -> bool:
-    """Return whether a document belongs to the held-out part of its corpus.
-
-    A hash of the document's text alone decides, so the answer is the same on every machine and in every run, whatever
-    the other documents are. A document that is held out at one fraction is held out at every larger one.
-
-    Args:
-        document: its sentences.
-        fraction: the share to hold out, 0 (none) to 1 (all).
-    """
-    if not 0.0 <= fraction <= 1.0:
-        raise ValueError(f"`fraction` must be between 0 and 1. Received: {fraction!r}")
-    digest = hashlib.sha256("\n".join(document).encode()).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
-
-
-@dataclasses.dataclass(frozen=True)
-class CorpusStatistics:
-    """The size of a corpus. Megabytes are 10^6 bytes of UTF-8, as written; words are split at spaces."""
-
-    documents: int
-    sentences: int
-    words: int
-    megabytes: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.documents:,} documents, {self.sentences:,} sentences, {self.words:,} words, {self.megabytes:.2f} MB"
-        )
-
-
-def write_documents(documents: Iterable[Sequence[str]], path: str) -> CorpusStatistics:
-    """Write documents as `read_documents` reads them, whole or not at all.
-
-    Raises:
-        ValueError: there is no document, or a sentence is empty or holds a line break.
-    """
-    count = sentences = words = size = 0
-    with files.open_to_write(path) as file:
-        for document in documents:
-            for sentence in document:
-                if not sentence.strip() or "\n" in sentence or "\r" in sentence:
-                    raise ValueError(f"{path}: a sentence must be one line with text. Received: {sentence!r}")
-            data = ("\n" if count else "").encode() + "".join(f"{sentence}\n" for sentence in document).encode()
-            file.write(data)
-            count += 1
-            sentences += len(document)
-            words += sum(len(sentence.split()) for sentence in document)
-            size += len(data)
-        if not count:
-            raise ValueError(f"{path}: there must be at least one document to write. Received: none")
-    return CorpusStatistics(count, sentences, words, size / 1e6)

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 
 from bert_tf.utils import files
 from data_pipelines.corpora.deduplication import NearDuplicateFilter, normalized_words
-from data_pipelines.corpora.readers import ModuleDocumentation, is_held_out
+from data_pipelines.corpora.documentation import ModuleDocumentation
+from data_pipelines.corpora.documents import is_held_out
 
 MASK_WORD = "library"
 """The word that replaces every package's name: a plain one, so that a sentence stays a sentence."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from data_pipelines.corpora import readers
+from data_pipelines.corpora.documents import Document, is_held_out
 from data_pipelines.records.manifest import BuiltShard, PreparationConfig, record_settings
-from data_pipelines.records.shards import Document, DocumentGrouper, ShardBuilder, without_blank_sentences
+from data_pipelines.records.shards import DocumentGrouper, ShardBuilder, without_blank_sentences
 
 # This version of marshal's format writes equal lists as equal bytes (later ones write references, which depend on
 # which strings happen to be the same object), and three times as fast as pickle.
@@ -49,7 +49,7 @@ def input_shards(documents: Iterable[Document], holdout: float, objective: str) 
 
     Args:
         documents: read once; blank sentences, and documents without another, are left out.
-        holdout: share of held-out documents, see `readers.is_held_out`.
+        holdout: share of held-out documents, see `documents.is_held_out`.
         objective: `nsp` needs two documents in each part, `mlm` one.
 
     Raises:
@@ -63,7 +63,7 @@ def input_shards(documents: Iterable[Document], holdout: float, objective: str) 
         return InputShard(held_out, numbers[held_out] - 1, pack_documents(group))
 
     for document in without_blank_sentences(documents):
-        held_out = bool(holdout) and readers.is_held_out(document, holdout)
+        held_out = bool(holdout) and is_held_out(document, holdout)
         group = groupers[held_out].add(document)
         if group:
             yield shard(held_out, group)

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
-from data_pipelines.corpora.processes import ordered_map
+from bert_tf.utils.processes import ordered_map
 from data_pipelines.records.document_shards import InputShard, ShardFunction
 from data_pipelines.records.writer import FinishedShard, RecordFolderWriter
 

@@ -12,6 +12,7 @@ import numpy as np
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from data_pipelines.corpora.documents import Document
 from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, token_dtype
 from data_pipelines.records.packing import pack_rows
 from data_pipelines.records.pairs import (
@@ -24,8 +25,6 @@ from data_pipelines.records.pairs import (
     tokenize_documents,
 )
 from data_pipelines.records.tfrecords import bytes_feature, example_bytes, int64_feature, tfrecord_bytes
-
-Document = Sequence[str]
 
 _MEGABYTE = 1_000_000
 _SHARDS_A_SIZE = 16

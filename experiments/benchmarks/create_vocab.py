@@ -15,7 +15,8 @@ from absl import flags
 
 from bert_tf.utils import files
 from bert_tf.utils.launching import run
-from data_pipelines.corpora import readers
+from data_pipelines.corpora.documentation import python_documentation
+from data_pipelines.corpora.documents import write_documents
 from experiments.benchmarks import preparation_race
 
 WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for text and vocabularies.", required=True)
@@ -55,7 +56,7 @@ def main(_: Sequence[str]) -> None:
     if corpus is None:
         corpus = os.path.join(WORK_DIR.value, "corpus.txt")
         if not files.exists(corpus):
-            readers.write_documents([module.document for module in readers.python_documentation()], corpus)
+            write_documents([module.document for module in python_documentation()], corpus)
     text = os.path.join(WORK_DIR.value, "text.txt")
     preparation_race.write_text(corpus, text, MEGABYTES.value)
     commands = {"ours": _our_command, "hugging_face": _peer_command}

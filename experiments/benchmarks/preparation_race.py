@@ -17,7 +17,9 @@ from typing import Any
 
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
-from data_pipelines.corpora import readers
+from data_pipelines.corpora.documentation import python_documentation
+from data_pipelines.corpora.documents import write_documents
+from data_pipelines.corpora.readers import read_documents
 
 MAX_SEQ_LENGTH = 128
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -33,8 +35,8 @@ def corpus_and_vocabulary(work_dir: str, corpus: str | None, vocab_file: str | N
     if corpus is None:
         corpus = os.path.join(work_dir, "corpus.txt")
         if not files.exists(corpus):
-            modules = readers.python_documentation()
-            print(readers.write_documents([module.document for module in modules], corpus), file=sys.stderr)
+            modules = python_documentation()
+            print(write_documents([module.document for module in modules], corpus), file=sys.stderr)
     if vocab_file is None:
         vocab_file = os.path.join(work_dir, "vocab.txt")
         if not files.exists(vocab_file):
@@ -56,7 +58,7 @@ def write_text(corpus: str, path: str, megabytes: float) -> None:
 def _documents(corpus: str, wanted: int) -> Iterator[str]:
     size = 0
     for repetition in itertools.count():
-        for document in readers.read_documents(corpus):
+        for document in read_documents(corpus):
             text = "\n".join(document) + "\n\n"
             if repetition:
                 text = _with_other_words(text, repetition)
@@ -103,7 +105,7 @@ def race(text: str, vocab_file: str, work_dir: str, peer_python: str, rounds: in
 
 def tokenizer_speed(text: str, vocab_file: str, rounds: int) -> dict[str, float]:
     """Measure the megabytes a second of `encode_ragged`, with no word in its cache, and with all words in it."""
-    sentences = [sentence for document in readers.read_documents(text) for sentence in document]
+    sentences = [sentence for document in read_documents(text) for sentence in document]
     megabytes = os.path.getsize(text) / 1e6
     speeds: dict[str, list[float]] = {"cold": [], "warm": []}
     for _ in range(rounds):

@@ -47,7 +47,8 @@ from bert_tf.configs.experiment_files import load_config
 from bert_tf.configs import FinetuningConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
-from data_pipelines.corpora.readers import read_documents, write_documents
+from data_pipelines.corpora.documents import write_documents
+from data_pipelines.corpora.readers import read_documents
 from data_pipelines.finetuning import tables
 
 folder = sys.argv[1]

@@ -11,7 +11,7 @@ from small_records import CONFIG, TOKENIZER, contents_of, make, small_tokenizer
 from bert_tf.configs import MaskingConfig
 from bert_tf.features import NO_NEXT_SENTENCE_LABEL
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from data_pipelines.corpora import readers
+from data_pipelines.corpora.documents import is_held_out
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.input import pipeline
 from data_pipelines.records import shards
@@ -150,7 +150,7 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path, small_shards):
 
 def test_held_out_documents_are_in_the_other_folder(tmp_path, small_shards):
     documents = [[f"{line} {number}" for line in doc] for number, doc in enumerate(corpus_documents(60))]
-    held_out = [doc for doc in documents if readers.is_held_out(doc, 0.3)]
+    held_out = [doc for doc in documents if is_held_out(doc, 0.3)]
     manifest = make(tmp_path, documents=documents, holdout=0.3)
     other = read_manifest(str(tmp_path / "heldout"))
     assert other.statistics.documents == len(held_out) > 0

@@ -2,7 +2,8 @@ import types
 
 import pytest
 
-from data_pipelines.corpora import input_flags, readers
+from data_pipelines.corpora import input_flags
+from data_pipelines.corpora.documents import is_held_out
 
 DEFAULTS = {
     "sentences": "line",
@@ -74,7 +75,7 @@ def test_each_corpus_is_split_in_its_own_language(tmp_path):
 
 def test_a_held_out_document_of_a_mixture_is_never_trained_on(folder):
     values = _flags(f"a={folder}/a.txt", f"b={folder}/b.txt", weights=["a=1", "b=9"])
-    sides = {(document[0], readers.is_held_out(document, 0.5)) for document in input_flags.read(values)}
+    sides = {(document[0], is_held_out(document, 0.5)) for document in input_flags.read(values)}
     assert len(sides) == len({text for text, _ in sides})
 
 

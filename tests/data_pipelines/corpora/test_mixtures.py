@@ -2,7 +2,8 @@ import collections
 
 import pytest
 
-from data_pipelines.corpora import mixtures, readers
+from data_pipelines.corpora import mixtures
+from data_pipelines.corpora.documents import is_held_out
 from data_pipelines.corpora.mixtures import mixed_documents, mixture_shares
 
 
@@ -94,8 +95,8 @@ def test_duplicates_go_in_every_pass_and_between_corpora():
 
 def test_held_out_documents_are_never_among_the_others():
     documents = _mix(temperature=3.0, seed=2)
-    held_out = {tuple(document) for document in documents if readers.is_held_out(document, 0.2)}
-    trained = {tuple(document) for document in documents if not readers.is_held_out(document, 0.2)}
+    held_out = {tuple(document) for document in documents if is_held_out(document, 0.2)}
+    trained = {tuple(document) for document in documents if not is_held_out(document, 0.2)}
     repeated = collections.Counter(map(tuple, documents))
     assert any(repeated[document] > 1 for document in held_out)
     assert any(repeated[document] > 1 for document in trained)
@@ -105,7 +106,7 @@ def test_held_out_documents_are_never_among_the_others():
 def test_the_choice_of_a_part_is_not_the_choice_of_what_is_held_out():
     # With related hashes a subsampled corpus would hold only documents that are held out, or none.
     kept = [document for document in _mix(weights={"large": 1, "small": 5, "tiny": 5}) if "large" in document[0]]
-    held_out = sum(readers.is_held_out(document, 0.5) for document in kept)
+    held_out = sum(is_held_out(document, 0.5) for document in kept)
     assert 0.3 < held_out / len(kept) < 0.7
 
 

@@ -1,4 +1,4 @@
-"""Corpora that are not plain text: compressed, JSON lines, TFDS; cleaning, splitting and dropping while reading."""
+"""Corpora as they are read: plain and compressed text, JSON lines, TFDS; cleaning, splitting and dropping."""
 
 import bz2
 import gzip
@@ -21,6 +21,53 @@ def _read(path, **options):
 def _json_lines(path, values):
     path.write_text("".join(f"{json.dumps(value)}\n" for value in values), encoding="utf-8")
     return path
+
+
+def write(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return str(path)
+
+
+def test_lines_are_sentences_and_blank_lines_or_file_ends_separate_documents(tmp_path):
+    write(tmp_path / "b.txt", "third\n")
+    write(tmp_path / "a.txt", "\ufeffone. two.\r\n  and three \r\n\r\n \n\nsecond")
+    documents = list(read_documents(str(tmp_path / "*.txt")))
+    assert documents == [["one. two.", "and three"], ["second"], ["third"]]
+
+
+def test_raw_paragraphs_are_split_into_sentences(tmp_path):
+    path = write(tmp_path / "raw.txt", "Dr. Smith went\nhome to tf.Tensor. He slept, e.g. well.\n\n他来了。我走了。\n")
+    documents = list(read_documents(path, options=ReadingOptions(sentences="split")))
+    assert documents == [["Dr. Smith went home to tf.Tensor.", "He slept, e.g. well."], ["他来了。", "我走了。"]]
+
+
+def test_a_missing_file_is_told_before_the_first_document(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"`patterns`.*nothing"):
+        read_documents(str(tmp_path / "nothing*.txt"))
+
+
+@pytest.mark.parametrize("text", ["", "\n \n\t\n"])
+def test_files_without_a_sentence_are_an_error_that_names_the_pattern(tmp_path, text):
+    path = write(tmp_path / "empty.txt", text)
+    with pytest.raises(ValueError, match=r"`patterns` must name files with at least one sentence.*empty\.txt"):
+        list(read_documents(path))
+
+
+def test_an_empty_file_among_others_is_no_error(tmp_path):
+    write(tmp_path / "a.txt", "")
+    write(tmp_path / "b.txt", "text\n")
+    assert list(read_documents(str(tmp_path / "*.txt"))) == [["text"]]
+
+
+def test_text_that_is_not_utf8_is_named_by_file_and_line(tmp_path):
+    path = write(tmp_path / "latin.txt", "good\nwell\ncaf\xe9\n", encoding="latin1")
+    with pytest.raises(ValueError, match=r"latin\.txt, line 3"):
+        list(read_documents(path))
+
+
+def test_sentences_takes_two_values(tmp_path):
+    with pytest.raises(ValueError, match="'words'"):
+        ReadingOptions(sentences="words")
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)

@@ -4,7 +4,8 @@ import random
 import pytest
 
 from bert_tf.configs import ClassificationConfig
-from data_pipelines.corpora.readers import ModuleDocumentation, is_held_out
+from data_pipelines.corpora.documentation import ModuleDocumentation
+from data_pipelines.corpora.documents import is_held_out
 from data_pipelines.finetuning import documentation_packages as task_module
 from data_pipelines.finetuning.texts import read_texts
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from data_pipelines.corpora.processes import ordered_map
+from bert_tf.utils.processes import ordered_map
 
 
 def _slow_for_small(number):

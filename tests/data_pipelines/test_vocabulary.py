@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
-from data_pipelines.corpora import readers, vocabulary
-from data_pipelines.corpora.vocabulary import count_words, create_vocab, learn_vocab
+from data_pipelines import vocabulary
+from data_pipelines.corpora.documents import is_held_out, write_documents
+from data_pipelines.vocabulary import count_words, create_vocab, learn_vocab
 
 
 def _documents(count=60, seed=0):
@@ -39,7 +40,7 @@ def test_counts_are_of_the_words_that_the_tokenizer_sees(do_lower_case):
 
 def test_counts_exclude_held_out_documents():
     documents = _documents()
-    held_out = [document for document in documents if readers.is_held_out(document, 0.3)]
+    held_out = [document for document in documents if is_held_out(document, 0.3)]
     assert 0 < len(held_out) < len(documents)
     counts = count_words(documents, holdout=0.3)
     kept = count_words([document for document in documents if document not in held_out])
@@ -60,7 +61,7 @@ def test_counts_do_not_depend_on_groups_or_workers(monkeypatch):
 def test_the_same_vocabulary_in_every_process_and_order(tmp_path):
     documents = _documents(200)
     text = tmp_path / "text.txt"
-    readers.write_documents(documents, str(text))
+    write_documents(documents, str(text))
     expected = create_vocab(documents, 300, report=_silent)
     assert 100 < len(expected) <= 300
     assert create_vocab(documents[::-1], 300, report=_silent) == expected

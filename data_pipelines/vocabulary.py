@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, BasicTokenizer, WordPieceTokenizer
 from bert_tf.utils import files
+from bert_tf.utils.processes import ordered_map
 from bert_tf.utils.progress import progress_bar
-from data_pipelines.corpora import readers
-from data_pipelines.corpora.processes import ordered_map
-
-Document = Sequence[str]
+from data_pipelines.corpora.documents import Document, is_held_out
 
 # Without held-out documents, every so-manieth one is what the statistics are taken from.
 SAMPLE_EVERY = 20
@@ -96,7 +94,7 @@ def create_vocab(
         num_unused: places `[unused0]`, `[unused1]`, ... behind `[PAD]`, for tokens that are invented later. 99
             puts `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]` at 100 to 103, as in the published vocabularies.
         user_tokens: words, tokens (`##...`) or reserved tokens (`[...]`) that the vocabulary must hold.
-        holdout: share of documents not to learn from (`readers.is_held_out`).
+        holdout: share of documents not to learn from (`documents.is_held_out`).
         num_workers: processes that count words; 0: one a core. The vocabulary is the same.
         report: takes the lines that tell what was found.
 
@@ -306,7 +304,7 @@ def _count_group(group: _Group, do_lower_case: bool, holdout: float) -> WordCoun
             source.clear()
 
     for number, document in enumerate(group.documents, group.first):
-        held_out = holdout > 0 and readers.is_held_out(document, holdout)
+        held_out = holdout > 0 and is_held_out(document, holdout)
         counts.documents += not held_out
         counts.held_out_documents += held_out
         targets = [sample_strings] if held_out else [strings]

@@ -1,0 +1,89 @@
+"""Documents: what they are, which of them are held out, and how they are written to a text file.
+
+A document is a list of sentences. A text file has one sentence on each line and a blank line between documents.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from bert_tf.utils import files
+
+Document = Sequence[str]
+"""The sentences of a document."""
+
+
+def is_held_out(document: Document, fraction: float) -> bool:
+    """Return whether a document belongs to the held-out part of its corpus.
+
+    A hash of the document's text alone decides. The answer is therefore the same on every machine and in every run,
+    and does not depend on the other documents. A document that is held out at one fraction is held out at every larger
+    one.
+
+    Args:
+        document: its sentences.
+        fraction: the share to hold out, from 0 (no document) to 1 (every document).
+
+    Raises:
+        ValueError: `fraction` is out of range.
+    """
+    if not 0.0 <= fraction <= 1.0:
+        raise ValueError(f"`fraction` must be between 0 and 1. Received: {fraction!r}")
+    digest = hashlib.sha256("\n".join(document).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusStatistics:
+    """The size of a corpus.
+
+    Attributes:
+        documents: the number of documents.
+        sentences: the number of sentences.
+        words: the number of words, which are separated by white space.
+        megabytes: the size of the file, in units of 10^6 bytes.
+    """
+
+    documents: int
+    sentences: int
+    words: int
+    megabytes: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.documents:,} documents, {self.sentences:,} sentences, {self.words:,} words, {self.megabytes:.2f} MB"
+        )
+
+
+def write_documents(documents: Iterable[Document], path: str) -> CorpusStatistics:
+    """Write documents to a text file that `readers.read_documents` reads. The file appears whole or not at all.
+
+    Args:
+        documents: the documents, at least one.
+        path: the file, local or remote.
+
+    Returns:
+        The size of what was written.
+
+    Raises:
+        ValueError: there is no document, or a sentence is empty or holds a line break.
+        OSError: the file cannot be written.
+    """
+    count = sentences = words = size = 0
+    with files.open_to_write(path) as file:
+        for document in documents:
+            for sentence in document:
+                if not sentence.strip() or "\n" in sentence or "\r" in sentence:
+                    raise ValueError(
+                        f"{path}: a sentence must hold text and no line break. Received: {sentence!r} in document "
+                        f"{count + 1}"
+                    )
+            data = ("\n" if count else "").encode() + "".join(f"{sentence}\n" for sentence in document).encode()
+            file.write(data)
+            count += 1
+            sentences += len(document)
+            words += sum(len(sentence.split()) for sentence in document)
+            size += len(data)
+        if not count:
+            raise ValueError(f"{path}: there must be at least one document to write. Received: none")
+    return CorpusStatistics(count, sentences, words, size / 1e6)
