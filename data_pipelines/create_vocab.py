@@ -18,19 +18,34 @@ from data_pipelines.corpora import input_flags
 def define_flags() -> None:
     """Define the flags of this command."""
     input_flags.define()
-    flags.DEFINE_string("output", None, "The vocabulary file to write, one token a line.", required=True)
-    flags.DEFINE_integer("vocab_size", 30522, "Tokens at most, special tokens included.")
-    flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary is uncased.")
-    flags.DEFINE_integer("min_frequency", 2, "A pair that occurs less often is not joined to a token.")
-    flags.DEFINE_integer("limit_alphabet", 1000, "Characters at most, the most frequent ones.")
-    flags.DEFINE_integer("num_unused", 0, "Places [unusedN] for later tokens; 99 gives the published special ids.")
-    flags.DEFINE_list("user_tokens", [], "Words that the vocabulary must hold, separated by commas.")
-    flags.DEFINE_float("holdout", 0.0, "Share of documents not to learn from; as for create_pretraining_data.")
-    flags.DEFINE_integer("num_workers", 0, "Processes; 0 for one a core. The vocabulary is the same.")
+    flags.DEFINE_string("output", None, "The vocabulary file to write, with one token on each line.", required=True)
+    flags.DEFINE_integer("vocab_size", 30522, "The largest number of tokens, special tokens included.")
+    flags.DEFINE_bool(
+        "do_lower_case", True, "Whether the vocabulary is uncased: text is put in lower case and loses its accents."
+    )
+    flags.DEFINE_integer("min_frequency", 2, "Pairs of tokens that occur less often are not joined to a new token.")
+    flags.DEFINE_integer(
+        "limit_alphabet", 1000, "The largest number of distinct characters; the most frequent ones are kept."
+    )
+    flags.DEFINE_integer(
+        "num_unused",
+        0,
+        "The number of [unusedN] tokens, which later tokens may replace. With 99, [CLS], [SEP] and the other special "
+        "tokens have the ids of the published vocabularies.",
+    )
+    flags.DEFINE_list("user_tokens", [], "Words that the vocabulary must contain, separated by commas.")
+    flags.DEFINE_float(
+        "holdout",
+        0.0,
+        "Share of documents that are held out, from which nothing is learnt; as for create-pretraining-data.",
+    )
+    flags.DEFINE_integer(
+        "num_workers", 0, "The number of processes; 0 for one a core. It does not change the vocabulary."
+    )
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, write the vocabulary, print how well it fits."""
+    """Read the flags, write the vocabulary and print how well it fits."""
     values = flags.FLAGS
     with renamed(folder="output"):
         files.require_writable_folder(os.path.dirname(values.output) or ".")
@@ -46,9 +61,9 @@ def main(_: Sequence[str]) -> None:
         holdout=values.holdout,
         num_workers=values.num_workers,
     )
+    inputs = " ".join(f"--input {shlex.quote(value)}" for value in values.input)
     launching.suggest(
-        f"bert-tf create-pretraining-data --input {shlex.join(values.input)} --vocab_file {values.output} "
-        "--output_dir records"
+        f"bert-tf create-pretraining-data {inputs} --vocab_file {shlex.quote(values.output)} --output_dir records"
     )
 
 

@@ -1,7 +1,9 @@
-"""Learn a WordPiece vocabulary from documents: the same bytes in every run, for any number of workers.
+"""WordPiece vocabularies learnt from documents, the same bytes in every run and for any number of workers.
 
-Words are counted as the tokenizer will cut them (`BasicTokenizer`); the tokens are then learnt from the counts by the
-`tokenizers` library, whose `WordPieceTrainer` merges the most frequent pair until the vocabulary is full.
+documents -> words, cut as the tokenizer cuts them (`BasicTokenizer`) -> counts -> tokens
+
+The tokens are learnt by the `tokenizers` library, whose `WordPieceTrainer` joins the most frequent pair of tokens
+until the vocabulary is full.
 """
 
 import collections
@@ -17,16 +19,16 @@ from bert_tf.utils.processes import ordered_map
 from bert_tf.utils.progress import progress_bar
 from data_pipelines.corpora.documents import Document, is_held_out
 
-# Without held-out documents, every so-manieth one is what the statistics are taken from.
 SAMPLE_EVERY = 20
+"""Without held-out documents, every 20th document is used for the statistics."""
 
-# About so many characters go to a worker at a time, and so many distinct strings are counted before they are
-# cut into words: both bound memory, neither changes the counts.
+# The approximate number of characters that a worker receives at a time, and the number of distinct strings that it
+# counts before it cuts them into words. Both bound memory and change no counts.
 _GROUP_CHARACTERS = 1 << 20
 _MAX_DISTINCT_STRINGS = 1 << 19
 
-# The trainer takes text, not counts. More occurrences than these are scaled down, so that training takes a minute at
-# most; the rounding touches words that are far too rare to be learnt from so much text.
+# The trainer takes text instead of counts. Counts with a larger sum are scaled down, so that training takes a minute at
+# most. Rounding affects only words that are far too rare to be learnt from so much text.
 _MAX_OCCURRENCES = 200_000_000
 
 _RESERVED_TOKEN = re.compile(r"\[[^\s\[\]]+\]")
@@ -37,9 +39,10 @@ class WordCounts:
     """The number of times that each word occurs.
 
     Attributes:
-        words: in the documents that tokens are learnt from.
-        sample_words: in the documents that the statistics are taken from: the held-out ones, or every 20th.
-        documents, held_out_documents: how many there are.
+        words: the counts in the documents from which tokens are learnt.
+        sample_words: the counts in the documents that are used for the statistics: the held-out ones, or every 20th.
+        documents: the number of documents from which tokens are learnt.
+        held_out_documents: the number of held-out documents.
     """
 
     words: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
@@ -57,7 +60,13 @@ class WordCounts:
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyStatistics:
-    """The fit of a vocabulary to text: tokens for each word, and the share of words that become `[UNK]`."""
+    """The fit of a vocabulary to text.
+
+    Attributes:
+        words: the number of words in the text.
+        tokens_per_word: the average number of tokens in a word.
+        unknown_share: the share of words that become `[UNK]`.
+    """
 
     words: int
     tokens_per_word: float
@@ -81,31 +90,33 @@ def create_vocab(
     num_workers: int = 1,
     report: Callable[[str], None] = print,
 ) -> list[str]:
-    """Learn a vocabulary from documents, and measure how well it fits.
+    """Learn a vocabulary from documents, and report how well it fits.
 
     Args:
-        documents: lists of sentences, read once (`readers.read_documents`).
-        vocab_size: tokens at most, special tokens included; a small corpus gives fewer.
-        output: file to write it to, one token a line, whole or not at all; None: it is only returned.
-        do_lower_case: for an uncased model.
-        min_frequency: a pair that occurs less often is not joined to a token. Where the documents hold more than 200
-            million words, this and all counts are divided by the same number before tokens are learnt.
-        limit_alphabet: characters at most, the most frequent ones; words with others are `[UNK]`.
-        num_unused: places `[unused0]`, `[unused1]`, ... behind `[PAD]`, for tokens that are invented later. 99
-            puts `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]` at 100 to 103, as in the published vocabularies.
-        user_tokens: words, tokens (`##...`) or reserved tokens (`[...]`) that the vocabulary must hold.
-        holdout: share of documents not to learn from (`documents.is_held_out`).
-        num_workers: processes that count words; 0: one a core. The vocabulary is the same.
-        report: takes the lines that tell what was found.
+        documents: the documents (`readers.read_documents`), which are read once.
+        vocab_size: the largest number of tokens, special tokens included. A small corpus gives fewer.
+        output: the file to write, with one token on each line, which appears whole or not at all; None for no file.
+        do_lower_case: whether the vocabulary is for an uncased model.
+        min_frequency: pairs that occur less often are not joined to a token. If the documents hold more than 200
+            million words, this number and all counts are divided by the same number before tokens are learnt.
+        limit_alphabet: the largest number of characters. The most frequent ones are kept, and words with other
+            characters become `[UNK]`.
+        num_unused: the number of tokens `[unused0]`, `[unused1]`, ... after `[PAD]`, which later tokens may replace.
+            With 99, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]` have the ids 100 to 103, as in the published vocabularies.
+        user_tokens: words, continuations (`##...`) or reserved tokens (`[...]`) that the vocabulary must contain.
+        holdout: the share of held-out documents, from which nothing is learnt (`documents.is_held_out`).
+        num_workers: the number of processes that count words; 0 for one a core. The vocabulary is the same.
+        report: the function that receives two lines of text about the counts and the fit.
 
     Returns:
-        The tokens, by id.
+        The tokens in the order of their ids.
 
     Raises:
         ValueError: an argument is out of range, or the documents hold no word.
+        OSError: `output` cannot be written.
     """
     _check_user_tokens(user_tokens, do_lower_case)
-    counts = count_words(documents, do_lower_case, holdout, num_workers)
+    counts = count_words(documents, do_lower_case=do_lower_case, holdout=holdout, num_workers=num_workers)
     held_out = f", {counts.held_out_documents:,} more held out" if holdout else ""
     report(
         f"counted {counts.words.total():,} words, {len(counts.words):,} distinct, "
@@ -129,9 +140,15 @@ def create_vocab(
 
 
 def count_words(
-    documents: Iterable[Document], do_lower_case: bool = True, holdout: float = 0.0, num_workers: int = 1
+    documents: Iterable[Document], *, do_lower_case: bool = True, holdout: float = 0.0, num_workers: int = 1
 ) -> WordCounts:
-    """Count the words of documents; memory grows only with the number of distinct words.
+    """Count the words of documents. Memory grows only with the number of distinct words.
+
+    Args:
+        documents: see `create_vocab`.
+        do_lower_case: see `create_vocab`.
+        holdout: see `create_vocab`.
+        num_workers: see `create_vocab`.
 
     Raises:
         ValueError: the documents that are not held out hold no word; `holdout` or `num_workers` is out of range.
@@ -147,8 +164,8 @@ def count_words(
             bar.update(group_counts.documents + group_counts.held_out_documents)
     if not counts.words:
         raise ValueError(
-            f"a vocabulary is learnt from documents with at least one word. Received: {counts.documents} documents "
-            f"without one, and {counts.held_out_documents} held out"
+            f"`documents` must hold at least one word. Received: {counts.documents} documents without words, and "
+            f"{counts.held_out_documents} held out"
         )
     return counts
 
@@ -163,10 +180,22 @@ def learn_vocab(
     num_unused: int = 0,
     user_tokens: Sequence[str] = (),
 ) -> list[str]:
-    """Return the tokens learnt from word counts; the arguments are those of `create_vocab`.
+    """Return the tokens learnt from word counts.
 
-    The order: `[PAD]`, the unused places, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`, the user's tokens, single characters,
-    single characters as continuations, and what was joined of them, in the order of joining.
+    Their order is `[PAD]`, the unused tokens, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`, the user's tokens, single
+    characters, single characters as continuations, and joined tokens in the order of joining.
+
+    Args:
+        counts: the number of times that each word occurs.
+        vocab_size: see `create_vocab`.
+        do_lower_case: see `create_vocab`.
+        min_frequency: see `create_vocab`.
+        limit_alphabet: see `create_vocab`.
+        num_unused: see `create_vocab`.
+        user_tokens: see `create_vocab`.
+
+    Raises:
+        ValueError: an argument is out of range, or `vocab_size` leaves no room for the single characters.
     """
     for name, value, least in (
         ("min_frequency", min_frequency, 1),
@@ -182,16 +211,16 @@ def learn_vocab(
         for character in word:
             frequencies[character] += count
         continuing.update(word[1:])
-    # Ties go to the smaller code point, so that the order of counting leaves no trace.
+    # Ties go to the smaller code point, so that the order of counting does not matter.
     alphabet = sorted(sorted(frequencies, key=lambda character: (-frequencies[character], character))[:limit_alphabet])
-    # Letters are kept in both roles. Punctuation and CJK characters, always words of their own, need no continuation.
+    # Letters are kept alone and as continuations. Punctuation and CJK characters are always words of their own.
     characters = alphabet + ["##" + c for c in alphabet if c in continuing or not _stands_alone(c)]
     unused = [f"[unused{index}]" for index in range(num_unused)]
     first = list(dict.fromkeys([SPECIAL_TOKENS[0], *unused, *SPECIAL_TOKENS[1:], *user_tokens, *characters]))
     if vocab_size < len(first):
         raise ValueError(
             f"`vocab_size` must be at least {len(first)}, for {len(first) - len(characters)} reserved tokens and "
-            f"{len(characters)} single characters (fewer with a smaller `limit_alphabet`). Received: {vocab_size!r}"
+            f"{len(characters)} single characters (a smaller `limit_alphabet` keeps fewer). Received: {vocab_size!r}"
         )
     known = set(alphabet)
     trained = {
@@ -203,17 +232,18 @@ def learn_vocab(
     if scale > 1:
         trained = {word: (count + scale // 2) // scale for word, count in trained.items()}
         min_frequency = -(-min_frequency // scale)
-    return _train(trained, first, alphabet, vocab_size, min_frequency)
+    return _train(trained, first, alphabet, vocab_size=vocab_size, min_frequency=min_frequency)
 
 
 def _train(
-    counts: Mapping[str, int], first: list[str], alphabet: list[str], vocab_size: int, min_frequency: int
+    counts: Mapping[str, int], first: list[str], alphabet: list[str], *, vocab_size: int, min_frequency: int
 ) -> list[str]:
+    """Return the tokens `first`, which include all single characters, and the tokens that the trainer joins."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    # The trainer numbers characters in the order of a hash map, and breaks ties between pairs by these numbers:
-    # alone it gives another vocabulary each time. Characters that are given to it as special tokens have their
-    # numbers before it starts, and nothing is left to chance.
+    # By itself, the trainer numbers characters in the random order of a hash map, and breaks ties between pairs by
+    # these numbers, so that each run gives another vocabulary. Special tokens have fixed numbers, so all characters
+    # are passed as special tokens.
     tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL_TOKENS[1]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.WordPieceTrainer(
@@ -231,7 +261,7 @@ def _train(
 
 
 def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
-    """Yield each word as often as it was counted, because the trainer takes text, not counts."""
+    """Yield text that holds each word as often as it was counted, because the trainer takes no counts."""
     for word, count in counts.items():
         full, rest = divmod(count, most)
         yield from itertools.repeat((word + " ") * most, full)
@@ -241,7 +271,13 @@ def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
 def vocabulary_statistics(
     tokens: Sequence[str], counts: Mapping[str, int], do_lower_case: bool = True
 ) -> VocabularyStatistics:
-    """Return how the vocabulary fits counted words; all zeros if there are no words."""
+    """Return the fit of a vocabulary to counted words, which is all zeros if there are no words.
+
+    Args:
+        tokens: the tokens in the order of their ids.
+        counts: the number of times that each word occurs.
+        do_lower_case: whether the tokenizer is uncased.
+    """
     tokenizer = WordPieceTokenizer.from_tokens(tokens, do_lower_case)
     words = produced = unknown = 0
     for word, count in counts.items():
@@ -253,7 +289,7 @@ def vocabulary_statistics(
 
 
 def _stands_alone(character: str) -> bool:
-    """Return whether the tokenizer always cuts before and after a character."""
+    """Return whether the tokenizer always cuts text before and after the character."""
     return BasicTokenizer(do_lower_case=False).fold(character).startswith(" ")
 
 
@@ -263,8 +299,8 @@ def _check_user_tokens(user_tokens: Sequence[str], do_lower_case: bool) -> None:
         word = token.removeprefix("##")
         if basic_tokenizer.words(word) != [word] and not _RESERVED_TOKEN.fullmatch(token):
             raise ValueError(
-                "`user_tokens` must be single words as the tokenizer cuts them, tokens with ## before them, or "
-                f"reserved tokens in square brackets. Received: {token!r}, cut to {basic_tokenizer.words(word)}"
+                "`user_tokens` must be single words as the tokenizer cuts them, continuations that start with ##, or "
+                f"reserved tokens in square brackets. Received: {token!r}, cut into {basic_tokenizer.words(word)}"
             )
 
 
@@ -292,7 +328,7 @@ def _groups(documents: Iterable[Document]) -> Iterator[_Group]:
 def _count_group(group: _Group, do_lower_case: bool, holdout: float) -> WordCounts:
     basic_tokenizer = BasicTokenizer(do_lower_case)
     counts = WordCounts()
-    # Strings between spaces are counted first, and each distinct one is cut into words once.
+    # Strings between spaces are counted first, so that each distinct string is cut into words once.
     strings: collections.Counter[str] = collections.Counter()
     sample_strings: collections.Counter[str] = collections.Counter()
 

@@ -1,4 +1,4 @@
-"""Process a stream in several processes, and yield the results in the stream's order."""
+"""A map over a stream by several processes, with results in the order of the stream."""
 
 import collections
 import itertools
@@ -18,23 +18,23 @@ Result = TypeVar("Result")
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
 ) -> Generator[Result, None, None]:
-    """Yield `map(function, items)`, computed in processes; results and order are the same for any number of workers.
+    """Yield the results of `map(function, items)`, computed by several processes.
 
-    Reading waits for the results, so that memory holds `num_workers` + 2 items and results, whatever the stream's
-    length. A single item, or a single worker, needs no process.
+    The results and their order are the same for any number of workers. Items are read only as results are taken, so
+    memory holds `num_workers` + 2 items and results at most. A single item or a single worker starts no process.
 
     Args:
-        function: a function of a module, a `functools.partial` of one, or a method of an object: sent to each
+        function: a function of a module, a `functools.partial` of one, or a method of an object. It is sent to each
             process once.
-        items: read as they are needed.
-        num_workers: processes; 0: one a core.
+        items: the stream of items.
+        num_workers: the number of processes; 0 for one a core.
 
     Raises:
         ValueError: `num_workers` is negative.
         ChildProcessError: a process was killed.
     """
     if num_workers < 0:
-        raise ValueError(f"--num_workers must be at least 0. Received: {num_workers}")
+        raise ValueError(f"`num_workers` must be at least 0. Received: {num_workers}")
     return _ordered_map(function, iter(items), num_workers or os.cpu_count() or 1)
 
 
@@ -45,7 +45,7 @@ def _ordered_map(
     if num_workers == 1 or len(first) < 2:
         yield from map(function, itertools.chain(first, items))
         return
-    # Spawned, since TensorFlow's threads do not survive a fork.
+    # Processes are spawned, since TensorFlow's threads do not survive a fork.
     pool = ProcessPoolExecutor(
         num_workers,
         mp_context=multiprocessing.get_context("spawn"),
@@ -62,19 +62,19 @@ def _ordered_map(
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise ChildProcessError(
-            "a worker process was killed, perhaps by the system for want of memory; try fewer --num_workers. "
-            f"Received: --num_workers {num_workers}"
+            "A worker process was killed, perhaps because memory ran out. Try a smaller `num_workers`. "
+            f"Received: {num_workers}"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-# What this worker process calls; it may be large, such as a tokenizer with its cache, so it stays here.
+# The function of this worker process. It is sent once, because it may be large, such as a tokenizer with its cache.
 _worker_function: Callable | None = None
 
 
 def _start_worker(function: Callable) -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent cannot stop its workers, which wait for work."""
+    """Leave Ctrl-C to the parent process, and exit with it, since a killed parent cannot stop its waiting workers."""
     global _worker_function
     _worker_function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)

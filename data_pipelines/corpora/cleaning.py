@@ -1,4 +1,4 @@
-"""Clean text of any language: repair Unicode, drop control characters and HTML mark-up."""
+"""The cleaning of text in any language: Unicode is repaired, control characters and HTML mark-up are dropped."""
 
 import html
 import re
@@ -6,18 +6,18 @@ import unicodedata
 
 import ftfy
 
-# Printable ASCII can be neither mojibake (which takes bytes above 127) nor decomposed, and holds no control character.
+# Printable ASCII needs no repair: mojibake takes bytes above 127, and ASCII is neither decomposed nor a control.
 _NOTHING_TO_REPAIR = re.compile(r"[\t\x20-\x7e]*")
-# Not U+0085: before the repair it is more often a byte of a wrongly decoded letter than a line break.
+# U+0085 is left out: before the repair it is more often a byte of a wrongly decoded letter than a line break.
 _NEW_LINES = re.compile("\r\n|[\r\x0b\x0c\u2028\u2029]")
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-# Controls but tab and line feed, replacement characters, deprecated format characters, byte-order marks, what is no
-# character at all. Joiners and direction marks stay: scripts from Persian to Hindi and emoji need them.
+# Controls (except tab and line feed), replacement characters, deprecated format characters, byte-order marks and code
+# points that are no characters. Joiners and direction marks stay, because Persian, Hindi and emoji need them.
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u206a-\u206f\ufeff\ufff9-\uffff\ufdd0-\ufdef\ufffe\ud800-\udfff\U000e0000-\U000e0001]"
 )
 
-# The elements of the HTML standard and of HTML 4. Other words in angle brackets are text: `vector<int>`, `<unk>`.
+# The elements of the HTML standard and of HTML 4. Other words in angle brackets, as in `vector<int>`, are text.
 _BLOCK_ELEMENTS = (
     "address|article|aside|blockquote|body|br|button|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt|"
     "fieldset|figcaption|figure|footer|form|frame|frameset|h1|h2|h3|h4|h5|h6|head|header|hgroup|hr|html|iframe|legend|"
@@ -37,20 +37,26 @@ _TAG = re.compile(
     r"""(?:\s+[\w:@.-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>=`]+))?)*\s*/?>""",
     re.I,
 )
-# Only with its semicolon: `AT&T` and `?a=1&copy=2` are text.
+# An entity needs its semicolon, because `AT&T` and `?a=1&copy=2` are text.
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.I)
 
 
 def clean_text(text: str) -> str:
     r"""Return text without the traces of damaged encodings, terminals and web pages.
 
-    Repairs text that was decoded with the wrong table (by ftfy, line by line), composes characters (NFC), drops
-    control characters, terminal codes and U+FFFD, drops HTML comments, scripts, styles and tags (tags of blocks become
-    line breaks, others nothing), and replaces HTML entities. Quotes, dashes, ligatures and full-width
-    characters stay as they are. A line break of any kind becomes `\n`.
+    These are the changes:
+
+    - Text that was decoded with the wrong character set is repaired (by ftfy, line by line).
+    - Characters are composed (NFC).
+    - Control characters, terminal codes and U+FFFD are dropped.
+    - HTML comments, scripts, styles and tags are dropped. Tags of block elements become line breaks.
+    - HTML entities are replaced by their characters.
+    - Line breaks of every kind become `\n`.
+
+    Quotes, dashes, ligatures and full-width characters stay as they are.
 
     Args:
-        text: one document or a part of it; a tag may go over several of its lines.
+        text: one document or a part of it. A tag may run over several lines.
 
     >>> clean_text("<p>The caf&eacute; &amp; bar<br>was na\xc3\xafve.</p>")
     '\nThe café & bar\nwas naïve.\n'
@@ -60,19 +66,19 @@ def clean_text(text: str) -> str:
     if "<" in text:
         text = _TAG.sub(lambda tag: "\n" if tag[1] else "", _DOCTYPE.sub("", _without_unseen(text)))
     if "&" in text:
-        # An entity may stand for a control character, or for a letter that composes with the one before it.
+        # An entity may mean a control character, or an accent that composes with the letter before it.
         replaced = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
         text = replaced if replaced == text else unicodedata.normalize("NFC", _CONTROLS.sub("", replaced))
     return text
 
 
 def _repaired(line: str) -> str:
-    # Before control characters go: wrongly decoded text is made of them.
+    # The encoding is repaired before control characters are dropped: wrongly decoded text contains them.
     return unicodedata.normalize("NFC", _CONTROLS.sub("", _TERMINAL_CODES.sub("", ftfy.fix_encoding(line))))
 
 
 def _without_unseen(text: str) -> str:
-    """Return HTML without comments, scripts and styles, in one pass; an element that is never closed stays."""
+    """Return HTML without comments, scripts and styles, in one pass. An element that is never closed stays."""
     kept = []
     start = 0
     never_closed: set[int] = set()

@@ -1,8 +1,8 @@
-"""Find text that was seen before: exact duplicates by a hash, near-duplicates by runs of words.
+"""Filters of text that was seen before: exact duplicates by a hash, near-duplicates by runs of words.
 
-Near-duplicates: two texts share a run when the same eight words follow each other in both, letters alone counted (no
-case, digits or punctuation). A text most of whose runs are known is a near-duplicate (the shingles of Broder 1997, "On
-the resemblance and containment of documents", with containment in everything seen before as the measure).
+A run is eight words that follow each other, compared without case, digits and punctuation. A text is a near-duplicate
+if most of its runs occurred in earlier texts. Runs are the shingles of Broder 1997, "On the resemblance and containment
+of documents"; the measure is containment in everything seen before.
 """
 
 import hashlib
@@ -11,8 +11,10 @@ import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 
-_WORD = re.compile(r"[^\W\d_]+")
 RUN_LENGTH = 8
+"""The number of words in a run."""
+
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 def normalized_words(text: str) -> list[str]:
@@ -27,8 +29,8 @@ def normalized_words(text: str) -> list[str]:
 def fingerprints(text: str) -> array:
     """Return 32-bit hashes of the runs of eight words in `text`, or of the whole text if it is shorter.
 
-    CRC-32 is stable over processes and Python versions; at a million runs, one in four thousand unseen ones is
-    taken for seen, which matters little where half of a text's runs must be seen to drop it.
+    CRC-32 gives the same values in every process and Python version. With a million known runs, one new run in four
+    thousand is taken for a known one. This matters little, since a text is dropped for a large share of known runs.
     """
     words = normalized_words(text)
     return array(
@@ -41,10 +43,10 @@ def fingerprints(text: str) -> array:
 
 
 class NearDuplicateFilter:
-    """A filter that remembers the runs of the texts it admitted, and refuses texts made mostly of them.
+    """A filter that remembers the runs of the texts that it admitted, and refuses texts that mostly repeat them.
 
     Args:
-        max_overlap: the share of a text's runs that may be known already.
+        max_overlap: the largest share of known runs in a text that is admitted.
 
     >>> duplicates = NearDuplicateFilter()
     >>> duplicates.admit("Returns the number of items in the given container, 1 by 1.")
@@ -58,11 +60,15 @@ class NearDuplicateFilter:
         self._seen: set[int] = set()
 
     def admit(self, text: str) -> bool:
-        """Return whether `text` is new, and remember its runs."""
+        """Return whether `text` is new, and remember its runs if it is."""
         return self.admit_fingerprints(fingerprints(text))
 
     def admit_fingerprints(self, runs: Iterable[int]) -> bool:
-        """Do what `admit` does, with `fingerprints` that were computed before, for example in another process."""
+        """Return whether a text is new, given its `fingerprints`, and remember them if it is.
+
+        Args:
+            runs: the fingerprints of the text, which another process may have computed.
+        """
         runs = list(runs)
         known = sum(run in self._seen for run in runs)
         if known > self.max_overlap * len(runs):
@@ -72,17 +78,18 @@ class NearDuplicateFilter:
 
 
 class ExactDuplicateFilter:
-    """A filter that refuses a document whose sentences, in their order, were admitted before.
+    """A filter that refuses a document if one with the same sentences in the same order was admitted before.
 
-    Remembers 64-bit hashes in open addressing, 10 to 16 bytes a document. Among n different documents about
-    n^2 / 2^65 are taken for duplicates by chance: less than one in a hundred runs over 500 million documents drops one.
+    It remembers 64-bit hashes in tables with open addressing, 10 to 16 bytes a document. Among n different documents,
+    about n^2 / 2^65 are taken for duplicates by chance: of a hundred runs over 500 million documents, less than one
+    loses a document.
 
     >>> duplicates = ExactDuplicateFilter()
     >>> [duplicates.admit(document) for document in (["One.", "Two."], ["Two."], ["One.", "Two."])]
     [True, True, False]
     """
 
-    # Many small tables: one at a time grows, so that growing takes no second copy of everything.
+    # With many small tables, growth copies one small table at a time instead of all hashes.
     _TABLES = 256
     _GROWTH = 1.5
     _MAX_LOAD = 0.8
@@ -92,35 +99,35 @@ class ExactDuplicateFilter:
         self._used = [0] * self._TABLES
 
     def admit(self, document: Sequence[str]) -> bool:
-        """Return whether the document is new, and remember it."""
+        """Return whether the document is new, and remember it if it is."""
         digest = hashlib.blake2b("\n".join(document).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        # Zero marks an empty place.
+        # Zero marks an empty entry.
         fingerprint = int.from_bytes(digest, "little") or 1
         number = fingerprint % self._TABLES
         table = self._tables[number]
-        place = _place(table, fingerprint)
-        if table[place] == fingerprint:
+        index = _index_of(fingerprint, table)
+        if table[index] == fingerprint:
             return False
-        table[place] = fingerprint
+        table[index] = fingerprint
         self._used[number] += 1
         if self._used[number] > self._MAX_LOAD * len(table):
             self._tables[number] = self._grown(table)
         return True
 
     def num_bytes(self) -> int:
-        """Return the bytes of memory that the hashes take."""
+        """Return the memory that the hashes take, in bytes."""
         return sum(table.itemsize * len(table) for table in self._tables)
 
     def _grown(self, table: array) -> array:
         larger = array("Q", bytes(8 * int(len(table) * self._GROWTH)))
         for fingerprint in filter(None, table):
-            larger[_place(larger, fingerprint)] = fingerprint
+            larger[_index_of(fingerprint, larger)] = fingerprint
         return larger
 
 
-def _place(table: array, fingerprint: int) -> int:
-    """Return the index of the hash in the table, or of the empty entry for it; a table has at least one such entry."""
-    place = (fingerprint >> 8) % len(table)
-    while table[place] and table[place] != fingerprint:
-        place = (place + 1) % len(table)
-    return place
+def _index_of(fingerprint: int, table: array) -> int:
+    """Return the index of the hash in the table, or of the empty entry for it. Every table has an empty entry."""
+    index = (fingerprint >> 8) % len(table)
+    while table[index] and table[index] != fingerprint:
+        index = (index + 1) % len(table)
+    return index

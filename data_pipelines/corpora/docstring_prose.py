@@ -1,8 +1,7 @@
-"""Extract the prose of docstrings: running text and descriptions, without code, tables, headings and markup.
+"""The prose of docstrings: running text and descriptions, without code, tables, headings and markup.
 
-Docstrings come in Google's and NumPy's layouts, in reStructuredText and in Markdown, often mixed, so nothing here
-parses a grammar: lines are judged by how they look and how deep they stand, and what still does not read like a
-sentence is dropped at the end.
+Docstrings mix the layouts of Google and NumPy, reStructuredText and Markdown. No grammar fits them all, so lines are
+judged by their form and indentation, and text that does not read like a sentence is dropped at the end.
 """
 
 import inspect
@@ -11,7 +10,7 @@ import re
 
 from data_pipelines.corpora.sentences import split_sentences
 
-# Lines.
+# The forms of lines.
 _UNDERLINE = re.compile(r"""^\s*([=\-~^*#+"`.:_])\1{2,}\s*$""")
 _TABLE = re.compile(r"^\s*(\||\+[-=+]+|={2,}\s+={2,}|-{2,}\s+-{2,})")
 _FENCE = re.compile(r"^\s*(```|~~~)")
@@ -26,7 +25,7 @@ _MAX_SECTION_TITLE = 30
 _SKIPPED_SECTIONS = frozenset(("see also", "references", "reference"))
 _DIRECTIVE = re.compile(r"^\.\.(?:\s+(?:([\w:-]+)::\s*)?(.*))?$")
 _PROSE_DIRECTIVES = frozenset(("note", "warning", "tip", "important", "caution", "hint", "attention", "deprecated"))
-_FIELD = re.compile(r"^[:@](\w+)[^:`]*:(?:\s+(.*))?$")  # a role, :class:`Name`, is none
+_FIELD = re.compile(r"^[:@](\w+)[^:`]*:(?:\s+(.*))?$")  # roles such as :class:`Name` are no fields
 _PROSE_FIELDS = frozenset(
     ("param", "parameter", "arg", "argument", "key", "keyword", "return", "returns", "raise", "raises", "yields", "var")
 )
@@ -35,7 +34,7 @@ _NAME = r"[`'\"*]*[\w.\-<>\[\]]+[`'\"*]*"
 _NUMPY_ITEM = re.compile(rf"^{_NAME}(?:\s*,\s*{_NAME})*\s+:(?:\s|$)")
 _GOOGLE_ITEM = re.compile(rf"^{_NAME}(?:\s*,\s*{_NAME})*\s*(?:\([^()]*(?:\([^()]*\)[^()]*)*\))?\s*:(?:\s+(.*))?$")
 
-# Markup inside a line: a character it cannot do without (which saves most searches), its form, what it becomes.
+# Markup inside a line: a character that it always contains (which saves most searches), its form, its replacement.
 _MARKUP: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("`", re.compile(r":(?:[\w.-]+:)*[\w-]+:`~[^`]*?([^`.]+)`"), r"\1"),  # :class:`~package.Name`
     ("`", re.compile(r":(?:[\w.-]+:)*[\w-]+:`!?([^`<]+?)(?:\s*<[^`>]*>)?`"), r"\1"),  # :func:`text <target>`
@@ -50,7 +49,7 @@ _MARKUP: tuple[tuple[str, re.Pattern[str], str], ...] = (
     (" ", re.compile(r" ([.,;:!?)])(?=\s|$)"), r"\1"),
 )
 
-# Sentences.
+# The forms of sentences.
 _ADDRESS = re.compile(r"\w+://|www\.|\w@\w")
 _SYMBOL = re.compile(r"""[^\w\s.,;:!?'"()\-/%’“”–—]|[_\d]""")
 _PLAIN_WORD = re.compile(
@@ -64,9 +63,9 @@ _MIN_WORDS_WITHOUT_FULL_STOP = 6
 
 
 def paragraphs(docstring: str) -> list[list[str]]:
-    """Return the paragraphs of a docstring that are prose, each a list of its sentences.
+    """Return the paragraphs of prose in a docstring, each as a list of sentences.
 
-    The description of an argument, or an item of a list, is a paragraph of its own.
+    The description of an argument and the item of a list are paragraphs of their own.
 
     >>> paragraphs('''Adds two numbers together.
     ...
@@ -83,7 +82,7 @@ def paragraphs(docstring: str) -> list[list[str]]:
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of an English paragraph that read like prose."""
+    """Return those sentences of an English paragraph that read like prose."""
     return [sentence for sentence in split_sentences(text) if _is_prose(sentence)]
 
 
@@ -107,13 +106,13 @@ def _is_prose(sentence: str) -> bool:
 
 
 def _text_blocks(docstring: str) -> list[list[str]]:
-    """Yield the runs of lines that make a paragraph, without indentation and markup lines."""
+    """Return the lines of each paragraph, without indentation and without lines of markup."""
     lines = inspect.cleandoc(docstring).split("\n")
-    blocks: list[list[str]] = [[]]  # the last is being filled; an empty one at its end closes a block
+    blocks: list[list[str]] = [[]]  # lines are added to the last block; an empty block is started to close it
     block_indent = 0
     may_be_term = False
     fenced = skipping_to_blank = skipping_section = False
-    skip_deeper_than: int | None = None  # drop deeper text: the body of a directive, a literal block
+    skip_deeper_than: int | None = None  # deeper lines are the body of a directive, or a literal block
     for line, following in itertools.zip_longest(lines, lines[1:], fillvalue=""):
         text = line.strip()
         indent = len(line) - len(line.lstrip())
@@ -144,7 +143,7 @@ def _text_blocks(docstring: str) -> list[list[str]]:
         if kind is not _LINE or indent < block_indent:
             blocks.append([])
         elif indent > block_indent and len(blocks[-1]) == 1 and may_be_term and _is_term(blocks[-1][0]):
-            blocks[-1] = []  # a definition list: the term goes, its definition stays
+            blocks[-1] = []  # a definition list: the term is dropped, its definition stays
         skipping_to_blank = kind is _SKIP_TO_BLANK
         if kind is _SKIP_DEEPER:
             skip_deeper_than = indent
@@ -156,12 +155,12 @@ def _text_blocks(docstring: str) -> list[list[str]]:
     return [block for block in blocks if block]
 
 
-# What a line does: it goes on, starts a paragraph, or starts something to skip.
+# The kinds of lines: one that continues a paragraph, one that starts a paragraph, and two that start what is skipped.
 _LINE, _STARTS, _SKIP_TO_BLANK, _SKIP_DEEPER = range(4)
 
 
 def _classify(text: str) -> tuple[int, str]:
-    """Return the role of a line, and the part of it that is text."""
+    """Return the kind of a line, and the part of it that is text."""
     if _PROMPT.match(text):
         return _SKIP_TO_BLANK, ""
     directive = _DIRECTIVE.match(text) if text.startswith("..") else None

@@ -1,7 +1,7 @@
-"""Read a corpus that every machine has: the documentation inside the installed Python packages.
+"""A corpus that every machine has: the documentation inside the installed Python packages.
 
-Source files are parsed with `ast`, never imported or executed. The prose of their docstrings, one document a module,
-makes 10 to 20 MB of English where TensorFlow and its companions are installed.
+Source files are parsed with `ast`, never imported or executed. Each module is a document, made of the prose of its
+docstrings. Where TensorFlow and its companions are installed, they give 10 to 20 MB of English.
 """
 
 import ast
@@ -21,7 +21,7 @@ from data_pipelines.corpora import docstring_prose
 from data_pipelines.corpora.deduplication import NearDuplicateFilter, fingerprints
 
 STANDARD_LIBRARY = "python"
-"""The package name that the modules of the standard library, and the topics of `help()`, go under."""
+"""The package name of the standard library's modules and of the topics of `help()`."""
 
 _TOPICS_MODULE = "pydoc_data.topics"
 _OWN_PACKAGES = frozenset(("bert_tf", "data_pipelines", "experiments", "tpu_configs"))
@@ -32,10 +32,10 @@ _SKIPPED_FOLDERS = frozenset(_TEST_FOLDERS + _COPY_FOLDERS)
 _SKIPPED_ENDINGS = ("_test.py", "_pb2.py", "_pb2_grpc.py", "conftest.py")
 _MIN_DOCSTRING_CHARACTERS = 40
 _MIN_DOCUMENT_WORDS = 30
-# A paragraph is dropped where more of its eight-word runs are known than this share. The corpus keeps what adds a
-# fifth of its own; the labelled task, whose parts must not share boilerplate, is stricter.
+# The largest share of known eight-word runs in a paragraph that is kept: a fifth must be new. The labelled task
+# (finetuning/documentation_packages.py), whose parts must not share boilerplate, is stricter.
 _MAX_OVERLAP = 0.8
-# NumPy's way to document functions that are written in C: the text is an argument of a call.
+# The calls by which NumPy and others document functions that are written in C: the text is an argument.
 _DOCUMENTING_CALLS = frozenset(("add_newdoc", "add_docstring", "add_doc", "replace_docstring", "_add_docstring"))
 
 
@@ -44,9 +44,9 @@ class ModuleDocumentation:
     """The prose of one module.
 
     Attributes:
-        package: the top-level package, `python` for the standard library.
-        module: the dotted name.
-        paragraphs: lists of sentences, in the order of the source.
+        package: the top-level package, or `python` for the standard library.
+        module: the dotted name of the module.
+        paragraphs: a list of sentences for each paragraph, in the order of the source.
     """
 
     package: str
@@ -55,7 +55,7 @@ class ModuleDocumentation:
 
     @property
     def document(self) -> list[str]:
-        """Return the sentences of all paragraphs: the module as one document of a pre-training corpus."""
+        """The sentences of all paragraphs: the module as one document of a corpus."""
         return list(itertools.chain.from_iterable(self.paragraphs))
 
 
@@ -66,37 +66,38 @@ class _SourceFile:
     path: str
 
 
-def python_documentation(
-    packages: Collection[str] | None = None, workers: int | None = None
-) -> list[ModuleDocumentation]:
+def python_documentation(packages: Collection[str] | None = None, num_workers: int = 0) -> list[ModuleDocumentation]:
     """Return the documentation of the standard library and of the installed packages, except this project.
 
-    Paragraphs that mostly repeat earlier ones (copied APIs, boilerplate) are dropped, wherever they stand, so that
-    a module never shows what was learned from another. The result depends on the installed files alone.
+    Paragraphs that mostly repeat earlier ones, such as copied APIs and boilerplate, are dropped, so that no module
+    repeats the text of another. The result depends on the installed files alone.
 
     Args:
-        packages: top-level packages to read, `python` for the standard library; None for all.
-        workers: processes; None for one a core, at most eight. They are spawned, so a script that calls this
-            needs the usual `if __name__ == "__main__":`.
+        packages: the top-level packages to read, `python` for the standard library; None for all.
+        num_workers: the number of processes, at most eight; 0 for one a core. Processes are spawned, so a script that
+            calls this function needs the usual `if __name__ == "__main__":`.
 
     Returns:
         The modules that have at least 30 words of prose, sorted by package, then by name.
 
     Raises:
-        ValueError: there is no documentation: no source files, or none of `packages` is installed.
+        ValueError: no documentation was found, for example because none of `packages` is installed.
     """
     sources = [source for source in _source_files() if packages is None or source.package in packages]
-    workers = max(1, min(workers or os.cpu_count() or 1, 8, len(sources) // 50))
+    num_workers = max(1, min(num_workers or os.cpu_count() or 1, 8, len(sources) // 50))
     duplicates = NearDuplicateFilter(_MAX_OVERLAP)
     modules = []
-    for document in _read_all(sources, workers):
+    for document in _read_all(sources, num_workers):
         for package, module, paragraphs in document:
             kept = [text for text, runs in paragraphs if duplicates.admit_fingerprints(runs)]
             if sum(len(sentence.split()) for text in kept for sentence in text) >= _MIN_DOCUMENT_WORDS:
                 modules.append(ModuleDocumentation(package, module, kept))
     if not modules:
         wanted = "any package" if packages is None else ", ".join(sorted(packages))
-        raise ValueError(f"no documentation of {wanted} is installed. Searched: {', '.join(map(str, _roots()))}")
+        raise ValueError(
+            f"`packages` must name installed packages with documentation. Received: {wanted}; searched: "
+            f"{', '.join(map(str, _roots()))}"
+        )
     return modules
 
 
@@ -107,7 +108,7 @@ def _roots() -> list[Path]:
 
 
 def _source_files() -> list[_SourceFile]:
-    """Return the files worth reading, sorted by package and module, so that the file system does not decide."""
+    """Return the files to read, sorted by package and module: the order of the file system differs between machines."""
     found: dict[tuple[str, str], _SourceFile] = {}
     standard_library, *site_packages = _roots()
     for root in (standard_library, *site_packages):
@@ -129,20 +130,20 @@ _Paragraph = tuple[list[str], array]  # sentences, fingerprints
 _Document = tuple[str, str, list[_Paragraph]]  # package, module, paragraphs
 
 
-def _read_all(sources: list[_SourceFile], workers: int) -> Iterator[list[_Document]]:
-    """Call `_read_documents` for every file, in order, on `workers` processes, with a progress bar."""
-    if workers == 1:
+def _read_all(sources: list[_SourceFile], num_workers: int) -> Iterator[list[_Document]]:
+    """Yield the result of `_read_documents` for every file, in order, with a progress bar."""
+    if num_workers == 1:
         yield from progress_bar(map(_read_documents, sources), label="Reading", total=len(sources), unit="file")
         return
-    # Spawned, not forked: the caller has usually started TensorFlow's threads, which a fork would leave dead.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    # Processes are spawned, not forked: TensorFlow's threads, which the caller may have started, do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
         documents = pool.imap(_read_documents, sources, chunksize=16)
         yield from progress_bar(documents, label="Reading", total=len(sources), unit="file")
 
 
 def _read_documents(source: _SourceFile) -> list[_Document]:
-    """Return the prose of one source file; nothing if it cannot be parsed (a template, another Python's syntax)."""
-    data = Path(source.path).read_bytes()  # the interpreter's own files: local, and workers need no TensorFlow
+    """Return the prose of one source file, or nothing if it is a template or otherwise cannot be parsed."""
+    data = Path(source.path).read_bytes()  # the interpreter's own files are always local
     if b'"""' not in data and b"'''" not in data:
         return []
     try:
@@ -163,13 +164,12 @@ def _read_documents(source: _SourceFile) -> list[_Document]:
 
 
 def _parse(data: bytes) -> ast.Module:
-    # Syntax trees are large and free of cycles: the collector would walk them again and again for nothing (half of
-    # the time).
+    # Syntax trees are large and free of cycles: without this, the collector takes half of the time and frees nothing.
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of invalid escapes in the packages' strings
+            warnings.simplefilter("ignore")  # packages' strings contain invalid escapes
             return ast.parse(data)
     finally:
         if was_enabled:
@@ -177,7 +177,7 @@ def _parse(data: bytes) -> ast.Module:
 
 
 def docstrings(tree: ast.Module) -> Iterator[str]:
-    """Return the docstrings of a module, its classes and functions, in the order of the source, with indentation."""
+    """Yield the docstrings of a module, its classes and functions, in the order of the source, with indentation."""
     if docstring := ast.get_docstring(tree, clean=False):
         yield docstring
     yield from _docstrings_of(tree.body)
@@ -208,7 +208,7 @@ def _documenting_arguments(call: ast.Call) -> Iterator[str]:
 
 
 def _topics(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Return the entries of `pydoc_data.topics`, a module that is one large dictionary of texts."""
+    """Yield the entries of `pydoc_data.topics`, a module that is one large dictionary of texts, sorted by name."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
             yield from sorted(ast.literal_eval(node.value).items())

@@ -1,7 +1,7 @@
-"""Define the flags that say which documents a command reads, and read those documents.
+"""The flags that say which documents a command reads, and the reading of these documents.
 
-With the same values of these flags, `create_vocab` and `create_pretraining_data` read the same documents in the same
-order; with the same `--holdout` they hold out the same ones.
+With equal values of these flags, `create_vocab` and `create_pretraining_data` read the same documents in the same
+order. With an equal `--holdout`, they hold out the same documents.
 """
 
 import dataclasses
@@ -16,56 +16,67 @@ from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed, renamed_items
 from data_pipelines.corpora import mixtures, readers
 
-# A path that starts like this can be written with `./` before it.
+# NAME=GLOBS. A path that looks like this can be written with `./` before it.
 _NAMED = re.compile(r"([A-Za-z0-9_-]+)=(.*)", re.S)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 
 
 def define() -> None:
-    """Define the flags. Only from a module that is launched: launchers share names of flags."""
+    """Define the flags. Only a module that is launched may call this: launchers define flags of the same names."""
     flags.DEFINE_multi_string(
         "input",
         None,
-        "What to read: comma-separated globs of text files (one sentence a line, blank lines between documents) and of "
-        "JSON lines (.jsonl, .ndjson, .json), plain or compressed (.gz, .bz2, .zst), and TFDS data sets as tfds:NAME. "
-        "Given several times, all of it; as NAME=GLOBS several times, corpora for --weights or --temperature.",
+        "The documents to read: comma-separated glob patterns of text files (one sentence on each line, a blank line "
+        "between documents) or of JSON lines (.jsonl, .ndjson, .json), plain or compressed (.gz, .bz2, .zst), or data "
+        "sets of TensorFlow Datasets as tfds:NAME. May be repeated, also as NAME=GLOBS, which names the corpora that "
+        "--weights or --temperature mix.",
         required=True,
     )
     flags.DEFINE_enum(
         "sentences",
         "line",
         ["line", "split"],
-        "line: the input has one sentence a line; split: split it into sentences.",
+        "How the input holds sentences. line: one on each line; split: as raw text, which is split into sentences.",
     )
     flags.DEFINE_list(
         "language",
         ["en"],
-        "With --sentences=split: the language whose abbreviations count (ISO 639), or NAME=CODE,... of each corpus.",
+        "With --sentences=split, the language whose abbreviations end no sentence: an ISO 639 code such as de, or "
+        "NAME=CODE,... for named corpora.",
     )
-    flags.DEFINE_string("text_field", "text", "The field of JSON lines and TFDS examples that holds the document.")
-    flags.DEFINE_string("tfds_dir", None, "Where TFDS data sets lie; by default TFDS's own folder.")
+    flags.DEFINE_string(
+        "text_field", "text", "The field that holds the text of a document in JSON lines and TFDS examples."
+    )
+    flags.DEFINE_string("tfds_dir", None, "The folder of TFDS data sets; TFDS's own folder if not given.")
     flags.DEFINE_string("tfds_split", "train", "The part of a TFDS data set to read, such as train[:10%].")
-    flags.DEFINE_bool("clean", False, "Repair Unicode, drop control characters and HTML mark-up.")
-    flags.DEFINE_bool("deduplicate", False, "Leave out documents that are exactly like an earlier one.")
-    flags.DEFINE_integer("min_document_length", 0, "Leave out documents of fewer characters.")
+    flags.DEFINE_bool("clean", False, "Whether to repair Unicode and to drop control characters and HTML mark-up.")
+    flags.DEFINE_bool("deduplicate", False, "Whether to leave out documents that are equal to an earlier one.")
+    flags.DEFINE_integer(
+        "min_document_length", 0, "The fewest characters of a document; shorter documents are left out."
+    )
     flags.DEFINE_list(
-        "weights", None, "Share of each corpus, as NAME=NUMBER,...: small corpora are repeated, large ones subsampled."
+        "weights",
+        None,
+        "The shares of named corpora in the mixture, as NAME=NUMBER,... in any unit; small corpora are repeated and "
+        "large ones subsampled.",
     )
     flags.DEFINE_float(
-        "temperature", None, "Shares of the corpora from their sizes n as n^(1/temperature); 1 keeps them as they are."
+        "temperature",
+        None,
+        "Gives a named corpus of n sentences a share in proportion to n^(1/temperature); 1 keeps the natural shares.",
     )
-    flags.DEFINE_integer("seed", 0, "The seed of every random choice.")
+    flags.DEFINE_integer("seed", 0, "The random seed.")
 
 
 def read(values: Any) -> Iterator[Sequence[str]]:
-    """Return the documents that the flags name.
+    """Return an iterator over the documents that the flags name.
 
     Args:
         values: `flags.FLAGS`, or an object with these flags and `num_workers` as attributes.
 
     Raises:
-        ValueError: flags that do not fit each other, or as `readers.read_documents`.
-        FileNotFoundError: a pattern matches no file. Both come before the first document where possible.
+        ValueError: the flags contradict each other, or as `readers.read_documents`.
+        FileNotFoundError: a pattern matches no file.
     """
     named = _named_corpora(values.input)
     languages = _languages(values.language, named)
@@ -82,8 +93,8 @@ def read(values: Any) -> Iterator[Sequence[str]]:
     if not named:
         if weights is not None or values.temperature is not None:
             raise ValueError(
-                "--weights and --temperature need corpora with names, --input NAME=GLOBS for each. "
-                f"Received: --input {' --input '.join(values.input)}"
+                "--weights and --temperature need corpora with names, given as --input NAME=GLOBS. Received: "
+                f"--input {' --input '.join(values.input)}"
             )
         documents = _read_corpus(",".join(values.input), "input", options, values.num_workers)
         return mixtures.without_duplicates(documents) if values.deduplicate else documents
@@ -93,25 +104,37 @@ def read(values: Any) -> Iterator[Sequence[str]]:
         own = dataclasses.replace(options, language=languages.get(name, options.language))
         by_name[name] = functools.partial(_read_corpus, patterns, f"--input {name}", own, values.num_workers)
     for reader in by_name.values():
-        reader()  # raise now for a corpus that cannot be read, not when its turn comes
-    return mixtures.mixed_documents(
+        reader()  # raises now, rather than when its turn comes, if the corpus cannot be read
+    mixed = mixtures.mixed_documents(
         by_name,
         weights=weights,
         temperature=values.temperature,
         deduplicate=values.deduplicate,
         seed=values.seed,
     )
+    return renamed_items(mixed, corpora="input")
 
 
 def _read_corpus(patterns: str, name: str, options: readers.ReadingOptions, num_workers: int) -> Iterator[list[str]]:
-    """Return the documents of one corpus, with errors that call its patterns by `name`."""
+    """Return the documents of one corpus, with errors that call its patterns `name`."""
     with renamed(patterns=name):
         documents = readers.read_documents(patterns, options, num_workers=num_workers)
     return renamed_items(documents, patterns=name)
 
 
 def num_bytes(values: Any) -> int | None:
-    """Return the bytes of text that the flags name; None if file sizes do not tell it (compression, TFDS or shares)."""
+    """Return the size in bytes of the text that the flags name, or None if the sizes of the files do not give it.
+
+    Args:
+        values: as in `read`.
+
+    Returns:
+        The sum of the files' sizes, or None if a file is compressed, a data set is read, or corpora are mixed.
+
+    Raises:
+        ValueError: the flags contradict each other.
+        FileNotFoundError: a pattern matches no file.
+    """
     if values.weights is not None or values.temperature is not None:
         return None
     patterns = _named_corpora(values.input).values() or values.input
@@ -121,19 +144,19 @@ def num_bytes(values: Any) -> int | None:
 
 
 def _named_corpora(inputs: Sequence[str]) -> dict[str, str]:
-    """Return the patterns of each named corpus; empty if no corpus has a name."""
+    """Return the patterns of each named corpus, or an empty dictionary if no corpus has a name."""
     matches = [_NAMED.fullmatch(value) for value in inputs]
     named = {match[1]: match[2] for match in matches if match}
     if named and len(named) != len(inputs):
         raise ValueError(
-            "--input must be NAME=GLOBS with a name of its own for every corpus, or have no name at all (./NAME=... is "
-            f"a path). Received: --input {' --input '.join(inputs)}"
+            "--input must be NAME=GLOBS with a name of its own for every corpus, or have no names at all (write a path "
+            f"as ./NAME=...). Received: --input {' --input '.join(inputs)}"
         )
     return named
 
 
 def _languages(parts: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
-    """Return the language of each named corpus; "" names that of the others."""
+    """Return the language of each named corpus, and under the name "" that of all others."""
     languages: dict[str, str] = {}
     for part in parts:
         name, is_named, code = (text.strip() for text in part.rpartition("="))

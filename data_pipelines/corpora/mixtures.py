@@ -1,14 +1,14 @@
-"""Mix corpora into one stream of documents, in the shares that weights or a temperature give them.
+"""Mixtures of corpora: one stream of documents, in the shares that weights or a temperature give to the corpora.
 
-With n_i sentences in corpus i, N in all, and shares p_i, the stream takes about p_i N sentences from corpus i: it reads
-corpus i r_i = p_i N / n_i times. Where r_i is no whole number, the last time takes each document with the
-probability of the fraction, decided by a hash of seed and text. So small corpora are repeated, large ones subsampled,
-and the stream is as long as the corpora together.
+With n_i sentences in corpus i, N sentences in all corpora and the share p_i, the stream takes about p_i N sentences
+from corpus i, which it therefore reads p_i N / n_i times. Where this is not a whole number, the last pass takes each
+document with the probability of the fraction, decided by a hash of seed and text. So small corpora are repeated, large
+ones are subsampled, and the stream is as long as all corpora together.
 
-Shares come from weights, p_i ~ w_i, or from a temperature T >= 1, p_i ~ n_i^(1/T): 1 keeps the natural shares, and the
-larger it is the more equal they become. The exponent 1/T is 0.7 (T = 1.43) in multilingual BERT (google-research/bert,
-multilingual.md), alpha = 0.5 to 0.7 in XLM (Lample and Conneau 2019, section 3.1, which counts sentences as well) and
-0.3 (T = 3.33) in XLM-R (Conneau et al. 2020, section 3).
+Shares come from weights, p_i ~ w_i, or from a temperature T >= 1, p_i ~ n_i^(1/T). A temperature of 1 keeps the natural
+shares; larger ones make the shares more equal. The exponent 1/T is 0.7 (T = 1.43) in multilingual BERT
+(google-research/bert, multilingual.md), alpha = 0.5 to 0.7 in XLM (Lample and Conneau 2019, section 3.1, which counts
+sentences as well) and 0.3 (T = 3.33) in XLM-R (Conneau et al. 2020, section 3).
 """
 
 import hashlib
@@ -19,35 +19,48 @@ from data_pipelines.corpora.deduplication import ExactDuplicateFilter
 from data_pipelines.corpora.documents import Document
 
 Corpora = Mapping[str, Callable[[], Iterable[Document]]]
+"""For the name of each corpus, a function that reads the corpus from its start: the same documents every time."""
 
 
 def without_duplicates(documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield the documents whose sentences no earlier one has."""
+    """Yield the documents, except those with exactly the sentences of an earlier one."""
     return filter(ExactDuplicateFilter().admit, documents)
 
 
 def check_shares(names: Sequence[str], weights: Mapping[str, float] | None, temperature: float | None) -> None:
-    """Raise a ValueError if weights or temperature do not fit the corpora."""
+    """Check that weights or a temperature fit the corpora.
+
+    Args:
+        names: the names of the corpora.
+        weights: see `mixture_shares`.
+        temperature: see `mixture_shares`.
+
+    Raises:
+        ValueError: weights and a temperature are both given, a corpus has no weight, or a number is out of range.
+    """
     if weights is not None and temperature is not None:
-        raise ValueError("--weights and --temperature exclude each other. Received: both")
+        raise ValueError("`weights` and `temperature` exclude each other. Received: both")
     if weights is not None and (set(weights) != set(names) or not all(0 < w < float("inf") for w in weights.values())):
         raise ValueError(
-            f"--weights must give each corpus of --input ({', '.join(names)}) a number above 0. Received: "
+            f"`weights` must give each corpus ({', '.join(names)}) a number above 0. Received: "
             f"{','.join(f'{name}={weight:g}' for name, weight in weights.items())}"
         )
     if temperature is not None and not 1.0 <= temperature < float("inf"):
-        raise ValueError(f"--temperature must be at least 1. Received: {temperature}")
+        raise ValueError(f"`temperature` must be a finite number of at least 1. Received: {temperature}")
 
 
 def mixture_shares(
     sentences: Mapping[str, int], weights: Mapping[str, float] | None = None, temperature: float | None = None
 ) -> dict[str, float]:
-    """Return the share of each corpus, p_i; without weights and temperature, the share of its sentences.
+    """Return the share p_i of each corpus. Without weights and temperature, it is the share of the corpus's sentences.
 
     Args:
-        sentences: how many each corpus has.
+        sentences: the number of sentences in each corpus.
         weights: a number above 0 for each corpus; their sum does not matter.
-        temperature: at least 1.
+        temperature: a number of at least 1, instead of weights.
+
+    Raises:
+        ValueError: as `check_shares`.
 
     >>> mixture_shares({"en": 8100, "sw": 100}, temperature=2)
     {'en': 0.9, 'sw': 0.1}
@@ -70,31 +83,35 @@ def mixed_documents(
 ) -> Iterator[Document]:
     """Yield the documents of several corpora, repeated or subsampled to their shares, as this module describes.
 
-    The order: every corpus once, one after the other, then those that are read a second time, and so on. Corpora
-    follow each other in whole, so that the random second segments of next-sentence pairs are of the same
-    corpus, and copies of a document stand as far apart as can be. The corpora are read once more before, to be counted,
-    unless neither weights nor a temperature is given; nothing is kept of that but counts and the places of duplicates.
+    Every corpus is read once, one after the other, then those that are read a second time, and so on. A corpus is not
+    interleaved with others, so that the random second segments of next-sentence pairs come from the same corpus, and
+    copies of a document are as far apart as possible. With weights or a temperature, all corpora are read once more
+    before the first document, to count their sentences; memory then holds counts and the indices of duplicates only.
 
     Args:
-        corpora: by name; each a function that reads a corpus from its start, always the same documents.
-        weights: what the shares come from, a number for each corpus.
-        temperature: what they come from instead.
+        corpora: the corpora by name.
+        weights: a number above 0 for each corpus, from which the shares follow.
+        temperature: a number of at least 1, from which the shares follow instead.
         deduplicate: whether a document that occurred before, in any corpus, is left out.
-        seed: of the choice where a corpus is subsampled.
-        report: takes a line for each corpus.
+        seed: the random seed of subsampling.
+        report: the function that receives a line of text for each corpus.
 
     Yields:
-        The documents; the same ones for the same arguments.
+        The documents, the same ones for the same arguments.
+
+    Raises:
+        ValueError: as `check_shares`; or, at the first document, a corpus holds only duplicates of earlier documents.
     """
     check_shares(list(corpora), weights, temperature)
     if weights is None and temperature is None:
         documents = (document for read in corpora.values() for document in read())
         return without_duplicates(documents) if deduplicate else documents
-    return _mixed(corpora, weights, temperature, deduplicate, seed, report)
+    return _mixed(corpora, weights=weights, temperature=temperature, deduplicate=deduplicate, seed=seed, report=report)
 
 
 def _mixed(
     corpora: Corpora,
+    *,
     weights: Mapping[str, float] | None,
     temperature: float | None,
     deduplicate: bool,
@@ -110,16 +127,16 @@ def _mixed(
                 sentences[name] += len(document)
             else:
                 dropped[name].append(number)
-    del admit  # and its hashes
+    del admit  # frees its hashes
     empty = [name for name, count in sentences.items() if not count]
     if empty:
         raise ValueError(
-            f"--input: every corpus must hold a document that no earlier one holds. Received: {empty[0]!r}, whose "
-            "documents are all duplicates"
+            "`corpora` must each hold a document that no earlier one holds. Received: corpus "
+            f"{empty[0]!r}, whose documents are all duplicates"
         )
     shares = mixture_shares(sentences, weights, temperature)
     total = sum(sentences.values())
-    # Rounded, or an error in the last place would read a corpus once more for nothing.
+    # Rounded, since an error in the last digit would cost one more pass over a corpus.
     times = {name: round(shares[name] * total / sentences[name], 9) for name in corpora}
     for name in corpora:
         report(f"corpus {name}: {sentences[name]:,} sentences, share {shares[name]:.2%}, read {times[name]:.3f} times")
@@ -136,7 +153,7 @@ def _mixed(
 
 
 def _without(documents: Iterable[Document], numbers: Iterable[int]) -> Iterator[Document]:
-    """Yield the documents, except those whose numbers are in `numbers`, which ascend."""
+    """Yield the documents, except those whose numbers are among the ascending `numbers`."""
     left_out = iter(numbers)
     following = next(left_out, None)
     for number, document in enumerate(documents):
@@ -147,7 +164,7 @@ def _without(documents: Iterable[Document], numbers: Iterable[int]) -> Iterator[
 
 
 def _uniform(document: Document, seed: int) -> float:
-    """Return a number from 0 to 1 from text and seed alone, independent of the hash that holds documents out."""
+    """Return a number from 0 to 1 that depends on text and seed only, and not on the hash that holds documents out."""
     text = "\n".join(document).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, key=f"mixing {seed}".encode()).digest()
     return int.from_bytes(digest, "little") / 2**64

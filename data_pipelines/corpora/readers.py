@@ -1,7 +1,6 @@
-"""Read and write corpora, and decide which documents are held out.
+"""The reader of corpora: text files, JSON lines and data sets of TensorFlow Datasets (TFDS) become documents.
 
-A document is a list of sentences. On disk: one sentence a line, a blank line between documents; the end of a file
-ends a document. Or raw text, JSON lines, or a TensorFlow Datasets data set, see `read_documents`.
+files and data sets -> raw documents -> (cleaning, splitting into sentences, in several processes) -> documents
 """
 
 import dataclasses
@@ -18,9 +17,11 @@ from data_pipelines.corpora.sentences import split_sentences
 from data_pipelines.corpora.tfds_texts import tfds_texts
 
 TFDS_PREFIX = "tfds:"
+"""The start of a pattern that names a TFDS data set."""
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+"""The suffixes of files with a JSON object on each line."""
 
-# About so many characters of documents go to a process at a time.
+# The approximate number of characters that a process receives at a time.
 _GROUP_CHARACTERS = 1 << 18
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -28,20 +29,20 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 @dataclasses.dataclass(frozen=True)
 class ReadingOptions:
-    """The options that say how documents are read.
+    """The options of `read_documents`.
 
     Attributes:
-        sentences: `line`: one sentence a line. `split`: raw text, split into sentences (by `sentencex`, with its rules
-            for `language` and a fallback that knows the full stops of most scripts).
+        sentences: `line` for text with one sentence on each line; `split` for raw text, which `sentencex` splits into
+            sentences, by its rules for `language` or, for other languages, at the full stops of most scripts.
         language: ISO 639 code of the language whose abbreviations end no sentence.
-        text_field: of JSON lines and TFDS: the field with a document's text.
-        tfds_dir: where TFDS data sets lie; None: TFDS's own default.
-        tfds_split: which part of a TFDS data set to read.
-        clean: repair Unicode, drop control characters and HTML mark-up (`cleaning.clean_text`).
-        min_document_length: documents with fewer characters in their sentences are dropped.
+        text_field: the field of JSON lines and TFDS examples that holds the text of a document.
+        tfds_dir: the folder of TFDS data sets; None for TFDS's own default.
+        tfds_split: the part of a TFDS data set to read.
+        clean: whether Unicode is repaired, and control characters and HTML mark-up are dropped (`cleaning.clean_text`).
+        min_document_length: the fewest characters, counted in all sentences, of a document that is kept.
 
     Raises:
-        ValueError: `sentences` is neither, or `min_document_length` is negative.
+        ValueError: `sentences` is neither `line` nor `split`, or `min_document_length` is negative.
     """
 
     sentences: str = "line"
@@ -61,7 +62,7 @@ class ReadingOptions:
 
 @dataclasses.dataclass(frozen=True)
 class _RawDocument:
-    """The stripped lines of a document; `running` if the lines of a paragraph belong together, as in a text file."""
+    """The stripped lines of a document, and whether sentences may run over its lines, as they do in text files."""
 
     lines: list[str]
     running: bool
@@ -70,40 +71,59 @@ class _RawDocument:
 def read_documents(
     patterns: str, options: ReadingOptions | None = None, *, num_workers: int = 1
 ) -> Iterator[list[str]]:
-    """Yield the documents of a corpus one at a time, always in the same order; memory does not grow with the corpus.
+    """Yield the documents of a corpus in an order that is always the same. Memory does not grow with the corpus.
 
-    Files that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. What a file or data set holds:
-    text: blank lines separate documents; with `sentences="split"` the other lines of a document belong together.
-    JSON lines (`.jsonl`, `.ndjson` or `.json`, before a compression's suffix): each line is an object, and its
-    `text_field` a document. `tfds:NAME`: each example is a document. In the texts of the last two, a line break ends a
-    sentence (`line`) or a paragraph (`split`), and blank lines mean nothing.
+    There are three kinds of sources:
+
+    - Text files. Blank lines, and the ends of files, separate documents. With `sentences="split"`, a sentence may run
+      over several lines.
+    - JSON lines: files that end in `.jsonl`, `.ndjson` or `.json`. Each line is an object whose `text_field` holds a
+      document.
+    - TFDS data sets, named `tfds:NAME`. Each example's `text_field` holds a document.
+
+    Inside a `text_field`, a line break ends a sentence (`sentences="line"`) or a paragraph (`sentences="split"`), and
+    blank lines are ignored. Files that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read.
 
     Args:
-        patterns: comma-separated: globs, local or remote, and names of data sets as `tfds:NAME`, which come last.
-        options: how they are read; None: the defaults.
-        num_workers: processes that clean and split; 0: one a core. The documents are the same.
+        patterns: glob patterns of local or remote files, and data sets as `tfds:NAME`, separated by commas. Data sets
+            are read after all files.
+        options: how the documents are read; None for the defaults.
+        num_workers: the number of processes that clean and split; 0 for one a core. The documents are the same.
 
     Yields:
         Non-empty lists of non-empty sentences, without white space at their ends.
 
     Raises:
-        FileNotFoundError: a pattern matches no file; raised before the first document.
-        ValueError: a data set cannot be read (`tfds_texts`; raised before the first document); a file is not UTF-8, not
-            JSON lines with the field, or is damaged (naming the file and, if known, the line); the documents hold
-            no sentence at all (naming the patterns).
+        FileNotFoundError: a pattern matches no file. It is raised before the first document.
+        ValueError: a data set cannot be read (`tfds_texts`), which is raised before the first document; a file is
+            damaged, is not UTF-8 or lacks the field (the message names the file and, where possible, the line); or
+            the documents hold no sentence.
     """
     options = options or ReadingOptions()
     parts = [part.strip() for part in patterns.split(",")]
     data_sets = [part.removeprefix(TFDS_PREFIX) for part in parts if part.startswith(TFDS_PREFIX)]
     globs = ",".join(part for part in parts if not part.startswith(TFDS_PREFIX))
     paths = matching_files(globs) if globs or not data_sets else []
-    texts = [tfds_texts(name, options.text_field, options.tfds_split, options.tfds_dir) for name in data_sets]
+    texts = [
+        tfds_texts(name, text_field=options.text_field, tfds_split=options.tfds_split, tfds_dir=options.tfds_dir)
+        for name in data_sets
+    ]
     raw = _raw_documents(paths, texts, options.text_field)
     return _not_empty(_processed(raw, options, num_workers), patterns, len(paths) + len(texts))
 
 
 def text_files(patterns: str) -> list[str] | None:
-    """Return the files of `patterns` if their sizes tell how much text there is; None with compressed files or TFDS."""
+    """Return the files that `patterns` match, or None if their sizes are not the sizes of the texts.
+
+    Args:
+        patterns: as in `read_documents`.
+
+    Returns:
+        The paths, or None if a file is compressed or a pattern names a TFDS data set.
+
+    Raises:
+        FileNotFoundError: a pattern matches no file.
+    """
     if any(part.strip().startswith(TFDS_PREFIX) for part in patterns.split(",")):
         return None
     paths = matching_files(patterns)
@@ -124,16 +144,16 @@ def _raw_documents(paths: Sequence[str], texts: Sequence[Iterator[str]], text_fi
 
 
 def _json_texts(path: str, text_field: str) -> Iterator[str]:
-    for place, value in files.iterate_json_objects(path):
+    for source, value in files.iterate_json_objects(path):
         if text_field not in value:
             raise ValueError(
-                f"{place}: `text_field` must name a field of every line; this one has "
-                f"{', '.join(sorted(value)) or 'none'}. Received: {text_field!r}"
+                f"{source}: `text_field` must name a field of every line, but this line has "
+                f"{', '.join(sorted(value)) or 'no fields'}. Received: {text_field!r}"
             )
         text = value[text_field]
         if not isinstance(text, str):
-            raise ValueError(f"{place}: the field {text_field!r} must be a string. Received: {str(text)[:80]}")
-        # JSON can spell half of a character; the tokenizer drops U+FFFD.
+            raise ValueError(f"{source}: the field {text_field!r} must be a string. Received: {str(text)[:80]}")
+        # JSON can escape half of a surrogate pair. The tokenizer drops U+FFFD.
         yield text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
@@ -142,7 +162,7 @@ def _lines_with_text(text: str) -> list[str]:
 
 
 def _blocks(path: str) -> Iterator[list[str]]:
-    """Yield the runs of lines that are not blank."""
+    """Yield the blocks of lines between blank lines."""
     lines: list[str] = []
     for line in files.iterate_lines(path):
         line = line.strip()
@@ -156,9 +176,9 @@ def _blocks(path: str) -> Iterator[list[str]]:
 
 
 def _processed(raw: Iterator[_RawDocument], options: ReadingOptions, num_workers: int) -> Iterator[list[str]]:
-    """Yield the cleaned and split documents. Order and result are the same for any number of workers."""
+    """Yield the cleaned and split documents, the same ones for any number of workers."""
     if not options.clean and options.sentences == "line":
-        num_workers = 1  # nothing to do that would pay for sending documents to another process
+        num_workers = 1  # sending documents to other processes would take longer than the work
     process = functools.partial(_process_group, options=options)
     for documents in ordered_map(process, _groups(raw), num_workers):
         yield from documents
@@ -203,6 +223,6 @@ def _not_empty(documents: Iterator[list[str]], patterns: str, count: int) -> Ite
         yield document
     if empty:
         raise ValueError(
-            f"`patterns` must name files with at least one sentence; {count} file(s) matched and hold none, or only "
-            f"documents that are too short. Received: {patterns!r}"
+            f"`patterns` must name files with at least one sentence. Received: {patterns!r}, with {count} file(s) that "
+            "hold no sentence, or only documents that are too short"
         )

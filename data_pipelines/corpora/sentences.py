@@ -1,4 +1,4 @@
-"""Split a paragraph into sentences."""
+"""The splitting of paragraphs into sentences."""
 
 import sentencex
 
@@ -8,7 +8,8 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
 
     Args:
         text: running text in any script.
-        language: whose abbreviations count; others fall back to the full stops of all scripts.
+        language: the ISO 639 code of the language whose abbreviations end no sentence. For unknown languages, the full
+            stops of all scripts end sentences.
 
     >>> split_sentences("See tf.Tensor, e.g. here. Then 他来了。我走了。")
     ['See tf.Tensor, e.g. here.', 'Then 他来了。', '我走了。']

@@ -1,21 +1,24 @@
-"""The texts of a TensorFlow Datasets data set, in their order on disk."""
+"""The texts of a data set of TensorFlow Datasets (TFDS), in their order on disk."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
-def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None) -> Iterator[str]:
+def tfds_texts(name: str, *, text_field: str, tfds_split: str, tfds_dir: str | None) -> Iterator[str]:
     """Return the texts of one field of a data set, which is downloaded and prepared unless it is on disk.
 
     Args:
         name: `NAME`, `NAME/CONFIG` or `NAME/CONFIG:VERSION`, as TFDS writes it.
         text_field: the feature that holds the text.
-        split: `train`, or any expression of TFDS, such as `train[:10%]+test`.
-        data_dir: where data sets lie; None: TFDS's own default, `~/tensorflow_datasets`.
+        tfds_split: `train`, or any other expression of TFDS, such as `train[:10%]+test`.
+        tfds_dir: the folder of prepared data sets; None for TFDS's own default, `~/tensorflow_datasets`.
+
+    Returns:
+        An iterator over the texts.
 
     Raises:
-        ValueError: TFDS is not installed, has no such data set, split or field, or the field holds no text; raised
-            before the first text. A text that is not UTF-8 is an error when it is read.
+        ValueError: TFDS is not installed, has no such data set, split or field, or the field holds no text. The
+            iterator raises it for a text that is not UTF-8.
         OSError: the data set cannot be downloaded.
     """
     received = f"Received: 'tfds:{name}'"
@@ -26,11 +29,11 @@ def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None) -> 
             f"`patterns` with tfds:NAME needs TensorFlow Datasets: pip install 'bert_tf[tfds]'. {received}"
         ) from None
     try:
-        # From disk or the data set's own source alone, not from Google's storage, which waits long without a network.
-        builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+        # Google's copies of prepared data sets are not tried, because that waits long without a network.
+        builder = tfds.builder(name, data_dir=tfds_dir, try_gcs=False)
     except (ValueError, RuntimeError) as error:  # DatasetNotFoundError is a ValueError
         raise ValueError(
-            f"`patterns` with tfds:NAME must name a data set that TensorFlow Datasets knows, or one below `tfds_dir` "
+            "`patterns` with tfds:NAME must name a data set that TensorFlow Datasets knows, or one in `tfds_dir` "
             f"({_first_line(error)}). {received}"
         ) from None
     if not builder.is_prepared():
@@ -39,25 +42,25 @@ def tfds_texts(name: str, text_field: str, split: str, data_dir: str | None) -> 
     names = sorted(features) if hasattr(features, "keys") else []
     if text_field not in names:
         raise ValueError(
-            f"`text_field` must be a field of tfds:{name}, which has {', '.join(names) or 'none with a name'}. "
+            f"`text_field` must be a field of tfds:{name}, which has {', '.join(names) or 'no fields'}. "
             f"Received: {text_field!r}"
         )
     feature = features[text_field]
     if feature.shape != () or feature.tf_dtype.name != "string":
-        raise ValueError(f"`text_field` must hold text, and in tfds:{name} it is {feature}. Received: {text_field!r}")
+        raise ValueError(f"`text_field` must hold text, but in tfds:{name} it is {feature}. Received: {text_field!r}")
     try:
-        # One file after the other: the order is that of the disk, on every machine.
+        # Files are read one after the other, so that the order is the same on every machine.
         examples = builder.as_dataset(
-            split=split,
+            split=tfds_split,
             shuffle_files=False,
             decoders=tfds.decode.PartialDecoding({text_field: True}),
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         )
     except ValueError as error:
         raise ValueError(
-            f"`tfds_split` must be a split of tfds:{name} ({_first_line(error)}). Received: {split!r}"
+            f"`tfds_split` must be a split of tfds:{name} ({_first_line(error)}). Received: {tfds_split!r}"
         ) from None
-    return _texts(examples, text_field, f"tfds:{name}, split {split}")
+    return _texts(examples, text_field, f"tfds:{name}, split {tfds_split}")
 
 
 def _texts(examples: Any, text_field: str, source: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from data_pipelines.vocabulary import count_words, create_vocab, learn_vocab
 
 
 def _documents(count=60, seed=0):
-    """Documents of made-up words, some in other scripts."""
+    """Return documents of made-up words, some in other scripts."""
     generator = random.Random(seed)
     syllables = ["ka", "to", "mi", "ren", "sul", "é", "中", "한", "Ω", "-", ".", "12"]
     words = ["".join(generator.choices(syllables, k=generator.randint(1, 4))) for _ in range(200)]
@@ -25,13 +25,13 @@ def _silent(_):
 
 
 @pytest.mark.parametrize("do_lower_case", [True, False])
-def test_counts_are_of_the_words_that_the_tokenizer_sees(do_lower_case):
+def test_the_words_of_the_tokenizer_are_counted(do_lower_case):
     documents = _documents()
     tokenizer = WordPieceTokenizer.from_tokens(SPECIAL_TOKENS, do_lower_case)
     expected = collections.Counter(
         word for document in documents for sentence in document for word in tokenizer.words(sentence)
     )
-    counts = count_words(documents, do_lower_case)
+    counts = count_words(documents, do_lower_case=do_lower_case)
     assert counts.words == expected
     assert (counts.documents, counts.held_out_documents) == (60, 0)
     sample = [word for document in documents[::20] for sentence in document for word in tokenizer.words(sentence)]
@@ -58,7 +58,7 @@ def test_counts_do_not_depend_on_groups_or_workers(monkeypatch):
     assert count_words(documents, num_workers=2) == expected
 
 
-def test_the_same_vocabulary_in_every_process_and_order(tmp_path):
+def test_the_vocabulary_is_the_same_in_every_process_and_order(tmp_path):
     documents = _documents(200)
     text = tmp_path / "text.txt"
     write_documents(documents, str(text))
@@ -89,7 +89,7 @@ def test_a_full_alphabet_leaves_nothing_unknown():
     assert "0.000% [UNK]" in lines[1]
 
 
-def test_statistics_are_of_the_words_they_are_given():
+def test_statistics_of_given_words():
     tokens = [*SPECIAL_TOKENS, "ab", "##c"]
     statistics = vocabulary.vocabulary_statistics(tokens, {"ab": 6, "abc": 3, "x": 1})
     assert statistics.words == 10
@@ -97,7 +97,7 @@ def test_statistics_are_of_the_words_they_are_given():
     assert statistics.unknown_share == pytest.approx(0.1)
 
 
-def test_frequent_pairs_are_joined_and_order_is_as_documented():
+def test_frequent_pairs_are_joined_and_the_order_is_as_documented():
     counts = {"low": 50, "lower": 20, "new": 30, "!": 5, "中": 4}
     tokens = learn_vocab(counts, 1000, num_unused=2, user_tokens=["[ENTITY]", "zebra", "##ish"])
     assert tokens[:10] == [
@@ -107,32 +107,32 @@ def test_frequent_pairs_are_joined_and_order_is_as_documented():
     assert tokens[10 : 10 + len(alphabet)] == alphabet
     assert {"low", "lower", "new"} <= set(tokens)
     assert {"##e", "##l"} <= set(tokens)
-    assert not {"##!", "##中"} & set(tokens)  # which always stand alone
+    assert not {"##!", "##中"} & set(tokens)  # these are always words of their own
     assert len(set(tokens)) == len(tokens)
     assert WordPieceTokenizer.from_tokens(tokens).tokenize("lower zebraish") == ["lower", "zebra", "##ish"]
 
 
-def test_published_places_of_the_special_tokens():
+def test_special_tokens_can_have_their_published_ids():
     tokens = learn_vocab({"word": 3}, 1000, num_unused=99)
     assert [tokens.index(token) for token in SPECIAL_TOKENS] == [0, 100, 101, 102, 103]
 
 
-def test_minimum_frequency():
+def test_pairs_below_the_minimum_frequency_are_not_joined():
     counts = {"low": 5, "new": 2}
     assert "new" in learn_vocab(counts, 100, min_frequency=2)
     assert "new" not in learn_vocab(counts, 100, min_frequency=3)
     assert "low" in learn_vocab(counts, 100, min_frequency=3)
 
 
-def test_words_with_rare_characters_teach_nothing():
-    # Without q, "aqb" must not make a token "ab" of what never stood together.
+def test_nothing_is_learnt_from_words_with_rare_characters():
+    # Without q, "aqb" must not give a token "ab" of letters that were never together.
     tokens = learn_vocab({"aqb": 5, "ac": 50, "bc": 50}, 100, limit_alphabet=3)
     assert "q" not in tokens
     assert "ab" not in tokens
     assert {"ac", "bc"} <= set(tokens)
 
 
-def test_counts_of_very_much_text_are_scaled(monkeypatch):
+def test_very_large_counts_are_scaled_down(monkeypatch):
     counts = count_words(_documents()).words
     expected = learn_vocab(counts, 300, min_frequency=2)
     learnt_from = sum(count for word, count in counts.items() if len(word) > 1)
@@ -145,7 +145,7 @@ def test_counts_of_very_much_text_are_scaled(monkeypatch):
     assert fed == [learnt_from]
 
 
-def test_vocab_size_is_a_bound():
+def test_vocab_size_is_not_exceeded():
     counts = count_words(_documents()).words
     assert len(learn_vocab(counts, 80)) == 80
     with pytest.raises(ValueError, match=r"vocab_size.*at least \d+.*Received: 20"):
@@ -153,19 +153,19 @@ def test_vocab_size_is_a_bound():
 
 
 @pytest.mark.parametrize("name", ["min_frequency", "limit_alphabet", "num_unused"])
-def test_arguments_out_of_range(name):
+def test_arguments_out_of_range_are_errors(name):
     with pytest.raises(ValueError, match=rf"{name}.*-1"):
         learn_vocab({"a": 1}, 100, **{name: -1})
 
 
 @pytest.mark.parametrize("token", ["two words", "C++", "Upper", "", "[open"])
-def test_user_tokens_that_no_text_yields(token):
+def test_user_tokens_that_no_text_yields_are_errors(token):
     with pytest.raises(ValueError, match="user_tokens"):
         learn_vocab({"a": 1}, 100, user_tokens=[token])
 
 
-def test_nothing_to_learn_from():
-    with pytest.raises(ValueError, match=r"at least one word.*2 documents"):
+def test_documents_without_words_and_numbers_out_of_range_are_errors():
+    with pytest.raises(ValueError, match=r"`documents` must hold at least one word.*2 documents"):
         create_vocab([["\u200b"], ["\x00 "]], 100, report=_silent)
     with pytest.raises(ValueError, match=r"holdout.*1\.0"):
         create_vocab(_documents(), 100, holdout=1.0, report=_silent)
@@ -180,7 +180,7 @@ def test_a_failed_run_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_launcher_tells_bad_input_in_one_line(tmp_path):
+def test_the_command_reports_bad_input_in_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "data_pipelines.create_vocab", f"--input={tmp_path}/*.txt",
          f"--output={tmp_path}/vocab.txt"],

@@ -1,15 +1,21 @@
+import functools
 import os
 import signal
-import time
 
 import pytest
 
 from bert_tf.utils.processes import ordered_map
 
 
-def _slow_for_small(number):
-    time.sleep(0.02 * (number < 4))
+def _tenfold(number):
     return number * 10, os.getpid()
+
+
+def _first_waits_for_third(number, fifo):
+    """Open the FIFO for the first and the third item: each waits until the other has opened it too."""
+    if number in (0, 2):
+        os.close(os.open(fifo, os.O_RDONLY if number == 0 else os.O_WRONLY))
+    return _tenfold(number)
 
 
 def _die(number):
@@ -18,7 +24,9 @@ def _die(number):
     return number
 
 
-def test_results_keep_their_order_and_reading_waits():
+def test_results_keep_their_order_and_few_items_are_read_ahead(tmp_path):
+    fifo = str(tmp_path / "fifo")
+    os.mkfifo(fifo)
     read = []
 
     def items():
@@ -27,7 +35,7 @@ def test_results_keep_their_order_and_reading_waits():
             yield number
 
     results = []
-    for result, process in ordered_map(_slow_for_small, items(), 2):
+    for result, process in ordered_map(functools.partial(_first_waits_for_third, fifo=fifo), items(), 2):
         results.append(result)
         assert process != os.getpid()
         assert len(read) <= len(results) + 4
@@ -35,16 +43,16 @@ def test_results_keep_their_order_and_reading_waits():
 
 
 def test_one_worker_and_one_item_stay_in_this_process():
-    assert {process for _, process in ordered_map(_slow_for_small, range(9), 1)} == {os.getpid()}
-    assert list(ordered_map(_slow_for_small, [7], 4)) == [(70, os.getpid())]
-    assert list(ordered_map(_slow_for_small, [], 4)) == []
+    assert {process for _, process in ordered_map(_tenfold, range(9), 1)} == {os.getpid()}
+    assert list(ordered_map(_tenfold, [7], 4)) == [(70, os.getpid())]
+    assert list(ordered_map(_tenfold, [], 4)) == []
 
 
-def test_a_killed_worker_is_told():
-    with pytest.raises(ChildProcessError, match="num_workers 2"):
+def test_a_killed_worker_is_reported():
+    with pytest.raises(ChildProcessError, match=r"killed.*`num_workers`. Received: 2"):
         list(ordered_map(_die, range(9), 2))
 
 
-def test_workers_are_counted():
-    with pytest.raises(ValueError, match=r"--num_workers.*-1"):
+def test_a_negative_number_of_workers_is_an_error():
+    with pytest.raises(ValueError, match=r"`num_workers` must be at least 0.*-1"):
         ordered_map(_die, [], -1)

@@ -17,7 +17,7 @@ def test_case_digits_and_punctuation_do_not_count():
 
 
 def test_fingerprints_are_the_same_in_every_process():
-    # By value (CRC-32 of the words): a hash that differed between workers would let duplicates pass.
+    # The value is CRC-32 of the words: a hash that differed between workers would admit duplicates.
     assert list(fingerprints("Adds two numbers.")) == [4087233143]
 
 
@@ -37,7 +37,7 @@ def test_short_texts_are_compared_as_a_whole():
     assert duplicates.admit("The learning rates.")
 
 
-def test_refused_text_leaves_no_trace():
+def test_the_runs_of_refused_texts_are_not_remembered():
     duplicates = NearDuplicateFilter(max_overlap=0.2)
     words = TEXT.split()
     tail = "where seven wise owls were waiting for somebody with a lamp"
@@ -54,7 +54,7 @@ def test_a_text_is_never_admitted_twice(texts):
         assert not duplicates.admit(text)
 
 
-def test_exactly_the_documents_that_came_before_are_refused():
+def test_only_equal_documents_are_refused():
     duplicates = ExactDuplicateFilter()
     documents = [[f"Sentence {number}.", "Last."] for number in range(30_000)]
     assert all(map(duplicates.admit, documents))
@@ -66,7 +66,7 @@ def test_exactly_the_documents_that_came_before_are_refused():
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "b", "ab", ""]), max_size=3), max_size=30))
-def test_admitted_documents_are_the_set_of_all(documents):
+def test_every_different_document_is_admitted_once(documents):
     admitted = list(filter(ExactDuplicateFilter().admit, documents))
     joined = ["\n".join(document) for document in documents]
     assert ["\n".join(document) for document in admitted] == list(dict.fromkeys(joined))

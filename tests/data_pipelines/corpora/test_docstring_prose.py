@@ -7,7 +7,7 @@ def prose(docstring):
     return [" ".join(paragraph) for paragraph in paragraphs(docstring)]
 
 
-def test_google_layout():
+def test_prose_of_google_layout():
     assert prose("""Reads the whole file at once.
 
     Longer text, which explains
@@ -43,7 +43,7 @@ def test_google_layout():
     ]
 
 
-def test_numpy_layout():
+def test_prose_of_numpy_layout():
     assert prose("""
     Compute the mean of an array.
 
@@ -79,7 +79,7 @@ def test_numpy_layout():
     ]
 
 
-def test_restructured_text():
+def test_prose_of_restructured_text():
     assert prose("""
     Title of the page
     =================
@@ -114,7 +114,7 @@ def test_restructured_text():
     ]
 
 
-def test_markdown():
+def test_prose_of_markdown():
     assert prose("""
     # A heading of several words here.
 
@@ -142,7 +142,7 @@ def test_markdown():
         "三个中文句子在这里。",
     ],
 )
-def test_what_is_no_english_sentence_is_dropped(text):
+def test_text_without_english_sentences_is_dropped(text):
     assert prose(text) == []
 
 

@@ -19,7 +19,7 @@ def install(folder, name, source):
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
-    """A standard library and a folder of installed packages; returns both."""
+    """Return the folders of a standard library and of installed packages, both still empty."""
     roots = [tmp_path / "stdlib", tmp_path / "site-packages"]
     for root in roots:
         root.mkdir()
@@ -38,7 +38,7 @@ def test_docstrings_are_found_without_executing_anything(environment):
         f'        """{PROSE.format("drawing")}"""\n'
         f'if True:\n    add_newdoc("paint", "fill", """\n    {PROSE.format("filling")}\n    """)\n',
     )
-    modules = documentation.python_documentation(workers=1)
+    modules = documentation.python_documentation(num_workers=1)
     assert [(module.package, module.module) for module in modules] == [
         ("paint", "paint"),
         ("paint", "paint.brush"),
@@ -66,14 +66,14 @@ def test_tests_copies_own_packages_and_unreadable_files_are_left_out(environment
     install(site, "good/latin.py", b'"""' + PROSE.format("caf\xe9").encode("latin1") + b'"""\n')
     install(site, "good/nul.py", b'"""' + PROSE.format("zero").encode() + b'"""\n\0\n')
     install(site, "good/short.py", '"""A short text of few words."""')
-    assert [module.module for module in documentation.python_documentation(workers=1)] == ["good.module"]
+    assert [module.module for module in documentation.python_documentation(num_workers=1)] == ["good.module"]
 
 
 def test_a_paragraph_that_was_seen_in_another_module_is_dropped(environment):
     _, site = environment
     install(site, "a/one.py", f'"""{PROSE.format("sharing")}"""')
     install(site, "b/two.py", f'"""{PROSE.format("sharing").upper()}\n\n{PROSE.format("owning")}"""')
-    modules = documentation.python_documentation(workers=1)
+    modules = documentation.python_documentation(num_workers=1)
     assert [module.document for module in modules] == [[PROSE.format("sharing")], [PROSE.format("owning")]]
 
 
@@ -81,25 +81,25 @@ def test_topics_of_help_are_documents_of_their_own(environment):
     stdlib, _ = environment
     topics = {"while": PROSE.format("looping"), "if": PROSE.format("branching")}
     install(stdlib, "pydoc_data/topics.py", f'"""Generated."""\ntopics = {topics!r}\n' + "'''end'''\n")
-    modules = documentation.python_documentation(workers=1)
+    modules = documentation.python_documentation(num_workers=1)
     assert [module.module for module in modules] == ["pydoc_data.topics.if", "pydoc_data.topics.while"]
 
 
 @pytest.mark.parametrize("packages", [None, ["absent"]])
 def test_no_documentation_is_an_error(environment, packages):
-    with pytest.raises(ValueError, match=r"no documentation of (any package|absent)"):
+    with pytest.raises(ValueError, match=r"`packages` must name .*(any package|absent);"):
         documentation.python_documentation(packages)
 
 
 def test_processes_do_not_change_the_result_of_this_environment():
-    alone = documentation.python_documentation(["absl", "grpc", "rich"], workers=1)
-    together = documentation.python_documentation(["absl", "grpc", "rich"], workers=2)
+    alone = documentation.python_documentation(["absl", "grpc", "rich"], num_workers=1)
+    together = documentation.python_documentation(["absl", "grpc", "rich"], num_workers=2)
     assert alone == together
     assert {module.package for module in alone} == {"absl", "grpc", "rich"}
     assert sum(len(module.document) for module in alone) > 1000
 
 
-def test_the_standard_library_of_this_environment_has_documentation():
+def test_the_standard_library_of_this_environment_is_documented():
     names = {source.module: source for source in documentation._source_files()}
     assert names["json.decoder"].path.startswith(sysconfig.get_path("stdlib"))
     [(package, module, paragraphs)] = documentation._read_documents(names["json.decoder"])

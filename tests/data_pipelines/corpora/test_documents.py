@@ -4,7 +4,7 @@ from data_pipelines.corpora.documents import CorpusStatistics, is_held_out, writ
 from data_pipelines.corpora.readers import read_documents
 
 
-def test_held_out_share_is_the_fraction_stable_and_nested():
+def test_the_held_out_share_is_the_fraction_and_the_choice_is_stable_and_nested():
     documents = [[f"Sentence {number}.", "Another."] for number in range(4000)]
     smaller, larger = ([is_held_out(document, fraction) for document in documents] for fraction in (0.1, 0.3))
     assert 320 < sum(smaller) < 480
@@ -17,12 +17,12 @@ def test_held_out_share_is_the_fraction_stable_and_nested():
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5])
-def test_held_out_fraction_is_checked(fraction):
+def test_a_held_out_fraction_out_of_range_is_an_error(fraction):
     with pytest.raises(ValueError, match=str(fraction)):
         is_held_out(["x"], fraction)
 
 
-def test_written_documents_are_read_again_and_counted(tmp_path):
+def test_written_documents_are_counted_and_can_be_read(tmp_path):
     documents = [["One two.", "Three é."], ["Four five six."]]
     path = tmp_path / "folder" / "corpus.txt"
     statistics = write_documents(iter(documents), str(path))
@@ -32,7 +32,7 @@ def test_written_documents_are_read_again_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize("documents", [[], [["good"], ["two\nlines"]], [["good", " "]]])
-def test_what_cannot_be_written_leaves_nothing(tmp_path, documents):
+def test_documents_that_cannot_be_written_leave_no_file(tmp_path, documents):
     with pytest.raises(ValueError, match=r"corpus\.txt"):
         write_documents(documents, str(tmp_path / "corpus.txt"))
     assert list(tmp_path.iterdir()) == []

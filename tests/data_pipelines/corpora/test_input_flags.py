@@ -79,7 +79,7 @@ def test_a_held_out_document_of_a_mixture_is_never_trained_on(folder):
     assert len(sides) == len({text for text, _ in sides})
 
 
-def test_what_cannot_be_read_is_told_before_the_first_document(folder):
+def test_unreadable_corpora_are_reported_before_the_first_document(folder):
     with pytest.raises(FileNotFoundError, match="--input b: no file matches"):
         input_flags.read(_flags(f"a={folder}/a.txt", f"b={folder}/none.txt"))
 
@@ -90,10 +90,10 @@ def test_what_cannot_be_read_is_told_before_the_first_document(folder):
         (["a=x", "a=y"], {}, "a name of its own for every corpus"),
         (["a=x", "y"], {}, "--input a=x --input y"),
         (["x"], {"weights": ["a=1"]}, "corpora with names"),
-        (["a=x", "b=y"], {"weights": ["a=1"]}, "each corpus of --input"),
+        (["a=x", "b=y"], {"weights": ["a=1"]}, r"`weights` must give each corpus \(a, b\)"),
         (["a=x"], {"weights": ["a"]}, "--weights must be NAME=NUMBER"),
-        (["a=x"], {"weights": ["a=nan"]}, "--weights must"),
-        (["a=x"], {"weights": ["a=1"], "temperature": 2.0}, "exclude each other"),
+        (["a=x"], {"weights": ["a=nan"]}, "`weights` must give each corpus.*a=nan"),
+        (["a=x"], {"weights": ["a=1"], "temperature": 2.0}, "`weights` and `temperature` exclude each other"),
         (["a=x"], {"language": ["b=de"]}, r"--language must be a code.*Received: 'b=de', and corpora a$"),
         (["x"], {"language": ["b=de"]}, "and corpora without names"),
         (["a=x"], {"language": ["a=de", "a=fr"]}, "each once"),
@@ -102,6 +102,6 @@ def test_what_cannot_be_read_is_told_before_the_first_document(folder):
         (["a=x"], {"language": ["=de"]}, "Received: '=de'"),
     ],
 )
-def test_flags_that_do_not_fit_each_other(inputs, values, message):
+def test_contradicting_flags_are_errors(inputs, values, message):
     with pytest.raises(ValueError, match=message):
         input_flags.read(_flags(*inputs, **values))

@@ -24,7 +24,7 @@ def _mix(**arguments):
 
 
 def _counts(documents):
-    """How often each document was read, by corpus."""
+    """Return how often each document was read, by corpus."""
     counts = collections.Counter(document[0] for document in documents)
     return {name: [counts[document[0]] for document in documents] for name, documents in CORPORA.items()}
 
@@ -67,22 +67,22 @@ def test_the_mixture_depends_on_the_seed_alone():
     assert _mix(weights=weights, seed=4) != first
 
 
-def test_passes_follow_each_other_and_corpora_stay_whole():
+def test_corpora_are_read_one_after_the_other_in_every_pass():
     documents = _mix(temperature=1e9)
     names = [document[0].split()[0] for document in documents]
-    runs = [name for place, name in enumerate(names) if place == 0 or names[place - 1] != name]
+    runs = [name for index, name in enumerate(names) if index == 0 or names[index - 1] != name]
     assert runs == ["large", "small", "tiny", *["small", "tiny"] * 3, *["tiny"] * (len(runs) - 9)][: len(runs)]
-    copies = [place for place, document in enumerate(documents) if document == CORPORA["tiny"][0]]
+    copies = [index for index, document in enumerate(documents) if document == CORPORA["tiny"][0]]
     assert len(copies) in (33, 34)
-    assert len(documents[copies[0] : copies[1]]) > 10  # another corpus stands between copies
+    assert len(documents[copies[0] : copies[1]]) > 10  # another corpus is between the copies
 
 
-def test_temperature_one_is_every_document_once():
+def test_a_temperature_of_one_reads_every_document_once():
     assert _mix(temperature=1.0) == [document for documents in CORPORA.values() for document in documents]
     assert _mix() == _mix(temperature=1.0)
 
 
-def test_duplicates_go_in_every_pass_and_between_corpora():
+def test_duplicates_are_left_out_within_and_between_corpora_in_every_pass():
     first, second, third = ["One."], ["Two."], ["Three.", "Four."]
     readers = {"a": [first, second, first].__iter__, "b": [second, third, third, first].__iter__}
     for arguments in ({}, {"temperature": 5.0}):  # both corpora have two sentences, so their shares are equal
@@ -103,7 +103,7 @@ def test_held_out_documents_are_never_among_the_others():
     assert not held_out & trained
 
 
-def test_the_choice_of_a_part_is_not_the_choice_of_what_is_held_out():
+def test_subsampling_is_independent_of_what_is_held_out():
     # With related hashes a subsampled corpus would hold only documents that are held out, or none.
     kept = [document for document in _mix(weights={"large": 1, "small": 5, "tiny": 5}) if "large" in document[0]]
     held_out = sum(is_held_out(document, 0.5) for document in kept)
@@ -113,26 +113,26 @@ def test_the_choice_of_a_part_is_not_the_choice_of_what_is_held_out():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"weights": {"large": 1}}, "each corpus of --input"),
+        ({"weights": {"large": 1}}, r"`weights` must give each corpus \(large, small, tiny\)"),
         ({"weights": {"large": 1, "small": 1, "tiny": 0}}, "above 0"),
         ({"weights": {"large": 1, "small": 1, "tiny": float("inf")}}, "above 0"),
         ({"weights": {"large": 1, "small": 1, "tiny": 1, "other": 1}}, "other=1"),
-        ({"temperature": 0.5}, "--temperature must be at least 1. Received: 0.5"),
-        ({"temperature": 2.0, "weights": {}}, "exclude each other"),
+        ({"temperature": 0.5}, "`temperature` must be a finite number of at least 1. Received: 0.5"),
+        ({"temperature": 2.0, "weights": {}}, "`weights` and `temperature` exclude each other"),
     ],
 )
-def test_shares_that_do_not_fit(arguments, message):
+def test_shares_out_of_range_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         mixed_documents(READERS, **arguments)
 
 
-def test_a_corpus_of_duplicates_alone():
+def test_a_corpus_that_holds_only_duplicates_is_an_error():
     readers = {"a": [["One."]].__iter__, "b": [["One."]].__iter__}
-    with pytest.raises(ValueError, match="'b', whose documents are all duplicates"):
+    with pytest.raises(ValueError, match=r"`corpora` must each hold .*'b', whose documents are all duplicates"):
         list(mixed_documents(readers, temperature=2.0, deduplicate=True))
 
 
-def test_nothing_of_a_corpus_is_kept():
+def test_documents_are_not_kept_in_memory():
     alive = 0
     most = 0
 

@@ -23,55 +23,55 @@ def _json_lines(path, values):
     return path
 
 
-def write(path, text, encoding="utf-8"):
+def _write(path, text, encoding="utf-8"):
     path.write_bytes(text.encode(encoding))
     return str(path)
 
 
 def test_lines_are_sentences_and_blank_lines_or_file_ends_separate_documents(tmp_path):
-    write(tmp_path / "b.txt", "third\n")
-    write(tmp_path / "a.txt", "\ufeffone. two.\r\n  and three \r\n\r\n \n\nsecond")
+    _write(tmp_path / "b.txt", "third\n")
+    _write(tmp_path / "a.txt", "\ufeffone. two.\r\n  and three \r\n\r\n \n\nsecond")
     documents = list(read_documents(str(tmp_path / "*.txt")))
     assert documents == [["one. two.", "and three"], ["second"], ["third"]]
 
 
 def test_raw_paragraphs_are_split_into_sentences(tmp_path):
-    path = write(tmp_path / "raw.txt", "Dr. Smith went\nhome to tf.Tensor. He slept, e.g. well.\n\n他来了。我走了。\n")
+    path = _write(tmp_path / "raw.txt", "Dr. Smith went\nhome to tf.Tensor. He slept, e.g. well.\n\n他来了。我走了。\n")
     documents = list(read_documents(path, options=ReadingOptions(sentences="split")))
     assert documents == [["Dr. Smith went home to tf.Tensor.", "He slept, e.g. well."], ["他来了。", "我走了。"]]
 
 
-def test_a_missing_file_is_told_before_the_first_document(tmp_path):
+def test_a_missing_file_is_reported_before_the_first_document(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"`patterns`.*nothing"):
         read_documents(str(tmp_path / "nothing*.txt"))
 
 
 @pytest.mark.parametrize("text", ["", "\n \n\t\n"])
 def test_files_without_a_sentence_are_an_error_that_names_the_pattern(tmp_path, text):
-    path = write(tmp_path / "empty.txt", text)
+    path = _write(tmp_path / "empty.txt", text)
     with pytest.raises(ValueError, match=r"`patterns` must name files with at least one sentence.*empty\.txt"):
         list(read_documents(path))
 
 
 def test_an_empty_file_among_others_is_no_error(tmp_path):
-    write(tmp_path / "a.txt", "")
-    write(tmp_path / "b.txt", "text\n")
+    _write(tmp_path / "a.txt", "")
+    _write(tmp_path / "b.txt", "text\n")
     assert list(read_documents(str(tmp_path / "*.txt"))) == [["text"]]
 
 
 def test_text_that_is_not_utf8_is_named_by_file_and_line(tmp_path):
-    path = write(tmp_path / "latin.txt", "good\nwell\ncaf\xe9\n", encoding="latin1")
+    path = _write(tmp_path / "latin.txt", "good\nwell\ncaf\xe9\n", encoding="latin1")
     with pytest.raises(ValueError, match=r"latin\.txt, line 3"):
         list(read_documents(path))
 
 
-def test_sentences_takes_two_values(tmp_path):
+def test_sentences_must_be_line_or_split(tmp_path):
     with pytest.raises(ValueError, match="'words'"):
         ReadingOptions(sentences="words")
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
-def test_compressed_text_and_json_lines(tmp_path, suffix):
+def test_compressed_files_are_read(tmp_path, suffix):
     (tmp_path / f"a.txt{suffix}").write_bytes(COMPRESS[suffix]("één\ntwo\n\nthree\n".encode()))
     (tmp_path / f"b.json{suffix}").write_bytes(COMPRESS[suffix](b'{"text": "four\\nfive"}\n\n{"text": "six"}\n'))
     (tmp_path / "c.txt").write_text("seven\n")
@@ -115,7 +115,7 @@ def test_bad_json_lines_are_named_by_file_and_line(tmp_path, line, message):
         _read(path)
 
 
-def test_cleaning_while_reading(tmp_path):
+def test_documents_are_cleaned_as_they_are_read(tmp_path):
     text = "<div><p>The cafÃ© is\nopen. It &amp; we wait.</p><p>New paragraph</p></div>\n\n<br>\n\nA < b.\n"
     (tmp_path / "a.txt").write_text(text, encoding="utf-8")
     assert _read(tmp_path / "a.txt", clean=True) == [
@@ -137,7 +137,7 @@ def test_short_documents_are_dropped_after_cleaning(tmp_path):
         _read(tmp_path / "a.txt", min_document_length=99)
 
 
-def test_options_are_checked():
+def test_a_negative_document_length_is_an_error():
     with pytest.raises(ValueError, match=r"`min_document_length`.*-1"):
         ReadingOptions(min_document_length=-1)
 
@@ -151,7 +151,7 @@ def test_workers_do_not_change_the_documents(tmp_path, monkeypatch):
     assert list(read_documents(str(tmp_path / "a.txt"), options=options, num_workers=2)) == alone
 
 
-def test_sizes_are_known_of_plain_files_alone(tmp_path):
+def test_sizes_are_known_for_plain_files_only(tmp_path):
     for name in ("a.txt", "b.txt.gz"):
         (tmp_path / name).write_text("x")
     assert readers.text_files(str(tmp_path / "*.txt")) == [str(tmp_path / "a.txt")]
@@ -161,7 +161,7 @@ def test_sizes_are_known_of_plain_files_alone(tmp_path):
 
 @pytest.fixture(scope="module")
 def tfds_dir(tmp_path_factory):
-    """A folder with the TFDS data set `small_text`, made here: no network."""
+    """Make the TFDS data set `small_text` without a network, and return its folder."""
     tfds = pytest.importorskip("tensorflow_datasets")
     folder = tmp_path_factory.mktemp("tfds")
     texts = ["One. Two.\nThree.", "", "Vier – fünf."]
@@ -179,7 +179,7 @@ def tfds_dir(tmp_path_factory):
     return str(folder)
 
 
-def test_a_tfds_data_set_on_disk(tfds_dir, tmp_path):
+def test_a_tfds_data_set_on_disk_is_read_after_files(tfds_dir, tmp_path):
     (tmp_path / "a.txt").write_text("plain\n")
     source = f"tfds:small_text,{tmp_path}/*.txt"
     documents = list(
@@ -200,7 +200,7 @@ def test_a_tfds_data_set_on_disk(tfds_dir, tmp_path):
         ("small_text", {"text_field": "raw"}, r"tfds:small_text, split train, example 2: 'raw' is not UTF-8"),
     ],
 )
-def test_tfds_mistakes_are_told(tfds_dir, name, options, message):
+def test_mistakes_in_tfds_options_are_reported_in_one_line(tfds_dir, name, options, message):
     with pytest.raises(ValueError, match=message) as caught:
         list(read_documents(f"tfds:{name}", options=ReadingOptions(tfds_dir=tfds_dir, **options)))
     assert "\n" not in str(caught.value)
