@@ -250,7 +250,9 @@ def test_a_killed_worker_is_told_and_nothing_is_lost(tmp_path):
                     worker.kill()
             yield document
 
-    with pytest.raises(ChildProcessError, match=r"a worker process was killed.*num_workers 2\. Finished shards stay"):
+    with pytest.raises(
+        ChildProcessError, match=r"A worker process was killed.*`num_workers`\. Received: 2\. Finished shards stay"
+    ):
         make(tmp_path / "killed", documents=documents(), num_workers=2)
     before = finished_files(tmp_path / "killed")
     assert before
