@@ -75,14 +75,15 @@ def create_pretraining_data(
         OSError: a file cannot be written, or a worker process was killed.
     """
     if not 0.0 <= holdout < 1.0:
-        raise ValueError(f"--holdout must be at least 0 and less than 1. Received: {holdout}")
+        raise ValueError(f"`holdout` must be at least 0 and less than 1. Received: {holdout}")
     if num_workers < 0:
-        raise ValueError(f"--num_workers must be at least 0. Received: {num_workers}")
+        raise ValueError(f"`num_workers` must be at least 0. Received: {num_workers}")
     if runner not in ("local", "beam"):
-        raise ValueError(f"--runner must be local or beam. Received: {runner!r}")
+        raise ValueError(f"`runner` must be local or beam. Received: {runner!r}")
     if beam_options and runner != "beam":
-        raise ValueError(f"--beam_options needs --runner=beam. Received: --beam_options={beam_options!r}")
-    pipeline = beam_runner.make_pipeline(beam_options) if runner == "beam" else None
+        raise ValueError(f"`beam_options` must be empty unless `runner` is beam. Received: {beam_options!r}")
+    with renamed(options="beam_options"):
+        pipeline = beam_runner.make_pipeline(beam_options) if runner == "beam" else None
     held_out_config = config.replace(dupe_factor=1)
     held_out_dir = os.path.join(output_dir, HELD_OUT_FOLDER)
     with renamed(folder="output_dir"):
@@ -154,18 +155,19 @@ def main(_: Sequence[str]) -> None:
         dupe_factor=values.dupe_factor,
         seed=values.seed,
     )
-    manifest = create_pretraining_data(
-        input_flags.read(values),
-        WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case),
-        values.output_dir,
-        config=config,
-        holdout=values.holdout,
-        num_workers=values.num_workers,
-        overwrite=values.overwrite,
-        runner=values.runner,
-        beam_options=values.beam_options,
-        input_bytes=input_flags.num_bytes(values),
-    )
+    with renamed(documents="input"):
+        manifest = create_pretraining_data(
+            input_flags.read(values),
+            WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case),
+            values.output_dir,
+            config=config,
+            holdout=values.holdout,
+            num_workers=values.num_workers,
+            overwrite=values.overwrite,
+            runner=values.runner,
+            beam_options=values.beam_options,
+            input_bytes=input_flags.num_bytes(values),
+        )
     print(f"{values.output_dir}: {manifest.statistics}")
     if values.holdout:
         held_out_dir = os.path.join(values.output_dir, HELD_OUT_FOLDER)

@@ -49,18 +49,19 @@ def main(_: Sequence[str]) -> None:
     values = flags.FLAGS
     with renamed(folder="output"):
         files.require_writable_folder(os.path.dirname(values.output) or ".")
-    vocabulary.create_vocab(
-        input_flags.read(values),
-        values.vocab_size,
-        output=values.output,
-        do_lower_case=values.do_lower_case,
-        min_frequency=values.min_frequency,
-        limit_alphabet=values.limit_alphabet,
-        num_unused=values.num_unused,
-        user_tokens=values.user_tokens,
-        holdout=values.holdout,
-        num_workers=values.num_workers,
-    )
+    with renamed(documents="input"):
+        vocabulary.create_vocab(
+            input_flags.read(values),
+            values.vocab_size,
+            output=values.output,
+            do_lower_case=values.do_lower_case,
+            min_frequency=values.min_frequency,
+            limit_alphabet=values.limit_alphabet,
+            num_unused=values.num_unused,
+            user_tokens=values.user_tokens,
+            holdout=values.holdout,
+            num_workers=values.num_workers,
+        )
     inputs = " ".join(f"--input {shlex.quote(value)}" for value in values.input)
     launching.suggest(
         f"bert-tf create-pretraining-data {inputs} --vocab_file {shlex.quote(values.output)} --output_dir records"

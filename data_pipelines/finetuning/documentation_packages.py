@@ -1,7 +1,7 @@
-"""Make a labelled task that every machine has: which package does a paragraph of documentation come from?
+"""A labelled task that every machine has: the package that a paragraph of documentation comes from.
 
-Split by module, with the same hash as pre-training's held-out documents: at the same fraction, a module that is
-evaluated on is neither in the labelled training set nor in the pre-training text.
+The task is split by module, with the hash that also holds out documents of pre-training. With equal fractions, a module
+of the evaluation part is neither in the labelled training part nor in the text of pre-training.
 """
 
 import collections
@@ -17,13 +17,14 @@ from data_pipelines.corpora.documentation import ModuleDocumentation
 from data_pipelines.corpora.documents import is_held_out
 
 MASK_WORD = "library"
-"""The word that replaces every package's name: a plain one, so that a sentence stays a sentence."""
+"""The plain word that replaces the names of packages, so that a sentence stays a sentence."""
 
 MIN_CLASSES = 6
-_MIN_WORDS = 12  # in a paragraph, names of packages not counted
-_MIN_FULLNESS = 0.5  # the share of a cap that a class should reach: classes of very different size unbalance the task
-_MAX_OVERLAP = 0.2  # the share of a paragraph's eight-word runs that may stand in another paragraph
-# What people call a package beside its own name.
+"""The fewest classes of the task."""
+_MIN_WORDS = 12  # the fewest words of a paragraph, without the names of packages
+_MIN_FULLNESS = 0.5  # the share of its caps that a class should reach, so that classes are of similar size
+_MAX_OVERLAP = 0.2  # the largest share of a paragraph's eight-word runs that may occur in another paragraph
+# Other names of a package.
 _ALIASES = {
     "_pytest": ("pytest", "py.test"),
     "absl": ("abseil",),
@@ -46,7 +47,12 @@ _ALIASES = {
 
 @dataclasses.dataclass(frozen=True)
 class PackageExample:
-    """A paragraph with its package's names replaced, and the package."""
+    """A labelled paragraph.
+
+    Attributes:
+        text: the paragraph, in which the names of packages are replaced.
+        label: the package.
+    """
 
     text: str
     label: str
@@ -54,7 +60,13 @@ class PackageExample:
 
 @dataclasses.dataclass(frozen=True)
 class PackageTask:
-    """The training and the evaluation part of the task, each in an order that mixes the classes."""
+    """The training part and the evaluation part of the task.
+
+    Attributes:
+        labels: the names of the classes, sorted.
+        train: the training examples, in an order that mixes the classes.
+        evaluation: the evaluation examples, in an order that mixes the classes.
+    """
 
     labels: list[str]
     train: list[PackageExample]
@@ -71,46 +83,61 @@ class PackageTask:
 def package_task(
     modules: Sequence[ModuleDocumentation],
     holdout_fraction: float,
+    *,
     num_classes: int = 8,
     max_train_per_class: int = 250,
     max_evaluation_per_class: int = 150,
 ) -> PackageTask:
-    """Build the task from `corpora.python_documentation`'s modules.
+    """Build the task from the documentation of modules.
 
-    Classes are the packages with most paragraphs where they have fewest (in training or evaluation, measured
-    against the caps). Paragraphs keep at least 12 words once the names of packages are replaced; one that shares over a
-    fifth of its eight-word runs with another is dropped, across classes and parts, evaluation served first. What
-    exceeds a cap is left out by the hash of its text, so the choice is spread over modules and stable.
+    A package's fullness is the share of its caps that its paragraphs fill, in the part where this share is smaller. The
+    fullest packages become the classes. A paragraph has at least 12 words without the names of packages. It is dropped
+    if it shares more than a fifth of its eight-word runs with another paragraph of any class or part; of two such
+    paragraphs, the evaluation part keeps its own. Paragraphs beyond a cap are left out in the order of a hash of their
+    texts, so that the choice is stable and spread over the modules.
 
     Args:
-        modules: the documentation.
-        holdout_fraction: as in pre-training (`corpora.is_held_out`): the share of modules to evaluate on.
-        num_classes: classes wanted; fewer, but at least 6, where fewer packages reach half of both caps.
-        max_train_per_class: training examples of a class, at most.
-        max_evaluation_per_class: evaluation examples of a class, at most.
+        modules: the documentation (`documentation.python_documentation`).
+        holdout_fraction: the share of modules in the evaluation part, as in pre-training (`documents.is_held_out`).
+        num_classes: the number of classes. The task has fewer, but at least 6, if fewer packages fill half of both
+            caps.
+        max_train_per_class: the largest number of training examples of a class.
+        max_evaluation_per_class: the largest number of evaluation examples of a class.
 
     Raises:
         ValueError: a number is out of range, or fewer than 6 packages have paragraphs in both parts.
     """
     if num_classes < MIN_CLASSES or min(max_train_per_class, max_evaluation_per_class) < 1:
         raise ValueError(
-            f"`num_classes` must be at least {MIN_CLASSES} and both caps at least 1. Received: num_classes="
-            f"{num_classes}, max_train_per_class={max_train_per_class}, "
+            f"`num_classes` must be at least {MIN_CLASSES}, and `max_train_per_class` and `max_evaluation_per_class` "
+            f"must be at least 1. Received: num_classes={num_classes}, max_train_per_class={max_train_per_class}, "
             f"max_evaluation_per_class={max_evaluation_per_class}"
         )
     train_texts, evaluation_texts = _texts_by_package(modules, holdout_fraction)
     labels = _fullest_packages(
-        train_texts, evaluation_texts, num_classes, max_train_per_class, max_evaluation_per_class
+        train_texts,
+        evaluation_texts,
+        num_classes,
+        train_cap=max_train_per_class,
+        evaluation_cap=max_evaluation_per_class,
     )
     names = package_name_pattern(labels)
     duplicates = NearDuplicateFilter(_MAX_OVERLAP)
-    evaluation = _examples(evaluation_texts, labels, names, duplicates, max_evaluation_per_class)
-    train = _examples(train_texts, labels, names, duplicates, max_train_per_class)
+    evaluation = _examples(evaluation_texts, labels, names, duplicates=duplicates, cap=max_evaluation_per_class)
+    train = _examples(train_texts, labels, names, duplicates=duplicates, cap=max_train_per_class)
     return PackageTask(labels, train, evaluation)
 
 
 def write_package_task(task: PackageTask, folder: str) -> tuple[str, str]:
-    """Write `train.tsv` and `dev.tsv` (header `text`, `label`) into `folder`, and return their paths."""
+    """Write the parts as `train.tsv` and `dev.tsv`, with the columns `text` and `label`, and return their paths.
+
+    Args:
+        task: the task.
+        folder: the folder of the files, local or remote, which is made if it is missing.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
     paths = os.path.join(folder, "train.tsv"), os.path.join(folder, "dev.tsv")
     for path, examples in zip(paths, (task.train, task.evaluation), strict=True):
         rows = "".join(f"{example.text}\t{example.label}\n" for example in examples)
@@ -121,9 +148,9 @@ def write_package_task(task: PackageTask, folder: str) -> tuple[str, str]:
 def package_name_pattern(packages: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern for the names that give the packages away.
 
-    The package's own name in its spellings (`keras_hub`, `keras-hub`, `Keras Hub`, `KerasHub`), and a small table
-    of what people call it (`np`, `tf`, `hf`). Names of five letters or more are found inside identifiers too
-    (`KerasTensor`), shorter ones between letters' ends only (`tf_export`, but not `utf`). Case does not count.
+    It matches the spellings of the package's own name (`keras_hub`, `keras-hub`, `Keras Hub`, `KerasHub`) and its other
+    names from a small table (`np`, `tf`, `hf`), in any case. Names of five letters or more also match inside
+    identifiers (`KerasTensor`); shorter ones match only where no letter is next to them (`tf_export`, but not `utf`).
     """
     names = set()
     for package in packages:
@@ -138,7 +165,7 @@ def package_name_pattern(packages: Iterable[str]) -> re.Pattern[str]:
 
 
 def mask_package_names(text: str, names: re.Pattern[str]) -> str:
-    """Return `text` with every match of `names` replaced by `library`, and repetitions joined.
+    """Return `text` with every match of `names` replaced by `library`, and repetitions of this word joined.
 
     >>> mask_package_names("A KerasTensor is no tf.Tensor of utf8.", package_name_pattern(["keras", "tensorflow"]))
     'A libraryTensor is no library.Tensor of utf8.'
@@ -150,7 +177,7 @@ _Texts = dict[str, list[str]]  # paragraphs by package
 
 
 def _texts_by_package(modules: Iterable[ModuleDocumentation], holdout_fraction: float) -> tuple[_Texts, _Texts]:
-    """Return the paragraphs that are long enough, of training and of held-out modules."""
+    """Return the paragraphs of at least 12 words, first those of training modules, then those of held-out modules."""
     held_in: _Texts = collections.defaultdict(list)
     held_out: _Texts = collections.defaultdict(list)
     for module in modules:
@@ -163,13 +190,14 @@ def _texts_by_package(modules: Iterable[ModuleDocumentation], holdout_fraction: 
 
 
 def _fullest_packages(
-    train: _Texts, evaluation: _Texts, num_classes: int, train_cap: int, evaluation_cap: int
+    train: _Texts, evaluation: _Texts, num_classes: int, *, train_cap: int, evaluation_cap: int
 ) -> list[str]:
+    """Return the packages that fill their caps best, sorted by name."""
     shared = sorted(set(train) & set(evaluation))
     if len(shared) < MIN_CLASSES:
         raise ValueError(
-            f"at least {MIN_CLASSES} packages must have documentation both in training and in held-out modules. "
-            f"Received: {len(shared)} ({', '.join(shared) or 'none'})"
+            f"`modules` must hold at least {MIN_CLASSES} packages with documentation in both training and held-out "
+            f"modules. Received: {len(shared)} ({', '.join(shared) or 'none'})"
         )
 
     def fullness(package: str) -> float:
@@ -181,9 +209,9 @@ def _fullest_packages(
 
 
 def _examples(
-    texts: _Texts, labels: Sequence[str], names: re.Pattern[str], duplicates: NearDuplicateFilter, cap: int
+    texts: _Texts, labels: Sequence[str], names: re.Pattern[str], *, duplicates: NearDuplicateFilter, cap: int
 ) -> list[PackageExample]:
-    """Return at most `cap` examples of each label in the order of a hash, none a near-duplicate for `duplicates`."""
+    """Return at most `cap` examples of each label that `duplicates` admits, in the order of a hash."""
     examples = []
     for label in labels:
         kept = 0

@@ -1,7 +1,6 @@
-"""Readers of labelled files, one for each kind of task."""
+"""The readers of labelled files, one for each kind of task."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from bert_tf.examples import Examples
 from bert_tf.utils import files
@@ -14,23 +13,30 @@ from data_pipelines.finetuning.tagging import read_tagged
 from data_pipelines.finetuning.texts import read_texts
 
 
-def _read_questions(path: str, config: Any, labelled: bool, strict: bool) -> list[Any]:
+class Reader(Protocol):
+    """The reader of one kind of task."""
+
+    def __call__(self, path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
+        """Return the examples of a file, at least one. The arguments and errors are those of `read_examples`."""
+
+
+def _read_questions(path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
     return read_questions(path, labelled=labelled, strict=strict)
 
 
-def _read_tagged(path: str, config: Any, labelled: bool, strict: bool) -> list[Any]:
+def _read_tagged(path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
     return read_tagged(path, config, labelled=labelled)
 
 
-def _read_texts(path: str, config: Any, labelled: bool, strict: bool) -> list[Any]:
+def _read_texts(path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
     return read_texts(path, config, labelled=labelled)
 
 
-def _read_pairs(path: str, config: Any, labelled: bool, strict: bool) -> list[Any]:
+def _read_pairs(path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
     return read_pairs(path, config)
 
 
-READERS: dict[str, Callable[[str, Any, bool, bool], list[Any]]] = {
+READERS: dict[str, Reader] = {
     "classification": _read_texts,
     "multi_label": _read_texts,
     "regression": _read_texts,
@@ -38,25 +44,25 @@ READERS: dict[str, Callable[[str, Any, bool, bool], list[Any]]] = {
     "question_answering": _read_questions,
     "retrieval": _read_pairs,
 }
-"""The reader of each kind of task. Its arguments are the path, the task's configuration, `labelled` and `strict`."""
+"""The reader of each kind of task."""
 
 
 def read_examples(path: str, config: Any, *, labelled: bool = True, strict: bool = False) -> Examples:
-    """Return the examples of a file, read as the kind of task needs.
+    """Return the examples of a file, read by the reader of the task's kind.
 
     Args:
-        path: the file, in a format of the task's reader.
-        config: the task's configuration (`bert_tf.configs.tasks`).
+        path: a local or remote file, or a data set as `tfds:NAME[SPLIT]`, in a format of the reader.
+        config: the configuration of the task (`bert_tf.configs.tasks`).
         labelled: whether labels are read.
-        strict: whether an answer that does not stand where the file says is an error (question answering).
+        strict: whether an answer that is not at the position that the file gives is an error (question answering).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: The file does not suit the task. The message names file and line.
+        ValueError: the file does not suit the task. The message names file and line.
     """
     if not path.startswith(TFDS) and not files.exists(path):
         raise FileNotFoundError(f"`path` must be a file that exists. Received: {path!r}")
-    return Examples(READERS[config.kind](path, config, labelled, strict), path)
+    return Examples(READERS[config.kind](path, config, labelled=labelled, strict=strict), path)
 
 
 def read_parts(
@@ -67,22 +73,26 @@ def read_parts(
     split_seed: int = 0,
     strict: bool = False,
 ) -> dict[str, Examples]:
-    """Return the examples of each part that there is: `train`, `eval` and `test`.
+    """Return the examples of each part: `train`, `eval` and `test`, as far as they are given.
 
     Args:
-        config: the task's configuration.
-        paths: the file of each part, or None. Messages call them `train_file` and so on.
-        split: the shares of the training file that become the parts (`splits.Split.parse`); None: each has a file.
-        split_seed: the seed of that choice.
-        strict: as in `read_examples`.
+        config: the configuration of the task.
+        paths: the file of each part, or None. Messages name `train_file`, `eval_file` and `test_file`.
+        split: the shares by which the training file is split into parts (`splits.Split.parse`); None if each part has
+            a file of its own.
+        split_seed: the random seed of `split`.
+        strict: see `read_examples`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: Both a split and other files are given, or as `read_examples`.
+        ValueError: both a split and other files are given, or as `read_examples`.
     """
     given = {part: path for part, path in paths.items() if path}
     if split is not None and len(given) > 1:
-        raise ValueError(f"`split` divides `train_file`, so no other file may be given. Received: {split!r}")
+        raise ValueError(
+            f"`split` splits `train_file`, so no other file may be given. Received: {split!r} and files for "
+            f"{', '.join(given)}"
+        )
     parts = {}
     for part, path in given.items():
         with renamed(path=f"{part}_file"):
@@ -91,19 +101,20 @@ def read_parts(
 
 
 def read_part(config: Any, data: dict[str, Any], part: str) -> Examples:
-    """Return one part of the file that a run divided.
+    """Return one part of the file that a run split.
 
     Args:
-        config: the task's configuration.
-        data: the data of the run's description: `train`, which is the file, `split` and `split_seed`.
+        config: the configuration of the task.
+        data: the data in the run's description: the file `train`, `split` and `split_seed`.
         part: `train`, `eval` or `test`.
 
     Raises:
-        ValueError: the run was made without a split, or there is no such part.
+        FileNotFoundError: the file no longer exists.
+        ValueError: the run had no split, or the split has no such part.
     """
     if not data.get("split"):
-        raise ValueError(f"`part` needs a run made with --split. Received: {part!r}, of a run without")
+        raise ValueError(f"`part` needs a run with a `split`. Received: {part!r} for a run without one")
     parts = read_parts(config, {"train": data["train"]}, split=data["split"], split_seed=data["split_seed"])
     if part not in parts:
-        raise ValueError(f"`part` must be one of {', '.join(parts)}, which {data['split']} makes. Received: {part!r}")
+        raise ValueError(f"`part` must be one of {', '.join(parts)}, the parts of {data['split']}. Received: {part!r}")
     return parts[part]

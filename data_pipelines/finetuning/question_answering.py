@@ -1,4 +1,4 @@
-"""Questions on contexts: the JSON of SQuAD 1.1 and 2.0."""
+"""The reader of questions on contexts, from the JSON of SQuAD 1.1 and 2.0."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,19 +12,19 @@ from bert_tf.utils import files
 def read_questions(path: str, *, labelled: bool = True, strict: bool = False) -> list[QuestionExample]:
     """Return the questions of a SQuAD file.
 
-    Each answer's `answer_start` must be the position of its text in the context, counted in characters (code points).
-    Answers that stand elsewhere are counted, and a warning shows the first. Training ignores them; evaluation compares
-    only texts.
+    The `answer_start` of an answer must be the position of its text in the context, counted in characters (code
+    points). A warning gives the number of answers at wrong positions and shows the first. Training ignores them;
+    evaluation compares texts only.
 
     Args:
         path: the file, local or remote.
-        labelled: whether answers are read; without, they need not exist.
-        strict: whether a wrong `answer_start` is an error.
+        labelled: whether answers are read. If not, the file need not hold any.
+        strict: whether a wrong `answer_start` is an error instead of a warning.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: The file is not JSON of SQuAD's form, an answer is wrong and `strict` is set, or there is no
-            question. The message names file and question.
+        ValueError: the file is not JSON in SQuAD's format, an answer is at a wrong position and `strict` is set, or
+            there is no question. The message names file and question.
     """
     if not path.lower().endswith(".json"):
         raise ValueError(f"`path` must name a file that ends in .json (SQuAD). Received: {path!r}")
@@ -34,12 +34,12 @@ def read_questions(path: str, *, labelled: bool = True, strict: bool = False) ->
         example, (text, start) = wrong[0]
         received = example.context[start : start + len(text)]
         first = (
-            f"{example.source}: `answer_start` must be where the answer {text!r} stands. "
-            f"Received: {start}, where {received!r} stands"
+            f"{example.source}: `answer_start` must be the position of the answer {text!r} in the context. "
+            f"Received: {start}, the position of {received!r}"
         )
         if strict:
             raise ValueError(first)
-        logging.warning("%s: %d answers do not stand at their answer_start. The first: %s", path, len(wrong), first)
+        logging.warning("%s: %d answers are not at their answer_start. The first: %s", path, len(wrong), first)
     if not examples:
         raise ValueError(f"`path` must name a file with at least one question. Received: {path!r}")
     return examples
@@ -48,17 +48,17 @@ def read_questions(path: str, *, labelled: bool = True, strict: bool = False) ->
 def _questions(path: str, labelled: bool) -> Iterator[QuestionExample]:
     articles = _member(files.read_json(path), "data", list, path)
     for article_number, article in enumerate(articles):
-        place = f"{path}, data[{article_number}]"
+        article_source = f"{path}, data[{article_number}]"
         title = article.get("title") if isinstance(article, dict) else None
-        for number, paragraph in enumerate(_member(article, "paragraphs", list, place)):
-            paragraph_place = f"{place}.paragraphs[{number}]"
-            context = _member(paragraph, "context", str, paragraph_place)
-            for question_number, question in enumerate(_member(paragraph, "qas", list, paragraph_place)):
-                source = f"{paragraph_place}.qas[{question_number}]"
-                yield _example(question, context, str(title or article_number), source, labelled)
+        for number, paragraph in enumerate(_member(article, "paragraphs", list, article_source)):
+            paragraph_source = f"{article_source}.paragraphs[{number}]"
+            context = _member(paragraph, "context", str, paragraph_source)
+            for question_number, question in enumerate(_member(paragraph, "qas", list, paragraph_source)):
+                source = f"{paragraph_source}.qas[{question_number}]"
+                yield _example(question, context, title=str(title or article_number), source=source, labelled=labelled)
 
 
-def _example(values: Any, context: str, title: str, source: str, labelled: bool) -> QuestionExample:
+def _example(values: Any, context: str, *, title: str, source: str, labelled: bool) -> QuestionExample:
     question = _member(values, "question", str, source)
     if not question.strip():
         raise ValueError(f"{source}, field 'question': must not be empty. Received: {question!r}")
@@ -66,16 +66,23 @@ def _example(values: Any, context: str, title: str, source: str, labelled: bool)
     answers: list[tuple[str, int]] = []
     if labelled and not values.get("is_impossible", False):
         for number, answer in enumerate(_member(values, "answers", list, source)):
-            place = f"{source} ({question_id}).answers[{number}]"
-            text, start = _member(answer, "text", str, place), _member(answer, "answer_start", int, place)
+            answer_source = f"{source} ({question_id}).answers[{number}]"
+            text = _member(answer, "text", str, answer_source)
+            start = _member(answer, "answer_start", int, answer_source)
             if not text:
-                raise ValueError(f"{place}, field 'text': must not be empty. Received: {text!r}")
+                raise ValueError(f"{answer_source}, field 'text': must not be empty. Received: {text!r}")
             answers.append((text, start))
     return QuestionExample(question, context, question_id, tuple(answers), labelled, title, f"{source} ({question_id})")
 
 
+_KINDS = {list: "a list", str: "a string", int: "a whole number"}
+
+
 def _member(values: Any, name: str, kind: type, source: str) -> Any:
+    """Return a member of a JSON object, which must be of the type `kind`."""
     if not isinstance(values, dict) or not isinstance(values.get(name), kind):
         received = values.get(name) if isinstance(values, dict) else values
-        raise ValueError(f"{source}: must have a {kind.__name__} {name!r}. Received: {str(received)[:80]!r}")
+        raise ValueError(
+            f"{source}: must be an object whose {name!r} is {_KINDS[kind]}. Received: {str(received)[:80]!r}"
+        )
     return values[name]

@@ -1,4 +1,4 @@
-"""Queries and passages: tables, and the questions and contexts of SQuAD files."""
+"""The reader of queries and passages, from tables and from the questions and contexts of SQuAD files."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ def read_pairs(path: str, config: RetrievalConfig) -> list[RetrievalExample]:
     In a SQuAD file, the question is the query and its context is the passage; each article is a group.
 
     Args:
-        path: a file or a data set.
-        config: names the columns.
+        path: a local or remote file, or a data set as `tfds:NAME[SPLIT]`.
+        config: the settings of the task, which name the columns.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: A column is missing, a field is empty, negatives are not texts or hold the passage itself, or there
+        ValueError: a column is missing, a field is empty, negatives are not texts or hold the passage itself, or there
             are no rows. The message names file, line and column.
     """
     if tables.suffix_of(path) == ".json" and not path.startswith(tables.TFDS):
         if config.num_negatives:
             raise ValueError(
-                "`path`: a SQuAD file has no negatives, so `task.num_negatives` must be 0. "
+                "`task.num_negatives` must be 0 for `path`, because a SQuAD file has no negatives. "
                 f"Received: {config.num_negatives} for {path!r}"
             )
         return [
@@ -47,12 +47,12 @@ def read_pairs(path: str, config: RetrievalConfig) -> list[RetrievalExample]:
             )
         )
     if not examples:
-        raise ValueError(f"`path` must name a file with at least one example; it has no rows. Received: {path!r}")
+        raise ValueError(f"`path` must name a file with at least one example. Received: {path!r}, which has no rows")
     return examples
 
 
 def _negatives(row: dict[str, Any], config: RetrievalConfig, passage: str, source: str) -> tuple[str, ...]:
-    """Return the first `num_negatives` passages of a field; an empty field has none."""
+    """Return the first `num_negatives` passages of the column of negatives. An empty field has none."""
     column = config.negatives_column
     value = tables.field(row, column, source)
     texts = value if isinstance(value, list) else [tables.text_field(row, column, source, may_be_empty=True)]

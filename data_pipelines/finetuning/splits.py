@@ -1,4 +1,4 @@
-"""Split the examples of one file into parts for training, evaluation and test."""
+"""The split of one file's examples into parts for training, evaluation and test."""
 
 import collections
 import dataclasses
@@ -9,6 +9,7 @@ from typing import Any
 from bert_tf.examples import Examples
 
 PARTS = ("train", "eval", "test")
+"""The names of the parts, in the order of the shares."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +17,8 @@ class Split:
     """The shares and the seed of a split, which give the same parts of a file on every machine.
 
     Attributes:
-        shares: of the parts in the order train, eval, test; whole numbers or not, they are divided by their sum.
-        seed: of the choice.
+        shares: the shares of the parts in the order train, eval, test, in any unit.
+        seed: the random seed.
     """
 
     shares: tuple[float, ...]
@@ -25,10 +26,14 @@ class Split:
 
     @classmethod
     def parse(cls, text: str, seed: int = 0) -> "Split":
-        """Return the split that `--split` names, such as `80/10/10` or `80/20`.
+        """Return the split that a text describes, such as `80/10/10` or `80/20`.
+
+        Args:
+            text: two or three numbers above 0, with `/` between them.
+            seed: the random seed.
 
         Raises:
-            ValueError: there are not two or three numbers above 0.
+            ValueError: `text` does not hold two or three numbers above 0.
         """
         try:
             shares = tuple(float(part) for part in text.split("/"))
@@ -44,8 +49,11 @@ class Split:
     def parts(self, examples: Examples) -> dict[str, Examples]:
         """Return the examples of each part, in the order of the file.
 
-        Examples with groups are split by group: none is torn apart. Others are split within each label, so that every
-        part has each label in the same share, as near as whole examples allow (stratified).
+        Examples with groups are split by group, and a group stays whole. Other examples are split within each label
+        (stratified), so that all parts have the labels in the same shares, as nearly as whole examples allow.
+
+        Args:
+            examples: the examples of the file.
 
         Raises:
             ValueError: a part would be empty.
@@ -75,22 +83,22 @@ class Split:
         }
 
     def _order(self, names: list[Any]) -> list[Any]:
-        """Sort by a hash of (seed, name): each seed gives another order, and every Python the same one."""
+        """Return the names in the order of a hash of (seed, name), which is the same in every Python version."""
         return sorted(names, key=lambda name: hashlib.sha256(f"{self.seed}:{name}".encode()).digest())
 
     def _deal(self, bundles: Sequence[list[int]]) -> list[list[int]]:
-        """Return the bundles in parts whose sizes are as near to the shares as the order of the bundles allows."""
+        """Return the parts, each with whole bundles, whose sizes are as near to the shares as the order allows."""
         total = sum(map(len, bundles))
         parts: list[list[int]] = [[] for _ in self.shares]
         wanted = [share * total / sum(self.shares) for share in self.shares]
         for bundle in bundles:
-            # Where most is missing: what the share wants, less what is there.
+            # The bundle goes to the part that lacks most of its share.
             part = max(range(len(parts)), key=lambda number: wanted[number] - len(parts[number]))
             parts[part] += bundle
         return parts
 
 
 def _stratum(example: Any) -> Hashable:
-    """Return the class of an example, which all parts share equally; sets, numbers and sequences have no class."""
+    """Return the label by which an example is stratified, or None for sets of labels, numbers and sequences."""
     label = getattr(example, "label", None)
     return label if isinstance(label, str) else None

@@ -1,4 +1,4 @@
-"""Tables with a header -> rows: TSV, CSV, JSON lines, and TensorFlow Datasets."""
+"""The reader of tables with named columns: TSV, CSV, JSON lines and TensorFlow Datasets (TFDS)."""
 
 import csv
 import os
@@ -7,29 +7,32 @@ from typing import Any
 
 from bert_tf.utils import files
 
-Rows = Iterator[tuple[str, dict[str, Any]]]
-"""An iterator of (file and line, fields by column)."""
+TableRows = Iterator[tuple[str, dict[str, Any]]]
+"""An iterator over the rows of a table: the file and line of each row, and its fields by column."""
 
 TFDS = "tfds:"
-"""What a data set's name starts with, in place of a path."""
+"""The start of a path that names a TFDS data set."""
 _COMPRESSED = (".gz", ".bz2", ".zst")
 
 
-def read_rows(path: str) -> Rows:
+def read_rows(path: str) -> TableRows:
     r"""Yield the rows of a table, each with its file and line.
 
-    The format follows the suffix: `.tsv` (fields between tabs, quotes are ordinary characters, as in GLUE), `.csv`
-    (RFC 4180: quoted fields may hold commas and line breaks), `.jsonl` (an object a line; its keys are the columns).
-    `tfds:NAME[SPLIT]`, such as `tfds:glue/sst2[train]` or `tfds:glue/sst2[train[:10%]]`, is a data set of TensorFlow
-    Datasets, whose features are the columns; classes come by name. A byte-order mark is dropped.
+    These are the formats:
+
+    - `.tsv`: fields are separated by tabs, and quotes are ordinary characters, as in GLUE.
+    - `.csv`: RFC 4180, in which quoted fields may hold commas and line breaks.
+    - `.jsonl`: each line is a JSON object, whose keys are the columns.
+    - `tfds:NAME[SPLIT]`, such as `tfds:glue/sst2[train]` or `tfds:glue/sst2[train[:10%]]`: the features of the data set
+      are the columns, and classes are given by their names.
 
     Args:
-        path: a file, local or remote, perhaps compressed (`.tsv.gz`), or `tfds:...`.
+        path: a local or remote file, which may be compressed (`.tsv.gz`), or `tfds:NAME[SPLIT]`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: The suffix is another, a row has more or fewer fields than the header, text is not UTF-8, or the
-            data set does not exist. The message names file and line.
+        ValueError: the suffix is none of these, a row has more or fewer fields than the header, text is not UTF-8, or
+            the data set cannot be read. The message names file and line.
     """
     if path.startswith(TFDS):
         return _tfds_rows(path)
@@ -44,7 +47,7 @@ def read_rows(path: str) -> Rows:
 
 
 def suffix_of(path: str) -> str:
-    """Return the suffix that tells a file's format, in lower case and without that of a compression.
+    """Return the suffix that names the format of a file, in lower case and without the suffix of a compression.
 
     >>> suffix_of("a/train.TSV.gz")
     '.tsv'
@@ -54,10 +57,16 @@ def suffix_of(path: str) -> str:
 
 
 def text_field(row: dict[str, Any], column: str, source: str, *, may_be_empty: bool = False) -> str:
-    """Return the text of a column without the white space around it; whole numbers count as text.
+    """Return the text of a field, without white space at its ends. Whole numbers count as text.
+
+    Args:
+        row: the fields by column.
+        column: the column.
+        source: the file and line of the row, for messages.
+        may_be_empty: whether an empty text is allowed.
 
     Raises:
-        ValueError: there is no such column, or it is empty or no text.
+        ValueError: there is no such column, or its field is empty or not a text.
     """
     value = field(row, column, source)
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -69,26 +78,31 @@ def text_field(row: dict[str, Any], column: str, source: str, *, may_be_empty: b
 
 
 def field(row: dict[str, Any], column: str, source: str) -> Any:
-    """Return the value of a column.
+    """Return the value of a field.
+
+    Args:
+        row: the fields by column.
+        column: the column.
+        source: the file and line of the row, for messages.
 
     Raises:
         ValueError: there is no such column.
     """
     if column not in row:
-        raise ValueError(f"{source}: there is no column {column!r}; there are: {', '.join(map(repr, row))}")
+        raise ValueError(f"{source}: must have a column {column!r}. Received: columns {', '.join(map(repr, row))}")
     return row[column]
 
 
 def _row(header: list[str], fields: list[str], source: str) -> dict[str, Any]:
     if len(fields) != len(header):
         raise ValueError(
-            f"{source}: must have {len(header)} fields, as the header has ({', '.join(header)}). "
+            f"{source}: must have {len(header)} fields, like the header ({', '.join(header)}). "
             f"Received: {len(fields)} fields"
         )
     return dict(zip(header, fields, strict=True))
 
 
-def _tsv_rows(path: str) -> Rows:
+def _tsv_rows(path: str) -> TableRows:
     header: list[str] | None = None
     for number, line in enumerate(files.iterate_lines(path), 1):
         fields = line.split("\t")
@@ -99,10 +113,10 @@ def _tsv_rows(path: str) -> Rows:
             yield source, _row(header, fields, source)
 
 
-def _csv_rows(path: str) -> Rows:
+def _csv_rows(path: str) -> TableRows:
     header: list[str] | None = None
     reader = csv.reader((f"{line}\n" for line in files.iterate_lines(path)), strict=True)
-    start = 1  # a quoted field may run over lines: the row is named by its first
+    start = 1  # the first line of the row; a quoted field may run over several lines
     try:
         for fields in reader:
             if header is None:
@@ -123,7 +137,7 @@ def _header(fields: list[str], path: str) -> list[str]:
     return header
 
 
-def _tfds_rows(path: str) -> Rows:
+def _tfds_rows(path: str) -> TableRows:
     name, bracket, split = path.removeprefix(TFDS).partition("[")
     if not name or not bracket or not split.endswith("]"):
         raise ValueError(f"`path` must be tfds:NAME[SPLIT], such as tfds:glue/sst2[train]. Received: {path!r}")
@@ -131,13 +145,13 @@ def _tfds_rows(path: str) -> Rows:
         import tensorflow_datasets as tfds
     except ImportError:
         raise ValueError(
-            f"`path` as tfds:... needs TensorFlow Datasets: pip install 'bert_tf[tfds]'. Received: {path!r}"
+            f"`path` with tfds:NAME needs TensorFlow Datasets: pip install 'bert_tf[tfds]'. Received: {path!r}"
         ) from None
     try:
         builder = tfds.builder(name, try_gcs=False)
         if not builder.is_prepared():
             builder.download_and_prepare()
-        # One file after the other: the order is that of the disk, on every machine.
+        # Files are read one after the other, so that the order is the same on every machine.
         read_config = tfds.ReadConfig(interleave_cycle_length=1)
         examples = builder.as_dataset(split=split.removesuffix("]"), shuffle_files=False, read_config=read_config)
     except (ValueError, RuntimeError) as error:
@@ -158,6 +172,7 @@ def _tfds_rows(path: str) -> Rows:
 
 
 def _plain(value: Any) -> Any:
+    """Return a value of TFDS as text, number or list of these."""
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if hasattr(value, "tolist"):

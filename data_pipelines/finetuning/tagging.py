@@ -1,4 +1,4 @@
-"""Sentences of tagged words: CoNLL columns and JSON lines."""
+"""The reader of sentences of tagged words, from CoNLL columns and JSON lines."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,26 +9,30 @@ from bert_tf.utils import files
 from data_pipelines.finetuning import tables
 
 CONLL_SUFFIXES = (".conll", ".conllu", ".bio", ".iob", ".txt")
+"""The suffixes of files in CoNLL columns."""
 _DOCUMENT_START = "-DOCSTART-"
 
 
 def read_tagged(path: str, config: TaggingConfig, *, labelled: bool = True) -> list[TaggedExample]:
     r"""Return the sentences of a file.
 
-    CoNLL columns (`.conll`, `.conllu`, `.bio`, `.iob`, `.txt`): a word and its tag a line, in columns between tabs or
-    spaces (tabs, where the line has one), an empty line behind each sentence. `-DOCSTART-` lines are left out, and
-    number the groups. Comments are lines that start with `# ` and have no tab, before the first word of a sentence.
-    JSON lines (`.jsonl`): an object a sentence, with lists of words and of tags.
+    There are two formats:
+
+    - CoNLL columns (`.conll`, `.conllu`, `.bio`, `.iob`, `.txt`). Each line holds a word and its tag, in columns that
+      are separated by tabs or, in lines without tabs, by spaces. An empty line follows each sentence. A `-DOCSTART-`
+      line starts the next group. Before the first word of a sentence, lines that start with `# ` and hold no tab are
+      comments.
+    - JSON lines (`.jsonl`). Each object is a sentence, with a list of words and a list of tags.
 
     Args:
-        path: the file, local or remote, perhaps compressed.
-        config: names columns and fields.
-        labelled: whether tags are read; without, a CoNLL file may have one column only.
+        path: the file, local or remote, which may be compressed.
+        config: the settings of the task, which name columns and fields.
+        labelled: whether tags are read. If not, a CoNLL file needs one column only.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: The suffix is another, rows differ in their number of columns, a word has no tag, or there is no
-            sentence. The message names file and line.
+        ValueError: the suffix is none of these, rows differ in their number of columns, a word has no tag, or there is
+            no sentence. The message names file and line.
     """
     suffix = tables.suffix_of(path)
     if suffix == ".jsonl":
@@ -45,7 +49,7 @@ def read_tagged(path: str, config: TaggingConfig, *, labelled: bool = True) -> l
 
 
 def _conll_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterator[TaggedExample]:
-    columns: int | None = None  # of the file's first row
+    columns: int | None = None  # the number of columns in the first row of the file
     words: list[str] = []
     tags: list[str] = []
     start = 1
@@ -74,7 +78,7 @@ def _conll_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterato
         columns = columns or len(fields)
         if len(fields) != columns:
             raise ValueError(
-                f"{source}: must have {columns} columns, as the first row has. Received: {len(fields)}, {line!r}"
+                f"{source}: must have {columns} columns, like the first row. Received: {len(fields)}, {line!r}"
             )
         words.append(_column(fields, config.word_column, "word_column", source))
         if labelled:
@@ -86,9 +90,11 @@ def _conll_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterato
 
 
 def _column(fields: list[str], number: int, name: str, source: str) -> str:
+    """Return the field of the column that the setting `task.{name}` numbers."""
     if not -len(fields) <= number < len(fields):
         raise ValueError(
-            f"{source}: `task.{name}` must be a column of the file, which has {len(fields)}. Received: {number}"
+            f"{source}: `task.{name}` must be one of the {len(fields)} columns, counted from 0, or from -1 backwards. "
+            f"Received: {number}"
         )
     return fields[number]
 
@@ -108,5 +114,5 @@ def _json_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterator
 def _texts(row: dict[str, Any], name: str, source: str) -> list[str]:
     values = tables.field(row, name, source)
     if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
-        raise ValueError(f"{source}, field {name!r}: must be a list of texts, none empty. Received: {values!r}")
+        raise ValueError(f"{source}, field {name!r}: must be a list of texts that are not empty. Received: {values!r}")
     return values

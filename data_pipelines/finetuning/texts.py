@@ -1,4 +1,4 @@
-"""Labelled texts and pairs of texts, from tables: one class, any number of labels, or a number each."""
+"""The reader of labelled texts and pairs of texts, from tables. A label is a class, a set of labels or a number."""
 
 import math
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from data_pipelines.finetuning import tables
 
 
 def read_texts(path: str, config: TextTaskConfig, *, labelled: bool = True) -> list[TextExample]:
-    """Return the examples of a table (`tables.read_rows`); columns that the configuration does not name are ignored.
+    """Return the examples of a table (`tables.read_rows`). Columns that `config` does not name are ignored.
 
     Args:
-        path: a file or a data set.
-        config: names the columns, and says by its class what a label is.
-        labelled: whether the label column is read; without, it need not exist.
+        path: a local or remote file, or a data set as `tfds:NAME[SPLIT]`.
+        config: the settings of the task, which name the columns. Their class decides the kind of the labels.
+        labelled: whether the column of labels is read. If not, it need not exist.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: A column is missing, a field is empty, a label is of another kind, or there are no rows. The message
-            names file, line and column.
+        ValueError: a column is missing, a field is empty, a label is of the wrong kind, or there are no rows. The
+            message names file, line and column.
     """
     label_of = _label_reader(config)
     examples = []
@@ -36,7 +36,7 @@ def read_texts(path: str, config: TextTaskConfig, *, labelled: bool = True) -> l
             )
         )
     if not examples:
-        raise ValueError(f"`path` must name a file with at least one example; it has no rows. Received: {path!r}")
+        raise ValueError(f"`path` must name a file with at least one example. Received: {path!r}, which has no rows")
     return examples
 
 
@@ -47,7 +47,7 @@ def _label_reader(config: TextTaskConfig) -> Callable[[dict[str, Any], str, str]
 
 
 def _labels(row: dict[str, Any], column: str, source: str, separator: str) -> tuple[str, ...]:
-    """Return the labels of a field, each once; an empty field has none."""
+    """Return the labels of a field without repetitions. An empty field has none."""
     value = tables.field(row, column, source)
     if isinstance(value, list):
         if not all(isinstance(label, str) and label.strip() for label in value):
@@ -58,7 +58,7 @@ def _labels(row: dict[str, Any], column: str, source: str, separator: str) -> tu
         names = [label.strip() for label in text.split(separator)] if text else []
         if not all(names):
             raise ValueError(
-                f"{source}, column {column!r}: must be labels with {separator!r} between, none empty. "
+                f"{source}, column {column!r}: must be labels separated by {separator!r}, none of them empty. "
                 f"Received: {value!r}"
             )
     return tuple(dict.fromkeys(names))

@@ -44,7 +44,7 @@ def make_pipeline(options: str) -> Any:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        raise ValueError(f"--runner=beam needs Apache Beam: pip install 'bert_tf[beam]'. Received: {error}") from None
+        raise ValueError(f"`runner` beam needs Apache Beam: pip install 'bert_tf[beam]'. Received: {error}") from None
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):  # argparse prints all options that Beam has
@@ -55,7 +55,7 @@ def make_pipeline(options: str) -> Any:
         reason = complaints.getvalue().strip().rpartition("error: ")[2]
     except Exception as error:
         reason = " ".join(str(error).split())
-    raise ValueError(f"--beam_options: Apache Beam says {reason!r}. Received: {options!r}")
+    raise ValueError(f"`options` must be options of Apache Beam, which says {reason!r}. Received: {options!r}")
 
 
 def run(
@@ -93,7 +93,7 @@ def run(
     for held_out, number in in_order:
         finished = read_entry(writers[held_out].folder, number)
         if finished is None:
-            raise OSError(f"--runner=beam: the pipeline ended without shard {number} of {writers[held_out].folder}")
+            raise OSError(f"The Beam pipeline ended without shard {number} of {writers[held_out].folder}")
         writers[held_out].keep(finished)
     files.remove_folder(staging)
 
@@ -133,7 +133,7 @@ def _run_pipeline(
         thread.join(_SECONDS_BETWEEN_LOOKS)
     if failures:
         raise OSError(
-            f"--runner=beam: the pipeline failed with {len(waiting)} of {len(staged)} shards missing. Finished shards "
+            f"The Beam pipeline failed with {len(waiting)} of {len(staged)} shards missing. Finished shards "
             f"stay: run the same command again. Beam says: {_cause(failures[0])}"
         ) from failures[0]
 

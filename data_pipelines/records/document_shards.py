@@ -71,11 +71,12 @@ def input_shards(documents: Iterable[Document], holdout: float, objective: str) 
     for held_out in (False, True) if holdout else (False,):
         found = groupers[held_out].documents
         if found < least:
-            what = f"--holdout {holdout} must leave" if holdout else "--input must give"
+            what = "`holdout` must leave" if holdout else "`documents` must hold"
             part = "held-out" if held_out else "training"
             raise ValueError(
-                f"{what} at least {least} {part} documents with --objective {objective}; documents are separated by "
-                f"blank lines. Received: {found} of {groupers[0].documents + groupers[1].documents} documents"
+                f"{what} at least {least} {part} documents for the objective {objective} (blank lines separate "
+                f"documents). Received: {found} of {groupers[0].documents + groupers[1].documents} documents"
+                + (f" with a holdout of {holdout}" if holdout else "")
             )
     for held_out in (False, True):
         for group in groupers[held_out].finish():

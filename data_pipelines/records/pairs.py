@@ -128,7 +128,7 @@ def next_sentence_pairs(
     if len(corpus.documents) == 1:
         raise ValueError(
             "next-sentence pairs need at least two documents in a shard, for random second segments; documents are "
-            "separated by blank lines. Received: 1 document (use --objective mlm for pre-training without pairs)"
+            "separated by blank lines. Received: 1 document (the objective mlm needs no pairs)"
         )
     bounds = corpus.sentence_bounds
     longest = max_seq_length - SPECIALS_IN_PAIR

@@ -49,7 +49,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from data_pipelines.corpora.documents import write_documents
 from data_pipelines.corpora.readers import read_documents
-from data_pipelines.finetuning import tables
+from data_pipelines.finetuning.labelled import read_examples
 
 folder = sys.argv[1]
 tokenizer = WordPieceTokenizer(folder + "/vocab.txt", True)
@@ -58,8 +58,10 @@ documents = list(read_documents(folder + "/corpus.txt"))
 print(write_documents(documents, folder + "/new/copy.txt"))
 files.write_json(folder + "/new/config.json", {"a": float("nan")})
 print(files.read_json(folder + "/new/config.json"), files.names_in_folder(folder + "/new"))
-print(load_config("sst2", FinetuningConfig).task.text_column)
-print([row for _, row in tables.read_rows(folder + "/train.tsv")])
+task = load_config("sst2", FinetuningConfig).task
+print(task.text_column)
+examples = read_examples(folder + "/train.tsv", task.replace(text_column="text")).examples
+print([(example.text, example.label) for example in examples])
 try:
     files.exists("gs://bucket/name")
 except OSError as error:
@@ -71,7 +73,7 @@ assert not {"keras", "jax", "tensorflow"} & set(sys.modules)
     assert lines[1].startswith("2 documents, ")
     assert lines[2] == "{'a': None} ['config.json', 'copy.txt']"
     assert lines[3] == "sentence"
-    assert lines[4] == "[{'text': 'millers', 'label': 'good'}]"
+    assert lines[4] == "[('millers', 'good')]"
     assert lines[5] == "gs://bucket/name: TensorFlow must be installed to reach files by URL"
 
 

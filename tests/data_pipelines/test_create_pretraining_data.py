@@ -181,11 +181,15 @@ def test_shard_sizes_grow_with_their_number():
 @pytest.mark.parametrize(
     ("documents", "options", "message"),
     [
-        ([], {}, r"--input must give at least 2 training documents .* Received: 0 of 0"),
-        (corpus_documents(1), {}, r"--input must give at least 2 training documents .* Received: 1 of 1"),
-        (corpus_documents(60), {"holdout": 1e-9}, r"--holdout 1e-09 must leave at least 2 held-out documents"),
-        (corpus_documents(60), {"holdout": 1.0}, r"--holdout must be at least 0 and less than 1. Received: 1.0"),
-        (corpus_documents(60), {"num_workers": -1}, r"--num_workers must be at least 0. Received: -1"),
+        ([], {}, r"`documents` must hold at least 2 training documents .* Received: 0 of 0"),
+        (corpus_documents(1), {}, r"`documents` must hold at least 2 training documents .* Received: 1 of 1"),
+        (
+            corpus_documents(60),
+            {"holdout": 1e-9},
+            r"`holdout` must leave at least 2 held-out documents .* Received: 0 of 60 .* with a holdout of 1e-09",
+        ),
+        (corpus_documents(60), {"holdout": 1.0}, r"`holdout` must be at least 0 and less than 1. Received: 1.0"),
+        (corpus_documents(60), {"num_workers": -1}, r"`num_workers` must be at least 0. Received: -1"),
     ],
 )
 def test_bad_input_is_named_and_leaves_no_complete_folder(tmp_path, documents, options, message):

@@ -50,7 +50,7 @@ from bert_tf.utils import files
 from bert_tf.examples import TextExample
 
 
-def read_graded(path, config, flag, labelled, strict):
+def read_graded(path, config, *, labelled, strict):
     examples = []
     for number, line in enumerate(files.iterate_lines(path), 1):
         grade, _, text = line.partition("\\t")

@@ -1,4 +1,4 @@
-"""Chinese through readers and tokenizer: no spaces between words, an ideograph a token, offsets in characters."""
+"""Chinese passes readers and tokenizer: words have no spaces, an ideograph is a token, offsets count characters."""
 
 import json
 
@@ -36,7 +36,7 @@ def examples(tmp_path_factory):
 
 
 @pytest.mark.parametrize("length", [64, 24])
-def test_every_answer_is_cut_out_where_it_stands(tokenizer, examples, length):
+def test_every_answer_is_cut_out_at_its_position(tokenizer, examples, length):
     config = QuestionAnsweringConfig(max_seq_length=length, max_query_length=8, doc_stride=4)
     task = task_of(config)
     rows = task.encode(examples, (), tokenizer)
@@ -51,7 +51,7 @@ def test_every_answer_is_cut_out_where_it_stands(tokenizer, examples, length):
     assert task.scores(examples, answers, ())["exact_match"] == 1.0
 
 
-def test_tags_of_characters(tokenizer, tmp_path):
+def test_characters_are_tagged(tokenizer, tmp_path):
     text = "安娜住在北京,爱𠀀字。"
     tags = ["B-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "O", "O", "B-RARE", "O", "O"]
     path = tmp_path / "characters.conll"

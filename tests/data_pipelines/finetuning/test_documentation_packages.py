@@ -56,7 +56,7 @@ def test_near_duplicates_are_dropped_across_classes_and_parts():
     assert sum(copied in example.text for example in task.evaluation) == 1
 
 
-def test_the_task_is_the_same_every_time_and_is_written_as_the_reader_expects(tmp_path):
+def test_the_task_is_the_same_every_time_and_its_files_are_read(tmp_path):
     task = task_module.package_task(made_modules(), 0.3)
     assert task == task_module.package_task(made_modules(), 0.3)
     train, dev = task_module.write_package_task(task, str(tmp_path))
@@ -67,11 +67,11 @@ def test_the_task_is_the_same_every_time_and_is_written_as_the_reader_expects(tm
 
 def test_packages_with_little_documentation_give_way_to_fuller_ones():
     caps = {"max_train_per_class": 100, "max_evaluation_per_class": 30}
-    thin = made_modules(["thin"], modules=4)  # 40 paragraphs: under half of 100 for training
+    thin = made_modules(["thin"], modules=4)  # 40 paragraphs fill less than half of 100
     assert task_module.package_task(made_modules() + thin, 0.3, **caps).labels == PACKAGES
     six = made_modules(PACKAGES[:6])
     assert task_module.package_task(six + thin, 0.3, **caps).labels == PACKAGES[:6]
-    # A thin class is better than less than six.
+    # A thin class is better than fewer than six classes.
     assert task_module.package_task(made_modules(PACKAGES[:5]) + thin, 0.3, **caps).labels == sorted(
         [*PACKAGES[:5], "thin"]
     )
@@ -86,13 +86,13 @@ def test_packages_with_little_documentation_give_way_to_fuller_ones():
         ("scikit-learn's SklearnTags", "library's libraryTags"),
     ],
 )
-def test_names_of_packages_are_replaced(text, masked):
+def test_names_of_packages_are_replaced_in_all_spellings(text, masked):
     names = task_module.package_name_pattern(["tensorflow", "keras_hub", "numpy", "sklearn"])
     assert task_module.mask_package_names(text, names) == masked
 
 
 def test_too_few_packages_and_bad_numbers_are_errors():
-    with pytest.raises(ValueError, match=r"at least 6 packages.*Received: 3"):
+    with pytest.raises(ValueError, match=r"`modules` must hold at least 6 packages.*Received: 3"):
         task_module.package_task(made_modules(PACKAGES[:3]), 0.3)
     with pytest.raises(ValueError, match="num_classes=2"):
         task_module.package_task(made_modules(), 0.3, num_classes=2)

@@ -20,7 +20,7 @@ def write(path, value):
     return str(path)
 
 
-def test_questions_and_answers(tmp_path):
+def test_questions_and_answers_are_read(tmp_path):
     path = write(tmp_path / "a.json", squad(question(("308", 29), ("308 points", 29))))
     [example] = read_questions(path, strict=True)
     assert (example.question_id, example.group, example.labelled) == ("q1", "Panthers", True)
@@ -28,7 +28,7 @@ def test_questions_and_answers(tmp_path):
     assert example.source == f"{path}, data[0].paragraphs[0].qas[0] (q1)"
 
 
-def test_questions_without_answer_and_without_labels(tmp_path):
+def test_questions_without_answers_or_labels_are_read(tmp_path):
     impossible = question(is_impossible=True, plausible_answers=[{"text": "308", "answer_start": 29}])
     [example] = read_questions(write(tmp_path / "a.json", squad(impossible)))
     assert (example.answers, example.labelled) == ((), True)
@@ -37,12 +37,12 @@ def test_questions_without_answer_and_without_labels(tmp_path):
     assert (example.answers, example.labelled) == ((), False)
 
 
-def test_answers_in_the_wrong_place_are_counted_and_the_first_is_told(tmp_path, caplog):
+def test_answers_at_wrong_positions_are_counted_and_the_first_is_reported(tmp_path, caplog):
     path = write(tmp_path / "a.json", squad(question(("308", 28)), question(("308", 29), ("gave", 3), id="q2")))
     examples = read_questions(path)
     assert [list(map(example.holds, example.answers)) for example in examples] == [[False], [True, False]]
-    assert "2 answers do not stand at their answer_start" in caplog.text
-    assert "(q1): `answer_start` must be where the answer '308' stands. Received: 28, where ' 30' stands" in caplog.text
+    assert "2 answers are not at their answer_start" in caplog.text
+    assert "(q1): `answer_start` must be the position of the answer '308' in the context. Received: 28" in caplog.text
     with pytest.raises(ValueError, match=r"\(q1\): `answer_start`.*Received: 28"):
         read_questions(path, strict=True)
 
@@ -50,16 +50,19 @@ def test_answers_in_the_wrong_place_are_counted_and_the_first_is_told(tmp_path, 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([], r"a\.json: must have a list 'data'"),
-        ({"data": [{}]}, r"data\[0\]: must have a list 'paragraphs'"),
+        ([], r"a\.json: must be an object whose 'data' is a list"),
+        ({"data": [{}]}, r"data\[0\]: must be an object whose 'paragraphs' is a list"),
         ({"data": []}, r"`path` must name a file with at least one question"),
         (squad({"id": "a", "question": " ", "answers": []}), r"qas\[0\], field 'question': must not be empty"),
-        (squad({"id": "a", "question": "x"}), r"qas\[0\]: must have a list 'answers'"),
+        (squad({"id": "a", "question": "x"}), r"qas\[0\]: must be an object whose 'answers' is a list"),
         (squad(question(("", 0))), r"answers\[0\], field 'text': must not be empty"),
-        (squad(question(("308", "30"))), r"answers\[0\]: must have a int 'answer_start'.*'30'"),
+        (
+            squad(question(("308", "30"))),
+            r"answers\[0\]: must be an object whose 'answer_start' is a whole number.*'30'",
+        ),
     ],
 )
-def test_bad_files(tmp_path, value, message):
+def test_bad_files_are_reported(tmp_path, value, message):
     with pytest.raises(ValueError, match=message):
         read_questions(write(tmp_path / "a.json", value))
 

@@ -13,7 +13,7 @@ def labelled(counts):
     return Examples([TextExample(f"text {number}", None, label) for number, label in enumerate(names)], "a.tsv")
 
 
-def test_stratified():
+def test_labels_have_the_same_shares_in_all_parts():
     parts = Split.parse("80/10/10").parts(labelled({"a": 100, "b": 50}))
     counts = {name: collections.Counter(example.label for example in part.examples) for name, part in parts.items()}
     assert counts == {"train": {"a": 80, "b": 40}, "eval": {"a": 10, "b": 5}, "test": {"a": 10, "b": 5}}
@@ -22,7 +22,7 @@ def test_stratified():
     assert parts["eval"].path == "a.tsv (eval of 80/10/10)"
 
 
-def test_groups_stay_together():
+def test_groups_stay_whole():
     items = [QuestionExample("q", "c", str(n), (("c", 0),), group=f"article {n % 12}") for n in range(120)]
     parts = Split.parse("80/20").parts(Examples(items, "a.json"))
     groups = [{example.group for example in parts[name].examples} for name in ("train", "eval")]
@@ -30,7 +30,7 @@ def test_groups_stay_together():
     assert 90 <= len(parts["train"].examples) <= 100
 
 
-def test_the_seed_chooses():
+def test_the_seed_decides_the_parts():
     def chosen(seed):
         parts = Split.parse("1/1", seed).parts(labelled({"a": 40}))
         return [example.text for example in parts["eval"].examples]
@@ -40,17 +40,17 @@ def test_the_seed_chooses():
 
 
 @pytest.mark.parametrize("text", ["80", "80/0", "a/b", "1/2/3/4", "80/-20", "nan/1", ""])
-def test_shares(text):
+def test_bad_shares_are_errors(text):
     with pytest.raises(ValueError, match=r"`split` must be two or three numbers above 0"):
         Split.parse(text)
 
 
-def test_no_part_is_empty():
+def test_an_empty_part_is_an_error():
     with pytest.raises(ValueError, match=r"`split` must leave examples of a\.tsv for the part 'eval'.*98/1/1"):
         Split.parse("98/1/1").parts(labelled({"a": 5}))
 
 
-def test_parts_of_files_and_of_a_split(tmp_path):
+def test_parts_come_from_files_or_from_a_split(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text("text\tlabel\n" + "".join(f"text {n}\t{n % 2}\n" for n in range(20)))
     config = ClassificationConfig()
@@ -60,7 +60,7 @@ def test_parts_of_files_and_of_a_split(tmp_path):
     assert read_part(config, data, "eval") == parts["eval"]
     with pytest.raises(ValueError, match=r"`part` must be one of train, eval.*'test'"):
         read_part(config, data, "test")
-    with pytest.raises(ValueError, match="`part` needs a run made with --split"):
+    with pytest.raises(ValueError, match="`part` needs a run with a `split`"):
         read_part(config, {"train": str(path)}, "eval")
-    with pytest.raises(ValueError, match=r"`split` divides `train_file`"):
+    with pytest.raises(ValueError, match=r"`split` splits `train_file`"):
         read_parts(config, {"train": str(path), "eval": str(path)}, split="80/20")

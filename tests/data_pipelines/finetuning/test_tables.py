@@ -19,7 +19,7 @@ def read(path, config=CONFIG, **options):
     return read_texts(path, config, **options)
 
 
-def test_the_three_formats_give_the_same_examples(tmp_path):
+def test_all_formats_give_the_same_examples(tmp_path):
     rows = [("a text", "its pair", "yes"), ('one "quoted" word', "é, and more", "no")]
     tsv = write(
         tmp_path / "a.tsv", "\ufeffid\ttext\tsecond\tlabel\r\n" + "".join(f"7\t{a}\t{b}\t{c}\r\n" for a, b, c in rows)
@@ -43,7 +43,7 @@ def test_a_quoted_field_may_run_over_lines_and_labels_may_be_numbers(tmp_path):
     assert read(write(tmp_path / "a.jsonl", '{"text": "x", "label": 3}'))[0].label == "3"
 
 
-def test_labels_of_each_kind(tmp_path):
+def test_sets_of_labels_and_numbers_are_read(tmp_path):
     path = write(tmp_path / "a.tsv", "text\tlabel\tdoc\nx\tb, a,b\t7\ny\t\t8\n")
     many = MultiLabelConfig(group_column="doc")
     assert [(example.label, example.group) for example in read(path, many)] == [(("b", "a"), "7"), ((), "8")]
@@ -61,11 +61,15 @@ def test_without_labels_the_column_is_not_needed(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.tsv", "text\tlabels\nx\ty\n", r"a\.tsv, line 2: there is no column 'label'; there are: 'text', 'labels'"),
+        (
+            "a.tsv",
+            "text\tlabels\nx\ty\n",
+            r"a\.tsv, line 2: must have a column 'label'\. Received: columns 'text', 'labels'",
+        ),
         ("a.tsv", "text\tlabel\nx\ty\nx\ty\tz\n", r"a\.tsv, line 3: must have 2 fields.*Received: 3"),
         ("a.tsv", "text\tlabel\nx\t \n", r"a\.tsv, line 2, column 'label': must not be empty"),
-        ("a.tsv", "text\tlabel\n", r"`path` .*no rows.*a\.tsv"),
-        ("a.tsv", "", r"`path` .*no rows.*a\.tsv"),
+        ("a.tsv", "text\tlabel\n", r"`path` .*a\.tsv', which has no rows"),
+        ("a.tsv", "", r"`path` .*a\.tsv', which has no rows"),
         ("a.tsv", "text\ttext\nx\ty\n", r"a\.tsv, line 1: .*'text' twice"),
         ("a.csv", 'text,label\nx,y\n"x,y\n', r"a\.csv, line 3: not CSV"),
         ("a.csv", "text,label\nx\n", r"a\.csv, line 2: must have 2 fields.*Received: 1"),
@@ -82,27 +86,27 @@ def test_bad_files_are_named_with_line_and_column(tmp_path, name, text, message)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "high", "", "1,5"])
-def test_numbers_must_be_finite(tmp_path, value):
+def test_numbers_that_are_not_finite_are_errors(tmp_path, value):
     path = write(tmp_path / "a.tsv", f"text\tlabel\nx\t1\ny\t{value}\n")
     with pytest.raises(ValueError, match=rf"a\.tsv, line 3, column 'label': must be a finite number.*'{value}'"):
         read(path, RegressionConfig())
 
 
-def test_sets_of_labels_have_no_empty_ones(tmp_path):
-    with pytest.raises(ValueError, match=r"line 2, column 'label'.*none empty.*'a,,b'"):
+def test_empty_labels_in_a_set_are_errors(tmp_path):
+    with pytest.raises(ValueError, match=r"line 2, column 'label'.*none of them empty.*'a,,b'"):
         read(write(tmp_path / "a.tsv", "text\tlabel\nx\ta,,b\n"), MultiLabelConfig())
     with pytest.raises(ValueError, match=r"line 1, column 'label'.*list of texts.*\[1\]"):
         read(write(tmp_path / "a.jsonl", '{"text": "x", "label": [1]}'), MultiLabelConfig())
 
 
-def test_missing_and_mis_encoded_files(tmp_path):
+def test_missing_and_wrongly_encoded_files_are_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"):
         read(str(tmp_path / "absent.tsv"))
     with pytest.raises(ValueError, match=r"a\.tsv, line 2: not UTF-8"):
         read(write(tmp_path / "a.tsv", "text\tlabel\ncaf\xe9\ty\n", encoding="latin1"))
 
 
-def test_data_sets_of_tfds(tmp_path, monkeypatch):
+def test_data_sets_of_tfds_are_read(tmp_path, monkeypatch):
     tfds = pytest.importorskip("tensorflow_datasets")
     import tensorflow as tf
 

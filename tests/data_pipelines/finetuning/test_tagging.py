@@ -18,7 +18,7 @@ def read(path, labelled=True, **config):
     return read_tagged(path, TaggingConfig(**config), labelled=labelled)
 
 
-def test_conll_columns(tmp_path):
+def test_conll_columns_are_read(tmp_path):
     path = write(tmp_path / "a.conll", CONLL)
     first, second = read(path)
     assert first == TaggedExample("EU rejects", ((0, 2), (3, 10)), ("B-ORG", "O"), "1")
@@ -27,14 +27,14 @@ def test_conll_columns(tmp_path):
     assert read(path, labelled=False)[0].tags is None
 
 
-def test_tabs_and_rows_of_white_space(tmp_path):
-    """As W-NUT 2017 is written: tabs, lines with a tab alone between sentences, and no end of line at the end."""
+def test_tabs_and_lines_of_white_space_are_read(tmp_path):
+    """W-NUT 2017 has tabs, lines with only a tab between sentences, and no line break at the end."""
     first, second = read(write(tmp_path / "a.conll", "@paul\tO\nEmpire\tB-location\n\t\nso\u00a0far\tO"))
     assert first.words == ["@paul", "Empire"]
     assert (second.words, second.tags) == (["so\u00a0far"], ("O",))
 
 
-def test_json_lines(tmp_path):
+def test_json_lines_are_read(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"tokens": ["New", "York"], "tags": ["B-LOC", "I-LOC"], "doc": "d1"}\n')
     assert read(path, group_field="doc") == [TaggedExample("New York", ((0, 3), (4, 8)), ("B-LOC", "I-LOC"), "d1")]
 
@@ -47,16 +47,18 @@ def test_json_lines(tmp_path):
         ("a.conll", "\n\n", r"`path` must name a file with at least one sentence.*a\.conll"),
         ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', r"a\.jsonl, line 1: must have a tag.*2 words, 1 tags"),
         ("a.jsonl", '{"tokens": []}', r"line 1, field 'tokens': must not be empty"),
-        ("a.jsonl", '{"tokens": ["a"]}', r"line 1: there is no column 'tags'"),
+        ("a.jsonl", '{"tokens": ["a"]}', r"line 1: must have a column 'tags'"),
         ("a.jsonl", '{"tokens": "a", "tags": ["O"]}', r"field 'tokens': must be a list of texts.*'a'"),
         ("a.csv", "a O\n", r"`path` must name a file that ends in \.conll.*a\.csv"),
     ],
 )
-def test_bad_files(tmp_path, name, text, message):
+def test_bad_files_are_reported(tmp_path, name, text, message):
     with pytest.raises(ValueError, match=message):
         read(write(tmp_path / name, text))
 
 
-def test_columns_must_exist(tmp_path):
-    with pytest.raises(ValueError, match=r"line 1: `task\.tag_column` must be a column of the file, which has 2.*: 5"):
+def test_a_missing_column_is_reported(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"line 1: `task\.tag_column` must be one of the 2 columns, counted from 0.*: 5"
+    ):
         read(write(tmp_path / "a.conll", "a O\n"), tag_column=5)

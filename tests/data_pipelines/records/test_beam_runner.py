@@ -23,16 +23,16 @@ def beam():
 
 def test_beam_options_need_the_runner(tmp_path):
     with pytest.raises(
-        ValueError, match=r"--beam_options needs --runner=beam\. Received: --beam_options='--streaming'"
+        ValueError, match=r"`beam_options` must be empty unless `runner` is beam\. Received: '--streaming'"
     ):
         make(tmp_path, beam_options="--streaming")
-    with pytest.raises(ValueError, match=r"--runner must be local or beam\. Received: 'flink'"):
+    with pytest.raises(ValueError, match=r"`runner` must be local or beam\. Received: 'flink'"):
         make(tmp_path, runner="flink")
 
 
 def test_without_apache_beam_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    with pytest.raises(ValueError, match=r"--runner=beam needs Apache Beam: pip install 'bert_tf\[beam\]'"):
+    with pytest.raises(ValueError, match=r"`runner` beam needs Apache Beam: pip install 'bert_tf\[beam\]'"):
         make(tmp_path / "records", runner="beam")
     assert not (tmp_path / "records").exists()
 
@@ -80,7 +80,7 @@ def test_a_failed_pipeline_is_told_and_continued(tmp_path, beam, monkeypatch):
         return build(self, shard)
 
     monkeypatch.setattr(ShardFunction, "build", failing)
-    with pytest.raises(OSError, match=r"--runner=beam: the pipeline failed .* of \d+ shards missing.*disk is broken"):
+    with pytest.raises(OSError, match=r"The Beam pipeline failed .* of \d+ shards missing.*disk is broken"):
         make(tmp_path / "beam", runner="beam")
     kept = {
         path: os.stat(path).st_mtime_ns
@@ -98,11 +98,11 @@ def test_a_failed_pipeline_is_told_and_continued(tmp_path, beam, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--runner=NoSuchRunner", r"--beam_options: Apache Beam says 'Unexpected pipeline runner: NoSuchRunner"),
+        ("--runner=NoSuchRunner", r"`beam_options` must be .* says 'Unexpected pipeline runner: NoSuchRunner"),
         ("--direct_num_workers=many", r"argument --direct_num_workers: invalid int value: 'many'.*Received: "),
     ],
 )
-def test_bad_beam_options_are_told_before_anything_is_read(tmp_path, beam, options, message):
+def test_bad_beam_options_are_reported_before_anything_is_read(tmp_path, beam, options, message):
     with pytest.raises(ValueError, match=message):
         make(tmp_path / "records", documents=iter([]), runner="beam", beam_options=options)
     assert not (tmp_path / "records").exists()
