@@ -1,4 +1,4 @@
-"""Documents: what they are, which of them are held out, and how they are written to a text file.
+"""Documents, the hash that decides which of them are held out, and the text files that hold them.
 
 A document is a list of sentences. A text file has one sentence on each line and a blank line between documents.
 """
@@ -63,7 +63,7 @@ def write_documents(documents: Iterable[Document], path: str) -> CorpusStatistic
         path: the file, local or remote.
 
     Returns:
-        The size of what was written.
+        The size of the written corpus.
 
     Raises:
         ValueError: there is no document, or a sentence is empty or holds a line break.
