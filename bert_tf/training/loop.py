@@ -108,7 +108,9 @@ def train_and_evaluate(
         run = _Run(engine, state, hooks, train, optimizer, newest=newest, log=log, writer=writer, notice=notice)
         try:
             run.make_up_for_evaluation()
-            if run.step >= train.num_steps or run.is_time_to_stop():
+            # The hook is asked for a finished run as well, because it learns there which evaluation was the best.
+            is_time_to_stop = run.is_time_to_stop()
+            if is_time_to_stop or run.step >= train.num_steps:
                 return run.results
             batches = engine.batches(train_data, start)
             with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:

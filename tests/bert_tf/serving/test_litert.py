@@ -127,7 +127,7 @@ def test_the_model_card_compares_the_scores_of_all_variants(predictors, tmp_path
     assert "| licence of the weights | mit |" in page
     names = ["model_float32.tflite", "model_float32_1x8.tflite", "model_int8.tflite", "model_int8_1x8.tflite"]
     assert sorted(tf.io.gfile.listdir(f"{path}/litert")) == names
-    with pytest.raises(ValueError, match=r"`model_dir` must name the file for any length.*Received: "):
+    with pytest.raises(ValueError, match=r"`path` must name the file for any length.*Received: "):
         load(f"{path}/litert/{names[1]}")
     # `load` reads the vocabulary and the labels beside the file.
     found, expected = (

@@ -318,3 +318,19 @@ def test_golden_loss_curve():
     assert {name: len(values) for name, values in found.items()} == dict.fromkeys(expected, 50)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-3, rtol=1e-3, err_msg=name)
+
+
+def test_a_finished_run_asks_the_hook_after_evaluations_again(tmp_path):
+    asked = []
+
+    def after_evaluation(evaluations):
+        asked.append([step for step, _ in evaluations])
+        return False
+
+    train = TRAIN.replace(num_steps=4, eval_every=2)
+    _, first = _train(tmp_path, train, after_evaluation=after_evaluation)
+    assert asked == [[2], [2, 4]]
+    asked.clear()
+    _, again = _train(tmp_path, train, after_evaluation=after_evaluation)
+    assert asked == [[2, 4]], "the best evaluation is known only from the hook"
+    assert again == first
