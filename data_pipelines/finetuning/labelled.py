@@ -113,7 +113,7 @@ def read_part(config: Any, data: dict[str, Any], part: str) -> Examples:
         ValueError: the run had no split, or the split has no such part.
     """
     if not data.get("split"):
-        raise ValueError(f"`part` needs a run with a `split`. Received: {part!r} for a run without one")
+        raise ValueError(f"`part` needs a run made with --split. Received: {part!r}, for a run without a split")
     parts = read_parts(config, {"train": data["train"]}, split=data["split"], split_seed=data["split_seed"])
     if part not in parts:
         raise ValueError(f"`part` must be one of {', '.join(parts)}, the parts of {data['split']}. Received: {part!r}")

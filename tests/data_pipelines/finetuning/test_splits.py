@@ -60,7 +60,7 @@ def test_parts_come_from_files_or_from_a_split(tmp_path):
     assert read_part(config, data, "eval") == parts["eval"]
     with pytest.raises(ValueError, match=r"`part` must be one of train, eval.*'test'"):
         read_part(config, data, "test")
-    with pytest.raises(ValueError, match="`part` needs a run with a `split`"):
+    with pytest.raises(ValueError, match="`part` needs a run made with --split"):
         read_part(config, {"train": str(path)}, "eval")
     with pytest.raises(ValueError, match=r"`split` splits `train_file`"):
         read_parts(config, {"train": str(path), "eval": str(path)}, split="80/20")
