@@ -151,7 +151,7 @@ def test_links_lead_somewhere(page):
 
 
 def _prepare(folder: Path) -> None:
-    """What the page takes for granted."""
+    """Make the files that the page expects."""
     for number in range(3):
         write_corpus(folder / "docs" / f"{number}.txt", 80 + 20 * number)
     sentences = [sentence for document in corpus_documents(20) for sentence in document]

@@ -112,12 +112,12 @@ class Engine(Protocol):
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the run's folder: the only one, or the first of several."""
+        """Return whether this process writes the run's folder: the only one, or the first of several."""
         ...
 
     @property
     def is_tpu(self) -> bool:
-        """Whether the devices are TPU cores, which want batches of one shape."""
+        """Return whether the devices are TPU cores, which want batches of one shape."""
         ...
 
     def describe(self) -> str:

@@ -19,7 +19,7 @@ from data_pipelines.corpora.deduplication import ExactDuplicateFilter
 from data_pipelines.corpora.documents import Document
 
 Corpora = Mapping[str, Callable[[], Iterable[Document]]]
-"""For the name of each corpus, a function that reads the corpus from its start: the same documents every time."""
+"""A reader for the name of each corpus; each call reads the same documents from the start."""
 
 
 def without_duplicates(documents: Iterable[Document]) -> Iterator[Document]:

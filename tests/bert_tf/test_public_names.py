@@ -1,4 +1,4 @@
-"""What `import bert_tf` gives and loads, in processes of their own."""
+"""Tests of the names that `import bert_tf` gives and of the modules that it loads, in fresh processes."""
 
 import ast
 import os

@@ -42,12 +42,12 @@ class Distribution:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the run's folder: the only one, or the first of several."""
+        """Return whether this process writes the run's folder: the only one, or the first of several."""
         return self.cluster.is_chief
 
     @property
     def is_tpu(self) -> bool:
-        """Whether the replicas are TPU cores."""
+        """Return whether the replicas are TPU cores."""
         return isinstance(self.strategy, tf.distribute.TPUStrategy)
 
     def describe(self) -> str:

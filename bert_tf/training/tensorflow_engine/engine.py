@@ -47,12 +47,12 @@ class TensorFlowEngine:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker writes the run's folder."""
+        """Return whether this worker writes the run's folder."""
         return self.distribution.is_chief
 
     @property
     def is_tpu(self) -> bool:
-        """Whether the replicas are TPU cores."""
+        """Return whether the replicas are TPU cores."""
         return self.distribution.is_tpu
 
     def describe(self) -> str:
