@@ -43,7 +43,7 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, check, print the report."""
-    from tpu_configs.checking import check, find_largest_batch, lower_by_cpu_kernels
+    from tpu_configs.checking import Lower, check, find_largest_batch, lower_by_cpu_kernels
     from tpu_configs.preflight import rows_per_device
     from tpu_configs.tpu_kernels import lower_by_tpu_kernels
 
@@ -52,9 +52,14 @@ def main(_: Sequence[str]) -> None:
     config = load_config(values.config, PretrainingConfig, values.set)
     rows = values.batch_per_device or rows_per_device("train.batch_size", config.train.batch_size, topology.devices)
     length = values.max_seq_length or config.model.max_position_embeddings
-    lower = lower_by_cpu_kernels
+    lower: Lower = lower_by_cpu_kernels
     if values.route == "b":
-        lower = partial(lower_by_tpu_kernels, values.lowering_python, values.config, values.set)
+        lower = partial(
+            lower_by_tpu_kernels,
+            python=values.lowering_python,
+            config_file=values.config,
+            overrides=values.set,
+        )
     experiment = os.path.splitext(os.path.basename(values.config))[0]
     check_rows = cache(partial(check, topology, experiment, config, max_seq_length=length, lower=lower))
     largest = (

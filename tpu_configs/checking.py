@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from bert_tf.configs import PretrainingConfig
 from bert_tf.models.flops import pretraining_step_flops
@@ -10,8 +10,14 @@ from tpu_configs import compiler, lowering
 from tpu_configs.compiler import GIB, DoesNotFitError, Program
 from tpu_configs.topologies import Measurement, Topology
 
-Lower = Callable[[PretrainingConfig, int, int, int], lowering.LoweredStep]
-"""(experiment, replicas, rows a device, length) -> the step."""
+
+class Lower(Protocol):
+    """How the training step of an experiment becomes StableHLO."""
+
+    def __call__(
+        self, config: PretrainingConfig, *, replicas: int, rows: int, max_seq_length: int
+    ) -> lowering.LoweredStep:
+        """Lower the step for `replicas` devices with `rows` rows of `max_seq_length` tokens each."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +110,9 @@ def check(
         ValueError: the step cannot run on a TPU, or its gradients are not summed over all replicas.
     """
     config.model.check_fits(config.model.vocab_size, max_seq_length)
-    lowered = (lower or lower_by_cpu_kernels)(config, topology.devices, rows, max_seq_length)
+    lowered = (lower or lower_by_cpu_kernels)(
+        config, replicas=topology.devices, rows=rows, max_seq_length=max_seq_length
+    )
     program = compiler.compile_for(topology, lowered.stablehlo, lowered.aliases)
     if not program.all_reduces or set(program.all_reduces) != {topology.devices}:
         raise ValueError(
@@ -115,7 +123,7 @@ def check(
 
 
 def lower_by_cpu_kernels(
-    config: PretrainingConfig, replicas: int, rows: int, max_seq_length: int
+    config: PretrainingConfig, *, replicas: int, rows: int, max_seq_length: int
 ) -> lowering.LoweredStep:
     """Lower the step by route A; see `lowering`."""
     step, _ = lowering.pretraining_step(config, replicas)

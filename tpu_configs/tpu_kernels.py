@@ -40,25 +40,25 @@ def lower_in_this_process(step: Step, specs: Specs) -> LoweredStep:
 
 
 def lower_by_tpu_kernels(
-    python: str,
-    config_file: str,
-    overrides: Sequence[str],
-    *,
     config: PretrainingConfig,
+    *,
     replicas: int,
     rows: int,
     max_seq_length: int,
+    python: str,
+    config_file: str,
+    overrides: Sequence[str],
 ) -> LoweredStep:
     """Lower the step by route B, in a process of the environment that has `tensorflow-tpu`.
 
     Args:
-        python: of that environment.
+        config: what `config_file` and `overrides` give; the other process reads them again.
+        replicas: the number of devices of the topology.
+        rows: the number of rows that a device takes.
+        max_seq_length: the number of tokens in a row.
+        python: the Python of that environment.
         config_file: the experiment file.
         overrides: changes to it, as `--set` takes them.
-        config: what the two give; that process reads them again.
-        replicas: devices of the topology.
-        rows: of a device.
-        max_seq_length: tokens in a row.
 
     Raises:
         FileNotFoundError: there is no such Python.
