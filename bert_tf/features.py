@@ -189,3 +189,26 @@ def retrieval_batch(batch_size: int | None, max_seq_length: int | None, passages
         "passage_ids": Feature((batch_size, passages), "int32"),
         "passage_weights": Feature((batch_size, passages), "float32"),
     }
+
+
+BATCH_NAMES = frozenset().union(
+    pretraining_batch(None, 1, 1),
+    classification_batch(None, None),
+    multi_label_batch(None, None, 1),
+    regression_batch(None, None),
+    tagging_batch(None, None),
+    question_answering_batch(None, None),
+    retrieval_batch(None, None, 1),
+)
+"""The names of all tensors that a batch may have."""
+
+INPUT_ALIASES = {
+    "attention_mask": "input_mask",  # Hugging Face
+    "token_type_ids": "segment_ids",
+    "token_ids": "input_ids",  # KerasHub
+    "padding_mask": "input_mask",
+    "mask_positions": "masked_lm_positions",
+    "input_word_ids": "input_ids",  # TensorFlow Model Garden and TensorFlow Hub
+    "input_type_ids": "segment_ids",
+}
+"""The names of other projects for the inputs of a model, each with ours."""

@@ -143,7 +143,12 @@ class MaskedLMHead(BertLayer):
         self.dense = dense(embedding_size or hidden_size, initializer_range, dtype=self.dtype_policy, name="dense")
         self.layer_norm = layer_norm(layer_norm_epsilon, "layer_norm")
 
-    def build(self, input_shape: Any = None, *_: Any) -> None:
+    def build(
+        self,
+        sequence_output_shape: Any = None,
+        masked_lm_positions_shape: Any = None,
+        word_embeddings_shape: Any = None,
+    ) -> None:
         """Create the weights of the dense layer and of the norm, and the output bias."""
         self.dense.build((None, None, self.hidden_size))
         self.layer_norm.build((None, None, self.embedding_size or self.hidden_size))

@@ -3,7 +3,7 @@
 Shapes: B batch, L length, D hidden.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -11,6 +11,7 @@ from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.layers.base import constructor_arguments, seed_part
 from bert_tf.layers.heads import ClassificationHead
+from bert_tf.models.inputs import LISTED_INPUTS, model_inputs
 
 
 class BertModel(keras.Model):
@@ -23,6 +24,7 @@ class BertModel(keras.Model):
     """
 
     encoder: keras.Model
+    required_inputs: ClassVar[tuple[str, ...]] = ("input_ids",)
 
     def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -52,6 +54,10 @@ class BertModel(keras.Model):
         """Return the head's part of the seed: the encoder takes the parts 0 to `num_layers`, the head the next."""
         return seed_part(seed, self.config.num_layers + 1)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Apply the model to inputs under any name and in any form that `models.inputs.model_inputs` takes."""
+        return super().__call__(model_inputs(inputs, self.required_inputs), *args, **kwargs)
+
     def build(self, input_shape: Any = None) -> None:
         """Mark the model as built: its weights depend on the configuration alone, and exist already."""
         self.built = True
@@ -76,6 +82,36 @@ class BertModel(keras.Model):
             seed: integer scalar from which all dropout masks are made.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `outputs_of`.")
+
+    def export(self, filepath: str, *args: Any, input_signature: Any = None, **kwargs: Any) -> None:
+        """Export the model's forward pass, as `keras.Model.export` does, for any batch size and length.
+
+        `bert_tf.serving.export` writes what a server wants: the tokenizer inside, and texts in and answers out.
+
+        Args:
+            filepath: folder of the export.
+            *args: as for `keras.Model.export`.
+            input_signature: as for `keras.Model.export`; by default `input_ids`, `input_mask`, `segment_ids` and the
+                inputs that the head needs, all int32 [B, L].
+            **kwargs: as for `keras.Model.export`.
+        """
+        if input_signature is None:
+            input_signature = [
+                {
+                    name: keras.InputSpec(shape=shape, dtype=self.input_dtype, name=name)
+                    for name, shape in self.input_shapes().items()
+                }
+            ]
+        super().export(filepath, *args, input_signature=input_signature, **kwargs)
+
+    @property
+    def input_dtype(self) -> str:
+        """The dtype of the inputs: token ids, masks and segments are integers."""
+        return "int32"
+
+    def input_shapes(self) -> dict[str, tuple[None, None]]:
+        """Return the shapes of the inputs with which Keras and its converters trace the model."""
+        return dict.fromkeys((*LISTED_INPUTS, *self.required_inputs), (None, None))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make this model again."""

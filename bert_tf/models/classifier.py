@@ -47,7 +47,7 @@ class BertClassifier(BertModel):
         self.pooling = pooling
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
         self.classification = self.make_head("classification", num_classes, dropout_rate)
-        self.build(None)
+        self.build(self.input_shapes())
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the logits, float32 [B, C]; arguments as in `BertModel.outputs_of`."""

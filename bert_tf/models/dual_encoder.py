@@ -51,7 +51,7 @@ class BertDualEncoder(BertModel):
         self.pooling = pooling
         self.normalize = normalize
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
-        self.build(None)
+        self.build(self.input_shapes())
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the texts' vectors, float32 [B, T, D]; arguments as in `BertModel.outputs_of`.

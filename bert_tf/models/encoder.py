@@ -68,7 +68,7 @@ class BertEncoder(BertModel):
             for number in range(c.num_layers)
         ]
         self.pooler = Pooler(c.hidden_size, c.initializer_range, dtype=self.dtype_policy, name="pooler")
-        self.build(None)
+        self.build(self.input_shapes())
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights. They depend on the configuration alone."""

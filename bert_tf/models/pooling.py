@@ -91,4 +91,4 @@ def _mean_vectors(encoded: Batch, inputs: Batch, numpy: Any = ops, sequence: int
 
 def _weighted_sum(encoded: Batch, weights: Tensor, numpy: Any) -> Tensor:
     """Return the sum of each row's vectors by weights [B, L], float32 [B, D]."""
-    return numpy.sum(numpy.multiply(encoded["sequence_output"], weights[:, :, None]), axis=1)
+    return numpy.sum(numpy.multiply(encoded["sequence_output"], numpy.expand_dims(weights, -1)), axis=1)

@@ -29,6 +29,8 @@ class BertPretrainer(BertModel):
     (TensorShape([1, 2, 30]), TensorShape([1, 2]))
     """
 
+    required_inputs = ("input_ids", "masked_lm_positions")
+
     def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         c = self.config
@@ -47,13 +49,15 @@ class BertPretrainer(BertModel):
         self.next_sentence = ClassificationHead(
             2, c.hidden_size, initializer_range=c.initializer_range, dtype=self.dtype_policy, name="next_sentence"
         )
-        self.build(None)
+        self.build(self.input_shapes())
 
     def build(self, input_shape: Any = None) -> None:
         """Create the heads' weights. They depend on the configuration alone."""
         if self.built:
             return
-        self.masked_lm.build((None, None, self.config.hidden_size))
+        c = self.config
+        table = (c.vocab_size, c.embedding_size or c.hidden_size)
+        self.masked_lm.build((None, None, c.hidden_size), (None, None), table)
         self.next_sentence.build((None, self.config.hidden_size))
         self.built = True
 

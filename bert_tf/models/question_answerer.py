@@ -32,7 +32,7 @@ class BertQuestionAnswerer(BertModel):
         super().__init__(config, **kwargs)
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
         self.question_answering = self.make_head("question_answering", 2)
-        self.build(None)
+        self.build(self.input_shapes())
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Batch:
         """Return `start_logits` and `end_logits`, float32 [B, L]; arguments as in `BertModel.outputs_of`.

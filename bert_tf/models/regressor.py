@@ -37,7 +37,7 @@ class BertRegressor(BertModel):
         self.pooling = pooling
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
         self.regression = self.make_head("regression", 1, dropout_rate)
-        self.build(None)
+        self.build(self.input_shapes())
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the numbers, float32 [B]; arguments as in `BertModel.outputs_of`."""

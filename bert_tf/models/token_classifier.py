@@ -37,7 +37,7 @@ class BertTokenClassifier(BertModel):
         self.dropout_rate = dropout_rate
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
         self.token_classification = self.make_head("token_classification", num_classes, dropout_rate)
-        self.build(None)
+        self.build(self.input_shapes())
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the logits, float32 [B, L, C]; arguments as in `BertModel.outputs_of`."""

@@ -33,7 +33,7 @@ class BertGrader(BertModel):
         self.num_grades = num_grades
         self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
         self.grading = self.make_head("grading", num_grades - 1)
-        self.build(None)
+        self.build(self.input_shapes())
 
     def call(self, inputs, training=False, seed=None):
         return self.outputs_of(self.encoder(inputs, training=training, seed=seed), inputs, training, seed)
