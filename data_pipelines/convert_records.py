@@ -1,8 +1,8 @@
 """Convert records to and from Google's format: the kind of input decides the direction.
 
 ```bash
-python -m data_pipelines.convert_records --from records --to google.tfrecord
-python -m data_pipelines.convert_records --from 'google*.tfrecord' --vocab_file vocab.txt --to records
+bert-tf convert-records --from records --to google.tfrecord
+bert-tf convert-records --from 'google*.tfrecord' --vocab_file vocab.txt --to records
 ```
 """
 
@@ -22,19 +22,33 @@ from data_pipelines.records.manifest import MANIFEST_FILE
 def define_flags() -> None:
     """Define the flags of this command."""
     flags.DEFINE_string("from", None, "A record folder, or globs of Google's TFRecord files (.gz too).", required=True)
-    flags.DEFINE_string("to", None, "The TFRecord file, or record folder, to make.", required=True)
-    flags.DEFINE_string("vocab_file", None, "To a folder: the vocabulary of the records.")
-    flags.DEFINE_bool("do_lower_case", True, "To a folder: whether the vocabulary is uncased.")
-    flags.DEFINE_bool("overwrite", False, "To a folder: replace complete records.")
-    flags.DEFINE_float("masked_lm_rate", 0.15, "From a folder: share of the tokens to predict.")
-    flags.DEFINE_integer("max_predictions_per_seq", None, "From a folder: places for them; by default from the rate.")
-    flags.DEFINE_enum("masking", "token", ["token", "whole_word", "ngram", "span"], "From a folder: what is chosen.")
-    flags.DEFINE_integer("dupe_factor", 1, "From a folder: copies of each record, with other masks.", lower_bound=1)
-    flags.DEFINE_bool("skip_corrupt", False, "From a folder: leave out records that cannot be used.")
+    flags.DEFINE_string("to", None, "The TFRecord file or the record folder to write.", required=True)
+    flags.DEFINE_string("vocab_file", None, "The vocabulary of Google's records, which writing a folder needs.")
+    flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary of Google's records is uncased.")
+    flags.DEFINE_bool("overwrite", False, "Whether a complete record folder may be replaced.")
+    flags.DEFINE_float("masked_lm_rate", 0.15, "When a folder is read, the share of tokens to predict.")
+    flags.DEFINE_integer(
+        "max_predictions_per_seq",
+        None,
+        "When a folder is read, the largest number of predictions in a row; by default it follows from the rate.",
+    )
+    flags.DEFINE_enum(
+        "masking",
+        "token",
+        ["token", "whole_word", "ngram", "span"],
+        "When a folder is read, the unit that is masked: single tokens, whole words, n-grams or spans of words.",
+    )
+    flags.DEFINE_integer(
+        "dupe_factor",
+        1,
+        "When a folder is read, the number of copies of each record, each with other masks.",
+        lower_bound=1,
+    )
+    flags.DEFINE_bool("skip_corrupt", False, "Whether to leave out records that cannot be used, when a folder is read.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, convert, print how many records there are."""
+    """Read the flags, convert, and print the number of records."""
     from data_pipelines.input.google_records import export_google_records, import_google_records
     from data_pipelines.input.record_folder import RecordFolder
 

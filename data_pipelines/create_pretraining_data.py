@@ -1,14 +1,15 @@
-r"""Write the TFRecords of a pre-training from text.
+r"""Write TFRecords for pre-training from text.
 
-    python -m data_pipelines.create_pretraining_data --input 'docs/*.txt' --vocab_file vocab.txt \
+    bert-tf create-pretraining-data --input 'docs/*.txt' --vocab_file vocab.txt \
         --output_dir records --max_seq_length 128
 
-The records hold sequences before masking: masks are drawn when a batch is read (data_pipelines/input/masking.py), new
-ones each epoch.
+The records hold unmasked sequences. Masks are drawn when a batch is read (data_pipelines/input/masking.py), so each
+epoch has new ones.
 
-Documents are cut into input shards in their order (input_shards.py); one pure function turns each into record files, in
-processes of this machine (local_runner.py) or in an Apache Beam pipeline (beam_runner.py); record_writer.py keeps a
-journal of the finished ones, by which the same command goes on after an interruption.
+Documents are cut into input shards in their order (records/document_shards.py). One pure function turns each shard into
+record files, in processes of this machine (records/local_runner.py) or in an Apache Beam pipeline
+(records/beam_runner.py). A journal of finished shards (records/writer.py) lets the same command continue after an
+interruption.
 """
 
 import contextlib
@@ -43,34 +44,34 @@ def create_pretraining_data(
     runner: str = "local",
     beam_options: str = "",
 ) -> Manifest:
-    """Write the record folder `output_dir`, and with `holdout` a second one, `output_dir/heldout`.
+    """Write the record folder `output_dir` and, with `holdout`, a second one, `output_dir/heldout`.
 
-    The bytes depend on the documents, their order, the vocabulary, `config` and `holdout`, not on the number of
-    workers. Memory holds a few input shards (2 to 32 MB of text each) for each worker, never the corpus. The
-    manifests are written last, the training one after the held-out one.
+    The written bytes depend on the documents, their order, the vocabulary, `config` and `holdout`, and not on the
+    number of workers. Memory holds a few input shards (2 to 32 MB of text each) for each worker, never the corpus. The
+    manifests are written last, and the training manifest after the held-out one.
 
-    A run that was interrupted, at whatever moment, is continued by the same call: shards that it finished are
-    kept (data_pipelines/records/writer.py says how they are known), the others built, and the bytes are in the end
-    those of an uninterrupted run.
+    The same call continues an interrupted run. It keeps the finished shards (data_pipelines/records/writer.py explains
+    how it recognises them) and builds the others, and the bytes are those of an uninterrupted run.
 
     Args:
-        documents: each a list of sentences; read once.
-        tokenizer: makes the tokens.
-        output_dir: local or remote folder.
-        config: sequence length, packing, objective, seed.
-        holdout: share of documents held out, chosen by `documents.is_held_out`; one pass over them is made.
-        num_workers: processes to build shards; 1 stays in this process, 0 takes one a core.
+        documents: the documents, each a list of sentences, which are read once.
+        tokenizer: the tokenizer of the vocabulary.
+        output_dir: the folder to write, local or remote.
+        config: the sequence length, packing, objective and seed.
+        holdout: the share of documents that `documents.is_held_out` holds out. The held-out records make one pass over
+            the documents, whatever `config.dupe_factor` says.
+        num_workers: the number of processes that build shards; 1 for this process alone, 0 for one a core.
         overwrite: whether a complete record folder, or what an interrupted run with other settings left, may be
             replaced.
-        input_bytes: size of the text, where it is known, for the progress bar.
+        input_bytes: the size of the text, for the progress bar; None if it is not known.
         runner: `local` builds shards in processes of this machine, `beam` in an Apache Beam pipeline.
-        beam_options: Beam's pipeline options in one string; `num_workers` is not used then.
+        beam_options: Beam's pipeline options in one string. The runner `beam` ignores `num_workers`.
 
     Returns:
         The manifest of the training records.
 
     Raises:
-        ValueError: an argument is out of range; other records stand there; there are too few documents, or they
+        ValueError: an argument is out of range, `output_dir` holds other records, there are too few documents, or they
             give no record.
         OSError: a file cannot be written, or a worker process was killed.
     """
@@ -89,10 +90,10 @@ def create_pretraining_data(
     with renamed(folder="output_dir"):
         writer = held_out_writer = RecordFolderWriter(output_dir, config, tokenizer, overwrite=overwrite)
     if holdout:
-        # The training manifest is written last: where it does not stand, held-out records are no complete run's.
+        # The training manifest is written last: without it, the held-out records do not belong to a complete run.
         held_out_writer = RecordFolderWriter(held_out_dir, held_out_config, tokenizer, overwrite=True)
     else:
-        remove_records(held_out_dir)  # of an earlier run, or it would pass for this one's
+        remove_records(held_out_dir)  # an earlier run's records would pass for those of this run
 
     shards = input_shards(documents, holdout, config.objective)
     function = ShardFunction(tokenizer, config, held_out_config)
@@ -111,7 +112,7 @@ def create_pretraining_data(
     if holdout:
         held_out_writer.finish()
     manifest = writer.finish()
-    # Only now: until the last manifest is written, this run can be interrupted itself.
+    # The journal goes last, because this run can be interrupted until the last manifest is written.
     writer.remove_journal()
     held_out_writer.remove_journal()
     return manifest
@@ -120,32 +121,44 @@ def create_pretraining_data(
 def define_flags() -> None:
     """Define the flags of this command."""
     input_flags.define()
-    flags.DEFINE_string("vocab_file", None, "The WordPiece vocabulary, one token a line.", required=True)
-    flags.DEFINE_string("output_dir", None, "The record folder to make.", required=True)
-    flags.DEFINE_integer("max_seq_length", 128, "Tokens in a row, [CLS] and [SEP] included.")
-    flags.DEFINE_bool("pack", False, "Put several sequences into a row.")
-    flags.DEFINE_integer("max_sequences_per_row", DEFAULT_SEQUENCES_PER_ROW, "With --pack: how many at most.")
+    flags.DEFINE_string("vocab_file", None, "The WordPiece vocabulary, with one token on each line.", required=True)
+    flags.DEFINE_string("output_dir", None, "The record folder to write.", required=True)
+    flags.DEFINE_integer("max_seq_length", 128, "The largest number of tokens in a row, [CLS] and [SEP] included.")
+    flags.DEFINE_bool("pack", False, "Whether to put several sequences into a row.")
+    flags.DEFINE_integer(
+        "max_sequences_per_row", DEFAULT_SEQUENCES_PER_ROW, "With --pack, the largest number of sequences in a row."
+    )
     flags.DEFINE_enum(
-        "objective", "nsp", ["nsp", "mlm"], "nsp: next-sentence pairs; mlm: full sentences without pairs."
+        "objective",
+        "nsp",
+        ["nsp", "mlm"],
+        "The kind of sequences. nsp: next-sentence pairs; mlm: full sentences without pairs.",
     )
     flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary is uncased.")
-    flags.DEFINE_float("short_seq_prob", 0.1, "Share of documents that are cut into shorter sequences.")
-    flags.DEFINE_integer("dupe_factor", 1, "Passes over the documents, each with other pairs.")
+    flags.DEFINE_float("short_seq_prob", 0.1, "The share of documents that are cut into shorter sequences.")
+    flags.DEFINE_integer("dupe_factor", 1, "The number of passes over the documents, each of which draws other pairs.")
     flags.DEFINE_float(
-        "holdout", 0.0, f"Share of documents whose records go to OUTPUT_DIR/{HELD_OUT_FOLDER} instead, for evaluation."
+        "holdout",
+        0.0,
+        f"The share of documents that are held out for evaluation; their records go to OUTPUT_DIR/{HELD_OUT_FOLDER}.",
     )
-    flags.DEFINE_integer("num_workers", 0, "Processes; 0 for one a core. The records are the same.")
+    flags.DEFINE_integer("num_workers", 0, "The number of processes; 0 for one a core. It does not change the records.")
     flags.DEFINE_enum(
-        "runner", "local", ["local", "beam"], "local: processes of this machine; beam: an Apache Beam pipeline."
+        "runner",
+        "local",
+        ["local", "beam"],
+        "Where shards are built. local: in processes of this machine; beam: in an Apache Beam pipeline.",
     )
-    flags.DEFINE_string("beam_options", "", "With --runner=beam: its pipeline options, in one string.")
+    flags.DEFINE_string("beam_options", "", "With --runner=beam, Beam's pipeline options in one string.")
     flags.DEFINE_bool(
-        "overwrite", False, "Replace a complete record folder, or an interrupted run with other settings."
+        "overwrite",
+        False,
+        "Whether a complete record folder, or an interrupted run with other settings, may be replaced.",
     )
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, write the records, print what they hold."""
+    """Read the flags, write the records and print their statistics."""
     values = flags.FLAGS
     config = PreparationConfig(
         max_seq_length=values.max_seq_length,

@@ -1,6 +1,6 @@
 """Learn a WordPiece vocabulary from text.
 
-python -m data_pipelines.create_vocab --input 'docs/*.txt' --vocab_size 30522 --output vocab.txt
+bert-tf create-vocab --input 'docs/*.txt' --vocab_size 30522 --output vocab.txt
 """
 
 import os
@@ -37,7 +37,8 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "holdout",
         0.0,
-        "Share of documents that are held out, from which nothing is learnt; as for create-pretraining-data.",
+        "The share of documents that are held out, from which nothing is learnt; give the same share to "
+        "create-pretraining-data.",
     )
     flags.DEFINE_integer(
         "num_workers", 0, "The number of processes; 0 for one a core. It does not change the vocabulary."

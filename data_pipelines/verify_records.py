@@ -1,7 +1,7 @@
 """Check every record of a folder, checksums included, against the manifest.
 
 ```bash
-python -m data_pipelines.verify_records --records records
+bert-tf verify-records --records records
 ```
 """
 
@@ -21,7 +21,7 @@ def define_flags() -> None:
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, read the records, print that they are sound or fail at the first fault."""
+    """Read the flags, and print that all records are sound, or fail at the first fault."""
     folder = flags.FLAGS.records
     with renamed(folder="records"):
         manifest = read_manifest(folder, allow_damage=True)

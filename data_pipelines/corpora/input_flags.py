@@ -36,7 +36,8 @@ def define() -> None:
         "sentences",
         "line",
         ["line", "split"],
-        "How the input holds sentences. line: one on each line; split: as raw text, which is split into sentences.",
+        "The layout of the input. line: it has one sentence on each line; split: it is raw text, which is split into "
+        "sentences.",
     )
     flags.DEFINE_list(
         "language",
@@ -63,7 +64,8 @@ def define() -> None:
     flags.DEFINE_float(
         "temperature",
         None,
-        "Gives a named corpus of n sentences a share in proportion to n^(1/temperature); 1 keeps the natural shares.",
+        "The exponent of the shares of named corpora: a corpus of n sentences gets a share in proportion to "
+        "n^(1/temperature), so that 1 keeps the natural shares.",
     )
     flags.DEFINE_integer("seed", 0, "The random seed.")
 
@@ -104,7 +106,7 @@ def read(values: Any) -> Iterator[Sequence[str]]:
         own = dataclasses.replace(options, language=languages.get(name, options.language))
         by_name[name] = functools.partial(_read_corpus, patterns, f"--input {name}", own, values.num_workers)
     for reader in by_name.values():
-        reader()  # raises now, rather than when its turn comes, if the corpus cannot be read
+        reader()  # an unreadable corpus raises its error now, and not when its turn comes
     mixed = mixtures.mixed_documents(
         by_name,
         weights=weights,

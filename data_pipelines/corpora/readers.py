@@ -87,7 +87,7 @@ def read_documents(
     Args:
         patterns: glob patterns of local or remote files, and data sets as `tfds:NAME`, separated by commas. Data sets
             are read after all files.
-        options: how the documents are read; None for the defaults.
+        options: the options of reading; None for the defaults.
         num_workers: the number of processes that clean and split; 0 for one a core. The documents are the same.
 
     Yields:

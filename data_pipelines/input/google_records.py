@@ -2,8 +2,8 @@
 
 Their `create_pretraining_data.py` (`write_instance_to_example_files`) publishes the schema of a `tf.train.Example`:
 `input_ids`, `input_mask`, `segment_ids` int64 [L], `masked_lm_positions`, `masked_lm_ids` int64 [P],
-`masked_lm_weights` float [P], `next_sentence_labels` int64 [1]. The model garden's reader takes the names
-`input_word_ids` and `input_type_ids` as well, for the first and third; they are read here too.
+`masked_lm_weights` float [P], `next_sentence_labels` int64 [1]. Like the Model Garden's reader, this one also accepts
+`input_word_ids` for `input_ids` and `input_type_ids` for `segment_ids`.
 """
 
 import dataclasses
@@ -35,13 +35,13 @@ _OTHER_NAMES = {"input_ids": "input_word_ids", "segment_ids": "input_type_ids"}
 def export_google_records(folder: RecordFolder, output: str, masking: MaskingConfig, *, dupe_factor: int = 1) -> int:
     """Write the folder's records, masked and padded, to the TFRecord file `output`, in the folder's order.
 
-    Records without a next-sentence label (`--objective mlm`) get 0, as in the model garden's.
+    Records without a next-sentence label (`--objective mlm`) get the label 0, as in the Model Garden.
 
     Args:
-        folder: of rows with one sequence each; the schema has no place for more.
-        output: local or remote file; appears whole or not at all.
-        masking: how places are chosen, and how many a row has.
-        dupe_factor: copies of the records, one after the other, each with masks of its own.
+        folder: the records, with one sequence in each row, because the schema has no room for more.
+        output: the file, local or remote, which appears whole or not at all.
+        masking: the settings that decide which positions are predicted, and how many a row has.
+        dupe_factor: the number of copies of the records, which follow each other and have different masks.
 
     Returns:
         The number of records written.
@@ -78,7 +78,7 @@ def export_google_records(folder: RecordFolder, output: str, masking: MaskingCon
 
 
 def _google_example(row: dict[str, np.ndarray]) -> bytes:
-    # Ascending, as in Google's files; places that are not used stay the last.
+    # Positions ascend, as in Google's files, and unused predictions stay at the end.
     used = row["masked_lm_weights"] > 0
     order = np.argsort(np.where(used, row["masked_lm_positions"], len(row["input_ids"])), kind="stable")
     integers = {
@@ -103,12 +103,12 @@ def import_google_records(
 ) -> int:
     """Make a record folder from Google's records, with masked tokens restored and padding removed.
 
-    The length of rows is that of the records. Copies of a sequence with other masks (`dupe_factor`) stay copies.
+    The rows are as long as the records. Copies of a sequence with other masks (`dupe_factor`) stay copies.
 
     Args:
         patterns: comma-separated globs of TFRecord files.
-        tokenizer: of the vocabulary that the records were made with.
-        output_dir: the folder to make.
+        tokenizer: the tokenizer of the vocabulary that the records were made with.
+        output_dir: the folder to write.
         overwrite: whether a complete record folder may be replaced.
 
     Returns:
@@ -116,7 +116,7 @@ def import_google_records(
 
     Raises:
         FileNotFoundError: a pattern matches no file.
-        ValueError: a record is corrupt, or does not follow the schema; the message names file and record.
+        ValueError: a record is corrupt or does not follow the schema. The message names file and record.
         OSError: the folder cannot be written to.
     """
     paths = matching_files(patterns)
@@ -148,7 +148,7 @@ class _ImportedRow:
 
 
 def _rows_of(path: str, tokenizer: WordPieceTokenizer, length: int | None) -> Iterator[_ImportedRow]:
-    """Yield the rows of a file, each checked; `length` is what all must have."""
+    """Yield the checked rows of a file. Each must have `length` positions, unless `length` is None."""
     compression = "GZIP" if path.endswith(".gz") else ""
     records = tf.data.TFRecordDataset(path, compression_type=compression).as_numpy_iterator()
     for number in itertools.count():
@@ -161,7 +161,7 @@ def _rows_of(path: str, tokenizer: WordPieceTokenizer, length: int | None) -> It
             raise ValueError(f"{path}, record {number}: {error}") from None
         except tf.errors.DataLossError:
             raise ValueError(
-                f"{path}, record {number}: its bytes are corrupt, or the file is no TFRecord file"
+                f"{path}, record {number}: its bytes are corrupt, or the file is not a TFRecord file"
             ) from None
 
 
@@ -182,14 +182,14 @@ def _imported_row(example: tf.train.Example, tokenizer: WordPieceTokenizer, leng
     if len(input_mask) != len(padded) or len(segment_ids) != len(padded) or not size or not input_mask[:size].all():
         raise ValueError("input_mask must be ones, then zeros, as long as input_ids and segment_ids")
     input_ids = padded[:size].copy()
-    # Places without a prediction have weight 0, and position 0.
+    # Unused predictions have weight 0 and position 0.
     used = np.array(feature["masked_lm_weights"].float_list.value) > 0
     positions, originals = integers("masked_lm_positions"), integers("masked_lm_ids")
     if not len(used) == len(positions) == len(originals):
         raise ValueError("masked_lm_positions, masked_lm_ids and masked_lm_weights must be equally long")
     if (positions[used] >= size).any() or (positions[used] < 0).any():
         raise ValueError(
-            f"masked_lm_positions must be places of the {size} tokens. Received: {positions[used].tolist()}"
+            f"masked_lm_positions must be positions of the {size} tokens. Received: {positions[used].tolist()}"
         )
     input_ids[positions[used]] = originals[used]
     if input_ids.min() < 0 or input_ids.max() >= tokenizer.vocab_size:
@@ -231,7 +231,7 @@ def _built_shard(name: str, rows: list[_ImportedRow], tokenizer: WordPieceTokeni
     )
     specials = np.isin(all_ids, (tokenizer.cls_id, tokenizer.sep_id))
     counts = {
-        "documents": 0,  # records do not tell where documents begin
+        "documents": 0,  # the records do not say where documents begin
         "sentences": 0,
         "tokens": int((~specials).sum()),
         "unknown": int((all_ids == tokenizer.unk_id).sum()),

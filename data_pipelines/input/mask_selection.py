@@ -16,38 +16,38 @@ import tensorflow as tf
 _POSITION_BITS = 16
 MAX_ROW_LENGTH = 1 << (_POSITION_BITS - 2)
 
-# Slots beyond the predictions that a row's sequences share: words that do not fit, and spans that start where another
-# is, leave a slot empty.
+# The number of extra slots that a row's sequences share, because words that do not fit, and spans that start inside
+# another span, leave their slot empty.
 _SPARE_SLOTS = 16
 
-# Greater than every rank.
+# This number is greater than every rank.
 _NOWHERE = 1 << 30
 
 
 def choose_tokens(
     lengths: tf.Tensor, first_lengths: tf.Tensor, wanted: tf.Tensor, row_length: int, uniform: tf.Tensor
 ) -> tf.Tensor:
-    """Return tokens of text, each subset of a sequence's as likely as any other of its size.
+    """Choose tokens of text. In each sequence, all subsets of one size are equally likely.
 
     Args:
-        lengths: int32 [B, K], tokens of each sequence with `[CLS]` and `[SEP]`.
-        first_lengths: int32 [B, K], of them those of `[CLS] A [SEP]`.
-        wanted: int32 [B, K], how many to choose of each sequence, in a row at most P.
+        lengths: int32 [B, K], the number of tokens in each sequence, `[CLS]` and `[SEP]` included.
+        first_lengths: int32 [B, K], the number of tokens in the `[CLS] A [SEP]` of each sequence.
+        wanted: int32 [B, K], the number of tokens to choose in each sequence, in a row at most P.
         row_length: L.
-        uniform: float32 [B, P] in [0, 1).
+        uniform: float32 [B, P], random numbers in [0, 1).
 
     Returns:
-        The positions, int32 [B, P], in random order within a sequence; then L where there are no more.
+        The positions, int32 [B, P], in random order within a sequence. Unused entries at the end are L.
     """
     starts = tf.cumsum(lengths, axis=1, exclusive=True)
     tokens = tf.maximum(lengths - _num_specials(lengths, first_lengths), 0)
     chosen = tf.minimum(wanted, tokens)
-    # Ranks begin at a sequence's position, so that those of different sequences differ.
+    # The ranks of a sequence begin at its position, so that different sequences have different ranks.
     index, (base, population, limit, first) = _over_slots(
         chosen, [starts, tokens, chosen, first_lengths - 2], uniform.shape[1]
     )
     ranks = _without_replacement(index, base, population, limit, uniform)
-    # After [CLS], and after the [SEP] that follows the first segment.
+    # Positions skip [CLS], and in the second segment also the [SEP] before it.
     positions = ranks + 1 + tf.cast(ranks - base >= first, tf.int32)
     return tf.transpose(tf.minimum(positions, row_length))
 
@@ -65,32 +65,31 @@ def choose_words(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Choose whole words, or spans of words, in random order until each sequence has the tokens that it wants.
 
-    Without `span_words` a word that is longer than what is left is skipped. With `span_words` a span whose first word
-    is taken already is skipped; a span ends where its segment or the next span begins, and the last one where the
-    sequence has all it wants.
+    Without `span_words`, a word with more tokens than the sequence still wants is skipped. With `span_words`, a span
+    whose first word is taken already is skipped. A span ends where its segment ends, where another span begins, or
+    where the sequence has all the tokens that it wants.
 
     Args:
         input_ids: int32 [B, L].
         lengths: as in `choose_tokens`.
-        first_lengths: as there.
-        wanted: as there.
+        first_lengths: as in `choose_tokens`.
+        wanted: as in `choose_tokens`.
         predictions: P.
-        token_kinds: int8 [V], `TEXT`, `CONTINUATION` or `SPECIAL`.
-        uniform: float32 [B, R] in [0, 1), R = `num_slots`.
-        span_words: int32 [B, R], words in the span that each slot tries.
-        mean_span_words: their mean, as in `num_slots`.
+        token_kinds: int8 [V], the kind of each token: `TEXT`, `CONTINUATION` or `SPECIAL`.
+        uniform: float32 [B, R], random numbers in [0, 1), where R is `num_slots`.
+        span_words: int32 [B, R], the number of words in the span that each slot tries; None for whole words.
+        mean_span_words: the mean number of words in a span, as in `num_slots`.
 
     Returns:
-        The positions, int32 [B, P], word by word in the order in which they were taken, then L and more where there are
-        no more; and the slot of the word or span that each position belongs to, int32 [B, P], R where there are no
-        more.
+        The positions, int32 [B, P], in the order in which words were taken; unused entries at the end are L or more.
+        And the slot of the word or span that each position belongs to, int32 [B, P]; unused entries are R.
     """
     batch, length = tf.shape(input_ids)[0], input_ids.shape[1]
     num_slots_, num_sequences = uniform.shape[1], lengths.shape[1]
     row_starts = length * tf.range(batch)[:, None]
 
-    # Units are words and specials; a `##` token behind a special, left by truncation, begins a word of its own.
-    kinds = tf.gather_nd(token_kinds, input_ids[:, :, None])  # half as long as `tf.gather` for single elements
+    # Units are words and special tokens. After a special token, a `##` token that truncation left begins a word.
+    kinds = tf.gather_nd(token_kinds, input_ids[:, :, None])  # takes half the time of `tf.gather` for single elements
     behind_special = tf.pad(kinds[:, :-1] == SPECIAL, [[0, 0], [1, 0]], constant_values=True)
     begins = tf.reshape((kinds != CONTINUATION) | behind_special, [-1])
     unit_positions = tf.pad(tf.cast(tf.where(begins)[:, 0], tf.int32), [[0, 1]], constant_values=_NOWHERE)
@@ -103,7 +102,7 @@ def choose_words(
         tf.reshape(tf.searchsorted(unit_positions, bounds), [3, batch, num_sequences])
     )
     words = tf.maximum(end_unit - cls_unit - _num_specials(lengths, first_lengths), 0)
-    # In double precision, as in `num_slots`, so that a row's slots are never more than those.
+    # The precision is that of `num_slots`, so that a row never has more slots than `num_slots` gives.
     tries = tf.cast(tf.math.ceil(tf.cast(wanted, tf.float64) * _slots_a_token(mean_span_words)), tf.int32)
     slots = tf.where(wanted > 0, tries + _spare_slots(num_sequences), 0)
     index, (base, population, limit, first_words, first_end, second_end, want) = _over_slots(
@@ -125,14 +124,14 @@ def choose_words(
 
 
 def num_slots(predictions: int, num_sequences: int, mean_span_words: float = 1.0) -> int:
-    """Return R of `choose_words`: enough slots for what each sequence wants, and some to spare."""
+    """Return R of `choose_words`: enough slots for the tokens that each sequence wants, and some to spare."""
     # Rounding up adds less than one for each sequence.
     tries = predictions if mean_span_words == 1 else int(predictions * _slots_a_token(mean_span_words)) + num_sequences
     return tries + num_sequences * _spare_slots(num_sequences)
 
 
 def _slots_a_token(mean_span_words: float) -> float:
-    """Return 1 for words; for spans enough that short and overlapping ones hardly matter."""
+    """Return the slots for a wanted token: 1 for words, and for spans enough to make up for short and skipped ones."""
     return min(1.0, 1.5 / mean_span_words)
 
 
@@ -145,28 +144,28 @@ TEXT, CONTINUATION, SPECIAL = range(3)
 
 
 def _num_specials(lengths: tf.Tensor, first_lengths: tf.Tensor) -> tf.Tensor:
-    """Count the special tokens of each sequence: `[CLS]`, and one `[SEP]` a segment."""
+    """Return the number of special tokens in each sequence: `[CLS]`, and one `[SEP]` a segment."""
     return tf.where(lengths > first_lengths, 3, 2)
 
 
 def _over_slots(slots: tf.Tensor, fields: Sequence[tf.Tensor], total: int) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Return a row's slots, dealt to its sequences, the last sequence first.
+    """Deal a row's slots to its sequences, the last sequence first.
 
     Args:
-        slots: int32 [B, K], slots of each sequence.
-        fields: int32 [B, K] each.
+        slots: int32 [B, K], the number of slots of each sequence.
+        fields: values of each sequence, int32 [B, K] each.
         total: R.
 
     Returns:
-        The number of a slot among those of its sequence, and the fields of its sequence, 0 in slots of none: [R, B], or
-        [R, 1] and [1, B], which are broadcast, for K = 1.
+        The number of each slot among the slots of its sequence, and the fields of that sequence, which are 0 in slots
+        without a sequence. The shape is [R, B]; for K = 1 it is [R, 1] and [1, B], which are broadcast.
     """
     numbers = tf.range(total)[:, None]
     if slots.shape[1] == 1:
         return numbers, [tf.transpose(field) for field in fields]
     backward = tf.reverse(slots, [1])
     ends = tf.cumsum(backward, axis=1)
-    # [B, K, 1 + fields], and zeros for slots of no sequence.
+    # [B, K, 1 + fields], and zeros for slots without a sequence.
     table = tf.stack([ends - backward, *(tf.reverse(field, [1]) for field in fields)], axis=2)
     table = tf.pad(table, [[0, 0], [0, 1], [0, 0]])
     of_slot = tf.searchsorted(ends, tf.broadcast_to(tf.range(total), [tf.shape(slots)[0], total]), side="right")
@@ -177,28 +176,29 @@ def _over_slots(slots: tf.Tensor, fields: Sequence[tf.Tensor], total: int) -> tu
 def _without_replacement(
     index: tf.Tensor, base: tf.Tensor, population: tf.Tensor, limit: tf.Tensor, uniform: tf.Tensor
 ) -> tf.Tensor:
-    """Draw random ranks, `base` and up: in each sequence the start of a random permutation of its population.
+    """Draw random ranks from `base` on: in each sequence, the start of a random permutation of its population.
 
-    Slot i draws one of the n - i ranks that slots before it left over. Going backwards, a rank among what the first i
-    slots left becomes one among what the first i - 1 left: one more, if that slot's is not greater (a Lehmer code).
-    Sequences come last first, so that the ranks of the later slots are smaller than those of another sequence.
+    Slot i draws one of the n - i ranks that the slots before it left over. Going backwards, a rank among those that the
+    first i slots left becomes a rank among those that the first i - 1 slots left: it grows by one if the rank of the
+    slot between is not greater (a Lehmer code). The last sequence comes first, so that the ranks of later slots are
+    smaller than those of other sequences.
 
     Args:
-        index: number of the slot in its sequence, int32 [R, B] or broadcastable, as all that follow.
-        base: lowest rank of the sequence.
-        population: number of its ranks.
-        limit: slots of the sequence that draw.
-        uniform: float32 [B, R].
+        index: the number of each slot in its sequence, int32 [R, B] or broadcastable, as are all that follow.
+        base: the lowest rank of the sequence.
+        population: the number of ranks of the sequence.
+        limit: the number of slots of the sequence that draw.
+        uniform: float32 [B, R], random numbers in [0, 1).
 
     Returns:
-        int32 [R, B]; `_NOWHERE` and more in slots that do not draw.
+        The ranks, int32 [R, B]; slots that do not draw hold `_NOWHERE` or more.
     """
     left = population - index
     drawn = tf.cast(tf.transpose(uniform) * tf.cast(left, tf.float32), tf.int32)
-    # Rounding may reach the bound that a number below 1 leaves out.
+    # Rounding may reach the excluded upper bound.
     drawn = base + tf.minimum(drawn, left - 1)
     drawn = tf.where(index < limit, drawn, _NOWHERE)
-    # All later slots at once step back from slot to slot, so that step n compares slot i with slot i - n.
+    # All later slots step back at once, so that step n compares slot i with slot i - n.
     ranks, done = drawn, []
     for distance in range(1, drawn.shape[0]):
         done.append(ranks[:1])
@@ -211,8 +211,8 @@ class _Room:
     """The number of tokens that each sequence still wants, slot by slot.
 
     Args:
-        index: number of each slot in its sequence, int32 [R, B] or [R, 1].
-        want: what the slot's sequence wants, int32 [R, B] or [1, B].
+        index: the number of each slot in its sequence, int32 [R, B] or [R, 1].
+        want: the number of tokens that the slot's sequence wants, int32 [R, B] or [1, B].
         num_slots: R.
     """
 
@@ -223,20 +223,20 @@ class _Room:
         self._left = self._want[0]
 
     def before(self, slot: int) -> tf.Tensor:
-        """Return what is left for a slot, int32 [B]; slots ask in their order."""
+        """Return the number of tokens left for a slot, int32 [B]. It must be called slot by slot, in their order."""
         if not self._one_sequence:
             self._left = tf.where(self._begins[slot], self._want[slot], self._left)
         return self._left
 
     def take(self, tokens: tf.Tensor) -> None:
-        """Subtract what the slot took."""
+        """Subtract the number of tokens that the slot took."""
         self._left -= tokens
 
 
 def _accept_words(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
-    """Return the ends of the words that are taken, and for the others their begins, all [R, B].
+    """Return the end of each word that is taken, and the begin of each other word, [R, B].
 
-    In each sequence a word is taken if it is not longer than what is left.
+    A word is taken if it has no more tokens than its sequence still wants.
     """
     taken = []
     for slot, size in enumerate(tf.unstack(end - begin)):
@@ -252,7 +252,7 @@ def _accept_spans(begin: tf.Tensor, end: tf.Tensor, room: _Room) -> tf.Tensor:
     for slot, (this, stop) in enumerate(zip(tf.unstack(begin), tf.unstack(end), strict=True)):
         if ends:
             others, other_ends = begin[:slot], tf.stack(ends)
-            # This span stops where a span that was taken begins; inside of one, it is not taken.
+            # A span stops where a span that was taken begins. It is not taken if it begins inside one.
             bounds = tf.where(others > this, others, tf.where(this < other_ends, this, _NOWHERE))
             bounds = tf.where(other_ends > others, bounds, _NOWHERE)
             stop = tf.minimum(stop, tf.reduce_min(bounds, axis=0))

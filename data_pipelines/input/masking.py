@@ -1,6 +1,6 @@
-"""Masked-LM targets and the encoder's features, made from whole batches of unmasked rows.
+"""The masking of whole batches: unmasked rows become masked-LM targets and the encoder's features.
 
-Stateless: the same rows and seed give the same batch, in eager code, in tf.data and in a `tf.function`.
+There is no state: the same rows and seed give the same batch, in eager code, in tf.data and in a `tf.function`.
 
 Axes: B batch, L length, K sequences in a row, P predictions in a row.
 """
@@ -16,11 +16,11 @@ from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from data_pipelines.input import mask_selection
 
-# A position, in the lowest bits of a code that also holds a segment and the number of a sequence.
+# The number of bits of a position, which are the lowest in a code that also holds segment and sequence number.
 _POSITION_BITS = 16
 _POSITIONS = 1 << _POSITION_BITS
 
-# Numbers of the random streams of a batch.
+# The numbers of the random streams of a batch.
 _SELECTION_STREAM, _FATE_STREAM, _RANDOM_PIECE_STREAM, _SPAN_STREAM = range(4)
 
 
@@ -30,9 +30,9 @@ class MaskingVocabulary:
 
     Attributes:
         vocab_size: V.
-        cls_id, sep_id: never masked.
-        mask_id: the token `[MASK]`.
-        continuation: [V], True for tokens that continue a word (`##...`).
+        cls_id, sep_id: the ids of `[CLS]` and `[SEP]`, which are never masked.
+        mask_id: the id of `[MASK]`.
+        continuation: whether each of the V tokens continues a word (`##...`).
     """
 
     vocab_size: int
@@ -60,10 +60,10 @@ class MaskingVocabulary:
 
 
 def num_predictions(masking: MaskingConfig, max_seq_length: int) -> int:
-    """Return P, the positions for predictions in a row: the configured number, or what rate and length ask for.
+    """Return P, the number of predictions in a row, from the configuration or else from its rate and the length.
 
     Raises:
-        ValueError: rows are longer than masking can count.
+        ValueError: rows are longer than masking supports.
     """
     if max_seq_length > mask_selection.MAX_ROW_LENGTH:
         raise ValueError(f"max_seq_length must be at most {mask_selection.MAX_ROW_LENGTH}. Received: {max_seq_length}")
@@ -72,7 +72,7 @@ def num_predictions(masking: MaskingConfig, max_seq_length: int) -> int:
 
 
 def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Return the features of a pre-training batch that masking does not decide.
+    """Return those features of a pre-training batch that do not depend on the masks.
 
     Args:
         rows: `input_ids` integer [B, L]; `sequence_lengths`, `first_segment_lengths`, `next_sentence_labels`
@@ -87,9 +87,9 @@ def encoder_features(rows: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     length, num_sequences = input_ids.shape[1], lengths.shape[1]
     labelled = (lengths > 0) & (rows["next_sentence_labels"] != features.NO_NEXT_SENTENCE_LABEL)
     starts = tf.cumsum(lengths, axis=1, exclusive=True)
-    # A row is 2K + 1 stretches: two segments of each sequence, and padding. Each is a range of integers that carry,
-    # from the lowest bits up, a position, the segment and the number of the sequence; the ranges of all rows, one
-    # after the other, are the batch. That is one pass over it, where comparing places with bounds is one a bound.
+    # A row has 2K + 1 stretches: two segments of each sequence, and padding. Each stretch is a range of integers whose
+    # bits hold, from the lowest up, position, segment and sequence number. The ranges of all rows together are the
+    # batch. This takes one pass over the batch; comparing positions with bounds would take one pass a bound.
     first = tf.minimum(rows["first_segment_lengths"], lengths)
     code = 2 * tf.range(1, num_sequences + 1) * _POSITIONS
     segments = tf.stack([tf.broadcast_to(code, tf.shape(lengths)), code + _POSITIONS + first], axis=2)  # [B, K, 2]
@@ -117,10 +117,10 @@ class PartOfBatches:
     """The rows that are the same part of each of several batches, batch after batch.
 
     Attributes:
-        rows: of each batch.
-        first_row: number in its batch of the first.
-        batch_size: rows of a whole batch.
-        num_batches: how many batches.
+        rows: the number of rows from each batch.
+        first_row: the number, in its batch, of the first of these rows.
+        batch_size: the number of rows in a whole batch.
+        num_batches: the number of batches.
     """
 
     rows: int
@@ -139,34 +139,38 @@ def mask_batch(
 ) -> dict[str, tf.Tensor]:
     """Return a pre-training batch (`features.pretraining_batch`) from unmasked rows.
 
-    Devlin et al. 2018, section 3.1, and google-research/bert `create_masked_lm_predictions`: in each sequence
-    min(P, max(1, round(rate x length))) tokens are chosen, `[CLS]` and `[SEP]` counted in the length but never
-    chosen. A row's sequences share its P places in proportion when they ask for more together. Of the chosen
-    tokens `mask_share` become `[MASK]`, `random_share` a token drawn from the whole vocabulary, special and unused
-    tokens included as in Google's code, and the rest stay. How they are chosen is `masking.strategy`:
+    Masking follows Devlin et al. 2018, section 3.1, and google-research/bert `create_masked_lm_predictions`. In each
+    sequence, min(P, max(1, round(rate x length))) tokens are chosen; `[CLS]` and `[SEP]` count in the length but are
+    never chosen. If a row's sequences want more than P predictions together, they share them in proportion. The share
+    `mask_share` of the chosen tokens becomes `[MASK]`, the share `random_share` becomes a token drawn from the whole
+    vocabulary, with special and unused tokens as in Google's code, and the rest stay. `masking.strategy` decides how
+    tokens are chosen:
 
-    - `token`: tokens, each as likely as any other.
-    - `whole_word` (google-research/bert, 2019-05-31): words in random order, a token together with the `##` tokens
-      after it; a word that is longer than the places left is passed over; each token of a word meets its own fate.
-    - `ngram` (Lan et al. 2019, ALBERT, section 3.1): n words that begin at a random one, n with probability
-      proportional to 1/n up to `max_span_words`; each token meets its own fate.
-    - `span` (Joshi et al. 2020, SpanBERT, section 3.1): the same with n from a geometric distribution with
-      `span_probability`, cut off at `max_span_words` and scaled (mean 3.8 words by default); the tokens of a
-      span meet one fate together, though random tokens differ.
+    - `token`: single tokens, all equally likely.
+    - `whole_word` (google-research/bert, 2019-05-31): words in random order, where a word is a token with the `##`
+      tokens after it. A word with more tokens than the sequence still wants is skipped. Each token is masked, replaced
+      or kept by itself.
+    - `ngram` (Lan et al. 2019, ALBERT, section 3.1): n words from a random word on. The probability of n is
+      proportional to 1/n up to `max_span_words`. Each token is masked, replaced or kept by itself.
+    - `span` (Joshi et al. 2020, SpanBERT, section 3.1): n words from a random word on, where n follows a geometric
+      distribution with `span_probability`, cut off at `max_span_words` and scaled (mean 3.8 words by default). The
+      tokens of a span are masked, replaced or kept together; random tokens differ.
 
     Spans do not leave their segment, and the last one is cut at the number of tokens wanted, as in SpanBERT's code.
 
     Args:
-        rows: see `encoder_features`; `[CLS]` and `[SEP]` stand at the ends of segments only, as in record folders.
-        masking: rate, strategy, shares.
+        rows: the rows, as in `encoder_features`. `[CLS]` and `[SEP]` occur only at the ends of segments, as in record
+            folders.
+        masking: the settings of masking.
         predictions: P.
-        vocabulary: ids of the special tokens.
+        vocabulary: the ids of special tokens, and the tokens that continue words.
         seed: integer [2], such as (seed, step).
-        part: where the rows belong when they are not one whole batch; a row's mask depends on its place in that.
+        part: the part of the batch that the rows are; None for a whole batch. A row's mask depends on its number in the
+            whole batch.
 
     Returns:
-        int32 [B, L], [B, P], [B, K] and float32 weights; `masked_lm_positions` differ, in no order, and are 0 with id
-        and weight 0 in places that are not used, the last ones.
+        The features, int32 [B, L], [B, P] and [B, K], with float32 weights. The `masked_lm_positions` of a row differ
+        and are in no particular order. Unused predictions come last; their position, id and weight are 0.
     """
     batch = encoder_features(rows)
     input_ids = batch["input_ids"]
@@ -214,7 +218,7 @@ def mask_batch(
     used = places < length
     positions = tf.where(used, places, 0)
 
-    # One flat row of the whole batch: gathering and adding at places of it are several times as fast as by row.
+    # The whole batch is one flat row, where gathering and adding are several times as fast as row by row.
     flat_ids = tf.reshape(input_ids, [-1])
     flat_positions = positions + length * tf.range(tf.shape(input_ids)[0])[:, None]
     originals = tf.gather_nd(flat_ids, flat_positions[:, :, None])
@@ -237,7 +241,7 @@ def mask_batch(
 
 
 def _span_shares(masking: MaskingConfig) -> list[float]:
-    """Return the shares of spans of 1, 2, ... words; whole words are spans of one."""
+    """Return the shares of spans of 1, 2, ... words. Whole words are spans of one word."""
     longest = range(1, 2 if masking.strategy == "whole_word" else masking.longest_span() + 1)
     if masking.strategy == "span":
         weights = [masking.span_probability * (1 - masking.span_probability) ** (n - 1) for n in longest]
@@ -248,10 +252,10 @@ def _span_shares(masking: MaskingConfig) -> list[float]:
 
 def _wanted_predictions(sequence_lengths: tf.Tensor, length: int, rate: float, predictions: int) -> tf.Tensor:
     """Return how many tokens of each sequence to predict, int32 [B, K], together at most P in a row."""
-    # Looked up, not computed, so that rounding is Python's.
+    # The counts come from a table, so that they are rounded as Python rounds.
     table = features.predictions_by_length(rate, length, predictions)
     running = tf.cumsum(tf.gather(tf.constant(table), sequence_lengths), axis=1)
     total = running[:, -1:]
-    # Rounding up for each sequence can exceed P: the running sum is scaled down, so that its last value is P.
+    # The sum over sequences can exceed P. The running sum is then scaled down, so that its last value is P.
     running = running * tf.minimum(total, predictions) // tf.maximum(total, 1)
     return running - tf.pad(running, [[0, 0], [1, 0]])[:, :-1]

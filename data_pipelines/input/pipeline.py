@@ -3,12 +3,11 @@
     shards -> streams (each a seeded order of its own records) -> parse -> interleave -> batch -> mask -> prefetch
 
 The records, in the manifest's order, are cut into a fixed number of equal ranges, one for each stream. A stream reads
-its range again and again; each epoch has its stretches of shards in another order, and windows of records shuffled. A
-batch takes the same number of rows from each stream, and each pipeline owns whole streams. So batch s is known without
-reading what came before: the stream's epoch, its shard, the position in it and the window follow from s and the
-manifest.
+its range again and again. In each epoch, it visits its stretches of shards in another order and shuffles the records
+within windows. A batch takes the same number of rows from each stream, and each pipeline owns whole streams. So batch s
+can be read without the batches before it: epoch, shard, position and window follow from s and the manifest.
 
-Records are parsed as soon as they are read: after that a few dense tensors move, instead of a string for each record.
+Records are parsed as soon as they are read, because a few dense tensors move faster than a string for each record.
 Axes: B batch, L length, K sequences in a row, P predictions, S segments of a stream.
 """
 
@@ -34,14 +33,14 @@ from data_pipelines.records.manifest import Manifest, read_manifest, read_vocabu
 from data_pipelines.records.parsing import parse_rows
 
 MAX_STREAMS = 16
-_TOKENS_TOGETHER = 1 << 17  # 1,024 rows of 128; more leave the cache
+_TOKENS_TOGETHER = 1 << 17  # 1,024 rows of 128; more would not fit into the cache
 
 
 def static_batch_spec(folder: str, masking: MaskingConfig, batch_size: int) -> dict[str, features.Feature]:
-    """Return shapes and dtypes of the folder's batches, from its manifest alone (see `features.pretraining_batch`).
+    """Return the shapes and dtypes of a folder's batches (`features.pretraining_batch`), from its manifest alone.
 
     Raises:
-        FileNotFoundError, ValueError: see `manifest.read_manifest`.
+        FileNotFoundError, ValueError: as `manifest.read_manifest`.
     """
     manifest = read_manifest(folder)
     return features.pretraining_batch(
@@ -72,24 +71,23 @@ def training_dataset(
     num_threads: int = 1,
     skipped: Skipped | None = None,
 ) -> tf.data.Dataset:
-    """Return batches for training without end, from the one of step `start_step` on.
+    """Return endless training batches, from that of step `start_step` on.
 
-    The batch of a step depends on the manifest, `masking`, `batch_size`, `seed` and the number of the step only. Each
-    stream reads each of its records once an epoch. The batches of several pipelines (one a host), one after the other,
-    are the batch that a single pipeline reads, masks included.
+    The batch of a step depends only on the manifest, `masking`, `batch_size`, `seed` and the step. Each stream reads
+    each of its records once an epoch. The batches of several pipelines (one a host), put together in their order, equal
+    the batch of a single pipeline, masks included.
 
     Args:
-        folder: a record folder.
-        masking: how tokens to predict are chosen.
-        batch_size: B, rows in the global batch; with several pipelines each yields its part of them.
+        folder: the record folder.
+        masking: the settings of masking.
+        batch_size: B, the number of rows in the global batch. With several pipelines, each yields its part of them.
         seed: the seed of order and masks.
-        start_step: the number of the first batch; any is reached in well under a second.
-        input_pipeline_id: which pipeline this is.
-        num_input_pipelines: the number of pipelines that read together; a divisor of the number of streams.
-        num_threads: the threads of the pipeline; one keeps the cores for the step.
-        skipped: records that cannot be used; None stops at the first one. Each is replaced by an empty row, all of
-            whose weights are 0; no other row of any batch changes, so that batches stay a function of manifest, seed
-            and step.
+        start_step: the number of the first batch. Any step is reached in well under a second.
+        input_pipeline_id: the number of this pipeline, from 0.
+        num_input_pipelines: the number of pipelines that read together, a divisor of the number of streams.
+        num_threads: the number of threads of the pipeline. One thread leaves the other cores to the step.
+        skipped: the records that cannot be used; None to stop at the first one. Each is replaced by an empty row, whose
+            weights are all 0. No other row of any batch changes.
 
     Returns:
         A dataset of `features.pretraining_batch` with static shapes. Reading raises `tf.errors.DataLossError` on a
@@ -114,7 +112,7 @@ def training_dataset(
         raise ValueError(
             f"`input_pipeline_id` must be between 0 and {num_input_pipelines - 1}. Received: {input_pipeline_id}"
         )
-    # Small batches are made several at a time: operations on few rows cost little more than on none.
+    # Several small batches are made at a time, because the cost of an operation hardly depends on a few rows.
     steps = max(1, _TOKENS_TOGETHER // (batch_size * source.manifest.max_seq_length))
     rows_per_stream = batch_size // streams
     own_streams = streams // num_input_pipelines
@@ -131,7 +129,7 @@ def training_dataset(
     part = PartOfBatches(own_streams * rows_per_stream, first_stream * rows_per_stream, batch_size, steps)
 
     def to_batches(group: tf.Tensor, rows: Rows) -> dict[str, tf.Tensor]:
-        """Turn [own streams, steps x rows of a stream, ...] into a batch, or several stacked: [steps, rows, ...]."""
+        """Turn [own streams, steps x rows of a stream, ...] into batches [steps, rows, ...], or into a single batch."""
         rows = {name: _step_by_step(values, steps, rows_per_stream) for name, values in rows.items()}
         batch = mask_batch(
             rows,
@@ -158,7 +156,7 @@ def training_dataset(
 
 
 def records_of_batch(folder: str, batch_size: int, *, seed: int, step: int) -> list[tuple[str, int]]:
-    """Return shard and number, counted from 0, of each record in the batch of a step of `training_dataset`."""
+    """Return the shard and the number, from 0, of each record in the batch that `training_dataset` gives for a step."""
     manifest = read_manifest(folder, allow_damage=True)
     streams = number_of_streams(batch_size, manifest.num_records)
     rows_per_stream = batch_size // streams
@@ -182,18 +180,18 @@ def evaluation_dataset(
     """Return every record once, in order, with the same masks each time the dataset is read.
 
     Args:
-        folder: a record folder.
-        masking: how tokens to predict are chosen.
-        batch_size: B. The last batch is filled with empty rows, all of whose weights are 0.
-        seed: the seed of the masks, together with the number of the batch; the same for all runs to be compared.
-        num_threads: the threads of the pipeline.
+        folder: the record folder.
+        masking: the settings of masking.
+        batch_size: B. The last batch is filled with empty rows, whose weights are all 0.
+        seed: the seed of the masks. Runs to be compared need the same seed.
+        num_threads: the number of threads of the pipeline.
         skipped: as in `training_dataset`.
 
     Returns:
         A finite dataset of `features.pretraining_batch` with static shapes.
 
     Raises:
-        FileNotFoundError, ValueError: see `training_dataset`.
+        FileNotFoundError, ValueError: as `training_dataset`.
     """
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
@@ -222,14 +220,14 @@ def evaluation_dataset(
 
 
 def _step_by_step(values: tf.Tensor, steps: int, rows_per_stream: int) -> tf.Tensor:
-    """Bring the rows of a step together: [streams, steps x rows, N] -> [steps x streams x rows, N]."""
+    """Order rows by step: [streams, steps x rows, N] -> [steps x streams x rows, N]."""
     streams, _, width = values.shape
     by_step = tf.transpose(tf.reshape(values, [streams, steps, rows_per_stream * width]), [1, 0, 2])
     return tf.reshape(by_step, [steps * streams * rows_per_stream, width])
 
 
 def _options(num_threads: int) -> tf.data.Options:
-    """Return options by which `num_threads` run the pipeline ahead of the step, on no further cores."""
+    """Return options that make `num_threads` threads run the pipeline ahead of the step."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True

@@ -1,4 +1,4 @@
-"""A record folder as training uses it: opened once, checked, then asked for batches."""
+"""The record folder as training uses it: it is opened and checked once, and then gives batches."""
 
 import os
 import warnings
@@ -31,13 +31,13 @@ class RecordFolder:
 
     Args:
         path: a folder that `create_pretraining_data` wrote.
-        tokenizer: the tokenizer of the model that reads the records; None takes the folder's own.
-        skip_corrupt: whether to read all records once, now, and replace those that cannot be used by empty rows of
-            weight 0; it prints how many. Without it the first of them stops the reading.
+        tokenizer: the tokenizer of the model that reads the records; None for the folder's own.
+        skip_corrupt: whether to read all records once, print how many cannot be used, and replace these by empty rows
+            of weight 0. If not, the first such record stops the reading.
 
     Raises:
         FileNotFoundError: the folder, its manifest or a shard is missing.
-        ValueError: the folder contradicts its manifest, or was made with another vocabulary than `tokenizer`'s.
+        ValueError: the folder contradicts its manifest, or was made with a vocabulary that is not `tokenizer`'s.
     """
 
     def __init__(self, path: str, *, tokenizer: WordPieceTokenizer | None = None, skip_corrupt: bool = False) -> None:
@@ -52,7 +52,7 @@ class RecordFolder:
         self._skipped = self._find_skipped() if skip_corrupt else None
 
     def _find_skipped(self) -> dict[str, list[tuple[int, int]]]:
-        """Return the stretches of records that cannot be used, by shard; printed one a line."""
+        """Return the stretches of records that cannot be used, by shard, and print one on each line."""
         skipped: dict[str, list[tuple[int, int]]] = {}
         count = 0
         for fault in verification.find_faults(self.path, self.manifest, self.tokenizer):
@@ -63,17 +63,17 @@ class RecordFolder:
         total = self.manifest.num_records
         print(f"{self.path}: {count:,} of {total:,} records are skipped: empty rows of weight 0 take their place")
         if count == total:
-            raise ValueError(f"`path`: no record can be used. Received: {self.path!r}")
+            raise ValueError(f"`path` must hold a record that can be used. Received: {self.path!r}, all of it corrupt")
         return skipped
 
     @contextmanager
     def naming_bad_records(self) -> Iterator[None]:
-        """Turn errors of reading these records, in the middle of training too, into one that names the record.
+        """Turn errors of reading these records, also those during training, into an error that names the record.
 
-        A pipeline's own errors know bytes, not shards, so the folder is read once more to find what is wrong.
+        A pipeline's own errors do not name shard and record, so the folder is read once more to find the fault.
 
         Raises:
-            ValueError: a record cannot be used; the message names shard and record.
+            ValueError: a record cannot be used. The message names shard and record.
         """
         import tensorflow as tf
 
@@ -90,7 +90,7 @@ class RecordFolder:
             raise
 
     def identity(self) -> dict[str, int | str]:
-        """Return what distinguishes these records from others: their number and a digest of all shards."""
+        """Return the number of records and a digest of all shards, which distinguish these records from others."""
         return self.manifest.identity()
 
     def token_counts(self) -> np.ndarray:
@@ -113,9 +113,9 @@ class RecordFolder:
         input_pipeline_id: int = 0,
         num_input_pipelines: int = 1,
     ) -> "tf.data.Dataset":
-        """Return endless batches, or one of several pipelines' rows of them: see `pipeline.training_dataset`.
+        """Return endless training batches, or one pipeline's part of them (`pipeline.training_dataset`).
 
-        Warns where `masking` asks for whole words, and no word of the records has a second token.
+        A warning is given if `masking` asks for whole words, but no word of the records has a second token.
         """
         if masking.strategy == "whole_word" and not self.token_counts()[np.array(self.tokenizer.continuation)].any():
             warnings.warn(
@@ -135,7 +135,7 @@ class RecordFolder:
         )
 
     def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
-        """Return which records the batch of a step of `training_dataset` holds: numbers, counted from 0, by shard."""
+        """Return a text that lists, by shard, the records in the batch that `training_dataset` gives for a step."""
         by_shard: dict[str, list[int]] = {}
         for shard, number in pipeline.records_of_batch(self.path, batch_size, seed=seed, step=step):
             by_shard.setdefault(shard, []).append(number)
@@ -145,5 +145,5 @@ class RecordFolder:
         )
 
     def evaluation_dataset(self, masking: MaskingConfig, batch_size: int, seed: int = 0) -> "tf.data.Dataset":
-        """Return every record once, with masks that are always the same: see `pipeline.evaluation_dataset`."""
+        """Return every record once, with masks that are always the same (`pipeline.evaluation_dataset`)."""
         return pipeline.evaluation_dataset(self.path, masking, batch_size, seed=seed, skipped=self._skipped)

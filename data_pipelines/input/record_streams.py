@@ -1,7 +1,7 @@
 """Record streams: endless streams of rows, each a seeded order of its own range of the records.
 
-Any position of a stream is reached without reading what comes before it, except for the part of one shard that is
-skipped. Axes: S segments of a stream, which are stretches of shards.
+Any position of a stream is reached without reading the records before it, except for those before it in one shard.
+Axes: S segments of a stream, which are stretches of shards.
 """
 
 import os
@@ -17,15 +17,15 @@ _READ_BYTES = 1 << 20
 _RECORDS_PARSED_TOGETHER = 512  # their strings stay in the cache
 
 Rows = Mapping[str, tf.Tensor]
-"""Parsed records, by the names in `records.parsing.parse_rows`."""
+"""Parsed records by feature, as `records.parsing.parse_rows` returns them."""
 
 Skipped = Mapping[str, Sequence[tuple[int, int]]]
-"""File name of a shard -> stretches (first record, records) that cannot be used."""
+"""For the file name of each shard, its unusable stretches as (first record, number of records)."""
 
 RECORDS_OF_A_SHARD = 1 << 32
-"""A shard's number times this, plus a record's, is one number: more than any shard holds."""
+"""The factor of the shard's number in the number of a record, which is more than any shard's number of records."""
 
-# Numbers of the random streams drawn from the training seed.
+# The numbers of the random streams drawn from the training seed.
 _ORDER_STREAM, _WINDOW_STREAM, MASK_STREAM = 0, 1, 2
 
 
@@ -35,13 +35,14 @@ def stream_seed(seed: int, stream: int) -> tf.Tensor:
 
 
 class ShardReader:
-    """A reader of stretches of shards. Records known to be unusable are empty strings, which become empty rows."""
+    """A reader of stretches of shards. It returns empty strings, which become empty rows, for unusable records."""
 
     def __init__(self, folder: str, manifest: Manifest, skipped: Skipped | None) -> None:
         self._paths = tf.constant([os.path.join(folder, shard.file_name) for shard in manifest.shards])
         self._records = tf.constant([shard.records for shard in manifest.shards], tf.int64)
         self._damage_allowed = skipped is not None
-        # Rows of shard, first record, records, usable or not: each shard from end to end.
+        # Each row holds shard, first record, number of records, and 1 if they are usable; together they cover all
+        # shards.
         self._runs = tf.constant(
             [
                 (index, *run)
@@ -61,7 +62,7 @@ class ShardReader:
             size = tf.minimum(run[1] + run[2], first + records) - start
             size = tf.maximum(size, 0)
             empty = tf.data.Dataset.from_tensors("").repeat(size * (1 - run[3]))
-            # A data set that is not read from opens no file, so a run that cannot be read is never begun.
+            # A data set opens its file only when it is read, so the file of an unusable run is never opened.
             usable = tf.data.Dataset.range(tf.cast(size * run[3] > 0, tf.int64)).flat_map(
                 lambda _: self._read_usable(shard, start, size)
             )
@@ -71,8 +72,8 @@ class ShardReader:
         return tf.data.Dataset.from_tensor_slices(runs).flat_map(read_run)
 
     def _read_usable(self, shard: tf.Tensor, first: tf.Tensor, records: tf.Tensor) -> tf.data.Dataset:
-        # A shard that ends early must not pass for one that was read, nor one that goes on behind its last record:
-        # at the end of a shard one record more is asked for, and must not be there.
+        # A shard with fewer or more records than the manifest says must not pass unnoticed. So one more record is
+        # requested at the end of a shard, where none may exist.
         surplus = tf.cast(first + records == self._records[shard], tf.int64) * (1 - self._damage_allowed)
         whole = tf.data.TFRecordDataset(self._paths[shard], buffer_size=_READ_BYTES).skip(first)
         return whole.take(records + surplus).apply(tf.data.experimental.assert_cardinality(records))
@@ -97,19 +98,19 @@ class RecordNumbers:
 
 
 class StreamReader:
-    """A reader of record streams: `read(stream, row)` gives a stream's rows from number `row` on, without end."""
+    """A reader of record streams, which reads the endless rows of a stream from any number on."""
 
     def __init__(
         self,
         shards: ShardReader | RecordNumbers,
-        parse: Callable[[tf.Tensor], Rows],  # strings of records, or their numbers
+        parse: Callable[[tf.Tensor], Rows],  # takes serialized records, or numbers of records
         manifest: Manifest,
         streams: int,
         seed: int,
     ) -> None:
         segments = [_stream_segments(manifest, stream, streams) for stream in range(streams)]
         width = max(map(len, segments))
-        # [streams, S, 3] shard, first record, records; padded with segments of no record.
+        # [streams, S, 3] shard, first record, number of records, padded with empty segments.
         table = np.zeros((streams, width, 3), np.int64)
         for stream, rows in enumerate(segments):
             table[stream, : len(rows)] = rows
@@ -121,7 +122,7 @@ class StreamReader:
         self._window_seed = stream_seed(seed, _WINDOW_STREAM)
 
     def read(self, stream: tf.Tensor, row: int) -> tf.data.Dataset:
-        """Return rows of whole or partial windows, from the stream's record number `row` on, counted over epochs."""
+        """Return rows of whole or partial windows, from row number `row` of the stream on, counted over epochs."""
         first_epoch = row // self._records_in_stream[stream]
         row_in_epoch = row % self._records_in_stream[stream]
         first_window = row_in_epoch // WINDOW_RECORDS
@@ -137,7 +138,7 @@ class StreamReader:
                 .map(self._parse)
                 .rebatch(WINDOW_RECORDS)
             )
-            # Not `enumerate`, which optimizes a graph each time that it is called: ten milliseconds in every epoch.
+            # `enumerate` would optimize a graph each time that it is called, which takes ten milliseconds an epoch.
             numbers = tf.data.Dataset.range(window, tf.int64.max)
             return tf.data.Dataset.zip(numbers, rows).map(
                 lambda number, rows: self._shuffle(stream, epoch, number, rows, tf.where(number == window, skipped, 0))

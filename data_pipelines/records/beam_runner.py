@@ -1,8 +1,8 @@
-"""The construction of input shards with Apache Beam: on Dataflow, Flink, Spark or this machine.
+"""The building of record files with Apache Beam, on Dataflow, Flink, Spark or this machine.
 
-The launching process reads the documents, in order, and stages each input shard as a file beside the records;
-the pipeline then builds them all, each by the same function as the local runner, and writes records and journal
-entries itself. Nothing depends on the worker, so a runner may build a shard twice. What was staged is removed.
+The launching process reads the documents, in order, and stages each input shard as a file beside the records. The
+pipeline then builds all shards, with the same function as the local runner, and writes records and journal entries.
+Nothing depends on the worker, so a shard may be built twice. The staged files are removed at the end.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from data_pipelines.records.local_runner import DoneShard, Writers
 from data_pipelines.records.writer import entry_numbers, read_entry, write_shard
 
 STAGING_FOLDER = "staging"
-_SECONDS_BETWEEN_LOOKS = 5.0  # at which shards stand already, for the progress bar
+_SECONDS_BETWEEN_LOOKS = 5.0  # the time between searches for finished shards, for the progress bar
 
 
 class StagedShard(NamedTuple):
@@ -35,7 +35,7 @@ def make_pipeline(options: str) -> Any:
     """Return an empty `apache_beam.Pipeline`.
 
     Args:
-        options: Beam's pipeline options in one string, `--runner=DataflowRunner --project=p ...`.
+        options: Beam's pipeline options in one string, such as `--runner=DataflowRunner --project=p`.
 
     Raises:
         ValueError: Apache Beam is not installed, or refuses the options.
@@ -61,17 +61,18 @@ def make_pipeline(options: str) -> Any:
 def run(
     shards: Iterator[InputShard], function: ShardFunction, writers: Writers, output_dir: str, pipeline: Any
 ) -> Generator[DoneShard, None, None]:
-    """Build and write the input shards, and keep those that exist already; see `local_runner.run`.
+    """Build the input shards and write their records, and keep those that are finished already (`local_runner.run`).
 
     Args:
-        shards: read once; memory holds one at a time.
-        function: builds one; sent to the workers.
-        writers: for training and for held-out shards.
-        output_dir: where shards are staged; the workers must reach it, and the writers' folders, by the same names.
-        pipeline: from `make_pipeline`; run here.
+        shards: the input shards, which are read once. Memory holds one at a time.
+        function: the function that builds a shard, which is sent to the workers.
+        writers: the writers of training and of held-out records.
+        output_dir: the folder where shards are staged. Workers must reach it, and the writers' folders, by the same
+            paths.
+        pipeline: the pipeline of `make_pipeline`, which this function runs.
 
     Raises:
-        ValueError: see `input_shards`.
+        ValueError: as `input_shards`.
         OSError: a file cannot be written, or the pipeline failed.
     """
     staging = os.path.join(output_dir, STAGING_FOLDER)
@@ -101,7 +102,7 @@ def run(
 def _run_pipeline(
     pipeline: Any, staged: list[StagedShard], function: ShardFunction
 ) -> Generator[DoneShard, None, None]:
-    """Run the pipeline, and yield the shards that are finished: some runners return only when all is done."""
+    """Run the pipeline, and yield shards as they are finished. Some runners return only when all are done."""
     import apache_beam as beam
 
     (
@@ -115,7 +116,7 @@ def _run_pipeline(
     def run_to_the_end() -> None:
         try:
             pipeline.run().wait_until_finish()
-        except Exception as error:  # Beam wraps what a worker raised in exceptions that differ by runner
+        except Exception as error:  # Beam wraps the error of a worker in an exception that depends on the runner
             failures.append(error)
 
     thread = threading.Thread(target=run_to_the_end, daemon=True)
@@ -134,18 +135,18 @@ def _run_pipeline(
     if failures:
         raise OSError(
             f"The Beam pipeline failed with {len(waiting)} of {len(staged)} shards missing. Finished shards "
-            f"stay: run the same command again. Beam says: {_cause(failures[0])}"
+            f"are kept: run the same command again. Beam says: {_cause(failures[0])}"
         ) from failures[0]
 
 
 def _cause(error: Exception) -> str:
-    """Return the last line of a worker's message; Beam's messages are tracebacks, which end in the exception."""
+    """Return the last line of an error's message, because Beam's messages are tracebacks that end in the exception."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
 
 def build_and_write(staged: StagedShard, function: ShardFunction) -> None:
-    """Build one input shard from its staged documents, and write its record files; this runs on a worker."""
+    """Build one input shard from its staged documents and write its record files, on a worker."""
     shard = InputShard(staged.held_out, staged.number, files.read_bytes(staged.path))
     write_shard(
         staged.records_folder,

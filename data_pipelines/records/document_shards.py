@@ -1,7 +1,7 @@
 """Input shards: the documents that one call of the shard function turns into record files.
 
-Shards are cut in the order of the stream, training and held-out ones numbered apart. Which documents are in
-which shard depends on the stream alone, never on the process or machine that builds it.
+Shards are cut in the order of the stream. Training and held-out shards are numbered separately. The documents of a
+shard depend on the stream alone, never on the process or machine that builds the shard.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ from data_pipelines.corpora.documents import Document, is_held_out
 from data_pipelines.records.manifest import BuiltShard, PreparationConfig, record_settings
 from data_pipelines.records.shards import DocumentGrouper, ShardBuilder, without_blank_sentences
 
-# This version of marshal's format writes equal lists as equal bytes (later ones write references, which depend on
-# which strings happen to be the same object), and three times as fast as pickle.
+# This version of marshal's format writes equal lists as equal bytes, and three times as fast as pickle. Later versions
+# write references, which depend on which strings happen to be the same object.
 _MARSHAL_VERSION = 2
 
 
 class InputShard(NamedTuple):
-    """Documents to be built into records.
+    """Documents from which records are built.
 
     Attributes:
         held_out: whether the documents are held out.
         number: the number of the shard in its part, from 0.
-        packed_documents: the documents packed by `pack_documents`: a fifth of the strings' memory, and quickly sent.
+        packed_documents: the documents packed by `pack_documents`, which take a fifth of the strings' memory.
     """
 
     held_out: bool
@@ -35,25 +35,26 @@ class InputShard(NamedTuple):
 
 
 def pack_documents(documents: Sequence[Document]) -> bytes:
-    """Return the documents as bytes: equal documents give equal bytes, and other documents other ones."""
+    """Return the documents as bytes, which are equal exactly if the documents are equal."""
     return marshal.dumps([list(document) for document in documents], _MARSHAL_VERSION)
 
 
 def unpack_documents(packed: bytes) -> list[list[str]]:
-    """Return the documents that `pack_documents` was given. It is only for bytes that this program wrote."""
+    """Return the documents that were packed. The bytes must come from this program, since marshal trusts them."""
     return marshal.loads(packed)
 
 
 def input_shards(documents: Iterable[Document], holdout: float, objective: str) -> Iterator[InputShard]:
-    """Yield the documents in shards; memory holds two of them.
+    """Yield the documents in shards. Memory holds two shards.
 
     Args:
-        documents: read once; blank sentences, and documents without another, are left out.
-        holdout: share of held-out documents, see `documents.is_held_out`.
-        objective: `nsp` needs two documents in each part, `mlm` one.
+        documents: the documents, which are read once. Blank sentences, and documents without other sentences, are left
+            out.
+        holdout: the share of documents that `documents.is_held_out` holds out.
+        objective: `nsp`, which needs two documents in each part, or `mlm`, which needs one.
 
     Raises:
-        ValueError: there are too few documents; raised when all of them have been read.
+        ValueError: there are too few documents. It is raised when all of them have been read.
     """
     groupers = (DocumentGrouper(), DocumentGrouper())
     numbers = [0, 0]
@@ -84,7 +85,7 @@ def input_shards(documents: Iterable[Document], holdout: float, objective: str) 
 
 
 def fingerprint(settings: Mapping[str, Any], shard: InputShard) -> str:
-    """Return SHA-256 of what decides the shard's records: settings (`record_settings`), number and documents."""
+    """Return the SHA-256 of all that decides a shard's records: settings (`record_settings`), number and documents."""
     digest = hashlib.sha256(json.dumps([settings, shard.number], sort_keys=True).encode())
     digest.update(shard.packed_documents)
     return digest.hexdigest()
@@ -94,7 +95,7 @@ class ShardFunction:
     """The function from an input shard to its records, the same in every process and on every machine.
 
     Args:
-        tokenizer: makes the tokens.
+        tokenizer: the tokenizer of the vocabulary.
         config: the settings of the training shards.
         held_out_config: the settings of the held-out shards.
     """
@@ -107,23 +108,23 @@ class ShardFunction:
         self._settings = tuple(record_settings(config, tokenizer) for config in configs)
 
     def settings(self, held_out: bool) -> dict[str, Any]:
-        """Return how the shards of a part are made, see `record_settings`."""
+        """Return the settings of the training or the held-out shards (`record_settings`)."""
         return self._settings[held_out]
 
     def fingerprint(self, shard: InputShard) -> str:
-        """Return the shard's fingerprint; see `fingerprint`."""
+        """Return the shard's fingerprint, as the function `fingerprint` does."""
         return fingerprint(self._settings[shard.held_out], shard)
 
     def build(self, shard: InputShard) -> BuiltShard:
-        """Return the shard's record files, not yet written.
+        """Return the shard's record files, which are not written yet.
 
         Raises:
-            ValueError: see `ShardBuilder.build`.
+            ValueError: as `ShardBuilder.build`.
         """
         return self._builders[shard.held_out].build(shard.number, unpack_documents(shard.packed_documents))
 
     def build_unless_standing(self, task: tuple[InputShard, str | None]) -> tuple[str, BuiltShard | None]:
-        """Return the shard's fingerprint, and its records unless existing ones with this fingerprint are the same."""
+        """Return the shard's fingerprint, and its records unless finished ones have the same fingerprint."""
         shard, standing = task
         made_from = self.fingerprint(shard)
         return made_from, None if made_from == standing else self.build(shard)

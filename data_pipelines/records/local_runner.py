@@ -1,4 +1,4 @@
-"""The construction of input shards in processes of this machine."""
+"""The building of record files in processes of this machine."""
 
 import collections
 import contextlib
@@ -9,11 +9,11 @@ from bert_tf.utils.processes import ordered_map
 from data_pipelines.records.document_shards import InputShard, ShardFunction
 from data_pipelines.records.writer import FinishedShard, RecordFolderWriter
 
-Writers = tuple[RecordFolderWriter, RecordFolderWriter]  # of training and of held-out shards
+Writers = tuple[RecordFolderWriter, RecordFolderWriter]  # for training and for held-out records
 
 
 class DoneShard(NamedTuple):
-    """A finished input shard, for the progress bar; `kept` if an interrupted run wrote its records."""
+    """A finished input shard, for the progress bar. It is `kept` if an interrupted run wrote its records."""
 
     input_bytes: int
     kept: bool
@@ -22,22 +22,24 @@ class DoneShard(NamedTuple):
 def run(
     shards: Iterator[InputShard], function: ShardFunction, writers: Writers, num_workers: int
 ) -> Generator[DoneShard, None, None]:
-    """Build and write the input shards in their order, and keep those that exist already.
+    """Build the input shards and write their records, in their order, and keep those that are finished already.
 
-    Memory holds `num_workers` + 2 input shards at most, whatever the number of all: reading waits for building.
+    Memory holds at most `num_workers` + 2 input shards, because reading waits for building.
 
     Args:
-        shards: read as they are needed.
-        function: builds one.
-        writers: for training and for held-out shards.
-        num_workers: processes; with 1, or a single shard, everything stays in this process; 0: one a core.
+        shards: the input shards, which are read as they are needed.
+        function: the function that builds a shard.
+        writers: the writers of training and of held-out records.
+        num_workers: the number of processes; 0 for one a core. With 1, or a single shard, all work stays in this
+            process.
 
     Raises:
-        ValueError: see `ShardFunction.build`.
+        ValueError: as `ShardFunction.build`.
         ChildProcessError: a worker process was killed.
         OSError: a file cannot be written.
     """
-    # The shards that wait for a worker's answer: the index of each, and the shard that exists there already.
+    # The shards that wait for a worker: whether each is held out, its number, and its finished records if there are
+    # any.
     waiting: collections.deque[tuple[bool, int, FinishedShard | None]] = collections.deque()
 
     def tasks() -> Iterator[tuple[InputShard, str | None]]:
@@ -59,4 +61,4 @@ def run(
                     writers[held_out].keep(standing)
                     yield DoneShard(standing.input_bytes, kept=True)
         except ChildProcessError as error:
-            raise ChildProcessError(f"{error}. Finished shards stay: run the same command again") from None
+            raise ChildProcessError(f"{error}. Finished shards are kept: run the same command again") from None

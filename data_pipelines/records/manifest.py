@@ -2,11 +2,11 @@
 
 folder/
   shard-00000-00.tfrecord ...   one tf.train.Example a row (bert_tf/features.py), unmasked and unpadded
-  token_counts.npy              int64 [V]: how often each token occurs in the rows, specials counted too
+  token_counts.npy              int64 [V]: how often each token occurs in the rows, special tokens included
   vocab.txt                     the vocabulary, one token a line
   manifest.json                 written last: a folder is complete when it exists
 
-data_pipelines/records/writer.py writes them, and explains what else is in the folder while it does.
+data_pipelines/records/writer.py writes these files, and explains the others that exist while it does.
 """
 
 import dataclasses
@@ -42,9 +42,9 @@ class PreparationConfig(Config):
     """The settings that, with the text and the vocabulary, decide the bytes of a record folder.
 
     Attributes:
-        max_seq_length: L, tokens in a row, specials included.
-        max_sequences_per_row: K; 1 for rows of one sequence, more to pack.
-        objective: `nsp`, next-sentence pairs, or `mlm`, full sentences without pairs.
+        max_seq_length: L, the number of tokens in a row, special tokens included.
+        max_sequences_per_row: K; 1 for rows of one sequence, more to pack several.
+        objective: `nsp` for next-sentence pairs, `mlm` for full sentences without pairs.
         short_seq_prob: the share of documents that are cut into shorter sequences than a row can hold.
         dupe_factor: the number of passes over the documents, each with other random splits and pairs.
         seed: the seed of every random choice.
@@ -81,7 +81,7 @@ class PreparationConfig(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShardInfo(Config):
-    """A shard as it should be on disk; `tokens` counts the tokens of its rows, special tokens included."""
+    """A shard as it should be on disk. Its `tokens` are those of its rows, special tokens included."""
 
     file_name: str
     records: int
@@ -92,17 +92,17 @@ class ShardInfo(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Statistics(Config):
-    """Counts over a folder.
+    """Counts of the text and the records of a folder.
 
     Attributes:
-        documents, sentences, tokens: counts of the text, each once whatever the dupe factor; tokens without specials.
+        documents, sentences, tokens: counts of the text, without special tokens, in one pass whatever the dupe factor.
         examples: the number of sequences in all records.
         records: the number of rows.
         random_next_share: the share of the sequences with a next-sentence label whose second segment is random.
         unknown_share: the share of the text's tokens that are `[UNK]`.
         row_fill: the share of the rows' positions that hold a token and not padding.
         expected_masked_share: the share of the rows' tokens that masking at the default rate predicts
-            (`configs.MaskingConfig`, strategy `token`); None where it was not counted.
+            (`configs.MaskingConfig`, strategy `token`); None if it was not counted.
     """
 
     documents: int
@@ -138,7 +138,7 @@ class Manifest(PreparationConfig):
 
     @property
     def num_records(self) -> int:
-        """Rows in all shards."""
+        """The number of rows in all shards."""
         return sum(shard.records for shard in self.shards)
 
     def identity(self) -> dict[str, int | str]:
@@ -156,19 +156,19 @@ def read_manifest(folder: str, *, allow_damage: bool = False) -> Manifest:
 
     Raises:
         FileNotFoundError: there is no manifest, or a shard is missing.
-        ValueError: the manifest is of another format, or a shard has another size than it says.
+        ValueError: the manifest has another format, or a shard has another size than the manifest says.
     """
     path = os.path.join(folder, MANIFEST_FILE)
     if not files.exists(path):
         raise FileNotFoundError(
-            f"`folder`: no {MANIFEST_FILE}; the folder is incomplete (its preparation was interrupted: run "
-            f"`bert-tf create-pretraining-data` again) or not a record folder. Received: {folder!r}"
+            f"`folder` must hold {MANIFEST_FILE}. It is not a record folder, or its preparation was interrupted and "
+            f"`bert-tf create-pretraining-data` must run again. Received: {folder!r}"
         )
     values = files.read_json(path)
     version = values.get("format_version") if isinstance(values, dict) else None
     if version == FORMAT_VERSION and not files.exists(os.path.join(folder, TOKEN_COUNTS_FILE)):
         raise ValueError(
-            f"`folder`: no {TOKEN_COUNTS_FILE}; an earlier version of this package wrote the folder: prepare it "
+            f"`folder` must hold {TOKEN_COUNTS_FILE}. An earlier version of this package wrote the folder: prepare it "
             f"again with `bert-tf create-pretraining-data`. Received: {folder!r}"
         )
     if version != FORMAT_VERSION:
@@ -198,7 +198,7 @@ def read_vocabulary(folder: str, manifest: Manifest) -> WordPieceTokenizer:
 
     Raises:
         FileNotFoundError: the copy is missing.
-        ValueError: it is not the vocabulary of the manifest.
+        ValueError: the copy is not the vocabulary of the manifest.
     """
     tokenizer = WordPieceTokenizer(os.path.join(folder, VOCABULARY_FILE), do_lower_case=manifest.do_lower_case)
     if tokenizer.vocab_hash != manifest.vocab_hash:
@@ -210,7 +210,7 @@ def read_vocabulary(folder: str, manifest: Manifest) -> WordPieceTokenizer:
 
 
 def read_token_counts(folder: str) -> np.ndarray:
-    """Return how often each token occurs in the folder's rows: int64 [V], special tokens counted too."""
+    """Return how often each token occurs in the folder's rows, int64 [V], special tokens included."""
     contents = files.read_bytes(os.path.join(folder, TOKEN_COUNTS_FILE))
     return np.load(io.BytesIO(contents), allow_pickle=False)
 
@@ -219,7 +219,7 @@ def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer) -> None:
     """Refuse records that were made with another vocabulary, casing or Unicode version than `tokenizer`'s.
 
     Raises:
-        ValueError: they differ; the message names both.
+        ValueError: they differ. The message names both.
     """
     of_records = (manifest.vocab_hash, manifest.do_lower_case, manifest.unicode_version)
     if of_records == (tokenizer.vocab_hash, tokenizer.do_lower_case, tokenizer.unicode_version):
@@ -249,7 +249,7 @@ def _file_size(path: str) -> int | None:
 
 
 def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) -> dict[str, Any]:
-    """Return the fields of the manifest that say how records are made: all but what they then hold."""
+    """Return the fields of the manifest that say how records are made."""
     return config.to_dict() | {
         "format_version": FORMAT_VERSION,
         "vocab_hash": tokenizer.vocab_hash,
@@ -261,14 +261,14 @@ def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) ->
 
 @dataclasses.dataclass(frozen=True)
 class BuiltShard:
-    """The result of one input shard: whole TFRecord files, ready to be written, and its share of the statistics.
+    """The result of one input shard: whole TFRecord files, ready to be written, and its part of the statistics.
 
     Attributes:
-        shard_files: (entry in the manifest, contents) of each file.
-        token_counts: int64 [V].
-        counts: integers to be summed over the shards: documents, sentences, tokens, unknown, examples, labelled,
+        shard_files: the entry in the manifest and the contents of each file.
+        token_counts: int64 [V], how often each token occurs in the rows.
+        counts: the counts to be summed over the shards: documents, sentences, tokens, unknown, examples, labelled,
             random_next, predicted (see `Statistics.expected_masked_share`).
-        input_bytes: size of the text, for the progress bar.
+        input_bytes: the size of the text, for the progress bar.
     """
 
     shard_files: list[tuple[ShardInfo, bytes]]

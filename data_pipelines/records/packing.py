@@ -1,7 +1,7 @@
 """The packing of several sequences into one row, so that long rows hold little padding.
 
-Best fit while streaming (Krell et al. 2021, "Efficient Sequence Packing without Cross-contamination", compare
-packers that see all lengths first): with 64 open rows it fills 99 % of rows of 512 tokens with next-sentence pairs.
+The packer is a best fit over a stream. With 64 open rows, it fills rows of 512 tokens with next-sentence pairs to 99 %.
+Krell et al. 2021, "Efficient Sequence Packing without Cross-contamination", compare packers that see all lengths first.
 """
 
 from bisect import bisect_left, insort
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 DEFAULT_SEQUENCES_PER_ROW = 8
 OPEN_ROWS = 64
-# `[CLS] A [SEP]` with one token: a row with less space than this can take nothing more.
+# The length of `[CLS] A [SEP]` with one token: a row with less space than this is full.
 _SHORTEST_SEQUENCE = 3
 
 
@@ -21,23 +21,23 @@ def pack_rows(
 ) -> Iterator[list[int]]:
     """Yield rows of sequence numbers; each sequence goes into the open row that it fills best, or opens a new one.
 
-    Deterministic: the same lengths in the same order give the same rows. When more than `open_rows` are open, the
-    fullest is closed. Memory is bounded by the open rows.
+    The same lengths in the same order give the same rows. When more than `open_rows` rows are open, the fullest is
+    closed. Memory holds the open rows only.
 
     Args:
-        lengths: tokens of each sequence, specials included, in order.
-        max_seq_length: L, tokens a row can hold.
-        max_sequences: K, sequences a row can hold.
-        open_rows: how many rows wait for more sequences.
+        lengths: the number of tokens in each sequence, special tokens included.
+        max_seq_length: L, the largest number of tokens in a row.
+        max_sequences: K, the largest number of sequences in a row.
+        open_rows: the number of rows that wait for more sequences.
 
     Yields:
-        The numbers (from 0, by order in `lengths`) of each row's sequences, in the order they were put in.
+        The indices in `lengths` of each row's sequences, in the order in which they were put in.
 
     Raises:
         ValueError: a sequence is longer than a row, or empty.
     """
     rows: dict[int, list[int]] = {}
-    by_space: list[tuple[int, int]] = []  # (free places, number of the sequence that opened the row), ascending
+    by_space: list[tuple[int, int]] = []  # (free positions, number of the sequence that opened the row), ascending
     for number, length in enumerate(lengths):
         if not 0 < length <= max_seq_length:
             raise ValueError(f"a sequence must have 1 to {max_seq_length} tokens. Received: {length} (number {number})")

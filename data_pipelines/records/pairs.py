@@ -1,7 +1,7 @@
 """Sequences for pre-training, cut from tokenized documents: next-sentence pairs, or full sentences.
 
-A sequence is one or two spans of the shard's tokens, so that no token is copied before a row is written. What is
-drawn depends on the generator alone, which the caller seeds from (seed, shard name).
+A sequence is one or two spans of the shard's tokens, so that no token is copied before a row is written. All random
+choices come from the generator, which the caller seeds from (seed, shard name).
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ class TokenizedDocuments:
 
 
 class SegmentPair(NamedTuple):
-    """A sequence: segment A and segment B as spans of `TokenizedDocuments.tokens`; a length of 0 for no B."""
+    """A sequence: segments A and B as spans of `TokenizedDocuments.tokens`. B has length 0 if there is none."""
 
     first_start: int
     first_length: int
@@ -54,7 +54,7 @@ class SegmentPair(NamedTuple):
 
     @property
     def num_tokens(self) -> int:
-        """The number of tokens in the sequence, `[CLS]` and `[SEP]`s included."""
+        """The number of tokens in the sequence, special tokens included."""
         specials = SPECIALS_IN_PAIR if self.second_length else SPECIALS_IN_SINGLE
         return self.first_length + self.second_length + specials
 
@@ -62,16 +62,17 @@ class SegmentPair(NamedTuple):
 def tokenize_documents(
     documents: Sequence[Sequence[str]], encode: Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
 ) -> TokenizedDocuments:
-    """Tokenize all sentences at once; four bytes a token are kept.
+    """Tokenize all sentences at once, and keep four bytes for each token.
 
     Args:
-        documents: each a sequence of sentences.
-        encode: sentences -> the ids of all of them and how many each has, as `WordPieceTokenizer.encode_ragged`.
+        documents: the documents, each a sequence of sentences.
+        encode: a function such as `WordPieceTokenizer.encode_ragged`, which returns the ids of all sentences and the
+            number of ids of each.
     """
     tokens, lengths = encode([sentence for document in documents for sentence in document])
     has_tokens = lengths > 0
     sentence_bounds = np.append(0, np.cumsum(lengths[has_tokens]))
-    # Of all sentences up to the end of each document, how many are left.
+    # The number of sentences with tokens up to the end of each document.
     sentences_left = np.append(0, np.cumsum(has_tokens))
     document_ends = np.cumsum([0, *map(len, documents)])
     bounds = sentences_left[document_ends].tolist()
@@ -82,21 +83,21 @@ def tokenize_documents(
 def shuffled(items: Iterable, generator: Random) -> list:
     """Return the items in random order.
 
-    Sorted by `random()`, whose stream Python guarantees for ever; that of `random.shuffle` it does not.
+    They are sorted by `random()`, because Python keeps its stream the same in all versions, but not `random.shuffle`.
     """
-    # Each key is drawn when its item comes, which may itself have drawn from the generator.
+    # Each key is drawn after its item is produced, because producing it may draw from the same generator.
     keyed = [(item, generator.random()) for item in items]
     keyed.sort(key=itemgetter(1))
     return [item for item, _ in keyed]
 
 
 def _uniform(generator: Random, low: int, high: int) -> int:
-    """Return a whole number from `low` to `high`, both possible (see `shuffled` on why not `randint`)."""
+    """Return a whole number from `low` to `high`, both included (`shuffled` says why not `randint`)."""
     return low + int(generator.random() * (high - low + 1))
 
 
 def _target_length(generator: Random, longest: int, shortest: int, short_seq_prob: float) -> int:
-    """Return tokens to fill a document's sequences with: mostly `longest`, at times fewer, as fine-tuning will see."""
+    """Return the target length of a document's sequences: mostly `longest`, sometimes shorter, as in fine-tuning."""
     if generator.random() >= short_seq_prob:
         return longest
     return _uniform(generator, shortest, longest)
@@ -107,17 +108,17 @@ def next_sentence_pairs(
 ) -> Iterator[SegmentPair]:
     """Make next-sentence pairs by the rules of google-research/bert `create_instances_from_document`.
 
-    Sentences are collected until they fill the target length. Segment A is a random number of the first ones; B is the
-    rest (label 0), or starts at a random sentence of another document of the shard (label 1), and then the
-    sentences that were meant for B are used again. A single sentence always takes a random B. A pair that is too
-    long loses tokens of its longer segment, each at front or back by chance. Unlike in Google's code, where ten
-    tries may all hit the same document, B's document is never A's.
+    Sentences are collected until they fill the target length. Segment A is a random number of the first ones. B is
+    either the rest (label 0), or starts at a random sentence of another document of the shard (label 1); in that case,
+    the rest is used again. A single sentence always gets a random B. A pair that is too long loses tokens of its longer
+    segment, each at the front or the back by chance. B's document is never A's document, unlike in Google's code, whose
+    ten tries may all find the same document.
 
     Args:
-        corpus: at least two documents.
+        corpus: the documents, at least two.
         max_seq_length: L, at least 5.
-        short_seq_prob: share of documents that are cut into shorter sequences.
-        generator: what all choices are drawn from.
+        short_seq_prob: the share of documents that are cut into shorter sequences.
+        generator: the generator of all random choices.
 
     Yields:
         The pairs, document by document in random order.
@@ -165,12 +166,12 @@ def next_sentence_pairs(
 
 
 def _filled(bounds: list[int], first: int, end: int, target: int) -> int:
-    """Return the sentence after which, from `first` on, `target` tokens are reached; `end` if there are fewer."""
+    """Return the end of the sentences from `first` on that hold `target` tokens, or `end` if there are fewer tokens."""
     return bisect_left(bounds, bounds[first] + target, first + 1, end)
 
 
 def _cuts(first_length: int, second_length: int, longest: int) -> tuple[int, int]:
-    """Return how many tokens each segment loses when the longer one loses one at a time, the second at a tie."""
+    """Return how many tokens each segment loses when the longer one loses one at a time, and at a tie the second."""
     excess = first_length + second_length - longest
     difference = first_length - second_length
     first_cut = min(excess, max(0, difference))
@@ -180,7 +181,7 @@ def _cuts(first_length: int, second_length: int, longest: int) -> tuple[int, int
 
 
 def _from_front(generator: Random, cut: int) -> int:
-    """Return how many of `cut` tokens come off the front, when each is decided by a fair coin."""
+    """Return how many of `cut` tokens are cut at the front, when a fair coin decides each."""
     return generator.getrandbits(cut).bit_count() if cut else 0
 
 
@@ -189,17 +190,17 @@ def full_sentences(
 ) -> Iterator[SegmentPair]:
     """Make sequences of consecutive sentences of one document, for pre-training without next-sentence pairs.
 
-    The "doc-sentences" format of Liu et al. 2019 (RoBERTa, section 4.2). Every token is in exactly one
-    sequence; a sentence that is longer than a row is cut.
+    This is the "doc-sentences" format of Liu et al. 2019 (RoBERTa, section 4.2). Every token is in exactly one
+    sequence. A sentence that is longer than a row is cut.
 
     Args:
-        corpus: any number of documents.
+        corpus: the documents, any number of them.
         max_seq_length: L, at least 3.
-        short_seq_prob: share of documents that are cut into shorter sequences.
-        generator: what all choices are drawn from.
+        short_seq_prob: the share of documents that are cut into shorter sequences.
+        generator: the generator of all random choices.
 
     Yields:
-        Sequences without segment B, labelled `features.NO_NEXT_SENTENCE_LABEL`.
+        The sequences, without segment B and with the label `features.NO_NEXT_SENTENCE_LABEL`.
     """
     bounds = corpus.sentence_bounds
     longest = max_seq_length - SPECIALS_IN_SINGLE

@@ -16,17 +16,18 @@ _PER_SEQUENCE = (
 
 
 def parse_rows(serialized: tf.Tensor, folder: str, manifest: Manifest) -> dict[str, tf.Tensor]:
-    """Parse serialized records, strings [B], into rows for `masking.encoder_features`; "" becomes an empty row.
+    """Parse serialized records, strings [B], into rows for `masking.encoder_features`. "" becomes an empty row.
 
-    All are parsed at once, several times as fast as record by record, and token ids keep the narrow type that they have
-    on disk, so that rows can be shuffled and joined cheaply.
+    All records are parsed at once, which is several times as fast as one by one. Token ids keep the narrow dtype that
+    they have on disk, so that rows can be shuffled and joined cheaply.
 
     Returns:
-        `input_ids` [B, L], uint16 or int32 (see `records.token_dtype`); `sequence_lengths`, `first_segment_lengths` and
+        `input_ids` [B, L], uint16 or int32 (`manifest.token_dtype`); `sequence_lengths`, `first_segment_lengths` and
         `next_sentence_labels`, int32 [B, K].
 
     Raises:
-        tf.errors.InvalidArgumentError: when it runs, on a record that is none or contradicts the manifest.
+        tf.errors.InvalidArgumentError: a record cannot be parsed or contradicts the manifest. It is raised when the
+            operation runs.
     """
     length, num_sequences = manifest.max_seq_length, manifest.max_sequences_per_row
     dtype = token_dtype(manifest.vocab_size)

@@ -1,6 +1,6 @@
-"""Record files from an input shard: a pure function of (documents, vocabulary, configuration, shard number).
+"""The records of an input shard, a pure function of (documents, vocabulary, configuration, shard number).
 
-It runs in worker processes, which never import TensorFlow: documents come in as strings, files go out as bytes.
+It runs in worker processes, which never import TensorFlow. It takes documents as strings and returns files as bytes.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ _LAST_SHARD_BYTES = 32 * _MEGABYTE
 
 
 def shard_bytes(number: int) -> int:
-    """Return text in the input shard of this number: 2 MB at first, twice as much after every 16 shards, 32 MB at most.
+    """Return the bytes of text in input shard `number`: 2 MB, doubled after every 16 shards, at most 32 MB.
 
-    Small corpora then still have shards for every process, and large ones no needless thousands of files, without
-    having to know the corpus's size before it is read.
+    So small corpora have shards for every process, and large ones do not have thousands of needless files, although the
+    size of the corpus is not known before it is read.
     """
     return min(_LAST_SHARD_BYTES, _FIRST_SHARD_BYTES << min(number // _SHARDS_A_SIZE, 30))
 
@@ -49,8 +49,8 @@ def document_bytes(document: Document) -> int:
 class DocumentGrouper:
     """A grouper of a stream of documents into input shards of at least two documents each.
 
-    The last full shard is held back, so that a small rest can join it: random second segments are drawn from the
-    shard, and want other documents in it.
+    The last full shard is held back, so that a small rest can join it. Random second segments come from the same shard,
+    so each shard needs several documents.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class ShardBuilder:
         """Return the record files of shard `number`.
 
         Raises:
-            ValueError: a next-sentence shard holds a single document with text.
+            ValueError: a shard of next-sentence pairs holds a single document with text.
         """
         corpus = tokenize_documents(documents, self._tokenizer.encode_ragged)
         counts = {
@@ -190,7 +190,7 @@ class ShardBuilder:
 
 
 def without_blank_sentences(documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield the documents without sentences of white space alone, and without documents that have no other."""
+    """Yield the documents without their blank sentences. Documents that have no other sentences are left out."""
     for document in documents:
         kept = [sentence for sentence in document if sentence and not sentence.isspace()]
         if kept:

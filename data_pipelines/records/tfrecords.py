@@ -1,8 +1,8 @@
-"""The bytes of TFRecord files and of the `tf.train.Example`s in them, written without TensorFlow.
+"""The bytes of TFRecord files and of their `tf.train.Example`s, written without TensorFlow.
 
-Worker processes that prepare data would need seconds and hundreds of megabytes to import TensorFlow; the two
-formats are small and fixed. The framing is that of tensorflow/core/lib/io/record_writer.h, the checksum CRC-32C
-(RFC 3720, appendix B.4); the encoding is Protocol Buffers' wire format of tensorflow/core/example/example.proto.
+Worker processes that prepare data would need seconds and hundreds of megabytes to import TensorFlow, while the two
+formats are small and fixed. The framing follows tensorflow/core/lib/io/record_writer.h, and the checksum is CRC-32C
+(RFC 3720, appendix B.4). The encoding is Protocol Buffers' wire format of tensorflow/core/example/example.proto.
 """
 
 import struct
@@ -13,7 +13,7 @@ import google_crc32c
 import numpy as np
 
 _MASK_DELTA = 0xA282EAD8
-_HEADER_BYTES = 12  # the length, and its checksum
+_HEADER_BYTES = 12  # the length and its checksum
 _CHECKSUM_BYTES = 4
 
 
@@ -39,11 +39,11 @@ def tfrecord_bytes(records: Sequence[bytes]) -> bytes:
 
 
 def read_tfrecords(contents: bytes) -> tuple[list[bytes | None], bool]:
-    """Return the records of a TFRecord file's contents, as far as they can be read.
+    """Return the readable records of a TFRecord file.
 
     Returns:
-        The records in their order, None where the bytes of one are not those of its checksum; and whether the contents
-        end where a record ends. They are not read on behind a length that its checksum contradicts.
+        The records in their order, with None for a record that its checksum contradicts, and whether the contents end
+        where a record ends. Nothing is read after a length that its checksum contradicts.
     """
     records: list[bytes | None] = []
     place = 0
@@ -83,7 +83,7 @@ def _field(number: int, payload: bytes) -> bytes:
 
 @lru_cache(maxsize=65536)
 def int64_feature(name: str, values: tuple[int, ...]) -> bytes:
-    """Return an entry of an `Example`'s map with an `int64_list`; cached, since lengths and labels repeat."""
+    """Return an entry of an `Example`'s map with an `int64_list`. It is cached, since lengths and labels repeat."""
     packed = b"".join(map(_varint, values))
     return _field(1, _field(1, name.encode()) + _field(2, _field(3, _field(1, packed))))
 

@@ -28,8 +28,8 @@ class Fault:
 
     Attributes:
         path: the path of the shard.
-        first_record: the number in the shard of the first record that cannot be used.
-        records: how many cannot be used, from that one on; 0 if all can, but the manifest says something else.
+        first_record: the number, in the shard, of the first record that cannot be used.
+        records: the number of records that cannot be used; 0 if all can be used, but the manifest contradicts them.
         reason: the reason in words.
     """
 
@@ -46,9 +46,9 @@ class Fault:
 
 
 def find_faults(folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer) -> Iterator[Fault]:
-    """Yield the faults of the folder's shards, in their order; records count from 0.
+    """Yield the faults of the folder's shards, in their order. Records are counted from 0.
 
-    Memory holds one shard, of at most 100,000 records.
+    Memory holds one shard of at most 100,000 records.
 
     Raises:
         FileNotFoundError: a shard is missing.
@@ -60,10 +60,10 @@ def find_faults(folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer) 
 
 
 def require_sound(folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer) -> None:
-    """Refuse a folder with a fault.
+    """Check that a folder has no fault.
 
     Raises:
-        ValueError: it has one; the message names the first, its shard and record.
+        ValueError: it has one. The message names the first fault, its shard and its record.
     """
     for fault in find_faults(folder, manifest, tokenizer):
         raise ValueError(f"`folder`: {fault}")
@@ -99,7 +99,7 @@ def _faults_of_shard(
             f"must have {shard.records} records, as {manifest_path} says. Received: {len(records)}",
         )
     elif found:
-        return  # what follows from the faults is not reported again
+        return  # the checksum of the whole file would only repeat these faults
     elif tokens != shard.tokens:
         yield Fault(path, 0, 0, f"must have {shard.tokens} tokens, as {manifest_path} says. Received: {tokens}")
     elif hashlib.sha256(contents).hexdigest() != shard.sha256:
@@ -109,7 +109,7 @@ def _faults_of_shard(
 def _check(
     records: Sequence[bytes | None], folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer
 ) -> Iterator[tuple[int, str, int]]:
-    """Yield (number, fault or "", tokens) of the records; sound ones may come together, as one."""
+    """Yield (number, fault or "", tokens) of the records. Sound records may be yielded together, as one."""
     import tensorflow as tf
 
     from data_pipelines.records.parsing import parse_rows
@@ -118,7 +118,7 @@ def _check(
         try:
             rows = parse_rows(tf.constant(records), folder, manifest)
         except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
-            pass  # one of them is not right; where it is no Example, TensorFlow's message may not even be text
+            pass  # a record is faulty; if it is not an Example, TensorFlow's message may not even be text
         else:
             lengths = rows[features.RECORD_SEQUENCE_LENGTHS].numpy()
             first_lengths = rows[features.RECORD_FIRST_SEGMENT_LENGTHS].numpy()
@@ -131,7 +131,7 @@ def _check(
 
 
 def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTokenizer) -> tuple[str, int]:
-    """Return the fault of a record, or "", and how many tokens the record has."""
+    """Return the fault of a record, or "", and the number of its tokens."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 

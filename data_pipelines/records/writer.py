@@ -1,9 +1,9 @@
-"""The writer of record folders. It keeps what an interrupted run has finished.
+"""The writer of record folders, which keeps the finished shards of an interrupted run.
 
-Beside the record files of an input shard it writes a journal entry, `shard-00000.finished.json`: what the shard was
-made from (a fingerprint of settings and documents), and what the manifest needs to know of it. A run that finds entries
-keeps the shards whose fingerprint is that of its own shard and whose files have the right checksums, and builds the
-others. The entries are removed once the manifests are written.
+Beside the record files of an input shard, it writes a journal entry, `shard-00000.finished.json`. The entry holds a
+fingerprint of the settings and documents that the shard was made from, and the shard's part of the manifest. A run that
+finds entries keeps the shards whose fingerprint equals that of its own shard and whose files have the right checksums,
+and builds the others. The entries are removed once the manifests are written.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from data_pipelines.records.manifest import (
 )
 
 _SHARD_FILE = re.compile(r"shard-\d+(-\d+\.tfrecord|\.finished\.json)")
-# What a killed process leaves of a file that it was writing (`files.written_whole`, `files.require_writable_folder`).
+# The temporary files that a killed process leaves (`files.written_whole`, `files.require_writable_folder`).
 _TEMPORARY = re.compile(
     r"(shard-.*|vocab\.txt|token_counts\.npy|manifest\.json)\.tmp-[0-9a-f]{8}|\.writable-[0-9a-f]{8}"
 )
@@ -41,11 +41,11 @@ class FinishedShard:
     """The journal's entry of one input shard whose record files are written.
 
     Attributes:
-        made_from: the fingerprint of what it was made from.
-        shard_files: its record files.
-        token_counts: int64 [V], how often each token occurs in them.
+        made_from: the fingerprint of the settings and documents that the shard was made from.
+        shard_files: the record files of the shard.
+        token_counts: int64 [V], how often each token occurs in the record files.
         counts: as in `BuiltShard`.
-        input_bytes: size of its text.
+        input_bytes: the size of the shard's text.
     """
 
     made_from: str
@@ -55,7 +55,7 @@ class FinishedShard:
     input_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry as JSON can hold it."""
+        """Return the entry as values of JSON."""
         return {
             "made_from": self.made_from,
             "shard_files": [info.to_dict() for info in self.shard_files],
@@ -66,10 +66,10 @@ class FinishedShard:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "FinishedShard":
-        """Return the entry that `to_dict` gave `values` for.
+        """Return the entry of which `values` are the result of `to_dict`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is of another version.
+            KeyError, TypeError, ValueError: another version wrote the values.
         """
         return cls(
             made_from=values["made_from"],
@@ -102,7 +102,7 @@ def write_shard(
 
 
 def read_entry(folder: str, number: int) -> FinishedShard | None:
-    """Return the journal's entry of input shard `number`; None if it is missing or cannot be read."""
+    """Return the journal's entry of input shard `number`, or None if it is missing or cannot be read."""
     values = _read_entry(_entry_path(folder, number))
     if values is None:
         return None
@@ -113,7 +113,7 @@ def read_entry(folder: str, number: int) -> FinishedShard | None:
 
 
 def _record_files_are_whole(folder: str, finished: FinishedShard) -> bool:
-    """Return whether every byte is there: after a power failure a file may have its length but not its contents."""
+    """Return whether files have their checksums. After a power failure, a file may have its length but no contents."""
     for info in finished.shard_files:
         path = os.path.join(folder, info.file_name)
         if not files.exists(path) or files.sha256(path) != info.sha256:
@@ -140,13 +140,13 @@ def _read_entry(path: str) -> dict[str, Any] | None:
 
 
 class RecordFolderWriter:
-    """A writer of a record folder: shard by shard, and the manifest last.
+    """The writer of a record folder, which writes shard by shard and the manifest last.
 
     Args:
-        folder: the folder to write; it is made if it is missing.
-        config: how the records are made.
+        folder: the folder to write, which is made if it is missing.
+        config: the settings that the records are made with.
         tokenizer: the tokenizer of the vocabulary.
-        overwrite: whether a complete record folder, or what an interrupted run with other settings left, may be
+        overwrite: whether a complete record folder, or the shards of an interrupted run with other settings, may be
             replaced.
 
     Raises:
@@ -176,12 +176,12 @@ class RecordFolderWriter:
         self._entries = self._prepare_folder()
 
     def _difference(self, settings: dict[str, Any]) -> str:
-        """Return the existing folder's settings where they differ from the new ones, in words."""
+        """Return the existing folder's settings that differ from the new ones, as text."""
         wanted = self._settings
         return ", ".join(f"{name}={settings.get(name)!r}" for name in wanted if settings.get(name) != wanted[name])
 
     def _prepare_folder(self) -> set[int]:
-        """Make the folder incomplete, remove what cannot be kept, and return the numbers of the journal's entries."""
+        """Remove the manifest and all that cannot be kept, and return the numbers of the journal's entries."""
         files.remove(os.path.join(self.folder, MANIFEST_FILE))
         for name in files.names_in_folder(self.folder):
             if _TEMPORARY.fullmatch(name):
@@ -193,40 +193,41 @@ class RecordFolderWriter:
         return entry_numbers(self.folder)
 
     def finished(self, number: int) -> FinishedShard | None:
-        """Return input shard `number` as an interrupted run left it; None if its files are not what its entry says."""
+        """Return input shard `number` of an interrupted run, or None if it is not finished or its files are damaged."""
         finished = read_entry(self.folder, number) if number in self._entries else None
         return finished if finished and _record_files_are_whole(self.folder, finished) else None
 
     def forget(self, number: int) -> None:
-        """Remove the journal entry of an input shard that is to be built again."""
+        """Remove the journal entry of an input shard that will be built again."""
         files.remove(_entry_path(self.folder, number))
 
     def write(self, number: int, built: BuiltShard, made_from: str) -> None:
         """Write input shard `number` and its journal entry.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: a file cannot be written.
         """
         self.keep(write_shard(self.folder, number, built, made_from=made_from, settings=self._settings))
 
     def keep(self, finished: FinishedShard) -> None:
-        """Count an input shard whose files exist already; shards are written or kept in the order of their numbers."""
+        """Add an input shard, whose files exist, to the manifest. Shards are added in the order of their numbers."""
         self._shards += finished.shard_files
         self._token_counts += finished.token_counts
         for name, count in finished.counts.items():
             self._counts[name] = self._counts.get(name, 0) + count
 
     def finish(self) -> Manifest:
-        """Write vocabulary, token counts and manifest, in this order; the folder is complete then.
+        """Write vocabulary, token counts and manifest, in this order, which completes the folder.
 
         Raises:
-            ValueError: there is not a single record.
+            ValueError: there is no record.
             OSError: a file cannot be written.
         """
         statistics = self._statistics()
         if not statistics.records:
             raise ValueError(
-                f"the documents gave no record: {statistics.documents} documents, {statistics.tokens} tokens"
+                "the documents must give at least one record. Received: "
+                f"{statistics.documents} documents with {statistics.tokens} tokens"
             )
         manifest = Manifest(**self._settings, statistics=statistics, shards=tuple(self._shards))
         own = {shard.file_name for shard in self._shards}
@@ -241,7 +242,7 @@ class RecordFolderWriter:
         return manifest
 
     def remove_journal(self) -> None:
-        """Remove the entries, once the run can no longer be interrupted."""
+        """Remove the journal's entries, which a complete folder does not need."""
         for number in sorted(entry_numbers(self.folder)):
             files.remove(_entry_path(self.folder, number))
 
@@ -268,7 +269,7 @@ class RecordFolderWriter:
 
 
 def _existing_settings(folder: str) -> tuple[str, dict[str, Any]] | None:
-    """Describe what a folder holds, and return its settings; return None if there is nothing to lose."""
+    """Return what a folder holds, as text, and its settings, or None if there is nothing to lose."""
     manifest = os.path.join(folder, MANIFEST_FILE)
     if files.exists(manifest):
         values = files.read_json(manifest)
@@ -281,7 +282,7 @@ def _existing_settings(folder: str) -> tuple[str, dict[str, Any]] | None:
 
 
 def _shard_paths(folder: str) -> list[str]:
-    """Return record files and journal entries."""
+    """Return the paths of record files and journal entries."""
     return [os.path.join(folder, name) for name in files.names_in_folder(folder) if _SHARD_FILE.fullmatch(name)]
 
 

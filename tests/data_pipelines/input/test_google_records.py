@@ -126,7 +126,7 @@ def test_masks_are_taken_off_and_other_names_are_read(tokenizer, tmp_path):
         ({"input_ids": None}, "must have the feature input_ids"),
         ({"input_ids": [2, 4, 3]}, "input_ids must have 8 tokens, as in the first record. Received: 3"),
         ({"input_mask": [1, 1, 0, 1, 1, 1, 1, 0]}, "input_mask must be ones, then zeros"),
-        ({"masked_lm_positions": [7, 0]}, r"masked_lm_positions must be places of the 6 tokens. Received: \[7\]"),
+        ({"masked_lm_positions": [7, 0]}, r"masked_lm_positions must be positions of the 6 tokens. Received: \[7\]"),
         ({"masked_lm_weights": [1.0]}, "must be equally long"),
         (
             {"masked_lm_ids": [70_000, 0]},

@@ -251,7 +251,7 @@ def test_a_killed_worker_is_told_and_nothing_is_lost(tmp_path):
             yield document
 
     with pytest.raises(
-        ChildProcessError, match=r"A worker process was killed.*`num_workers`\. Received: 2\. Finished shards stay"
+        ChildProcessError, match=r"A worker process was killed.*`num_workers`\. Received: 2\. Finished shards are kept"
     ):
         make(tmp_path / "killed", documents=documents(), num_workers=2)
     before = finished_files(tmp_path / "killed")

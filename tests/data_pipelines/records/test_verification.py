@@ -226,7 +226,7 @@ def test_a_cut_off_shard_is_refused_when_it_is_opened(folder):
 def test_a_folder_without_any_usable_record_is_refused(folder):
     for shard in read_manifest(str(folder)).shards:
         (folder / shard.file_name).write_bytes(b"")
-    with pytest.raises(ValueError, match="`path`: no record can be used"):
+    with pytest.raises(ValueError, match="`path` must hold a record that can be used"):
         RecordFolder(str(folder), skip_corrupt=True)
 
 
