@@ -1,12 +1,12 @@
-"""Compile an experiment's training step for a TPU without having one, and print what it needs.
+"""Compile an experiment's training step for a TPU without having one, and print the resources that it needs.
 
 ```sh
 make tpu-check ARGS="--config bert_base --topology v5e-8"
-python -m tpu_configs.check --config bert_base --topology v5e-8 --max_seq_length 512 --find_batch
+bert-tf tpu-check --config bert_base --topology v5e-8 --max_seq_length 512 --find_batch
 ```
 
-The second form runs in the environment that `make tpu-check` makes. It ends with exit code 2 and the compiler's reason
-where the step does not compile, does not fit, or does not sum its gradients over all devices.
+The second form runs in the environment `.venv-tpu` that `make tpu-check` makes. If the step does not compile, does not
+fit, or does not sum its gradients over all devices, the command prints the compiler's reason and ends with exit code 2.
 """
 
 import os
@@ -23,26 +23,47 @@ from tpu_configs import topologies
 
 def define_flags() -> None:
     """Define the flags of this command."""
-    flags.DEFINE_string("config", "bert_base", "The pre-training experiment: its name or its file.")
-    flags.DEFINE_multi_string("set", [], "Change a field of the configuration: model.recompute=true. Repeatable.")
-    flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8.", required=True)
-    flags.DEFINE_integer(
-        "batch_per_device", None, "Rows a device; by default train.batch_size over them.", lower_bound=1
+    flags.DEFINE_string("config", "bert_base", "The pre-training experiment, by its name or as a file.")
+    flags.DEFINE_multi_string(
+        "set", [], "A field of the configuration to change, such as model.recompute=true. May be repeated."
     )
-    flags.DEFINE_integer("max_seq_length", None, "Tokens in a row; by default as many as positions.", lower_bound=8)
-    flags.DEFINE_bool("find_batch", False, "Search the most rows a device first (several compilations).")
-    flags.DEFINE_integer("batch_step", 8, "Of that search, in rows.", lower_bound=1)
-    flags.DEFINE_enum("route", "a", ["a", "b"], "Lower with TensorFlow's CPU kernels (a) or the TPU's own (b).")
+    flags.DEFINE_string(
+        "topology", None, "The TPU topology, such as v5e-8; `bert-tf tpu-topologies` lists all.", required=True
+    )
+    flags.DEFINE_integer(
+        "batch_per_device",
+        None,
+        "The number of rows that a device takes; by default train.batch_size divided by the devices.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "max_seq_length",
+        None,
+        "The number of tokens in a row; by default the number of the model's positions.",
+        lower_bound=8,
+    )
+    flags.DEFINE_bool(
+        "find_batch",
+        False,
+        "Whether to search for the largest number of rows that a device can take, by compiling often.",
+    )
+    flags.DEFINE_integer("batch_step", 8, "The step of the search of --find_batch, in rows.", lower_bound=1)
+    flags.DEFINE_enum(
+        "route",
+        "a",
+        ["a", "b"],
+        "The kernels that lower the step. a: TensorFlow's CPU kernels; b: the TPU's own kernels.",
+    )
     flags.DEFINE_string(
         "lowering_python",
         ".venv-tpu-kernels/bin/python",
-        "For route b: the Python of an environment with tensorflow-tpu (`make tpu-check ROUTE=b` makes it).",
+        "With --route=b, the Python of an environment with tensorflow-tpu, which `make tpu-check ROUTE=b` makes.",
     )
-    flags.DEFINE_bool("save", False, "Write the figures into the topology's file.")
+    flags.DEFINE_bool("save", False, "Whether to write the measurements into the topology's file.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, check, print the report."""
+    """Read the flags, check, and print the report."""
     from tpu_configs.checking import Lower, check, find_largest_batch, lower_by_cpu_kernels
     from tpu_configs.preflight import rows_per_device
     from tpu_configs.tpu_kernels import lower_by_tpu_kernels

@@ -1,4 +1,4 @@
-"""The check of an experiment on a topology: lower the step, compile it, report what a TPU would."""
+"""The check of an experiment on a topology, which lowers and compiles its step and reports the resources it needs."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tpu_configs.topologies import Measurement, Topology
 
 
 class Lower(Protocol):
-    """How the training step of an experiment becomes StableHLO."""
+    """A function that turns the training step of an experiment into StableHLO."""
 
     def __call__(
         self, config: PretrainingConfig, *, replicas: int, rows: int, max_seq_length: int
@@ -25,13 +25,13 @@ class Check:
     """An experiment's step, compiled for a topology.
 
     Attributes:
-        topology: what it was compiled for.
-        experiment: the experiment file's name, without its ending.
+        topology: the topology that the step was compiled for.
+        experiment: the name of the experiment's file, without its suffix.
         config: the experiment.
-        rows: of a device.
-        max_seq_length: tokens in a row.
-        lowered: the step as TensorFlow gave it.
-        program: what the compiler made of it.
+        rows: the number of rows that a device takes.
+        max_seq_length: the number of tokens in a row.
+        lowered: the step as TensorFlow lowered it.
+        program: the program that the compiler made of it.
     """
 
     topology: Topology
@@ -98,12 +98,12 @@ def check(
     """Compile an experiment's step for a topology.
 
     Args:
-        topology: what to compile for.
-        experiment: the experiment file's name, for the report.
+        topology: the topology to compile for.
+        experiment: the name of the experiment's file, for the report.
         config: the experiment.
-        rows: of a device.
-        max_seq_length: tokens in a row.
-        lower: how the step becomes StableHLO; None for route A.
+        rows: the number of rows that a device takes.
+        max_seq_length: the number of tokens in a row.
+        lower: the function that lowers the step; None for route A.
 
     Raises:
         DoesNotFitError: a device's memory is too small.
@@ -125,26 +125,26 @@ def check(
 def lower_by_cpu_kernels(
     config: PretrainingConfig, *, replicas: int, rows: int, max_seq_length: int
 ) -> lowering.LoweredStep:
-    """Lower the step by route A; see `lowering`."""
+    """Lower the step by route A, which `lowering` describes."""
     step, _ = lowering.pretraining_step(config, replicas)
     return lowering.lower(step, lowering.pretraining_specs(config, rows, max_seq_length))
 
 
 def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib: float, *, step: int = 8) -> int:
-    """Return the most rows a device, in steps of `step`, that the compiler has room for.
+    """Return the largest number of rows for which a device has room, in steps of `step`.
 
-    Memory grows with the rows nearly as a straight line, so the next guess lies where the line through the last two
-    points (and zero, for the first guess) meets the memory; it ends with a batch that fits and one more step that does
-    not.
+    Memory grows almost linearly with the rows. So the next guess is where the line through the last two points (at
+    first, one point and zero) reaches the device's memory. The search ends when a batch fits that is one step smaller
+    than a batch that does not fit.
 
     Args:
-        check_rows: a function of rows that returns a `Check`, or raises DoesNotFitError.
-        first: rows of the first guess.
-        usable_gib: memory of a device.
-        step: of the search.
+        check_rows: a function of the number of rows that returns a `Check` or raises DoesNotFitError.
+        first: the number of rows of the first guess.
+        usable_gib: the memory of a device.
+        step: the step of the search, in rows.
 
     Returns:
-        The number of rows; 0 where `step` rows are too many.
+        The number of rows; 0 if `step` rows are too many.
     """
     points: list[tuple[int, float]] = []
     low, high = 0, None
@@ -166,7 +166,7 @@ def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib:
 def _next_guess(points: list[tuple[int, float]], low: int, high: int | None, usable_gib: float, step: int) -> int:
     """Return a multiple of `step` above `low` and below `high`."""
     target = 2 * low if high is None else (low + high) // 2
-    if len(points) == 1:  # without what does not grow with the rows, a little too few
+    if len(points) == 1:  # ignores the memory that does not grow with the rows, and so guesses a little too low
         ((rows, gib),) = points
         target = int(rows * usable_gib / gib)
     elif points:

@@ -1,6 +1,6 @@
-"""Google's TPU compiler on a machine without a TPU: JAX gives it the description of a topology.
+"""Google's TPU compiler on a machine without a TPU, where JAX gives it the description of a topology.
 
-Needs the `tpu-check` extra. What is imported from inside JAX has no public form; the extra pins the version.
+This module needs the `tpu-check` extra, which pins the version of JAX, because some imports from JAX are not public.
 """
 
 import dataclasses
@@ -15,15 +15,15 @@ import numpy as np
 
 from tpu_configs.topologies import Topology
 
-# libtpu reads these when it is loaded, and would ask a TPU VM's metadata server for minutes without them. Which type is
-# named does not matter: the topology is an argument.
+# libtpu reads these variables when it is loaded; without them, it waits minutes for a TPU VM's metadata server. Any
+# type will do, because the topology is an argument.
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
-    # The compiler needs no chip: it runs beside another check, and beside a program that holds the chips.
+    # The compiler needs no chip, so it may run beside another check or a program that holds the chips.
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_MIN_LOG_LEVEL": "3",
     "TPU_STDERR_LOG_LEVEL": "3",
@@ -36,7 +36,7 @@ class DoesNotFitError(ValueError):
     """The program needs more memory than a device has.
 
     Attributes:
-        needed_gib: what the compiler asked for; None where it did not say.
+        needed_gib: the memory that the compiler asked for; None if it did not say.
     """
 
     def __init__(self, message: str, needed_gib: float | None) -> None:
@@ -46,18 +46,18 @@ class DoesNotFitError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """The compiled program of a step; sizes are bytes a device.
+    """The compiled program of a step. Sizes are bytes on each device.
 
     Attributes:
-        device_kind: as JAX names it.
-        arguments: weights, moments and the batch.
-        results: those that do not take an argument's place.
-        temporaries: activations and gradients.
-        code: the program.
-        flops: floating-point operations a step, of every kind.
-        all_reduces: over how many replicas each of them goes.
-        seconds: that compiling took.
-        versions: of what compiled.
+        device_kind: JAX's name of the kind of device.
+        arguments: the size of weights, moments and the batch.
+        results: the size of the results that do not overwrite an argument.
+        temporaries: the size of activations and gradients.
+        code: the size of the program.
+        flops: the floating-point operations of a step, of every kind.
+        all_reduces: the number of replicas that each all-reduce covers.
+        seconds: the time that compiling took.
+        versions: the versions of JAX and of the compiler.
     """
 
     device_kind: str
@@ -80,9 +80,9 @@ def compile_for(topology: Topology, stablehlo: bytes, aliases: Mapping[int, int]
     """Compile a module for all devices of a topology, none of which is attached.
 
     Args:
-        topology: what to compile for.
+        topology: the topology to compile for.
         stablehlo: the serialized module of one replica.
-        aliases: argument -> the result that takes its place, beside what the module itself says.
+        aliases: for an argument's index, the index of the result that overwrites it, in addition to the module's own.
 
     Raises:
         DoesNotFitError: a device's memory is too small.
@@ -136,7 +136,7 @@ def compile_for(topology: Topology, stablehlo: bytes, aliases: Mapping[int, int]
 
 
 def all_reduces(hlo: str) -> list[int]:
-    """Return over how many replicas each all-reduce of a compiled program goes.
+    """Return the number of replicas that each all-reduce of a compiled program covers.
 
     >>> all_reduces("%a = f32[] all-reduce(%x), replica_groups={{0,1},{2,3}}, to_apply=%add")
     [2]
@@ -144,7 +144,7 @@ def all_reduces(hlo: str) -> list[int]:
     [8]
 
     Args:
-        hlo: the program's text, an operation a line.
+        hlo: the text of the program, with an operation on each line.
     """
     found = []
     for line in re.findall(r"^.* all-reduce(?:-start)?\(.*$", hlo, re.MULTILINE):
@@ -158,7 +158,7 @@ def all_reduces(hlo: str) -> list[int]:
 
 
 def _drop_copies(module: Any, ir: Any) -> None:
-    """Remove the copies that TensorFlow puts before each result, which the compiler's reader of StableHLO refuses."""
+    """Remove the copies that TensorFlow puts before results, because the compiler refuses them in StableHLO."""
     copies = []
 
     def visit(operation: Any) -> Any:
@@ -173,7 +173,7 @@ def _drop_copies(module: Any, ir: Any) -> None:
 
 
 def _donate(module: Any, ir: Any, aliases: Mapping[int, int]) -> None:
-    """Tell the compiler that arguments may be overwritten by results."""
+    """Mark the arguments that results may overwrite."""
     if not aliases:
         return
     main = ir.SymbolTable(module.operation)["main"]
@@ -185,7 +185,7 @@ def _donate(module: Any, ir: Any, aliases: Mapping[int, int]) -> None:
     for argument, result in aliases.items():
         if kind.inputs[argument] != kind.results[result]:
             raise ValueError(
-                f"result {result} cannot take the place of argument {argument}: they are {kind.results[result]} and "
+                f"result {result} cannot overwrite argument {argument}: they are {kind.results[result]} and "
                 f"{kind.inputs[argument]}"
             )
         attributes[argument]["tf.aliasing_output"] = ir.IntegerAttr.get(number, result)
@@ -193,11 +193,11 @@ def _donate(module: Any, ir: Any, aliases: Mapping[int, int]) -> None:
 
 
 def _no_topology(error: Exception, topology: Topology) -> ValueError:
-    """Explain why there is no description of the topology: the compiler does not know it, or does not start."""
+    """Return the error to raise when the compiler does not know the topology, or does not start."""
     reason = _first_line(error)
     if "lockfile" in reason:
         return ValueError(
-            "the TPU compiler does not come up while another program holds libtpu, unless the environment has "
+            "the TPU compiler does not start while another program holds libtpu, unless the environment has "
             f"ALLOW_MULTIPLE_LIBTPU_LOAD=1. Received: {os.environ['ALLOW_MULTIPLE_LIBTPU_LOAD']!r} ({reason})"
         )
     return ValueError(
@@ -218,7 +218,7 @@ def _explained(error: Exception, topology: Topology) -> ValueError:
     gib = float(needed[1]) / {"G": 1.0, "M": 2.0**10, "K": 2.0**20}[needed[2]]
     return DoesNotFitError(
         f"the step does not fit on {topology.name}: it needs {needed[1]}{needed[2]}iB of a device's {needed[3]}iB "
-        f"(RESOURCE_EXHAUSTED). Fewer rows a device, `train.gradient_accumulation_steps` or `model.recompute` help",
+        f"(RESOURCE_EXHAUSTED). Fewer rows, gradient accumulation or `model.recompute` need less memory",
         gib,
     )
 

@@ -1,7 +1,7 @@
 """Operations that a TPU should not see, found in a traced step before anything is compiled.
 
-Some of them Google's compiler refuses; of others it makes a program that is slow, or wrong without a word: an assert is
-dropped, and a shape that depends on values becomes the largest one that is possible.
+Google's compiler refuses some of them. Others make the program slow, or silently wrong: an assert is dropped, and a
+shape that depends on values becomes the largest possible one.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ _DYNAMIC = "its output's shape depends on values"
 REFUSED = dict.fromkeys(
     ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunc", "Print", "PrintV2", "LogString"), _HOST
 )
-"""Operation -> why a step with it is refused; an operation on strings is refused whatever it is."""
-# Strings may pass through these: a message on its way to an assert harms nothing, and what else uses it is found.
+"""For each refused operation, the reason. Every operation on strings is refused as well."""
+# Strings may pass through these operations. The message of an assert does no harm, and other uses are found later.
 _CARRIERS = {"Const", "Identity", "IdentityN", "Placeholder", "If", "StatelessIf", "While", "StatelessWhile"}
 _CARRIERS |= {"PartitionedCall", "StatefulPartitionedCall"}
 DOUBTFUL = {
@@ -30,7 +30,7 @@ DOUBTFUL = {
     "Assert": "it is dropped on a TPU: nothing is checked there",
     "CheckNumericsV2": "it is dropped on a TPU: nothing is checked there",
 }
-"""Operation -> why a step should do without it."""
+"""For each operation that a step should avoid, the reason."""
 _DOUBLE = "float64 is emulated on a TPU, many times slower"
 _STRING = "a TPU has no strings"
 
@@ -40,11 +40,11 @@ class Finding:
     """An operation that a TPU should not see.
 
     Attributes:
-        operation: its kind, such as `Where`.
+        operation: the kind of the operation, such as `Where`.
         name: the name of the node, which names its layer.
-        why: in words.
+        why: the reason.
         refused: whether the step cannot be compiled at all.
-        source: file and line that made it; empty where that is not known (inside nested functions).
+        source: the file and line that made the operation; empty if they are not known (inside nested functions).
     """
 
     operation: str
@@ -59,10 +59,10 @@ class Finding:
 
 
 def lint(graph: tf.Graph) -> list[Finding]:
-    """Find what a TPU should not see in a traced function's graph and the functions that it calls, each once.
+    """Return the operations that a TPU should not see in a traced function and in the functions that it calls.
 
     Args:
-        graph: of a concrete function.
+        graph: the graph of a concrete function.
     """
     definition = graph.as_graph_def()
     operations = [graph.get_operation_by_name(node.name) for node in definition.node]
@@ -89,7 +89,7 @@ def _finding(node: Any, types: set[int], source: str) -> Finding | None:
 
 
 def _types(node: Any) -> set[int]:
-    """Return the dtypes among a node's attributes: those of its inputs and outputs that the kind leaves open."""
+    """Return the dtypes among a node's attributes, which are those dtypes that the operation's kind leaves open."""
     values = list(node.attr.values())
     return {value.type for value in values} | {each for value in values for each in value.list.type}
 

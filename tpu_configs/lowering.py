@@ -1,7 +1,7 @@
-"""The project's own training step as a program for one of a topology's devices, without any device: route A.
+"""Route A of the TPU check: the training step as a program for one of a topology's devices, made without any device.
 
-TensorFlow lowers the step with its CPU kernels to StableHLO, which `compiler.py` then compiles for the TPU. Weights,
-moments and step are arguments and results, and the module says which result takes which argument's place.
+TensorFlow's CPU kernels lower the step to StableHLO, which `compiler.py` then compiles for the TPU. Weights, moments
+and step are arguments and results, and the module says which result overwrites which argument.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ Step = Callable[[dict[str, Any]], Any]
 
 
 class CompiledReplica(Distribution):
-    """One of several replicas of a program that is compiled for all of them, as TPUStrategy does it.
+    """One of several replicas of a program that is compiled once for all of them, as TPUStrategy does.
 
     Args:
-        num_replicas: devices that the program is compiled for.
+        num_replicas: the number of devices that the program is compiled for.
     """
 
     def __init__(self, num_replicas: int) -> None:
@@ -38,7 +38,7 @@ class CompiledReplica(Distribution):
 
     @property
     def is_tpu(self) -> bool:
-        """True: the program is compiled for a TPU."""
+        """True, because the program is compiled for a TPU."""
         return True
 
     def replica_id(self) -> Any:
@@ -46,7 +46,7 @@ class CompiledReplica(Distribution):
         return gen_xla_ops.xla_replica_id()
 
     def all_reduce(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Return each tensor's sum over all replicas; the compiler joins them into few transfers."""
+        """Return each tensor's sum over all replicas. The compiler joins the sums into few transfers."""
         group = [list(range(self.num_replicas))]
         return [
             gen_xla_ops.xla_all_reduce(
@@ -62,9 +62,9 @@ class LoweredStep:
 
     Attributes:
         stablehlo: the serialized module.
-        findings: operations that a TPU should not see, and that the compiler lets through.
-        versions: of what lowered it.
-        aliases: argument -> the result that takes its place, where the module does not say so itself.
+        findings: the operations that a TPU should not see but the compiler accepts.
+        versions: the version of the TensorFlow that lowered the step.
+        aliases: for an argument's index, the index of the result that overwrites it, if the module does not say so.
     """
 
     stablehlo: bytes
@@ -74,13 +74,13 @@ class LoweredStep:
 
 
 def pretraining_specs(config: PretrainingConfig, rows: int, max_seq_length: int, *, sequences: int = 1) -> Specs:
-    """Return names, shapes and dtypes of a device's part of a batch.
+    """Return the names, shapes and dtypes of a device's part of a batch.
 
     Args:
-        config: of the experiment.
-        rows: of a device.
+        config: the experiment.
+        rows: the number of rows that a device takes.
         max_seq_length: L.
-        sequences: K, most sequences in a row; 1 for rows that are not packed.
+        sequences: K, the largest number of sequences in a row; 1 for rows that are not packed.
     """
     predictions = predictions_in(config, max_seq_length)
     features = pretraining_batch(rows, max_seq_length, predictions, max_sequences_per_row=sequences)
@@ -88,7 +88,7 @@ def pretraining_specs(config: PretrainingConfig, rows: int, max_seq_length: int,
 
 
 def predictions_in(config: PretrainingConfig, max_seq_length: int) -> int:
-    """Return P, the positions for predictions in a row of this length."""
+    """Return P, the number of predictions in a row of this length."""
     masking = config.masking
     return masking.max_predictions_per_seq or predictions_per_row(masking.masked_lm_rate, max_seq_length)
 
@@ -97,10 +97,10 @@ def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step
     """Return the training step (`TrainStep`) of a pre-training experiment, and the state that it changes.
 
     Args:
-        config: of the experiment.
-        num_replicas: devices of the topology.
+        config: the experiment.
+        num_replicas: the number of devices of the topology.
     """
-    # What a strategy does with the step as well: it is no program of its own, and not cut into parts for CPU cores.
+    # As under a strategy, the step is not compiled by itself and not split into parts for CPU cores.
     train = config.train.replace(jit_compile=False, concurrent_parts=1)
     state = TrainState(BertPretrainer(config.model, dtype=DTYPE_POLICIES[train.precision]), train.precision, train)
     step = TrainStep(
@@ -114,10 +114,10 @@ def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step
 
 
 def traced(step: Step, specs: Specs) -> tuple[Any, list[Finding]]:
-    """Return the step as a compilable `tf.function` of flat arguments, and what `lint` found in it.
+    """Return the step as a compilable `tf.function` of flat arguments, and the findings of `lint`.
 
     Raises:
-        ValueError: a shape is not known, or an operation cannot run on a TPU; the message names it.
+        ValueError: a shape is not known, or an operation cannot run on a TPU. The message names it.
     """
     unknown = [name for name, spec in specs.items() if not spec.shape.is_fully_defined()]
     if unknown:
@@ -137,14 +137,14 @@ def traced(step: Step, specs: Specs) -> tuple[Any, list[Finding]]:
 
 
 def lower(step: Step, specs: Specs) -> LoweredStep:
-    """Return the step as StableHLO, by TensorFlow's CPU kernels.
+    """Return the step as StableHLO, lowered by TensorFlow's CPU kernels.
 
     Args:
         step: a function of a batch, which changes variables in place.
-        specs: of the batch.
+        specs: the names, shapes and dtypes of the batch.
 
     Raises:
-        ValueError: a shape is not known, or an operation cannot be compiled; the message names it.
+        ValueError: a shape is not known, or an operation cannot be compiled. The message names it.
     """
     function, findings = traced(step, specs)
     versions = f"tensorflow {tf.__version__}, route A"
@@ -155,7 +155,7 @@ def compiler_ir(function: Any, specs: Sequence[tf.TensorSpec], platform: str) ->
     """Return the serialized StableHLO of a compiled `tf.function`.
 
     Raises:
-        ValueError: an operation cannot be compiled; the message names it.
+        ValueError: an operation cannot be compiled. The message names it.
     """
     try:
         return function.experimental_get_compiler_ir(*specs)(stage="stablehlo_serialized", platform_name=platform)

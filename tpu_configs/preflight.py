@@ -1,6 +1,6 @@
-"""The checks of a TPU job before the TPU is touched, where a mistake costs minutes or is never reported.
+"""The checks of a TPU job before it uses the TPU, where a mistake would cost minutes or would never be reported.
 
-Shapes are read off data sets that are made in a graph and never run.
+Shapes come from data sets that are built in a graph and never run.
 """
 
 import re
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The name of the TPU of the machine that the program runs on."""
 
-# Flags whose value may be a name instead of a path: a model on a hub, a data set.
+# The flags whose value may be a name, of a model on a hub or of a data set, instead of a path.
 _MAY_BE_NAMES = {"--init_checkpoint"}
 
 
@@ -37,16 +37,16 @@ def check_pretraining(
     paths: Mapping[str, str | None],
     skip_corrupt: bool = False,
 ) -> None:
-    """Check a pre-training job: its paths, batches, vocabulary and shapes.
+    """Check the paths, batches, vocabulary and shapes of a pre-training job.
 
     Args:
-        tpu: the flag `--tpu`.
-        topology: the flag `--topology`; without it, batches are checked when the TPU's devices are known.
+        tpu: the value of `--tpu`.
+        topology: the value of `--topology`; None to check batches only when the TPU's devices are known.
         config: the experiment.
-        train_data: record folders, one a phase.
-        eval_data: the same, held out.
-        paths: flag -> the job's other paths; None where a flag is not given.
-        skip_corrupt: the flag of that name: damaged shards are no mistake.
+        train_data: the record folders for training, one for each phase.
+        eval_data: the record folders for evaluation, one for each phase.
+        paths: the job's other paths by flag; None for a flag that is not given.
+        skip_corrupt: the value of `--skip_corrupt`, which allows damaged shards.
 
     Raises:
         FileNotFoundError: a folder is missing or not complete.
@@ -66,14 +66,14 @@ def check_finetuning(
     paths: Mapping[str, str | None],
     do_lower_case: bool = True,
 ) -> None:
-    """Check a fine-tuning job: its paths, batches and vocabulary. Its shapes are static: rows have one length.
+    """Check the paths, batches and vocabulary of a fine-tuning job. Its shapes are static, as all rows have one length.
 
     Args:
-        tpu: the flag `--tpu`.
-        topology: the flag `--topology`; without it, batches are checked when the TPU's devices are known.
+        tpu: the value of `--tpu`.
+        topology: the value of `--topology`; None to check batches only when the TPU's devices are known.
         config: the experiment.
-        paths: flag -> the job's paths; of them `--init_checkpoint` or `--vocab_file` gives the vocabulary.
-        do_lower_case: of `--vocab_file`.
+        paths: the job's paths by flag. `--init_checkpoint` or `--vocab_file` gives the vocabulary.
+        do_lower_case: whether the vocabulary of `--vocab_file` is uncased.
 
     Raises:
         FileNotFoundError: a path is missing.
@@ -94,14 +94,14 @@ def check_finetuning(
 
 
 def check_paths(tpu: str, paths: Iterable[tuple[str, str | None]]) -> None:
-    """Check that the hosts of a remote TPU, which see no folder of this machine, reach every path.
+    """Check that the hosts of a remote TPU, which cannot read the folders of this machine, reach every path.
 
     Args:
-        tpu: the flag `--tpu`.
-        paths: (flag, path).
+        tpu: the value of `--tpu`.
+        paths: pairs of a flag and its path.
 
     Raises:
-        ValueError: a path is local and the TPU is not.
+        ValueError: a path is local, but the TPU belongs to another machine.
     """
     if tpu == LOCAL:
         return
@@ -111,8 +111,8 @@ def check_paths(tpu: str, paths: Iterable[tuple[str, str | None]]) -> None:
         )
         if path and not is_name and not re.match(r"gs://[^/]+", path):
             raise ValueError(
-                f"{flag} must be a gs:// path where the TPU is another machine's (--tpu={tpu}); on the TPU VM itself "
-                f"say --tpu={LOCAL}. Received: {path!r}"
+                f"{flag} must be a gs:// path, because the TPU belongs to another machine (--tpu={tpu}); on the TPU VM "
+                f"itself, give --tpu={LOCAL}. Received: {path!r}"
             )
 
 
@@ -130,27 +130,27 @@ def check_batches_on(topology: str | None, trains: Sequence[TrainConfig], evalua
 
 
 def check_devices(devices: int, topology: str | None, trains: Sequence[TrainConfig]) -> None:
-    """Check that the TPU has the devices of the topology, and that the batches divide by them.
+    """Check that the TPU has as many devices as the topology, and that the batches divide by their number.
 
     Raises:
-        ValueError: they differ, or a batch does not divide.
+        ValueError: the numbers differ, or a batch does not divide.
     """
     if topology is not None and topologies.load(topology).devices != devices:
-        raise ValueError(f"--topology must be that of the TPU, which has {devices} devices. Received: {topology!r}")
+        raise ValueError(f"--topology must be the TPU's topology, with {devices} devices. Received: {topology!r}")
     for train in trains:
         check_batches(train, devices)
 
 
 def check_batches(train: TrainConfig, devices: int, evaluates: bool = False) -> None:
-    """Check that each device takes the same number of rows, also of each accumulated part.
+    """Check that each device takes the same number of rows, also in each accumulated part.
 
     Args:
-        train: the batches.
-        devices: of the TPU.
-        evaluates: whether `eval_batch_size` has to divide too (fine-tuning rounds it up).
+        train: the settings of training, with the batch sizes.
+        devices: the number of devices of the TPU.
+        evaluates: whether `eval_batch_size` must divide too (fine-tuning rounds it up).
 
     Raises:
-        ValueError: they do not divide.
+        ValueError: a batch size does not divide.
     """
     rows = rows_per_device("train.batch_size", train.batch_size, devices)
     if rows % train.gradient_accumulation_steps:
@@ -163,10 +163,10 @@ def check_batches(train: TrainConfig, devices: int, evaluates: bool = False) -> 
 
 
 def rows_per_device(field: str, batch_size: int, devices: int) -> int:
-    """Return rows of one device.
+    """Return the number of rows that a device takes.
 
     Raises:
-        ValueError: the batch does not divide.
+        ValueError: the batch size does not divide.
     """
     if batch_size % devices:
         raise ValueError(f"`{field}` must be a multiple of the TPU's {devices} devices. Received: {batch_size}")
@@ -176,15 +176,15 @@ def rows_per_device(field: str, batch_size: int, devices: int) -> int:
 def check_records(
     config: PretrainingConfig, train_data: Sequence[str], eval_data: Sequence[str], *, skip_corrupt: bool = False
 ) -> None:
-    """Check the vocabulary, lengths and shapes of pre-training's batches.
+    """Check the vocabulary, lengths and shapes of pre-training batches.
 
-    A TPU reads some other row of the table for an id that is not in it, and says nothing; the readers hold every id
-    below the vocabulary's size, so that it is the size which has to fit.
+    For an id that is not in the table, a TPU silently reads another row. The readers keep every id below the
+    vocabulary's size, so it is enough to check this size.
 
     Raises:
         FileNotFoundError: a folder is missing or not complete.
-        ValueError: the model has fewer embeddings than the records' vocabulary tokens, or fewer positions than they are
-            long, or a batch has no static shape.
+        ValueError: the model has fewer embeddings than the records' vocabulary has tokens, the records have longer rows
+            than the model has positions, or a batch has no static shape.
     """
     import tensorflow as tf
 
@@ -196,10 +196,10 @@ def check_records(
                 vocab_size = read_vocabulary(path, manifest).vocab_size
             config.model.check_fits(vocab_size, manifest.max_seq_length)
             if skip_corrupt:
-                continue  # to open them is to read them all; the readers' shapes are the same
+                continue  # opening these records would read them all, and their shapes are the same
             with renamed(path=flag.removeprefix("--")):
                 folder = RecordFolder(path)
-            # In a graph: nothing is read.
+            # In a graph, nothing is read.
             with tf.Graph().as_default():
                 if flag == "--train_data":
                     data = folder.training_dataset(config.masking, phase.train.batch_size, phase.train.seed)
@@ -212,9 +212,9 @@ def check_static(path: str, specs: Mapping[str, "tf.TensorSpec"]) -> None:
     """Check that every tensor of a batch has a static shape.
 
     Raises:
-        ValueError: one has not.
+        ValueError: a tensor has none.
     """
     for name, spec in specs.items():
         if not spec.shape.is_fully_defined():
             shape = tuple(spec.shape)
-            raise ValueError(f"{path}: a TPU needs batches of static shape; {name!r} has none. Received: {shape}")
+            raise ValueError(f"{path}: {name!r} must have a static shape, as a TPU needs it. Received: {shape}")

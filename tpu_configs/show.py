@@ -1,8 +1,8 @@
-"""Print all topologies as a table, or the fields of one on one line, for scripts.
+"""Print a table of all TPU topologies, or the fields of one topology on a line, for scripts.
 
 ```sh
-python -m tpu_configs.show --topology v5e-8 --fields accelerator_type,runtime_version,hosts
-python -m tpu_configs.show
+bert-tf tpu-topologies --topology v5e-8 --fields accelerator_type,runtime_version,hosts
+bert-tf tpu-topologies
 ```
 """
 
@@ -17,12 +17,12 @@ from tpu_configs import table, topologies
 
 def define_flags() -> None:
     """Define the flags of this command."""
-    flags.DEFINE_string("topology", None, "One of the topologies with a file, such as v5e-8; the table without it.")
-    flags.DEFINE_list("fields", ["name"], "Names of fields, separated by commas.")
+    flags.DEFINE_string("topology", None, "The topology to print, such as v5e-8; without it, the table is printed.")
+    flags.DEFINE_list("fields", ["name"], "The names of the fields to print, separated by commas.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, print."""
+    """Read the flags, and print the table or the fields."""
     values = flags.FLAGS
     if values.topology is None:
         print(table.markdown_table())
@@ -31,7 +31,7 @@ def main(_: Sequence[str]) -> None:
     known = [field.name for field in dataclasses.fields(topology)]
     unknown = [name for name in values.fields if name not in known]
     if unknown:
-        raise ValueError(f"--fields must be of {', '.join(known)}. Received: {unknown[0]!r}")
+        raise ValueError(f"--fields must be among {', '.join(known)}. Received: {unknown[0]!r}")
     print(*(getattr(topology, name) for name in values.fields))
 
 

@@ -1,8 +1,8 @@
-"""A traced step as a function of its state: variables are arguments, and what is assigned to them is returned.
+"""The conversion of a traced step to a function of its state, which takes variables' values and returns new ones.
 
-TensorFlow lowers functions that hold variables for attached devices only; with the TPU's own kernels (route B) the
-state has to be arguments and results. The graph of the project's own step is rewritten for that: a read becomes the
-argument, an assignment a result.
+TensorFlow lowers functions with variables only for attached devices. With the TPU's own kernels (route B), the state
+must be arguments and results. So the graph of the step is rewritten: a read becomes an argument, an assignment a
+result.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ def stateless(concrete: Any) -> tuple[Any, list[tf.TensorSpec], dict[int, int]]:
     """Return a concrete function without its variables.
 
     Args:
-        concrete: of `tf.function`; its graph reads and assigns variables itself, not in functions that it calls.
+        concrete: a concrete function, whose own graph reads and assigns variables, not the functions that it calls.
 
     Returns:
-        A Python function of the same arguments and, behind them, the variables' values, which returns the same results
-        and, behind them, the new values of those that are assigned; the specifications of the variables; argument ->
-        the result that takes its place.
+        First, a Python function that takes the same arguments followed by the variables' values, and returns the same
+        results followed by the new values of assigned variables. Second, the specifications of the variables. Third,
+        for the index of an argument, the index of the result that overwrites it.
 
     Raises:
         ValueError: a variable is used in another way.
@@ -47,7 +47,7 @@ def stateless(concrete: Any) -> tuple[Any, list[tf.TensorSpec], dict[int, int]]:
 
 
 def _spec(concrete: Any, handle: Any) -> tf.TensorSpec:
-    """Return shape and dtype of the variable of a captured handle."""
+    """Return the shape and dtype of the variable of a captured handle."""
     for variable in concrete.graph.variables:
         if variable.handle is handle:
             return tf.TensorSpec(variable.shape, variable.dtype)
@@ -55,34 +55,34 @@ def _spec(concrete: Any, handle: Any) -> tf.TensorSpec:
 
 
 def _rewrite(graph: Any, arguments: set[str], resources: list[str]) -> dict[str, str]:
-    """Take the placeholders out of a graph definition, and make identities of reads and assignments, in place.
+    """Remove the placeholders from a graph definition, and turn reads and assignments into identities, in place.
 
     Returns:
-        Resource -> the node that holds the value that is assigned to it.
+        For each resource, the node whose value is assigned to it.
     """
     assigned: dict[str, str] = {}
     for node in graph.node:
         used = [source for source in node.input if source.split(":")[0] in resources]
         if used and node.op not in _ALLOWED:
             raise ValueError(
-                "the TPU's kernels (route b) take no step with functions that use variables, as "
-                "`train.gradient_accumulation_steps` and `model.recompute` make them: "
-                f"take route a. Received: {node.op} {node.name!r}"
+                "the TPU's kernels (route b) cannot lower functions that use variables, which "
+                "`train.gradient_accumulation_steps` and `model.recompute` make: "
+                f"use route a. Received: {node.op} {node.name!r}"
             )
         if node.op == "AssignVariableOp":
             if used[0] in assigned:
-                raise ValueError(f"a step may assign to a variable once. Received: {node.name!r}")
+                raise ValueError(f"a step may assign to a variable only once. Received: {node.name!r}")
             assigned[used[0]] = node.name
     kept = [node for node in graph.node if node.name not in arguments | set(resources)]
     for node in kept:
-        node.attr.pop("_class", None)  # it may name a node that goes
+        node.attr.pop("_class", None)  # it may name a node that is removed
         if node.op not in _ALLOWED:
             continue
         resource, dtype = node.input[0], node.attr["dtype"].type
         if node.op == "AssignVariableOp":
             del node.input[0]
         elif f"^{assigned.get(resource)}" in node.input:
-            node.input[0] = assigned[resource]  # a read behind the assignment
+            node.input[0] = assigned[resource]  # a read after the assignment
         node.op = "Identity"
         node.attr.clear()
         node.attr["T"].type = dtype

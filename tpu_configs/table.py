@@ -1,4 +1,4 @@
-"""The table of the topologies: what their files say, and what the check measured."""
+"""The table of the topologies, with the contents of their files and the measurements of the check."""
 
 from tpu_configs import topologies
 from tpu_configs.topologies import Topology
@@ -17,7 +17,7 @@ _COLUMNS = (
 
 
 def markdown_table() -> str:
-    """Return one row a topology; a dash where nothing was measured."""
+    """Return the table in Markdown, with a row for each topology and dashes where nothing was measured."""
     rows = [_COLUMNS, ("---",) * len(_COLUMNS), *(_row(topologies.load(name)) for name in topologies.names())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

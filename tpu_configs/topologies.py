@@ -1,6 +1,6 @@
-"""The TPU topologies that the project has a file for, one YAML each, strictly loaded.
+"""The TPU topologies of this project, each a YAML file that is read strictly.
 
-Importable without TensorFlow and JAX: launch scripts ask it for names, in whatever Python they find.
+This module imports neither TensorFlow nor JAX, because launch scripts use it in any Python that they find.
 """
 
 import dataclasses
@@ -18,9 +18,9 @@ class CompilerTarget(Config):
     """The description of a topology for Google's compiler.
 
     Attributes:
-        topology_name: generation and chips, such as `v5e:2x4` (v7x would be `tpu7x:...`).
-        chips_per_host_bounds: chips of a host along x, y and z, where the compiler's own guess is another.
-        chip_config_name: `megacore` where the two cores of a chip are one device (v4).
+        topology_name: the generation and the chips, such as `v5e:2x4` (v7x would be `tpu7x:...`).
+        chips_per_host_bounds: the number of a host's chips along x, y and z; None if the compiler knows it.
+        chip_config_name: `megacore` if the two cores of a chip are one device (v4).
     """
 
     topology_name: str
@@ -39,21 +39,22 @@ class CompilerTarget(Config):
 
 @dataclasses.dataclass(frozen=True)
 class Measurement(Config):
-    """A measurement of `tpu_configs.check` for one experiment on one topology; memory in GiB a device, of one step.
+    """A measurement of `bert-tf tpu-check` for one experiment on one topology. Memory is in GiB on each device.
 
     Attributes:
-        experiment: the experiment file's name, without its ending.
-        max_seq_length: tokens in a row.
-        batch_per_device: rows.
-        arguments_gib: weights, optimizer's moments and the batch.
-        temporaries_gib: activations and gradients.
-        code_gib: the program.
-        total_gib: all of it, results that do not take an argument's place included.
-        compiler_tflop: a device's floating-point operations a step as the compiler counts them.
-        hand_tflop: the same for matrix products alone, counted by hand.
-        all_reduces: how many there are after the compiler has joined them.
-        largest_batch: the most rows a device, in steps of 8, that the compiler has room for; None: not searched.
-        versions: of what lowered and compiled.
+        experiment: the name of the experiment's file, without its suffix.
+        max_seq_length: the number of tokens in a row.
+        batch_per_device: the number of rows that a device takes.
+        arguments_gib: the memory of weights, the optimizer's moments and the batch.
+        temporaries_gib: the memory of activations and gradients.
+        code_gib: the memory of the program.
+        total_gib: the memory of all of these, and of results that do not overwrite an argument.
+        compiler_tflop: the floating-point operations of a device in a step, in 10^12, as the compiler counts them.
+        hand_tflop: the floating-point operations of the matrix products alone, counted by hand.
+        all_reduces: the number of all-reduces after the compiler has joined them.
+        largest_batch: the largest number of rows for which a device has room, in steps of 8; None if it was not
+            searched.
+        versions: the versions of the packages that lowered and compiled the step.
     """
 
     experiment: str
@@ -75,20 +76,20 @@ class Topology(Config):
     """One slice of Cloud TPU.
 
     Attributes:
-        name: short name, such as `v5e-8`, and that of the file.
-        accelerator_type: what Google Cloud calls it, such as `v5litepod-8`.
-        chip_topology: chips along x, y (and z), as GKE's node selector wants it.
-        gke_accelerator: GKE's name of the kind of node; None where GKE has none.
-        chips_per_host: what a pod of GKE asks for.
-        devices: TensorFlow replicas in all; a chip of v2 and v3 is two.
-        hosts: TPU VMs.
-        hbm_gib: memory of a device that a program may use, as the compiler states it.
-        peak_tflops: bfloat16 TFLOP/s of a device.
-        batch_per_device: rows of 512 tokens of BERT-base that fit well.
-        runtime_version: of the TPU VM's image.
-        libtpu: the version that the pinned TensorFlow runs with there.
-        compiler: the names that the TPU compiler has for it.
-        measured: by the check; None before it ran.
+        name: the short name, such as `v5e-8`, which is also the name of the file.
+        accelerator_type: Google Cloud's name, such as `v5litepod-8`.
+        chip_topology: the number of chips along x, y (and z), as GKE's node selector takes it.
+        gke_accelerator: GKE's name of the kind of node; None if GKE has none.
+        chips_per_host: the number of chips that a GKE pod requests.
+        devices: the number of TensorFlow replicas; a chip of v2 or v3 has two.
+        hosts: the number of TPU VMs.
+        hbm_gib: the memory of a device that a program may use, as the compiler states it.
+        peak_tflops: the bfloat16 TFLOP/s of a device.
+        batch_per_device: the number of rows of 512 tokens of BERT-base that fit well.
+        runtime_version: the version of the TPU VM's image.
+        libtpu: the version of libtpu that the pinned TensorFlow runs with there.
+        compiler: the TPU compiler's description of the topology.
+        measured: the measurement of the check; None before it ran.
     """
 
     name: str
@@ -120,11 +121,12 @@ class Topology(Config):
         """Return the topology that a YAML file holds.
 
         Args:
-            text: its content.
-            path: for messages.
+            text: the contents of the file.
+            path: the path of the file, for messages.
 
         Raises:
-            ConfigError: it is no YAML, or a field is missing, unknown, given twice, of another type or out of range.
+            ConfigError: the text is not YAML, or a field is missing, unknown, given twice, of another type or out of
+                range.
         """
         try:
             values = yaml.load(text, Loader=_StrictLoader)
@@ -138,18 +140,18 @@ class Topology(Config):
             raise ConfigError(f"{path} must have the field `{missing[0]}`. Received: {', '.join(map(str, values))}")
         try:
             return cls.from_dict(values)
-        except (ConfigError, TypeError) as error:  # TypeError: a field of a part is missing
+        except (ConfigError, TypeError) as error:  # TypeError: a field of `compiler` or `measured` is missing
             raise ConfigError(f"{path}: {error}") from None
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A YAML loader that refuses a key that occurs twice, where the second would silently hide the first."""
+    """A YAML loader that refuses repeated keys, of which all but the last would be lost silently."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping of a node.
 
         Raises:
-            yaml.YAMLError: a key occurs in it twice.
+            yaml.YAMLError: a key occurs twice.
         """
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for position, key in enumerate(keys) if key in keys[:position]]
@@ -183,20 +185,20 @@ def load(name: str) -> Topology:
     file = yaml_file(name)
     topology = Topology.from_yaml(file.read_text(encoding="utf-8"), file.name)
     if topology.name != name:
-        raise ConfigError(f"{file.name}: `name` must be the file's. Received: {topology.name!r}")
+        raise ConfigError(f"{file.name}: `name` must be the name of the file. Received: {topology.name!r}")
     return topology
 
 
 def yaml_file(name: str) -> Any:
-    """Return the file of a topology (`importlib.resources`), which need not exist."""
+    """Return the file of a topology as a resource (`importlib.resources`), which need not exist."""
     return _folder() / f"{name}.yaml"
 
 
 def save_measurement(name: str, measurement: Measurement) -> str:
-    """Write what the check measured into the topology's file, in place of the former measurement.
+    """Write a measurement into the topology's file, in place of the former one.
 
     Returns:
-        The file's path.
+        The path of the file.
     """
     path = str(yaml_file(name))
     head = files.read_text(path).partition("\nmeasured:")[0].rstrip("\n")

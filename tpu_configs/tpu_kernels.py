@@ -1,6 +1,6 @@
-"""Route B: TensorFlow for TPU lowers the step with the TPU's own kernels, in an environment of its own.
+"""Route B of the TPU check: TensorFlow for TPU lowers the step with the TPU's own kernels, in another environment.
 
-`tensorflow-tpu` and the `tpu-check` extra cannot share an environment: each pins another libtpu.
+`tensorflow-tpu` and the `tpu-check` extra cannot share an environment, because they pin different versions of libtpu.
 """
 
 import os
@@ -23,14 +23,14 @@ NOTES_FILE = "step.json"
 
 
 def lower_in_this_process(step: Step, specs: Specs) -> LoweredStep:
-    """Return the step as StableHLO, by the TPU's kernels of the `tensorflow-tpu` that this Python has.
+    """Return the step as StableHLO, lowered by the TPU's kernels in the `tensorflow-tpu` of this Python.
 
     Args:
         step: a function of a batch, which changes variables in place.
-        specs: of the batch.
+        specs: the names, shapes and dtypes of the batch.
 
     Raises:
-        ValueError: a shape is not known, or an operation cannot be compiled; the message names it.
+        ValueError: a shape is not known, or an operation cannot be compiled. The message names it.
     """
     traced_function, findings = traced(step, specs)
     function, variables, aliases = stateless(traced_function.get_concrete_function(*specs.values()))
@@ -52,28 +52,28 @@ def lower_by_tpu_kernels(
     """Lower the step by route B, in a process of the environment that has `tensorflow-tpu`.
 
     Args:
-        config: what `config_file` and `overrides` give; the other process reads them again.
+        config: the experiment of `config_file` and `overrides`, which the other process reads again.
         replicas: the number of devices of the topology.
         rows: the number of rows that a device takes.
         max_seq_length: the number of tokens in a row.
-        python: the Python of that environment.
-        config_file: the experiment file.
-        overrides: changes to it, as `--set` takes them.
+        python: the path of that environment's Python.
+        config_file: the experiment, by its name or as a file.
+        overrides: changes to the experiment, as `--set` takes them.
 
     Raises:
         FileNotFoundError: there is no such Python.
-        ValueError: the step cannot be lowered; the message is that process's.
+        ValueError: the step cannot be lowered. The message is that of the other process.
     """
     if not files.exists(python):
         raise FileNotFoundError(
-            "--lowering_python must be a Python with tensorflow-tpu, such as `make tpu-check ROUTE=b` makes. "
+            "--lowering_python must be a Python with tensorflow-tpu, which `make tpu-check ROUTE=b` installs. "
             f"Received: {python!r}"
         )
     with tempfile.TemporaryDirectory() as folder:
         command = [python, "-P", "-m", "tpu_configs.lower", f"--config={config_file}", f"--output_dir={folder}"]
         command += [f"--set={override}" for override in overrides]
         command += [f"--replicas={replicas}", f"--rows={rows}", f"--max_seq_length={max_seq_length}"]
-        # TensorFlow passes this process's libtpu on to its children, which need another.
+        # TensorFlow passes the path of its libtpu on to child processes, but this one needs another libtpu.
         environment = {name: value for name, value in os.environ.items() if name != "TPU_LIBRARY_PATH"}
         environment["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         result = subprocess.run(command, env=environment | ENVIRONMENT, capture_output=True, text=True, check=False)
@@ -100,10 +100,10 @@ def write(folder: str, lowered: LoweredStep) -> None:
 
 
 def read(folder: str) -> LoweredStep:
-    """Read what `write` wrote.
+    """Return the lowered step that `write` wrote.
 
     Raises:
-        FileNotFoundError: it did not.
+        FileNotFoundError: the folder does not hold one.
     """
     notes = files.read_json(os.path.join(folder, NOTES_FILE))
     findings = [Finding(**finding) for finding in notes["findings"]]

@@ -231,7 +231,7 @@ def test_a_complete_folder_is_replaced_only_on_demand(tmp_path, small_shards):
     make(tmp_path.parent / "fresh", CONFIG.replace(max_seq_length=32), documents=corpus_documents(10))
     after = {name: data for name, data in contents_of(tmp_path).items() if not name.startswith("heldout/")}
     assert after == contents_of(tmp_path.parent / "fresh")
-    with pytest.raises(FileNotFoundError, match="no manifest"):
+    with pytest.raises(FileNotFoundError, match="must hold manifest"):
         read_manifest(str(tmp_path / "heldout"))  # the held-out records of the earlier run are not this one's
 
 
@@ -241,7 +241,7 @@ def test_an_unwritable_folder_is_named(tmp_path):
         make(tmp_path / "file" / "records")
 
 
-def test_no_manifest_is_told(tmp_path):
+def test_a_missing_manifest_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"`folder` must hold manifest.json.*was interrupted"):
         read_manifest(str(tmp_path))
 

@@ -180,7 +180,7 @@ def test_a_compiler_that_does_not_come_up_is_not_a_topology_that_it_does_not_kno
     topology = topologies.load("v5e-8")
     locked = RuntimeError("ABORTED: Internal error when accessing libtpu multi-process lockfile.\nmore")
     message = str(compiler._no_topology(locked, topology))
-    assert message.startswith("the TPU compiler does not come up while another program holds libtpu, unless")
+    assert message.startswith("the TPU compiler does not start while another program holds libtpu, unless")
     assert message.endswith("ALLOW_MULTIPLE_LIBTPU_LOAD=1. Received: '0' (" + str(locked).splitlines()[0] + ")")
     message = str(compiler._no_topology(RuntimeError("INVALID_ARGUMENT: no such shape"), topology))
     assert message == ("the compiler knows no topology 'v5e:2x4' (INVALID_ARGUMENT: no such shape). Received: 'v5e-8'")

@@ -20,7 +20,7 @@ def test_there_is_one_for_each_generation():
 
 
 @pytest.mark.parametrize("name", topologies.names())
-def test_figures_agree_with_each_other(name):
+def test_the_numbers_of_a_topology_agree_with_each_other(name):
     topology = topologies.load(name)
     chips = 1
     for size in topology.chip_topology.split("x"):
@@ -96,7 +96,7 @@ def test_measurements_are_written_and_read_again(tmp_path, monkeypatch):
 def test_a_file_names_itself(tmp_path, monkeypatch):
     (tmp_path / "v5e-4.yaml").write_text(V5E, encoding="utf-8")
     monkeypatch.setattr(topologies, "_folder", lambda: tmp_path)
-    with pytest.raises(ConfigError, match=r"v5e-4\.yaml: `name` must be the file's\. Received: 'v5e-8'"):
+    with pytest.raises(ConfigError, match=r"v5e-4\.yaml: `name` must be the name of the file\. Received: 'v5e-8'"):
         topologies.load("v5e-4")
 
 
