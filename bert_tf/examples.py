@@ -1,10 +1,15 @@
 """The examples that readers of labelled files make: one dataclass for each kind of task."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from bert_tf.utils.ideographs import is_ideograph
+
+DIGESTS = "digests"
+"""The key of a run's data under which the digests of its examples stand, by part: `train`, `eval` and `test`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,3 +134,14 @@ class Examples:
 
     examples: Sequence[Any]
     path: str
+
+    def digest(self) -> str:
+        """Return a digest of what is learnt or scored: it changes with every text, label and group, and their order.
+
+        Where the examples were read is not part of it, so that a file may be moved, or compressed.
+        """
+        digest = hashlib.sha256()
+        for example in self.examples:
+            content = [getattr(example, field.name) for field in dataclasses.fields(example) if field.compare]
+            digest.update(json.dumps(content).encode() + b"\n")
+        return digest.hexdigest()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bert_tf.configs import ConfigError, FinetuningConfig, PretrainingConfig
+from bert_tf.examples import DIGESTS
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.runs import run_lock
 from bert_tf.runs.descriptions import RunDescription
@@ -40,6 +41,7 @@ _MAY_CHANGE = {
     "recompute",
     "peak_tflops",
     "profile_steps",
+    DIGESTS,  # compared by themselves; a run of an earlier version has none
 }
 
 
@@ -52,6 +54,18 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
             for line in _differences(old.get(key), new.get(key), f"{prefix}{key}.")
         ]
     return [] if old == new else [f"{prefix[:-1]} was {old!r}, now {new!r}"]
+
+
+def _check_same_data(old: dict[str, Any], new: dict[str, Any], run_dir: str) -> None:
+    """Raise a ValueError if the same files now hold other examples than those that the run began with."""
+    before, now = (description["data"].get(DIGESTS) or {} for description in (old, new))
+    changed = [part for part in before if part in now and before[part] != now[part]]
+    if changed:
+        files_read = ", ".join(f"{part} ({new['data'].get(part)})" for part in changed)
+        raise ValueError(
+            "`run_dir` holds a run on other examples: the data changed since it began. Take another folder, remove "
+            f"this one, or put the examples back. Received: {run_dir!r}, with changed examples of {files_read}"
+        )
 
 
 def _with_new_fields(description: Any) -> Any:
@@ -106,12 +120,14 @@ def claim(run_dir: str, description: RunDescription, tokenizer: WordPieceTokeniz
     new = description.to_dict()
     checkpoints_exist = files.exists(os.path.join(run_dir, "checkpoints"))
     if files.exists(path) and (checkpoints_exist or files.exists(os.path.join(run_dir, METRICS_FILE))):
-        differences = _differences(_with_new_fields(files.read_json(path)), new)
+        old = _with_new_fields(files.read_json(path))
+        differences = _differences(old, new)
         if differences:
             raise ValueError(
                 f"`run_dir` holds another experiment: {'; '.join(differences[:5])}. Take another folder, or remove "
                 f"it. Received: {run_dir!r}"
             )
+        _check_same_data(old, new, run_dir)
     elif checkpoints_exist:
         raise ValueError(f"`run_dir` holds checkpoints, but no {CONFIG_FILE}. Received: {run_dir!r}")
     files.write_text(os.path.join(run_dir, VOCAB_FILE), "".join(f"{token}\n" for token in tokenizer.tokens))

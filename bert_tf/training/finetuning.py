@@ -12,7 +12,7 @@ from absl import logging
 from bert_tf.configs import BertConfig, FinetuningConfig
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
-from bert_tf.examples import Examples
+from bert_tf.examples import DIGESTS, Examples
 from bert_tf.models.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
 from bert_tf.runs import folder as run_folder
@@ -84,7 +84,8 @@ def finetune(
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
     train = config.train
     paths = {"train": train_examples.path, "eval": eval_examples.path if eval_examples else None}
-    read = (data or paths) | {"init_checkpoint": init_checkpoint}
+    digests = _digests(train=train_examples, eval=eval_examples, test=test_examples)
+    read = (data or paths) | {"init_checkpoint": init_checkpoint, DIGESTS: digests}
     description = _description(config, encoder, tokenizer, labels=labels, data=read)
     with run_folder.claimed(run_dir, description, tokenizer, is_chief=engine.is_chief) as lock:
         keras.utils.set_random_seed(train.seed)
@@ -133,6 +134,11 @@ def finetune(
         if engine.is_chief:
             files.write_json(os.path.join(run_dir, SCORES_FILE), results)
         return results
+
+
+def _digests(**parts: Examples | None) -> dict[str, str]:
+    """Return the digest of each part that is given, by which a run knows its data again."""
+    return {name: examples.digest() for name, examples in parts.items() if examples is not None}
 
 
 def _starting_point(

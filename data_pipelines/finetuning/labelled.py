@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from bert_tf.examples import Examples
+from bert_tf.examples import DIGESTS, Examples
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 from data_pipelines.finetuning.question_answering import read_questions
@@ -105,16 +105,21 @@ def read_part(config: Any, data: dict[str, Any], part: str) -> Examples:
 
     Args:
         config: the configuration of the task.
-        data: the data in the run's description: the file `train`, `split` and `split_seed`.
+        data: the data in the run's description: the file `train`, `split`, `split_seed` and the parts' `digests`.
         part: `train`, `eval` or `test`.
 
     Raises:
         FileNotFoundError: the file no longer exists.
-        ValueError: the run had no split, or the split has no such part.
+        ValueError: the run had no split, the split has no such part, or the file holds other examples by now.
     """
     if not data.get("split"):
         raise ValueError(f"`part` needs a run made with --split. Received: {part!r}, for a run without a split")
     parts = read_parts(config, {"train": data["train"]}, split=data["split"], split_seed=data["split_seed"])
     if part not in parts:
         raise ValueError(f"`part` must be one of {', '.join(parts)}, the parts of {data['split']}. Received: {part!r}")
+    if parts[part].digest() != data.get(DIGESTS, {}).get(part, parts[part].digest()):
+        raise ValueError(
+            f"`part` must be the examples that the run had, but the file changed since. Received: {part!r} of "
+            f"{data['train']}"
+        )
     return parts[part]

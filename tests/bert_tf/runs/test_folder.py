@@ -6,6 +6,7 @@ import pytest
 from small_model import random_classification_batch, write_run, write_vocab
 
 from bert_tf.configs import BertConfig, PretrainingConfig
+from bert_tf.examples import DIGESTS
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
@@ -55,6 +56,29 @@ def test_a_folder_is_claimed_once(tmp_path, tokenizer):
     with pytest.raises(ValueError, match=r"data\.train\.records was 3, now 4"):
         run_folder.claim(folder, other_data, tokenizer)
     assert (tmp_path / "run" / "config.json").read_text() == before
+
+
+def test_examples_that_changed_are_refused(tmp_path, tokenizer):
+    folder = str(tmp_path / "run")
+    data = {"train": "all.tsv", "eval": None, DIGESTS: {"train": "1f", "eval": "2e"}}
+    description = dataclasses.replace(_description(tokenizer), data=data)
+    run_folder.claim(folder, description, tokenizer)
+    (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
+    run_folder.claim(folder, description, tokenizer)
+    changed = dataclasses.replace(description, data=data | {DIGESTS: {"train": "3a", "eval": "2e"}})
+    with pytest.raises(ValueError, match=r"the data changed since it began.*changed examples of train \(all\.tsv\)$"):
+        run_folder.claim(folder, changed, tokenizer)
+    assert run_folder.read_run(folder)[0] == description
+
+
+def test_a_run_of_an_earlier_version_takes_the_digests_of_its_examples(tmp_path, tokenizer):
+    folder = str(tmp_path / "run")
+    description = dataclasses.replace(_description(tokenizer), data={"train": "all.tsv"})
+    run_folder.claim(folder, description, tokenizer)
+    (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
+    with_digests = dataclasses.replace(description, data={"train": "all.tsv", DIGESTS: {"train": "1f"}})
+    run_folder.claim(folder, with_digests, tokenizer)
+    assert run_folder.read_run(folder)[0] == with_digests
 
 
 def test_reports_may_change(tmp_path, tokenizer):

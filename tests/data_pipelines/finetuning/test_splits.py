@@ -3,7 +3,7 @@ import collections
 import pytest
 
 from bert_tf.configs.tasks import ClassificationConfig
-from bert_tf.examples import Examples, QuestionExample, TextExample
+from bert_tf.examples import DIGESTS, Examples, QuestionExample, TextExample
 from data_pipelines.finetuning.labelled import read_part, read_parts
 from data_pipelines.finetuning.splits import Split
 
@@ -58,6 +58,10 @@ def test_parts_come_from_files_or_from_a_split(tmp_path):
     assert [len(part.examples) for part in parts.values()] == [16, 4]
     data = {"train": str(path), "split": "80/20", "split_seed": 3}
     assert read_part(config, data, "eval") == parts["eval"]
+    digests = {name: part.digest() for name, part in parts.items()}
+    assert read_part(config, data | {DIGESTS: digests}, "eval") == parts["eval"]
+    with pytest.raises(ValueError, match=r"must be the examples that the run had, .*'eval' of .*a\.tsv"):
+        read_part(config, data | {DIGESTS: digests | {"eval": "1f"}}, "eval")
     with pytest.raises(ValueError, match=r"`part` must be one of train, eval.*'test'"):
         read_part(config, data, "test")
     with pytest.raises(ValueError, match="`part` needs a run made with --split"):
