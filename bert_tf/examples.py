@@ -31,6 +31,10 @@ class TextExample:
     group: str | None = None
     source: str = dataclasses.field(default="", compare=False)
 
+    def without_label(self) -> "TextExample":
+        """Return the example without its label, so that a label unknown to the model raises no error."""
+        return dataclasses.replace(self, label=None)
+
 
 @dataclasses.dataclass(frozen=True)
 class TaggedExample:
@@ -70,6 +74,10 @@ class TaggedExample:
             text += word
         return cls(text, tuple(offsets), None if tags is None else tuple(tags), group, source)
 
+    def without_label(self) -> "TaggedExample":
+        """Return the example without its tags, as `TextExample.without_label`."""
+        return dataclasses.replace(self, tags=None)
+
     @property
     def words(self) -> list[str]:
         """The words, in order."""
@@ -97,6 +105,10 @@ class QuestionExample:
     labelled: bool = True
     group: str | None = None
     source: str = dataclasses.field(default="", compare=False)
+
+    def without_label(self) -> "QuestionExample":
+        """Return the example without its answers, as `TextExample.without_label`."""
+        return dataclasses.replace(self, answers=(), labelled=False)
 
     def holds(self, answer: tuple[str, int]) -> bool:
         """Return whether the context holds the text of an answer at the answer's index."""

@@ -267,21 +267,15 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
 
 
 def _architecture(pretrained: Pretrained) -> tuple[str, bool]:
-    """Return the class of `transformers` with the model's heads, and whether that class has a pooler."""
-    heads = set(pretrained.heads)
-    if "question_answering" in heads:
-        return "BertForQuestionAnswering", False
-    if "token_classification" in heads:
-        return "BertForTokenClassification", False
-    if heads & {"classification", "regression"}:
-        return "BertForSequenceClassification", True
-    if heads == {"masked_lm", "next_sentence"}:
-        return "BertForPreTraining", True
-    if heads == {"masked_lm"}:
-        return "BertForMaskedLM", False
-    if heads == {"next_sentence"}:
-        return "BertForNextSentencePrediction", True
-    return "BertModel", True
+    """Return the class of `transformers` with the model's heads, and whether that class has a pooler.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    for architecture, heads in MODEL_KINDS[pretrained.task].architectures.items():
+        if set(heads) - {"encoder/pooler"} == set(pretrained.heads):
+            return architecture, "encoder/pooler" in heads
+    raise ValueError(f"the model must be one that `transformers` has a class for. Received: one for {pretrained.task}")
 
 
 def _write_tokenizer(tokenizer: WordPieceTokenizer, max_seq_length: int, folder: str) -> None:

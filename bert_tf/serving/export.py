@@ -34,20 +34,39 @@ from bert_tf.serving.signatures.question_answering import QuestionAnswererSignat
 from bert_tf.serving.signatures.tagging import TaggerSignatures
 from bert_tf.serving.signatures.text import ClassifierSignatures, MultiLabelClassifierSignatures, RegressorSignatures
 from bert_tf.serving.warmup import write_requests
+from bert_tf.tasks import MODEL_KINDS
+from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files, json_text
 from bert_tf.utils.arguments import renamed
 
-SIGNATURES: dict[str, type[Signatures]] = {
-    "encoder": EncoderSignatures,
-    "pretraining": MaskedLMSignatures,
-    "classification": ClassifierSignatures,
-    "multi_label": MultiLabelClassifierSignatures,
-    "regression": RegressorSignatures,
-    "tagging": TaggerSignatures,
-    "question_answering": QuestionAnswererSignatures,
+_SIGNATURES: dict[type[ModelKind], type[Signatures]] = {
+    signatures.model_kind: signatures
+    for signatures in (
+        EncoderSignatures,
+        MaskedLMSignatures,
+        ClassifierSignatures,
+        MultiLabelClassifierSignatures,
+        RegressorSignatures,
+        TaggerSignatures,
+        QuestionAnswererSignatures,
+    )
 }
-"""Task -> its signatures. The docstrings of the classes describe the outputs."""
+
+
+def signatures_of(task: str) -> type[Signatures]:
+    """Return the class of a task's signatures, whose docstring describes the outputs.
+
+    A task without signatures has those of the task that it is a subclass of.
+
+    Raises:
+        ValueError: there are none.
+    """
+    for kind in MODEL_KINDS[task].__mro__:
+        if kind in _SIGNATURES:
+            return _SIGNATURES[kind]
+    known = ", ".join(kind.kind for kind in _SIGNATURES)
+    raise ValueError(f"`path` must hold a model whose task has export signatures ({known}). Received: one for {task}")
 
 
 def export_saved_model(
@@ -61,8 +80,8 @@ def export_saved_model(
     """Export a trained or published model as the next version of a SavedModel.
 
     `serving_default` takes `text`, string [B]. A model of pairs also takes `text_pair`; a model of question answering
-    takes `question` and `context` instead. The task's class in `SIGNATURES` describes the outputs. A request may hold
-    any number of texts of any length. Texts that exceed the model's length are cut, or split into windows, as in
+    takes `question` and `context` instead. The class that `signatures_of` returns describes the outputs. A request may
+    hold any number of texts of any length. Texts that exceed the model's length are cut, or split into windows, as in
     training.
 
     Args:
@@ -97,9 +116,10 @@ def export_saved_model(
             f"`litert_lengths` must be at most {description.max_seq_length}, the model's longest row. "
             f"Received: {max(options.litert_lengths)}"
         )
+    signatures = signatures_of(description.task)
     examples = _examples(description, read_examples) if read_examples else ()
     precise = _in_precision(model, options.precision)
-    module = SIGNATURES[description.task](precise, description, tokenizer, options=options)
+    module = signatures(precise, description, tokenizer, options=options)
     name = "SavedModel" + ("" if options.precision == "float32" else f", {options.precision}")
     with _next_version(export_dir) as (folder, version):
         _save(module, folder, tokenizer, description)

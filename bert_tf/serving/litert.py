@@ -22,9 +22,6 @@ from bert_tf.serving.signatures.base import ID_NAMES, named
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.utils import files
 
-_BY_TOKEN = ("sequence_output", "start_logits", "end_logits")
-"""The outputs that have an axis of tokens, beside the tagger's logits."""
-
 _FIXED_FILE = re.compile(r"_1x(\d+)\.tflite$")
 
 
@@ -38,12 +35,12 @@ def file_name(quantization: str, length: int | None = None) -> str:
 
 
 def check_task(task: str) -> None:
-    """Check that models for `task` can be converted.
+    """Check that models for `task` can be converted, as they read nothing but the encoder's inputs.
 
     Raises:
         ValueError: the task is `pretraining`.
     """
-    if task == "pretraining":
+    if MODEL_KINDS[task].head_inputs:
         raise ValueError("`litert` takes encoders and fine-tuned models. Received: a pre-trained model with its heads")
 
 
@@ -162,7 +159,7 @@ class LiteModel:
         return outputs
 
     def _is_by_token(self, name: str) -> bool:
-        return name in _BY_TOKEN or self._task == "tagging"
+        return name in MODEL_KINDS[self._task].token_outputs
 
 
 def _fixed_files(path: str) -> dict[int, str]:

@@ -8,14 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_tf.configs.tasks import (
-    AnyTaskConfig,
-    ClassificationConfig,
-    MultiLabelConfig,
-    QuestionAnsweringConfig,
-    RegressionConfig,
-    TaggingConfig,
-)
 from bert_tf.conversion import hub, runs, sentence_transformers
 from bert_tf.conversion.loading import model_of, read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
@@ -23,7 +15,9 @@ from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import EmbeddingSettings, ModelDescription, RunDescription
 from bert_tf.serving.litert import LiteModel
-from bert_tf.tasks import MODEL_KINDS
+from bert_tf.tasks import MODEL_KINDS, TASKS
+from bert_tf.tasks.model_kinds import Encoder, Pretraining
+from bert_tf.tasks.retrieval import Retrieval
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
@@ -55,7 +49,7 @@ class ExportedModel:
     def __call__(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """Return the outputs of the model for the inputs of its encoder and heads, int32."""
         # Without positions to predict at, a pre-trained model is an encoder.
-        is_encoder = self._task == "pretraining" and "masked_lm_positions" not in inputs
+        is_encoder = not inputs.keys() >= set(MODEL_KINDS[self._task].head_inputs)
         signature = self._signatures["encoder" if is_encoder else "token_ids"]
         names = signature.structured_input_signature[1]
         outputs = signature(**{name: tf.convert_to_tensor(inputs[name], tf.int32) for name in names})
@@ -106,10 +100,10 @@ def _of_run(
 ) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
     """Return a run's model for serving. A retrieval model becomes an encoder of single texts."""
     description = run.of_model()
-    if run.task != "retrieval":
+    if run.task != Retrieval.kind:
         return model, description, tokenizer
     embedding = embedding_settings(model.pooling, model.normalize)
-    description = description.replace(task="encoder", task_config=None, embedding=embedding, has_pooler=False)
+    description = description.replace(task=Encoder.kind, task_config=None, embedding=embedding, has_pooler=False)
     return model.encoder, description, tokenizer
 
 
@@ -150,12 +144,12 @@ def _read_published(path: str) -> tuple[Any, ModelDescription, WordPieceTokenize
     sentences = sentence_transformers.read_settings(path) if sentence_transformers.is_folder(path) else None
     pretrained = read_pretrained(sentences.encoder_dir if sentences else path)
     task = pretrained.task
-    if task == "pretraining" and "masked_lm" not in pretrained.heads:
-        task = "encoder"  # no method uses a next-sentence head
+    if task == Pretraining.kind and "masked_lm" not in pretrained.heads:
+        task = Encoder.kind  # no method uses a next-sentence head
     description = describe(pretrained, task, sentences)
     model = model_of(pretrained, task)
     # Filling masks needs neither a pooler nor a next-sentence head, and mean vectors need no pooler.
-    pretrained.assign_to(model, task, allow_random_heads=task in ("pretraining", "encoder"))
+    pretrained.assign_to(model, task, allow_random_heads=task not in TASKS)
     return model, description, pretrained.tokenizer()
 
 
@@ -179,8 +173,8 @@ def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | No
     if sentences is not None:
         embedding = embedding_settings(sentences.pooling, sentences.normalize)
     config = None
-    if task not in ("pretraining", "encoder"):
-        config = _task_config(pretrained, task, length)
+    if task in TASKS:
+        config = TASKS[task].published_config(length, pretrained.pooling)
         length = config.max_seq_length
     return ModelDescription(
         task=task,
@@ -194,18 +188,3 @@ def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | No
         has_pooler="encoder/pooler/dense/kernel" in pretrained.weights,
         data={"source": pretrained.source},
     )
-
-
-def _task_config(pretrained: Pretrained, task: str, length: int) -> AnyTaskConfig:
-    if task == "question_answering":
-        default = QuestionAnsweringConfig()
-        length = min(length, default.max_seq_length)
-        # Models with short rows, as in tests: a quarter for the question, and windows that overlap by half.
-        query = min(default.max_query_length, length // 4)
-        return default.replace(
-            max_seq_length=length, max_query_length=query, doc_stride=min(default.doc_stride, (length - query) // 2)
-        )
-    if task == "tagging":
-        return TaggingConfig(max_seq_length=length)
-    kinds = {"classification": ClassificationConfig, "multi_label": MultiLabelConfig, "regression": RegressionConfig}
-    return kinds[task](max_seq_length=length, pooling=pretrained.pooling)

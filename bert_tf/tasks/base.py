@@ -2,11 +2,12 @@
 
 import abc
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import keras
 
 from bert_tf.configs import BertConfig
+from bert_tf.configs.tasks import TaskConfig
 from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.model_kinds import ModelKind
@@ -20,10 +21,26 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
 
     Args:
         config: the settings of the task (`configs.tasks`).
+
+    Attributes:
+        config_class: the class of these settings.
     """
+
+    config_class: ClassVar[type[TaskConfig]]
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    @classmethod
+    def published_config(cls, max_seq_length: int, pooling: str) -> Any:
+        """Return the settings of a published model, which comes without settings of its task.
+
+        Args:
+            max_seq_length: the largest number of tokens in a row.
+            pooling: the pooling of the model, for tasks with `has_pooling`.
+        """
+        options: dict[str, Any] = {"pooling": pooling} if cls.has_pooling else {}
+        return cls.config_class(max_seq_length=max_seq_length, **options)
 
     @abc.abstractmethod
     def label_names(self, examples: Sequence[Example]) -> tuple[str, ...]:

@@ -1,10 +1,14 @@
 """The one description of each kind of model, from which readers, writers, predictor and exports derive theirs."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, TypeAlias
 
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pretrainer import BertPretrainer
+
+Architectures: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Classes of Hugging Face's `transformers` by name, and the heads that each has."""
 
 
 class ModelKind:
@@ -19,6 +23,9 @@ class ModelKind:
         has_pooling: whether the model can read texts by `pooling`.
         methods: the methods of `serving.predictor.Predictor` that answer with this model.
         output: the name of the model's output in exports; None where the model returns a dictionary of outputs.
+        token_outputs: those of its outputs that have an axis of tokens.
+        head_inputs: the inputs that the model reads beside those of the encoder.
+        architectures: the classes of Hugging Face's `transformers` for this model, and the heads that each has.
         problem_type: the `problem_type` of Hugging Face's sequence classifiers; None for other models.
     """
 
@@ -29,6 +36,9 @@ class ModelKind:
     has_pooling: ClassVar[bool] = False
     methods: ClassVar[tuple[str, ...]] = ()
     output: ClassVar[str | None] = None
+    token_outputs: ClassVar[tuple[str, ...]] = ()
+    head_inputs: ClassVar[tuple[str, ...]] = ()
+    architectures: ClassVar[Architectures] = {}
     problem_type: ClassVar[str | None] = None
 
 
@@ -39,6 +49,8 @@ class Encoder(ModelKind):
     model_class = BertEncoder
     heads = ("encoder/pooler",)
     methods = ("embed", "search")
+    token_outputs = ("sequence_output",)
+    architectures: ClassVar[Architectures] = {"BertModel": heads}
 
 
 class Pretraining(ModelKind):
@@ -48,3 +60,9 @@ class Pretraining(ModelKind):
     model_class = BertPretrainer
     heads = ("encoder/pooler", "masked_lm", "next_sentence")
     methods = ("fill_mask", "embed", "search")
+    head_inputs = ("masked_lm_positions",)
+    architectures: ClassVar[Architectures] = {
+        "BertForPreTraining": heads,
+        "BertForMaskedLM": ("masked_lm",),
+        "BertForNextSentencePrediction": ("encoder/pooler", "next_sentence"),
+    }

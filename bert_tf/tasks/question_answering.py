@@ -7,7 +7,7 @@ they need no repair afterwards.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -20,6 +20,7 @@ from bert_tf.objectives import objective
 from bert_tf.scoring.question_answering import best_null_threshold, question_answering_scores
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 Offsets = list[tuple[int, int]]
@@ -77,7 +78,20 @@ class QuestionAnswering(Task[QuestionExample]):
     model_class = BertQuestionAnswerer
     heads = ("question_answering",)
     methods = ("answer",)
+    token_outputs = ("start_logits", "end_logits")
+    architectures: ClassVar[Architectures] = {"BertForQuestionAnswering": heads}
+    config_class = QuestionAnsweringConfig
     config: QuestionAnsweringConfig
+
+    @classmethod
+    def published_config(cls, max_seq_length: int, pooling: str) -> QuestionAnsweringConfig:
+        """Return the settings of a published model; for rows of fewer tokens than the default, of shorter questions."""
+        default = QuestionAnsweringConfig()
+        length = min(max_seq_length, default.max_seq_length)
+        # Models with short rows, as in tests: a quarter for the question, and windows that overlap by half.
+        query = min(default.max_query_length, length // 4)
+        stride = min(default.doc_stride, (length - query) // 2)
+        return default.replace(max_seq_length=length, max_query_length=query, doc_stride=stride)
 
     def label_names(self, examples: Sequence[QuestionExample]) -> tuple[str, ...]:
         """Return no labels; but there must be answers."""

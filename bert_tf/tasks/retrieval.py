@@ -1,7 +1,7 @@
 """The task of retrieval: queries and the passages that answer them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from bert_tf.objectives import objective
 from bert_tf.scoring.retrieval import rank, retrieval_scores
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.model_kinds import Architectures, Encoder
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -27,6 +28,8 @@ class Retrieval(Task[RetrievalExample]):
     kind = "retrieval"
     model_class = BertDualEncoder
     methods = ("embed", "search")
+    architectures: ClassVar[Architectures] = Encoder.architectures
+    config_class = RetrievalConfig
     config: RetrievalConfig
 
     def label_names(self, examples: Sequence[RetrievalExample]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Tagging: a tag for each word, learnt and read off at the word's first token (Devlin et al. 2018, section 5.3)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from bert_tf.objectives import objective
 from bert_tf.scoring.tagging import scheme_of, tag_spans, tagging_scores
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import BasicTokenizer, WordPieceTokenizer
 
 OUTSIDE = "O"
@@ -32,6 +33,9 @@ class Tagging(Task[TaggedExample]):
     has_classes = True
     methods = ("tag",)
     output = "logits"
+    token_outputs = ("logits",)
+    architectures: ClassVar[Architectures] = {"BertForTokenClassification": heads}
+    config_class = TaggingConfig
     config: TaggingConfig
 
     def label_names(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The tasks on texts and pairs of texts: one class, any number of labels, a number."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from bert_tf.objectives import objective
 from bert_tf.scoring import texts as scoring
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils.arguments import renamed
 
@@ -69,6 +70,8 @@ class Classification(Task[TextExample]):
     methods = ("classify",)
     output = "logits"
     problem_type = "single_label_classification"
+    architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
+    config_class = ClassificationConfig
     config: ClassificationConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
@@ -163,6 +166,8 @@ class MultiLabel(Task[TextExample]):
     methods = ("classify",)
     output = "logits"
     problem_type = "multi_label_classification"
+    architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
+    config_class = MultiLabelConfig
     config: MultiLabelConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
@@ -241,6 +246,8 @@ class Regression(Task[TextExample]):
     methods = ("score",)
     output = "values"
     problem_type = "regression"
+    architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
+    config_class = RegressionConfig
     config: RegressionConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Axes: B texts, R rows, L length.
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -17,6 +17,7 @@ from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.padding_free import without_padding
 from bert_tf.serving.static_shapes import Tensors, shaped
 from bert_tf.tasks.encoded import default_bucket_lengths
+from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 ID_NAMES = ("input_ids", "input_mask", "segment_ids")
@@ -40,6 +41,9 @@ class Signatures(tf.Module, abc.ABC):
         tokenizer: the tokenizer of the model.
         options: the options of the export.
     """
+
+    model_kind: ClassVar[type[ModelKind]]
+    """The kind of model that has these signatures, unless its own class or one nearer to it has others."""
 
     text_inputs: tuple[str, ...] = ("text",)
     """The inputs of `serving_default`, each string [B], and the features of a `tf.train.Example` of `examples`."""

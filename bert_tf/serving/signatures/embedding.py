@@ -3,7 +3,7 @@
 Axes: B texts, L length, D hidden.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -12,6 +12,7 @@ from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors
+from bert_tf.tasks.model_kinds import Encoder, ModelKind
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -21,6 +22,8 @@ class EncoderSignatures(Signatures):
     `token_ids` also returns `sequence_output` float32 [B, L, D] and, from a model with a pooler, `pooled_output`
     float32 [B, D].
     """
+
+    model_kind: ClassVar[type[ModelKind]] = Encoder
 
     def __init__(
         self, model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, *, options: ExportOptions

@@ -13,6 +13,7 @@ from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.signatures.base import ID_NAMES, named
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.static_shapes import Tensors
+from bert_tf.tasks.model_kinds import Pretraining
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -26,7 +27,8 @@ class MaskedLMSignatures(EncoderSignatures):
     `EncoderSignatures`.
     """
 
-    id_inputs = (*ID_NAMES, "masked_lm_positions")
+    model_kind = Pretraining
+    id_inputs = (*ID_NAMES, *Pretraining.head_inputs)
     needs_mask = True
 
     def __init__(

@@ -12,6 +12,7 @@ import tensorflow as tf
 from bert_tf.serving.graph_tokenizer import Tokens, substrings
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors
+from bert_tf.tasks.question_answering import QuestionAnswering
 
 _NOWHERE = -1
 
@@ -58,6 +59,8 @@ class QuestionAnswererSignatures(Signatures):
 
     `token_ids` returns `start_logits` and `end_logits`, float32 [B, L].
     """
+
+    model_kind = QuestionAnswering
 
     text_inputs = ("question", "context")
 

@@ -31,6 +31,8 @@ class TaggerSignatures(Signatures):
     `token_ids` returns `labels` string [B, L], the likeliest tag at each token, `probabilities` and `logits`.
     """
 
+    model_kind = Tagging
+
     def __init__(
         self, model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, *, options: ExportOptions
     ) -> None:

@@ -3,7 +3,7 @@
 Axes: B texts, C classes.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -11,6 +11,8 @@ from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors
+from bert_tf.tasks.model_kinds import ModelKind
+from bert_tf.tasks.texts import Classification, MultiLabel, Regression
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -41,6 +43,8 @@ class ClassifierSignatures(_TextSignatures):
     The outputs are `labels` string [B], the likeliest, and `probabilities` and `logits` float32 [B, C], in the order of
     `labels.txt`. Classify requests get `classes` string [B, C] and their `scores` float32 [B, C].
     """
+
+    model_kind: ClassVar[type[ModelKind]] = Classification
 
     examples_method = "classify"
 
@@ -75,6 +79,8 @@ class MultiLabelClassifierSignatures(ClassifierSignatures):
     independent for each label.
     """
 
+    model_kind = MultiLabel
+
     def from_ids(self, inputs: Tensors) -> Tensors:
         """Return the class's outputs of `token_ids`."""
         outputs = super().from_ids(inputs)
@@ -90,6 +96,8 @@ class MultiLabelClassifierSignatures(ClassifierSignatures):
 
 class RegressorSignatures(_TextSignatures):
     """The signatures of a regression model. The output is `values`, float32 [B]; Regress requests get `outputs`."""
+
+    model_kind = Regression
 
     examples_method = "regress"
 

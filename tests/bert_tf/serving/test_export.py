@@ -10,12 +10,13 @@ import tensorflow as tf
 from small_model import LABELS, TAGS, TASK_CONFIGS, write_run
 
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
-from bert_tf.serving.export import SIGNATURES, export_saved_model
+from bert_tf.serving.export import export_saved_model, signatures_of
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import load
 from bert_tf.serving.warmup import example_proto
-from bert_tf.tasks import task_of
+from bert_tf.tasks import MODEL_KINDS, task_of
 from bert_tf.tasks.tagging import word_offsets
+from bert_tf.tasks.texts import Classification
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.evaluation import make_outputs
 from bert_tf.utils import json_text
@@ -256,7 +257,7 @@ def test_rows_are_padded_to_few_lengths(served):
     case = served("pairs")
     predictor = case.predictor
     arguments = (predictor.model, predictor.description, predictor.tokenizer)
-    module = SIGNATURES["classification"](*arguments, options=ExportOptions())
+    module = signatures_of("classification")(*arguments, options=ExportOptions())
     assert module.bucket_lengths == (8, 16, 24)
     lengths = {
         count: module.rows(module.graph_tokenizer.tokenize(tf.constant(["boat " * count])))["input_ids"].shape[1]
@@ -286,7 +287,7 @@ def test_the_folder_holds_the_assets_and_the_signatures(served, name):
         assert words in card
     # A server may check that signatures have the methods of Classify and Regress.
     graph = (folder / "saved_model.pb").read_bytes()
-    method = SIGNATURES[description.task].examples_method
+    method = signatures_of(description.task).examples_method
     assert f"tensorflow/serving/{method}".encode() in graph
     assert b"tensorflow/serving/predict" in graph
 
@@ -339,3 +340,13 @@ def test_invalid_sources_and_folders_are_refused(served, tmp_path):
 def test_invalid_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         ExportOptions(**options)
+
+
+def test_a_task_without_signatures_has_those_of_its_parent_or_none(monkeypatch):
+    class Stance(Classification):
+        kind = "stance"
+
+    monkeypatch.setitem(MODEL_KINDS, "stance", Stance)
+    assert signatures_of("stance") is signatures_of("classification")
+    with pytest.raises(ValueError, match=r"whose task has export signatures \(encoder, .*Received: one for retrieval"):
+        signatures_of("retrieval")

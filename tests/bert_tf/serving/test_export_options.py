@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from small_model import write_run
 
-from bert_tf.serving.export import SIGNATURES, export_saved_model
+from bert_tf.serving.export import export_saved_model, signatures_of
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import load
 from bert_tf.serving.static_shapes import shaped
@@ -82,7 +82,9 @@ def test_a_tpu_gets_one_static_shape(run):
     def model(inputs):
         return predictor.model(inputs, training=False)
 
-    module = SIGNATURES["classification"](predictor.model, predictor.description, predictor.tokenizer, options=options)
+    module = signatures_of("classification")(
+        predictor.model, predictor.description, predictor.tokenizer, options=options
+    )
     assert module.bucket_lengths == (24,)
     inputs = {name: tf.ones([2, 24], tf.int32) for name in names}
     hlo = model.experimental_get_compiler_ir(inputs)(stage="hlo")

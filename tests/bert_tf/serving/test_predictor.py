@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from small_model import LABELS, write_run
 
-from bert_tf.serving.predictor import load
+from bert_tf.serving.predictor import Predictor, load
+from bert_tf.tasks import MODEL_KINDS
 
 TEXTS = ["The old miller.", "a young sailor forgot the letter near the river before the storm", "", "boat", "x" * 300]
 
@@ -119,6 +120,12 @@ def test_more_tokens_than_the_vocabulary_has_are_refused(masked_lm):
         ValueError, match=r"`top_k` must be between 1 and the \d+ tokens of the vocabulary\. Received: "
     ):
         masked_lm.fill_mask(["[MASK]"], top_k=masked_lm.tokenizer.vocab_size + 1)
+
+
+def test_every_method_that_a_kind_of_model_names_exists():
+    named = {method for kind in MODEL_KINDS.values() for method in kind.methods}
+    assert named == {"classify", "score", "tag", "answer", "fill_mask", "embed", "search"}
+    assert all(callable(getattr(Predictor, method)) for method in named)
 
 
 def test_methods_of_other_tasks_are_refused(classifier, masked_lm):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from small_corpus import corpus_documents
+from small_model import SMALL
 
 from bert_tf.configs.tasks import (
     ClassificationConfig,
@@ -12,7 +13,7 @@ from bert_tf.configs.tasks import (
     TaggingConfig,
 )
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
-from bert_tf.tasks import task_of
+from bert_tf.tasks import TASKS, task_of
 from bert_tf.tasks.question_answering import most_context, window_starts
 from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
@@ -191,3 +192,14 @@ def test_answers_in_the_wrong_place_teach_nothing(tokenizer):
     ]
     rows = task_of(QuestionAnsweringConfig()).encode(examples, (), tokenizer)
     np.testing.assert_array_equal(rows.example_features["answer_weights"], [0.0, 1.0])
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_task_describes_its_model_and_its_settings(kind):
+    described = TASKS[kind]
+    config = described.config_class()
+    assert config.kind == kind
+    assert type(task_of(config).make_model(SMALL, ("a", "b"))) is described.model_class
+    published = described.published_config(64, "mean")
+    assert (type(published), published.max_seq_length) == (type(config), 64)
+    assert getattr(published, "pooling", "mean") == "mean"

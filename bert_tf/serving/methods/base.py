@@ -1,0 +1,116 @@
+"""The base of the predictor: a model with its tokenizer, and what the methods of every task share."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bert_tf import features
+from bert_tf.runs.descriptions import ModelDescription
+from bert_tf.serving.litert import LiteModel
+from bert_tf.serving.padding_free import without_padding
+from bert_tf.tasks import MODEL_KINDS, task_of
+from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+
+BATCH_SIZE = 32
+"""The default number of rows computed at a time."""
+
+
+class BasePredictor:
+    """A trained model with its tokenizer and labels. Arguments are those of `serving.predictor.Predictor`."""
+
+    def __init__(
+        self,
+        model: Any,
+        description: ModelDescription,
+        tokenizer: WordPieceTokenizer,
+        *,
+        batch_size: int = BATCH_SIZE,
+        source: str = "the model",
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}")
+        self.model = model
+        self.description = description
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self.source = source
+        self.task = None
+        if description.task_config is not None:
+            self.task = task_of(description.task_config)
+        self._forward: Any = model
+        if not isinstance(model, LiteModel):  # calling LiteRT through TensorFlow costs as much as a short text
+            # An export leaves padding out itself.
+            call = without_padding(model) if isinstance(model, keras.Model) else model
+            self._forward = tf.function(call, reduce_retracing=True)
+
+    def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return the answers of a fine-tuned model to the examples of its task (`bert_tf.examples`), in their order.
+
+        Raises:
+            ValueError: the model is not fine-tuned.
+        """
+        if self.task is None:
+            raise ValueError(f"`predict` needs a fine-tuned model. Received: {self._described()}")
+        labels = self.description.labels
+        unlabelled = [example.without_label() for example in examples]
+        rows = self.task.encode(unlabelled, labels, self.tokenizer)
+        outputs: list[Any] = [None] * len(rows)
+        for indices, inputs in self._batches(rows):
+            found = tf.nest.map_structure(np.asarray, self._forward(inputs))
+            for row, index in enumerate(indices):
+                outputs[index] = tf.nest.map_structure(lambda array, row=row: array[row], found)
+        return self.task.answers(unlabelled, rows, outputs, labels=labels)
+
+    @property
+    def _length(self) -> int:
+        return self.description.max_seq_length
+
+    def _rows(self, encoded: Sequence[tuple[list[int], list[int]]]) -> EncodedExamples:
+        ids, segments = [ids for ids, _ in encoded], [segments for _, segments in encoded]
+        return EncodedExamples.from_lists(ids, segments, pad_id=self.tokenizer.pad_id, max_seq_length=self._length)
+
+    def _batches(self, rows: EncodedExamples) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Yield the indices of each batch's rows, and the encoder's inputs for them."""
+        names = tuple(features.encoder_batch(None, None))
+        for indices, batch in rows.batches(self.batch_size, fill=False):
+            yield indices, {name: batch[name] for name in names}
+
+    def _described(self) -> str:
+        return f"{self.source}, a model for {self.description.task}"
+
+    def _require(self, method: str) -> None:
+        own = MODEL_KINDS[self.description.task].methods
+        if method not in own:
+            tasks = " or ".join(name for name, kind in MODEL_KINDS.items() if method in kind.methods)
+            raise ValueError(
+                f"`{method}` needs a model for {tasks}. "
+                f"Received: {self._described()}, which answers `{'` and `'.join(own)}`"
+            )
+
+
+def items_of(name: str, items: Sequence[Any]) -> list[Any]:
+    """Return the items that a method was given as its argument `name`.
+
+    Raises:
+        ValueError: they are one text.
+    """
+    if isinstance(items, str | bytes):
+        raise ValueError(f"`{name}` must be a list of texts, not one text. Received: {items!r:.100}")
+    return list(items)
+
+
+def texts_of(name: str, texts: Sequence[str]) -> list[str]:
+    """Return the texts that a method was given as its argument `name`.
+
+    Raises:
+        ValueError: an item is not a text.
+    """
+    found = items_of(name, texts)
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            raise ValueError(f"`{name}[{number}]` must be a text. Received: {text!r:.100}")
+    return found
