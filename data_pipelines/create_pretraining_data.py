@@ -99,9 +99,9 @@ def create_pretraining_data(
     function = ShardFunction(tokenizer, config, held_out_config)
     writers = (writer, held_out_writer)
     if pipeline is None:
-        done = local_runner.run(shards, function, writers, num_workers)
+        done = local_runner.run(shards, function, writers=writers, num_workers=num_workers)
     else:
-        done = beam_runner.run(shards, function, writers, output_dir, pipeline)
+        done = beam_runner.run(shards, function, writers=writers, output_dir=output_dir, pipeline=pipeline)
     kept = 0
     with contextlib.closing(done), progress_bar(label="records", total=input_bytes, unit="B", unit_scale=True) as bar:
         for shard in done:

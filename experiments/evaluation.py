@@ -56,5 +56,11 @@ def evaluate(
     else:
         examples = read_part(config, description.data, str(part))
     return score(
-        model, task_of(config), examples, description.labels, tokenizer, make_engine(strategy="one_device"), batch_size
+        model,
+        task_of(config),
+        examples,
+        labels=description.labels,
+        tokenizer=tokenizer,
+        engine=make_engine(strategy="one_device"),
+        batch_size=batch_size,
     )

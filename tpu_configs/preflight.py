@@ -202,7 +202,7 @@ def check_records(
             # In a graph, nothing is read.
             with tf.Graph().as_default():
                 if flag == "--train_data":
-                    data = folder.training_dataset(config.masking, phase.train.batch_size, phase.train.seed)
+                    data = folder.training_dataset(config.masking, phase.train.batch_size, seed=phase.train.seed)
                 else:
                     data = folder.evaluation_dataset(config.eval_masking, phase.train.eval_batch_size)
                 check_static(path, data.element_spec)

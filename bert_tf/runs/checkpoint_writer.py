@@ -39,7 +39,13 @@ class CheckpointWriter:
         values = checkpoints.host_copy(variables)
         self.step = step
         self._writing = self._thread.submit(
-            checkpoints.write, self._run_dir, step, values, self._keep, self._keep_every_hours, progress
+            checkpoints.write,
+            self._run_dir,
+            step,
+            values,
+            keep=self._keep,
+            keep_every_hours=self._keep_every_hours,
+            progress=progress,
         )
 
     def check(self) -> None:

@@ -96,15 +96,16 @@ def host_copy(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
 
 
-def save(run_dir: str, step: int, variables: Mapping[str, Any], keep: int) -> Checkpoint:
+def save(run_dir: str, step: int, variables: Mapping[str, Any], *, keep: int) -> Checkpoint:
     """Write the values of `variables` as a checkpoint, and return when it is complete."""
-    return write(run_dir, step, host_copy(variables), keep)
+    return write(run_dir, step, host_copy(variables), keep=keep)
 
 
 def write(
     run_dir: str,
     step: int,
     tensors: Mapping[str, np.ndarray],
+    *,
     keep: int,
     keep_every_hours: float = 0.0,
     progress: Mapping[str, Any] | None = None,

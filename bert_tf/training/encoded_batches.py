@@ -36,7 +36,7 @@ def batches_together(steps: int) -> int:
 
 
 def training_dataset(
-    rows: EncodedExamples, batch_size: int, seed: int, start_step: int = 0, shard: BatchShard = _WHOLE
+    rows: EncodedExamples, batch_size: int, *, seed: int, start_step: int = 0, shard: BatchShard = _WHOLE
 ) -> tf.data.Dataset:
     """Return endless batches with every row once in each epoch of `steps_per_epoch`, each epoch in another order.
 
@@ -82,7 +82,7 @@ def training_dataset(
     return batches.with_options(options)
 
 
-def rows_of_batch(rows: EncodedExamples, batch_size: int, seed: int, step: int) -> list[int]:
+def rows_of_batch(rows: EncodedExamples, batch_size: int, *, seed: int, step: int) -> list[int]:
     """Return the numbers of the rows in the batch of a step of `training_dataset`, without what fills it up."""
     steps = steps_per_epoch(rows, batch_size)
     epoch, place = divmod(step, steps)

@@ -148,7 +148,9 @@ class Engine(Protocol):
         """
         ...
 
-    def make_steps(self, state: State, objective: Objective, train: TrainConfig, optimizer: OptimizerConfig) -> Steps:
+    def make_steps(
+        self, state: State, objective: Objective, *, train: TrainConfig, optimizer: OptimizerConfig
+    ) -> Steps:
         """Return the compiled loop that trains `state`.
 
         Args:

@@ -21,8 +21,9 @@ from bert_tf.runs.result import BestEvaluation, restore_result
 from bert_tf.tasks import Task, task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
-from bert_tf.training.engine import Engine, OutputsOf, State
+from bert_tf.training.engine import Dataset, Engine, OutputsOf, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
@@ -100,8 +101,11 @@ def finetune(
                 raise ValueError(f"`metric` must be one of {', '.join(scores)}. Received: {main_score!r}")
             return scores
 
+        def train_data(start: int, shard: BatchShard) -> Dataset:
+            return training_dataset(train_rows, train.batch_size, seed=train.seed, start_step=start, shard=shard)
+
         def describe_batch(step: int) -> str:
-            numbers = rows_of_batch(train_rows, train.batch_size, train.seed, step)
+            numbers = rows_of_batch(train_rows, train.batch_size, seed=train.seed, step=step)
             return f"rows {', '.join(map(str, sorted(numbers)))} of {train_examples.path}, counted from 0"
 
         keeps = config.keep_best and engine.is_chief
@@ -110,7 +114,7 @@ def finetune(
             engine=engine,
             state=state,
             objective=task.objective(training=True),
-            train_data=partial(training_dataset, train_rows, train.batch_size, train.seed),
+            train_data=train_data,
             run_dir=run_dir,
             train=train,
             optimizer=config.optimizer,
@@ -195,6 +199,7 @@ def score(
     model: keras.Model,
     task: Task,
     examples: Examples,
+    *,
     labels: Sequence[str],
     tokenizer: WordPieceTokenizer,
     engine: Engine,

@@ -97,7 +97,7 @@ def train_and_evaluate(
     newest = _restore(engine, state, run_dir, hooks)
     start = state.num_updates
     engine.require_agreement("step to go on from", start)
-    steps = engine.make_steps(state, counting_tokens(objective), train, optimizer)
+    steps = engine.make_steps(state, counting_tokens(objective), train=train, optimizer=optimizer)
     with (
         engine.naming_lost_processes(),
         TerminationNotice() as notice,

@@ -60,6 +60,7 @@ class PretrainingRecords(Protocol):
         self,
         masking: MaskingConfig,
         batch_size: int,
+        *,
         seed: int,
         start_step: int,
         input_pipeline_id: int,
@@ -195,10 +196,10 @@ class _PhaseData:
         return self._train.training_dataset(
             self._config.masking,
             train.batch_size,
-            train.seed,
-            start - self._phase.begin,
-            shard.index,
-            shard.count,
+            seed=train.seed,
+            start_step=start - self._phase.begin,
+            input_pipeline_id=shard.index,
+            num_input_pipelines=shard.count,
         )
 
     def describe_batch(self, step: int) -> str:

@@ -198,7 +198,7 @@ def _imported_row(example: tf.train.Example, tokenizer: WordPieceTokenizer, leng
             f"Received: {input_ids.min()} to {input_ids.max()}"
         )
     first = int((segment_ids[:size] == 0).sum())
-    if not specials_are_right(input_ids[None], np.array([[size]]), np.array([[first]]), tokenizer)[0]:
+    if not specials_are_right(input_ids[None], np.array([[size]]), np.array([[first]]), tokenizer=tokenizer)[0]:
         raise ValueError(
             "a row must be `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]` in the tokens of the vocabulary, with "
             f"segment_ids 1 from B on. Received: {tokenizer.decode(input_ids.tolist())!r}"

@@ -25,7 +25,7 @@ _NOWHERE = 1 << 30
 
 
 def choose_tokens(
-    lengths: tf.Tensor, first_lengths: tf.Tensor, wanted: tf.Tensor, row_length: int, uniform: tf.Tensor
+    lengths: tf.Tensor, first_lengths: tf.Tensor, *, wanted: tf.Tensor, row_length: int, uniform: tf.Tensor
 ) -> tf.Tensor:
     """Choose tokens of text. In each sequence, all subsets of one size are equally likely.
 
@@ -56,6 +56,7 @@ def choose_words(
     input_ids: tf.Tensor,
     lengths: tf.Tensor,
     first_lengths: tf.Tensor,
+    *,
     wanted: tf.Tensor,
     predictions: int,
     token_kinds: tf.Tensor,

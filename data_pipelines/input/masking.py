@@ -132,6 +132,7 @@ class PartOfBatches:
 def mask_batch(
     rows: Mapping[str, tf.Tensor],
     masking: MaskingConfig,
+    *,
     predictions: int,
     vocabulary: MaskingVocabulary,
     seed: tf.Tensor,
@@ -189,7 +190,11 @@ def mask_batch(
     wanted = _wanted_predictions(lengths, length, masking.masked_lm_rate, predictions)
     if masking.strategy == "token":
         places = mask_selection.choose_tokens(
-            lengths, first_lengths, wanted, length, uniform(_SELECTION_STREAM, predictions)
+            lengths,
+            first_lengths,
+            wanted=wanted,
+            row_length=length,
+            uniform=uniform(_SELECTION_STREAM, predictions),
         )
     else:
         shares = _span_shares(masking)
@@ -204,12 +209,12 @@ def mask_batch(
             input_ids,
             lengths,
             first_lengths,
-            wanted,
-            predictions,
-            tf.constant(vocabulary.token_kinds()),
-            uniform(_SELECTION_STREAM, slots),
-            span_words,
-            mean_words,
+            wanted=wanted,
+            predictions=predictions,
+            token_kinds=tf.constant(vocabulary.token_kinds()),
+            uniform=uniform(_SELECTION_STREAM, slots),
+            span_words=span_words,
+            mean_span_words=mean_words,
         )
     if masking.strategy == "span":
         fate = tf.gather(uniform(_FATE_STREAM, slots + 1), slot, batch_dims=1)

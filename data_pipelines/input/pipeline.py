@@ -119,7 +119,7 @@ def training_dataset(
     first_stream = input_pipeline_id * own_streams
     first_group = start_step // steps
     shards = ShardReader(source.folder, source.manifest, skipped)
-    reader = StreamReader(shards, source.parse, source.manifest, streams, seed)
+    reader = StreamReader(shards, source.parse, source.manifest, streams=streams, seed=seed)
     mask_seed = stream_seed(seed, MASK_STREAM)
 
     def read_stream(stream: tf.Tensor) -> tf.data.Dataset:
@@ -134,10 +134,10 @@ def training_dataset(
         batch = mask_batch(
             rows,
             masking,
-            source.predictions,
-            source.vocabulary,
-            tf.random.experimental.stateless_fold_in(mask_seed, group),
-            part,
+            predictions=source.predictions,
+            vocabulary=source.vocabulary,
+            seed=tf.random.experimental.stateless_fold_in(mask_seed, group),
+            part=part,
         )
         if steps == 1:
             return batch
@@ -160,7 +160,7 @@ def records_of_batch(folder: str, batch_size: int, *, seed: int, step: int) -> l
     manifest = read_manifest(folder, allow_damage=True)
     streams = number_of_streams(batch_size, manifest.num_records)
     rows_per_stream = batch_size // streams
-    reader = StreamReader(RecordNumbers(), lambda numbers: {"number": numbers}, manifest, streams, seed)
+    reader = StreamReader(RecordNumbers(), lambda numbers: {"number": numbers}, manifest, streams=streams, seed=seed)
     found = []
     for stream in range(streams):
         rows = reader.read(tf.constant(stream, tf.int64), step * rows_per_stream).unbatch().take(rows_per_stream)
@@ -202,7 +202,7 @@ def evaluation_dataset(
         padded = tf.pad(serialized, [[0, batch_size - tf.shape(serialized)[0]]], constant_values="")
         rows = source.parse(tf.ensure_shape(padded, [batch_size]))
         batch_seed = tf.random.experimental.stateless_fold_in(mask_seed, number)
-        return mask_batch(rows, masking, source.predictions, source.vocabulary, batch_seed)
+        return mask_batch(rows, masking, predictions=source.predictions, vocabulary=source.vocabulary, seed=batch_seed)
 
     shards = ShardReader(source.folder, source.manifest, skipped)
     sizes = tf.constant([shard.records for shard in source.manifest.shards], tf.int64)

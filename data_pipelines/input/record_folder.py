@@ -108,6 +108,7 @@ class RecordFolder:
         self,
         masking: MaskingConfig,
         batch_size: int,
+        *,
         seed: int,
         start_step: int = 0,
         input_pipeline_id: int = 0,

@@ -105,6 +105,7 @@ class StreamReader:
         shards: ShardReader | RecordNumbers,
         parse: Callable[[tf.Tensor], Rows],  # takes serialized records, or numbers of records
         manifest: Manifest,
+        *,
         streams: int,
         seed: int,
     ) -> None:

@@ -59,7 +59,7 @@ def make_pipeline(options: str) -> Any:
 
 
 def run(
-    shards: Iterator[InputShard], function: ShardFunction, writers: Writers, output_dir: str, pipeline: Any
+    shards: Iterator[InputShard], function: ShardFunction, *, writers: Writers, output_dir: str, pipeline: Any
 ) -> Generator[DoneShard, None, None]:
     """Build the input shards and write their records, and keep those that are finished already (`local_runner.run`).
 

@@ -20,7 +20,7 @@ class DoneShard(NamedTuple):
 
 
 def run(
-    shards: Iterator[InputShard], function: ShardFunction, writers: Writers, num_workers: int
+    shards: Iterator[InputShard], function: ShardFunction, *, writers: Writers, num_workers: int
 ) -> Generator[DoneShard, None, None]:
     """Build the input shards and write their records, in their order, and keep those that are finished already.
 

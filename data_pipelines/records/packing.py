@@ -16,6 +16,7 @@ _SHORTEST_SEQUENCE = 3
 def pack_rows(
     lengths: Iterable[int],
     max_seq_length: int,
+    *,
     max_sequences: int = DEFAULT_SEQUENCES_PER_ROW,
     open_rows: int = OPEN_ROWS,
 ) -> Iterator[list[int]]:

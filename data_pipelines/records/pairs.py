@@ -104,7 +104,7 @@ def _target_length(generator: Random, longest: int, shortest: int, short_seq_pro
 
 
 def next_sentence_pairs(
-    corpus: TokenizedDocuments, max_seq_length: int, short_seq_prob: float, generator: Random
+    corpus: TokenizedDocuments, max_seq_length: int, *, short_seq_prob: float, generator: Random
 ) -> Iterator[SegmentPair]:
     """Make next-sentence pairs by the rules of google-research/bert `create_instances_from_document`.
 
@@ -186,7 +186,7 @@ def _from_front(generator: Random, cut: int) -> int:
 
 
 def full_sentences(
-    corpus: TokenizedDocuments, max_seq_length: int, short_seq_prob: float, generator: Random
+    corpus: TokenizedDocuments, max_seq_length: int, *, short_seq_prob: float, generator: Random
 ) -> Iterator[SegmentPair]:
     """Make sequences of consecutive sentences of one document, for pre-training without next-sentence pairs.
 

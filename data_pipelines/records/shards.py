@@ -128,14 +128,21 @@ class ShardBuilder:
 
     def _sequences(self, corpus: TokenizedDocuments, generator: Random) -> list[SegmentPair]:
         make = next_sentence_pairs if self._config.objective == "nsp" else full_sentences
-        sequences = make(corpus, self._config.max_seq_length, self._config.short_seq_prob, generator)
+        sequences = make(
+            corpus,
+            self._config.max_seq_length,
+            short_seq_prob=self._config.short_seq_prob,
+            generator=generator,
+        )
         return shuffled(sequences, generator)
 
     def _rows(self, sequences: list[SegmentPair]) -> list[list[SegmentPair]]:
         if self._config.max_sequences_per_row == 1:
             return [[pair] for pair in sequences]
         packed = pack_rows(
-            (pair.num_tokens for pair in sequences), self._config.max_seq_length, self._config.max_sequences_per_row
+            (pair.num_tokens for pair in sequences),
+            self._config.max_seq_length,
+            max_sequences=self._config.max_sequences_per_row,
         )
         return [[sequences[number] for number in row] for row in packed]
 

@@ -122,7 +122,7 @@ def _check(
         else:
             lengths = rows[features.RECORD_SEQUENCE_LENGTHS].numpy()
             first_lengths = rows[features.RECORD_FIRST_SEGMENT_LENGTHS].numpy()
-            if specials_are_right(rows["input_ids"].numpy(), lengths, first_lengths, tokenizer).all():
+            if specials_are_right(rows["input_ids"].numpy(), lengths, first_lengths, tokenizer=tokenizer).all():
                 yield 0, "", int(lengths.sum())
                 return
     for number, record in enumerate(records):
@@ -167,13 +167,13 @@ def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTok
     ids = np.frombuffer(raw[0], dtype)
     if tokens and ids.max() >= manifest.vocab_size:
         return f"token ids must be below the vocabulary's size, {manifest.vocab_size}. Received: {ids.max()}", 0
-    if not specials_are_right(ids[None], np.array([lengths]), np.array([first_lengths]), tokenizer)[0]:
+    if not specials_are_right(ids[None], np.array([lengths]), np.array([first_lengths]), tokenizer=tokenizer)[0]:
         return "[CLS] and [SEP] must be at the ends of segments, and nowhere else", 0
     return "", tokens
 
 
 def specials_are_right(
-    input_ids: np.ndarray, lengths: np.ndarray, first_lengths: np.ndarray, tokenizer: WordPieceTokenizer
+    input_ids: np.ndarray, lengths: np.ndarray, first_lengths: np.ndarray, *, tokenizer: WordPieceTokenizer
 ) -> np.ndarray:
     """Return whether each row's sequences are `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, bool [B].
 

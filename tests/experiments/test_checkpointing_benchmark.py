@@ -17,9 +17,9 @@ def test_what_is_measured(tmp_path, monkeypatch):
         time.sleep(0.1)
         return copy(variables)
 
-    def slow_write(*arguments):
+    def slow_write(*arguments, **options):
         time.sleep(0.3)
-        return write(*arguments)
+        return write(*arguments, **options)
 
     monkeypatch.setattr(checkpoint_writer.checkpoints, "host_copy", slow_copy)
     monkeypatch.setattr(checkpoint_writer.checkpoints, "write", slow_write)

@@ -77,7 +77,7 @@ class TensorFlowEngine:
             return TrainState(make_model(), train.precision, train)
 
     def make_steps(
-        self, state: State, objective: Objective, train: TrainConfig, optimizer: OptimizerConfig
+        self, state: State, objective: Objective, *, train: TrainConfig, optimizer: OptimizerConfig
     ) -> InnerLoop:
         """Return the compiled loop that trains `state` and moves its averages, if any."""
         assert isinstance(state, TrainState), "an engine trains the states that it has made"

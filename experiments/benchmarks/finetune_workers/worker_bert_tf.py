@@ -53,7 +53,7 @@ class BertTf(Implementation):
         )
         self.model = model
         self.inner_loop = InnerLoop(step, self.distribution)
-        self.batches = iter(training_dataset(rows, case.batch_size, case.seed))
+        self.batches = iter(training_dataset(rows, case.batch_size, seed=case.seed))
 
     def train_epoch(self) -> float:
         """Answer the examples; see `Implementation`."""

@@ -24,9 +24,9 @@ def test_values_are_those_of_the_call(tmp_path, monkeypatch):
     may_write = threading.Event()
     write = checkpoints.write
 
-    def late(*arguments):
+    def late(*arguments, **options):
         assert may_write.wait(10)
-        return write(*arguments)
+        return write(*arguments, **options)
 
     monkeypatch.setattr(checkpoints, "write", late)
     variables = _variables(3)

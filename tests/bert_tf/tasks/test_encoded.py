@@ -20,7 +20,7 @@ def numbered(count, longest=40, max_seq_length=64, seed=0, buckets=()):
 
 
 def taken(rows, batch_size, steps, seed=5, start=0):
-    return list(training_dataset(rows, batch_size, seed, start).take(steps).as_numpy_iterator())
+    return list(training_dataset(rows, batch_size, seed=seed, start_step=start).take(steps).as_numpy_iterator())
 
 
 def test_bucket_lengths():

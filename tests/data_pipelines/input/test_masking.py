@@ -89,7 +89,7 @@ def masked(strategy: str, slots: int, batch: int = 300, length: int = 64, **chan
     rows = random_rows(batch, length, slots)
     masking = MaskingConfig(strategy=strategy, **changes)
     predictions = num_predictions(masking, length)
-    return rows, predictions, mask_batch(rows, masking, predictions, VOCABULARY, SEED)
+    return rows, predictions, mask_batch(rows, masking, predictions=predictions, vocabulary=VOCABULARY, seed=SEED)
 
 
 @pytest.mark.parametrize(("strategy", "slots"), CASES)
@@ -126,7 +126,7 @@ def expected_count(length: int, predictions: int, rate: float = 0.15) -> int:
 @pytest.mark.parametrize("length", range(5, 129, 3))
 def test_a_sequence_gets_its_count(length):
     rows = make_rows([[(1, length - 4, 0)]] * 3, 128, 1)
-    batch = mask_batch(rows, MaskingConfig(), 20, VOCABULARY, SEED)
+    batch = mask_batch(rows, MaskingConfig(), predictions=20, vocabulary=VOCABULARY, seed=SEED)
     assert batch["masked_lm_weights"].numpy().sum(axis=1).tolist() == [expected_count(length, 20)] * 3
 
 
@@ -134,19 +134,22 @@ def test_max_predictions_caps_the_count():
     rows = make_rows([[(50, 70, 0)]], 128, 1)
     masking = MaskingConfig(max_predictions_per_seq=7)
     assert num_predictions(masking, 128) == 7
-    assert mask_batch(rows, masking, 7, VOCABULARY, SEED)["masked_lm_weights"].numpy().sum() == 7
+    assert (
+        mask_batch(rows, masking, predictions=7, vocabulary=VOCABULARY, seed=SEED)["masked_lm_weights"].numpy().sum()
+        == 7
+    )
 
 
 def test_a_rate_above_what_there_is_masks_every_token_of_text():
     rows = make_rows([[(3, 2, 0)]], 16, 1)
-    batch = mask_batch(rows, MaskingConfig(masked_lm_rate=1.0), 16, VOCABULARY, SEED)
+    batch = mask_batch(rows, MaskingConfig(masked_lm_rate=1.0), predictions=16, vocabulary=VOCABULARY, seed=SEED)
     used = batch["masked_lm_weights"].numpy()[0] > 0
     assert sorted(batch["masked_lm_positions"].numpy()[0][used].tolist()) == [1, 2, 3, 5, 6]
 
 
 def test_packed_sequences_get_their_counts_each():
     rows = make_rows([[(20, 17, 0), (10, 7, 1), (30, 0, 0)]] * 4, 128, 4)
-    batch = mask_batch(rows, MaskingConfig(), 20, VOCABULARY, SEED)
+    batch = mask_batch(rows, MaskingConfig(), predictions=20, vocabulary=VOCABULARY, seed=SEED)
     sequence = tf.gather(batch["input_mask"], batch["masked_lm_positions"], batch_dims=1).numpy()
     for row in range(4):
         used = batch["masked_lm_weights"].numpy()[row] > 0
@@ -156,7 +159,7 @@ def test_packed_sequences_get_their_counts_each():
 
 def test_packed_sequences_share_the_row_when_they_want_more_than_its_places():
     rows = make_rows([[(20, 17, 0), (20, 17, 1), (20, 17, 0)]], 128, 4)
-    batch = mask_batch(rows, MaskingConfig(max_predictions_per_seq=9), 9, VOCABULARY, SEED)
+    batch = mask_batch(rows, MaskingConfig(max_predictions_per_seq=9), predictions=9, vocabulary=VOCABULARY, seed=SEED)
     sequence = tf.gather(batch["input_mask"], batch["masked_lm_positions"], batch_dims=1).numpy()
     assert batch["masked_lm_weights"].numpy().sum() == 9
     assert np.bincount(sequence[0])[1:].tolist() == [3, 3, 3]
@@ -201,7 +204,7 @@ def test_words_that_do_not_fit_are_passed_over_for_those_that_do():
         "first_segment_lengths": tf.constant([[7]] * 64),
         "next_sentence_labels": tf.constant([[-1]] * 64),
     }
-    batch = mask_batch(row, MaskingConfig(strategy="whole_word"), 2, VOCABULARY, SEED)
+    batch = mask_batch(row, MaskingConfig(strategy="whole_word"), predictions=2, vocabulary=VOCABULARY, seed=SEED)
     assert set(batch["masked_lm_positions"].numpy()[:, 0].tolist()) == {5}
     assert batch["masked_lm_weights"].numpy().tolist() == [[1.0, 0.0]] * 64
 
@@ -213,7 +216,7 @@ def chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
 @pytest.mark.parametrize("strategy", ["token", "whole_word", "ngram"])
 def test_shares_of_mask_random_and_kept(strategy):
     rows = make_rows([[(60, 65, 0)]] * 4000, 128, 1)
-    batch = mask_batch(rows, MaskingConfig(strategy=strategy), 20, VOCABULARY, SEED)
+    batch = mask_batch(rows, MaskingConfig(strategy=strategy), predictions=20, vocabulary=VOCABULARY, seed=SEED)
     used = batch["masked_lm_weights"].numpy() > 0
     ids = batch["masked_lm_ids"].numpy()[used]
     now = tf.gather(batch["input_ids"], batch["masked_lm_positions"], batch_dims=1).numpy()[used]
@@ -231,7 +234,7 @@ def test_shares_of_mask_random_and_kept(strategy):
 
 def test_every_place_is_chosen_as_often():
     rows = make_rows([[(29, 30, 0)]] * 8000, 62, 1)
-    batch = mask_batch(rows, MaskingConfig(), 10, VOCABULARY, SEED)
+    batch = mask_batch(rows, MaskingConfig(), predictions=10, vocabulary=VOCABULARY, seed=SEED)
     used = batch["masked_lm_weights"].numpy() > 0
     counts = np.bincount(batch["masked_lm_positions"].numpy()[used], minlength=62)
     assert counts[[0, 30, 61]].tolist() == [0, 0, 0]
@@ -242,9 +245,13 @@ def test_every_place_is_chosen_as_often():
 
 def test_shares_are_configurable():
     rows = make_rows([[(60, 65, 0)]] * 50, 128, 1)
-    kept = mask_batch(rows, MaskingConfig(mask_share=0.0, random_share=0.0), 20, VOCABULARY, SEED)
+    kept = mask_batch(
+        rows, MaskingConfig(mask_share=0.0, random_share=0.0), predictions=20, vocabulary=VOCABULARY, seed=SEED
+    )
     np.testing.assert_array_equal(kept["input_ids"], rows["input_ids"])
-    all_masked = mask_batch(rows, MaskingConfig(mask_share=1.0, random_share=0.0), 20, VOCABULARY, SEED)
+    all_masked = mask_batch(
+        rows, MaskingConfig(mask_share=1.0, random_share=0.0), predictions=20, vocabulary=VOCABULARY, seed=SEED
+    )
     assert (all_masked["input_ids"].numpy() == MASK).sum() == 50 * 19
 
 
@@ -254,7 +261,7 @@ def test_eager_function_and_dataset_agree(strategy, slots):
     masking = MaskingConfig(strategy=strategy)
 
     def mask(some_rows):
-        return mask_batch(some_rows, masking, 8, VOCABULARY, SEED)
+        return mask_batch(some_rows, masking, predictions=8, vocabulary=VOCABULARY, seed=SEED)
 
     eager = mask(rows)
     compiled = tf.function(mask)(rows)
@@ -268,10 +275,12 @@ def test_eager_function_and_dataset_agree(strategy, slots):
 def test_parts_of_a_batch_get_the_masks_of_the_whole(strategy, slots):
     rows = random_rows(12, 48, slots)
     masking = MaskingConfig(strategy=strategy)
-    whole = mask_batch(rows, masking, 8, VOCABULARY, SEED)
+    whole = mask_batch(rows, masking, predictions=8, vocabulary=VOCABULARY, seed=SEED)
     for first in range(0, 12, 4):
         part = {name: value[first : first + 4] for name, value in rows.items()}
-        alone = mask_batch(part, masking, 8, VOCABULARY, SEED, PartOfBatches(4, first, 12))
+        alone = mask_batch(
+            part, masking, predictions=8, vocabulary=VOCABULARY, seed=SEED, part=PartOfBatches(4, first, 12)
+        )
         for name in whole:
             np.testing.assert_array_equal(whole[name][first : first + 4], alone[name])
 
@@ -279,7 +288,9 @@ def test_parts_of_a_batch_get_the_masks_of_the_whole(strategy, slots):
 def test_other_seeds_give_other_masks():
     rows = random_rows(24, 48, 1)
     first, second = (
-        mask_batch(rows, MaskingConfig(), 8, VOCABULARY, tf.constant([7, step], tf.int64))["masked_lm_positions"]
+        mask_batch(rows, MaskingConfig(), predictions=8, vocabulary=VOCABULARY, seed=tf.constant([7, step], tf.int64))[
+            "masked_lm_positions"
+        ]
         for step in (0, 1)
     )
     assert (first.numpy() != second.numpy()).any()
@@ -291,7 +302,7 @@ def first_spans(strategy: str, **changes) -> np.ndarray:
     rows["input_ids"] = tf.where(rows["input_ids"] >= FIRST_CONTINUATION, 9, rows["input_ids"])
     masking = MaskingConfig(strategy=strategy, masked_lm_rate=0.02, **changes)
     # Places come in the order in which they were chosen, so a row begins with its first span, which nothing cuts.
-    places = mask_batch(rows, masking, 20, VOCABULARY, SEED)["masked_lm_positions"].numpy()
+    places = mask_batch(rows, masking, predictions=20, vocabulary=VOCABULARY, seed=SEED)["masked_lm_positions"].numpy()
     return np.bincount(1 + np.argmax(np.diff(places, axis=1) != 1, axis=1))
 
 
@@ -341,7 +352,7 @@ def test_spans_begin_with_words_and_fill_the_row(strategy, slots):
 def test_the_tokens_of_a_span_meet_one_fate():
     rows = make_rows([[(60, 65, 0)]] * 200, 128, 1)
     masking = MaskingConfig(strategy="span", mask_share=0.5, random_share=0.0)
-    batch = mask_batch(rows, masking, 20, VOCABULARY, SEED)
+    batch = mask_batch(rows, masking, predictions=20, vocabulary=VOCABULARY, seed=SEED)
     now = tf.gather(batch["input_ids"], batch["masked_lm_positions"], batch_dims=1).numpy() == MASK
     positions = batch["masked_lm_positions"].numpy()
     neighbours = (np.diff(positions, axis=1) == 1) & (batch["masked_lm_weights"].numpy()[:, 1:] > 0)

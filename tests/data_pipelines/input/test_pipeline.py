@@ -195,7 +195,9 @@ def test_eager_function_and_dataset_parse_alike(packed_folder):
     vocabulary = MaskingVocabulary.of(read_vocabulary(packed_folder, source.manifest))
 
     def batch(strings):
-        return mask_batch(source.parse(strings), MASKING, 8, vocabulary, tf.constant([1, 2], tf.int64))
+        return mask_batch(
+            source.parse(strings), MASKING, predictions=8, vocabulary=vocabulary, seed=tf.constant([1, 2], tf.int64)
+        )
 
     eager = batch(serialized)
     compiled = tf.function(batch)(serialized)

@@ -54,19 +54,19 @@ def test_sentences_and_documents_without_a_token_are_left_out():
 
 def test_an_empty_corpus_gives_nothing():
     corpus = corpus_of([])
-    assert list(next_sentence_pairs(corpus, 32, 0.1, Random(0))) == []
-    assert list(full_sentences(corpus, 32, 0.1, Random(0))) == []
+    assert list(next_sentence_pairs(corpus, 32, short_seq_prob=0.1, generator=Random(0))) == []
+    assert list(full_sentences(corpus, 32, short_seq_prob=0.1, generator=Random(0))) == []
 
 
 def test_pairs_fit_and_both_segments_have_text():
-    pairs = list(next_sentence_pairs(random_corpus(), 64, 0.1, Random(1)))
+    pairs = list(next_sentence_pairs(random_corpus(), 64, short_seq_prob=0.1, generator=Random(1)))
     assert max(pair.num_tokens for pair in pairs) == 64
     assert min(min(pair.first_length, pair.second_length) for pair in pairs) >= 1
 
 
 def test_label_0_follows_and_label_1_is_of_another_document():
     corpus = random_corpus()
-    pairs = list(next_sentence_pairs(corpus, 64, 0.1, Random(2)))
+    pairs = list(next_sentence_pairs(corpus, 64, short_seq_prob=0.1, generator=Random(2)))
     assert {pair.label for pair in pairs} == {IS_NEXT, IS_RANDOM}
     for pair in pairs:
         same = document_of(corpus, pair.first_start) == document_of(corpus, pair.second_start)
@@ -80,7 +80,7 @@ def test_label_0_follows_and_label_1_is_of_another_document():
 
 def test_two_documents_never_pair_with_themselves():
     corpus = corpus_of([[3] * 40, [3] * 40])
-    for pair in next_sentence_pairs(corpus, 16, 0.0, Random(3)):
+    for pair in next_sentence_pairs(corpus, 16, short_seq_prob=0.0, generator=Random(3)):
         if pair.label == IS_RANDOM:
             assert document_of(corpus, pair.first_start) != document_of(corpus, pair.second_start)
 
@@ -89,7 +89,7 @@ def test_sentences_that_a_random_second_segment_displaced_are_used_again():
     # No segment A is truncated here, so that together with the true Bs they hold every sentence exactly once.
     corpus = corpus_of([[2] * 30, [2] * 30, [2] * 30])
     used = []
-    for pair in next_sentence_pairs(corpus, 40, 0.0, Random(4)):
+    for pair in next_sentence_pairs(corpus, 40, short_seq_prob=0.0, generator=Random(4)):
         used += range(pair.first_start, pair.first_start + pair.first_length)
         if pair.label == IS_NEXT:
             used += range(pair.second_start, pair.second_start + pair.second_length)
@@ -99,14 +99,14 @@ def test_sentences_that_a_random_second_segment_displaced_are_used_again():
 
 
 def test_single_sentence_documents_always_take_a_random_second_segment():
-    pairs = list(next_sentence_pairs(corpus_of([[5]] * 50), 32, 0.1, Random(5)))
+    pairs = list(next_sentence_pairs(corpus_of([[5]] * 50), 32, short_seq_prob=0.1, generator=Random(5)))
     assert len(pairs) == 50
     assert {pair.label for pair in pairs} == {IS_RANDOM}
 
 
 def test_random_share_of_long_documents_is_one_half():
     corpus = corpus_of([[5] * 400] * 60)
-    labels = [pair.label for pair in next_sentence_pairs(corpus, 64, 0.0, Random(6))]
+    labels = [pair.label for pair in next_sentence_pairs(corpus, 64, short_seq_prob=0.0, generator=Random(6))]
     share = np.mean(labels)
     # The last chunk of a document may hold one sentence, which adds a little.
     assert abs(share - 0.5) < 4 * 0.5 / len(labels) ** 0.5 + 0.02
@@ -114,16 +114,16 @@ def test_random_share_of_long_documents_is_one_half():
 
 def test_short_sequences_are_a_share_of_documents():
     corpus = corpus_of([[4] * 50] * 400)
-    full = list(next_sentence_pairs(corpus, 128, 0.0, Random(7)))
-    some = list(next_sentence_pairs(corpus, 128, 0.5, Random(7)))
-    every = list(next_sentence_pairs(corpus, 128, 1.0, Random(7)))
+    full = list(next_sentence_pairs(corpus, 128, short_seq_prob=0.0, generator=Random(7)))
+    some = list(next_sentence_pairs(corpus, 128, short_seq_prob=0.5, generator=Random(7)))
+    every = list(next_sentence_pairs(corpus, 128, short_seq_prob=1.0, generator=Random(7)))
     means = [np.mean([pair.num_tokens for pair in pairs]) for pairs in (full, some, every)]
     assert means[0] > means[1] > means[2]
 
 
 def test_a_single_document_is_refused():
     with pytest.raises(ValueError, match=r"at least two documents.*Received: 1"):
-        list(next_sentence_pairs(corpus_of([[4] * 50]), 32, 0.1, Random(0)))
+        list(next_sentence_pairs(corpus_of([[4] * 50]), 32, short_seq_prob=0.1, generator=Random(0)))
 
 
 def slow_truncation(first: int, second: int, longest: int) -> tuple[int, int]:
@@ -144,7 +144,7 @@ def test_truncation_equals_the_piecewise_rule(first, second, longest):
 def test_truncation_takes_from_both_ends_evenly():
     corpus = corpus_of([[300]] * 300)  # every pair is truncated, and each segment is one whole document
     front, cut = 0, 0
-    for pair in next_sentence_pairs(corpus, 103, 0.0, Random(8)):
+    for pair in next_sentence_pairs(corpus, 103, short_seq_prob=0.0, generator=Random(8)):
         front += pair.first_start % 300
         cut += 300 - pair.first_length
     assert abs(front / cut - 0.5) < 4 * 0.5 / cut**0.5
@@ -153,7 +153,9 @@ def test_truncation_takes_from_both_ends_evenly():
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=8), min_size=2, max_size=6), st.integers(5, 40))
 def test_pairs_of_any_documents_fit(sentence_lengths, max_seq_length):
-    for pair in next_sentence_pairs(corpus_of(sentence_lengths), max_seq_length, 0.3, Random(9)):
+    for pair in next_sentence_pairs(
+        corpus_of(sentence_lengths), max_seq_length, short_seq_prob=0.3, generator=Random(9)
+    ):
         assert 5 <= pair.num_tokens <= max_seq_length
 
 
@@ -161,7 +163,7 @@ def test_pairs_of_any_documents_fit(sentence_lengths, max_seq_length):
 @given(st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=8), min_size=1, max_size=6), st.integers(3, 40))
 def test_full_sentences_hold_every_token_once(sentence_lengths, max_seq_length):
     corpus = corpus_of(sentence_lengths)
-    sequences = list(full_sentences(corpus, max_seq_length, 0.3, Random(10)))
+    sequences = list(full_sentences(corpus, max_seq_length, short_seq_prob=0.3, generator=Random(10)))
     used = [p for s in sequences for p in range(s.first_start, s.first_start + s.first_length)]
     assert sorted(used) == list(range(len(corpus.tokens)))
     assert max(sequence.num_tokens for sequence in sequences) <= max_seq_length
@@ -171,7 +173,10 @@ def test_full_sentences_hold_every_token_once(sentence_lengths, max_seq_length):
 
 def test_what_is_drawn_depends_on_the_seed_alone():
     corpus = random_corpus()
-    first, again, other = (list(next_sentence_pairs(corpus, 64, 0.1, Random(seed))) for seed in ("a/1", "a/1", "a/2"))
+    first, again, other = (
+        list(next_sentence_pairs(corpus, 64, short_seq_prob=0.1, generator=Random(seed)))
+        for seed in ("a/1", "a/1", "a/2")
+    )
     assert first == again
     assert first != other
     # The same on every Python and machine, or shards made on two of them would not match.
