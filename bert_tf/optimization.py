@@ -106,6 +106,7 @@ def update(
     gradient: Tensor,
     first_moment: Tensor,
     second_moment: Tensor,
+    *,
     step: Tensor,
     learning_rate: Tensor,
     decayed: bool,

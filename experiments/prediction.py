@@ -53,7 +53,7 @@ def _example(line: str, number: int, pair_column: str | None) -> TextExample:
 
 
 def answers(
-    predictor: Predictor, inputs: Sequence[Any], top_k: int = 5, embed: bool = False
+    predictor: Predictor, inputs: Sequence[Any], *, top_k: int = 5, embed: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Yield one JSON object for each input, in order: the input, and the answer of the predictor.
 

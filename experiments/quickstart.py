@@ -69,7 +69,7 @@ class Quickstart:
         yield
         self.summary["seconds"][name] = round(time.monotonic() - start, 1)
 
-    def check(self, corpus: str | None, labelled: str | None, holdout: float, vocab_size: int, length: int) -> None:
+    def check(self, corpus: str | None, labelled: str | None, *, holdout: float, vocab_size: int, length: int) -> None:
         """Check the inputs of all stages, before anything is made or replaced.
 
         Raises:
@@ -135,7 +135,7 @@ class Quickstart:
         files.make_folder(self.path("labelled"))
         return documentation_packages.write_package_task(task, self.path("labelled"))
 
-    def write_records(self, vocab_size: int, max_seq_length: int, holdout: float, dupe_factor: int) -> None:
+    def write_records(self, vocab_size: int, max_seq_length: int, *, holdout: float, dupe_factor: int) -> None:
         """Write the vocabulary and the records of the corpus, with the held-out documents in a folder of their own."""
         from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
@@ -331,13 +331,21 @@ def main(_: Sequence[str]) -> None:
     with renamed(config="finetuning_config"):
         finetuning = launch.load_config(values.finetuning_config, FinetuningConfig, values.set_finetuning)
     run = Quickstart(values.output_dir, pretraining, finetuning)
-    run.check(values.corpus, values.labelled, values.holdout, values.vocab_size, values.max_seq_length)
+    run.check(
+        values.corpus,
+        values.labelled,
+        holdout=values.holdout,
+        vocab_size=values.vocab_size,
+        length=values.max_seq_length,
+    )
     run.summary["holdout"] = values.holdout
     run.start()
     with run.stage("corpus"):
         train_file, eval_file = run.write_corpus(values.corpus, values.labelled, values.holdout)
     with run.stage("vocabulary and records"):
-        run.write_records(values.vocab_size, values.max_seq_length, values.holdout, values.dupe_factor)
+        run.write_records(
+            values.vocab_size, values.max_seq_length, holdout=values.holdout, dupe_factor=values.dupe_factor
+        )
     with run.stage("pre-training"):
         run.pretrain()
     with run.stage("fine-tuning, twice"):

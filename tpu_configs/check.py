@@ -64,7 +64,7 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, check, and print the report."""
-    from tpu_configs.checking import Lower, check, find_largest_batch, lower_by_cpu_kernels
+    from tpu_configs.checking import Check, Lower, check, find_largest_batch, lower_by_cpu_kernels
     from tpu_configs.preflight import rows_per_device
     from tpu_configs.tpu_kernels import lower_by_tpu_kernels
 
@@ -82,7 +82,11 @@ def main(_: Sequence[str]) -> None:
             overrides=values.set,
         )
     experiment = os.path.splitext(os.path.basename(values.config))[0]
-    check_rows = cache(partial(check, topology, experiment, config, max_seq_length=length, lower=lower))
+
+    @cache
+    def check_rows(rows: int) -> Check:
+        return check(topology, experiment, config, rows=rows, max_seq_length=length, lower=lower)
+
     largest = (
         find_largest_batch(check_rows, rows, topology.hbm_gib, step=values.batch_step) if values.find_batch else None
     )

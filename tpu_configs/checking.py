@@ -91,6 +91,7 @@ def check(
     topology: Topology,
     experiment: str,
     config: PretrainingConfig,
+    *,
     rows: int,
     max_seq_length: int,
     lower: Lower | None = None,

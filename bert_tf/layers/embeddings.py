@@ -125,7 +125,7 @@ class BertEmbeddings(BertLayer):
             "neighbours": ScaledSinusoids(initializer_range, NEIGHBOUR_WAVELENGTH),
         }
 
-        def table(rows: int, name: str, initializer: Any = None, trainable: bool = True) -> keras.layers.Embedding:
+        def table(rows: int, name: str, *, initializer: Any = None, trainable: bool = True) -> keras.layers.Embedding:
             return keras.layers.Embedding(
                 rows,
                 width,
@@ -139,7 +139,7 @@ class BertEmbeddings(BertLayer):
         self.position_embeddings = table(
             max_position_embeddings,
             "position_embeddings",
-            starts.get(position_embedding if fixed else position_initializer),
+            initializer=starts.get(position_embedding if fixed else position_initializer),
             trainable=not fixed,
         )
         self.token_type_embeddings = table(type_vocab_size, "token_type_embeddings")

@@ -28,7 +28,9 @@ STEPS = flags.DEFINE_integer("steps", 100, "Steps between two checkpoints.", low
 ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each kind of block has its turn.", lower_bound=1)
 
 
-def measure(step: Callable[[], Any], variables: dict[str, Any], folder: str, steps: int, rounds: int) -> dict[str, Any]:
+def measure(
+    step: Callable[[], Any], variables: dict[str, Any], folder: str, *, steps: int, rounds: int
+) -> dict[str, Any]:
     """Measure the seconds of blocks of steps with and without a checkpoint, in turns.
 
     What a block has written is on the disk when it ends: left to itself, the system would write it in the next block.
@@ -113,7 +115,9 @@ def main(_: Sequence[str]) -> None:
     config = BertConfig.named(SIZE.value)
     train = TrainConfig(batch_size=BATCH_SIZE.value, precision=PRECISION.value)
     state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[train.precision]), train.precision)
-    arrays = random_batches(train.batch_size, 128, predictions_per_row(0.15, 128), config.vocab_size, count=1)
+    arrays = random_batches(
+        train.batch_size, 128, predictions=predictions_per_row(0.15, 128), vocab_size=config.vocab_size, count=1
+    )
     batch = {name: tf.constant(array[0]) for name, array in arrays.items()}
     train_step = tf.function(
         TrainStep(state, pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=Distribution())
@@ -122,8 +126,8 @@ def main(_: Sequence[str]) -> None:
         lambda: float(train_step(batch)["gradient_norm"][0]),
         state.variables(),
         WORK_DIR.value,
-        STEPS.value,
-        ROUNDS.value,
+        steps=STEPS.value,
+        rounds=ROUNDS.value,
     )
     print(describe(figures))
     if OUTPUT.value:

@@ -67,7 +67,7 @@ class Worker:
         self.process.wait()
 
 
-def summary(case: Case, name: str, started: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(case: Case, name: str, *, started: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return a row of the table.
 
     Args:
@@ -102,7 +102,7 @@ def race(case: Case, pythons: dict[str, str], rounds: int) -> list[dict[str, Any
             epochs[name].append(worker.train_epoch())
     for worker in workers.values():
         worker.finish()
-    return [summary(case, name, started[name], epochs[name]) for name in workers]
+    return [summary(case, name, started=started[name], epochs=epochs[name]) for name in workers]
 
 
 def describe(rows: Sequence[dict[str, Any]]) -> str:
@@ -131,7 +131,9 @@ def main(_: Sequence[str]) -> None:
     with renamed(folder="work_dir"):
         files.require_writable_folder(values.work_dir)
     train, evaluation = prepare("sst2", values.data_dir, values.work_dir)
-    case = make_case("sst2", train, evaluation, values.weights, values.work_dir, num_epochs=values.rounds)
+    case = make_case(
+        "sst2", train, evaluation, weights=values.weights, work_dir=values.work_dir, num_epochs=values.rounds
+    )
     case = dataclasses.replace(case, settings=tuple(values.settings))
     lines = files.read_text(case.train).splitlines()[: values.sentences]
     files.write_text(case.train, "\n".join(lines) + "\n")

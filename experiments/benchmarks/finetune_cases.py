@@ -99,7 +99,7 @@ def prepare(name: str, data_dir: str, work_dir: str) -> tuple[str, str]:
     return train, evaluation
 
 
-def make_case(name: str, train: str, evaluation: str, weights: str, work_dir: str, **changes: Any) -> Case:
+def make_case(name: str, train: str, evaluation: str, *, weights: str, work_dir: str, **changes: Any) -> Case:
     """Return the case of a benchmark for workers, its files written to `work_dir`.
 
     Args:

@@ -48,7 +48,7 @@ def random_encoder(weights: str) -> list[str]:
 
 
 def run_ours(
-    name: str, train: str, evaluation: str, start: list[str], seed: int, precision: str, folder: str
+    name: str, train: str, evaluation: str, *, start: list[str], seed: int, precision: str, folder: str
 ) -> dict[str, Any]:
     """Scores, losses and seconds of `experiments.finetune` in a process of its own."""
     benchmark = BENCHMARKS[name]
@@ -141,13 +141,13 @@ def main(_: Sequence[str]) -> None:
         train, evaluation = prepare(name, values.data_dir, values.work_dir)
         if implementation == TRANSFORMERS:
             changes = {"seed": seed, "precision": values.precision, "group_by_length": True}
-            case = make_case(name, train, evaluation, values.weights, values.work_dir, **changes)
+            case = make_case(name, train, evaluation, weights=values.weights, work_dir=values.work_dir, **changes)
             found = run_peer(case, python_of("transformers", values.venvs))
         else:
             random = implementation == RANDOM
             start = random_encoder(values.weights) if random else [f"--init_checkpoint={values.weights}"]
             folder = os.path.join(values.work_dir, "run")
-            found = run_ours(name, train, evaluation, start, seed, values.precision, folder)
+            found = run_ours(name, train, evaluation, start=start, seed=seed, precision=values.precision, folder=folder)
         lines.append(
             {"task": name, "implementation": implementation, "seed": seed, "precision": values.precision} | found
         )

@@ -25,7 +25,7 @@ NUM_BATCHES = 8
 _MEGABYTES = 4.0
 
 
-def make_packed_cases(name: str, precision: str, work_dir: str, corpus: str | None = None) -> tuple[Case, Case]:
+def make_packed_cases(name: str, precision: str, *, work_dir: str, corpus: str | None = None) -> tuple[Case, Case]:
     """Make cases of the same sizes, shape and text: with rows of several sequences, and with padded rows of one.
 
     Args:

@@ -75,7 +75,7 @@ def _with_other_words(text: str, repetition: int) -> str:
     return _WORD.sub(lambda match: match[0].translate(table) if sum(map(ord, match[0])) % 4 == 0 else match[0], text)
 
 
-def race(text: str, vocab_file: str, work_dir: str, peer_python: str, rounds: int) -> dict[str, Any]:
+def race(text: str, vocab_file: str, work_dir: str, *, peer_python: str, rounds: int) -> dict[str, Any]:
     """Let both prepare the same text with the same vocabulary, in turns.
 
     Returns:
@@ -117,7 +117,7 @@ def tokenizer_speed(text: str, vocab_file: str, rounds: int) -> dict[str, float]
     return {name: statistics.median(found) for name, found in speeds.items()}
 
 
-def memory(corpus: str, vocab_file: str, work_dir: str, megabytes: float) -> dict[str, float]:
+def memory(corpus: str, vocab_file: str, work_dir: str, *, megabytes: float) -> dict[str, float]:
     """Measure the peak memory and the time that this project takes to prepare text of a given size."""
     with tempfile.TemporaryDirectory(dir=work_dir) as folder:
         text = os.path.join(folder, "text.txt")

@@ -41,10 +41,10 @@ def main(_: Sequence[str]) -> None:
     text = os.path.join(WORK_DIR.value, "text.txt")
     preparation_race.write_text(corpus, text, MEGABYTES.value)
     figures = {
-        "race": preparation_race.race(text, vocab_file, WORK_DIR.value, peer_python, ROUNDS.value),
+        "race": preparation_race.race(text, vocab_file, WORK_DIR.value, peer_python=peer_python, rounds=ROUNDS.value),
         "tokenizer": preparation_race.tokenizer_speed(text, vocab_file, ROUNDS.value),
         "memory": [
-            preparation_race.memory(corpus, vocab_file, WORK_DIR.value, float(megabytes))
+            preparation_race.memory(corpus, vocab_file, WORK_DIR.value, megabytes=float(megabytes))
             for megabytes in MEMORY_MEGABYTES.value
         ],
     }

@@ -31,7 +31,8 @@ def main(_: Sequence[str]) -> None:
     for length, slots in CASES:
         name = f"{length}{' packed' if slots > 1 else ''}"
         rows = ROWS.value if length == CASES[0][0] else ROWS.value // 4
-        readers = reading_race.readers(os.path.join(WORK_DIR.value, name.replace(" ", "_")), length, slots, rows)
+        folder = os.path.join(WORK_DIR.value, name.replace(" ", "_"))
+        readers = reading_race.readers(folder, length=length, slots=slots, rows=rows)
         figures[name] = reading_race.race(readers, SECONDS.value, ROUNDS.value)
     figures["sorting, ms"]["after"] = reading_race.sorting_milliseconds()
     print(json.dumps(figures, indent=2))

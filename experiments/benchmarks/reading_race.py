@@ -75,12 +75,12 @@ def _reader(dataset: Any) -> Callable[[], None]:
     return read
 
 
-def readers(folder: str, length: int, slots: int, rows: int) -> dict[str, Callable]:
+def readers(folder: str, *, length: int, slots: int, rows: int) -> dict[str, Callable]:
     """Return name -> function that makes an endless data set of batches of 256 rows."""
     from data_pipelines.input.google_records import export_google_records
     from data_pipelines.input.record_folder import RecordFolder
 
-    write_records(folder, length, slots, rows)
+    write_records(folder, length=length, slots=slots, rows=rows)
     records = RecordFolder(folder)
     shards = [os.path.join(folder, shard.file_name) for shard in records.manifest.shards]
     found: dict[str, Callable] = {"records as strings": lambda: strings_alone(shards)}
@@ -91,12 +91,16 @@ def readers(folder: str, length: int, slots: int, rows: int) -> dict[str, Callab
         google = os.path.join(folder, "google.tfrecord")
         export_google_records(records, google, MaskingConfig())
         predictions = num_predictions(MaskingConfig(), length)
-        found["tf.data, row by row"] = lambda: plain_pipeline(google, length, predictions, batch_first=False)
-        found["tf.data, batch first"] = lambda: plain_pipeline(google, length, predictions, batch_first=True)
+        found["tf.data, row by row"] = lambda: plain_pipeline(
+            google, length=length, predictions=predictions, batch_first=False
+        )
+        found["tf.data, batch first"] = lambda: plain_pipeline(
+            google, length=length, predictions=predictions, batch_first=True
+        )
     return found
 
 
-def plain_pipeline(path: str, length: int, predictions: int, batch_first: bool) -> Any:
+def plain_pipeline(path: str, *, length: int, predictions: int, batch_first: bool) -> Any:
     """Read records as google-research/bert `run_pretraining.py` does, or batched before they are parsed."""
     import tensorflow as tf
 
@@ -139,7 +143,7 @@ def _on_one_thread(data: Any) -> Any:
     return data.prefetch(2).with_options(options)
 
 
-def write_records(folder: str, length: int, slots: int, rows: int) -> None:
+def write_records(folder: str, *, length: int, slots: int, rows: int) -> None:
     """Write a record folder of random tokens, a quarter of them `##` tokens, with lengths like those of real text."""
     tokens = [f"{'##' if number % 4 == 0 else ''}w{number}" for number in range(len(SPECIALS), VOCAB_SIZE)]
     tokenizer = WordPieceTokenizer.from_tokens([*SPECIALS, *tokens])

@@ -38,7 +38,7 @@ def main(_: Sequence[str]) -> None:
         )
     folders = serve_race.prepare(WEIGHTS.value, WORK_DIR.value, ONLY.value)
     cases = serve_race.make_cases(os.path.join(WEIGHTS.value, "vocab.txt"), SENTENCES.value, TEXTS.value)
-    rows = serve_race.race(folders, cases, VENVS.value, ONLY.value, ROUNDS.value)
+    rows = serve_race.race(folders, cases, venvs=VENVS.value, implementations=ONLY.value, rounds=ROUNDS.value)
     print(serve_race.describe(rows), flush=True)
     if OUTPUT.value:
         files.write_text(OUTPUT.value, json.dumps(rows, indent=1) + "\n")

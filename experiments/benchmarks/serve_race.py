@@ -133,7 +133,7 @@ class Worker:
 
 
 def race(
-    folders: dict[str, str], cases: Cases, venvs: str, implementations: Sequence[str], rounds: int
+    folders: dict[str, str], cases: Cases, *, venvs: str, implementations: Sequence[str], rounds: int
 ) -> list[dict[str, Any]]:
     """Measure each implementation on each case.
 

@@ -28,7 +28,7 @@ SHAPES = {
 }
 
 
-def random_batches(rows: int, length: int, predictions: int, vocab_size: int, count: int) -> dict[str, np.ndarray]:
+def random_batches(rows: int, length: int, *, predictions: int, vocab_size: int, count: int) -> dict[str, np.ndarray]:
     """Make `count` batches of random tokens on a first axis, two segments a row, without padding."""
     random = np.random.default_rng(0)
     features = pretraining_batch(rows, length, predictions)
@@ -54,7 +54,9 @@ def make_case(name: str, precision: str, folder: str) -> Case:
     layers, hidden, rows, length = SHAPES[name]
     predictions = predictions_per_row(0.15, length)
     case = Case(name, layers, hidden, rows, length, predictions, precision, os.path.join(folder, f"{name}.npz"))
-    arrays: dict[str, Any] = dict(random_batches(rows, length, predictions, case.vocab_size, count=2))
+    arrays: dict[str, Any] = dict(
+        random_batches(rows, length, predictions=predictions, vocab_size=case.vocab_size, count=2)
+    )
     np.savez(case.batches, **arrays)
     return case
 
@@ -115,7 +117,7 @@ class Worker:
         return last
 
 
-def race(case: Case, pythons: dict[str, str], rounds: int, peer_case: Case | None = None) -> list[dict[str, Any]]:
+def race(case: Case, pythons: dict[str, str], *, rounds: int, peer_case: Case | None = None) -> list[dict[str, Any]]:
     """Measure each implementation on one case.
 
     All workers are alive at once, and each in turn runs steps for about a second, `rounds` times: a machine whose speed

@@ -49,10 +49,12 @@ def main(_: Sequence[str]) -> None:
         for name in CASES.value:
             for precision in PRECISIONS.value:
                 if name in packed_batches.CASES:
-                    made = packed_batches.make_packed_cases(name, precision, WORK_DIR.value or folder, CORPUS.value)
-                    rows += step_race.race(made[0], pythons, ROUNDS.value, made[1])
+                    made = packed_batches.make_packed_cases(
+                        name, precision, work_dir=WORK_DIR.value or folder, corpus=CORPUS.value
+                    )
+                    rows += step_race.race(made[0], pythons, rounds=ROUNDS.value, peer_case=made[1])
                 else:
-                    rows += step_race.race(step_race.make_case(name, precision, folder), pythons, ROUNDS.value)
+                    rows += step_race.race(step_race.make_case(name, precision, folder), pythons, rounds=ROUNDS.value)
                 print(step_race.describe(rows), flush=True)
                 if OUTPUT.value:
                     files.write_text(OUTPUT.value, json.dumps(rows, indent=1) + "\n")

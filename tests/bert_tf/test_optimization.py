@@ -42,7 +42,14 @@ def test_update_equals_numpy(name, bias_correction, decayed):
     weight, first, second = (np.asarray(x, "float32") for x in (start, 0 * start, 0 * start))
     for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True)):
         weight, first, second = update(
-            weight, gradient.astype("float32"), first, second, step, np.float32(rate), decayed, config
+            weight,
+            gradient.astype("float32"),
+            first,
+            second,
+            step=step,
+            learning_rate=np.float32(rate),
+            decayed=decayed,
+            config=config,
         )
     np.testing.assert_allclose(weight, _reference(start, gradients, rates, config, decayed), rtol=2e-5, atol=1e-6)
 
@@ -53,7 +60,9 @@ def test_the_first_update_by_hand():
     one = np.ones(1, "float32")
     for corrected, expected in ((False, -0.01 / (0.001**0.5 + 1e-6)), (True, -0.1 / (1 + 1e-6))):
         config = OptimizerConfig(bias_correction=corrected)
-        weight, first, second = update(zero, one, zero, zero, 0, np.float32(0.1), False, config)
+        weight, first, second = update(
+            zero, one, zero, zero, step=0, learning_rate=np.float32(0.1), decayed=False, config=config
+        )
         assert float(weight[0]) == pytest.approx(expected, rel=1e-5)
         assert (float(first[0]), float(second[0])) == pytest.approx((0.1, 0.001), rel=1e-6)
 
@@ -61,17 +70,37 @@ def test_the_first_update_by_hand():
 def test_decay_is_decoupled():
     # Without a gradient, the weight shrinks by rate x decay, whatever the moments are.
     zero, weight = np.zeros(3, "float32"), np.full(3, 2.0, "float32")
-    new, _, _ = update(weight, zero, zero, zero, 0, np.float32(0.5), True, OptimizerConfig(weight_decay=0.1))
+    new, _, _ = update(
+        weight,
+        zero,
+        zero,
+        zero,
+        step=0,
+        learning_rate=np.float32(0.5),
+        decayed=True,
+        config=OptimizerConfig(weight_decay=0.1),
+    )
     np.testing.assert_allclose(new, 2 - 0.5 * 0.1 * 2, rtol=1e-6)
-    kept, _, _ = update(weight, zero, zero, zero, 0, np.float32(0.5), False, OptimizerConfig(weight_decay=0.1))
+    kept, _, _ = update(
+        weight,
+        zero,
+        zero,
+        zero,
+        step=0,
+        learning_rate=np.float32(0.5),
+        decayed=False,
+        config=OptimizerConfig(weight_decay=0.1),
+    )
     np.testing.assert_array_equal(kept, weight)
 
 
 def test_lamb_updates_a_zero_weight_like_adamw():
     config = OptimizerConfig(name="lamb")
     zero, one = np.zeros(2, "float32"), np.ones(2, "float32")
-    plain, _, _ = update(zero, one, zero, zero, 0, np.float32(0.1), True, config.replace(name="adamw"))
-    lamb, _, _ = update(zero, one, zero, zero, 0, np.float32(0.1), True, config)
+    plain, _, _ = update(
+        zero, one, zero, zero, step=0, learning_rate=np.float32(0.1), decayed=True, config=config.replace(name="adamw")
+    )
+    lamb, _, _ = update(zero, one, zero, zero, step=0, learning_rate=np.float32(0.1), decayed=True, config=config)
     assert np.array_equal(plain, lamb)
     assert np.isfinite(lamb).all()
 

@@ -47,7 +47,7 @@ def data_dir(tmp_path_factory):
 
 def _case(name, data_dir, folder):
     train, evaluation = prepare(name, str(data_dir), str(folder))
-    return make_case(name, train, evaluation, "weights", str(folder), seed=3)
+    return make_case(name, train, evaluation, weights="weights", work_dir=str(folder), seed=3)
 
 
 def test_the_first_sentences_are_trained_on(data_dir, tmp_path):
@@ -148,7 +148,9 @@ def test_a_run_of_ones_own_tells_its_losses(tmp_path):
     train = tmp_path / "train.tsv"
     train.write_text("sentence\tlabel\n" + "".join(f"the {tokens[-1 - n % 9]}\t{n % 2}\n" for n in range(1632)))
     start = finetune_results.random_encoder(str(weights))
-    found = finetune_results.run_ours("sst2", str(train), str(train), start, 0, "float32", str(tmp_path / "run"))
+    found = finetune_results.run_ours(
+        "sst2", str(train), str(train), start=start, seed=0, precision="float32", folder=str(tmp_path / "run")
+    )
     steps = [step for step, _ in found["losses"]]
     assert steps[-1] == 51
     assert all(0.3 < loss < 1.0 for _, loss in found["losses"])
@@ -163,8 +165,8 @@ def test_the_table_of_times(data_dir, tmp_path):
         finetune.summary(
             case,
             name,
-            started,
-            [{"seconds": value, "cpu_seconds": 2 * value, "loss": 0.5} for value in (first, *later)],
+            started=started,
+            epochs=[{"seconds": value, "cpu_seconds": 2 * value, "loss": 0.5} for value in (first, *later)],
         )
         for name, first, later in (("bert_tf", 30.0, (4.0, 6.0, 5.0)), ("transformers", 11.0, (12.0, 10.0, 11.0)))
     ]

@@ -121,4 +121,4 @@ def test_inputs_may_not_be_in_the_folder_that_is_replaced(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "corpus.txt").write_text("A sentence.")
     with pytest.raises(ValueError, match="no input may be in it"):
-        run.check(str(tmp_path / "out" / "corpus.txt"), None, 0.1, 8000, 64)
+        run.check(str(tmp_path / "out" / "corpus.txt"), None, holdout=0.1, vocab_size=8000, length=64)

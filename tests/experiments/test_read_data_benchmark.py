@@ -18,14 +18,14 @@ def small_shards(monkeypatch):
 
 @pytest.mark.parametrize("slots", [1, 8])
 def test_records_are_as_preparation_makes_them(tmp_path, small_shards, slots):
-    reading_race.write_records(str(tmp_path), 128, slots, 150)
+    reading_race.write_records(str(tmp_path), length=128, slots=slots, rows=150)
     manifest = read_manifest(str(tmp_path))
     assert [shard.records for shard in manifest.shards] == [64, 64, 22]
     require_sound(str(tmp_path), manifest, read_vocabulary(str(tmp_path), manifest))
 
 
 def test_all_read_batches_of_the_same_rows(tmp_path, small_shards):
-    pipelines = reading_race.readers(str(tmp_path), 128, 1, 300)
+    pipelines = reading_race.readers(str(tmp_path), length=128, slots=1, rows=300)
     assert len(pipelines) == 7
     longest = set()
     for name, make in pipelines.items():

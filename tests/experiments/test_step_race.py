@@ -44,14 +44,14 @@ def workers(tmp_path, monkeypatch):
 
 
 def case(tmp_path, **changes):
-    arrays = step_race.random_batches(2, 16, 3, 1200, count=2)
+    arrays = step_race.random_batches(2, 16, predictions=3, vocab_size=1200, count=2)
     path = str(tmp_path / "batches.npz")
     np.savez(path, **arrays)
     return Case("small", 1, 64, 2, 16, 3, "float32", path, **changes)
 
 
 def test_random_batches_fit_the_contract():
-    arrays = step_race.random_batches(3, 32, 5, 1500, count=2)
+    arrays = step_race.random_batches(3, 32, predictions=5, vocab_size=1500, count=2)
     for name, feature in pretraining_batch(3, 32, 5).items():
         shape = tuple(size or 0 for size in feature.shape)
         assert (arrays[name].shape, arrays[name].dtype) == ((2, *shape), np.dtype(feature.dtype)), name
@@ -127,7 +127,7 @@ def test_packed_rows_and_padded_rows_are_of_the_same_text(tmp_path, monkeypatch)
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n")
     packed, padded = packed_batches.make_packed_cases(
-        "packed_mini_8x512", "bfloat16", str(tmp_path), str(tmp_path / "corpus.txt")
+        "packed_mini_8x512", "bfloat16", work_dir=str(tmp_path), corpus=str(tmp_path / "corpus.txt")
     )
     assert (packed.batch_size, packed.max_seq_length) == (padded.batch_size, padded.max_seq_length) == (2, 64)
     assert 2 * 64 >= packed.tokens_per_batch > padded.tokens_per_batch

@@ -83,7 +83,7 @@ from bert_tf.training.tensorflow_engine.distribution import Distribution
 lowering.CompiledReplica.all_reduce = Distribution.all_reduce
 from bert_tf.configs.experiment_files import load_config
 config = load_config("experiments/configs/bert_tiny_debug.py", PretrainingConfig, ["model.vocab_size=512"])
-checking.check(topologies.load("v5e-4"), "debug", config, 4, 64)
+checking.check(topologies.load("v5e-4"), "debug", config, rows=4, max_seq_length=64)
 """
 
 

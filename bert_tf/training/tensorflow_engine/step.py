@@ -134,11 +134,18 @@ class TrainStep:
         layer_factors = optimization.layer_factors(names, optimizer.layer_decay)
 
         def update(index: int, group: tuple[tf.Variable, ...], gradient: tf.Tensor) -> None:
-            decayed = optimization.is_decayed(names[index])
             old = [tf.convert_to_tensor(variable) for variable in group]
-            layer_rate = rate * layer_factors[index]
             gradient = tf.cast(gradient, tf.float32) * factor
-            new = optimization.update(old[0], gradient, old[1], old[2], step, layer_rate, decayed, optimizer)
+            new = optimization.update(
+                old[0],
+                gradient,
+                old[1],
+                old[2],
+                step=step,
+                learning_rate=rate * layer_factors[index],
+                decayed=optimization.is_decayed(names[index]),
+                config=optimizer,
+            )
             for variable, before, after in zip(group, old, new, strict=True):
                 variable.assign(after if finite is None else tf.where(finite, after, before))
 
