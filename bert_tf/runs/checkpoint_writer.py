@@ -1,4 +1,4 @@
-"""The writer of checkpoints beside training: values are copied at once, and a thread writes them."""
+"""The writer of checkpoints while training goes on: values are copied at once, and a thread writes them."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,15 +9,15 @@ from bert_tf.runs import checkpoints
 
 
 class CheckpointWriter:
-    """A writer of a run's checkpoints, one at a time, while training goes on; a context that waits for the last one.
+    """A writer of a run's checkpoints, one at a time, while training goes on.
 
     Args:
-        run_dir: the run's folder, written to by this job alone.
-        keep: how many of the newest are kept.
-        keep_every_hours: of those older, one is kept for good each time so many hours have passed; 0 for none.
+        run_dir: the run's folder, which only this job writes to.
+        keep: the number of newest checkpoints that are kept.
+        keep_every_hours: the hours between older checkpoints that are kept for good; 0 to keep none.
 
     Attributes:
-        step: of the checkpoint that was last handed over; None before the first.
+        step: the step of the newest checkpoint that `save` took; None before the first.
     """
 
     def __init__(self, run_dir: str, keep: int, keep_every_hours: float = 0.0) -> None:
@@ -30,10 +30,10 @@ class CheckpointWriter:
         checkpoints.remove_incomplete(run_dir)
 
     def save(self, step: int, variables: Mapping[str, Any], progress: Mapping[str, Any] | None = None) -> None:
-        """Hand over the checkpoint of `step`, once the one before it is complete; return when the values are copied.
+        """Copy the values for the checkpoint of `step`, which a thread then writes, after waiting for the previous one.
 
         Raises:
-            OSError: the one before it could not be written.
+            OSError: the previous checkpoint could not be written.
         """
         self.wait()
         values = checkpoints.host_copy(variables)
@@ -49,15 +49,15 @@ class CheckpointWriter:
         )
 
     def check(self) -> None:
-        """Raise what went wrong in writing, if it is known yet; does not wait."""
+        """Raise the error of a failed write, if one is known, without waiting."""
         if self._writing is not None and self._writing.done():
             self.wait()
 
     def wait(self) -> None:
-        """Return when what was handed over is complete.
+        """Wait until the newest checkpoint is complete.
 
         Raises:
-            OSError: it could not be written.
+            OSError: the checkpoint could not be written.
         """
         writing, self._writing = self._writing, None
         if writing is not None:

@@ -4,9 +4,9 @@
 run_dir/checkpoints/step-00001000/  bundle.index  bundle.data-00000-of-00001  complete.json (written last)
 ```
 
-Names are the weights' own (`models.weights.named_weights`), `MOMENT:WEIGHT` for what the optimizer keeps, and
-`step`; `tf.train.load_checkpoint(PATH + "/bundle")` reads them anywhere. The marker holds the step, the files' sizes,
-the time, and what the loop needs to go on (`progress`).
+The names are those of the weights (`models.weights.named_weights`), `MOMENT:WEIGHT` for the optimizer's moments, and
+`step`. `tf.train.load_checkpoint(PATH + "/bundle")` reads them anywhere. The marker holds the step, the sizes of the
+files, the time, and the state that the loop needs to continue (`progress`).
 """
 
 import dataclasses
@@ -30,31 +30,31 @@ _DAMAGED_MARKER = "damaged.json"
 
 
 class DamagedCheckpointError(ValueError):
-    """A complete checkpoint that cannot be read any more, or whose contents have changed."""
+    """The error that a complete checkpoint can no longer be read, or that its contents have changed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A complete checkpoint: its folder and the number of updates that were made before it."""
+    """A complete checkpoint, with its folder and the number of updates before it."""
 
     path: str
     step: int
 
     @property
     def bundle(self) -> str:
-        """The prefix that TensorFlow's readers take."""
+        """The prefix of the checkpoint's files, as TensorFlow's readers take it."""
         return os.path.join(self.path, "bundle")
 
     def marker(self) -> dict[str, Any]:
-        """Read the marker: `step`, `bytes` of each file, `time` (seconds since 1970), `progress` of the loop, ...
+        """Return the marker: `step`, the `bytes` of each file, `time` (seconds since 1970), and `progress` of the loop.
 
         Raises:
-            DamagedCheckpointError: it is not what was written.
+            DamagedCheckpointError: the marker has changed since it was written.
         """
         try:
             marker = files.read_json(os.path.join(self.path, _MARKER))
             if (marker["step"], type(marker["bytes"])) != (self.step, dict):
-                raise ValueError(f"{_MARKER} must tell step {self.step}, and the bytes of each file")
+                raise ValueError(f"{_MARKER} must hold step {self.step} and the size of each file")
             return {"time": 0.0, "progress": {}} | marker
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DamagedCheckpointError(f"{self.path}: the checkpoint is damaged ({error})") from None
@@ -75,7 +75,7 @@ def _step_folders(run_dir: str) -> list[Checkpoint]:
 
 
 def complete_checkpoints(run_dir: str) -> list[Checkpoint]:
-    """Return the complete checkpoints of a run's folder, oldest first; those without their marker do not count."""
+    """Return the complete checkpoints of a run's folder, which are those with a marker, oldest first."""
     return [one for one in _step_folders(run_dir) if files.exists(os.path.join(one.path, _MARKER))]
 
 
@@ -85,7 +85,7 @@ def newest_checkpoint(run_dir: str) -> Checkpoint | None:
 
 
 def remove_incomplete(run_dir: str) -> None:
-    """Remove what interrupted writes left. Only the job that writes to `run_dir` may call this, before it writes."""
+    """Remove the files of interrupted writes. Only the job that writes to `run_dir` may call this, before it writes."""
     for one in _step_folders(run_dir):
         if not any(files.exists(os.path.join(one.path, name)) for name in (_MARKER, _DAMAGED_MARKER)):
             tf.io.gfile.rmtree(one.path)
@@ -115,16 +115,17 @@ def write(
     Args:
         run_dir: the run's folder.
         step: the number of updates made.
-        tensors: name -> value.
-        keep: how many of the newest are kept.
-        keep_every_hours: of those older, one is kept for good each time so many hours have passed; 0 for none.
-        progress: what else the loop needs to go on from here, as JSON has it.
+        tensors: the values by name.
+        keep: the number of newest checkpoints that are kept.
+        keep_every_hours: the hours between older checkpoints that are kept for good; 0 to keep none.
+        progress: the other values, as JSON can hold them, that the loop needs to continue from here.
 
     Returns:
-        The checkpoint, complete.
+        The complete checkpoint.
 
     Raises:
-        OSError: it cannot be written, for want of space say; the ones before it stay, and nothing of this one does.
+        OSError: the checkpoint cannot be written, for example because the disk is full. Earlier checkpoints are kept,
+            and nothing of this one is left.
     """
     checkpoint = Checkpoint(os.path.join(_folder(run_dir), f"step-{step:08d}"), step)
     with _cleaned_up(checkpoint):
@@ -141,7 +142,7 @@ def write(
         marker = {
             "step": step,
             "bytes": _file_sizes(checkpoint),
-            # The index holds a checksum of each tensor; so its own checksum covers them all.
+            # The index holds a checksum of each tensor, so its own checksum covers them all.
             "index_sha256": files.sha256(f"{checkpoint.bundle}.index"),
             "time": time.time(),
             "progress": progress or {},
@@ -151,20 +152,20 @@ def write(
         try:
             _remove(old)
         except (OSError, tf.errors.OpError) as error:
-            logging.warning("%s: a checkpoint that is no longer needed cannot be removed (%s)", old.path, error)
+            logging.warning("%s: this checkpoint is no longer needed, but cannot be removed (%s)", old.path, error)
     return checkpoint
 
 
 @contextmanager
 def _cleaned_up(checkpoint: Checkpoint) -> Iterator[None]:
-    """Remove the checkpoint if the block fails, and raise failures of the file system as such."""
+    """Remove the checkpoint if the block fails, and raise errors of the file system as OSErrors."""
     try:
         yield
     except BaseException as error:
         try:
             _remove(checkpoint)
         except (OSError, tf.errors.OpError):
-            logging.warning("%s: what was written of it cannot be removed", checkpoint.path)
+            logging.warning("%s: the files of this incomplete checkpoint cannot be removed", checkpoint.path)
         if not isinstance(error, OSError | tf.errors.OpError):
             raise
         reason = getattr(error, "message", None) or str(error)
@@ -175,7 +176,7 @@ def _cleaned_up(checkpoint: Checkpoint) -> Iterator[None]:
 
 
 def _file_sizes(checkpoint: Checkpoint) -> dict[str, int]:
-    """Return bytes of each file that is not a marker."""
+    """Return the size in bytes of each file but the marker."""
     return {
         name: tf.io.gfile.stat(os.path.join(checkpoint.path, name)).length
         for name in files.names_in_folder(checkpoint.path)
@@ -184,14 +185,14 @@ def _file_sizes(checkpoint: Checkpoint) -> dict[str, int]:
 
 
 def _remove(checkpoint: Checkpoint) -> None:
-    # The marker goes first: a removal that is interrupted leaves no checkpoint that looks complete.
+    # The marker is removed first, so that an interrupted removal leaves no checkpoint that looks complete.
     files.remove(os.path.join(checkpoint.path, _MARKER))
     if files.exists(checkpoint.path):
         tf.io.gfile.rmtree(checkpoint.path)
 
 
 def _superseded(complete: list[Checkpoint], keep: int, keep_every_hours: float) -> list[Checkpoint]:
-    """Return the checkpoints of `complete`, oldest first, that need not be kept."""
+    """Return those of the `complete` checkpoints, oldest first, that are no longer needed."""
     removed = []
     last_kept = -np.inf
     for one in complete[:-keep]:
@@ -220,7 +221,7 @@ def _reader(checkpoint: Checkpoint) -> Any:
     if "index_sha256" in marker and files.sha256(index) != marker["index_sha256"]:
         raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({index} has changed)")
     try:
-        # Not `tf.train.load_checkpoint`, which takes a folder as well, and so asks first whether this is one.
+        # `tf.train.load_checkpoint` would take a request more, because it first looks whether the path is a folder.
         return tf.compat.v1.train.NewCheckpointReader(checkpoint.bundle)
     except (tf.errors.OpError, ValueError) as error:
         raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({error})") from None
@@ -236,10 +237,10 @@ def _tensor(checkpoint: Checkpoint, reader: Any, name: str) -> np.ndarray:
 
 
 def read_tensors(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """Return all tensors of a checkpoint by name, each held to its checksum.
+    """Return all tensors of a checkpoint by name, after checking their checksums.
 
     Raises:
-        DamagedCheckpointError: one cannot be read, or has changed.
+        DamagedCheckpointError: a tensor cannot be read or has changed.
     """
     reader = _reader(checkpoint)
     return {name: _tensor(checkpoint, reader, name) for name in reader.get_variable_to_shape_map()}
@@ -249,29 +250,30 @@ def tensor_names(checkpoint: Checkpoint) -> set[str]:
     """Return the names of a checkpoint's tensors.
 
     Raises:
-        DamagedCheckpointError: it cannot be read.
+        DamagedCheckpointError: the checkpoint cannot be read.
     """
     return set(_reader(checkpoint).get_variable_to_shape_map())
 
 
 def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing: str | None = None) -> list[str]:
-    """Assign the checkpoint's tensors to `variables` of the same names; tensors with other names are left alone.
+    """Assign the checkpoint's tensors to the `variables` of the same names. Tensors with other names are ignored.
 
-    All names and shapes are checked before the first assignment. Each tensor is held to its checksum, which the bundle
-    has beside it, as it is read.
+    All names and shapes are checked before the first assignment. The checksum of each tensor is checked when the tensor
+    is read.
 
     Args:
-        checkpoint: where to read.
-        variables: name -> variable.
-        allow_missing: names that match this regular expression may be missing from the checkpoint: their variables keep
-            their values.
+        checkpoint: the checkpoint to read.
+        variables: the variables by name.
+        allow_missing: a regular expression. Names that match it may be missing from the checkpoint, and their variables
+            keep their values.
 
     Returns:
         The names that were missing.
 
     Raises:
-        DamagedCheckpointError: it cannot be read, or its contents have changed. Some variables may have been assigned.
-        ValueError: a name is missing, or a shape differs; the message names the checkpoint and the tensor.
+        DamagedCheckpointError: the checkpoint cannot be read, or its contents have changed. Some variables may have
+            been assigned.
+        ValueError: a name is missing, or a shape differs. The message names the checkpoint and the tensor.
     """
     reader = _reader(checkpoint)
     shapes = reader.get_variable_to_shape_map()
@@ -295,7 +297,7 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
 
 
 def restore_newest(run_dir: str, variables: Mapping[str, Any], set_aside: bool = False) -> Checkpoint | None:
-    """Restore the newest checkpoint that can be read; arguments, result and errors are those of `read_newest`."""
+    """Restore the newest checkpoint that can be read. Arguments, result and errors are those of `read_newest`."""
     found = read_newest(run_dir, lambda checkpoint: restore(checkpoint, variables), set_aside)
     return found[0] if found is not None else None
 
@@ -303,19 +305,19 @@ def restore_newest(run_dir: str, variables: Mapping[str, Any], set_aside: bool =
 def read_newest(
     run_dir: str, read: Callable[[Checkpoint], _Read], set_aside: bool = False
 ) -> tuple[Checkpoint, _Read] | None:
-    """Return the newest checkpoint that can be read; damaged ones that are newer are reported.
+    """Return the newest checkpoint that can be read, and report damaged ones that are newer.
 
     Args:
         run_dir: the run's folder.
-        read: reads a checkpoint, and raises DamagedCheckpointError where that cannot be done.
-        set_aside: whether the damaged ones lose their marker, so that they count for nothing any more: for the job
-            that writes to `run_dir`.
+        read: a function that reads a checkpoint, or raises DamagedCheckpointError.
+        set_aside: whether damaged checkpoints lose their marker, so that they are no longer complete. Only the job that
+            writes to `run_dir` may do this.
 
     Returns:
-        The checkpoint, and what `read` gave; None if there is no checkpoint.
+        The checkpoint and the result of `read`, or None if there is no checkpoint.
 
     Raises:
-        ValueError: none can be read; or what else `read` raises.
+        ValueError: no checkpoint can be read, or `read` raises it.
     """
     damaged = []
     for checkpoint in reversed(complete_checkpoints(run_dir)):

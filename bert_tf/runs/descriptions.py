@@ -1,4 +1,4 @@
-"""The descriptions of models and runs: enough to make a model again, to ask it, and to tell runs apart."""
+"""The descriptions of models and runs, which suffice to build a model again, to use it, and to tell runs apart."""
 
 import dataclasses
 
@@ -15,8 +15,8 @@ class EmbeddingSettings(Config):
 
     Attributes:
         pooling: `mean` of the last block's vectors, `cls` (the vector of `[CLS]`) or `pooler` (the pooled output).
-        normalize: whether vectors are brought to length 1.
-        similarity: `cosine`, or `dot`, the product of vectors whose length means something, as those of DPR.
+        normalize: whether vectors are scaled to length 1.
+        similarity: `cosine`, or `dot` for vectors whose length has a meaning, such as those of DPR.
     """
 
     pooling: str = "mean"
@@ -30,20 +30,20 @@ class EmbeddingSettings(Config):
 
 @dataclasses.dataclass(frozen=True)
 class ModelDescription(Config):
-    """A trained model, as serving sees it: the content of `assets/config.json` in an export.
+    """The description of a trained model for serving, as `assets/config.json` in an export holds it.
 
     Attributes:
-        task: a key of `tasks.MODEL_KINDS`.
-        model: sizes and options of the encoder.
-        do_lower_case: how texts are tokenized, with the vocabulary beside the description.
-        vocab_hash: the hash of that vocabulary (`WordPieceTokenizer.vocab_hash`).
-        max_seq_length: the longest row, in tokens.
+        task: the kind of the model, a key of `tasks.MODEL_KINDS`.
+        model: the sizes and options of the encoder.
+        do_lower_case: whether the vocabulary, which is beside the description, is uncased.
+        vocab_hash: the hash of the vocabulary (`WordPieceTokenizer.vocab_hash`).
+        max_seq_length: the largest number of tokens in a row.
         labels: the names of the classes, by id.
         task_config: the settings of the fine-tuning task; None for an encoder and a pre-trained model.
-        embedding: how texts become vectors.
+        embedding: the settings by which texts become vectors.
         has_pooler: whether the pooler has trained weights.
-        experiment: the experiment that the model was trained by, as a dictionary for the reader of a model card.
-        data: the data that it was trained on, likewise.
+        experiment: the experiment that trained the model, as a dictionary for the model card.
+        data: the data that the model was trained on, as a dictionary for the model card.
     """
 
     task: str
@@ -61,17 +61,17 @@ class ModelDescription(Config):
 
 @dataclasses.dataclass(frozen=True)
 class RunDescription(Config):
-    """A run: the content of its `config.json`.
+    """The description of a run, as its `config.json` holds it.
 
     Attributes:
         task: `pretraining`, or the `kind` of the fine-tuning task.
-        model: sizes and options of the encoder.
-        do_lower_case: how texts are tokenized, with `vocab.txt` beside it.
+        model: the sizes and options of the encoder.
+        do_lower_case: whether `vocab.txt`, which is beside the description, is uncased.
         vocab_hash: the hash of `vocab.txt` (`WordPieceTokenizer.vocab_hash`).
-        max_seq_length: the length of rows, in tokens.
+        max_seq_length: the number of tokens in a row.
         labels: the names of the classes, by id.
         experiment: the resolved experiment, as a dictionary.
-        data: what the run reads, as a dictionary: folders or files, and their identities.
+        data: the folders or files that the run reads, and their identities, as a dictionary.
     """
 
     task: str
@@ -87,8 +87,8 @@ class RunDescription(Config):
         """Return the experiment.
 
         Raises:
-            ConfigError: it has unknown fields, or fields of another type.
-            ValueError: `task` is not the experiment's own.
+            ConfigError: the experiment has unknown fields, or fields of another type.
+            ValueError: `task` is not the task of the experiment.
         """
         if self.task == "pretraining":
             return PretrainingConfig.from_dict(self.experiment)
@@ -100,7 +100,7 @@ class RunDescription(Config):
         return config
 
     def task_config(self) -> AnyTaskConfig | None:
-        """Return the settings of the fine-tuning task; None for a pre-training. Errors are those of `config`."""
+        """Return the settings of the fine-tuning task, or None for a pre-training. Errors are those of `config`."""
         config = self.config()
         return config.task if isinstance(config, FinetuningConfig) else None
 

@@ -1,4 +1,4 @@
-"""A run's folder: `config.json` and `vocab.txt`, and who may write to it.
+"""The folder of a run: its `config.json` and `vocab.txt`, and the claim that lets one job write to it.
 
 ```
 run folder/  config.json  vocab.txt  checkpoints/  train/ eval/ (TensorBoard)  metrics.jsonl  export/<version>/
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 VOCAB_FILE = "vocab.txt"
 
-# A run may be continued with other values of these: they change what is reported or kept, not what is learnt.
+# A run may be continued with other values of these fields, which change only what is reported or kept.
 _MAY_CHANGE = {
     "checkpoint_every",
     "eval_every",
@@ -69,26 +69,26 @@ def _check_same_data(old: dict[str, Any], new: dict[str, Any], run_dir: str) -> 
 
 
 def _with_new_fields(description: Any) -> Any:
-    """Return a description that an earlier version wrote, with the fields added since at their defaults."""
+    """Return a description of an earlier version, with the defaults of the fields that were added since."""
     try:
         kind = PretrainingConfig if description["task"] == "pretraining" else FinetuningConfig
         experiment = kind.from_dict(description["experiment"]).to_dict()
         return RunDescription.from_dict(description | {"experiment": experiment}).to_dict()
     except (ConfigError, KeyError, TypeError):
-        return description  # the differences will show what does not fit
+        return description  # the caller reports the differences
 
 
 @contextmanager
 def claimed(
     run_dir: str, description: RunDescription, tokenizer: WordPieceTokenizer, *, is_chief: bool = True
 ) -> Iterator[run_lock.RunLock]:
-    """Claim the folder (`claim`) and hold it within the block: no other job writes there.
+    """Claim the folder (`claim`), and keep other jobs from writing to it within the block.
 
     Args:
         run_dir: the run's folder.
         description: the description of the run.
         tokenizer: the tokenizer of the run.
-        is_chief: whether this process is the one of its job that writes the folder; others claim nothing.
+        is_chief: whether this process writes the folder for its job. Other processes claim nothing.
 
     Raises:
         OSError: the folder cannot be written to, or another job holds it.
@@ -105,10 +105,10 @@ def claimed(
 
 
 def claim(run_dir: str, description: RunDescription, tokenizer: WordPieceTokenizer) -> None:
-    """Make `run_dir` this run's folder: write `config.json` and `vocab.txt`, or find that they are the same.
+    """Write `config.json` and `vocab.txt` to the run's folder, or check that the existing ones are the same.
 
-    A start that failed before its first report or checkpoint, for want of memory say, left nothing worth keeping: its
-    description is replaced, so that the corrected start need not remove anything.
+    If an earlier start failed before its first report or checkpoint, for example because memory ran out, its
+    description is replaced, so that the corrected start can use the folder.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -138,8 +138,8 @@ def read_run(run_dir: str) -> tuple[RunDescription, WordPieceTokenizer]:
     """Return the description and the tokenizer of a run's folder.
 
     Raises:
-        FileNotFoundError: it is not a run's folder.
-        ValueError: its vocabulary is not the one it was trained with.
+        FileNotFoundError: the folder is not a run's folder.
+        ValueError: its vocabulary is not that of the run.
     """
     path = os.path.join(run_dir, CONFIG_FILE)
     if not files.exists(path):
@@ -153,14 +153,14 @@ def read_run(run_dir: str) -> tuple[RunDescription, WordPieceTokenizer]:
 
 
 def model_of(description: RunDescription, dtype: str = "float32") -> "keras.Model":
-    """Return the model that a description names, with fresh weights.
+    """Return the model of a description, with fresh weights.
 
     Args:
-        description: the description of a run, read or new.
-        dtype: Keras dtype policy.
+        description: the description of a run.
+        dtype: the Keras dtype policy.
 
     Raises:
-        ValueError: `task` is not the experiment's own.
+        ValueError: `task` is not the task of the experiment.
     """
     task = description.task_config()
     if task is None:
@@ -171,12 +171,12 @@ def model_of(description: RunDescription, dtype: str = "float32") -> "keras.Mode
 def load_run(run_dir: str) -> tuple["keras.Model", RunDescription, WordPieceTokenizer]:
     """Return the model of a run's folder with the weights of its result, in float32.
 
-    Those are the weights of the best evaluation, where fine-tuning kept them, else of the newest complete checkpoint;
-    and their averages, where there are some, unless `train.use_average` is off.
+    The result is the weights of the best evaluation if fine-tuning kept them, else of the newest complete checkpoint.
+    Averages, if there are any, replace the weights unless `train.use_average` is off.
 
     Raises:
-        FileNotFoundError: it is not a run's folder, or has no complete checkpoint.
-        ValueError: checkpoint and configuration disagree.
+        FileNotFoundError: the folder is not a run's folder, or has no complete checkpoint.
+        ValueError: the checkpoint does not fit the configuration.
     """
     description, tokenizer = read_run(run_dir)
     model = model_of(description)

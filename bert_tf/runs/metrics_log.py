@@ -1,4 +1,4 @@
-"""The log of a run: `metrics.jsonl`, one line a report, and TensorBoard's event files."""
+"""The log of a run: `metrics.jsonl`, with a line for each report, and TensorBoard's event files."""
 
 import json
 import math
@@ -12,16 +12,16 @@ from bert_tf.utils import files, json_text
 METRICS_FILE = "metrics.jsonl"
 
 Evaluation = tuple[int, dict[str, Any]]
-"""Step, and what the evaluation after it gave."""
+"""The step of an evaluation, and its metrics."""
 
 
 class MetricsLog:
-    """The log of one run, cut back to the step that the run goes on from.
+    """The log of one run, cut back to the step from which the run continues.
 
     Args:
         run_dir: the run's folder.
-        start: the step; reports of later ones are dropped, for those steps are made again.
-        writes: whether to write; of several workers, which all report the same, the chief does.
+        start: the step from which the run continues. Reports of later steps are dropped, because these steps run again.
+        writes: whether this process writes the log. Of several workers, only the chief does.
     """
 
     def __init__(self, run_dir: str, start: int, writes: bool = True) -> None:
@@ -39,7 +39,7 @@ class MetricsLog:
             try:
                 report = json.loads(line)
             except json.JSONDecodeError:
-                break  # a line that a killed run was writing, its last
+                break  # the last line, which a killed run was still writing
             if report["step"] <= start:
                 kept.append(line)
                 # JSON has no NaN, so a score without a value is written as null.
@@ -53,7 +53,7 @@ class MetricsLog:
         return [_figures(report) for report in self._reports if report["kind"] == "eval"]
 
     def metrics(self, kind: str, step: int) -> dict[str, Any]:
-        """Return the metrics that were written for this step; {} if there are none."""
+        """Return the metrics that were written for this step, or {} if there are none."""
         for report in reversed(self._reports):
             if (report["kind"], report["step"]) == (kind, step):
                 return _figures(report)[1]
@@ -65,10 +65,10 @@ class MetricsLog:
         Args:
             kind: `train` or `eval`.
             step: number of updates made.
-            values: the figures.
+            values: the metrics.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the log cannot be written.
         """
         report = {"kind": kind, "step": step} | values
         self._reports.append(report)
@@ -79,7 +79,7 @@ class MetricsLog:
     def _write_summaries(self, kind: str, step: int, values: dict[str, Any]) -> None:
         if kind not in self._writers:
             self._writers[kind] = tf.summary.create_file_writer(os.path.join(self._run_dir, kind))
-        # `tf.summary.scalar` needs the tensorboard package only to name its plug-in: name it here.
+        # The plug-in is named here, because `tf.summary.scalar` would need the tensorboard package for its name.
         metadata = tf.compat.v1.SummaryMetadata(
             plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
         )

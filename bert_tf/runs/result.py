@@ -1,4 +1,4 @@
-"""The result of a run: the weights of its best evaluation where they were kept, else those of the newest checkpoint.
+"""The result of a run: the weights of its best evaluation if they were kept, else those of the newest checkpoint.
 
 ```
 run folder/best/checkpoints/step-00000300/    the weights alone, without the optimizer's state
@@ -25,12 +25,12 @@ AVERAGE_PREFIX = "average:"
 
 
 def result_tensors(names: Iterable[str], use_average: bool) -> dict[str, str]:
-    """Return which tensor of a checkpoint is the result for each weight: weight -> tensor.
+    """Return, for the name of each weight, the name of the checkpoint's tensor that is its result.
 
     Args:
         names: the names of the checkpoint's tensors.
-        use_average: whether a weight's average replaces it where there is one (`train.use_average`). The checkpoint of
-            the best evaluation holds what was evaluated, without averages beside it.
+        use_average: whether the average of a weight, if there is one, replaces it (`train.use_average`). The checkpoint
+                of the best evaluation holds the evaluated weights, without averages.
     """
     names = set(names)
     weights = [name for name in names if ":" not in name and name != "step"]
@@ -38,7 +38,7 @@ def result_tensors(names: Iterable[str], use_average: bool) -> dict[str, str]:
 
 
 def gain(score: str, value: float) -> float:
-    """Return `value` as a number of which more is better. A score that is not a number is the worst.
+    """Return `value` as a number that is greater for better scores. NaN becomes the worst.
 
     >>> gain("mse", 0.5), gain("accuracy", 0.5), gain("pearson", float("nan"))
     (-0.5, 0.5, -inf)
@@ -55,17 +55,17 @@ def best_evaluation(evaluations: Sequence[Evaluation], score: str) -> int:
 
 
 class BestEvaluation:
-    """A hook that is called after each evaluation: it keeps the best weights, and decides when to stop.
+    """A hook that keeps the weights of the best evaluation, and decides after each evaluation whether to stop.
 
     Args:
         run_dir: the run's folder.
         model: the model whose weights are kept.
         score: the metric by which evaluations are compared.
         keep: whether weights are kept.
-        patience: the number of evaluations without a better one after which to stop; 0 for never.
+        patience: the number of evaluations without a better score after which training stops; 0 for never.
 
     Attributes:
-        best: step and metrics of the best evaluation; None before the first.
+        best: the step and the metrics of the best evaluation; None before the first.
     """
 
     def __init__(self, run_dir: str, model: "keras.Model", score: str, *, keep: bool, patience: int) -> None:
@@ -77,7 +77,7 @@ class BestEvaluation:
         self.best: Evaluation | None = None
 
     def __call__(self, evaluations: Sequence[Evaluation]) -> bool:
-        """Keep the weights if the newest (last) evaluation is the best, and return whether to stop."""
+        """Keep the weights if the newest evaluation, which is the last, is the best, and return whether to stop."""
         index = best_evaluation(evaluations, self.score)
         self.best = evaluations[index]
         since = len(evaluations) - 1 - index
@@ -91,7 +91,7 @@ def _folder(run_dir: str) -> str:
 
 
 def read_result(run_dir: str, read_checkpoint: Callable[[checkpoints.Checkpoint], _Read]) -> _Read:
-    """Return what `read_checkpoint` makes of the checkpoint that is the run's result.
+    """Return the result of `read_checkpoint` for the checkpoint that is the run's result.
 
     Raises:
         FileNotFoundError: there is no complete checkpoint.
@@ -106,16 +106,16 @@ def read_result(run_dir: str, read_checkpoint: Callable[[checkpoints.Checkpoint]
 
 
 def restore_result(run_dir: str, model: "keras.Model", *, use_average: bool = True) -> None:
-    """Give the model the weights that are the run's result.
+    """Assign the weights of the run's result to the model.
 
     Args:
         run_dir: the run's folder.
         model: the run's model.
-        use_average: whether to take the averages, where the run has some (`train.use_average`).
+        use_average: whether to take the averages, if the run has any (`train.use_average`).
 
     Raises:
         FileNotFoundError: there is no complete checkpoint.
-        ValueError: it is damaged, or of another model.
+        ValueError: the checkpoint is damaged, or belongs to another model.
     """
     variables = named_weights(model)
 

@@ -1,7 +1,7 @@
-"""The lock of a run's folder: one job at a time writes there, and a killed job does not block the next.
+"""The lock of a run's folder: one job at a time writes there, and a killed job does not block the next one.
 
-On a local disk the kernel holds the lock (flock) and drops it when the process ends for any reason. An object store has
-no locks: there the holder renews a lease, `lock.json`, and one that is not renewed for a minute counts for nothing.
+On a local disk, the kernel holds the lock (flock), and drops it when the process ends for any reason. An object store
+has no locks. There, the holder renews a lease, `lock.json`, which expires if it is not renewed for a minute.
 """
 
 import errno
@@ -22,14 +22,14 @@ LEASE_FILE = "lock.json"
 
 _RENEW_SECONDS = 15.0
 _STALE_SECONDS = 60.0
-# Two jobs that find no lease both write one; the later of them overwrites the earlier, which sees it after this time.
+# If two jobs find no lease and both write one, the earlier job sees after this time that it was overwritten.
 _SETTLE_SECONDS = 2.0
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
 
 class RunLock:
-    """The hold of a job on a folder, made by `held`."""
+    """The lock that a job holds on a folder, which `held` returns."""
 
     def __init__(self) -> None:
         self._lost = ""
@@ -38,7 +38,7 @@ class RunLock:
         """Check that this job still holds the folder.
 
         Raises:
-            OSError: another job has taken it, because this one could not renew its lease.
+            OSError: another job has taken the folder, because this one could not renew its lease.
         """
         if self._lost:
             raise OSError(self._lost)
@@ -46,13 +46,13 @@ class RunLock:
 
 @contextmanager
 def held(folder: str) -> Iterator[RunLock]:
-    """Hold `folder` until the block ends.
+    """Hold the lock of `folder` until the block ends.
 
     Args:
-        folder: exists, local or remote.
+        folder: an existing folder, local or remote.
 
     Raises:
-        OSError: another job holds it; the message names its machine and process.
+        OSError: another job holds the lock. The message names its machine and process.
     """
     if "://" not in folder:
         try:
@@ -74,7 +74,7 @@ def held(folder: str) -> Iterator[RunLock]:
 
 
 def _flock(folder: str) -> int:
-    """Return the descriptor of a locked file: the lock ends when it is closed, by the kernel if need be."""
+    """Return the descriptor of a locked file. The lock ends when the job or the kernel closes it."""
     descriptor = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,7 +111,7 @@ class _Lease(RunLock):
         self._thread.start()
 
     def _await_free(self) -> None:
-        """Return when nobody holds the lease: none is there, its process is gone, or it is not renewed."""
+        """Wait until nobody holds the lease: there is none, its process has ended, or it is not renewed."""
         first = self._read()
         if not first or _is_gone(first):
             return
@@ -154,10 +154,10 @@ class _Lease(RunLock):
                 )
                 return
             except OSError:
-                continue  # the store does not answer; the lease holds for some time yet
+                continue  # the store does not answer, but the lease is valid for some time
 
     def release(self) -> None:
-        """Stop renewing, and take the lease away."""
+        """Stop renewing the lease, and remove it."""
         self._ended.set()
         self._thread.join()
         if self._read().get("owner") == self._owner:
@@ -169,11 +169,11 @@ def _holder(lease: dict[str, Any]) -> str:
 
 
 def _is_gone(lease: dict[str, Any]) -> bool:
-    """Return whether the lease's process ran on this machine, since its last start, and is no more."""
+    """Return whether the lease's process ran on this machine, since its last start, and has ended."""
     if (lease.get("host"), lease.get("boot")) != (socket.gethostname(), _boot_id()) or not _boot_id():
         return False
     if lease["pid"] == os.getpid():
-        # Containers number their processes from 1: the one before this one, which is dead, had the same number.
+        # Containers number their processes from 1, so a dead process of an earlier one may have this process's number.
         return not any(thread.name == "lease" for thread in threading.enumerate())
     try:
         os.kill(lease["pid"], 0)

@@ -9,7 +9,7 @@ class BatchShard:
     """The share of every global batch that one input pipeline reads.
 
     Attributes:
-        index: which of the pipelines this one is. Each has consecutive rows, in this order.
+        index: the number of this pipeline, from 0. The pipelines have consecutive rows, in this order.
         count: the number of pipelines.
     """
 
@@ -17,7 +17,7 @@ class BatchShard:
     count: int = 1
 
     def of(self, dataset: Any) -> Any:
-        """Return this shard's rows of a `tf.data.Dataset` of global batches, which every pipeline makes whole.
+        """Return this shard's rows of a `tf.data.Dataset` of global batches. Every pipeline makes the whole batches.
 
         Raises:
             ValueError: the rows cannot be divided evenly.
@@ -34,12 +34,12 @@ class BatchShard:
 
 
 def rows_of_each(rows: int, parts: int, name: str) -> int:
-    """Return how many rows each of `parts` gets.
+    """Return the number of rows that each of `parts` gets.
 
     Args:
-        rows: the rows of a batch.
+        rows: the number of rows in a batch.
         parts: the number of parts.
-        name: what the parts are, for the message.
+        name: the name of the parts, for the message.
 
     Raises:
         ValueError: the rows cannot be divided evenly.

@@ -10,11 +10,11 @@ def make_engine(*, tpu: str | None = None, num_devices: int | None = None, strat
     CPU, are set up first.
 
     Args:
-        tpu: name or address of a TPU, or `local` on a TPU VM; None for none.
-        num_devices: the number of GPUs to use; None for all. Without GPUs, the number of logical devices that the CPU
-            is cut into, to try out replicas.
-        strategy: one of `engine.STRATEGIES`. `auto` takes a TPU where `tpu` is given, else several workers where
-            TF_CONFIG names them, else all GPUs, else one device.
+        tpu: the name or address of a TPU, or `local` on a TPU VM; None for no TPU.
+        num_devices: the number of GPUs to use; None for all. Without GPUs, the number of logical devices into which the
+                CPU is divided, to try out replicas.
+        strategy: one of `engine.STRATEGIES`. `auto` uses a TPU if `tpu` is given, else several workers if TF_CONFIG
+                names them, else all GPUs, else one device.
 
     Raises:
         ValueError: the TPU is not found, there are fewer devices than asked for, TF_CONFIG is wrong, or the arguments

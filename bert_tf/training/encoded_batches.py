@@ -23,14 +23,14 @@ def steps_per_epoch(rows: EncodedExamples, batch_size: int) -> int:
 
 
 def batches_together(steps: int) -> int:
-    """Return how many of an epoch's batches are cut from rows that were sorted by length together.
+    """Return the number of an epoch's batches that are cut from rows sorted by length together.
 
-    Enough for rows of like length to meet; a quarter of the epoch at most (as `Trainer` of transformers does it). For
-    rows of one length often have one origin, as the questions on a paragraph have: were all rows sorted together, these
-    would be one batch, and the same one in every epoch.
+    It is large enough for rows of similar length to meet, and at most a quarter of the epoch, as in `Trainer` of
+    transformers. Rows of one length often have one origin, such as the questions on a paragraph. If all rows were
+    sorted together, these rows would be in one batch, and in the same batch in every epoch.
 
     Args:
-        steps: of an epoch.
+        steps: the number of batches in an epoch.
     """
     return max(1, min(_MOST_BATCHES_TOGETHER, steps // _LEAST_RUNS))
 
@@ -38,24 +38,24 @@ def batches_together(steps: int) -> int:
 def training_dataset(
     rows: EncodedExamples, batch_size: int, *, seed: int, start_step: int = 0, shard: BatchShard = _WHOLE
 ) -> tf.data.Dataset:
-    """Return endless batches with every row once in each epoch of `steps_per_epoch`, each epoch in another order.
+    """Return endless batches, in which each epoch of `steps_per_epoch` batches has every row once, in another order.
 
-    EncodedExamples are shuffled; runs of `batches_together` are sorted by length, and cut into batches, from long rows
-    to short ones, as `LengthGroupedSampler` of transformers does it (experiments/benchmarks/README.md compares it with
-    batches that are shuffled again). So a batch holds rows of like length, and is as long as the shortest of
-    `rows.bucket_lengths` that holds them; and what does not fit into memory fails soon. The last rows of an epoch are
-    filled up to a batch at weight 0. Batch s depends on (rows, seed, s) alone: a data set that starts at step s gives
-    what one that started at 0 gives from s on, at no cost.
+    Rows are shuffled. Then the rows of `batches_together` batches at a time are sorted by length and cut into batches,
+    from long rows to short ones, as `LengthGroupedSampler` of transformers does (experiments/benchmarks/README.md
+    compares this with batches that are shuffled again). So a batch holds rows of similar length, and its length is the
+    shortest of `rows.bucket_lengths` that holds them. The longest batches come first, so that a lack of memory shows
+    early. The last batch of an epoch is filled up with rows of weight 0. Batch s depends on (rows, seed, s) alone: a
+    data set that starts at step s gives the same batches as one that started at 0, at no cost.
 
     Args:
-        rows: of a task.
+        rows: the encoded examples of a task.
         batch_size: B, static.
-        seed: of the order.
+        seed: the random seed of the order.
         start_step: the step of the first batch.
         shard: the rows of each batch to read; all by default.
 
     Returns:
-        Batches of the encoder's inputs, int32 [B, L], and the rows' labels; L is static where there is one length.
+        Batches of the encoder's inputs, int32 [B, L], and the rows' labels. L is static if there is only one length.
 
     Raises:
         ValueError: there is no row, or a number is out of range.
@@ -77,13 +77,13 @@ def training_dataset(
     epochs = tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max)
     batches = shard.of(epochs.flat_map(batches_of).map(batch_gatherer(rows, batch_size))).prefetch(_BATCHES_AHEAD)
     options = tf.data.Options()
-    # Nothing here needs tuning, and an iterator that has a tuning thread may wait a minute for it at its end.
+    # Nothing here needs tuning, and an iterator with a tuning thread may wait a minute for this thread at its end.
     options.autotune.enabled = False
     return batches.with_options(options)
 
 
 def rows_of_batch(rows: EncodedExamples, batch_size: int, *, seed: int, step: int) -> list[int]:
-    """Return the numbers of the rows in the batch of a step of `training_dataset`, without what fills it up."""
+    """Return the numbers of the rows, without fillers, in the batch that `training_dataset` gives for a step."""
     steps = steps_per_epoch(rows, batch_size)
     epoch, place = divmod(step, steps)
     order = _epoch_order(rows, batch_size, steps, seed, tf.constant(epoch, tf.int64))
@@ -91,8 +91,8 @@ def rows_of_batch(rows: EncodedExamples, batch_size: int, *, seed: int, step: in
 
 
 def _epoch_order(rows: EncodedExamples, batch_size: int, steps: int, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """Return the rows' numbers in the batches of an epoch, int64 [steps, B]; -1 fills the last one up."""
-    # Odd seeds ordered the batches in earlier versions.
+    """Return the numbers of the rows in the batches of an epoch, int64 [steps, B]. -1 fills the last batch up."""
+    # The seeds are even, because odd seeds ordered the batches in earlier versions.
     seeds = tf.stack([tf.constant(2 * seed, tf.int64), epoch])
     numbers = tf.range(len(rows), dtype=tf.int64)
     order = tf.random.experimental.stateless_shuffle(numbers, seed=seeds, alg="philox")
@@ -105,7 +105,7 @@ def _epoch_order(rows: EncodedExamples, batch_size: int, steps: int, seed: int, 
 
 
 def batch_gatherer(rows: EncodedExamples, batch_size: int) -> Any:
-    """Return a function from row numbers to their batch: `EncodedExamples.batch` in operations of TensorFlow."""
+    """Return a function from row numbers to their batch, which is `EncodedExamples.batch` in TensorFlow operations."""
     buckets = tf.constant(rows.bucket_lengths, tf.int32)
     lengths = tf.constant(rows.lengths, tf.int32)
     most = rows.bucket_lengths[-1]

@@ -1,7 +1,7 @@
-"""The protocol between the host loop and whatever runs the steps.
+"""The protocol between the host loop and the engine that runs the steps.
 
 An engine makes the state of a training, runs steps on it, evaluates, and knows the devices and processes of the job.
-The loop, the launchers, fine-tuning and evaluation see this protocol alone; `tensorflow_engine` implements it.
+The loop, the launchers, fine-tuning and evaluation use only this protocol, which `tensorflow_engine` implements.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     import keras
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
-"""The ways to use devices that can be asked for; see `choose_engine.make_engine`."""
+"""The names of the ways to use devices (`choose_engine.make_engine`)."""
 
 Dataset: TypeAlias = Iterable[Any]
 """A `tf.data.Dataset` of batches, which feeds every engine."""
 
 
 DatasetFrom = Callable[[int, BatchShard], Dataset]
-"""(step, shard) -> that shard of the global batches from this step on, without end."""
+"""A function from (step, shard) to this shard of the endless global batches from this step on."""
 
 Evaluate = Callable[[Dataset], dict[str, float]]
-"""Global batches, the last one filled up at weight 0 -> losses and metrics over all of them."""
+"""A function from global batches, the last one filled up with weight 0, to losses and metrics over all of them."""
 
 OutputsOf = Callable[[EncodedExamples], tuple[list[Any], dict[str, float]]]
-"""N encoded examples -> the model's outputs for each (NumPy arrays without a batch axis), and metrics over all."""
+"""A function from encoded examples to the outputs for each (NumPy arrays without a batch axis), and metrics."""
 
 
 class State(Protocol):
@@ -93,7 +93,7 @@ class StepProfiler(Protocol):
     """A profile of some steps."""
 
     def at(self, step: int) -> None:
-        """Begin or end the profile where that is due when `step` updates are made."""
+        """Begin or end the profile if this is due after `step` updates."""
         ...
 
 
@@ -125,14 +125,14 @@ class Engine(Protocol):
         ...
 
     def check_batch(self, field: str, rows: int) -> None:
-        """Refuse a global batch that cannot be divided over the devices.
+        """Check that a global batch can be divided over the devices.
 
         Args:
-            field: the setting that has the size, for the message.
-            rows: the size.
+            field: the setting that holds the size, for the message.
+            rows: the number of rows in the batch.
 
         Raises:
-            ValueError: it is no multiple of the number of devices.
+            ValueError: the number of rows is not a multiple of the number of devices.
         """
         ...
 
@@ -140,8 +140,8 @@ class Engine(Protocol):
         """Return a new state.
 
         Args:
-            make_model: makes the model, where its variables belong.
-            train: precision, frozen weights, averages.
+            make_model: a function that makes the model. The engine calls it where the variables must be created.
+            train: the precision, the frozen weights and the averages.
 
         Raises:
             ValueError: `train.frozen` names no weight, or leaves none.
@@ -154,15 +154,15 @@ class Engine(Protocol):
         """Return the compiled loop that trains `state`.
 
         Args:
-            state: made by `make_state`.
-            objective: losses and metrics.
-            train: seed, learning rate, averages, and how the step is compiled.
+            state: the state, made by `make_state`.
+            objective: the losses and metrics.
+            train: the seed, the learning rate, the averages and the settings of compilation.
             optimizer: the update rule.
         """
         ...
 
     def batches(self, dataset_from: DatasetFrom, start: int) -> Iterator[Any]:
-        """Return the global batches from step `start` on, placed on the devices; each process reads its own rows."""
+        """Return the global batches from step `start` on, placed on the devices. Each process reads its own rows."""
         ...
 
     def make_evaluation(self, model: "keras.Model", objective: Objective) -> Evaluate:
@@ -173,26 +173,26 @@ class Engine(Protocol):
         """Return a function that gives the model's outputs, without dropout, for each of some encoded examples.
 
         Args:
-            model: what is asked.
-            batch_size: rows at a time, rounded up to a multiple of the number of devices.
-            objective: losses and metrics of labelled examples; None for none.
+            model: the model.
+            batch_size: the number of rows at a time, which is rounded up to a multiple of the number of devices.
+            objective: the losses and metrics of labelled examples; None for none.
         """
         ...
 
     def sum_over_processes(self, values: Sequence[float]) -> list[float]:
-        """Return the sum of each number over the processes. All of them must call it, at the same place."""
+        """Return the sum of each number over the processes. All of them must call it at the same point."""
         ...
 
     def require_agreement(self, name: str, value: int) -> None:
-        """Stop every process if they do not all have the same value. All must call it.
+        """Stop every process unless all have the same value. All must call it.
 
         Raises:
-            ValueError: they do not.
+            ValueError: the processes have different values.
         """
         ...
 
     def naming_lost_processes(self) -> AbstractContextManager[None]:
-        """Return a context in which the loss of another process of the job raises a ConnectionError that says so."""
+        """Return a context in which the loss of another process of the job raises a ConnectionError."""
         ...
 
     def profile(self, folder: str, steps: Sequence[int]) -> AbstractContextManager[StepProfiler]:

@@ -1,4 +1,4 @@
-"""The loop around the steps: compiled inner loop, host outer loop for logs, checkpoints and evaluations."""
+"""The outer loop on the host, which logs, saves and evaluates between calls of the compiled inner loop."""
 
 import dataclasses
 import os
@@ -22,24 +22,24 @@ from bert_tf.training.throughput import ThroughputMeter, counting_tokens
 from bert_tf.utils.preemption import Preempted, TerminationNotice
 from bert_tf.utils.progress import progress_bar
 
-# A notice of termination, like Ctrl-C, is answered when the device returns: well within the 30 seconds that clusters
-# give, and seldom enough to cost nothing.
+# SIGTERM and Ctrl-C are handled when the device returns. This time is well within the 30 seconds that clusters give,
+# and long enough to cost nothing.
 _SECONDS_BETWEEN_RETURNS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """The hooks of a training, for what it does beside its steps. Each may be left out.
+    """The functions that a training calls beside its steps. Each may be left out.
 
     Attributes:
         evaluate: returns losses and metrics of the state's model on the whole evaluation set.
-        initialize: gives a new state other weights than its fresh ones, such as another run's.
-        after_evaluation: returns, from all evaluations so far, the newest last, whether to stop. It must be a function
-            of them alone, so that a run that is started again stops where it did.
+        initialize: assigns other weights, such as those of another run, to a new state.
+        after_evaluation: returns whether to stop, given all evaluations so far, the newest last. It must depend on the
+                evaluations alone, so that a run that is started again stops at the same point.
         describe_batch: describes, for messages, the records in the batch of a step, counted from 0.
         still_held: raises OSError once another job has taken the run's folder (`RunLock.check`).
-        step_flops: returns, from the length of a step's rows, its floating-point operations over all devices, for the
-            share of `train.peak_tflops`.
+        step_flops: returns the floating-point operations of a step over all devices, given the length of its rows, for
+                the share of `train.peak_tflops`.
     """
 
     evaluate: Callable[[], dict[str, Any]] | None = None
@@ -62,36 +62,36 @@ def train_and_evaluate(
     hooks: Hooks | None = None,
     label: str = "training",
 ) -> dict[str, Any]:
-    """Train to `train.num_steps`, with logs, checkpoints and evaluations on the way.
+    """Train up to `train.num_steps`, with logs, checkpoints and evaluations.
 
-    Where the weights come from, in this order:
-      1. the newest checkpoint in `run_dir` that can be read: weights, moments and step; the data go on from there;
+    The weights come from the first of these sources that exists:
+      1. the newest checkpoint in `run_dir` that can be read: weights, moments and step, from which the data continue;
       2. `hooks.initialize` (such as another run's encoder, `--init_checkpoint`);
       3. the fresh weights that the model was made with.
 
-    A run that is stopped anywhere and started again makes the same updates and writes the same `metrics.jsonl`, times
-    excepted. On SIGTERM it saves a checkpoint and stops.
+    A run that is stopped at any point and started again makes the same updates and writes the same `metrics.jsonl`,
+    except for times. On SIGTERM, the run saves a checkpoint and stops.
 
     Args:
         engine: the devices and processes.
-        state: model and optimizer, made by the engine.
-        objective: losses and metrics.
-        train_data: the global batches from a step on, or a shard of each.
+        state: the state of model and optimizer, made by the engine.
+        objective: the losses and metrics.
+        train_data: a function that returns a shard of the global batches from a step on.
         run_dir: the run's folder, claimed (`runs.folder.claimed`).
-        train: steps, batch, logs, checkpoints.
+        train: the settings of the loop.
         optimizer: the update rule.
-        hooks: evaluation and the like; None for none.
+        hooks: the functions to call beside the steps; None for none.
         label: the label of the progress bar.
 
     Returns:
         The metrics of the last evaluation or, without evaluation, the last logged metrics of training.
 
     Raises:
-        FloatingPointError: loss or gradient are not finite; the last checkpoint is kept.
-        Preempted: SIGTERM came; the newest checkpoint is of the last update.
-        OSError: a checkpoint or the log cannot be written; the checkpoints before it are kept.
-        ConnectionError: another process of the job is gone; the last checkpoint is kept.
-        ValueError: no checkpoint can be read, or they do not fit the model.
+        FloatingPointError: the loss or the gradient is not finite. The last checkpoint is kept.
+        Preempted: SIGTERM was received. The newest checkpoint is that of the last update.
+        OSError: a checkpoint or the log cannot be written. Earlier checkpoints are kept.
+        ConnectionError: another process of the job was lost. The last checkpoint is kept.
+        ValueError: no checkpoint can be read, or the checkpoints do not fit the model.
     """
     hooks = hooks or Hooks()
     newest = _restore(engine, state, run_dir, hooks)
@@ -126,13 +126,13 @@ def train_and_evaluate(
             run.save()
             writer.wait()
             raise Preempted(
-                f"stopped by SIGTERM at step {run.step} of {train.num_steps}, which is saved; the same command goes on"
+                f"stopped by SIGTERM at step {run.step} of {train.num_steps}, which is saved; the same command resumes"
             ) from None
     return run.results
 
 
 def _restore(engine: Engine, state: State, run_dir: str, hooks: Hooks) -> checkpoints.Checkpoint | None:
-    """Give the state its weights, and return the checkpoint that they come from, if one exists."""
+    """Assign the weights to the state, and return the checkpoint that they come from, if one exists."""
     newest = checkpoints.restore_newest(run_dir, state.variables(), set_aside=engine.is_chief)
     if newest is None:
         if hooks.initialize is not None:
@@ -142,7 +142,7 @@ def _restore(engine: Engine, state: State, run_dir: str, hooks: Hooks) -> checkp
 
 
 class _Run:
-    """The progress of a run: how far it is, what it has counted since its last log line, what is due between steps."""
+    """The progress of a run: its step, the metrics since its last log line, and the work between steps."""
 
     def __init__(
         self,
@@ -173,10 +173,10 @@ class _Run:
         writer.step = newest.step if newest is not None else None
 
     def steps_until_return(self) -> int:
-        """Return how many steps the device may make before the host has something to do.
+        """Return how many steps the device may make before the host has work to do.
 
         Raises:
-            Preempted: SIGTERM came to one of the job's processes.
+            Preempted: one of the job's processes received SIGTERM.
         """
         budget, notices = self._engine.sum_over_processes([self._budget.steps, self._notice.received])
         if notices:
@@ -187,7 +187,7 @@ class _Run:
         """Make `count` updates, and count their metrics.
 
         Raises:
-            FloatingPointError: loss or gradient are not finite, more often than allowed.
+            FloatingPointError: the loss or the gradient was not finite more often than allowed.
         """
         asked = time.monotonic()
         values, waited = steps(batches, count)
@@ -212,10 +212,10 @@ class _Run:
             self._metrics.add(names, of_step, skipped=part is not None)
 
     def do_what_is_due(self, show: Callable[[str], None]) -> None:
-        """Log, save and evaluate, each where it is due at this step.
+        """Log, save and evaluate, if these are due at this step.
 
         Args:
-            show: shows a line beside the progress bar.
+            show: a function that shows a line beside the progress bar.
         """
         train = self._train
         self._writer.check()
@@ -242,14 +242,14 @@ class _Run:
 
     def _evaluate(self) -> None:
         assert self._hooks.evaluate is not None
-        # If one of several processes left an evaluation, the others would wait for it.
+        # If one of several processes left an evaluation early, the others would wait for it forever.
         alone = self._engine.num_processes == 1
         with self._state.evaluated_weights(), self._notice.interrupting() if alone else nullcontext():
             self.results = self._hooks.evaluate()
         self._log.write("eval", self.step, self.results)
 
     def is_time_to_stop(self) -> bool:
-        """Return whether the evaluations so far say that training should stop."""
+        """Return whether training should stop, given the evaluations so far."""
         evaluations = self._log.evaluations()
         if self._hooks.after_evaluation is None or not evaluations:
             return False
@@ -268,8 +268,8 @@ class _Run:
         return values
 
     def save(self) -> None:
-        """Hand this step's checkpoint over to be written, unless it exists."""
-        # All processes of a job hold the same values, so the chief writes for all, and nothing here asks the others.
+        """Start to write this step's checkpoint, unless it exists."""
+        # All processes of a job hold the same values, so the chief writes for all without asking them.
         if self._writer.step != self.step and self._engine.is_chief:
             progress = {"logged": self._metrics.to_json(), "skipped_steps": self._skipped_steps}
             self._writer.save(self.step, self._state.variables(), progress)
@@ -279,7 +279,7 @@ class _StepBudget:
     """The number of steps that may run on the device between two returns to the host.
 
     Attributes:
-        steps: the number that takes about `_SECONDS_BETWEEN_RETURNS`; one, until the speed is known.
+        steps: the number of steps that take about `_SECONDS_BETWEEN_RETURNS`; 1 until the speed is known.
     """
 
     def __init__(self) -> None:
@@ -287,10 +287,10 @@ class _StepBudget:
         self._is_traced = False
 
     def add(self, steps: int, seconds: float) -> None:
-        """Learn from `steps` steps that took `seconds`."""
+        """Adapt the budget to the speed of `steps` steps that took `seconds`."""
         if self._is_traced:
             self.steps = max(1, int(steps * _SECONDS_BETWEEN_RETURNS / max(seconds, 1e-6)))
-        self._is_traced = True  # the first call traces and compiles, and says nothing about the next
+        self._is_traced = True  # the time of the first call is mostly that of tracing and compiling
 
 
 def _is_due(step: int, every: int, last: int) -> bool:

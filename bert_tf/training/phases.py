@@ -1,4 +1,4 @@
-"""The phases of a pre-training: one run, one count of steps, records of another length in each."""
+"""The phases of a pre-training, which share one run and one count of steps, but have records of different lengths."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from bert_tf.configs import PretrainingConfig, TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A phase: a stretch of a run's steps.
+    """A phase, which is a range of a run's steps.
 
     Attributes:
-        begin: the run's step at which it begins; its batches are counted from there.
-        train: as the loop takes it, up to the step at which the phase ends.
-        max_seq_length: of its records; None for any.
+        begin: the run's step at which the phase begins, and from which its batches are counted.
+        train: the settings of the loop up to the end of the phase.
+        max_seq_length: the number of tokens in a row of its records; None for any.
     """
 
     begin: int
@@ -22,7 +22,7 @@ class Phase:
 
 
 def phases_of(config: PretrainingConfig) -> list[Phase]:
-    """Return the phases in their order; a single one where `config.phases` names none."""
+    """Return the phases in their order, or a single phase if `config.phases` is empty."""
     train = config.train
     if not config.phases:
         return [Phase(0, train, None)]

@@ -25,7 +25,7 @@ from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.phases import Phase, phases_of, remaining
 from bert_tf.utils.arguments import renamed
 
-# What a checkpoint's weights depend on; dropout and initialisation may differ.
+# The fields that a checkpoint's weights depend on. Dropout and initialisation may differ.
 _ARCHITECTURE = (
     "vocab_size",
     "hidden_size",
@@ -49,7 +49,7 @@ class PretrainingRecords(Protocol):
     max_sequences_per_row: int
 
     def identity(self) -> dict[str, Any]:
-        """Return what distinguishes these records from others."""
+        """Return values that distinguish these records from others."""
         ...
 
     def token_counts(self) -> np.ndarray:
@@ -66,7 +66,7 @@ class PretrainingRecords(Protocol):
         input_pipeline_id: int,
         num_input_pipelines: int,
     ) -> Any:
-        """Return endless batches, or one pipeline's rows of them: a function of the arguments alone."""
+        """Return endless batches, or one pipeline's rows of them, which depend on the arguments alone."""
         ...
 
     def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
@@ -92,27 +92,27 @@ def pretrain(
     init_checkpoint: str | None = None,
     allow_random_heads: bool = False,
 ) -> dict[str, float]:
-    """Pre-train, or go on pre-training, in `run_dir`, through all phases of the experiment.
+    """Pre-train a model in `run_dir` through all phases of the experiment, or continue an interrupted pre-training.
 
     Args:
         config: the experiment.
-        train_records: what is learnt; for `config.phases`, of each phase, in their order.
-        eval_records: records of held-out documents, of the same vocabulary, of each phase; None for no evaluation.
+        train_records: the training records of each phase, in the order of `config.phases`.
+        eval_records: the records of held-out documents of each phase, with the same vocabulary; None for no evaluation.
         run_dir: the run's folder.
         engine: the devices and processes.
-        init_checkpoint: whose weights to start from: whatever `conversion.loading.read_pretrained` takes (a run's
-            folder, one of Hugging Face or Google, a KerasHub preset, a name on a hub).
+        init_checkpoint: the weights to start from, in any form that `conversion.loading.read_pretrained` takes (a run's
+                folder, a folder of Hugging Face or Google, a KerasHub preset, a name on a hub).
         allow_random_heads: whether a head that `init_checkpoint` lacks may start from random weights.
 
     Returns:
-        Losses (nats) and metrics on `eval_records`, or, without them, on the last steps.
+        The losses, in nats, and metrics on `eval_records` or, without these, of the last steps.
 
     Raises:
         FileNotFoundError: `init_checkpoint` does not exist, or is not complete.
-        ValueError: vocabulary, lengths, sizes or experiment do not agree, or a record cannot be used; the message says
-            which.
+        ValueError: vocabulary, lengths, sizes or experiment contradict each other, or a record cannot be used. The
+                message says which.
         FloatingPointError: the loss or the gradient is not finite.
-        Preempted: SIGTERM came; there is a checkpoint of the last step.
+        Preempted: SIGTERM was received. A checkpoint of the last step was saved.
     """
     train, phases = config.train, phases_of(config)
     for phase in phases:
@@ -176,7 +176,7 @@ def pretrain(
 
 
 class _PhaseData:
-    """The data of a phase, by the run's steps."""
+    """The data of a phase, addressed by the run's steps."""
 
     def __init__(
         self, config: PretrainingConfig, phase: Phase, train: PretrainingRecords, held_out: PretrainingRecords | None
@@ -189,8 +189,8 @@ class _PhaseData:
     def training_dataset(self, start: int, shard: BatchShard) -> Any:
         if start < self._phase.begin:
             raise ValueError(
-                f"`run_dir`: the newest checkpoint that can be read is of step {start}, of an earlier phase than the "
-                f"one from step {self._phase.begin} on; remove the damaged ones. Received: step {start}"
+                f"`run_dir` must have a readable checkpoint of step {self._phase.begin} or later. Remove the damaged "
+                f"checkpoints to continue from an earlier phase. Received: step {start}, the newest readable one"
             )
         train = self._phase.train
         return self._train.training_dataset(
@@ -208,7 +208,7 @@ class _PhaseData:
         )
 
     def evaluation(self, evaluate: Evaluate) -> Callable[[], dict[str, float]] | None:
-        """Return the evaluation of the whole held-out set; None if there is none."""
+        """Return the evaluation of the whole held-out set, or None if there is none."""
         held_out = self._held_out
         if held_out is None:
             return None
@@ -252,7 +252,7 @@ def _identity(records: Sequence[PretrainingRecords]) -> Any:
 def _weights_to_start_from(
     init_checkpoint: str, config: PretrainingConfig, tokenizer: WordPieceTokenizer
 ) -> Pretrained:
-    """Read published weights, or another run's, and check that they mean the same in this run."""
+    """Read published weights or those of another run, and check that they fit this run's vocabulary and sizes."""
     with renamed(path="init_checkpoint"):
         other = read_pretrained(init_checkpoint)
     other_tokenizer = other.tokenizer()

@@ -1,4 +1,4 @@
-"""The metrics of each step, on their way from the device to the log: (sum, weight) pairs by name."""
+"""The metrics of steps between the device and the log, as (sum, weight) pairs by name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -8,7 +8,7 @@ import numpy as np
 from bert_tf.objectives import metrics
 
 NONFINITE_GRADIENT = "nonfinite_gradient"
-"""A metric of each step: the number, counted from 1, of the first weight whose gradient is not finite; 0 for none."""
+"""The metric with the number, from 1, of the first weight whose gradient is not finite in a step; 0 for none."""
 
 
 class MetricSums:
@@ -19,7 +19,7 @@ class MetricSums:
 
     Attributes:
         steps: the number of steps added.
-        skipped: how many of them were skipped.
+        skipped: the number of these steps that were skipped.
     """
 
     def __init__(self) -> None:
@@ -32,8 +32,8 @@ class MetricSums:
 
         Args:
             names: the names of the metrics.
-            values: their (sum, weight) pairs, float [names, 2].
-            skipped: whether the step was skipped: its metrics count in nothing.
+            values: the (sum, weight) pairs of the metrics, float [names, 2].
+            skipped: whether the step was skipped, so that its metrics do not count.
         """
         self.steps += 1
         if skipped:
@@ -45,11 +45,11 @@ class MetricSums:
                 self._sums[name] = (before[0] + total, before[1] + weight)
 
     def ratios(self) -> dict[str, float]:
-        """Return the means over all steps: sums / weights by name."""
+        """Return the mean of each metric over all steps, which is its sum divided by its weight."""
         return metrics.ratios(self._sums)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the sums as `from_json` takes them."""
+        """Return the sums in the form that `from_json` takes."""
         return {"steps": self.steps, "skipped": self.skipped, "sums": {k: list(v) for k, v in self._sums.items()}}
 
     @classmethod
@@ -62,11 +62,11 @@ class MetricSums:
 
 
 def nonfinite_part(names: Sequence[str], values: np.ndarray, weights: Sequence[str]) -> str | None:
-    """Return a text that says what is not finite in one step; None if everything is finite.
+    """Return a text that says what is not finite in one step, or None if all is finite.
 
     Args:
         names: the names of the step's metrics.
-        values: their (sum, weight) pairs, float [names, 2].
+        values: the (sum, weight) pairs of the metrics, float [names, 2].
         weights: the names of the trained weights, in the order in which the step counts them.
     """
     totals = dict(zip(names, values[:, 0].tolist(), strict=True))
@@ -92,7 +92,7 @@ def nonfinite_message(
         part: what is not finite (`nonfinite_part`).
         describe_batch: describes the records in the batch of a step, counted from 0.
         count: the number of such updates so far, this one included.
-        allowed: how many are skipped (`train.skip_nonfinite`).
+        allowed: the number of such updates that are skipped (`train.skip_nonfinite`).
     """
     batch = f" Its batch: {describe_batch(step - 1)}." if describe_batch else ""
     start = f"step {step} is not finite: {part}.{batch}"

@@ -1,4 +1,4 @@
-"""Sweeps: several runs of one experiment, with seeds and grids of settings, in one command that may be interrupted.
+"""Sweeps, which run one experiment with several seeds and settings, in one command that may be interrupted.
 
 ```
 model_dir/learning_rate=5e-05,batch_size=16/seed-0/  ...   each a run's folder
@@ -22,10 +22,10 @@ SUMMARY_FILE = "summary.json"
 
 
 def parse_grid(assignments: Sequence[str]) -> dict[str, list[str]]:
-    """Parse a grid: field -> values, from `train.learning_rate=5e-5,3e-5,2e-5` and the like.
+    """Return the values of each field of a grid, given as texts such as `train.learning_rate=5e-5,3e-5,2e-5`.
 
     Raises:
-        ValueError: one is not of that form, or names a field again.
+        ValueError: a text does not have this form, or a field occurs twice.
     """
     grid: dict[str, list[str]] = {}
     for assignment in assignments:
@@ -46,25 +46,25 @@ def sweep(
     run: Callable[[FinetuningConfig, str], dict[str, Any]],
     score: str,
 ) -> dict[str, Any]:
-    """Run every point of the grid with every seed, and summarize; runs that are finished are not made again.
+    """Run every point of the grid with every seed, and summarize the scores. Finished runs are not repeated.
 
     Args:
         config: the experiment.
-        seeds: for `train.seed`.
-        grid: of `parse_grid`; {} for the experiment as it is.
+        seeds: the values of `train.seed`.
+        grid: the result of `parse_grid`; {} for the experiment as it is.
         model_dir: the folder of all runs.
-        run: trains a configuration in a folder, going on where it stopped, and returns its scores.
-        score: which says what point is the best, by the mean over the seeds.
+        run: a function that trains a configuration in a folder, continuing an interrupted run, and returns its scores.
+        score: the name of the score whose mean over the seeds decides which point is the best.
 
     Returns:
-        `points`, best first: each its `settings`, `mean`, `deviation` (of the sample; 0.0 of one seed) and `values` of
-        each score.
+        The `points`, best first. Each has its `settings` and, for each score, `mean`, `deviation` (of the sample; 0.0
+        for one seed) and `values`.
 
     Raises:
-        ConfigError: the grid names no field, or a value that it cannot have.
+        ConfigError: the grid has an unknown field, or a value that a field cannot have.
     """
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    configs = [_with(config, settings) for settings in points]  # all are checked before the first is run
+    configs = [_with(config, settings) for settings in points]  # checks all settings before the first run
     with renamed(folder="model_dir"):
         files.require_writable_folder(model_dir)
     lines: list[str] = []

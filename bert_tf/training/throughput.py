@@ -1,4 +1,4 @@
-"""The speed of training, and what it waits for: the metrics of the clock, beside those of learning."""
+"""The metrics of the speed of training, and of the time that it waits for input."""
 
 import dataclasses
 import resource
@@ -13,10 +13,10 @@ from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Objective
 
 TOKENS = "tokens_per_row"
-"""A metric of each step: the tokens without padding, over the rows that hold them."""
+"""The metric of each step with the tokens, without padding, and the number of rows that hold them."""
 
 ROW_LENGTH = "row_length"
-"""Another metric of each step: the positions of all rows, padding included, over the rows."""
+"""The metric of each step with the positions of all rows, padding included, and the number of rows."""
 
 TIMING_METRICS = (
     "steps_per_second",
@@ -26,14 +26,14 @@ TIMING_METRICS = (
     "host_memory_gib",
     "device_memory_gib",
 )
-"""The metrics that differ between two runs that learn the same."""
+"""The metrics that differ between two runs with the same updates."""
 
 _GIB = 2.0**30
 _UNIT_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
 
 
 def counting_tokens(objective: Objective) -> Objective:
-    """Return the objective with `TOKENS` and `ROW_LENGTH` beside it; one reduction sums them with the rest."""
+    """Return the objective with the metrics `TOKENS` and `ROW_LENGTH`, which the same reduction sums."""
 
     def batch_metrics(batch: Batch) -> Sums:
         mask = batch["input_mask"]
@@ -45,13 +45,13 @@ def counting_tokens(objective: Objective) -> Objective:
 
 
 class ThroughputMeter:
-    """The time that the steps since the last report took, without evaluations and checkpoints between them.
+    """A meter of the time that the steps since the last report took, without evaluations and checkpoints between them.
 
     Args:
-        step_flops: floating-point operations of a step over all devices, as a function of the length of its rows; None
-            where they are not counted.
-        peak_flops: the operations that all devices together can make in a second; 0 where it is unknown.
-        device_memory_gib: returns the peak memory of a device, in GiB; None where the device does not report it.
+        step_flops: a function from the length of a step's rows to its floating-point operations over all devices; None
+                if they are not counted.
+        peak_flops: the operations that all devices together can make in a second; 0 if this is unknown.
+        device_memory_gib: a function that returns the peak memory of a device, in GiB, or None if it is not reported.
     """
 
     def __init__(
@@ -75,15 +75,15 @@ class ThroughputMeter:
         self._has_tracing = False
 
     def add(self, names: Sequence[str], values: np.ndarray, *, seconds: float, waited: float) -> None:
-        """Add one run of the inner loop.
+        """Add one call of the inner loop.
 
-        The first run includes tracing and compiling: it counts only in a report that has no other.
+        The first call includes tracing and compiling. It counts only in a report that has no other call.
 
         Args:
             names: the names of the steps' metrics, `TOKENS` and `ROW_LENGTH` among them.
             values: the metrics of the steps as (sum, weight) pairs, float [steps, names, 2].
             seconds: the time from call to return.
-            waited: the part of it, in seconds, in which the device waited for input.
+            waited: the seconds of this time in which the device waited for input.
         """
         if self._has_tracing:
             self._clear()
@@ -97,11 +97,11 @@ class ThroughputMeter:
         self._waited += waited
 
     def report(self) -> dict[str, float]:
-        """Return the `TIMING_METRICS` since the last report, as far as they are known.
+        """Return those of the `TIMING_METRICS` since the last report that are known.
 
-        `steps_per_second`; `tokens_per_second`, without padding; `input_wait_share` of the time; `peak_flops_share`,
-        the share of the peak that the steps' products needed; `host_memory_gib` and `device_memory_gib`, the most that
-        this process, and its first GPU or TPU core, have held so far.
+        They are `steps_per_second`; `tokens_per_second`, without padding; `input_wait_share`, the share of the time in
+        which the device waited for input; `peak_flops_share`, the share of the peak that the steps' products needed;
+        and `host_memory_gib` and `device_memory_gib`, the peak memory of this process and of its first GPU or TPU core.
         """
         seconds = max(self._seconds, 1e-9)
         values = {

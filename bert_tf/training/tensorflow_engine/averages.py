@@ -1,6 +1,6 @@
 """Exponential moving averages of the trained weights, which often score better than the last weights.
 
-Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging", in the exponential form.
+They are the exponential form of Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging".
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +16,10 @@ from bert_tf.training.tensorflow_engine.distribution import Distribution
 
 
 class WeightAverages:
-    """The averages of some weights. Under a strategy it must be made in the scope, like the weights.
+    """The averages of some weights. Under a strategy, they must be made in its scope, like the weights.
 
     Args:
-        weights: name -> variable.
+        weights: the variables by name.
     """
 
     def __init__(self, weights: Mapping[str, Any]) -> None:
@@ -38,13 +38,13 @@ class WeightAverages:
             average.assign(tf.convert_to_tensor(self._weights[name]))
 
     def update(self, decay: float, step: Any, distribution: Distribution) -> None:
-        """Move the averages, inside `Distribution.run` and after an update of the weights.
+        """Update the averages after an update of the weights, inside `Distribution.run`.
 
-        Early on the average covers about the last tenth of the steps, so that the weights that a run starts with are
-        soon forgotten (as in `tf.train.ExponentialMovingAverage` with `num_updates`).
+        At first, the average covers about the last tenth of the steps, so that it soon forgets the initial weights (as
+        `tf.train.ExponentialMovingAverage` does with `num_updates`).
 
         Args:
-            decay: the share of the average that stays, once many steps have been made.
+            decay: the share of the old average in the new one, after many steps.
             step: the number of updates made, the last one included.
             distribution: the replicas.
         """
@@ -60,7 +60,7 @@ class WeightAverages:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Give the model the averages for weights within the block; after it both are what they were, to the bit."""
+        """Swap the weights and the averages within the block. After it, both have exactly their former values."""
         self._swap()
         try:
             yield
@@ -83,12 +83,12 @@ def averaging(
     step: Any,
     distribution: Distribution,
 ) -> Callable[[Batch], Sums]:
-    """Return a training step that moves the averages, too.
+    """Return a training step that also updates the averages.
 
     Args:
         train_step: the step of one replica (`step.TrainStep`).
         averages: the averages of its weights.
-        decay: see `WeightAverages.update`.
+        decay: as in `WeightAverages.update`.
         step: the variable that counts the updates.
         distribution: the replicas.
     """

@@ -14,8 +14,8 @@ class Cluster:
     """The processes of one job, and the index of this one.
 
     Attributes:
-        addresses: `host:port` of every process, the chief's first.
-        index: this process's place in them.
+        addresses: the `host:port` of every process, with the chief first.
+        index: the index of this process in `addresses`.
     """
 
     addresses: tuple[str, ...]
@@ -28,18 +28,18 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that writes the run's folder."""
+        """True if this process writes the run's folder."""
         return self.index == 0
 
 
 def cluster_from_environment() -> Cluster | None:
-    """Read TF_CONFIG (https://www.tensorflow.org/guide/distributed_training, "Setting up TF_CONFIG").
+    """Return the cluster in TF_CONFIG (https://www.tensorflow.org/guide/distributed_training, "Setting up TF_CONFIG").
 
     Returns:
-        The cluster; None where the variable is not set, or names no process.
+        The cluster, or None if the variable is not set or names no process.
 
     Raises:
-        ValueError: it is no JSON, or not that of a cluster of workers with, perhaps, a chief.
+        ValueError: the variable is not JSON, or does not describe a cluster of workers with at most one chief.
     """
     text = os.environ.get(VARIABLE, "").strip()
     if not text:

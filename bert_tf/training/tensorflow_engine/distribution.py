@@ -1,4 +1,4 @@
-"""The devices of a step: one, or those of a tf.distribute strategy. Only this module builds or asks strategies."""
+"""The devices of a step: one, or those of a tf.distribute strategy. Only this module makes and uses strategies."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from bert_tf.training.batch_shards import BatchShard, rows_of_each
 from bert_tf.training.engine import STRATEGIES
 from bert_tf.training.tensorflow_engine.cluster import VARIABLE, Cluster, cluster_from_environment
 
-# Which of them a collective operation raises depends on what it was doing when its partner went away.
+# Which of these errors a collective operation raises depends on its state when its partner was lost.
 _LOST_WORKER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -26,9 +26,9 @@ class Distribution:
     """One device, or replicas under a strategy, behind the few operations that a training step needs.
 
     Args:
-        strategy: None for one device without any strategy, where XLA may compile the whole step.
-        cluster: the processes that run the strategy together; None for this one alone.
-        found: what `make_distribution` found, for `describe`.
+        strategy: the strategy; None for one device without any, where XLA may compile the whole step.
+        cluster: the processes that run the strategy together; None for this process alone.
+        found: a text about the devices that `make_distribution` found, for `describe`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Distribution:
     def run(self, step: Callable[[Any], Any], batch: Any) -> Any:
         """Run `step(batch)` on every replica, each with its rows of the batch, and return the results of replica 0.
 
-        What `step` returns must be equal on all replicas (all-reduced).
+        The results must be equal on all replicas (all-reduced).
         """
         if self.strategy is None:
             return step(batch)
@@ -78,15 +78,15 @@ class Distribution:
         return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
 
     def run_and_gather(self, step: Callable[[Any], tuple[Any, Any]], batch: Any) -> tuple[Any, Any]:
-        """Run `step(batch)` on every replica; return the first results joined along axis 0, and replica 0's second one.
+        """Run `step(batch)` on every replica, and return the joined first results, and the second result of replica 0.
 
-        The second must be equal on all replicas (all-reduced), and is replica 0's.
+        The first results are joined along axis 0. The second ones must be equal on all replicas (all-reduced).
         """
         if self.strategy is None:
             return step(batch)
         local = self.strategy.experimental_local_results
         if self.cluster.size > 1:
-            # Each worker gets the rows of all of them: what it makes of them, such as when to stop, is the same.
+            # Each worker gets the rows of all workers, so that all draw the same conclusions, such as when to stop.
             outputs, metrics = self.strategy.run(lambda part: _gathered(*step(part)), args=(batch,))
             return tf.nest.map_structure(lambda value: local(value)[0], (outputs, metrics))
         outputs, metrics = self.strategy.run(step, args=(batch,))
@@ -96,7 +96,7 @@ class Distribution:
         )
 
     def place(self, batch: dict[str, Any]) -> Any:
-        """Return a global batch of NumPy arrays as `run` wants it: each replica gets consecutive rows."""
+        """Return a global batch of NumPy arrays in the form that `run` takes. Each replica gets consecutive rows."""
         strategy = self.strategy
         if strategy is None:
             return batch
@@ -131,7 +131,7 @@ class Distribution:
             return tf.where(tf.reshape(is_own, [-1] + [1] * tensor.shape.rank), tensor[None], elsewhere)
 
         together = list(tensors)
-        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in the same order on all replicas
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # the order is the same on all replicas
             # On other devices, int32 tensors are in the host's memory, where reductions cannot reach them.
             carrier = tf.int64 if dtype == tf.int32 and not self.is_tpu else dtype
             own = {place: tensor for place, tensor in enumerate(tensors) if tensor.dtype == dtype}
@@ -147,9 +147,9 @@ class Distribution:
         """Call `function(index, variables[index], tensors[index])` inside `run` for each index, on each device's copy.
 
         Args:
-            variables: groups of variables that are written together; the first of each group says where.
-            tensors: for each group a tensor (or nested structure), equal on all replicas.
-            function: assigns to the variables it is given.
+            variables: groups of variables that are written together, on the device of the first one of the group.
+            tensors: a tensor or a nested structure for each group, equal on all replicas.
+            function: a function that assigns to the variables that it is given.
         """
         if self.strategy is None:
             for index, (group, tensor) in enumerate(zip(variables, tensors, strict=True)):
@@ -160,7 +160,7 @@ class Distribution:
             for index, (group, tensor) in enumerate(zip(variables, values, strict=True)):
                 strategy.extended.update(
                     group[0],
-                    # The first variable arrives as this device's copy; so do those among the arguments.
+                    # The first variable and those among the arguments arrive as this device's copies.
                     lambda first, *rest, index=index: function(index, (first, *rest[:-1]), rest[-1]),
                     args=(*group[1:], tensor),
                     group=False,
@@ -169,7 +169,7 @@ class Distribution:
         tf.distribute.get_replica_context().merge_call(merged, args=(list(tensors),))
 
     def split(self, dataset: tf.data.Dataset) -> Iterable[Any]:
-        """Return the data set of global batches as `run` wants it: each replica gets consecutive rows, in order.
+        """Return a data set of global batches in the form that `run` takes, where each replica gets consecutive rows.
 
         Raises:
             ValueError: the batches cannot be divided evenly.
@@ -177,12 +177,12 @@ class Distribution:
         return self.read(lambda shard: shard.of(dataset))
 
     def read(self, dataset_of: Callable[[BatchShard], tf.data.Dataset], endless: bool = False) -> Iterable[Any]:
-        """Return the batches as `split` does, where each host that feeds replicas reads only its own rows.
+        """Return the batches as `split` does, but let each host that feeds replicas read only its own rows.
 
         Args:
-            dataset_of: the data set of a part's rows of every global batch, with a static number of rows.
-            endless: whether more batches will always come. Otherwise several workers ask each other, before each batch,
-                whether all of them have one.
+            dataset_of: a function that returns a shard of every global batch, with a static number of rows.
+            endless: whether there is always another batch. If not, several workers ask each other before each batch
+                    whether all of them have one.
 
         Raises:
             ValueError: the batches cannot be divided evenly.
@@ -208,7 +208,7 @@ class Distribution:
             return list(values)
         if self._worker_sums is None:
             self._worker_sums = tf.function(
-                # A copy on the device of each replica: a reduction goes to where its values are.
+                # Each replica's device needs a copy, because a reduction runs where its values are.
                 lambda numbers: self.run(lambda own: self.all_reduce([tf.identity(own)])[0], numbers),
                 input_signature=[tf.TensorSpec([None], tf.float64)],
             )
@@ -217,10 +217,10 @@ class Distribution:
 
     @contextmanager
     def naming_lost_workers(self) -> Iterator[None]:
-        """Turn the errors of a job that has lost one of its processes into one that says so.
+        """Turn the errors of a job that has lost a process into a ConnectionError.
 
         Raises:
-            ConnectionError: another process of the job is gone, or cannot be reached.
+            ConnectionError: another process of the job was lost or cannot be reached.
         """
         try:
             yield
@@ -228,20 +228,20 @@ class Distribution:
             if self.cluster.size == 1:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            # Without the place in the graph, and without TensorFlow's advice.
+            # The message leaves out the node of the graph and TensorFlow's advice.
             reason = re.sub(r"^\{\{.*?\}\} ", "", reason.partition(" Check the task logs")[0])
             raise ConnectionError(
-                f"another of the {self.cluster.size} workers is gone ({reason}); the last checkpoint is kept. "
-                f"Start all workers again: they go on from it. This is worker {self.cluster.index}"
+                f"another of the {self.cluster.size} workers was lost ({reason}); the last checkpoint is kept. "
+                f"Start all workers again to continue from it. This is worker {self.cluster.index}"
             ) from None
 
     def require_agreement(self, name: str, value: int) -> None:
-        """Stop every process, outside `run`, if they do not all have the same value. All must call it.
+        """Stop every process, outside `run`, unless all have the same value. All must call it.
 
         Raises:
-            ValueError: they do not.
+            ValueError: the processes have different values.
         """
-        # The variance over the workers: every one of them sees that it is not zero.
+        # All workers compute the variance of the value, and see that it is not zero.
         total, squares = self.sum_over_workers([value, value**2])
         if self.cluster.size * squares != total**2:
             raise ValueError(
@@ -250,10 +250,10 @@ class Distribution:
             )
 
     def check_batch(self, field: str, rows: int) -> None:
-        """Refuse a global batch that cannot be divided over the replicas.
+        """Check that a global batch can be divided over the replicas.
 
         Raises:
-            ValueError: its rows are no multiple of them.
+            ValueError: the number of rows is not a multiple of the number of replicas.
         """
         if rows % self.num_replicas:
             raise ValueError(f"`{field}` must be a multiple of the {self.num_replicas} replicas. Received: {rows}")
@@ -264,7 +264,7 @@ def _gathered(outputs: Any, metrics: Any) -> tuple[Any, Any]:
     context = tf.distribute.get_replica_context()
 
     def gather(value: tf.Tensor) -> tf.Tensor:
-        # Collectives know no bfloat16; every value of it is a float32.
+        # Collectives do not support bfloat16, whose values are all float32 numbers.
         wide = tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value
         return context.all_gather(wide, axis=0)
 
@@ -272,16 +272,16 @@ def _gathered(outputs: Any, metrics: Any) -> tuple[Any, Any]:
 
 
 def make_distribution(tpu: str | None = None, num_devices: int | None = None, strategy: str = "auto") -> Distribution:
-    """Return the distribution for what is attached.
+    """Return the distribution for the devices that are attached.
 
-    It must be made before anything else has started TensorFlow, as a multi-worker job and several logical devices on
-    a CPU need.
+    It must be made before anything else starts TensorFlow, because multi-worker jobs and logical devices of a CPU must
+    be set up first.
 
     Args:
-        tpu: name or address of a TPU, or `local` on a TPU VM; None for none.
-        num_devices: how many GPUs to use; None for all; without GPUs, so many logical devices of the CPU, which is how
-            replicas are tried out where there is one device.
-        strategy: one of `STRATEGIES`. `auto`: a TPU where `tpu` is given, else several workers where TF_CONFIG names
+        tpu: the name or address of a TPU, or `local` on a TPU VM; None for no TPU.
+        num_devices: the number of GPUs to use; None for all. Without GPUs, the number of logical devices into which the
+            CPU is divided, to try out replicas.
+        strategy: one of `STRATEGIES`. `auto` uses a TPU if `tpu` is given, else several workers if TF_CONFIG names
             them, else all GPUs, else one device.
 
     Returns:
@@ -289,8 +289,8 @@ def make_distribution(tpu: str | None = None, num_devices: int | None = None, st
         for one device.
 
     Raises:
-        ValueError: the TPU is not found, there are fewer devices than asked for, TF_CONFIG is wrong, or the wishes
-            contradict each other.
+        ValueError: the TPU is not found, there are fewer devices than asked for, TF_CONFIG is wrong, or the arguments
+                contradict each other.
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"`strategy` must be one of {', '.join(STRATEGIES)}. Received: {strategy!r}")
@@ -349,7 +349,7 @@ def _on_local_devices(num_devices: int | None, strategy: str) -> Distribution:
         _make_logical_devices(num_devices)
     devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
     if not gpus and num_devices is None:
-        devices = devices[:1]  # logical devices of one CPU are no faster than it is: only on demand
+        devices = devices[:1]  # logical devices of a CPU are no faster than one, so they are made on demand only
     if num_devices is not None and num_devices > len(devices):
         raise ValueError(f"`num_devices` must be at most the {len(devices)} found. Received: {num_devices}")
     devices = devices[: num_devices or len(devices)]
@@ -359,7 +359,7 @@ def _on_local_devices(num_devices: int | None, strategy: str) -> Distribution:
 
 
 def _make_logical_devices(count: int) -> None:
-    """Cut the CPU into `count` logical devices, unless TensorFlow has started already."""
+    """Divide the CPU into `count` logical devices, unless TensorFlow has started already."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     try:
         if tf.config.get_logical_device_configuration(cpu) is None:

@@ -32,7 +32,7 @@ class TensorFlowEngine:
 
     @classmethod
     def for_devices(cls, *, tpu: str | None = None, num_devices: int | None = None, strategy: str = "auto") -> Self:
-        """Return the engine for the devices that are attached; arguments and errors as of `make_distribution`."""
+        """Return the engine for the attached devices. Arguments and errors are those of `make_distribution`."""
         return cls(make_distribution(tpu, num_devices, strategy))
 
     @property
@@ -60,10 +60,10 @@ class TensorFlowEngine:
         return f"found {self.distribution.found or 'one device'}; runs on {self.distribution.describe()}"
 
     def check_batch(self, field: str, rows: int) -> None:
-        """Refuse a global batch that cannot be divided over the replicas.
+        """Check that a global batch can be divided over the replicas.
 
         Raises:
-            ValueError: it is no multiple of their number.
+            ValueError: the number of rows is not a multiple of the number of replicas.
         """
         self.distribution.check_batch(field, rows)
 
@@ -93,27 +93,27 @@ class TensorFlowEngine:
         return iter(self.distribution.read(lambda shard: dataset_from(start, shard), endless=True))
 
     def make_evaluation(self, model: keras.Model, objective: Objective) -> Evaluate:
-        """Return a function that evaluates the model on a whole data set of batches; see `evaluation`."""
+        """Return a function that evaluates the model on a whole data set of batches (`evaluation.make_evaluation`)."""
         return make_evaluation(model, objective, self.distribution)
 
     def make_outputs(self, model: keras.Model, batch_size: int, objective: Objective | None = None) -> OutputsOf:
-        """Return a function that gives the model's outputs for encoded examples; see `evaluation`."""
+        """Return a function that gives the model's outputs for encoded examples (`evaluation.make_outputs`)."""
         return make_outputs(model, self.distribution, batch_size, objective=objective)
 
     def sum_over_processes(self, values: Sequence[float]) -> list[float]:
-        """Return the sum of each number over the workers. All of them must call it, at the same place."""
+        """Return the sum of each number over the workers. All of them must call it at the same point."""
         return self.distribution.sum_over_workers(values)
 
     def require_agreement(self, name: str, value: int) -> None:
-        """Stop every worker if they do not all have the same value. All must call it.
+        """Stop every worker unless all have the same value. All must call it.
 
         Raises:
-            ValueError: they do not.
+            ValueError: the workers have different values.
         """
         self.distribution.require_agreement(name, value)
 
     def naming_lost_processes(self) -> AbstractContextManager[None]:
-        """Return a context in which the loss of another worker raises a ConnectionError that says so."""
+        """Return a context in which the loss of another worker raises a ConnectionError."""
         return self.distribution.naming_lost_workers()
 
     def profile(self, folder: str, steps: Sequence[int]) -> StepProfile:
@@ -121,7 +121,7 @@ class TensorFlowEngine:
         return StepProfile(folder, steps)
 
     def device_memory_gib(self) -> float | None:
-        """Return the peak memory of the first accelerator, in GiB; None where it is not reported."""
+        """Return the peak memory of the first accelerator, in GiB, or None if it is not reported."""
         for kind in ("GPU", "TPU"):
             if tf.config.list_logical_devices(kind):
                 with contextlib.suppress(ValueError, tf.errors.OpError):

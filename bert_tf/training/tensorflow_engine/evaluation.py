@@ -13,7 +13,7 @@ from bert_tf.training.tensorflow_engine.distribution import Distribution
 
 
 class _Totals:
-    """The sums of (sum, weight) pairs on the host, in float64: float32 sums of millions of terms lose digits."""
+    """The sums of (sum, weight) pairs on the host, in float64, since float32 sums of millions of terms lose digits."""
 
     def __init__(self) -> None:
         self._totals: dict[str, tuple[float, float]] = {}
@@ -28,15 +28,15 @@ class _Totals:
 
 
 def make_evaluation(model: keras.Model, objective: Objective, distribution: Distribution) -> Evaluate:
-    """Return a function that evaluates the model on a whole data set; it is compiled on its first call.
+    """Return a function that evaluates the model on a whole data set, and is compiled on its first call.
 
     Args:
-        model: called without dropout.
-        objective: losses and metrics.
+        model: the model, which is called without dropout.
+        objective: the losses and metrics.
         distribution: the replicas.
 
     Returns:
-        A function of a data set of global batches of one static shape, the last one filled up at weight 0. It returns
+        A function of a data set of global batches of one static shape, the last one filled up with weight 0. It returns
         losses and metrics over all batches, divided once, and raises ValueError if there is no batch.
     """
 
@@ -68,15 +68,15 @@ def make_outputs(
     """Return a function that gives the model's outputs for each of some encoded examples.
 
     Args:
-        model: called without dropout.
+        model: the model, which is called without dropout.
         distribution: the replicas.
-        batch_size: rows at a time, rounded up to a multiple of the replicas.
-        objective: losses of labelled examples; None for none.
+        batch_size: the number of rows at a time, which is rounded up to a multiple of the replicas.
+        objective: the losses and metrics of labelled examples; None for none.
 
     Returns:
-        A function of N encoded examples. It returns a list of N outputs, in their order (NumPy arrays, or dictionaries
-        of them, without the batch's axis; those with a length axis are as long as their batch was), and the
-        objective's losses over all of them.
+        A function of N encoded examples. It returns a list of N outputs, in their order, and the objective's losses
+        over all of them. The outputs are NumPy arrays, or dictionaries of these, without the batch axis. A length axis
+        is as long as in the example's batch.
     """
     replicas = distribution.num_replicas
     batch_size = -(-batch_size // replicas) * replicas

@@ -1,4 +1,4 @@
-"""The inner loop: steps that run on the device one after another, without a return to the host."""
+"""The inner loop, whose steps run on the device one after another without a return to the host."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ class InnerLoop:
     Args:
         train_step: the step of one replica (`step.TrainStep`).
         distribution: the replicas.
-        clock: returns the time in seconds, a float64 scalar, when its operation runs.
+        clock: a function that returns the time in seconds, a float64 scalar, when its operation runs.
 
     Attributes:
         names: the names of a step's metrics, known once the loop has run.
@@ -40,8 +40,8 @@ class InnerLoop:
 
         Returns:
             The metrics of each step as (sum, weight) pairs, float32 [count, names, 2], and the seconds for which the
-            steps waited for their batches. A TPU fetches a batch while the step before it still runs: there the
-            seconds are an upper bound.
+            steps waited for their batches. On a TPU, the seconds are an upper bound, because it fetches a batch while
+            the previous step runs.
         """
         values, waited = self._run(batches, tf.constant(count))
         return values.numpy(), float(waited)
@@ -59,7 +59,7 @@ class InnerLoop:
             with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
                 arrived = self._clock()
             waited += arrived - asked
-            # Where one thread runs everything, the clock would otherwise be read after the step.
+            # If one thread runs everything, the clock would otherwise be read after the step.
             with tf.control_dependencies([] if self._distribution.is_tpu else [arrived]):
                 sums = _packed(self._noted(self._distribution.run(self._train_step, batch)))
             last = sums[0, 0]

@@ -1,6 +1,6 @@
-"""The loss scale of float16: small gradients round to zero, so the loss is scaled up, and the scale adapts.
+"""The adaptive loss scale of float16, which keeps small gradients from becoming zero.
 
-Micikevicius et al. 2018, "Mixed precision training".
+It follows Micikevicius et al. 2018, "Mixed precision training".
 """
 
 import tensorflow as tf
@@ -39,5 +39,5 @@ class LossScale:
 
 
 def make_loss_scale(precision: str) -> LossScale | None:
-    """Return the loss scale that `train.precision` needs; None for float32 and bfloat16, which have float32's range."""
+    """Return the loss scale for float16, or None for float32 and bfloat16, which have the range of float32."""
     return LossScale() if precision == "float16" else None

@@ -1,4 +1,4 @@
-"""A profile of some steps on demand, in the form that TensorBoard's profiler shows."""
+"""The profile of some steps, in the form that TensorBoard's profiler shows."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -12,8 +12,8 @@ class StepProfile:
     """A context in which the steps from `steps[0]` to `steps[1]` are profiled.
 
     Args:
-        folder: whose `plugins/profile/` gets the profile.
-        steps: two numbers of updates made; empty for no profile.
+        folder: the folder whose `plugins/profile/` gets the profile.
+        steps: the numbers of updates at which the profile begins and ends; empty for no profile.
     """
 
     def __init__(self, folder: str, steps: Sequence[int]) -> None:
@@ -22,7 +22,7 @@ class StepProfile:
         self._is_running = False
 
     def at(self, step: int) -> None:
-        """Begin or end the profile, where that is due when `step` updates are made."""
+        """Begin or end the profile if this is due after `step` updates."""
         if not self._is_running and self._first <= step < self._last:
             tf.profiler.experimental.start(self._folder)
             self._is_running = True

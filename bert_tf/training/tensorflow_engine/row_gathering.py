@@ -12,15 +12,15 @@ from bert_tf.training.tensorflow_engine.distribution import Distribution
 
 
 class RowGathering:
-    """Gathers the rows of all replicas where an objective compares rows. Elsewhere it returns what it is given.
+    """The gathering of the rows of all replicas for an objective that compares rows. For others, nothing changes.
 
     Args:
-        objective: losses and metrics.
+        objective: the losses and metrics.
         train: the settings of the step.
         distribution: the replicas.
 
     Raises:
-        ValueError: the batch would be accumulated in parts, whose rows are never together.
+        ValueError: the rows of several replicas would be compared, but the batch is accumulated in parts.
     """
 
     def __init__(self, objective: Objective, train: TrainConfig, distribution: Distribution) -> None:
@@ -35,8 +35,8 @@ class RowGathering:
     def rows(self, outputs: Any, batch: Batch) -> tuple[Any, Batch]:
         """Gather the rows of all replicas for losses that compare rows. Remote rows carry no gradient.
 
-        Every replica then has the whole loss, whose gradient by its own outputs is the right one, and the sum over
-        replicas counts it once.
+        Every replica then has the whole loss, whose gradient with respect to its own outputs is right, and
+        `counted_once` makes the sum over replicas count it once.
 
         Args:
             outputs: the model's outputs for this replica's rows.
@@ -53,7 +53,7 @@ class RowGathering:
         return tf.nest.pack_sequence_as(outputs, gathered[: len(flat)]), rows
 
     def counted_once(self, sums: Sums) -> Sums:
-        """Return sums that count once when they are added over the replicas, each of which has the whole."""
+        """Return sums that count once when they are added over the replicas, each of which has the whole sums."""
         if not self._features:
             return sums
         return tf.nest.map_structure(lambda value: value / self._distribution.num_replicas, sums)

@@ -1,4 +1,4 @@
-"""Everything that a training step changes."""
+"""The state of a training, which holds everything that a step changes."""
 
 import re
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from bert_tf.training.tensorflow_engine.loss_scale import make_loss_scale
 
 
 class TrainState:
-    """The model's weights, the optimizer's moments and the number of updates: what a step changes, by name.
+    """The model's weights, the optimizer's moments and the number of updates.
 
-    Under a strategy it must be made in the strategy's scope, like the model.
+    Under a strategy, the state must be made in the strategy's scope, like the model.
 
     Args:
         model: a model of `bert_tf.models`.
-        precision: `train.precision`.
-        train: which weights are frozen and averaged; by default none.
+        precision: the value of `train.precision`.
+        train: the settings of frozen weights and averages; by default, there are none.
 
     Attributes:
         weights: the trained weights by name.
-        averages: their moving averages; None for none.
+        averages: the moving averages of the trained weights; None for none.
         moments: the optimizer's moments of each weight.
         step: the number of updates, an int64 variable.
         loss_scale: the loss scale of float16; None for other precisions.
@@ -88,7 +88,7 @@ def trained_weights(model: keras.Model, frozen: Sequence[str]) -> dict[str, Any]
 
     Args:
         model: a model of `bert_tf.models`.
-        frozen: regular expressions; a weight whose name one of them matches from its start is left out.
+        frozen: regular expressions. A weight is left out if one of them matches the start of its name.
 
     Raises:
         ValueError: a pattern matches no weight, or no weight is left.

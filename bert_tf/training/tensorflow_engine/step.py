@@ -1,4 +1,4 @@
-"""One training step: forward, backward, one all-reduce, clip, update.
+"""The training step: forward pass, backward pass, one all-reduce, clipping and update.
 
 The step is a function of what it is given. Random numbers are made from (seed, step, replica, layer); there is no
 generator state. Losses are divided once, by weights that are summed over all replicas, so that N replicas compute what
@@ -35,11 +35,11 @@ class TrainStep:
     metrics or gradient are not finite changes nothing but the number of steps.
 
     Args:
-        state: what the step reads and changes.
-        objective: losses and metrics.
-        train: seed, learning rate, and how the step is compiled.
+        state: the state that the step reads and changes.
+        objective: the losses and metrics.
+        train: the seed, the learning rate and the settings of compilation.
         optimizer: the update rule.
-        distribution: the all-reduce, and the update in place.
+        distribution: the replicas.
 
     Raises:
         ValueError: the objective compares the rows of several replicas, and the batch is accumulated in parts.
@@ -94,7 +94,7 @@ class TrainStep:
             )
 
     def _gradients_and_sums(self, batch: Batch, weights: dict[str, Tensor], seed: Tensor) -> tuple[Gradients, Sums]:
-        """Return gradients, losses and metrics of some rows of a batch whose loss weights are `weights`."""
+        """Return the gradients, losses and metrics of some rows of a batch, whose loss weights are `weights`."""
         state, objective = self._state, self._objective
         copies = {} if self._fusion is None else self._fusion.copy(self._variables, state.model.compute_dtype)
         with using_fusion_compiler(self._fusion):
@@ -112,7 +112,7 @@ class TrainStep:
             _dense_gradient(variable, gradient, of_copies.get(index))
             for index, (variable, gradient) in enumerate(zip(self._variables, found, strict=True))
         ]
-        if self._num_parts > 1:  # their sum needs float32's digits
+        if self._num_parts > 1:  # sums of gradients need the precision of float32
             gradients = [tf.cast(gradient, tf.float32) for gradient in gradients]
         return gradients, sums
 
@@ -122,7 +122,7 @@ class TrainStep:
         return reduced[: len(gradients)], tf.nest.pack_sequence_as(sums, reduced[len(gradients) :])
 
     def _apply(self, gradients: Gradients, sums: Sums, squares: list[tf.Tensor] | None = None) -> Sums:
-        """Clip the gradients, update the weights and count the step; return the norm and what was not finite."""
+        """Clip the gradients, update the weights and count the step. Return the norm and `NONFINITE_GRADIENT`."""
         state, train, optimizer, names = self._state, self._train, self._optimizer, self._names
         step = tf.identity(state.step)
         squares = optimization.squared_norms(gradients) if squares is None else squares
@@ -156,11 +156,11 @@ class TrainStep:
             bad = tf.cast(~tf.math.is_finite(tf.stack(squares)), tf.float32)
             number = tf.reduce_max(bad) * tf.cast(tf.argmax(bad) + 1, tf.float32)
             return {"gradient_norm": (norm, tf.ones(())), NONFINITE_GRADIENT: (number, tf.ones(()))}
-        # A step that the loss scale made overflow is skipped, and counts in no metric.
+        # A step in which the loss scale caused an overflow is skipped, and counts in no metric.
         return {"gradient_norm": (tf.where(finite, norm, 0.0), tf.cast(finite, tf.float32))}
 
     def _norm_and_finite(self, squares: list[tf.Tensor], sums: Sums) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Return the gradient's norm, and whether the update may be made; None where every update is."""
+        """Return the gradient's norm, and whether the update is made, which is None if every update is."""
         norm = optimization.root_of_sum(squares)
         if self._state.loss_scale is not None:
             norm = norm / self._state.loss_scale.scale
@@ -182,7 +182,7 @@ class TrainStep:
 
 
 def _xla_scope(train: TrainConfig, distribution: Distribution) -> str:
-    """Return what XLA compiles as one program: `step`, `fused` or `nothing`; see `TrainConfig.xla_scope`."""
+    """Return the unit that XLA compiles, `step`, `fused` or `nothing` (`TrainConfig.xla_scope`)."""
     if not train.jit_compile or distribution.strategy is not None:
         return "nothing"
     if train.xla_scope != "auto":
@@ -211,5 +211,5 @@ def _dense_gradient(variable: Any, gradient: Any, of_copy: tf.Tensor | None) -> 
 
 
 def _squared_norms_outside_xla(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Return `optimization.squared_norms` by TensorFlow's own kernel, which uses a CPU's vectors; XLA's do not."""
+    """Return `optimization.squared_norms` by TensorFlow's kernel, which uses a CPU's vector units, unlike XLA."""
     return [2.0 * tf.nn.l2_loss(tf.cast(tensor, tf.float32)) for tensor in tensors]

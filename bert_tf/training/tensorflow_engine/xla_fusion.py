@@ -1,6 +1,6 @@
-"""The compilation of the layers' fused operations by XLA, one by one, which makes a CPU fast in bfloat16.
+"""The compilation of each fused operation of the layers by XLA, which makes a CPU fast in bfloat16.
 
-See `bert_tf.fusion` for what a fused operation is. The products between them stay with TensorFlow's own kernels.
+`bert_tf.fusion` explains fused operations. TensorFlow's own kernels compute the products between them.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,20 +23,20 @@ def _sums_by_id(rows: tf.Tensor, ids: tf.Tensor, count: int) -> tf.Tensor:
 
 
 KERNELS: dict[Callable[..., Any], Callable[..., Any]] = {column_sums: _column_sums, sums_by_id: _sums_by_id}
-"""Fused operations that TensorFlow's own kernels compute faster than XLA does on a CPU."""
+"""The fused operations that TensorFlow's own kernels compute faster than XLA on a CPU."""
 
 
 class XlaFusion:
     """A `bert_tf.fusion.FusionCompiler` that makes two XLA programs of each fused operation, forward and backward.
 
-    The backward program computes the fused operation again from its inputs: nothing of what a fused operation makes on
-    the way (activations in float32, dropout masks) is written to memory or waits there. Layers with equal functions and
-    constants share their programs.
+    The backward program computes the fused operation again from its inputs, so that its intermediate results
+    (activations in float32, dropout masks) are never written to memory. Layers with equal functions and constants share
+    their programs.
     """
 
     def __init__(self) -> None:
         self._programs: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
-        self._copies: dict[int, tf.Tensor] = {}  # by the variables' ids
+        self._copies: dict[int, tf.Tensor] = {}  # the key is the id of the variable
 
     def fused(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
         """Return `function(*tensors, **constants)`, with its gradient."""
@@ -58,7 +58,7 @@ class XlaFusion:
         """Return a copy of each matrix in `dtype`, if that is narrower, for `weight_in` and for the gradient tape.
 
         Returns:
-            Place among `variables` -> copy.
+            The copies by the index of their variable.
         """
         if tf.as_dtype(dtype).size >= 4:
             return {}
@@ -87,7 +87,7 @@ def in_one_program(function: Callable[..., Any]) -> Callable[..., Any]:
 def _gradients(
     function: Callable[..., Any], tensors: tuple[tf.Tensor, ...], upstream: tuple[tf.Tensor, ...]
 ) -> list[tf.Tensor]:
-    """Return gradients of `function(*tensors)` for those of the tensors that are floats, given those of its outputs."""
+    """Return the gradients of `function(*tensors)` for the float tensors, given the gradients of its outputs."""
     floats = [tensor for tensor in tensors if tensor.dtype.is_floating]
     with tf.GradientTape() as tape:
         tape.watch(floats)

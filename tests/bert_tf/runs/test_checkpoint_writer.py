@@ -151,5 +151,5 @@ def test_a_marker_of_another_step_is_damage(tmp_path):
     saved = checkpoints.save(str(tmp_path), 1, _variables(1), keep=5)
     path = tmp_path / "checkpoints" / "step-00000001" / "complete.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"step": 9}))
-    with pytest.raises(checkpoints.DamagedCheckpointError, match=r"complete\.json must tell step 1"):
+    with pytest.raises(checkpoints.DamagedCheckpointError, match=r"complete\.json must hold step 1"):
         checkpoints.restore(saved, _variables(0))

@@ -136,7 +136,7 @@ def test_a_job_that_loses_a_worker_stops_and_goes_on_later(killed, records, alon
         for worker in workers:
             worker.kill()
     assert workers[1 - killed].returncode == 2, errors
-    assert "error: another of the 2 workers is gone" in errors
+    assert "error: another of the 2 workers was lost" in errors
     assert "Traceback" not in errors
     assert 0 < checkpoints.newest_checkpoint(str(tmp_path)).step < STEPS
     finish(start_workers(2, command))
