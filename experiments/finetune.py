@@ -84,7 +84,8 @@ def main(_: Sequence[str]) -> None:
         launching.suggest(f"bert-tf export-saved-model --model_dir {values.model_dir}")
         return
     task = task_of(config.task)
-    score = config.metric or task.main_score(task.label_names(parts["train"].examples))
+    labels = task.label_names_of_parts(*(part.examples for part in parts.values()))  # `train` is the first
+    score = config.metric or task.main_score(labels)
     seeds = launching.whole_numbers(values.seeds, "seeds") or [config.train.seed]
     grid = parse_grid(values.grid)
     run_in = lambda changed, folder: run(changed, run_dir=folder)  # noqa: E731

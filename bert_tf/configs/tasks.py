@@ -66,6 +66,11 @@ class TextTaskConfig(TaskConfig):
         check_choice("pooling", self.pooling, ("cls", "mean"))
 
 
+def _check_labels(labels: tuple[str, ...]) -> None:
+    if len(labels) == 1 or len(set(labels)) < len(labels) or not all(label.strip() == label != "" for label in labels):
+        raise ConfigError(f"`labels` must be different names, two or more, or none at all. Received: {labels!r}")
+
+
 def _check_class_weights(weights: tuple[float, ...], balanced: bool) -> None:
     for weight in weights:
         check_range("class_weights", weight, 0.0)
@@ -78,15 +83,19 @@ class ClassificationConfig(TextTaskConfig):
     """Classification of texts, with one of two or more classes for each.
 
     Attributes:
-        positive_label: class of the binary precision, recall and F1; None for the last of two sorted labels (`1` of
-            `0` and `1`).
-        class_weights: weight of each class in the loss, in the order of the sorted labels; () for 1 everywhere.
+        labels: the labels, in the order of their ids. A file that numbers its labels, as published data sets do, may
+            hold these numbers, counted from 0. () takes the labels that occur in the training, evaluation and test
+            examples, sorted, whole numbers by their value.
+        positive_label: class of the binary precision, recall and F1; None for the last of two labels (`1` of `0` and
+            `1`).
+        class_weights: weight of each class in the loss, in the order of the labels; () for 1 everywhere.
         balanced_classes: whether to derive the weights from the training file, so that all classes have the same sum
             (examples / (classes x examples of the class), as scikit-learn's `balanced`).
         label_smoothing: share of the target that is spread over all classes (Szegedy et al. 2016).
     """
 
     kind: str = "classification"
+    labels: tuple[str, ...] = ()
     positive_label: str | None = None
     class_weights: tuple[float, ...] = ()
     balanced_classes: bool = False
@@ -94,6 +103,7 @@ class ClassificationConfig(TextTaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_labels(self.labels)
         _check_class_weights(self.class_weights, self.balanced_classes)
         check_range("label_smoothing", self.label_smoothing, 0.0, high=0.999)
 
@@ -103,16 +113,19 @@ class MultiLabelConfig(TextTaskConfig):
     """Classification of texts, with any number of labels for each, or none.
 
     Attributes:
+        labels: see `ClassificationConfig`.
         label_separator: text between the labels in a field of a TSV or CSV; in JSON lines, the field is a list.
         threshold: smallest probability of a label that is predicted.
     """
 
     kind: str = "multi_label"
+    labels: tuple[str, ...] = ()
     label_separator: str = ","
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_labels(self.labels)
         if not self.label_separator:
             raise ConfigError(f"`label_separator` must not be empty. Received: {self.label_separator!r}")
         check_range("threshold", self.threshold, 0.0, high=1.0)
@@ -130,6 +143,7 @@ class TaggingConfig(TaskConfig):
     """Tagging of words, such as named entities, parts of speech or chunks.
 
     Attributes:
+        labels: the tags; see `ClassificationConfig`.
         word_column: column of the words in a CoNLL file, counted from 0 (-1 is the last).
         tag_column: column of the tags in a CoNLL file.
         words_field: field of the list of words in JSON lines.
@@ -142,6 +156,7 @@ class TaggingConfig(TaskConfig):
     """
 
     kind: str = "tagging"
+    labels: tuple[str, ...] = ()
     word_column: int = 0
     tag_column: int = -1
     words_field: str = "tokens"
@@ -152,6 +167,7 @@ class TaggingConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_labels(self.labels)
         check_range("dropout_rate", self.dropout_rate, 0.0, high=0.999)
         check_choice("scheme", self.scheme, ("auto", "iob", "iobes", "none"))
 

@@ -44,11 +44,30 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
 
     @abc.abstractmethod
     def label_names(self, examples: Sequence[Example]) -> tuple[str, ...]:
-        """Return the labels of the training examples, sorted: label id i is the i-th; () for a task without classes.
+        """Return the labels that the configuration lists, or else those that occur in the examples.
+
+        Label id i is the i-th. A task without classes returns none.
 
         Raises:
-            ValueError: they are too few to learn anything from.
+            ValueError: too few occur to learn anything from.
         """
+
+    def occurring_labels(self, examples: Sequence[Example]) -> set[str]:
+        """Return the labels that occur in the examples; none for a task without classes."""
+        return set()
+
+    def label_names_of_parts(self, train: Sequence[Example], *others: Sequence[Example]) -> tuple[str, ...]:
+        """Return the labels of all parts of a data set, so that one may occur in a part that is not for training.
+
+        Args:
+            train: the examples to learn, from which alone it is judged whether anything can be learnt.
+            *others: the examples of the other parts.
+
+        Raises:
+            ValueError: too few labels occur in `train` to learn anything from.
+        """
+        self.label_names(train)
+        return self.label_names([*train, *(example for examples in others for example in examples)])
 
     @abc.abstractmethod
     def encode(

@@ -14,6 +14,7 @@ from bert_tf.objectives import objective
 from bert_tf.scoring.tagging import scheme_of, tag_spans, tagging_scores
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.labels import ordered_labels
 from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import BasicTokenizer, WordPieceTokenizer
 
@@ -39,14 +40,12 @@ class Tagging(Task[TaggedExample]):
     config: TaggingConfig
 
     def label_names(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:
-        """Return the tags that occur, sorted."""
-        names = {tag for example in examples for tag in example.tags or ()}
-        if len(names) < 2:
-            source = examples[0].source if examples else "no examples"
-            raise ValueError(
-                f"the training examples ({source} ...) must have at least two tags. Received: {sorted(names)!r}"
-            )
-        return tuple(sorted(names))
+        """Return the listed tags, or those that occur."""
+        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, "tags")
+
+    def occurring_labels(self, examples: Sequence[TaggedExample]) -> set[str]:
+        """Return the tags of the examples."""
+        return {tag for example in examples for tag in example.tags or ()}
 
     def scheme(self, labels: Sequence[str]) -> str:
         """Return the scheme of the labels: `iob`, `iobes` or `none`."""
@@ -84,8 +83,7 @@ class Tagging(Task[TaggedExample]):
             unknown = next((tag for tag in example.tags or () if tag not in ids), None)
             if unknown is not None:
                 raise ValueError(
-                    f"{example.source}: must have tags of the training examples only ({', '.join(labels)}). "
-                    f"Received: {unknown!r}"
+                    f"{example.source}: must have tags among the labels ({', '.join(labels)}). Received: {unknown!r}"
                 )
             tokens: list[int] = []
             words: list[tuple[int, int]] = []

@@ -16,6 +16,7 @@ from bert_tf.objectives import objective
 from bert_tf.scoring import texts as scoring
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.labels import ordered_labels
 from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils.arguments import renamed
@@ -40,21 +41,11 @@ def _is_labelled(examples: Sequence[TextExample]) -> np.ndarray:
     return np.array([example.label is not None for example in examples], np.float32)
 
 
-def _distinct(examples: Sequence[TextExample], names: set[str]) -> tuple[str, ...]:
-    if len(names) < 2:
-        source = examples[0].source if examples else "no examples"
-        raise ValueError(
-            f"the training examples ({source} ...) must have at least two labels. Received: {sorted(names)!r}"
-        )
-    return tuple(sorted(names))
-
-
 def _label_ids(example: TextExample, names: Sequence[str], ids: dict[str, int], column: str) -> list[int]:
     for name in names:
         if name not in ids:
             raise ValueError(
-                f"{example.source}, column {column!r}: must be one of the training labels ({', '.join(ids)}). "
-                f"Received: {name!r}"
+                f"{example.source}, column {column!r}: must be one of the labels ({', '.join(ids)}). Received: {name!r}"
             )
     return [ids[name] for name in names]
 
@@ -75,8 +66,12 @@ class Classification(Task[TextExample]):
     config: ClassificationConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
-        """Return the classes that occur, sorted."""
-        return _distinct(examples, {example.label for example in examples if example.label is not None})
+        """Return the listed classes, or those that occur."""
+        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, "labels")
+
+    def occurring_labels(self, examples: Sequence[TextExample]) -> set[str]:
+        """Return the classes of the examples."""
+        return {example.label for example in examples if example.label is not None}
 
     def encode(
         self,
@@ -171,8 +166,12 @@ class MultiLabel(Task[TextExample]):
     config: MultiLabelConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
-        """Return the labels that occur, sorted."""
-        return _distinct(examples, {label for example in examples for label in example.label or ()})
+        """Return the listed labels, or those that occur."""
+        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, "labels")
+
+    def occurring_labels(self, examples: Sequence[TextExample]) -> set[str]:
+        """Return the labels of the examples."""
+        return {label for example in examples for label in example.label or ()}
 
     def encode(
         self,

@@ -74,7 +74,7 @@ def finetune(
     """
     engine.check_batch("train.batch_size", config.train.batch_size)
     task = task_of(config.task)
-    labels = task.label_names(train_examples.examples)
+    labels = _labels(task, train_examples, eval_examples, test_examples)
     pretrained, tokenizer, encoder = _starting_point(
         config, labels, init_checkpoint=init_checkpoint, tokenizer=tokenizer, allow_random_heads=allow_random_heads
     )
@@ -138,6 +138,19 @@ def finetune(
         if engine.is_chief:
             files.write_json(os.path.join(run_dir, SCORES_FILE), results)
         return results
+
+
+def _labels(task: Task, train: Examples, *others: Examples | None) -> tuple[str, ...]:
+    """Return the labels of all parts, and warn of those that training never sees."""
+    labels = task.label_names_of_parts(train.examples, *(part.examples for part in others if part is not None))
+    unseen = sorted(set(labels) - task.occurring_labels(train.examples))
+    if unseen:
+        logging.warning(
+            "No training example has the label %s: the model cannot learn %s.",
+            ", ".join(map(repr, unseen)),
+            "it" if len(unseen) == 1 else "them",
+        )
+    return labels
 
 
 def _digests(**parts: Examples | None) -> dict[str, str]:

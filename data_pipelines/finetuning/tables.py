@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bert_tf.utils import files
@@ -75,6 +75,38 @@ def text_field(row: dict[str, Any], column: str, source: str, *, may_be_empty: b
     if not text and not may_be_empty:
         raise ValueError(f"{source}, column {column!r}: must not be empty. Received: {value!r}")
     return text
+
+
+def label_name(value: Any, labels: Sequence[str], source: str, column: str) -> str:
+    """Return the name of a label, which a file may give by its name, its number or as a truth value.
+
+    >>> label_name(1, ("negative", "positive"), "a.jsonl, line 1", "label")
+    'positive'
+    >>> label_name(True, (), "a.jsonl, line 1", "label")
+    'true'
+
+    Args:
+        value: a text, a whole number or a truth value.
+        labels: the labels that the task's configuration lists, or none. A whole number that is none of them is the
+            index of one, counted from 0.
+        source: the file and line of the row, for messages.
+        column: the column, for messages.
+
+    Raises:
+        ValueError: the value is empty or of another type, or its number is not that of a label.
+    """
+    if isinstance(value, bool):
+        name = str(value).lower()
+        value = int(value) if labels and name not in labels else name
+    text = text_field({column: value}, column, source)
+    if not labels or text in labels or not text.isdecimal():
+        return text
+    if int(text) >= len(labels):
+        raise ValueError(
+            f"{source}, column {column!r}: must be one of the labels ({', '.join(labels)}), or its number from 0 to "
+            f"{len(labels) - 1}. Received: {value!r}"
+        )
+    return labels[int(text)]
 
 
 def field(row: dict[str, Any], column: str, source: str) -> Any:

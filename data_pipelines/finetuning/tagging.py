@@ -22,7 +22,7 @@ def read_tagged(path: str, config: TaggingConfig, *, labelled: bool = True) -> l
       are separated by tabs or, in lines without tabs, by spaces. An empty line follows each sentence. A `-DOCSTART-`
       line starts the next group. Before the first word of a sentence, lines that start with `# ` and hold no tab are
       comments.
-    - JSON lines (`.jsonl`). Each object is a sentence, with a list of words and a list of tags.
+    - JSON lines (`.jsonl`). Each object is a sentence, with a list of words and a list of tags or of their numbers.
 
     Args:
         path: the file, local or remote, which may be compressed.
@@ -69,8 +69,7 @@ def _conll_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterato
             start = number
             if line.startswith("# ") and "\t" not in line:
                 continue
-        fields = line.split("\t") if "\t" in line else line.split(" ")
-        fields = [field.strip() for field in fields if field.strip()]
+        fields = _fields(line, columns)
         if fields[0] == _DOCUMENT_START:
             document += 1
             continue
@@ -84,9 +83,21 @@ def _conll_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterato
         if labelled:
             if columns < 2:
                 raise ValueError(f"{source}: must have a word and a tag. Received: {line!r}")
-            tags.append(_column(fields, config.tag_column, "tag_column", source))
+            tag = _column(fields, config.tag_column, "tag_column", source)
+            tags.append(tables.label_name(tag, config.labels, source, "tags"))
     if words:
         yield example()
+
+
+def _fields(line: str, columns: int | None) -> list[str]:
+    """Return the fields of a row. A word that is a space, as in texts cut into characters, stays one."""
+    fields = [field.strip() for field in line.split("\t" if "\t" in line else " ")]
+    words = [field for field in fields if field]
+    if len(words) + 1 != columns:
+        return words
+    if len(fields) == columns:  # separated by tabs, with one empty
+        return [field or " " for field in fields]
+    return words if fields[0] else [" ", *words]
 
 
 def _column(fields: list[str], number: int, name: str, source: str) -> str:
@@ -104,11 +115,18 @@ def _json_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterator
         words = _texts(row, config.words_field, source)
         if not words:
             raise ValueError(f"{source}, field {config.words_field!r}: must not be empty. Received: []")
-        tags = _texts(row, config.tags_field, source) if labelled else None
+        tags = _tags(row, config, source) if labelled else None
         if tags is not None and len(tags) != len(words):
             raise ValueError(f"{source}: must have a tag for each word. Received: {len(words)} words, {len(tags)} tags")
         group = None if config.group_field is None else tables.text_field(row, config.group_field, source)
         yield TaggedExample.from_words(words, tags, group=group, source=source)
+
+
+def _tags(row: dict[str, Any], config: TaggingConfig, source: str) -> list[str]:
+    values = tables.field(row, config.tags_field, source)
+    if not isinstance(values, list):
+        raise ValueError(f"{source}, field {config.tags_field!r}: must be a list of tags. Received: {values!r}")
+    return [tables.label_name(value, config.labels, source, config.tags_field) for value in values]
 
 
 def _texts(row: dict[str, Any], name: str, source: str) -> list[str]:

@@ -41,18 +41,19 @@ def read_texts(path: str, config: TextTaskConfig, *, labelled: bool = True) -> l
 
 
 def _label_reader(config: TextTaskConfig) -> Callable[[dict[str, Any], str, str], Any]:
+    if isinstance(config, RegressionConfig):
+        return _number
+    listed = tuple(getattr(config, "labels", ()))
     if isinstance(config, MultiLabelConfig):
-        return lambda row, column, source: _labels(row, column, source, config.label_separator)
-    return _number if isinstance(config, RegressionConfig) else tables.text_field
+        return lambda row, column, source: _labels(row, column, source, config.label_separator, listed)
+    return lambda row, column, source: tables.label_name(tables.field(row, column, source), listed, source, column)
 
 
-def _labels(row: dict[str, Any], column: str, source: str, separator: str) -> tuple[str, ...]:
+def _labels(row: dict[str, Any], column: str, source: str, separator: str, listed: tuple[str, ...]) -> tuple[str, ...]:
     """Return the labels of a field without repetitions. An empty field has none."""
     value = tables.field(row, column, source)
     if isinstance(value, list):
-        if not all(isinstance(label, str) and label.strip() for label in value):
-            raise ValueError(f"{source}, column {column!r}: must be a list of texts. Received: {value!r}")
-        names = [label.strip() for label in value]
+        names = value
     else:
         text = tables.text_field(row, column, source, may_be_empty=True)
         names = [label.strip() for label in text.split(separator)] if text else []
@@ -61,7 +62,7 @@ def _labels(row: dict[str, Any], column: str, source: str, separator: str) -> tu
                 f"{source}, column {column!r}: must be labels separated by {separator!r}, none of them empty. "
                 f"Received: {value!r}"
             )
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(tables.label_name(name, listed, source, column) for name in names))
 
 
 def _number(row: dict[str, Any], column: str, source: str) -> float:

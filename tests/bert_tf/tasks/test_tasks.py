@@ -5,6 +5,7 @@ import pytest
 from small_corpus import corpus_documents
 from small_model import SMALL
 
+from bert_tf.configs import ConfigError
 from bert_tf.configs.tasks import (
     ClassificationConfig,
     MultiLabelConfig,
@@ -57,8 +58,42 @@ def test_unknown_labels_are_named_with_their_line(tokenizer):
     with pytest.raises(ValueError, match=r"dev\.tsv, line 7, column 'label'.*'z'"):
         task_of(MultiLabelConfig()).encode([many], ("x", "y"), tokenizer)
     tagged = TaggedExample.from_words(["a"], ["B-Z"], source="dev.conll, line 3")
-    with pytest.raises(ValueError, match=r"dev\.conll, line 3: must have tags of the training examples.*'B-Z'"):
+    with pytest.raises(ValueError, match=r"dev\.conll, line 3: must have tags among the labels.*'B-Z'"):
         task_of(TaggingConfig()).encode([tagged], ("B-X", "O"), tokenizer)
+
+
+def _labelled(*labels):
+    return [TextExample("a", None, label) for label in labels]
+
+
+def test_whole_numbers_are_in_the_order_of_their_values():
+    numbers = [str(number) for number in range(12)]
+    task = task_of(ClassificationConfig())
+    assert task.label_names(_labelled(*reversed(numbers))) == tuple(numbers)
+    assert task.label_names(_labelled("10", "9", "x")) == ("10", "9", "x")
+    many = task_of(MultiLabelConfig())
+    assert many.label_names(_labelled(("10", "2"), ("1",))) == ("1", "2", "10")
+
+
+def test_listed_labels_are_in_their_order(tokenizer):
+    task = task_of(ClassificationConfig(labels=("y", "z", "x"), max_seq_length=8))
+    labels = task.label_names(_labelled("x", "y"))
+    assert labels == ("y", "z", "x")
+    encoded = task.encode(_labelled("x", "y"), labels, tokenizer)
+    assert encoded.example_features["label_ids"].tolist() == [2, 0]
+    with pytest.raises(ValueError, match=r"must be one of the labels \(y, z, x\)\. Received: 'w'"):
+        task.encode(_labelled("w"), labels, tokenizer)
+    for labels in (("x",), ("x", "x"), ("x", ""), ("x", " y")):
+        for config in (ClassificationConfig, MultiLabelConfig, TaggingConfig):
+            with pytest.raises(ConfigError, match=r"`labels` must be different names"):
+                config(labels=labels)
+
+
+def test_a_label_may_occur_in_any_part():
+    task = task_of(ClassificationConfig())
+    assert task.label_names_of_parts(_labelled("b", "c"), _labelled("a"), _labelled("d")) == ("a", "b", "c", "d")
+    with pytest.raises(ValueError, match=r"at least two labels.*\['x'\]"):
+        task.label_names_of_parts(_labelled("x"), _labelled("y"))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from bert_tf.configs.tasks import ClassificationConfig, MultiLabelConfig, RegressionConfig
+from bert_tf.configs.tasks import ClassificationConfig, MultiLabelConfig, RegressionConfig, TaggingConfig
 from bert_tf.examples import TextExample
+from data_pipelines.finetuning.tagging import read_tagged
 from data_pipelines.finetuning.texts import read_texts
 
 CONFIG = ClassificationConfig()
@@ -76,7 +77,9 @@ def test_without_labels_the_column_is_not_needed(tmp_path):
         ("a.jsonl", '{"text": "x", "label": "y"}\n{"text" "x"}', r"a\.jsonl, line 2, column 9: not JSON"),
         ("a.jsonl", "[1]", r"a\.jsonl, line 1: must be a JSON object"),
         ("a.jsonl", '{"text": null, "label": "y"}', r"a\.jsonl, line 1, column 'text'.*Received: None"),
-        ("a.jsonl", '{"text": "x", "label": true}', r"a\.jsonl, line 1, column 'label'.*Received: True"),
+        ("a.jsonl", '{"text": true, "label": "y"}', r"a\.jsonl, line 1, column 'text'.*Received: True"),
+        ("a.jsonl", '{"text": "x", "label": 1.5}', r"a\.jsonl, line 1, column 'label'.*Received: 1.5"),
+        ("a.jsonl", '{"text": "x", "label": null}', r"a\.jsonl, line 1, column 'label'.*Received: None"),
         ("a.txt", "text\tlabel\nx\ty\n", r"`path` must name a file that ends in \.tsv.*a\.txt"),
     ],
 )
@@ -95,8 +98,37 @@ def test_numbers_that_are_not_finite_are_errors(tmp_path, value):
 def test_empty_labels_in_a_set_are_errors(tmp_path):
     with pytest.raises(ValueError, match=r"line 2, column 'label'.*none of them empty.*'a,,b'"):
         read(write(tmp_path / "a.tsv", "text\tlabel\nx\ta,,b\n"), MultiLabelConfig())
-    with pytest.raises(ValueError, match=r"line 1, column 'label'.*list of texts.*\[1\]"):
-        read(write(tmp_path / "a.jsonl", '{"text": "x", "label": [1]}'), MultiLabelConfig())
+    for name in ('" "', "1.5", "[]"):
+        with pytest.raises(ValueError, match=r"line 1, column 'label': must (not be empty|be a text)"):
+            read(write(tmp_path / "a.jsonl", f'{{"text": "x", "label": ["a", {name}]}}'), MultiLabelConfig())
+
+
+@pytest.mark.parametrize(
+    ("value", "listed", "label"),
+    [
+        ("1", (), "1"),
+        ("true", (), "true"),
+        ("false", ("no", "yes"), "no"),
+        ("true", ("no", "yes"), "yes"),
+        ("true", ("false", "true"), "true"),
+        ("0", ("no", "yes"), "no"),
+        ('"1"', ("no", "yes"), "yes"),
+        ('"yes"', ("no", "yes"), "yes"),
+        ("1", ("2", "1"), "1"),  # a number that is a label's name stands for that label
+        ('"other"', ("no", "yes"), "other"),  # the task refuses it, and says which line
+    ],
+)
+def test_labels_are_given_by_name_number_or_truth_value(tmp_path, value, listed, label):
+    rows = write(tmp_path / "a.jsonl", f'{{"text": "x", "label": {value}, "labels": [{value}], "tokens": ["x"]}}')
+    assert read(rows, ClassificationConfig(labels=listed))[0].label == label
+    assert read(rows, MultiLabelConfig(labels=listed, label_column="labels"))[0].label == (label,)
+    assert read_tagged(rows, TaggingConfig(labels=listed, tags_field="labels"))[0].tags == (label,)
+
+
+def test_a_number_beyond_the_listed_labels_is_an_error(tmp_path):
+    path = write(tmp_path / "a.tsv", "text\tlabel\nx\t1\nx\t2\n")
+    with pytest.raises(ValueError, match=r"line 3, column 'label': must be one of the labels \(no, yes\).*0 to 1.*'2'"):
+        read(path, ClassificationConfig(labels=("no", "yes")))
 
 
 def test_missing_and_wrongly_encoded_files_are_reported(tmp_path):

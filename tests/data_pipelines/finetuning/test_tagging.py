@@ -2,7 +2,11 @@ import pytest
 
 from bert_tf.configs.tasks import TaggingConfig
 from bert_tf.examples import TaggedExample
+from bert_tf.tasks.tagging import Tagging
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 from data_pipelines.finetuning.tagging import read_tagged
+
+TOKENIZER = WordPieceTokenizer.from_tokens([*SPECIAL_TOKENS, *"北京"])
 
 CONLL = (
     "-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\nPeter NNP B-NP B-PER\nBlackburn NNP I-NP I-PER\n"
@@ -32,6 +36,21 @@ def test_tabs_and_lines_of_white_space_are_read(tmp_path):
     first, second = read(write(tmp_path / "a.conll", "@paul\tO\nEmpire\tB-location\n\t\nso\u00a0far\tO"))
     assert first.words == ["@paul", "Empire"]
     assert (second.words, second.tags) == (["so\u00a0far"], ("O",))
+
+
+@pytest.mark.parametrize("row", [" \tO", "\tO", "  O", "\u3000\tO"])
+def test_a_word_that_is_a_space_stays_a_word(tmp_path, row):
+    separator = "\t" if "\t" in row else " "
+    [sentence] = read(write(tmp_path / "a.conll", f"北{separator}B-LOC\n{row}\n京{separator}I-LOC\n"))
+    assert sentence.words == ["北", " ", "京"]
+    assert sentence.tags == ("B-LOC", "O", "I-LOC")
+    [encoded] = [Tagging(TaggingConfig(max_seq_length=8)).encode([sentence], ("B-LOC", "I-LOC", "O"), TOKENIZER)]
+    assert encoded.sources == [(0, [(0, 1), (2, 2)])]  # it has no token, and so no place in the row
+
+
+def test_an_empty_tag_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"line 2, column .*must not be empty"):
+        read(write(tmp_path / "a.conll", "a O\nb \n"))
 
 
 def test_json_lines_are_read(tmp_path):
