@@ -38,12 +38,12 @@ def define_flags() -> None:
     flags.DEFINE_enum("format", None, FORMATS, "The format to write.", required=True)
     flags.DEFINE_enum("task", None, MODELS, "The model to write; by default the one that --input holds.")
     flags.DEFINE_bool(
-        "allow_random_heads", False, "Start heads that --task needs and --input lacks from random weights."
+        "allow_random_heads", False, "Whether heads that --task needs and --input lacks may start from random weights."
     )
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, convert, and print what became of every tensor."""
+    """Read the flags, convert, and print the report about every tensor."""
     from bert_tf.conversion.convert import convert_checkpoint
 
     values = flags.FLAGS

@@ -20,7 +20,7 @@ def define_flags() -> None:
     flags.DEFINE_string("model_dir", None, "The folder of the run.", required=True)
     flags.DEFINE_string("eval_data", None, "A record folder, or a labelled file (.tsv, .csv, .jsonl, .conll, .json).")
     flags.DEFINE_enum("part", None, ["train", "eval", "test"], "Evaluate on this part of the run's own split instead.")
-    flags.DEFINE_bool("strict", False, "Stop at an answer that is not found at its answer_start.")
+    flags.DEFINE_bool("strict", False, "Whether to stop at an answer that is not found at its answer_start.")
     flags.DEFINE_integer("batch_size", 128, "The number of rows to evaluate at a time.", lower_bound=1)
 
 

@@ -22,7 +22,7 @@ def define_flags() -> None:
     flags.DEFINE_string("model_dir", None, "The folder of the run, or published weights.", required=True)
     flags.DEFINE_string("export_dir", None, "The folder that holds the numbered versions; MODEL_DIR/export by default.")
     flags.DEFINE_string("precision", "float32", f"The precision of weights and products: {', '.join(PRECISIONS)}.")
-    flags.DEFINE_bool("jit_compile", False, "Let XLA compile the model.")
+    flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles the model.")
     flags.DEFINE_integer(
         "fixed_batch_size", None, "Compute batches of exactly this many rows of full length, which TPUs need."
     )

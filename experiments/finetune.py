@@ -36,7 +36,7 @@ def define_flags() -> None:
     flags.DEFINE_string("test_file", None, "Labelled examples that are scored once, at the end.")
     flags.DEFINE_string("split", None, "Split --train_file into these shares instead, such as 80/10/10 or 80/20.")
     flags.DEFINE_integer("split_seed", 0, "The random seed of --split.")
-    flags.DEFINE_bool("strict", False, "Stop at an answer that is not found at its answer_start.")
+    flags.DEFINE_bool("strict", False, "Whether to stop at an answer that is not found at its answer_start.")
     flags.DEFINE_list("seeds", [], "Run once for each of these seeds, such as 0,1,2, in a folder of its own.")
     flags.DEFINE_multi_string(
         "grid", [], "Run once for each value, such as train.learning_rate=5e-5,3e-5; may be repeated."

@@ -50,13 +50,13 @@ class MetricsLog:
 
     def evaluations(self) -> list[Evaluation]:
         """Return all evaluations so far, in order."""
-        return [_figures(report) for report in self._reports if report["kind"] == "eval"]
+        return [_evaluation_of(report) for report in self._reports if report["kind"] == "eval"]
 
     def metrics(self, kind: str, step: int) -> dict[str, Any]:
         """Return the metrics that were written for this step, or {} if there are none."""
         for report in reversed(self._reports):
             if (report["kind"], report["step"]) == (kind, step):
-                return _figures(report)[1]
+                return _evaluation_of(report)[1]
         return {}
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
@@ -91,5 +91,5 @@ class MetricsLog:
         self._writers[kind].flush()
 
 
-def _figures(report: dict[str, Any]) -> Evaluation:
+def _evaluation_of(report: dict[str, Any]) -> Evaluation:
     return report["step"], {name: value for name, value in report.items() if name not in ("kind", "step")}

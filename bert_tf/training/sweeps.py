@@ -73,8 +73,8 @@ def sweep(
         scores = []
         for seed in seeds:
             folder = os.path.join(model_dir, _folder(settings), f"seed-{seed}")
-            figures = run(changed.replace(train=changed.train.replace(seed=seed)), folder)
-            scores.append(_numbers(figures))
+            run_scores = run(changed.replace(train=changed.train.replace(seed=seed)), folder)
+            scores.append(_numbers(run_scores))
             lines.append(json_text.dumps({"settings": settings, "seed": seed} | scores[-1]))
             files.write_text(os.path.join(model_dir, RESULTS_FILE), "\n".join(lines) + "\n")
         found.append({"settings": settings, "seeds": list(seeds)} | _summary(scores))
@@ -96,10 +96,10 @@ def _folder(settings: dict[str, str]) -> str:
     return ",".join(f"{name.rpartition('.')[2]}={value}" for name, value in settings.items())
 
 
-def _numbers(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
+def _numbers(run_scores: dict[str, Any], prefix: str = "") -> dict[str, float]:
     """Return the scores that are numbers; the names of test scores begin with `test/`."""
-    found = {f"{prefix}{name}": value for name, value in figures.items() if isinstance(value, int | float)}
-    return found | (_numbers(figures["test"], "test/") if isinstance(figures.get("test"), dict) else {})
+    found = {f"{prefix}{name}": value for name, value in run_scores.items() if isinstance(value, int | float)}
+    return found | (_numbers(run_scores["test"], "test/") if isinstance(run_scores.get("test"), dict) else {})
 
 
 def _summary(scores: Sequence[dict[str, float]]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.checkpointing --work_dir /tmp/checkpointing --output checkpointing.json
 
-Blocks of steps in turns: one that hands over a checkpoint first, which is written while its steps run, as in training,
-and one that does not. What came out: README.md in this folder.
+Two kinds of blocks of steps take turns. One starts with a checkpoint, which is written while its steps run, as in
+training; the other has none. README.md in this folder gives the results.
 """
 
 import os
@@ -19,13 +19,13 @@ from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.launching import run
 
-WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for the checkpoints.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
+WORK_DIR = flags.DEFINE_string("work_dir", None, "The folder for the checkpoints.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "The JSON file for all measurements.")
 SIZE = flags.DEFINE_string("size", "bert_mini", "A published size.")
-PRECISION = flags.DEFINE_string("precision", "bfloat16", "Of the computation.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "Rows of 128 tokens.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 100, "Steps between two checkpoints.", lower_bound=1)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each kind of block has its turn.", lower_bound=1)
+PRECISION = flags.DEFINE_string("precision", "bfloat16", "The precision of the computation.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "The number of rows of 128 tokens in a batch.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", 100, "The number of steps between two checkpoints.", lower_bound=1)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "The number of turns of each kind of block.", lower_bound=1)
 
 
 def measure(
@@ -33,20 +33,20 @@ def measure(
 ) -> dict[str, Any]:
     """Measure the seconds of blocks of steps with and without a checkpoint, in turns.
 
-    What a block has written is on the disk when it ends: left to itself, the system would write it in the next block.
+    A block ends when all that it wrote is on the disk; otherwise, the system would write it during the next block.
 
     Args:
-        step: makes one step, and returns when it is made.
-        variables: what a checkpoint holds.
-        folder: where checkpoints go.
-        steps: in a block.
-        rounds: blocks of each kind.
+        step: a function that makes one step, and returns when it is done.
+        variables: the variables that a checkpoint holds.
+        folder: the folder of the checkpoints.
+        steps: the number of steps in a block.
+        rounds: the number of blocks of each kind.
 
     Returns:
-        Seconds of each block (`with`, `without`), and of processor time (`processor_with`, `processor_without`); of
-        copying the values (`copying`, part of the block with a checkpoint), and from there until a last checkpoint was
-        complete beside which nothing ran (`writing`); `bytes` of a checkpoint; `ratio`, the median rate with
-        checkpoints over that without, and `ratios` of the single turns.
+        The seconds of each block (`with`, `without`) and of its processor time (`processor_with`, `processor_without`);
+        the seconds of copying the values (`copying`, which is part of the block with a checkpoint); the seconds from
+        there until a last checkpoint was complete, while nothing else ran (`writing`); the `bytes` of a checkpoint; the
+        `ratio` of the median rates with and without checkpoints; and the `ratios` of the single turns.
     """
     from bert_tf.runs.checkpoint_writer import CheckpointWriter
 
@@ -63,7 +63,7 @@ def measure(
         seconds[f"processor_{name}"].append(time.process_time() - processor)
 
     with CheckpointWriter(folder, keep=2) as writer:
-        for _ in range(steps):  # the first steps of a process are slower, not the first alone
+        for _ in range(steps):  # not only the first step of a process is slow
             step()
         for number in range(rounds):
 
@@ -72,7 +72,7 @@ def measure(
                 writer.save(number + 1, variables)
                 seconds["copying"].append(time.perf_counter() - start)
 
-            # Who goes first changes, so that a machine that becomes slower or faster favours neither.
+            # The order changes, so that a machine that becomes slower or faster favours neither kind.
             for name in ("without", "with") if number % 2 == 0 else ("with", "without"):
                 block(name, hand_over if name == "with" else lambda: None)
                 writer.wait()
@@ -98,7 +98,7 @@ def measure(
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, measure, print the results."""
+    """Read the flags, measure, and print the results."""
     import tensorflow as tf
 
     from bert_tf.configs import BertConfig, OptimizerConfig, TrainConfig
@@ -122,26 +122,26 @@ def main(_: Sequence[str]) -> None:
     train_step = tf.function(
         TrainStep(state, pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=Distribution())
     )
-    figures = measure(
+    results = measure(
         lambda: float(train_step(batch)["gradient_norm"][0]),
         state.variables(),
         WORK_DIR.value,
         steps=STEPS.value,
         rounds=ROUNDS.value,
     )
-    print(describe(figures))
+    print(describe(results))
     if OUTPUT.value:
-        files.write_json(OUTPUT.value, figures)
+        files.write_json(OUTPUT.value, results)
 
 
-def describe(figures: dict[str, Any]) -> str:
+def describe(results: dict[str, Any]) -> str:
     """Return the result of `measure` as text."""
-    medians = {name: statistics.median(values) for name, values in figures.items() if isinstance(values, list)}
-    rates = {name: figures["steps"] / medians[name] for name in ("with", "without")}
+    medians = {name: statistics.median(values) for name, values in results.items() if isinstance(values, list)}
+    rates = {name: results["steps"] / medians[name] for name in ("with", "without")}
     return (
-        f"{rates['with']:.3f} steps/s with a checkpoint of {figures['bytes'] / 1e6:,.0f} MB every {figures['steps']} "
-        f"steps, {rates['without']:.3f} without: {figures['ratio']:.3f} "
-        f"({', '.join(f'{ratio:.3f}' for ratio in figures['ratios'])}). Processor time of a block: "
+        f"{rates['with']:.3f} steps/s with a checkpoint of {results['bytes'] / 1e6:,.0f} MB every {results['steps']} "
+        f"steps, {rates['without']:.3f} without: {results['ratio']:.3f} "
+        f"({', '.join(f'{ratio:.3f}' for ratio in results['ratios'])}). Processor time of a block: "
         f"{medians['processor_with']:.2f} and {medians['processor_without']:.2f} s. Copying took "
         f"{medians['copying']:.2f} s, writing beside nothing else {medians['writing']:.2f} s"
     )

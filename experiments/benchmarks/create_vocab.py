@@ -1,8 +1,9 @@
-"""The training of a vocabulary beside Hugging Face's `BertWordPieceTokenizer.train`, on the same text and one core.
+"""The training of a vocabulary, compared with Hugging Face's `BertWordPieceTokenizer.train` on one core.
 
     python -m experiments.benchmarks.create_vocab --work_dir /tmp/vocabulary --output create_vocab.json
 
-Without --input the text is the documentation of the installed Python packages. What came out: README.md in this folder.
+Without --input, the text is the documentation of the installed Python packages. README.md in this folder gives the
+results.
 """
 
 import json
@@ -19,15 +20,17 @@ from data_pipelines.corpora.documentation import python_documentation
 from data_pipelines.corpora.documents import write_documents
 from experiments.benchmarks import preparation_race
 
-WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for text and vocabularies.", required=True)
-INPUT = flags.DEFINE_string("input", None, "Text, one sentence a line, blank lines between documents.")
-MEGABYTES = flags.DEFINE_float("megabytes", 20.0, "How much text each learns from.", lower_bound=0.01)
+WORK_DIR = flags.DEFINE_string("work_dir", None, "The local folder for text and vocabularies.", required=True)
+INPUT = flags.DEFINE_string("input", None, "The text, one sentence on each line, with blank lines between documents.")
+MEGABYTES = flags.DEFINE_float("megabytes", 20.0, "The megabytes of text that each learns from.", lower_bound=0.01)
 VOCAB_SIZE = flags.DEFINE_integer("vocab_size", 30522, "Tokens at most.", lower_bound=1)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each has its turn.", lower_bound=1)
-REPETITIONS = flags.DEFINE_integer("repetitions", 5, "Memory is measured with the same text so often.", lower_bound=2)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "The number of turns of each implementation.", lower_bound=1)
+REPETITIONS = flags.DEFINE_integer(
+    "repetitions", 5, "The number of copies of the text with which memory is measured.", lower_bound=2
+)
+OUTPUT = flags.DEFINE_string("output", None, "The JSON file for all measurements.")
 
-# Its own lower-casing and cutting into words, its defaults, and the size and minimum frequency that this project has.
+# It uses its own lower-casing and cutting into words and its defaults, but this project's size and minimum frequency.
 _PEER = """
 import sys
 from tokenizers import BertWordPieceTokenizer
@@ -50,8 +53,8 @@ def _peer_command(text: str, vocab_file: str) -> list[str]:
 
 
 def main(_: Sequence[str]) -> None:
-    """Let both learn from the same text in turns, then this project from the same text several times over."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, for the processes started here as well
+    """Let both learn from the same text in turns, then this project from several copies of the text."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # child processes use the same core
     corpus = INPUT.value
     if corpus is None:
         corpus = os.path.join(WORK_DIR.value, "corpus.txt")
@@ -67,19 +70,19 @@ def main(_: Sequence[str]) -> None:
             vocab_file = os.path.join(WORK_DIR.value, f"{name}.txt")
             runs[name].append(preparation_race.measure(command(text, vocab_file)))
             contents[name].add(files.read_text(vocab_file))
-    figures: dict[str, object] = {"megabytes": os.path.getsize(text) / 1e6, "rounds": ROUNDS.value}
+    results: dict[str, object] = {"megabytes": os.path.getsize(text) / 1e6, "rounds": ROUNDS.value}
     for name, found in runs.items():
         medians = {key: statistics.median(taken[key] for taken in found) for key in found[0]}
-        figures[name] = medians | {"different_vocabularies": len(contents[name])}
-    # The flag takes a file several times only under several names.
+        results[name] = medians | {"different_vocabularies": len(contents[name])}
+    # The flag takes the same file several times only under different names.
     names = [os.path.join(WORK_DIR.value, f"copy{number}.txt") for number in range(REPETITIONS.value)]
     for copy in names:
         files.write_text(copy, files.read_text(text))
     repeated = preparation_race.measure(_our_command(",".join(names), os.path.join(WORK_DIR.value, "ours.txt")))
-    figures["ours_repeated"] = {"repetitions": REPETITIONS.value} | repeated
-    print(json.dumps(figures, indent=2))
+    results["ours_repeated"] = {"repetitions": REPETITIONS.value} | repeated
+    print(json.dumps(results, indent=2))
     if OUTPUT.value:
-        files.write_json(OUTPUT.value, figures)
+        files.write_json(OUTPUT.value, results)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The time of an epoch of fine-tuning on SST-2, beside transformers with dynamic padding.
+"""The time of an epoch of fine-tuning on SST-2, compared with transformers with dynamic padding.
 
     python -m experiments.benchmarks.finetune --data_dir data --weights minilm --venvs ~/peers \
         --work_dir /tmp/finetune --output finetune.json
 
-What is compared, and what came out: README.md in this folder.
+README.md in this folder describes the comparison and gives the results.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "finetune_wor
 
 
 class Worker:
-    """A worker's process; see `finetune_workers/protocol.py`."""
+    """The process of a worker (`finetune_workers/protocol.py`)."""
 
     def __init__(self, python: str, name: str, case: Case) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Worker:
         """Return the next answer.
 
         Raises:
-            OSError: the worker ended instead.
+            OSError: the worker has ended.
         """
         line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
@@ -54,7 +54,7 @@ class Worker:
         return json.loads(line)
 
     def train_epoch(self) -> dict[str, Any]:
-        """Return one epoch's figures."""
+        """Return the measurements of one epoch."""
         if self.process.stdin:
             self.process.stdin.write("epoch\n")
             self.process.stdin.flush()
@@ -71,10 +71,10 @@ def summary(case: Case, name: str, *, started: dict[str, Any], epochs: Sequence[
     """Return a row of the table.
 
     Args:
-        case: what was trained.
-        name: the implementation.
+        case: the case that was trained.
+        name: the name of the implementation.
         started: the worker's first answer.
-        epochs: its answers to the epochs, at least two; the first one compiles.
+        epochs: the worker's answers to the epochs, at least two. The first epoch compiles.
     """
     seconds = [epoch["seconds"] for epoch in epochs]
     later = statistics.median(seconds[1:])
@@ -93,7 +93,7 @@ def summary(case: Case, name: str, *, started: dict[str, Any], epochs: Sequence[
 
 
 def race(case: Case, pythons: dict[str, str], rounds: int) -> list[dict[str, Any]]:
-    """Return a row an implementation: all are alive at once, and train an epoch each in turn, `rounds` times."""
+    """Let all implementations train an epoch in turns, `rounds` times, and return a row for each."""
     workers = {name: Worker(python, name, case) for name, python in pythons.items()}
     started = {name: worker.read() for name, worker in workers.items()}
     epochs: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
@@ -106,7 +106,7 @@ def race(case: Case, pythons: dict[str, str], rounds: int) -> list[dict[str, Any
 
 
 def describe(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows as a Markdown table; the ratio is this project's time to the peer's of the same precision."""
+    """Return the rows as a Markdown table, with the ratio of this project's time to the peer's at equal precision."""
     lines = ["| precision | | s an epoch | of the peer's | compiling, s | processor s |", "|" + " --- |" * 6]
     for row in rows:
         peers = [
@@ -123,11 +123,11 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, measure, print the table."""
+    """Read the flags, measure, and print the table."""
     values = flags.FLAGS
     unknown = sorted(set(values.precisions) - {"float32", "bfloat16"})
     if unknown:
-        raise ValueError(f"--precisions: there are float32, bfloat16. Received: {', '.join(unknown)}")
+        raise ValueError(f"--precisions must be among float32, bfloat16. Received: {', '.join(unknown)}")
     with renamed(folder="work_dir"):
         files.require_writable_folder(values.work_dir)
     train, evaluation = prepare("sst2", values.data_dir, values.work_dir)
@@ -148,9 +148,11 @@ def main(_: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.DEFINE_string("output", None, "JSON file for all figures.")
-    flags.DEFINE_integer("sentences", 1500, "The first so many of the training file.", lower_bound=32)
-    flags.DEFINE_integer("rounds", 4, "Epochs of each, in turns; the first of them compiles.", lower_bound=2)
-    flags.DEFINE_list("settings", [], "Changes of this project's experiment, as for --set: train.concurrent_parts=2.")
+    flags.DEFINE_string("output", None, "The JSON file for all measurements.")
+    flags.DEFINE_integer(
+        "sentences", 1500, "The number of sentences, from the start of the training file.", lower_bound=32
+    )
+    flags.DEFINE_integer("rounds", 4, "The number of epochs of each implementation; the first compiles.", lower_bound=2)
+    flags.DEFINE_list("settings", [], "Changes to this project's experiment, such as train.concurrent_parts=2.")
     flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all.")
     run(main)

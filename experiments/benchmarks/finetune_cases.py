@@ -1,4 +1,4 @@
-"""The tasks of the fine-tuning benchmarks: public files as this project's launcher and as the workers read them."""
+"""The tasks of the fine-tuning benchmarks, whose public files the launcher and the workers read."""
 
 import dataclasses
 import json
@@ -29,11 +29,11 @@ class Benchmark:
     """A task on public files.
 
     Attributes:
-        config: file in `experiments/configs`.
-        train, eval: below the folder of data; where `eval` is the same file, articles are dealt to the two.
-        scores: what is reported, the first above all.
-        num_epochs, learning_rate: the same for all implementations; so are 32 rows in a batch.
-        max_train_lines: of the training file, its header apart; None for all.
+        config: the name of a file in `experiments/configs`.
+        train, eval: the paths of the files in the data folder. If they are the same file, its articles are divided.
+        scores: the names of the reported scores, the main one first.
+        num_epochs, learning_rate: the settings that all implementations share, like a batch of 32 rows.
+        max_train_lines: the number of lines of the training file, without its header; None for all.
     """
 
     config: str
@@ -45,7 +45,7 @@ class Benchmark:
     max_train_lines: int | None = None
 
     def settings(self) -> list[str]:
-        """Return the changes of the experiment's file, as for `--set`; the last weights count, as for the peer."""
+        """Return changes to the experiment, as for `--set`. The last weights are scored, as for the peer."""
         return [
             f"num_epochs={self.num_epochs}",
             f"train.learning_rate={self.learning_rate}",
@@ -67,20 +67,20 @@ BENCHMARKS = {
 
 
 def define_flags() -> None:
-    """`--data_dir`, `--weights`, `--venvs`, `--work_dir`."""
-    flags.DEFINE_string("data_dir", None, "Folder with mrpc, sst2, wnut17, xquad.", required=True)
-    flags.DEFINE_string("weights", None, "Hugging Face folder of the pre-trained encoder.", required=True)
-    flags.DEFINE_string("venvs", None, "Folder of the peer's environment; made if missing.", required=True)
-    flags.DEFINE_string("work_dir", None, "Folder for what is made on the way.", required=True)
+    """Define `--data_dir`, `--weights`, `--venvs` and `--work_dir`."""
+    flags.DEFINE_string("data_dir", None, "The folder with mrpc, sst2, wnut17 and xquad.", required=True)
+    flags.DEFINE_string("weights", None, "The Hugging Face folder of the pre-trained encoder.", required=True)
+    flags.DEFINE_string("venvs", None, "The folder of the peer's environment, which is made if missing.", required=True)
+    flags.DEFINE_string("work_dir", None, "The folder for intermediate files.", required=True)
 
 
 def config_path(benchmark: Benchmark) -> str:
-    """Return the experiment's file."""
+    """Return the path of the experiment's file."""
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs", benchmark.config)
 
 
 def prepare(name: str, data_dir: str, work_dir: str) -> tuple[str, str]:
-    """Training and evaluation file of a benchmark: the public ones, or what is cut from them into `work_dir`."""
+    """Return the training and the evaluation file, which are public files or parts of them written to `work_dir`."""
     benchmark = BENCHMARKS[name]
     train, evaluation = (os.path.join(data_dir, path) for path in (benchmark.train, benchmark.eval))
     if benchmark.max_train_lines is not None:
@@ -100,14 +100,14 @@ def prepare(name: str, data_dir: str, work_dir: str) -> tuple[str, str]:
 
 
 def make_case(name: str, train: str, evaluation: str, *, weights: str, work_dir: str, **changes: Any) -> Case:
-    """Return the case of a benchmark for workers, its files written to `work_dir`.
+    """Return the case of a benchmark for workers, and write its files to `work_dir`.
 
     Args:
-        name: of `BENCHMARKS`.
-        train: of `prepare`.
-        evaluation: of `prepare`.
-        weights: folder of Hugging Face.
-        work_dir: for the files.
+        name: a key of `BENCHMARKS`.
+        train: the training file that `prepare` returned.
+        evaluation: the evaluation file that `prepare` returned.
+        weights: a folder of Hugging Face.
+        work_dir: the folder for the files.
         changes: other fields of the case.
     """
     benchmark = BENCHMARKS[name]
@@ -136,7 +136,7 @@ def make_case(name: str, train: str, evaluation: str, *, weights: str, work_dir:
 
 
 def finetuning_config(case: Case, settings: Sequence[str] = ()) -> FinetuningConfig:
-    """Return the experiment of a case, as this project runs it; `settings` are further changes, as for `--set`."""
+    """Return this project's experiment for a case, with further changes `settings`, as for `--set`."""
     benchmark = BENCHMARKS[case.name]
     own = [f"num_epochs={case.num_epochs}", f"train.seed={case.seed}", f"train.precision={case.precision}"]
     return load_config(config_path(benchmark), FinetuningConfig, [*benchmark.settings(), *own, *settings])

@@ -1,10 +1,10 @@
-"""Scores of fine-tuning on real data, beside transformers with the same weights, data, hyperparameters and seeds.
+"""The scores of fine-tuning on real data, compared with transformers with the same weights, data, settings and seeds.
 
     python -m experiments.benchmarks.finetune_results --data_dir data --weights minilm --venvs ~/peers \
         --work_dir /tmp/finetune --output scores.jsonl
 
-Each score is appended to `--output` as it comes; a command that is started again makes those that are missing. What is
-compared, and what came out: README.md in this folder.
+Each score is appended to `--output` at once, and a command that is started again makes only the missing ones. README.md
+in this folder describes the comparison and gives the results.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ IMPLEMENTATIONS = (OURS, TRANSFORMERS, RANDOM)
 
 
 def random_encoder(weights: str) -> list[str]:
-    """Arguments of the launcher for random weights of the same sizes as those of a Hugging Face folder."""
+    """Return the launcher's arguments for random weights of the sizes of a Hugging Face folder."""
     config = files.read_json(os.path.join(weights, "config.json"))
     names = {
         "vocab_size": "vocab_size",
@@ -50,7 +50,7 @@ def random_encoder(weights: str) -> list[str]:
 def run_ours(
     name: str, train: str, evaluation: str, *, start: list[str], seed: int, precision: str, folder: str
 ) -> dict[str, Any]:
-    """Scores, losses and seconds of `experiments.finetune` in a process of its own."""
+    """Return the scores, losses and seconds of `experiments.finetune` in a process of its own."""
     benchmark = BENCHMARKS[name]
     config = config_path(benchmark)
     changes = [
@@ -71,7 +71,7 @@ def run_ours(
 
 
 def run_peer(case: Case, python: str) -> dict[str, Any]:
-    """Scores, losses and seconds of the peer's worker, run by the interpreter `python`."""
+    """Return the scores, losses and seconds of the peer's worker, run by the interpreter `python`."""
     answers = f"{case.eval}.answers"
     commands = "epoch\n" * case.num_epochs + f"predict {answers}\n"
     command = [python, PEER, json.dumps(dataclasses.asdict(case))]
@@ -87,7 +87,7 @@ def run_peer(case: Case, python: str) -> dict[str, Any]:
 
 
 def _made(losses: list[tuple[int, float]], begin: float) -> dict[str, Any]:
-    """Return the text beside the scores; a loss is the mean over the steps since the one before, up to its own."""
+    """Return the values beside the scores. Each loss is the mean over the steps since the previous loss."""
     rounded = [(step, round(loss, 4)) for step, loss in losses]
     return {"losses": rounded, "seconds": time.monotonic() - begin}
 
@@ -112,14 +112,16 @@ def describe(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def main(_: Sequence[str]) -> None:
-    """Make the runs that `--output` does not have yet, seed by seed; print the table."""
+    """Make the runs that `--output` lacks, seed by seed, and print the table."""
     values = flags.FLAGS
     unknown = sorted(set(values.tasks) - set(BENCHMARKS))
     if unknown:
         raise ValueError(f"--tasks must be some of {', '.join(BENCHMARKS)}. Received: {', '.join(unknown)}")
     unknown = sorted(set(values.implementations) - set(IMPLEMENTATIONS))
     if unknown:
-        raise ValueError(f"--implementations: there are {', '.join(IMPLEMENTATIONS)}. Received: {', '.join(unknown)}")
+        raise ValueError(
+            f"--implementations must be among {', '.join(IMPLEMENTATIONS)}. Received: {', '.join(unknown)}"
+        )
     seeds = whole_numbers(values.seeds, "seeds")
     random_seeds = whole_numbers(values.random_seeds, "random_seeds")
     with renamed(folder="work_dir"):
@@ -158,10 +160,12 @@ def main(_: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    flags.DEFINE_string("output", None, "JSON lines, one a finished run.", required=True)
-    flags.DEFINE_list("tasks", list(BENCHMARKS), "Which, in this order.")
-    flags.DEFINE_enum("precision", "bfloat16", ["float32", "bfloat16"], "Of the computation; weights are float32.")
+    flags.DEFINE_string("output", None, "The file of JSON lines, one for each finished run.", required=True)
+    flags.DEFINE_list("tasks", list(BENCHMARKS), "The tasks to run, in this order.")
+    flags.DEFINE_enum(
+        "precision", "bfloat16", ["float32", "bfloat16"], "The precision of the computation; weights are float32."
+    )
     flags.DEFINE_list("implementations", list(IMPLEMENTATIONS), "Which.")
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "Of pre-trained runs.")
-    flags.DEFINE_list("random_seeds", ["0"], "Of runs from random weights.")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "The seeds of runs from pre-trained weights.")
+    flags.DEFINE_list("random_seeds", ["0"], "The seeds of runs from random weights.")
     run(main)

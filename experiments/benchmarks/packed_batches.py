@@ -1,4 +1,4 @@
-"""Real text for the train-step benchmark: packed rows for this project, padded rows for its peers."""
+"""The real text of the train-step benchmark, in packed rows for this project and padded rows for its peers."""
 
 import itertools
 import os
@@ -19,20 +19,20 @@ from experiments.benchmarks.step_race import SHAPES
 from experiments.benchmarks.step_workers.protocol import Case
 
 CASES = {f"packed_{name}": name for name, (_, _, _, length) in SHAPES.items() if length == 512}
-"""Packed case -> the name in `step_race.SHAPES` of its sizes."""
+"""For each packed case, the name of its sizes in `step_race.SHAPES`."""
 
 NUM_BATCHES = 8
 _MEGABYTES = 4.0
 
 
 def make_packed_cases(name: str, precision: str, *, work_dir: str, corpus: str | None = None) -> tuple[Case, Case]:
-    """Make cases of the same sizes, shape and text: with rows of several sequences, and with padded rows of one.
+    """Make two cases of the same sizes, shape and text, with rows of several sequences, and with padded rows of one.
 
     Args:
-        name: of `CASES`.
-        precision: of the computation.
-        work_dir: the folder of text, vocabulary, records and batches; files that are there are used again.
-        corpus: text, as for the benchmark of preparation; None for the documentation of installed packages.
+        name: a key of `CASES`.
+        precision: the precision of the computation.
+        work_dir: the folder of text, vocabulary, records and batches. Existing files are used again.
+        corpus: the text, as in the benchmark of preparation; None for the documentation of installed packages.
     """
     layers, hidden, rows, length = SHAPES[CASES[name]]
     text = os.path.join(work_dir, "packed_text.txt")
@@ -59,7 +59,7 @@ def make_packed_cases(name: str, precision: str, *, work_dir: str, corpus: str |
 
 
 def record_batches(records: str, rows: int, count: int) -> dict[str, np.ndarray]:
-    """Return the first batches that training on a record folder would read, `count` on the first axis."""
+    """Return the first `count` batches that training on a record folder would read, stacked on the first axis."""
     dataset = RecordFolder(records).training_dataset(MaskingConfig(), rows, seed=0)
     batches = list(itertools.islice(dataset.as_numpy_iterator(), count))
     return {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}

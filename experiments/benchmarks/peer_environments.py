@@ -7,8 +7,8 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-# tf-models-official asks for much that training BERT does not import (Kaggle, Google's API client, OpenCV ...): its
-# own dependencies are left out, and what the import of its masked-LM task needs is named.
+# tf-models-official depends on many packages that training BERT does not import (Kaggle, Google's API client, OpenCV).
+# So it is installed without its dependencies, and the packages that its masked-LM task imports are listed here.
 _TF_MODELS_IMPORTS = (
     "etils fsspec gin-config immutabledict importlib_resources matplotlib numpy opencv-python-headless pandas pillow "
     "promise psutil pycocotools pyyaml sacrebleu scipy sentencepiece seqeval simple-parsing six tensorflow-hub "
@@ -29,25 +29,25 @@ INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
     "keras_hub": (("tensorflow==2.21.0", "keras==3.15.1", "keras-hub==0.32.0", "safetensors"),),
     "transformers": (("torch==2.13.0", "transformers==5.23.0", "numpy"),),
 }
-"""Environment of the train-step benchmark -> the arguments of each `pip install` that makes it."""
+"""For each environment of the train-step benchmark, the arguments of the `pip install`s that make it."""
 
 SERVING_INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
     "onnxruntime": (
         ("torch==2.13.0", "transformers==5.23.0", "numpy", "onnx==1.23.2", "onnxscript==0.7.2", "onnxruntime==1.31.1"),
     ),
 }
-"""The same, of what the serving benchmark needs beside those."""
+"""The same for the further environments of the serving benchmark."""
 
 
 def python_of(name: str, folder: str) -> str:
-    """Return the interpreter of an environment, which is made first where it does not stand complete.
+    """Return the interpreter of an environment, which is made first unless it is complete.
 
     Args:
-        name: of `INSTALLATIONS` or `SERVING_INSTALLATIONS`.
-        folder: holds one folder an environment.
+        name: a key of `INSTALLATIONS` or `SERVING_INSTALLATIONS`.
+        folder: the folder of all environments.
 
     Raises:
-        OSError: the installation failed; the message has pip's last words.
+        OSError: the installation failed. The message ends with pip's output.
     """
     environment = os.path.join(folder, name)
     python = os.path.join(environment, "bin", "python")

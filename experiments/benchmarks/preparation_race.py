@@ -1,7 +1,7 @@
-"""The measurements of the preparation benchmark: whole processes, their processor time and peak memory.
+"""The measurements of the preparation benchmark: the processor time and the peak memory of whole processes.
 
-Processor time is user and system time of the process and all of its threads, so that it does not matter how many
-cores a process could use.
+Processor time is the user and system time of a process and all of its threads, so that the number of cores does not
+matter.
 """
 
 import itertools
@@ -27,7 +27,7 @@ _WORD = re.compile(r"[a-z]{4,}")
 
 
 def corpus_and_vocabulary(work_dir: str, corpus: str | None, vocab_file: str | None) -> tuple[str, str]:
-    """Return the paths of the text and the vocabulary, which are made in `work_dir` where they are not given.
+    """Return the paths of the text and the vocabulary, which are made in `work_dir` unless they are given.
 
     Raises:
         OSError: the vocabulary could not be made.
@@ -46,11 +46,11 @@ def corpus_and_vocabulary(work_dir: str, corpus: str | None, vocab_file: str | N
 
 
 def write_text(corpus: str, path: str, megabytes: float) -> None:
-    """Write the wanted size of corpus in whole documents, repeated with other words if it is too short.
+    """Write `megabytes` of the corpus in whole documents, repeated with other words if the corpus is too short.
 
-    In the n-th repetition the letters of one word in four of at least four letters are moved on by n in the alphabet
-    (by n modulo 25, plus 1): new words, so that a cache of words is flattered less by repetition. In the
-    documentation of Python packages, 10 MB hold 80,000 words between spaces, each further 10 MB 24,000 new ones.
+    In the n-th repetition, the letters of every fourth word of at least four letters are shifted in the alphabet by n
+    (modulo 25, plus 1). These are new words, so that repetition helps a cache of words less. In the documentation of
+    Python packages, 10 MB hold 80,000 words between spaces, and each further 10 MB hold 24,000 new ones.
     """
     files.write_text(path, "".join(_documents(corpus, int(megabytes * 1e6))))
 
@@ -71,7 +71,7 @@ def _documents(corpus: str, wanted: int) -> Iterator[str]:
 def _with_other_words(text: str, repetition: int) -> str:
     shift = repetition % 25 + 1
     table = str.maketrans(_LETTERS, _LETTERS[shift:] + _LETTERS[:shift])
-    # One word in four by its letters: the same ones wherever they stand.
+    # Letters decide which words change, so that a word changes wherever it occurs.
     return _WORD.sub(lambda match: match[0].translate(table) if sum(map(ord, match[0])) % 4 == 0 else match[0], text)
 
 
@@ -79,9 +79,9 @@ def race(text: str, vocab_file: str, work_dir: str, *, peer_python: str, rounds:
     """Let both prepare the same text with the same vocabulary, in turns.
 
     Returns:
-        Medians over the rounds: seconds of processor and wall-clock time and peak memory of the whole process; of these
-        processor seconds, the ones of work, which is all but the import of TensorFlow and of the libraries;
-        megabytes (10^6 bytes of text) a second of work; and the ratio of the two.
+        The medians over the rounds of the processor seconds, wall-clock seconds and peak memory of the whole process;
+        the processor seconds of work, which is all but the imports of TensorFlow and the libraries; the megabytes (10^6
+        bytes) of text in a second of work; and the ratio of the two speeds.
     """
     megabytes = os.path.getsize(text) / 1e6
     commands = {"ours": _our_command, "tf_models_official": _peer_command(peer_python)}
@@ -90,21 +90,21 @@ def race(text: str, vocab_file: str, work_dir: str, *, peer_python: str, rounds:
         for name, command in commands.items():
             with tempfile.TemporaryDirectory(dir=work_dir) as folder:
                 runs[name].append(measure(command(text, vocab_file, os.path.join(folder, "records"))))
-    figures: dict[str, Any] = {"megabytes": megabytes, "rounds": rounds}
+    results: dict[str, Any] = {"megabytes": megabytes, "rounds": rounds}
     for name, found in runs.items():
         speeds = [megabytes / run["work_cpu_seconds"] for run in found]
-        figures[name] = {key: statistics.median(run[key] for run in found) for key in found[0]} | {
+        results[name] = {key: statistics.median(run[key] for run in found) for key in found[0]} | {
             "megabytes_per_core_second": statistics.median(speeds),
             "all_speeds": speeds,
         }
-    figures["ratio"] = (
-        figures["ours"]["megabytes_per_core_second"] / figures["tf_models_official"]["megabytes_per_core_second"]
+    results["ratio"] = (
+        results["ours"]["megabytes_per_core_second"] / results["tf_models_official"]["megabytes_per_core_second"]
     )
-    return figures
+    return results
 
 
 def tokenizer_speed(text: str, vocab_file: str, rounds: int) -> dict[str, float]:
-    """Measure the megabytes a second of `encode_ragged`, with no word in its cache, and with all words in it."""
+    """Measure the megabytes a second of `encode_ragged` with no words in its cache, and with all words in it."""
     sentences = [sentence for document in read_documents(text) for sentence in document]
     megabytes = os.path.getsize(text) / 1e6
     speeds: dict[str, list[float]] = {"cold": [], "warm": []}
@@ -118,7 +118,7 @@ def tokenizer_speed(text: str, vocab_file: str, rounds: int) -> dict[str, float]
 
 
 def memory(corpus: str, vocab_file: str, work_dir: str, *, megabytes: float) -> dict[str, float]:
-    """Measure the peak memory and the time that this project takes to prepare text of a given size."""
+    """Measure the peak memory and the time in which this project prepares text of a given size."""
     with tempfile.TemporaryDirectory(dir=work_dir) as folder:
         text = os.path.join(folder, "text.txt")
         write_text(corpus, text, megabytes)
@@ -146,7 +146,7 @@ def _peer_command(python: str) -> Callable[[str, str, str], list[str]]:
     return command
 
 
-# Imports libraries, then launches a module as `python -m` does, and prints at the end what it took since the import.
+# This code imports libraries, then runs a module as `python -m` does, and prints the processor time after the imports.
 _TIMER = """
 import atexit, importlib, runpy, sys, time
 for name in sys.argv[2].split(","):
@@ -166,7 +166,8 @@ def _timed(python: str, module: str, libraries: str) -> list[str]:
     return [python, "-c", _TIMER, module, libraries]
 
 
-# Starts a command and prints what it took, in a small process, since a child's peak memory counts from its parent's.
+# This code starts a command and prints its times and memory. It runs in a small process, because the peak memory of a
+# child starts from that of its parent.
 _METER = """
 import os, subprocess, sys, time
 start = time.monotonic()
@@ -181,7 +182,7 @@ def measure(command: Sequence[str]) -> dict[str, float]:
     """Measure processor seconds, wall-clock seconds and peak memory in megabytes of a whole process.
 
     Raises:
-        OSError: it failed; the message has its last words.
+        OSError: the process failed. The message ends with its output.
     """
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     result = subprocess.run(
@@ -190,6 +191,6 @@ def measure(command: Sequence[str]) -> dict[str, float]:
     if result.returncode:
         raise OSError(f"{' '.join(command)} failed: {result.stderr[-2000:]}")
     cpu, wall, peak = map(float, result.stdout.split()[-3:])
-    figures = {"cpu_seconds": cpu, "wall_seconds": wall, "peak_megabytes": peak / 1e3}
+    results = {"cpu_seconds": cpu, "wall_seconds": wall, "peak_megabytes": peak / 1e3}
     work = re.findall(r"^work: (\S+)$", result.stderr, re.MULTILINE)
-    return figures | ({"work_cpu_seconds": float(work[0])} if work else {})
+    return results | ({"work_cpu_seconds": float(work[0])} if work else {})

@@ -1,9 +1,9 @@
-"""The preparation of pre-training data beside tf-models-official's `create_pretraining_data`.
+"""The preparation of pre-training data, compared with tf-models-official's `create_pretraining_data`.
 
     python -m experiments.benchmarks.prepare_data --venvs ~/peers --work_dir /tmp/prepare --output prepare_data.json
 
-Without --input the text is the documentation of the installed Python packages. What is compared, and what came
-out: README.md in this folder.
+Without --input, the text is the documentation of the installed Python packages. README.md in this folder describes the
+comparison and gives the results.
 """
 
 import json
@@ -17,16 +17,18 @@ from bert_tf.utils.launching import run
 from experiments.benchmarks import preparation_race
 from experiments.benchmarks.peer_environments import python_of
 
-VENVS = flags.DEFINE_string("venvs", None, "Folder of the peers' environments; what is missing is made.", required=True)
-WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for text, vocabulary and records.", required=True)
-INPUT = flags.DEFINE_string("input", None, "Text, one sentence a line, blank lines between documents.")
-VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "Uncased vocabulary; default: 30,522 tokens, of the text.")
-MEGABYTES = flags.DEFINE_float("megabytes", 5.0, "How much text each prepares.", lower_bound=0.01)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each has its turn.", lower_bound=1)
-MEMORY_MEGABYTES: flags.FlagHolder[list[str]] = flags.DEFINE_list(
-    "memory_megabytes", ["20", "200"], "Sizes of text at which this project's peak memory is measured."
+VENVS = flags.DEFINE_string(
+    "venvs", None, "The folder of the peers' environments; missing ones are made.", required=True
 )
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
+WORK_DIR = flags.DEFINE_string("work_dir", None, "The local folder for text, vocabulary and records.", required=True)
+INPUT = flags.DEFINE_string("input", None, "The text, one sentence on each line, with blank lines between documents.")
+VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "The uncased vocabulary; by default 30,522 tokens from the text.")
+MEGABYTES = flags.DEFINE_float("megabytes", 5.0, "The megabytes of text that each prepares.", lower_bound=0.01)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "The number of turns of each implementation.", lower_bound=1)
+MEMORY_MEGABYTES: flags.FlagHolder[list[str]] = flags.DEFINE_list(
+    "memory_megabytes", ["20", "200"], "The sizes of text for which this project's peak memory is measured."
+)
+OUTPUT = flags.DEFINE_string("output", None, "The JSON file for all measurements.")
 
 
 @flags.validator("memory_megabytes", "--memory_megabytes must hold numbers above 0.")
@@ -35,12 +37,12 @@ def _are_sizes(sizes: list[str]) -> bool:
 
 
 def main(_: Sequence[str]) -> None:
-    """Make what is missing, let both take turns, print and write the results."""
+    """Make the missing inputs, let both take turns, and print and write the results."""
     corpus, vocab_file = preparation_race.corpus_and_vocabulary(WORK_DIR.value, INPUT.value, VOCAB_FILE.value)
     peer_python = python_of("tf_models_official", VENVS.value)
     text = os.path.join(WORK_DIR.value, "text.txt")
     preparation_race.write_text(corpus, text, MEGABYTES.value)
-    figures = {
+    results = {
         "race": preparation_race.race(text, vocab_file, WORK_DIR.value, peer_python=peer_python, rounds=ROUNDS.value),
         "tokenizer": preparation_race.tokenizer_speed(text, vocab_file, ROUNDS.value),
         "memory": [
@@ -48,9 +50,9 @@ def main(_: Sequence[str]) -> None:
             for megabytes in MEMORY_MEGABYTES.value
         ],
     }
-    print(json.dumps(figures, indent=2))
+    print(json.dumps(results, indent=2))
     if OUTPUT.value:
-        files.write_json(OUTPUT.value, figures)
+        files.write_json(OUTPUT.value, results)
 
 
 if __name__ == "__main__":

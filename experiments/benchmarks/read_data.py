@@ -1,8 +1,8 @@
-"""The reading of pre-training data beside plain tf.data pipelines over Google's masked and padded records.
+"""The reading of pre-training data, compared with plain tf.data pipelines over Google's masked and padded records.
 
     python -m experiments.benchmarks.read_data --work_dir /tmp/read --output read_data.json
 
-What is compared, how it is measured and what came out: README.md in this folder.
+README.md in this folder describes the comparison and its measurement, and gives the results.
 """
 
 import json
@@ -15,29 +15,31 @@ from bert_tf.utils import files
 from bert_tf.utils.launching import run
 from experiments.benchmarks import reading_race
 
-WORK_DIR = flags.DEFINE_string("work_dir", None, "Local folder for the records.", required=True)
-ROWS = flags.DEFINE_integer("rows", 50_000, "Rows of 128 tokens, and a quarter as many of 512.", lower_bound=1024)
-SECONDS = flags.DEFINE_float("seconds", 1.5, "How long each reads in a round.", lower_bound=0.01)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each has its turn.", lower_bound=1)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
+WORK_DIR = flags.DEFINE_string("work_dir", None, "The local folder for the records.", required=True)
+ROWS = flags.DEFINE_integer(
+    "rows", 50_000, "The number of rows of 128 tokens; there are a quarter as many rows of 512.", lower_bound=1024
+)
+SECONDS = flags.DEFINE_float("seconds", 1.5, "The seconds for which each reads in a round.", lower_bound=0.01)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "The number of turns of each implementation.", lower_bound=1)
+OUTPUT = flags.DEFINE_string("output", None, "The JSON file for all measurements.")
 
-CASES = ((128, 1), (512, 1), (512, 8))  # length of a row, sequences in it
+CASES = ((128, 1), (512, 1), (512, 8))  # the length of a row, and the number of sequences in it
 
 
 def main(_: Sequence[str]) -> None:
-    """Make the records, let all take turns on one core, print and write the results."""
+    """Make the records, let all take turns on one core, and print and write the results."""
     reading_race.use_one_core()
-    figures: dict[str, dict[str, float]] = {"sorting, ms": {"before": reading_race.sorting_milliseconds()}}
+    results: dict[str, dict[str, float]] = {"sorting, ms": {"before": reading_race.sorting_milliseconds()}}
     for length, slots in CASES:
         name = f"{length}{' packed' if slots > 1 else ''}"
         rows = ROWS.value if length == CASES[0][0] else ROWS.value // 4
         folder = os.path.join(WORK_DIR.value, name.replace(" ", "_"))
         readers = reading_race.readers(folder, length=length, slots=slots, rows=rows)
-        figures[name] = reading_race.race(readers, SECONDS.value, ROUNDS.value)
-    figures["sorting, ms"]["after"] = reading_race.sorting_milliseconds()
-    print(json.dumps(figures, indent=2))
+        results[name] = reading_race.race(readers, SECONDS.value, ROUNDS.value)
+    results["sorting, ms"]["after"] = reading_race.sorting_milliseconds()
+    print(json.dumps(results, indent=2))
     if OUTPUT.value:
-        files.write_json(OUTPUT.value, figures)
+        files.write_json(OUTPUT.value, results)
 
 
 if __name__ == "__main__":

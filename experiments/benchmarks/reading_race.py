@@ -20,13 +20,13 @@ from data_pipelines.records.writer import RecordFolderWriter
 VOCAB_SIZE = 30522
 BATCH_SIZE = 256
 BATCHES_TOGETHER = 8
-FULL_SHARE = 0.8  # of the unpacked rows; the others have any length
+FULL_SHARE = 0.8  # the share of full rows among unpacked ones; the others have any length
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PLACES_A_SHARD = 1 << 19  # as many tokens as preparation makes of the 2 MB of text in its first shards
+TOKENS_PER_SHARD = 1 << 19  # about the number of tokens in the 2 MB of text of a preparation's first shards
 
 
 def use_one_core() -> None:
-    """Use one core and one thread a pool: threads that wait in loops for work would be measured, too."""
+    """Use one core and one thread in each pool, because threads that spin while they wait would be measured too."""
     import tensorflow as tf
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -35,7 +35,7 @@ def use_one_core() -> None:
 
 
 def sorting_milliseconds() -> float:
-    """Measure the processor time in which NumPy sorts a million numbers, as the machine's present speed."""
+    """Return the processor time in which NumPy sorts a million numbers, which shows the machine's present speed."""
     numbers = np.random.default_rng(0).random(1_000_000)
     found = []
     for _ in range(9):
@@ -46,7 +46,7 @@ def sorting_milliseconds() -> float:
 
 
 def race(pipelines: dict[str, Callable], seconds: float, rounds: int) -> dict[str, float]:
-    """Return rows per second of processor time, the median of the rounds, in which each reads for so many seconds."""
+    """Return each pipeline's rows per second of processor time, the median over rounds of `seconds` each."""
     read = {name: _reader(make()) for name, make in pipelines.items()}
     for reader in read.values():
         reader()
@@ -76,7 +76,7 @@ def _reader(dataset: Any) -> Callable[[], None]:
 
 
 def readers(folder: str, *, length: int, slots: int, rows: int) -> dict[str, Callable]:
-    """Return name -> function that makes an endless data set of batches of 256 rows."""
+    """Return, by name, functions that make an endless data set of batches of 256 rows."""
     from data_pipelines.input.google_records import export_google_records
     from data_pipelines.input.record_folder import RecordFolder
 
@@ -87,7 +87,7 @@ def readers(folder: str, *, length: int, slots: int, rows: int) -> dict[str, Cal
     for strategy in ("token", "whole_word", "ngram", "span"):
         masking = MaskingConfig(strategy=strategy)
         found[f"bert_tf, {strategy}"] = lambda masking=masking: records.training_dataset(masking, BATCH_SIZE, seed=0)
-    if slots == 1:  # Google's schema has one sequence a row
+    if slots == 1:  # Google's schema has one sequence in each row
         google = os.path.join(folder, "google.tfrecord")
         export_google_records(records, google, MaskingConfig())
         predictions = num_predictions(MaskingConfig(), length)
@@ -123,7 +123,7 @@ def plain_pipeline(path: str, *, length: int, predictions: int, batch_first: boo
 
 
 def strings_alone(paths: list[str]) -> Any:
-    """Return batches of this project's records, read, and neither shuffled nor parsed: what no reader can undercut."""
+    """Return batches of this project's records, neither shuffled nor parsed, which is the limit of any reader."""
     return _on_one_thread(_strings(paths).batch(BATCH_SIZE, drop_remainder=True))
 
 
@@ -150,8 +150,8 @@ def write_records(folder: str, *, length: int, slots: int, rows: int) -> None:
     config = PreparationConfig(max_seq_length=length, max_sequences_per_row=slots)
     writer = RecordFolderWriter(folder, config, tokenizer, overwrite=True)
     generator = np.random.default_rng(0)
-    for number, first in enumerate(range(0, rows, PLACES_A_SHARD // length)):
-        shard_rows = min(PLACES_A_SHARD // length, rows - first)
+    for number, first in enumerate(range(0, rows, TOKENS_PER_SHARD // length)):
+        shard_rows = min(TOKENS_PER_SHARD // length, rows - first)
         records, token_counts = _records(generator, tokenizer, length, slots, shard_rows)
         contents = tfrecords.tfrecord_bytes(records)
         info = ShardInfo(

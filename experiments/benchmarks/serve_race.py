@@ -1,4 +1,4 @@
-"""The race of the serving benchmark: its workers run side by side, in turns."""
+"""The race of the serving benchmark, in which the workers take turns."""
 
 import json
 import os
@@ -24,16 +24,17 @@ IMPLEMENTATIONS = (*OURS, "transformers", "onnxruntime", "keras_hub")
 BATCH_SIZE = 32
 LATENCY_CALLS = 40
 LARGEST_DIFFERENCE = 0.02
-"""Between vectors of length 1; keras-hub has another GELU than these weights, all others agree to 1e-5."""
+"""The largest allowed difference of vectors. keras-hub's GELU differs from the weights'; all others agree to 1e-5."""
 
 Cases = dict[str, dict[str, Any]]
 
 
 def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict[str, str]:
-    """Copy the weights to the work folder, beside which the exports are made; export ours.
+    """Copy the weights to the work folder, and make this project's exports there.
 
     Returns:
-        What each implementation loads: a copy of the weights, the SavedModel's folder, or the file for LiteRT.
+        The path that each implementation loads: a copy of the weights, the folder of the SavedModel, or the LiteRT
+            file.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -60,9 +61,9 @@ def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
     """Return the cases: one text of 16 and one of 128 tokens, and sentences in their order and sorted by length.
 
     Args:
-        vocab_file: by which tokens are counted.
+        vocab_file: the vocabulary by which tokens are counted.
         sentences_file: a table with a column `sentence`.
-        count: sentences.
+        count: the number of sentences.
     """
     config = ClassificationConfig(text_column="sentence")
     sentences = [example.text for example in read_texts(sentences_file, config, labelled=False)][:count]
@@ -77,7 +78,7 @@ def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
 
 
 def _text_of(length: int, sentences: Sequence[str], tokenizer: WordPieceTokenizer) -> str:
-    """Return words of the sentences, then full stops, that make `length` tokens with `[CLS]` and `[SEP]`."""
+    """Return words of the sentences, then full stops, which make `length` tokens with `[CLS]` and `[SEP]`."""
     chosen: list[str] = []
     for word in " ".join(sentences).split():
         if len(tokenizer.encode(" ".join([*chosen, word]))) > length - 2:
@@ -88,7 +89,7 @@ def _text_of(length: int, sentences: Sequence[str], tokenizer: WordPieceTokenize
 
 
 class Worker:
-    """One worker process; see `serve_workers/serving_protocol.py`."""
+    """The process of a worker (`serve_workers/serving_protocol.py`)."""
 
     def __init__(self, name: str, python: str, folder: str) -> None:
         own = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
@@ -108,7 +109,7 @@ class Worker:
         """Return the next answer.
 
         Raises:
-            OSError: the worker ended instead.
+            OSError: the worker has ended.
         """
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -137,12 +138,13 @@ def race(
 ) -> list[dict[str, Any]]:
     """Measure each implementation on each case.
 
-    All workers are alive at once, and each in turn computes a case, `rounds` times: a machine whose speed drifts drifts
-    for all of them.
+    All workers run at once, and take turns `rounds` times to compute a case, so that changes in the machine's speed
+    affect all of them.
 
     Returns:
-        A row for each case and implementation: `milliseconds` (median), `p99_milliseconds`, `texts_per_second`,
-        `tokenization_share`, `largest_difference` of its vectors to the first implementation's, `versions`.
+        A row for each case and implementation, with `milliseconds` (the median), `p99_milliseconds`,
+        `texts_per_second`, `tokenization_share`, `largest_difference` from the vectors of the first implementation, and
+        `versions`.
 
     Raises:
         OSError: a worker ended.
@@ -162,7 +164,7 @@ def race(
                     seconds[case, name] += answer["seconds"]
                     tokenizing[case, name] += answer["tokenize_seconds"]
                 vectors[case, name] = np.array(answer["vectors"])
-                time.sleep(0.05)  # a thread pool that spins after its work takes no time from the next
+                time.sleep(0.05)  # a thread pool that spins after its work must not slow the next worker
     for worker in workers.values():
         worker.finish()
     rows = []

@@ -1,4 +1,4 @@
-"""The race of the train-step benchmark: its workers run side by side, a round of steps each in turn."""
+"""The race of the train-step benchmark, in which the workers take turns to run steps."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "step_workers
 OURS = "bert_tf"
 MATRIX_PRODUCTS = "matrix_products"
 
-# name -> layers, hidden size, rows, length
+# For each name: layers, hidden size, rows, length.
 SHAPES = {
     "base_8x128": (12, 768, 8, 128),
     "base_4x512": (12, 768, 4, 512),
@@ -29,7 +29,7 @@ SHAPES = {
 
 
 def random_batches(rows: int, length: int, *, predictions: int, vocab_size: int, count: int) -> dict[str, np.ndarray]:
-    """Make `count` batches of random tokens on a first axis, two segments a row, without padding."""
+    """Return `count` stacked batches of random tokens, with two segments in each row and no padding."""
     random = np.random.default_rng(0)
     features = pretraining_batch(rows, length, predictions)
     arrays: dict[str, np.ndarray] = {
@@ -50,7 +50,7 @@ def random_batches(rows: int, length: int, *, predictions: int, vocab_size: int,
 
 
 def make_case(name: str, precision: str, folder: str) -> Case:
-    """Return the case of a name of `SHAPES`, with random batches written to `folder`."""
+    """Return the case of a name in `SHAPES`, and write its random batches to `folder`."""
     layers, hidden, rows, length = SHAPES[name]
     predictions = predictions_per_row(0.15, length)
     case = Case(name, layers, hidden, rows, length, predictions, precision, os.path.join(folder, f"{name}.npz"))
@@ -70,7 +70,7 @@ def model_flops(case: Case) -> float:
 
 
 class Worker:
-    """One worker process; see `step_workers/protocol.py`."""
+    """The process of a worker (`step_workers/protocol.py`)."""
 
     def __init__(self, python: str, script: str, case: Case) -> None:
         environment = {
@@ -93,7 +93,7 @@ class Worker:
         """Return the next answer.
 
         Raises:
-            OSError: the worker ended instead.
+            OSError: the worker has ended.
         """
         line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
@@ -120,17 +120,17 @@ class Worker:
 def race(case: Case, pythons: dict[str, str], *, rounds: int, peer_case: Case | None = None) -> list[dict[str, Any]]:
     """Measure each implementation on one case.
 
-    All workers are alive at once, and each in turn runs steps for about a second, `rounds` times: a machine whose speed
-    drifts drifts for all of them.
+    All workers run at once, and take turns `rounds` times to run steps for about a second, so that changes in the
+    machine's speed affect all of them.
 
     Args:
-        case: sizes and batches.
-        pythons: implementation -> interpreter.
-        rounds: how often each has its turn.
-        peer_case: what all but this project are given, where their batches are others.
+        case: the sizes and batches.
+        pythons: the interpreter of each implementation.
+        rounds: the number of turns of each implementation.
+        peer_case: the case of all implementations but this project, if their batches differ.
 
     Returns:
-        A row an implementation; see `_row`.
+        A row for each implementation, as `_row` makes it.
     """
     cases = {name: case if name in (OURS, MATRIX_PRODUCTS) else peer_case or case for name in pythons}
     workers, started = {}, {}
@@ -148,7 +148,7 @@ def race(case: Case, pythons: dict[str, str], *, rounds: int, peer_case: Case | 
             seconds[name].append(statistics.fmean(answer["seconds"]))
             cpu_seconds[name].append(statistics.fmean(answer["cpu_seconds"]))
             losses[name] = answer["loss"]
-            time.sleep(0.25)  # a thread pool that spins after its work takes no time from the next
+            time.sleep(0.25)  # a thread pool that spins after its work must not slow the next worker
     ended = {name: worker.finish() for name, worker in workers.items()}
     peak = None
     if MATRIX_PRODUCTS in workers:
@@ -215,7 +215,7 @@ def describe(rows: list[dict[str, Any]]) -> str:
 
 
 def interpreters(implementations: list[str], venvs: str) -> dict[str, str]:
-    """Return the interpreter of each implementation; the peers' environments are made in `venvs`."""
+    """Return the interpreter of each implementation, after making the peers' environments in `venvs`."""
     from experiments.benchmarks.peer_environments import INSTALLATIONS, python_of
 
     return {name: python_of(name, venvs) if name in INSTALLATIONS else sys.executable for name in implementations}

@@ -1,8 +1,8 @@
-"""The training step beside its peers: tf-models-official, keras-hub, transformers.
+"""The training step, compared with tf-models-official, keras-hub and transformers.
 
     python -m experiments.benchmarks.train_step --venvs ~/peers --output train_step.json
 
-What is compared, and what came out: README.md in this folder.
+README.md in this folder describes the comparison and gives the results.
 """
 
 import json
@@ -18,22 +18,28 @@ from experiments.benchmarks.peer_environments import INSTALLATIONS
 
 IMPLEMENTATIONS = [step_race.OURS, *INSTALLATIONS, step_race.MATRIX_PRODUCTS]
 
-VENVS = flags.DEFINE_string("venvs", None, "Folder of the peers' environments; what is missing is made.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "JSON file for all figures.")
+VENVS = flags.DEFINE_string(
+    "venvs", None, "The folder of the peers' environments; missing ones are made.", required=True
+)
+OUTPUT = flags.DEFINE_string("output", None, "The JSON file for all measurements.")
 CASES: flags.FlagHolder[list[str]] = flags.DEFINE_list(
     "cases", [*step_race.SHAPES, *packed_batches.CASES], "Sizes and shapes."
 )
 PRECISIONS: flags.FlagHolder[list[str]] = flags.DEFINE_list(
-    "precisions", ["bfloat16", "float32"], "Precisions of the computation."
+    "precisions", ["bfloat16", "float32"], "The precisions of the computation."
 )
 ONLY: flags.FlagHolder[list[str]] = flags.DEFINE_list("implementations", IMPLEMENTATIONS, "Who takes part.")
-WORK_DIR = flags.DEFINE_string("work_dir", None, "Folder for the packed cases' records, kept; none: a temporary one.")
-CORPUS = flags.DEFINE_string("corpus", None, "Text of the packed cases; none: documentation of Python packages.")
-ROUNDS = flags.DEFINE_integer("rounds", 7, "How often each has its turn.", lower_bound=1)
+WORK_DIR = flags.DEFINE_string(
+    "work_dir", None, "The folder that keeps the records of the packed cases; by default a temporary one."
+)
+CORPUS = flags.DEFINE_string(
+    "corpus", None, "The text of the packed cases; by default the documentation of Python packages."
+)
+ROUNDS = flags.DEFINE_integer("rounds", 7, "The number of turns of each implementation.", lower_bound=1)
 
 
 def main(_: Sequence[str]) -> None:
-    """Read the flags, measure, print the table."""
+    """Read the flags, measure, and print the table."""
     known = {
         "cases": (CASES.value, [*step_race.SHAPES, *packed_batches.CASES]),
         "precisions": (PRECISIONS.value, ("bfloat16", "float32")),

@@ -5,7 +5,7 @@ Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2: 1M steps of
 Command:   bert-tf pretrain --config bert_large --train_data records --eval_data records/heldout --model_dir run
 Hardware:  a slice of a TPU pod, or GPUs of at least 40 GB.
 Time:      4 days on 16 Cloud TPUs (64 chips) in the paper. This project has not run it.
-Expect:    a masked-LM accuracy of 0.72 on Wikipedia, where MLPerf's reference ends.
+Expect:    a masked-LM accuracy of 0.72 on Wikipedia, at which MLPerf's reference stops.
 """
 
 from bert_tf.configs import BertConfig, PretrainingConfig, TrainConfig

@@ -4,6 +4,7 @@ Command:   bert-tf finetune --config multi_label --train_file topics.tsv --split
            --model_dir topics
            The table has the columns text and label; commas separate the labels of a text.
 Hardware:  a GPU for base, a CPU for small models.
+Time:      not measured.
 Expect:    metrics that depend on the encoder and the data.
 """
 

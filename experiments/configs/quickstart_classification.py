@@ -2,6 +2,7 @@
 
 Command:   bert-tf quickstart
 Hardware:  two cores of an x86-64 CPU.
+Time:      not measured alone; it is one stage of the quickstart.
 Expect:    the results in README.md.
 """
 

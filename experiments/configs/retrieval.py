@@ -9,6 +9,7 @@ Command:   bert-tf finetune --config retrieval --train_file train.tsv --eval_fil
            The files have the columns `query` and `passage`, or are those of SQuAD (.json).
            `--set task.num_negatives=1` adds negatives from a column `negatives`.
 Hardware:  a GPU of 16 GB for base; a larger batch gives more negatives.
+Time:      not measured.
 Expect:    MRR@10 from 0.24 to 0.52 on XQuAD in Chinese, with MiniLM (experiments/benchmarks/README.md, Fine-tuning).
 """
 

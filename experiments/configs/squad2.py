@@ -5,6 +5,7 @@ Command:   bert-tf finetune --config squad2 --train_file train-v2.0.json --eval_
            --init_checkpoint bert-large-uncased --model_dir squad2
            `task.null_threshold` is the threshold for "no answer"; the best one on --eval_file is reported.
 Hardware:  a GPU of 16 GB for base.
+Time:      at most 1 hour on a Cloud TPU, or a few hours on a GPU, in the paper (section 3.2). Not measured here.
 Expect:    F1 0.819 (large) on the development set, as published. This project has not run it.
 """
 

@@ -13,7 +13,7 @@ from experiments.benchmarks import reading_race
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(reading_race, "PLACES_A_SHARD", 1 << 13)
+    monkeypatch.setattr(reading_race, "TOKENS_PER_SHARD", 1 << 13)
 
 
 @pytest.mark.parametrize("slots", [1, 8])

@@ -1,4 +1,4 @@
-"""What the workers of the fine-tuning benchmarks share; standard library only: each runs in an environment of its own.
+"""The code that the workers of the fine-tuning benchmarks share. It needs no packages: each has its own environment.
 
 A worker is a process that reads the files of a case, tokenizes them, and makes the model. It answers each line of its
 standard input with one line of JSON on its standard output:
@@ -7,7 +7,7 @@ standard input with one line of JSON on its standard output:
     epoch              {"event": "trained", "seconds": ..., "cpu_seconds": ..., "loss": ...}
     predict FILE       {"event": "predicted", "seconds": ..., "cpu_seconds": ...}
 
-`epoch` is one pass over the training examples; `predict` writes answers for the evaluation file, JSON lines.
+`epoch` is one pass over the training examples. `predict` writes the answers for the evaluation file as JSON lines.
 """
 
 import dataclasses
@@ -22,18 +22,18 @@ from typing import Any, Protocol
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is learnt, and how: the same for all implementations.
+    """A case: data, weights and settings, which are the same for all implementations.
 
     Attributes:
         kind: `classification`, `tagging` or `question_answering`.
-        train, eval: JSON lines: `text`, `text_pair`, `label`; or `words`, `tags`; or `id`, `question`, `context`,
-            `answers` ([text, first character]).
-        labels: sorted classes or tags; of questions none.
-        weights: folder of Hugging Face.
-        num_epochs: of the schedule: warm-up over a tenth of its steps, then linear decay.
-        precision: `float32` or `bfloat16` (of the computation).
-        group_by_length: for the peer only: whether rows of like length meet in its batches, as they do here.
-        settings: for this project only: changes of its experiment, as for `--set`.
+        train, eval: the paths of files of JSON lines with `text`, `text_pair`, `label`; or `words`, `tags`; or `id`,
+                `question`, `context`, `answers` ([text, first character]).
+        labels: the sorted classes or tags; none for questions.
+        weights: a folder of Hugging Face.
+        num_epochs: the epochs of the schedule, which warms up over a tenth of its steps and then decays linearly.
+        precision: the precision of the computation, `float32` or `bfloat16`.
+        group_by_length: whether the peer's batches hold rows of similar length, as this project's do.
+        settings: changes to this project's experiment, as for `--set`.
     """
 
     name: str
@@ -67,22 +67,22 @@ def write_lines(path: str, lines: list[dict[str, Any]]) -> None:
 
 
 class Implementation(Protocol):
-    """What a worker runs: made from a case, it holds tokenized examples, model and optimizer.
+    """The implementation that a worker runs, which holds tokenized examples, model and optimizer for a case.
 
     Attributes:
-        steps_per_epoch: batches in an epoch.
-        versions: of the packages that matter.
+        steps_per_epoch: the number of batches in an epoch.
+        versions: the versions of the packages that matter.
     """
 
     steps_per_epoch: int
     versions: dict[str, str]
 
     def train_epoch(self) -> float:
-        """Return one pass over the training examples; the mean loss."""
+        """Make one pass over the training examples, and return the mean loss."""
         ...
 
     def predict(self) -> list[dict[str, Any]]:
-        """`label`, `tags` or `id` and `answer` of each example of the evaluation file."""
+        """Return `label`, `tags`, or `id` and `answer` for each example of the evaluation file."""
         ...
 
 
@@ -90,9 +90,9 @@ def serve(make: Callable[[Case], Implementation]) -> None:
     """Run a worker whose only argument is a `Case` as JSON.
 
     Args:
-        make: the implementation of a case.
+        make: a function from a case to its implementation.
     """
-    # Libraries print to standard output: the answers get a copy of it, and it becomes standard error.
+    # Libraries print to standard output. So answers go to a copy of it, and it becomes standard error.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 

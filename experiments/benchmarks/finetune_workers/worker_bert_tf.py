@@ -1,4 +1,4 @@
-"""This project: the batches and the step that `bert_tf.training.finetuning` gives to its loop."""
+"""The worker of this project, with the batches and the step of `bert_tf.training.finetuning`."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ from experiments.benchmarks.finetune_cases import finetuning_config
 
 
 class BertTf(Implementation):
-    """The experiment of the case's name, with the case's settings."""
+    """The experiment that the case names, with the case's settings."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -57,9 +57,9 @@ class BertTf(Implementation):
 
     def train_epoch(self) -> float:
         """Answer the examples; see `Implementation`."""
-        figures, _ = self.inner_loop(self.batches, self.steps_per_epoch)  # [steps, names, 2]
+        sums, _ = self.inner_loop(self.batches, self.steps_per_epoch)  # [steps, names, 2]
         loss = next(place for place, name in enumerate(self.inner_loop.names) if name.endswith("loss"))
-        total, weight = figures[:, loss].sum(axis=0)
+        total, weight = sums[:, loss].sum(axis=0)
         return float(total / weight)
 
     def predict(self) -> list[dict[str, Any]]:

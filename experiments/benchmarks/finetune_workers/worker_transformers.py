@@ -1,4 +1,4 @@
-"""transformers on PyTorch, as its example scripts fine-tune: random batches, each padded to its longest row."""
+"""The worker of transformers on PyTorch, which pads random batches to their longest row, as its example scripts do."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from protocol import Case, Implementation, read_lines, serve
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
-IGNORED = -100  # no label: torch's cross-entropy leaves it out
+IGNORED = -100  # the label that torch's cross-entropy leaves out
 
 
 class Transformers(Implementation):
@@ -67,7 +67,7 @@ class Transformers(Implementation):
         ]
 
     def _encode_words(self, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Labels on first tokens; a longer sentence is cut, and goes on in another row."""
+        """Label the first token of each word. A longer sentence is cut, and continues in another row."""
         ids = {label: number for number, label in enumerate(self.case.labels)}
         encoded = self.tokenizer(
             [example["words"] for example in examples],
@@ -116,7 +116,7 @@ class Transformers(Implementation):
         return rows
 
     def _answer_places(self, example: dict[str, Any], offsets: list[tuple[int, int]]) -> Any:
-        """First and last token of the answer, where the window holds it whole."""
+        """Return the first and the last token of the answer if the window holds all of it."""
         text, start = example["answers"][0]
         end = start + len(text)
         touched = [place for place, (left, right) in enumerate(offsets) if right > start and left < end]
@@ -168,7 +168,7 @@ class Transformers(Implementation):
         return total / self.steps_per_epoch
 
     def _outputs(self) -> Iterator[tuple[dict[str, Any], Any, int]]:
-        """(row, outputs of its batch, its place there) of each row of the evaluation examples."""
+        """Yield each row of the evaluation examples, with the outputs of its batch and its index in it."""
         self.model.eval()
         order = sorted(range(len(self.eval_rows)), key=lambda row: len(self.eval_rows[row]["input_ids"]))
         for start in range(0, len(order), 128):

@@ -2,7 +2,7 @@
 
 A worker loads one implementation's model and then answers each line of its standard input, a JSON object with `texts`,
 `batch_size` and `repeat`, by one line: `{"seconds": [one a repetition], "tokenize_seconds": [...], "vectors": ...}`.
-Vectors (of the first eight texts) are the means of the last block's outputs, brought to length 1.
+The vectors, of the first eight texts, are the means of the last block's outputs, scaled to length 1.
 """
 
 import json
@@ -28,10 +28,10 @@ def serve(start: Callable[[str], tuple[Embed, Callable[[Sequence[str]], Any], bo
     """Run a worker whose only argument is the folder of its model.
 
     Args:
-        start: from that folder, makes (texts -> vectors, texts -> anything that tokenization alone gives, whether the
-            first function cuts many texts into batches itself, versions of packages).
+        start: a function from the folder to a function that embeds texts, a function that only tokenizes them, whether
+                the first function divides many texts into batches itself, and the versions of packages.
     """
-    # Libraries print to standard output: the answers get a copy of it, and it becomes standard error.
+    # Libraries print to standard output. So answers go to a copy of it, and it becomes standard error.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     embed, tokenize, batches_itself, versions = start(sys.argv[1])

@@ -1,6 +1,6 @@
-"""keras-hub: `BertTokenizer` and `BertBackbone` in a tf.function, padded to the longest text of a batch.
+"""The worker of keras-hub: `BertTokenizer` and `BertBackbone` in a tf.function, padded to a batch's longest text.
 
-Its GELU is the tanh approximation, whatever the weights say.
+Its GELU is always the tanh approximation.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""This project's export for LiteRT, `bert_tf.load(file).embed(texts)`: one text at a time is what it is for."""
+"""The worker of this project's LiteRT export, `bert_tf.load(file).embed(texts)`, which is meant for single texts."""
 
 from serving_protocol import serve
 from worker_predictor import start

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, with the `tokenizers` library; torch.onnx exports, once, to a file beside the weights."""
+"""The worker of ONNX Runtime on the CPU with the `tokenizers` library. torch.onnx exports the weights once."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""This project's Python predictor: `bert_tf.load(folder).embed(texts)`."""
+"""The worker of this project's Python predictor, `bert_tf.load(folder).embed(texts)`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

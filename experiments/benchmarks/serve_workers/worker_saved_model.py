@@ -1,4 +1,4 @@
-"""This project's SavedModel, asked through `serving_default` as TensorFlow Serving asks it: strings in, vectors out."""
+"""The worker of this project's SavedModel, whose `serving_default` is called as TensorFlow Serving calls it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dic
 
     loaded = tf.saved_model.load(folder)
     signature = loaded.signatures["serving_default"]
-    # The same tokenizer alone, for its share; the signature holds one of its own.
+    # This tokenizer equals that of the signature, and is measured alone for its share of the time.
     tokenizer = GraphTokenizer(WordPieceTokenizer(os.path.join(folder, "assets", "vocab.txt")))
     tokenize = tf.function(tokenizer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)])
 

@@ -1,4 +1,4 @@
-"""transformers on PyTorch: `AutoTokenizer` and `AutoModel`, padded to the longest text of a batch."""
+"""The worker of transformers on PyTorch: `AutoTokenizer` and `AutoModel`, padded to the longest text of a batch."""
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version

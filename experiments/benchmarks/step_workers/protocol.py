@@ -21,19 +21,19 @@ import numpy as np
 Batch = dict[str, np.ndarray]
 
 MATRIX_SIZE = 2048
-"""Rows and columns of what `worker_matrix_products` multiplies, `PRODUCTS_PER_STEP` times a step."""
+"""The rows and columns of the matrices that `worker_matrix_products` multiplies `PRODUCTS_PER_STEP` times a step."""
 PRODUCTS_PER_STEP = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A case: sizes and precision, the same for all implementations.
+    """A case: sizes and precision, which are the same for all implementations.
 
     Attributes:
         num_heads: hidden_size / 64; the feed-forward part is four times as wide as the hidden size.
         precision: `bfloat16` (variables stay float32) or `float32`.
-        batches: .npz file of the batches, each array with one more axis in front; they are used in turn.
-        tokens_per_batch: how many tokens of a batch are no padding, on average; 0 for all.
+        batches: the .npz file of the batches, which are stacked on the first axis and used in turns.
+        tokens_per_batch: the average number of a batch's tokens without padding; 0 for all.
     """
 
     name: str
@@ -59,10 +59,11 @@ def serve(start: Callable[[Case, list[Batch]], tuple[Callable[[int], float], int
     """Run a worker whose only argument is a `Case` as JSON.
 
     Args:
-        start: from the case and its batches, makes (a function of a batch's number that runs one step, waits for its
-            end and returns the loss; the number of parameters; the versions of the packages that matter).
+        start: a function from the case and its batches to a function that runs one step on the batch of a number, waits
+                for its end and returns the loss; the number of parameters; and the versions of the packages that
+                matter.
     """
-    # Libraries print to standard output: the answers get a copy of it, and it becomes standard error.
+    # Libraries print to standard output. So answers go to a copy of it, and it becomes standard error.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 
@@ -98,13 +99,13 @@ _before_steps = 0
 
 
 def _peak_bytes() -> int:
-    """Return the most memory this process has had, since its start or since `_reset_peak`."""
+    """Return the peak memory of this process since its start or since `_reset_peak`."""
     with open("/proc/self/status", encoding="ascii") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _reset_peak() -> None:
-    """Forget the memory that starting and compiling took (Linux)."""
+    """Reset the peak memory, so that it leaves out starting and compiling (on Linux)."""
     global _before_steps
     _before_steps = _peak_bytes()
     with open("/proc/self/clear_refs", "w", encoding="ascii") as file:

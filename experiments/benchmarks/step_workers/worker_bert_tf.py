@@ -1,4 +1,4 @@
-"""This project: the training step as `bert_tf.training.loop` runs it."""
+"""The worker of this project, with the training step that `bert_tf.training.loop` runs."""
 
 import sys
 from collections.abc import Callable

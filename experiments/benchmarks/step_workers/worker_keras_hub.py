@@ -1,7 +1,7 @@
-"""keras-hub: `BertMaskedLM.fit` on TensorFlow. It has no next-sentence head.
+"""The worker of keras-hub: `BertMaskedLM.fit` on TensorFlow, which has no next-sentence head.
 
-`compile` is given jit_compile=False: XLA's CPU programs convert bfloat16 products to float32. keras-hub under XLA was
-not measured.
+`compile` gets jit_compile=False, because XLA's CPU programs convert bfloat16 products to float32. keras-hub under XLA
+was not measured.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The machine's rate of matrix products: one of 2048 x 2048 x 2048 by TensorFlow (oneDNN), several a step."""
+"""The worker that measures the machine's rate of matrix products of 2048 x 2048 x 2048 by TensorFlow (oneDNN)."""
 
 from collections.abc import Callable
 

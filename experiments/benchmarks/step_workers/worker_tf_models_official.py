@@ -1,4 +1,4 @@
-"""tf-models-official: `MaskedLMTask.train_step` in one tf.function, with its AdamW and next-sentence head."""
+"""The worker of tf-models-official: `MaskedLMTask.train_step` in one tf.function, with AdamW and next-sentence head."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from protocol import Batch, Case, serve
 
-# Our names -> theirs.
+# Our names of features, and theirs.
 NAMES = {
     "input_ids": "input_word_ids",
     "segment_ids": "input_type_ids",

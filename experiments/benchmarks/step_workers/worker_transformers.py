@@ -1,4 +1,4 @@
-"""transformers on PyTorch for the CPU: `BertForPreTraining`, fused AdamW, autocast under bfloat16."""
+"""The worker of transformers on PyTorch for the CPU: `BertForPreTraining`, fused AdamW, autocast under bfloat16."""
 
 from collections.abc import Callable
 from importlib.metadata import version
