@@ -175,51 +175,10 @@ def mask_batch(
     """
     batch = encoder_features(rows)
     input_ids = batch["input_ids"]
-    lengths, first_lengths = rows["sequence_lengths"], rows["first_segment_lengths"]
     length = input_ids.shape[1]
     rows_in_batch = input_ids.shape[0] or tf.shape(input_ids)[0]
-    part = part or PartOfBatches(rows_in_batch, 0, rows_in_batch)
-
-    def uniform(stream: int, columns: int, below: int | None = None) -> tf.Tensor:
-        """Draw uniform numbers [B, columns]: int32 in [0, below), or float32 in [0, 1)."""
-        shape = [part.num_batches, part.batch_size, columns]
-        stream_seed = tf.random.experimental.stateless_fold_in(seed, stream)
-        draws = tf.random.stateless_uniform(shape, stream_seed, 0, below or 1, tf.int32 if below else tf.float32)
-        return tf.reshape(draws[:, part.first_row : part.first_row + part.rows], [-1, columns])
-
-    wanted = _wanted_predictions(lengths, length, masking.masked_lm_rate, predictions)
-    if masking.strategy == "token":
-        places = mask_selection.choose_tokens(
-            lengths,
-            first_lengths,
-            wanted=wanted,
-            row_length=length,
-            uniform=uniform(_SELECTION_STREAM, predictions),
-        )
-    else:
-        shares = _span_shares(masking)
-        mean_words = sum(n * share for n, share in enumerate(shares, 1))
-        slots = mask_selection.num_slots(predictions, lengths.shape[1], mean_words)
-        span_words = None
-        if len(shares) > 1:
-            bounds = tf.constant(np.cumsum(shares)[:-1], tf.float32)
-            span_words = 1 + tf.searchsorted(bounds, tf.reshape(uniform(_SPAN_STREAM, slots), [-1]), side="right")
-            span_words = tf.reshape(span_words, [-1, slots])
-        places, slot = mask_selection.choose_words(
-            input_ids,
-            lengths,
-            first_lengths,
-            wanted=wanted,
-            predictions=predictions,
-            token_kinds=tf.constant(vocabulary.token_kinds()),
-            uniform=uniform(_SELECTION_STREAM, slots),
-            span_words=span_words,
-            mean_span_words=mean_words,
-        )
-    if masking.strategy == "span":
-        fate = tf.gather(uniform(_FATE_STREAM, slots + 1), slot, batch_dims=1)
-    else:
-        fate = uniform(_FATE_STREAM, predictions)
+    uniform = _UniformNumbers(seed, part or PartOfBatches(rows_in_batch, 0, rows_in_batch))
+    places, fate = _chosen(input_ids, rows, masking, predictions=predictions, vocabulary=vocabulary, uniform=uniform)
     used = places < length
     positions = tf.where(used, places, 0)
 
@@ -243,6 +202,73 @@ def mask_batch(
         "masked_lm_ids": tf.where(used, originals, 0),
         "masked_lm_weights": tf.cast(used, tf.float32),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class _UniformNumbers:
+    """Uniform random numbers for the rows of a part of batches; a row's depend on its place in its batch alone."""
+
+    seed: tf.Tensor
+    part: PartOfBatches
+
+    def __call__(self, stream: int, columns: int, below: int | None = None) -> tf.Tensor:
+        """Draw [B, columns] from a stream: int32 in [0, below), or float32 in [0, 1)."""
+        part = self.part
+        shape = [part.num_batches, part.batch_size, columns]
+        stream_seed = tf.random.experimental.stateless_fold_in(self.seed, stream)
+        draws = tf.random.stateless_uniform(shape, stream_seed, 0, below or 1, tf.int32 if below else tf.float32)
+        return tf.reshape(draws[:, part.first_row : part.first_row + part.rows], [-1, columns])
+
+
+def _chosen(
+    input_ids: tf.Tensor,
+    rows: Mapping[str, tf.Tensor],
+    masking: MaskingConfig,
+    *,
+    predictions: int,
+    vocabulary: MaskingVocabulary,
+    uniform: _UniformNumbers,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Choose the tokens to predict.
+
+    Returns:
+        Their positions, int32 [B, P], L or more in places that are not used; and a number in [0, 1) for each, float32
+        [B, P], which decides whether it is masked, replaced or kept.
+    """
+    lengths, first_lengths = rows["sequence_lengths"], rows["first_segment_lengths"]
+    length = input_ids.shape[1]
+    wanted = _wanted_predictions(lengths, length, masking.masked_lm_rate, predictions)
+    if masking.strategy == "token":
+        positions = mask_selection.choose_tokens(
+            lengths,
+            first_lengths,
+            wanted=wanted,
+            row_length=length,
+            uniform=uniform(_SELECTION_STREAM, predictions),
+        )
+        return positions, uniform(_FATE_STREAM, predictions)
+    shares = _span_shares(masking)
+    mean_words = sum(n * share for n, share in enumerate(shares, 1))
+    slots = mask_selection.num_slots(predictions, lengths.shape[1], mean_words)
+    span_words = None
+    if len(shares) > 1:
+        bounds = tf.constant(np.cumsum(shares)[:-1], tf.float32)
+        span_words = 1 + tf.searchsorted(bounds, tf.reshape(uniform(_SPAN_STREAM, slots), [-1]), side="right")
+        span_words = tf.reshape(span_words, [-1, slots])
+    positions, slot = mask_selection.choose_words(
+        input_ids,
+        lengths,
+        first_lengths,
+        wanted=wanted,
+        predictions=predictions,
+        token_kinds=tf.constant(vocabulary.token_kinds()),
+        uniform=uniform(_SELECTION_STREAM, slots),
+        span_words=span_words,
+        mean_span_words=mean_words,
+    )
+    if masking.strategy == "span":  # the tokens of a span meet one fate
+        return positions, tf.gather(uniform(_FATE_STREAM, slots + 1), slot, batch_dims=1)
+    return positions, uniform(_FATE_STREAM, predictions)
 
 
 def _span_shares(masking: MaskingConfig) -> list[float]:

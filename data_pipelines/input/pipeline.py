@@ -103,20 +103,10 @@ def training_dataset(
             f"`batch_size` must be at least 1 and `start_step` at least 0. Received: {batch_size} and {start_step}"
         )
     streams = number_of_streams(batch_size, source.manifest.num_records)
-    if num_input_pipelines < 1 or streams % num_input_pipelines:
-        raise ValueError(
-            f"`num_input_pipelines` must divide the {streams} streams of `batch_size` {batch_size} (the largest power "
-            f"of two up to {MAX_STREAMS} that divides it). Received: {num_input_pipelines}"
-        )
-    if not 0 <= input_pipeline_id < num_input_pipelines:
-        raise ValueError(
-            f"`input_pipeline_id` must be between 0 and {num_input_pipelines - 1}. Received: {input_pipeline_id}"
-        )
+    own_streams = _own_streams(streams, batch_size, input_pipeline_id, num_input_pipelines)
     # Several small batches are made at a time, because the cost of an operation hardly depends on a few rows.
     steps = max(1, _TOKENS_TOGETHER // (batch_size * source.manifest.max_seq_length))
     rows_per_stream = batch_size // streams
-    own_streams = streams // num_input_pipelines
-    first_stream = input_pipeline_id * own_streams
     first_group = start_step // steps
     shards = ShardReader(source.folder, source.manifest, skipped)
     reader = StreamReader(shards, source.parse, source.manifest, streams=streams, seed=seed)
@@ -126,7 +116,7 @@ def training_dataset(
         rows = reader.read(stream, first_group * steps * rows_per_stream)
         return rows.rebatch(steps * rows_per_stream, drop_remainder=True)
 
-    part = PartOfBatches(own_streams * rows_per_stream, first_stream * rows_per_stream, batch_size, steps)
+    part = PartOfBatches(len(own_streams) * rows_per_stream, own_streams.start * rows_per_stream, batch_size, steps)
 
     def to_batches(group: tf.Tensor, rows: Rows) -> dict[str, tf.Tensor]:
         """Turn [own streams, steps x rows of a stream, ...] into batches [steps, rows, ...], or into a single batch."""
@@ -144,15 +134,30 @@ def training_dataset(
         return {name: tf.reshape(values, [steps, part.rows, values.shape[1]]) for name, values in batch.items()}
 
     groups = (
-        tf.data.Dataset.range(first_stream, first_stream + own_streams)
-        .interleave(read_stream, cycle_length=own_streams, block_length=1)
-        .batch(own_streams, drop_remainder=True)
+        tf.data.Dataset.range(own_streams.start, own_streams.stop)
+        .interleave(read_stream, cycle_length=len(own_streams), block_length=1)
+        .batch(len(own_streams), drop_remainder=True)
         .enumerate(first_group)
         .map(to_batches)
     )
     if steps > 1:
         groups = groups.prefetch(1).unbatch().skip(start_step - first_group * steps)
     return groups.prefetch(2).with_options(_options(num_threads))
+
+
+def _own_streams(streams: int, batch_size: int, input_pipeline_id: int, num_input_pipelines: int) -> range:
+    """Return the numbers of the streams that a pipeline reads: the same number for each pipeline."""
+    if num_input_pipelines < 1 or streams % num_input_pipelines:
+        raise ValueError(
+            f"`num_input_pipelines` must divide the {streams} streams of `batch_size` {batch_size} (the largest power "
+            f"of two up to {MAX_STREAMS} that divides it). Received: {num_input_pipelines}"
+        )
+    if not 0 <= input_pipeline_id < num_input_pipelines:
+        raise ValueError(
+            f"`input_pipeline_id` must be between 0 and {num_input_pipelines - 1}. Received: {input_pipeline_id}"
+        )
+    own = streams // num_input_pipelines
+    return range(input_pipeline_id * own, (input_pipeline_id + 1) * own)
 
 
 def records_of_batch(folder: str, batch_size: int, *, seed: int, step: int) -> list[tuple[str, int]]:
