@@ -1,5 +1,6 @@
 """Fine-tuning: a pre-trained encoder learns a labelled task."""
 
+import dataclasses
 import os
 import re
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from bert_tf.configs import BertConfig, FinetuningConfig
+from bert_tf.configs import BertConfig, FinetuningConfig, TrainConfig
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import DIGESTS, Examples
@@ -80,10 +81,11 @@ def finetune(
     )
     main_score = config.metric or task.main_score(labels)
     train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), engine)
-    eval_rows = task.encode(eval_examples.examples, labels, tokenizer) if eval_examples else None
-    test_rows = task.encode(test_examples.examples, labels, tokenizer) if test_examples else None
+    held_out = _HeldOut.of(eval_examples, task, labels, tokenizer) if eval_examples else None
+    test = _HeldOut.of(test_examples, task, labels, tokenizer) if test_examples else None
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
     train = config.train
+    train_data = _TrainingData(train_rows, train, train_examples.path)
     paths = {"train": train_examples.path, "eval": eval_examples.path if eval_examples else None}
     digests = _digests(train=train_examples, eval=eval_examples, test=test_examples)
     read = (data or paths) | {"init_checkpoint": init_checkpoint, DIGESTS: digests}
@@ -92,37 +94,21 @@ def finetune(
         keras.utils.set_random_seed(train.seed)
         state = engine.make_state(lambda: run_folder.model_of(description, train.dtype_policy), train)
         outputs_of = engine.make_outputs(state.model, train.eval_batch_size, task.objective(training=False))
-
-        def evaluate() -> dict[str, Any]:
-            assert eval_examples is not None
-            assert eval_rows is not None
-            scores = _scores(task, eval_examples, eval_rows, labels, outputs_of)
-            if main_score not in scores:
-                raise ValueError(f"`metric` must be one of {', '.join(scores)}. Received: {main_score!r}")
-            return scores
-
-        def train_data(start: int, shard: BatchShard) -> Dataset:
-            return training_dataset(train_rows, train.batch_size, seed=train.seed, start_step=start, shard=shard)
-
-        def describe_batch(step: int) -> str:
-            numbers = rows_of_batch(train_rows, train.batch_size, seed=train.seed, step=step)
-            return f"rows {', '.join(map(str, sorted(numbers)))} of {train_examples.path}, counted from 0"
-
         keeps = config.keep_best and engine.is_chief
         best = BestEvaluation(run_dir, state.model, main_score, keep=keeps, patience=config.patience)
         results = train_and_evaluate(
             engine=engine,
             state=state,
             objective=task.objective(training=True),
-            train_data=train_data,
+            train_data=train_data.batches_from,
             run_dir=run_dir,
             train=train,
             optimizer=config.optimizer,
             hooks=Hooks(
-                evaluate=evaluate if eval_rows is not None else None,
+                evaluate=partial(_evaluate, held_out, outputs_of, main_score) if held_out is not None else None,
                 initialize=partial(initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
                 after_evaluation=best,
-                describe_batch=describe_batch,
+                describe_batch=train_data.describe_batch,
                 still_held=lock.check,
                 step_flops=partial(encoder_step_flops, encoder, train.batch_size),
             ),
@@ -130,11 +116,11 @@ def finetune(
         )
         if best.best is not None and config.keep_best:
             results = {"best_step": best.best[0]} | best.best[1]
-        if test_examples is not None and test_rows is not None:
+        if test is not None:
             # Workers wait here until the chief has written what all of them read.
             engine.require_agreement("step at the end", state.num_updates)
             restore_result(run_dir, state.model, use_average=train.use_average)
-            results = results | {"test": _scores(task, test_examples, test_rows, labels, outputs_of)}
+            results = results | {"test": test.scores(outputs_of)}
         if engine.is_chief:
             files.write_json(os.path.join(run_dir, SCORES_FILE), results)
         return results
@@ -156,6 +142,49 @@ def _labels(task: Task, train: Examples, *others: Examples | None) -> tuple[str,
 def _digests(**parts: Examples | None) -> dict[str, str]:
     """Return the digest of each part that is given, by which a run knows its data again."""
     return {name: examples.digest() for name, examples in parts.items() if examples is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrainingData:
+    """The encoded examples that are learnt, by the run's steps."""
+
+    rows: EncodedExamples
+    train: TrainConfig
+    path: str
+
+    def batches_from(self, step: int, shard: BatchShard) -> Dataset:
+        return training_dataset(self.rows, self.train.batch_size, seed=self.train.seed, start_step=step, shard=shard)
+
+    def describe_batch(self, step: int) -> str:
+        numbers = rows_of_batch(self.rows, self.train.batch_size, seed=self.train.seed, step=step)
+        return f"rows {', '.join(map(str, sorted(numbers)))} of {self.path}, counted from 0"
+
+
+@dataclasses.dataclass(frozen=True)
+class _HeldOut:
+    """Labelled examples to score a model on, and their encoded rows."""
+
+    task: Task
+    labels: Sequence[str]
+    examples: Sequence[Any]
+    rows: EncodedExamples
+
+    @classmethod
+    def of(cls, examples: Examples, task: Task, labels: Sequence[str], tokenizer: WordPieceTokenizer) -> "_HeldOut":
+        return cls(task, labels, examples.examples, task.encode(examples.examples, labels, tokenizer))
+
+    def scores(self, outputs_of: OutputsOf) -> dict[str, Any]:
+        """Return loss and the task's scores of a model's outputs."""
+        outputs, losses = outputs_of(self.rows)
+        answers = self.task.answers(self.examples, self.rows, outputs, labels=self.labels)
+        return losses | self.task.scores(self.examples, answers, self.labels)
+
+
+def _evaluate(held_out: _HeldOut, outputs_of: OutputsOf, main_score: str) -> dict[str, Any]:
+    scores = held_out.scores(outputs_of)
+    if main_score not in scores:
+        raise ValueError(f"`metric` must be one of {', '.join(scores)}. Received: {main_score!r}")
+    return scores
 
 
 def _starting_point(
@@ -232,18 +261,8 @@ def score(
     Raises:
         ValueError: a label is not one of `labels`.
     """
-    rows = task.encode(examples.examples, labels, tokenizer)
-    outputs_of = engine.make_outputs(model, batch_size, task.objective(training=False))
-    return _scores(task, examples, rows, labels, outputs_of)
-
-
-def _scores(
-    task: Task, examples: Examples, rows: EncodedExamples, labels: Sequence[str], outputs_of: OutputsOf
-) -> dict[str, Any]:
-    outputs, losses = outputs_of(rows)
-    return losses | task.scores(
-        examples.examples, task.answers(examples.examples, rows, outputs, labels=labels), labels
-    )
+    held_out = _HeldOut.of(examples, task, labels, tokenizer)
+    return held_out.scores(engine.make_outputs(model, batch_size, task.objective(training=False)))
 
 
 def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:

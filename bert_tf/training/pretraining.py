@@ -123,16 +123,7 @@ def pretrain(
     tokenizer = train_of[0].tokenizer
     for records in (*train_of, *eval_of):
         config.model.check_fits(tokenizer.vocab_size, records.max_seq_length)
-    description = RunDescription(
-        task="pretraining",
-        model=config.model,
-        do_lower_case=tokenizer.do_lower_case,
-        vocab_hash=tokenizer.vocab_hash,
-        max_seq_length=max(records.max_seq_length for records in train_of),
-        labels=(),
-        experiment=config.to_dict(),
-        data={"train": _identity(train_of), "eval": _identity(eval_of) if eval_of else None},
-    )
+    description = _description(config, tokenizer, train_of, eval_of)
     start_from = _weights_to_start_from(init_checkpoint, config, tokenizer) if init_checkpoint else None
     if start_from is not None:
         start_from.check_heads("pretraining", allow_random_heads)
@@ -143,13 +134,7 @@ def pretrain(
         log_unigram = metrics.log_unigram(train_of[0].token_counts(), tokenizer.special_ids, config.model.vocab_size)
         keras.utils.set_random_seed(train.seed)
         state = engine.make_state(lambda: run_folder.model_of(description, train.dtype_policy), train)
-
-        def initialize(state: State) -> None:
-            if start_from is not None:
-                start_from.assign_to(state.model, "pretraining", allow_random_heads)
-            if config.model.output_bias_from_unigram and (start_from is None or "masked_lm" not in start_from.heads):
-                named_weights(state.model)["masked_lm/output_bias"].assign(log_unigram)
-
+        initialization = _initialization(config, start_from, log_unigram, allow_random_heads=allow_random_heads)
         objective = pretraining_objective(log_unigram)
         results: dict[str, float] = {}
         newest = checkpoints.newest_checkpoint(run_dir)
@@ -165,7 +150,7 @@ def pretrain(
                 optimizer=config.optimizer,
                 hooks=Hooks(
                     evaluate=data.evaluation(engine.make_evaluation(state.model, objective)),
-                    initialize=initialize,
+                    initialize=initialization,
                     describe_batch=data.describe_batch,
                     still_held=lock.check,
                     step_flops=data.step_flops,
@@ -225,6 +210,38 @@ class _PhaseData:
             predictions=predictions,
             max_sequences_per_row=self._train.max_sequences_per_row,
         )
+
+
+def _description(
+    config: PretrainingConfig,
+    tokenizer: WordPieceTokenizer,
+    train_of: Sequence[PretrainingRecords],
+    eval_of: Sequence[PretrainingRecords],
+) -> RunDescription:
+    return RunDescription(
+        task="pretraining",
+        model=config.model,
+        do_lower_case=tokenizer.do_lower_case,
+        vocab_hash=tokenizer.vocab_hash,
+        max_seq_length=max(records.max_seq_length for records in train_of),
+        labels=(),
+        experiment=config.to_dict(),
+        data={"train": _identity(train_of), "eval": _identity(eval_of) if eval_of else None},
+    )
+
+
+def _initialization(
+    config: PretrainingConfig, start_from: Pretrained | None, log_unigram: np.ndarray, *, allow_random_heads: bool
+) -> Callable[[State], None]:
+    """Return a function that gives a new state the weights to start from, and the output bias of the unigrams."""
+
+    def initialize(state: State) -> None:
+        if start_from is not None:
+            start_from.assign_to(state.model, "pretraining", allow_random_heads)
+        if config.model.output_bias_from_unigram and (start_from is None or "masked_lm" not in start_from.heads):
+            named_weights(state.model)["masked_lm/output_bias"].assign(log_unigram)
+
+    return initialize
 
 
 def _of_phases(
