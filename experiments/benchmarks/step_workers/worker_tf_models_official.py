@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 from protocol import Batch, Case, serve
 
@@ -23,13 +24,32 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     import tensorflow as tf
     import tf_keras
-    from official.modeling import optimization
+
+    if case.precision == "bfloat16":
+        tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    task = _masked_lm_task(case)
+    model = task.build_model()
+    optimizer = _optimizer(case)
+    metrics = task.build_metrics()
+    tensors = [{theirs: tf.constant(batch[ours]) for ours, theirs in NAMES.items()} for batch in batches]
+
+    @tf.function
+    def step(inputs):
+        return task.train_step(inputs, model, optimizer, metrics)
+
+    def run(number: int) -> float:
+        return float(step(tensors[number])[task.loss])
+
+    run(0)
+    versions = {"tensorflow": tf.__version__, "tf-models-official": version("tf-models-official")}
+    return run, model.count_params(), versions
+
+
+def _masked_lm_task(case: Case) -> Any:
     from official.nlp.configs import bert, encoders
     from official.nlp.data import pretrain_dataloader
     from official.nlp.tasks import masked_lm
 
-    if case.precision == "bfloat16":
-        tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     encoder = encoders.BertEncoderConfig(
         vocab_size=case.vocab_size,
         hidden_size=case.hidden_size,
@@ -40,7 +60,7 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
         attention_dropout_rate=case.dropout_rate,
     )
     head = bert.ClsHeadConfig(inner_dim=case.hidden_size, num_classes=2, dropout_rate=0.1, name="next_sentence")
-    task = masked_lm.MaskedLMTask(
+    return masked_lm.MaskedLMTask(
         masked_lm.MaskedLMConfig(
             model=bert.PretrainerConfig(
                 encoder=encoders.EncoderConfig(type="bert", bert=encoder), cls_heads=[head], mlm_activation="gelu"
@@ -50,7 +70,11 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
             ),
         )
     )
-    model = task.build_model()
+
+
+def _optimizer(case: Case) -> Any:
+    from official.modeling import optimization
+
     factory = optimization.OptimizerFactory(
         optimization.OptimizationConfig(
             {
@@ -69,20 +93,7 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
             }
         )
     )
-    optimizer = factory.build_optimizer(factory.build_learning_rate())
-    metrics = task.build_metrics()
-    tensors = [{theirs: tf.constant(batch[ours]) for ours, theirs in NAMES.items()} for batch in batches]
-
-    @tf.function
-    def step(inputs):
-        return task.train_step(inputs, model, optimizer, metrics)
-
-    def run(number: int) -> float:
-        return float(step(tensors[number])[task.loss])
-
-    run(0)
-    versions = {"tensorflow": tf.__version__, "tf-models-official": version("tf-models-official")}
-    return run, model.count_params(), versions
+    return factory.build_optimizer(factory.build_learning_rate())
 
 
 if __name__ == "__main__":
