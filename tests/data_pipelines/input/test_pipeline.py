@@ -253,7 +253,7 @@ def test_batches_that_cannot_be_divided_are_refused(folder, options, message):
 
 @pytest.mark.parametrize("make", [training_dataset, evaluation_dataset])
 def test_a_missing_folder_is_reported(tmp_path, make):
-    with pytest.raises(FileNotFoundError, match=r"`folder`: no manifest\.json"):
+    with pytest.raises(FileNotFoundError, match=r"`folder` must hold manifest\.json"):
         make(str(tmp_path), MASKING, 8, seed=0)
 
 
