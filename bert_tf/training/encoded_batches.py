@@ -3,7 +3,7 @@
 Shapes: N rows, B batch, L length.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -104,7 +104,7 @@ def _epoch_order(rows: EncodedExamples, batch_size: int, steps: int, seed: int, 
     return tf.reshape(order, [steps, batch_size])
 
 
-def batch_gatherer(rows: EncodedExamples, batch_size: int) -> Any:
+def batch_gatherer(rows: EncodedExamples, batch_size: int) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Return a function from row numbers to their batch, which is `EncodedExamples.batch` in TensorFlow operations."""
     buckets = tf.constant(rows.bucket_lengths, tf.int32)
     lengths = tf.constant(rows.lengths, tf.int32)

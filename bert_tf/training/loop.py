@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -183,7 +183,7 @@ class _Run:
             raise Preempted
         return min(_steps_to_next_event(self.step, self._train), int(budget / self._engine.num_processes))
 
-    def make_steps(self, steps: Steps, batches: Any, count: int) -> None:
+    def make_steps(self, steps: Steps, batches: Iterator[Any], count: int) -> None:
         """Make `count` updates, and count their metrics.
 
         Raises:

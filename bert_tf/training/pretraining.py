@@ -20,7 +20,7 @@ from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.batch_shards import BatchShard
-from bert_tf.training.engine import Engine, Evaluate, State
+from bert_tf.training.engine import Dataset, Engine, Evaluate, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.phases import Phase, phases_of, remaining
 from bert_tf.utils.arguments import renamed
@@ -65,7 +65,7 @@ class PretrainingRecords(Protocol):
         start_step: int,
         input_pipeline_id: int,
         num_input_pipelines: int,
-    ) -> Any:
+    ) -> Dataset:
         """Return endless batches, or one pipeline's rows of them, which depend on the arguments alone."""
         ...
 
@@ -73,7 +73,7 @@ class PretrainingRecords(Protocol):
         """Return a text that names the records in the batch of a step."""
         ...
 
-    def evaluation_dataset(self, masking: MaskingConfig, batch_size: int) -> Any:
+    def evaluation_dataset(self, masking: MaskingConfig, batch_size: int) -> Dataset:
         """Return every record once, with fixed masks."""
         ...
 
@@ -171,7 +171,7 @@ class _PhaseData:
         self._train = train
         self._held_out = held_out
 
-    def training_dataset(self, start: int, shard: BatchShard) -> Any:
+    def training_dataset(self, start: int, shard: BatchShard) -> Dataset:
         if start < self._phase.begin:
             raise ValueError(
                 f"`run_dir` must have a readable checkpoint of step {self._phase.begin} or later. Remove the damaged "

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import DIGESTS, Examples
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
@@ -47,7 +48,7 @@ READERS: dict[str, Reader] = {
 """The reader of each kind of task."""
 
 
-def read_examples(path: str, config: Any, *, labelled: bool = True, strict: bool = False) -> Examples:
+def read_examples(path: str, config: AnyTaskConfig, *, labelled: bool = True, strict: bool = False) -> Examples:
     """Return the examples of a file, read by the reader of the task's kind.
 
     Args:
@@ -66,7 +67,7 @@ def read_examples(path: str, config: Any, *, labelled: bool = True, strict: bool
 
 
 def read_parts(
-    config: Any,
+    config: AnyTaskConfig,
     paths: dict[str, str | None],
     *,
     split: str | None = None,
@@ -100,7 +101,7 @@ def read_parts(
     return Split.parse(split, split_seed).parts(parts["train"]) if split is not None else parts
 
 
-def read_part(config: Any, data: dict[str, Any], part: str) -> Examples:
+def read_part(config: AnyTaskConfig, data: dict[str, Any], part: str) -> Examples:
     """Return one part of the file that a run split.
 
     Args:

@@ -37,7 +37,7 @@ class WeightAverages:
         for name, average in self._averages.items():
             average.assign(tf.convert_to_tensor(self._weights[name]))
 
-    def update(self, decay: float, step: Any, distribution: Distribution) -> None:
+    def update(self, decay: float, step: tf.Tensor, distribution: Distribution) -> None:
         """Update the averages after an update of the weights, inside `Distribution.run`.
 
         At first, the average covers about the last tenth of the steps, so that it soon forgets the initial weights (as
@@ -80,7 +80,7 @@ def averaging(
     averages: WeightAverages,
     decay: float,
     *,
-    step: Any,
+    step: tf.Variable,
     distribution: Distribution,
 ) -> Callable[[Batch], Sums]:
     """Return a training step that also updates the averages.

@@ -5,10 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bert_tf.features import Batch
 from bert_tf.objectives import metrics
+from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
-from bert_tf.training.engine import Evaluate, OutputsOf
+from bert_tf.training.engine import Dataset, Evaluate, OutputsOf
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 
 
@@ -18,7 +20,7 @@ class _Totals:
     def __init__(self) -> None:
         self._totals: dict[str, tuple[float, float]] = {}
 
-    def add(self, sums: Any) -> None:
+    def add(self, sums: Sums) -> None:
         for name, (total, weight) in sums.items():
             before = self._totals.get(name, (0.0, 0.0))
             self._totals[name] = (before[0] + float(total), before[1] + float(weight))
@@ -40,7 +42,7 @@ def make_evaluation(model: keras.Model, objective: Objective, distribution: Dist
         losses and metrics over all batches, divided once, and raises ValueError if there is no batch.
     """
 
-    def step(batch: Any) -> Any:
+    def step(batch: Batch) -> Sums:
         outputs = model(batch, training=False)
         sums = objective.losses(outputs, batch) | objective.metrics(outputs, batch)
         return tf.nest.pack_sequence_as(sums, distribution.all_reduce(tf.nest.flatten(sums)))
@@ -49,7 +51,7 @@ def make_evaluation(model: keras.Model, objective: Objective, distribution: Dist
     def run(batch: Any) -> Any:
         return distribution.run(step, batch)
 
-    def evaluate(dataset: Any) -> dict[str, float]:
+    def evaluate(dataset: Dataset) -> dict[str, float]:
         totals = _Totals()
         empty = True
         for batch in distribution.split(dataset):
@@ -81,7 +83,7 @@ def make_outputs(
     replicas = distribution.num_replicas
     batch_size = -(-batch_size // replicas) * replicas
 
-    def step(batch: Any) -> tuple[Any, Any]:
+    def step(batch: Batch) -> tuple[Any, Sums]:
         outputs = model(batch, training=False)
         sums = {} if objective is None else objective.losses(outputs, batch)
         reduced = distribution.all_reduce(tf.nest.flatten(sums)) if sums else []

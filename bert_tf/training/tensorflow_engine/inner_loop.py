@@ -1,6 +1,6 @@
 """The inner loop, whose steps run on the device one after another without a return to the host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class InnerLoop:
         self._clock = clock
         self._run = tf.function(self._steps)
 
-    def __call__(self, batches: Any, count: int) -> tuple[np.ndarray, float]:
+    def __call__(self, batches: Iterator[Any], count: int) -> tuple[np.ndarray, float]:
         """Run `count` steps on the next batches.
 
         Returns:

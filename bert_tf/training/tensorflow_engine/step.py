@@ -194,7 +194,9 @@ def _on_cpu() -> bool:
     return not any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
 
 
-def _dense_gradient(variable: Any, gradient: Any, of_copy: tf.Tensor | None) -> tf.Tensor:
+def _dense_gradient(
+    variable: tf.Variable, gradient: tf.Tensor | tf.IndexedSlices | None, of_copy: tf.Tensor | None
+) -> tf.Tensor:
     """Return the dense sum of a variable's gradient and that of its low-precision copy.
 
     The sum has the copy's dtype if only the copy has a gradient. It is dense because Adam's moments are wrong for
