@@ -1,25 +1,32 @@
 """Checkpoints of google-research/bert (TF1) and of TensorFlow's model garden (TF2).
 
 ```
-bert_config.json  bert_model.ckpt.index  bert_model.ckpt.data-00000-of-00001  vocab.txt
+bert_config.json  bert_model.ckpt.index  bert_model.ckpt.data-00000-of-00001  vocab.txt  [bert_task.json]
 ```
 """
 
 import os
 import re
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from bert_tf.configs.published import google_values, read_config
 from bert_tf.conversion import folders
+from bert_tf.conversion.heads import Statement, class_labels, heads_and_task
 from bert_tf.conversion.huggingface import read_vocabulary
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
+from bert_tf.tasks import TASKS
+from bert_tf.tasks.texts import Classification, Regression
 from bert_tf.utils import files
 
 CONFIG_FILE = "bert_config.json"
+TASK_FILE = "bert_task.json"
+"""The task and the labels of a fine-tuned model, which the names of its tensors do not tell; a file of our own."""
+
 CHECKPOINT = "bert_model.ckpt"
 """The name of published checkpoints, and of those written here."""
 
@@ -90,13 +97,14 @@ def read_bundle(prefix: str) -> dict[str, np.ndarray]:
         raise ValueError(f"{prefix}: the checkpoint cannot be read ({error})") from None
 
 
-def read(path: str) -> Pretrained:
+def read(path: str, wanted: str | None = None) -> Pretrained:
     """Read the configuration, weights and vocabulary of a checkpoint.
 
     This format does not state the casing. A vocabulary without capitals is taken to be uncased.
 
     Args:
         path: the folder, or the checkpoint's prefix in it.
+        wanted: the task of the model that is to be loaded, as in `loading.read_pretrained`.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -124,11 +132,18 @@ def read(path: str) -> Pretrained:
                 value = value.T
                 upright.add(original)
             tensors[name] = (original, value)
-    heads, task = _heads_and_task(tensors)
+    stated, labels = _stated_task(folder)
+    heads, task = heads_and_task("google", config, tensors, stated=stated, wanted=wanted, report=report)
+    if task in TASKS and wanted is None and "output_weights" in tensors and not stated.is_certain:
+        logging.warning(
+            "%s: the checkpoint does not say whether its head is a classifier's or a tagger's. It is read as that of "
+            "run_classifier.py, for %s; give `task` for another",
+            prefix,
+            task,
+        )
     weights = assemble("google", config, heads, tensors=tensors, report=report)
     report.transposed = [name for name in report.transposed if name not in upright]
     tokens, do_lower_case = read_vocabulary(folder)
-    classes = len(weights.get("classification/dense/bias", ()))
     return Pretrained(
         config=config,
         weights=weights,
@@ -136,7 +151,7 @@ def read(path: str) -> Pretrained:
         task=task,
         tokens=tokens,
         do_lower_case=do_lower_case,
-        labels=tuple(f"LABEL_{number}" for number in range(classes)),
+        labels=class_labels(labels, weights, task, os.path.join(folder, TASK_FILE)),
     )
 
 
@@ -189,24 +204,26 @@ def _tf1_block_name(number: int, rest: str) -> str | None:
     return None
 
 
-def _heads_and_task(tensors: Mapping[str, tuple[str, np.ndarray]]) -> tuple[list[str], str]:
-    """Return the heads that the tensors belong to, and the task of a model with these heads."""
-    if "cls/squad/output_weights" in tensors:
-        return ["question_answering"], "question_answering"
-    if "output_weights" in tensors:
-        # The names of a tagger and of a classifier are the same.
-        task = "regression" if len(tensors["output_weights"][1]) == 1 else "classification"
-        return [task], task
-    heads = [
-        head
-        for head, start in (("masked_lm", "cls/predictions/"), ("next_sentence", "cls/seq_relationship/"))
-        if any(name.startswith(start) for name in tensors)
-    ]
-    return heads, "pretraining" if heads else "encoder"
+def _stated_task(folder: str) -> tuple[Statement, Any]:
+    """Return what the folder says about the task, and the labels that it names.
+
+    Google's own classifiers (`run_classifier.py`) say nothing, and are those that a silent folder is taken for.
+    """
+    file = os.path.join(folder, TASK_FILE)
+    if not files.exists(file):
+        default = (Classification.kind, Regression.kind)
+        return Statement(default, advice=f"{file} may name it"), None
+    values = files.read_json(file)
+    if not isinstance(values, dict) or values.get("task") not in TASKS:
+        raise ValueError(f"{file}: `task` must be one of {', '.join(TASKS)}. Received: {values!r:.100}")
+    task = values["task"]
+    return Statement((task,), is_certain=True, advice=f"{file} names {task}"), values.get("labels")
 
 
 def write(pretrained: Pretrained, output_dir: str) -> None:
     """Write `bert_config.json`, `bert_model.ckpt` with the names of google-research/bert, and `vocab.txt`.
+
+    A fine-tuned model's task and labels are kept in a file of our own, `bert_task.json`.
 
     `hidden_act` keeps its name. Google's code knows only `gelu`, and computes the tanh approximation under this name.
     To use a model of `gelu_new` there, change `hidden_act` to `gelu`.
@@ -232,4 +249,7 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
         )
         if pretrained.tokens is not None:
             files.write_text(os.path.join(folder, "vocab.txt"), "".join(f"{token}\n" for token in pretrained.tokens))
+        if pretrained.task in TASKS:
+            task = {"task": pretrained.task, "labels": list(pretrained.labels)}
+            files.write_json(os.path.join(folder, TASK_FILE), task)
         files.write_json(os.path.join(folder, CONFIG_FILE), values)

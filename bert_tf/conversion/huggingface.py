@@ -6,6 +6,7 @@ Names and shapes are those of `transformers`' `BertModel`, `BertForPreTraining` 
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +18,12 @@ import safetensors.numpy
 from bert_tf.configs import BertConfig
 from bert_tf.configs.published import hugging_face_values, read_config
 from bert_tf.conversion import folders, sentence_transformers
+from bert_tf.conversion.heads import Statement, class_labels, heads_and_task, made_up_labels, warn_of_architectures
+from bert_tf.conversion.names import head_names
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.torch_files import read_torch_file
-from bert_tf.tasks import MODEL_KINDS
+from bert_tf.tasks import MODEL_KINDS, TASKS
 from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordPieceTokenizer
 from bert_tf.utils import files
 
@@ -36,6 +39,11 @@ TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json", "tokenizer.json")
 
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "I64": np.int64}
 _DECODER = "cls.predictions.decoder"
+_WRAPPERS = re.compile(r"^((module|model|_orig_mod)\.)+")
+"""What wrappers of PyTorch put before names: data parallelism, trainers' own modules and `torch.compile`."""
+
+_OTHER_ARCHITECTURES = ("BertForMultipleChoice", "BertLMHeadModel")
+"""The classes of `transformers` on BERT whose head no task here has, or that others load (as a masked LM)."""
 
 
 def is_folder(path: str) -> bool:
@@ -43,24 +51,26 @@ def is_folder(path: str) -> bool:
     return folders.has(path, CONFIG_FILE) and any(folders.has(path, name) for name in WEIGHT_FILES)
 
 
-def read(path: str) -> Pretrained:
+def read(path: str, wanted: str | None = None) -> Pretrained:
     """Read the configuration, weights, vocabulary and labels of a folder.
+
+    Args:
+        path: the folder.
+        wanted: the task of the model that is to be loaded, as in `loading.read_pretrained`.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, or the model is not a BERT.
+        ValueError: a file is damaged, the model is not a BERT, or the folder does not say what its head is for.
     """
     config_file = os.path.join(path, CONFIG_FILE)
     values = files.read_json(config_file)
     config = read_config(values, config_file)
     report = ConversionReport(path)
     tensors = _by_model_names(_read_tensors(path), config, report)
-    heads, task = _heads_and_task(tensors, values)
+    stated = _stated_task(values, config_file)
+    heads, task = heads_and_task("hugging_face", config, tensors, stated=stated, wanted=wanted, report=report)
     weights = assemble("hugging_face", config, heads, tensors=tensors, report=report)
     tokens, do_lower_case = read_vocabulary(path)
-    labels: tuple[str, ...] = ()
-    if MODEL_KINDS[task].has_classes:
-        labels = _labels(values, len(weights[f"{heads[0]}/dense/bias"]), config_file)
     return Pretrained(
         config=config,
         weights=weights,
@@ -68,7 +78,7 @@ def read(path: str) -> Pretrained:
         task=task,
         tokens=tokens,
         do_lower_case=do_lower_case,
-        labels=labels,
+        labels=class_labels(values.get("id2label"), weights, task, config_file),
         max_seq_length=_max_seq_length(path),
     )
 
@@ -117,7 +127,7 @@ def _by_model_names(
     found: dict[str, tuple[str, np.ndarray]] = {}
     for original, value in tensors.items():
         # Old files use TensorFlow's names for the weights of LayerNorm. Models with a head call the encoder `bert`.
-        name = original.removeprefix("bert.")
+        name = _WRAPPERS.sub("", original).removeprefix("bert.")
         name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if name == "embeddings.position_ids":
             report.ignored[original] = "the numbers 0, 1, 2 ..."
@@ -141,35 +151,27 @@ def _by_model_names(
     return found
 
 
-def _heads_and_task(tensors: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Return the heads that the tensors belong to, and the task of a model with these heads."""
-    if "qa_outputs.weight" in tensors:
-        return ["question_answering"], "question_answering"
-    if "classifier.weight" in tensors:
-        if "BertForTokenClassification" in (values.get("architectures") or ()):
-            return ["token_classification"], "tagging"
-        # As in `transformers`, a single output means regression.
-        if len(tensors["classifier.weight"][1]) == 1:
-            return ["regression"], "regression"
-        multi_label = values.get("problem_type") == "multi_label_classification"
-        return ["classification"], "multi_label" if multi_label else "classification"
-    heads = [
-        head
-        for head, start in (("masked_lm", "cls.predictions."), ("next_sentence", "cls.seq_relationship."))
-        if any(name.startswith(start) for name in tensors)
-    ]
-    return heads, "pretraining" if heads else "encoder"
-
-
-def _labels(values: Mapping[str, Any], classes: int, config_file: str) -> tuple[str, ...]:
-    """Return the names of the classes by id, or generated names if the file does not name every class."""
-    names = values.get("id2label")
-    if isinstance(names, dict) and set(names) == {str(number) for number in range(classes)}:
-        labels = tuple(str(names[str(number)]) for number in range(classes))
-        if len(set(labels)) != classes:
-            raise ValueError(f"{config_file}: `id2label` must name each class differently. Received: {names}")
-        return labels
-    return tuple(f"LABEL_{number}" for number in range(classes))
+def _stated_task(values: Mapping[str, Any], config_file: str) -> Statement:
+    """Return what `architectures` and `problem_type` say about the task, and warn of unknown architectures."""
+    named = values.get("architectures") or []
+    named = [str(name) for name in named] if isinstance(named, list) else [str(named)]
+    known = {*_OTHER_ARCHITECTURES, *(name for kind in MODEL_KINDS.values() for name in kind.architectures)}
+    warn_of_architectures(config_file, [name for name in named if name not in known])
+    problem_type = values.get("problem_type")
+    of_problem = {task for task, kind in TASKS.items() if kind.problem_type is not None}
+    if problem_type is not None:
+        of_problem = {task for task in of_problem if TASKS[task].problem_type == problem_type}
+    stated = [task for task, kind in TASKS.items() if any(name in kind.architectures for name in named)]
+    if not named and problem_type is not None:
+        stated = list(of_problem)
+    tasks = tuple(task for task in stated if TASKS[task].problem_type is None or task in of_problem)
+    choices = sorted({name for task in TASKS.values() if task.has_classes for name in task.architectures})
+    return Statement(
+        tasks=tasks,
+        is_certain=any(name in known for name in named) or bool(tasks),
+        advice=f"{config_file}: `architectures` must name one of {', '.join(choices)}, with a `problem_type` that fits "
+        f"the outputs. Received: architectures {named}, problem_type {problem_type!r}",
+    )
 
 
 def read_vocabulary(path: str) -> tuple[tuple[str, ...] | None, bool]:
@@ -246,11 +248,12 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
     problem_type = MODEL_KINDS[pretrained.task].problem_type
     if problem_type is not None:
         values["problem_type"] = problem_type
-    if pretrained.task == "regression":
-        values["id2label"], values["label2id"] = {"0": "LABEL_0"}, {"LABEL_0": 0}
-    if pretrained.labels:
-        values["id2label"] = {str(number): label for number, label in enumerate(pretrained.labels)}
-        values["label2id"] = {label: number for number, label in enumerate(pretrained.labels)}
+    head = MODEL_KINDS[pretrained.task].heads[-1:]
+    if head and "classifier.bias" in head_names("hugging_face", pretrained.config, head[0]):
+        # Without names, `transformers` makes a head of two classes.
+        labels = pretrained.labels or made_up_labels(len(tensors["classifier.bias"]))
+        values["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        values["label2id"] = {label: number for number, label in enumerate(labels)}
     tokenizer = pretrained.tokenizer() if pretrained.tokens is not None else None
     if tokenizer is not None:
         values["pad_token_id"] = tokenizer.pad_id

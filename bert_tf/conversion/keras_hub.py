@@ -5,22 +5,36 @@ another activation or epsilon (most of Hugging Face have the exact GELU) becomes
 with the same outputs as the model here. Its presets can be loaded after a call of `register()`.
 """
 
+import dataclasses
 import functools
 import os
 import re
 import tempfile
 from typing import Any
 
+from absl import logging
+
 from bert_tf.configs import BertConfig
 from bert_tf.conversion import folders
+from bert_tf.conversion.heads import made_up_labels
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.layers.base import activation
+from bert_tf.tasks.texts import Classification, MultiLabel
 from bert_tf.utils import files
 
 CONFIG_FILE = "config.json"
 _KAGGLE = "kaggle://"
 _PRESET_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9.]+)+")
+_TASK_FILE = "task.json"
+_CLASSIFIERS = ("BertTextClassifier", "BertClassifier")
+"""The names of KerasHub's classifier on BERT, now and in earlier versions."""
+_ACTIVATIONS = {
+    "linear": Classification.kind,
+    "softmax": Classification.kind,
+    "sigmoid": MultiLabel.kind,
+}
+"""The last activation of a classifier, and the task that it means; the weights are those of the logits."""
 _FIXED_ACTIVATION, _FIXED_EPSILON = "gelu_new", 1e-12
 
 
@@ -134,7 +148,11 @@ def read(preset: str) -> Pretrained:
 
 
 def _read_with(keras_hub: Any, preset: str, source: str) -> Pretrained:
-    pretrained = read_backbone(keras_hub.models.BertBackbone.from_preset(preset, dtype="float32"), source)
+    classifier = _classifier(keras_hub, preset, source)
+    if classifier is not None:
+        pretrained = _read_classifier(classifier, source)
+    else:
+        pretrained = read_backbone(keras_hub.models.BertBackbone.from_preset(preset, dtype="float32"), source)
     if os.path.isdir(preset) and not os.path.exists(os.path.join(preset, "tokenizer.json")):
         return pretrained
     tokenizer = keras_hub.tokenizers.BertTokenizer.from_preset(preset)
@@ -143,12 +161,40 @@ def _read_with(keras_hub: Any, preset: str, source: str) -> Pretrained:
     return pretrained
 
 
-def read_backbone(backbone: Any, source: str | None = None) -> Pretrained:
+def _classifier(keras_hub: Any, preset: str, source: str) -> Any:
+    """Return the classifier that a preset holds beside its backbone; None, and a warning, for any other head."""
+    file = os.path.join(preset, _TASK_FILE)
+    if not os.path.exists(file):
+        return None
+    kind = files.read_json(file)
+    name = str(kind.get("registered_name", "")).rpartition(">")[2] if isinstance(kind, dict) else ""
+    if name in _CLASSIFIERS:
+        try:
+            classifier = keras_hub.models.BertTextClassifier.from_preset(preset, dtype="float32")
+        except ValueError as error:
+            name += f" ({error})"
+        else:
+            activation = getattr(classifier.activation, "__name__", "linear")
+            if classifier.num_classes > 1 and activation in _ACTIVATIONS:
+                return classifier
+            name += f" ({classifier.num_classes} outputs, {activation})"
+    logging.warning("%s: the head of a %s has no counterpart here. The encoder is read without it", source, name)
+    return None
+
+
+def _read_classifier(classifier: Any, source: str) -> Pretrained:
+    pretrained = read_backbone(classifier.backbone, source, classifier.output_dense)
+    task = _ACTIVATIONS[getattr(classifier.activation, "__name__", "linear")]
+    return dataclasses.replace(pretrained, task=task, labels=made_up_labels(classifier.num_classes))
+
+
+def read_backbone(backbone: Any, source: str | None = None, logits: Any = None) -> Pretrained:
     """Read the configuration and weights of a `keras_hub.models.BertBackbone`, which has no vocabulary.
 
     Args:
         backbone: the object.
         source: its name for messages; None for the name of the object.
+        logits: the last dense layer of a classifier on the backbone; None for the backbone alone.
 
     Raises:
         ValueError: `backbone` is something else.
@@ -173,7 +219,10 @@ def read_backbone(backbone: Any, source: str | None = None) -> Pretrained:
     report = ConversionReport(source or backbone.name)
     tensors = {variable.path: (variable.path, variable.numpy()) for variable in backbone.weights}
     tensors = {name: found for name, found in tensors.items() if "seed_generator" not in name}
-    weights = assemble("keras_hub", config, (), tensors=tensors, report=report)
+    if logits is not None:
+        tensors |= {f"logits/{variable.name}": (variable.path, variable.numpy()) for variable in logits.weights}
+    heads = () if logits is None else Classification.heads[-1:]
+    weights = assemble("keras_hub", config, heads, tensors=tensors, report=report)
     return Pretrained(config=config, weights=weights, report=report, task="encoder")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from absl import logging
 
 from bert_tf.conversion import google, hub, huggingface, keras_hub, runs
+from bert_tf.conversion.heads import check_task
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
@@ -23,31 +24,36 @@ from bert_tf.utils import files
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*|bert-[\w.-]+")
 
 
-def read_pretrained(path: Any) -> Pretrained:
+def read_pretrained(path: Any, task: str | None = None) -> Pretrained:
     """Read the configuration, weights and vocabulary of a BERT in any known format.
 
     Args:
         path: a folder (local or `gs://`); a prefix of a TensorFlow checkpoint; the name of a KerasHub preset, such as
             `bert_tiny_en_uncased`, or of a repository on the Hugging Face hub, such as `bert-base-uncased`; or a
             `keras_hub.models.BertBackbone`.
+        task: the task of the model that is to be loaded, a key of `tasks.MODEL_KINDS`. It decides what a head is for
+            where the source does not say. None for the source's own task.
 
     Raises:
         FileNotFoundError: nothing has this name, here or on a hub (if it can be reached).
-        ValueError: files are damaged or disagree, or the model is not a BERT.
+        ValueError: files are damaged or disagree, the model is not a BERT, there is no such task, or `task` is None and
+            the source does not say what its head is for.
     """
+    if task is not None:
+        check_task(task)
     if not isinstance(path, str | os.PathLike):
         return keras_hub.read_backbone(path)
     path = os.fspath(path).rstrip("/")
     if path.startswith("hf://"):
-        return huggingface.read(hub.fetch(path.removeprefix("hf://")))
+        return huggingface.read(hub.fetch(path.removeprefix("hf://")), task)
     if keras_hub.is_preset(path):
         return keras_hub.read(path)
     if runs.is_folder(path):
         return runs.read(path)
     if huggingface.is_folder(path):
-        return huggingface.read(path)
+        return huggingface.read(path, task)
     if google.is_checkpoint(path):
-        return google.read(path)
+        return google.read(path, task)
     if files.exists(path):
         raise FileNotFoundError(
             f"`path` must name a folder that holds a BERT: {huggingface.CONFIG_FILE} with checkpoints/ (a run) or with "
@@ -56,7 +62,7 @@ def read_pretrained(path: Any) -> Pretrained:
         )
     if not _HUB_NAME.fullmatch(path):
         raise FileNotFoundError(f"`path`: no such folder, and not the name of a model on a hub. Received: {path!r}")
-    return huggingface.read(hub.fetch(path))
+    return huggingface.read(hub.fetch(path), task)
 
 
 def model_of(pretrained: Pretrained, task: str, *, num_classes: int | None = None, dtype: str = "float32") -> BertModel:
@@ -71,17 +77,18 @@ def model_of(pretrained: Pretrained, task: str, *, num_classes: int | None = Non
     Raises:
         ValueError: there is no such task, or the number of classes is unknown or contradictory.
     """
-    if task not in MODEL_KINDS:
-        raise ValueError(f"`task` must be one of {', '.join(MODEL_KINDS)}. Received: {task!r}")
+    check_task(task)
     kind = MODEL_KINDS[task]
     options: dict[str, Any] = {"dtype": dtype}
     if kind.has_classes:
         bias = pretrained.weights.get(f"{kind.heads[-1]}/dense/bias")
         classes = num_classes if bias is None else len(bias)
-        if classes is None or num_classes not in (None, classes):
+        if classes is None:
+            raise ValueError(f"`num_classes` must be given for a new head. Received: None, for {pretrained.source}")
+        if num_classes not in (None, classes):
             raise ValueError(
-                f"`num_classes` must be given for a new head, and agree with one that is loaded ({classes}). "
-                f"Received: {num_classes} for {pretrained.source}"
+                f"`num_classes` must be the {classes} classes of the head in {pretrained.source}. "
+                f"Received: {num_classes}"
             )
         options["num_classes"] = classes
     if kind.has_pooling:
@@ -108,7 +115,8 @@ def load_pretrained(
     Args:
         path: the weights, as in `read_pretrained`.
         task: `encoder`, `pretraining`, `classification`, `multi_label`, `regression`, `tagging`, `question_answering`
-            or `retrieval`; None for the task whose heads `path` holds.
+            or `retrieval`, which decides what a head is for where `path` does not say; None for the task whose heads
+            `path` holds.
         allow_random_heads: whether a missing head may start from random numbers.
         num_classes: C, for a new classifier or tagger.
         dtype: Keras dtype policy; the variables stay float32.
@@ -120,19 +128,20 @@ def load_pretrained(
         FileNotFoundError: nothing has this name.
         ValueError: files are damaged, weights are missing, or the model is not a BERT.
     """
-    pretrained = read_pretrained(path)
+    pretrained = read_pretrained(path, task)
     task = task or pretrained.task
+    pretrained.check_heads(task, allow_random_heads)
     model = model_of(pretrained, task, num_classes=num_classes, dtype=dtype)
     pretrained.assign_to(model, task, allow_random_heads)
     warn_of_surprises(pretrained)
     return model, pretrained
 
 
-def warn_of_surprises(pretrained: Pretrained) -> None:
-    """Log a warning if a conversion has random weights or tensors without a counterpart."""
+def warn_of_surprises(pretrained: Pretrained, random: bool = True) -> None:
+    """Log a warning if a conversion has tensors without a counterpart or, unless `random` is False, random weights."""
     report = pretrained.report
     for kind, names in (("random", report.missing), ("without a counterpart here", report.unexpected)):
-        if names:
+        if names and (random or names is report.unexpected):
             logging.warning("%s: %d tensors are %s: %s", report.source, len(names), kind, _some(names))
 
 

@@ -150,14 +150,21 @@ def _block(config: BertConfig, number: int) -> Iterator[Weight]:
     )
 
 
-def _output_layer(head: str, size: int, classes: int | None, google: str, hugging_face: str) -> list[Weight]:
+def _output_layer(
+    head: str, size: int, classes: int | None, google: str, hugging_face: str, *, keras_hub: str | None = None
+) -> list[Weight]:
     """Return the weights of a head's last product. Google names them `output_weights` [C, D] and `output_bias`."""
     kernel = Part(
-        f"{google}output_weights", f"{hugging_face}.weight", google_transposed=True, hugging_face_transposed=True
+        f"{google}output_weights",
+        f"{hugging_face}.weight",
+        keras_hub and f"{keras_hub}/kernel",
+        google_transposed=True,
+        hugging_face_transposed=True,
     )
+    bias = Part(f"{google}output_bias", f"{hugging_face}.bias", keras_hub and f"{keras_hub}/bias")
     return [
         Weight(f"{head}/dense/kernel", (size, classes), (kernel,)),
-        Weight(f"{head}/dense/bias", (classes,), (Part(f"{google}output_bias", f"{hugging_face}.bias"),)),
+        Weight(f"{head}/dense/bias", (classes,), (bias,)),
     ]
 
 
@@ -174,8 +181,17 @@ def _head(config: BertConfig, head: str) -> Iterator[Weight]:
     elif head == "question_answering":
         yield from _output_layer(head, size, 2, "cls/squad/", "qa_outputs")
     else:
-        # Classifiers, taggers and regressors share their names. The configuration beside them says which one it is.
-        yield from _output_layer(head, size, 1 if head == "regression" else None, "", "classifier")
+        # Classifiers, taggers and regressors share their names; see `conversion.heads`.
+        classes = 1 if head == "regression" else None
+        keras_hub = "logits" if head == "classification" else None
+        yield from _output_layer(head, size, classes, "", "classifier", keras_hub=keras_hub)
+
+
+def head_names(form: str, config: BertConfig, head: str) -> list[str]:
+    """Return the names of a head's tensors in a format: `google`, `hugging_face` or `keras_hub`; [] if it has none."""
+    weights = _head(config, head) if head in HEADS else ()
+    names = [getattr(part, form) for weight in weights for part in weight.parts]
+    return [name for name in names if name is not None]
 
 
 def weights_of(config: BertConfig, heads: Sequence[str] = ()) -> list[Weight]:

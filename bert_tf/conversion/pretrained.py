@@ -80,7 +80,7 @@ class Pretrained:
             ValueError: a head that the task's model needs is missing.
         """
         held = [part for part in ("encoder", "encoder/pooler", *HEADS) if self._holds(part)]
-        missing = [head for head in MODEL_KINDS[task].heads if head not in held and head not in new]
+        missing = [head for head in MODEL_KINDS[task].heads if not self._holds(head) and head not in new]
         if missing and not allow_random_heads:
             raise ValueError(
                 f"{self.source} has no weights for {', '.join(missing)}, which a model for {task} needs. Give "
@@ -227,7 +227,15 @@ def disassemble(form: str, pretrained: Pretrained, without: Collection[str] = ()
         form: the format: `google`, `hugging_face` or `keras_hub`.
         pretrained: the model to write.
         without: names of weights to leave out.
+
+    Raises:
+        ValueError: the model has a head that no published format has.
     """
+    parts = {_head_of(name) for name in pretrained.weights} - {"encoder", "encoder/pooler", *HEADS}
+    if parts:
+        raise ValueError(
+            f"the model's heads must be among {', '.join(HEADS)} to be published. Received: {', '.join(sorted(parts))}"
+        )
     tensors = {}
     for weight in weights_of(pretrained.config, pretrained.heads):
         if weight.name not in pretrained.weights or weight.name in without:

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf.conversion import hub, runs, sentence_transformers
-from bert_tf.conversion.loading import model_of, read_pretrained
+from bert_tf.conversion.loading import model_of, read_pretrained, warn_of_surprises
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.runs import folder as run_folder
@@ -142,7 +142,10 @@ def _read_published(path: str) -> tuple[Any, ModelDescription, WordPieceTokenize
     if path.startswith("hf://"):
         path = hub.fetch(path.removeprefix("hf://"))
     sentences = sentence_transformers.read_settings(path) if sentence_transformers.is_folder(path) else None
-    pretrained = read_pretrained(sentences.encoder_dir if sentences else path)
+    if sentences is not None:
+        pretrained = read_pretrained(sentences.encoder_dir, Encoder.kind)
+    else:
+        pretrained = read_pretrained(path)
     task = pretrained.task
     if task == Pretraining.kind and "masked_lm" not in pretrained.heads:
         task = Encoder.kind  # no method uses a next-sentence head
@@ -150,6 +153,7 @@ def _read_published(path: str) -> tuple[Any, ModelDescription, WordPieceTokenize
     model = model_of(pretrained, task)
     # Filling masks needs neither a pooler nor a next-sentence head, and mean vectors need no pooler.
     pretrained.assign_to(model, task, allow_random_heads=task not in TASKS)
+    warn_of_surprises(pretrained, random=False)
     return model, description, pretrained.tokenizer()
 
 

@@ -204,7 +204,7 @@ def _starting_point(
     pretrained, encoder = None, config.model
     if init_checkpoint is not None:
         with renamed(path="init_checkpoint"):
-            pretrained = read_pretrained(init_checkpoint)
+            pretrained = read_pretrained(init_checkpoint, config.task.kind)
         pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
         new = (*task_of(config.task).heads[-1:], *pooler)
         pretrained.check_heads(config.task.kind, allow_random_heads, new=new)

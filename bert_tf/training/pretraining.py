@@ -271,7 +271,7 @@ def _weights_to_start_from(
 ) -> Pretrained:
     """Read published weights or those of another run, and check that they fit this run's vocabulary and sizes."""
     with renamed(path="init_checkpoint"):
-        other = read_pretrained(init_checkpoint)
+        other = read_pretrained(init_checkpoint, "pretraining")
     other_tokenizer = other.tokenizer()
     if (other_tokenizer.vocab_hash, other.do_lower_case) != (tokenizer.vocab_hash, tokenizer.do_lower_case):
         raise ValueError(

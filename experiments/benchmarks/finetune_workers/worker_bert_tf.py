@@ -35,7 +35,7 @@ class BertTf(Implementation):
         self.versions = {name: version(name) for name in ("tensorflow", "keras")}
         config: FinetuningConfig = finetuning_config(case, case.settings)
         self.task = task_of(config.task)
-        pretrained = read_pretrained(case.weights)
+        pretrained = read_pretrained(case.weights, case.kind)
         tokenizer = pretrained.tokenizer()
         train, self.eval_examples = (list(_examples(read_lines(path))) for path in (case.train, case.eval))
         rows = self.task.encode(train, case.labels, tokenizer, training=True)

@@ -89,7 +89,7 @@ def same(one, other):
     ],
 )
 def test_names_and_shapes_are_the_published_ones(hf_heads, variables, tmp_path):
-    source = write_hf(tmp_path / "hf", with_heads(*hf_heads))
+    source = write_hf(tmp_path / "hf", with_heads(*hf_heads), problem_type="single_label_classification")
     report = convert_checkpoint(source, str(tmp_path / "google"), "google")
     assert (report.missing, report.unexpected, report.ignored) == ([], [], {})
     written = {name: tuple(shape) for name, shape in tf.train.list_variables(str(tmp_path / "google/bert_model.ckpt"))}

@@ -210,12 +210,17 @@ def test_a_published_encoder_gets_a_new_classifier(tmp_path):
 
 def test_labels_are_read_from_the_configuration(tmp_path):
     tensors = with_heads("classifier")
-    made_up = read_pretrained(write_hf(tmp_path / "a", tensors, id2label={"0": "LABEL_0", "1": "LABEL_1"}))
+    kind = {"architectures": ["BertForSequenceClassification"]}
+    made_up = read_pretrained(write_hf(tmp_path / "a", tensors, id2label={"0": "LABEL_0", "1": "LABEL_1"}, **kind))
     assert made_up.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
     with pytest.raises(ValueError, match="`id2label` must name each class differently"):
-        read_pretrained(write_hf(tmp_path / "b", tensors, id2label={"0": "x", "1": "x", "2": "y"}))
-    multi = read_pretrained(write_hf(tmp_path / "c", tensors, problem_type="multi_label_classification"))
-    assert multi.task == "multi_label"
+        read_pretrained(write_hf(tmp_path / "b", tensors, id2label={"0": "x", "1": "x", "2": "y"}, **kind))
+    again = convert_checkpoint(str(tmp_path / "a"), str(tmp_path / "again"), "huggingface")
+    assert again.missing == []
+    written = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert written["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}, (
+        "else it would be one of two classes"
+    )
 
 
 @pytest.mark.parametrize(
@@ -321,7 +326,7 @@ def test_an_output_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_models_that_transformers_does_not_have_are_refused(tmp_path):
-    source = write_hf(tmp_path / "hf", with_heads("classifier"))
+    source = write_hf(tmp_path / "hf", with_heads("classifier"), architectures=["BertForSequenceClassification"])
     model, pretrained = load_pretrained(source)
     model.pooling = "mean"
     with pytest.raises(ValueError, match="`pooling` cls to be written"):

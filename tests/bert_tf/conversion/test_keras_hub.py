@@ -98,6 +98,38 @@ def test_heads_are_left_out_and_reported(tmp_path):
         convert_checkpoint(without, str(tmp_path / "out"), "keras_hub")
 
 
+@pytest.mark.parametrize(("activation", "task"), [(None, "classification"), ("sigmoid", "multi_label")])
+def test_the_head_of_a_classifier_is_read(activation, task, tmp_path):
+    source = write_hf(tmp_path / "hf", hf_encoder(), hidden_act="gelu_new")
+    convert_checkpoint(source, str(tmp_path / "encoder"), "keras_hub")
+    backbone = keras_hub.models.BertBackbone.from_preset(str(tmp_path / "encoder"))
+    classifier = keras_hub.models.BertTextClassifier(backbone, num_classes=3, activation=activation)
+    classifier.save_to_preset(str(tmp_path / "preset"))
+    model, pretrained = load_pretrained(str(tmp_path / "preset"))
+    assert (pretrained.task, pretrained.labels) == (task, ("LABEL_0", "LABEL_1", "LABEL_2"))
+    inputs = rows()
+    theirs = classifier(
+        {"token_ids": inputs["input_ids"], "padding_mask": inputs["input_mask"]}
+        | {"segment_ids": inputs["segment_ids"]}
+    )
+    ours = model(inputs)
+    assert np.abs(theirs - (model.probabilities(ours) if activation else ours)).max() < 1e-5
+    assert load_encoder(str(tmp_path / "preset")).count_params() == backbone.count_params()
+
+
+def test_a_head_without_a_counterpart_is_named(tmp_path, caplog):
+    source = write_hf(tmp_path / "hf", hf_encoder(), hidden_act="gelu_new")
+    convert_checkpoint(source, str(tmp_path / "encoder"), "keras_hub")
+    backbone = keras_hub.models.BertBackbone.from_preset(str(tmp_path / "encoder"))
+    keras_hub.models.BertTextClassifier(backbone, num_classes=1).save_to_preset(str(tmp_path / "preset"))
+    assert read_pretrained(str(tmp_path / "preset")).task == "encoder"
+    assert "the head of a BertTextClassifier (1 outputs, linear) has no counterpart here" in caplog.text
+    task = tmp_path / "preset" / "task.json"
+    task.write_text(task.read_text().replace("BertTextClassifier", "BertMaskedLM"))
+    assert read_pretrained(str(tmp_path / "preset")).task == "encoder"
+    assert "the head of a BertMaskedLM has no counterpart here" in caplog.text
+
+
 def test_other_models_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"must be a path, a name or a keras_hub BertBackbone\. Received: a builtins\.int"
