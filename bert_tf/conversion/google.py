@@ -5,6 +5,7 @@ bert_config.json  bert_model.ckpt.index  bert_model.ckpt.data-00000-of-00001  vo
 ```
 """
 
+import math
 import os
 import re
 from typing import Any
@@ -91,10 +92,22 @@ def read_bundle(prefix: str) -> dict[str, np.ndarray]:
     """
     try:
         reader = tf.train.load_checkpoint(prefix)
-        kinds = reader.get_variable_to_dtype_map()
-        return {name: reader.get_tensor(name) for name, kind in sorted(kinds.items()) if kind != tf.string}
+        kinds = {name: kind for name, kind in reader.get_variable_to_dtype_map().items() if kind != tf.string}
+        shapes = reader.get_variable_to_shape_map()
+        declared = sum(math.prod(shapes[name]) * kind.size for name, kind in kinds.items())
+        held = _bytes_of_data(prefix)
+        if declared > held:  # TensorFlow would take this memory before it misses the values
+            raise ValueError(f"its index declares {declared} bytes, and its data files hold {held}")
+        return {name: reader.get_tensor(name) for name in sorted(kinds)}
     except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
         raise ValueError(f"{prefix}: the checkpoint cannot be read ({error})") from None
+
+
+def _bytes_of_data(prefix: str) -> int:
+    """Return the number of bytes in the data files of a checkpoint."""
+    folder, name = os.path.split(prefix)
+    parts = [part for part in files.names_in_folder(folder or ".") if part.startswith(f"{name}.data-")]
+    return sum(files.size(os.path.join(folder, part)) for part in parts)
 
 
 def read(path: str, wanted: str | None = None) -> Pretrained:

@@ -141,10 +141,29 @@ def read(preset: str) -> Pretrained:
                 f"give the folder with its config.json and model.weights.h5. Received: {preset!r}"
             ) from None
     with folders.local_copy(preset) as local:
+        _check_sizes(local, preset)
         try:
             return _read_with(keras_hub, local, preset)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{preset}: the preset cannot be read ({error})") from None
+
+
+def _check_sizes(folder: str, source: str) -> None:
+    """Raise a ValueError if a preset's configuration needs more weights than its files can hold.
+
+    KerasHub makes the model before it reads the weights, whatever its size. A weight takes at least one byte.
+    """
+    values = files.read_json(os.path.join(folder, CONFIG_FILE)).get("config", {})
+    names = ("vocabulary_size", "hidden_dim", "num_layers", "intermediate_dim", "max_sequence_length")
+    if not all(isinstance(values.get(name), int) for name in names):
+        return  # KerasHub names what is missing
+    vocabulary, hidden, layers, intermediate, positions = (values[name] for name in names)
+    needed = (vocabulary + positions) * hidden + layers * hidden * (4 * hidden + 2 * intermediate)
+    held = sum(files.size(os.path.join(folder, name)) for name in files.names_in_folder(folder) if name.endswith(".h5"))
+    if needed > held:
+        raise ValueError(
+            f"{source}: the configuration needs {needed} weights. Received: files of weights of {held} bytes"
+        )
 
 
 def _read_with(keras_hub: Any, preset: str, source: str) -> Pretrained:

@@ -186,6 +186,11 @@ def assemble(
     Raises:
         ValueError: the shape of a tensor differs from the configuration.
     """
+    if config.num_layers > len(tensors):
+        raise ValueError(
+            f"{report.source}: the weights must be those of {config.num_layers} layers, as the configuration says. "
+            f"Received: {len(tensors)} tensors"
+        )
     weights: dict[str, np.ndarray] = {}
     taken: set[str] = set()
     for weight in weights_of(config, heads):

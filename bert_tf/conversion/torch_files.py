@@ -2,7 +2,8 @@
 
 PyTorch writes a pickle whose tensors refer to storages, inside a zip archive since version 1.6 and as one stream before
 (`torch/serialization.py`). A pickle names functions that its reader calls, and can so run any code. This reader allows
-only the few functions that make tensors, and replaces each by one that describes the tensor for NumPy.
+only the few functions that make tensors, and replaces each by one that describes the tensor for NumPy. A file that
+declares more than it holds is refused by its sizes, before any memory is taken for it.
 """
 
 import collections
@@ -10,9 +11,10 @@ import dataclasses
 import io
 import math
 import pickle
+import pickletools
 import struct
 import zipfile
-from typing import Any
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -53,15 +55,18 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def read(self, data: np.ndarray) -> np.ndarray:
-        """Return a copy of the tensor, read from the numbers of its storage."""
+        """Return the tensor as a view of the numbers of its storage."""
         numbers = (self.offset, *self.shape, *self.strides)
         if len(self.shape) != len(self.strides) or any(number < 0 for number in numbers):
             raise ValueError("a tensor has a negative size or stride")
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-        if math.prod(self.shape) and last >= len(data):
+        count = math.prod(self.shape)
+        if count and last >= len(data):
             raise ValueError("a tensor reaches beyond its storage")
+        if count > len(data):  # as with strides of 0
+            raise ValueError(f"a tensor has {count} numbers, and its storage {len(data)}")
         strides = [stride * data.itemsize for stride in self.strides]
-        return np.lib.stride_tricks.as_strided(data[self.offset :], self.shape, strides).copy()
+        return np.lib.stride_tricks.as_strided(data[self.offset :], self.shape, strides, writeable=False)
 
 
 def _rebuild_tensor(storage: Any, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
@@ -100,6 +105,39 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(str(key), dtype, int(size))
 
 
+def _load(stream: IO[bytes]) -> Any:
+    """Return the value of the pickle that a stream continues with.
+
+    Python's unpickler takes memory for the highest number under which a pickle remembers a value, and for the length
+    that a text declares. Both are compared with what the pickle holds first.
+    """
+    start = stream.tell()
+    remembered = 0
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            remembered += 1
+            if int(argument or 0) > 4 * remembered + 1024:
+                raise pickle.UnpicklingError(f"it remembers {remembered} values, and one under the number {argument}")
+    stream.seek(start)
+    return _Unpickler(stream).load()
+
+
+def _stored(archive: zipfile.ZipFile, name: str, size: int | None = None) -> bytes:
+    """Return a member of an archive, whose members PyTorch never compresses.
+
+    Args:
+        archive: the archive.
+        name: the name of the member.
+        size: the number of bytes that it must have; None for any.
+    """
+    member = archive.getinfo(name)
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    if size not in (None, member.file_size):
+        raise ValueError(f"{name} has {member.file_size} bytes, and its tensors declare {size}")
+    return archive.read(member)
+
+
 def _tensors_of(value: Any) -> dict[str, _Tensor]:
     if not isinstance(value, dict):
         raise ValueError(f"it must hold a dictionary of tensors. Received: a {type(value).__name__}")
@@ -115,15 +153,17 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
         if len(pickles) != 1:
             raise ValueError("it is not a file of weights (no data.pkl)")
         folder = pickles[0].removesuffix("data.pkl")
-        if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+        if f"{folder}byteorder" in archive.namelist() and _stored(archive, f"{folder}byteorder") != b"little":
             raise ValueError("its numbers are big-endian")
-        tensors = _tensors_of(_Unpickler(io.BytesIO(archive.read(pickles[0]))).load())
+        tensors = _tensors_of(_load(io.BytesIO(_stored(archive, pickles[0]))))
         storages: dict[str, np.ndarray] = {}
         arrays = {}
         for name, tensor in tensors.items():
             storage = tensor.storage
             if storage.key not in storages:
-                storages[storage.key] = np.frombuffer(archive.read(f"{folder}data/{storage.key}"), storage.dtype)
+                size = storage.size * storage.dtype.itemsize
+                numbers = _stored(archive, f"{folder}data/{storage.key}", size)
+                storages[storage.key] = np.frombuffer(numbers, storage.dtype)
             arrays[name] = tensor.read(storages[storage.key])
         return arrays
 
@@ -131,18 +171,18 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
 def _read_stream(data: bytes) -> dict[str, np.ndarray]:
     """Return the arrays of a file from before PyTorch 1.6: five pickles, then each storage's length and numbers."""
     stream = io.BytesIO(data)
-    if _Unpickler(stream).load() != _LEGACY_MAGIC or _Unpickler(stream).load() != _LEGACY_PROTOCOL:
+    if _load(stream) != _LEGACY_MAGIC or _load(stream) != _LEGACY_PROTOCOL:
         raise ValueError("it is not a file of PyTorch")
-    system = _Unpickler(stream).load()
+    system = _load(stream)
     if not isinstance(system, dict) or not system.get("little_endian"):
         raise ValueError("its numbers are big-endian")
-    tensors = _tensors_of(_Unpickler(stream).load())
+    tensors = _tensors_of(_load(stream))
     known = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     storages: dict[str, np.ndarray] = {}
-    for key in _Unpickler(stream).load():
+    for key in _load(stream):
         if key not in known:
             raise ValueError(f"it has a storage that no tensor refers to ({key!r})")
-        (size,) = struct.unpack("<q", stream.read(8))
+        (size,) = struct.unpack("<q", stream.read(8))  # np.frombuffer compares it with the rest of the file
         if size != known[key].size:
             raise ValueError("a storage is of another length than its tensors say")
         start = stream.tell()
@@ -174,6 +214,8 @@ def read_torch_file(data: bytes, source: str) -> dict[str, np.ndarray]:
         AttributeError,
         EOFError,
         LookupError,
+        MemoryError,
+        RecursionError,
         TypeError,
         ValueError,
     ) as error:

@@ -210,9 +210,24 @@ def read_vocabulary(folder: str, manifest: Manifest) -> WordPieceTokenizer:
 
 
 def read_token_counts(folder: str) -> np.ndarray:
-    """Return how often each token occurs in the folder's rows, int64 [V], special tokens included."""
-    contents = files.read_bytes(os.path.join(folder, TOKEN_COUNTS_FILE))
-    return np.load(io.BytesIO(contents), allow_pickle=False)
+    """Return how often each token occurs in the folder's rows, int64 [V], special tokens included.
+
+    Raises:
+        FileNotFoundError: the folder has no such file.
+        ValueError: the file is damaged.
+    """
+    path = os.path.join(folder, TOKEN_COUNTS_FILE)
+    stream = io.BytesIO(files.read_bytes(path))
+    try:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError("another version of the format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        # np.load would take the memory that the header declares before it misses the numbers.
+        if len(shape) != 1 or dtype != np.int64 or shape[0] * dtype.itemsize != len(stream.getbuffer()) - stream.tell():
+            raise ValueError(f"it declares {dtype} {list(shape)}")
+    except ValueError as error:
+        raise ValueError(f"{path} must hold the counts of all tokens, int64 [V]. Received: {error}") from None
+    return np.frombuffer(stream.getbuffer()[stream.tell() :], np.int64)
 
 
 def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer) -> None:

@@ -124,6 +124,18 @@ def _tf1(heads=PRETRAINING_VARIABLES, seed=3):
     return {name: random.standard_normal(shape).astype(np.float32) for name, shape in published(heads).items()}
 
 
+def test_an_index_that_declares_more_than_the_data_is_refused(tmp_path):
+    """The index of a checkpoint with long vectors, beside the data of one with short vectors."""
+    long = {"a": np.zeros(100_000, np.float32)}
+    short = {"a": np.zeros(10, np.float32)}
+    write_bundle(tmp_path / "long", long)
+    folder = write_bundle(tmp_path / "short", short)
+    index = "bert_model.ckpt.index"
+    (tmp_path / "short" / index).write_bytes((tmp_path / "long" / index).read_bytes())
+    with pytest.raises(ValueError, match=r"its index declares 400000 bytes, and its data files hold 40"):
+        read_pretrained(folder)
+
+
 def test_the_state_of_training_is_ignored_and_reported(tmp_path):
     tensors = _tf1()
     extra = {

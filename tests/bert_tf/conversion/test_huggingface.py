@@ -1,6 +1,7 @@
 import json
 import shutil
 import struct
+import tracemalloc
 
 import ml_dtypes
 import numpy as np
@@ -252,6 +253,39 @@ def test_damaged_and_missing_files_are_named(tmp_path):
         read_pretrained(source)
     (folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"must name a folder that holds a BERT: config\.json"):
+        read_pretrained(source)
+
+
+def _safetensors(header, length=None):
+    text = json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + bytes(24)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _safetensors({}, length=1 << 62),
+        _safetensors({}, length=3 << 30),
+        _safetensors({"weight": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 24]}}),
+        _safetensors({"weight": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}),
+        _safetensors({"weight": {"dtype": "F32", "shape": [1 << 40, 0, 1 << 40], "data_offsets": [0, 24]}}),
+    ],
+    ids=["header of 4 EiB", "header of 3 GiB", "shape", "shape and offsets", "shape with a zero"],
+)
+def test_weights_that_declare_more_than_they_hold_take_no_memory(data, tmp_path):
+    source = write_hf(tmp_path / "hf", hf_encoder())
+    (tmp_path / "hf" / "model.safetensors").write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"model\.safetensors: the weights cannot be read"):
+        read_pretrained(source)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_more_layers_than_tensors_are_refused(tmp_path):
+    source = write_hf(tmp_path / "hf", hf_encoder(), num_hidden_layers=10**9)
+    with pytest.raises(ValueError, match=r"must be those of 1000000000 layers.* Received: \d+ tensors"):
         read_pretrained(source)
 
 

@@ -130,6 +130,18 @@ def test_a_head_without_a_counterpart_is_named(tmp_path, caplog):
     assert "the head of a BertMaskedLM has no counterpart here" in caplog.text
 
 
+def test_a_preset_whose_weights_cannot_fit_is_refused_before_the_model_is_made(tmp_path):
+    convert_checkpoint(write_hf(tmp_path / "hf", hf_encoder()), str(tmp_path / "preset"), "keras_hub")
+    path = tmp_path / "preset" / "config.json"
+    values = json.loads(path.read_text())
+    values["config"]["vocabulary_size"] = 1 << 40
+    path.write_text(json.dumps(values))
+    with pytest.raises(
+        ValueError, match=r"the configuration needs \d{13,} weights\. Received: files of weights of \d+"
+    ):
+        read_pretrained(str(tmp_path / "preset"))
+
+
 def test_other_models_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"must be a path, a name or a keras_hub BertBackbone\. Received: a builtins\.int"

@@ -1,5 +1,6 @@
 import io
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -80,3 +81,73 @@ def test_a_view_beyond_its_storage_is_refused():
 def test_files_without_tensors_are_refused(value):
     with pytest.raises(ValueError, match="it "):
         read_torch_file(_zipped(pickle.dumps(value, protocol=2)), "none.bin")
+
+
+def _text(value):
+    return b"V" + value.encode() + b"\n"
+
+
+def _tuple(*items):
+    return b"(" + b"".join(item if isinstance(item, bytes) else b"I%d\n" % item for item in items) + b"t"
+
+
+def _weights(*, size=6, offset=0, shape=(2, 3), strides=(3, 1), data=b"\0" * 24, compression=zipfile.ZIP_STORED):
+    """Return a file in PyTorch's form, whose one tensor and its storage declare what the arguments say."""
+    storage = _tuple(_text("storage"), b"ctorch\nFloatStorage\n", _text("0"), _text("cpu"), size) + b"Q"
+    view = _tuple(storage, offset, _tuple(*shape), _tuple(*strides))
+    contents = b"(" + _text("weight") + b"ctorch._utils\n_rebuild_tensor_v2\n" + view + b"Rd."
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", contents, zipfile.ZIP_STORED)
+        archive.writestr("archive/data/0", data)
+    return buffer.getvalue()
+
+
+HUGE = 1 << 40
+REMEMBERED = b"\x80\x02K\x01r" + (1 << 31).to_bytes(4, "little") + b"."
+LONG_TEXT = b"\x80\x04\x8d" + HUGE.to_bytes(8, "little") + b"a."
+LONG_BYTES = b"\x80\x04\x8e" + HUGE.to_bytes(8, "little") + b"a."
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (_weights(strides=(0, 0), shape=(1 << 20, 1 << 20)), "a tensor has 1099511627776 numbers, and its storage 6"),
+        (_weights(strides=(3, 0), shape=(2, 1 << 40)), "a tensor has .* numbers, and its storage 6"),
+        (_weights(shape=(HUGE, 3)), "a tensor reaches beyond its storage"),
+        (_weights(offset=HUGE), "a tensor reaches beyond its storage"),
+        (_weights(size=HUGE), "archive/data/0 has 24 bytes, and its tensors declare 4398046511104"),
+        (_weights(size=7), "archive/data/0 has 24 bytes, and its tensors declare 28"),
+        (_weights(size=1 << 24, data=bytes(1 << 26), compression=zipfile.ZIP_DEFLATED), "archive/data/0 is compressed"),
+        (_zipped(REMEMBERED), "it remembers 1 values, and one under the number 2147483648"),
+        (REMEMBERED, "it remembers 1 values, and one under the number 2147483648"),
+        (_zipped(LONG_TEXT), "only 2 remain"),
+        (LONG_BYTES, "only 2 remain"),
+    ],
+    ids=[
+        "zero strides",
+        "one zero stride",
+        "shape",
+        "offset",
+        "storage",
+        "storage a little longer",
+        "compressed storage",
+        "remembered value",
+        "remembered value, legacy",
+        "text",
+        "bytes, legacy",
+    ],
+)
+def test_a_file_that_declares_more_than_it_holds_takes_no_memory(data, message):
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"huge\.bin: the weights cannot be read .*{message}"):
+        read_torch_file(data, "huge.bin")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000 + 2 * len(data)
+
+
+def test_a_file_that_holds_what_it_declares_is_read():
+    numbers = np.arange(6, dtype=np.float32)
+    [weight] = read_torch_file(_weights(data=numbers.tobytes()), "weights.bin").values()
+    assert np.array_equal(weight, numbers.reshape(2, 3))

@@ -15,7 +15,12 @@ from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.input import pipeline
 from data_pipelines.input.record_folder import RecordFolder
 from data_pipelines.records import tfrecords, verification
-from data_pipelines.records.manifest import PreparationConfig, read_manifest
+from data_pipelines.records.manifest import (
+    TOKEN_COUNTS_FILE,
+    PreparationConfig,
+    read_manifest,
+    read_token_counts,
+)
 
 LENGTH = 48
 UNCHANGED = MaskingConfig(mask_share=0.0, random_share=0.0)
@@ -234,6 +239,25 @@ def test_a_manifest_with_other_tokens_than_the_token_counts_is_refused(folder):
     change_manifest(folder, tokens=5)
     with pytest.raises(ValueError, match=r"the shards of .*manifest.json must have the \d+ tokens"):
         RecordFolder(str(folder)).token_counts()
+
+
+@pytest.mark.parametrize("damage", ["declares more", "is cut", "holds floats", "is no array"])
+def test_token_counts_that_are_damaged_are_refused_by_their_size(folder, damage):
+    path = folder / TOKEN_COUNTS_FILE
+    counts = np.load(path)
+    if damage == "declares more":
+        header = {"descr": "<i8", "fortran_order": False, "shape": (10**12,)}
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(counts.tobytes())
+    elif damage == "is cut":
+        path.write_bytes(path.read_bytes()[:-8])
+    elif damage == "holds floats":
+        np.save(path, counts.astype(np.float64))
+    else:
+        path.write_bytes(b"none")
+    with pytest.raises(ValueError, match=r"token_counts\.npy must hold the counts of all tokens, int64 \[V\]"):
+        read_token_counts(str(folder))
 
 
 def test_other_errors_pass_through(sound):
