@@ -271,11 +271,11 @@ def test_violations_are_found(check, source, code):
         (local_file_calls, "bert_tf/a.py", "files.read_text('a')"),
     ],
 )
-def test_what_is_allowed_is_not_reported(check, source, code):
+def test_allowed_code_is_not_reported(check, source, code):
     assert check(source, ast.parse(code)) == []
 
 
-def test_every_room_has_its_place_in_the_order():
+def test_every_folder_has_a_level_in_the_order():
     rooms = {".".join(_module_parts(source)[:2]) for source in _sources("bert_tf", "data_pipelines")}
     assert {room for room in rooms if room_of(room) is None} == {"bert_tf", "data_pipelines"}
     assert {room for room in LEVELS if "." in room} <= rooms

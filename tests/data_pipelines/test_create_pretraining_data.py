@@ -57,7 +57,7 @@ def test_records_are_what_the_contract_says(tmp_path, small_shards, slots):
             place += length
 
 
-def test_the_manifest_tells_what_the_records_hold(tmp_path, small_shards):
+def test_the_manifest_describes_the_records(tmp_path, small_shards):
     manifest = make(tmp_path)
     assert read_manifest(str(tmp_path)) == manifest
     rows = rows_of(tmp_path)
@@ -246,7 +246,7 @@ def test_a_missing_manifest_is_reported(tmp_path):
         read_manifest(str(tmp_path))
 
 
-def test_missing_and_cut_shards_are_told(tmp_path):
+def test_missing_and_cut_shards_are_reported(tmp_path):
     manifest = make(tmp_path)
     shard = tmp_path / manifest.shards[0].file_name
     contents = shard.read_bytes()
@@ -299,7 +299,7 @@ def launch(*arguments: str, **options) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def test_the_launcher_writes_records_and_says_what_they_hold(tmp_path):
+def test_the_launcher_writes_records_and_prints_their_statistics(tmp_path):
     write_corpus(tmp_path / "docs" / "a.txt", 60)
     (tmp_path / "vocab.txt").write_text("\n".join(TOKENIZER.tokens) + "\n")
     process = launch(
@@ -325,7 +325,7 @@ def test_worker_processes_need_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-def test_the_launcher_tells_bad_input_in_one_line(tmp_path):
+def test_the_launcher_reports_bad_input_in_one_line(tmp_path):
     process = launch("--input=nothing/*.txt", "--vocab_file=missing.txt", f"--output_dir={tmp_path}", cwd=tmp_path)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2

@@ -215,8 +215,8 @@ def test_a_reader_and_a_head_are_a_task_of_the_launchers(tmp_path, sources):
         f"--model_dir={run}",
     )
     assert trained.returncode == 0, trained.stderr[-2000:]
-    figures = json.loads((tmp_path / "run" / "scores.json").read_text())
-    assert figures["accuracy"] == 1.0, "a word tells the grade"
+    metrics = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert metrics["accuracy"] == 1.0, "a word tells the grade"
 
     evaluated = _launch(sources, "evaluate", f"--model_dir={run}", f"--eval_data={graded}")
     assert evaluated.returncode == 0, evaluated.stderr[-2000:]

@@ -219,7 +219,7 @@ def results(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_one_line_says_what_is_wrong(results, name):
+def test_bad_input_is_reported_in_one_line(results, name):
     result = results[0][name]
     assert result.returncode != 0
     assert "Traceback" not in result.stderr

@@ -37,7 +37,7 @@ def results(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bad_values_are_told(results, name):
+def test_bad_values_are_reported(results, name):
     folder, of_cases = results
     result = of_cases[name]
     assert result.returncode != 0

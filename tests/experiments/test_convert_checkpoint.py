@@ -39,7 +39,7 @@ def results(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_ends_well_and_tells_every_tensor(results, name):
+def test_conversion_succeeds_and_reports_every_tensor(results, name):
     _, found = results
     assert found[name].returncode == 0, found[name].stderr
     assert "loaded      encoder/embeddings/word_embeddings/embeddings <- " in found[name].stdout
@@ -47,7 +47,7 @@ def test_it_ends_well_and_tells_every_tensor(results, name):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_one_line_says_what_is_wrong(results, name):
+def test_bad_input_is_reported_in_one_line(results, name):
     folder, found = results
     assert found[name].returncode == 2
     assert "Traceback" not in found[name].stderr
@@ -55,7 +55,7 @@ def test_one_line_says_what_is_wrong(results, name):
     assert not (folder / "none").exists()
 
 
-def test_what_was_written(results):
+def test_the_written_tensors(results):
     folder, _ = results
     tensors = with_heads("mlm", "nsp")
     assert {name: value.tolist() for name, value in read_hf(folder / "back").items()} == {

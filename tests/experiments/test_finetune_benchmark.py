@@ -94,7 +94,7 @@ def test_the_table_of_scores():
     assert len(table.splitlines()) == 2 + sum(len(benchmark.scores) for benchmark in BENCHMARKS.values())
 
 
-def test_scores_of_another_precision_are_told(tmp_path):
+def test_scores_of_another_precision_are_reported(tmp_path):
     output = tmp_path / "scores.jsonl"
     output.write_text('{"task": "sst2", "implementation": "bert_tf", "seed": 0, "accuracy": 0.9}\n')
     folders = [f"--{name}={tmp_path}" for name in ("data_dir", "weights", "venvs", "work_dir")]
@@ -127,7 +127,7 @@ for number, line in enumerate(sys.stdin):
 """
 
 
-def test_a_peers_run_tells_its_losses(data_dir, tmp_path):
+def test_a_peers_run_reports_its_losses(data_dir, tmp_path):
     """By a stand-in for its interpreter, which answers as the worker does."""
     python = tmp_path / "python"
     python.write_text(_STAND_IN.format(python=sys.executable))
@@ -140,7 +140,7 @@ def test_a_peers_run_tells_its_losses(data_dir, tmp_path):
 
 
 @pytest.mark.long
-def test_a_run_of_ones_own_tells_its_losses(tmp_path):
+def test_a_run_of_this_project_reports_its_losses(tmp_path):
     weights = tmp_path / "weights"
     tokens = write_vocab(weights / "vocab.txt").read_text().split()
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

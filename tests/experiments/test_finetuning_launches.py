@@ -72,14 +72,14 @@ def results(folder):
     return dict(zip(COMMANDS, launch_many(list(COMMANDS.values()), folder), strict=True))
 
 
-def _figures(result):
+def _metrics(result):
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout[result.stdout.index("{") :])
 
 
 @pytest.mark.long
 def test_each_point_of_the_grid_has_each_seed(results, folder):
-    summary = _figures(results["sweep"])
+    summary = _metrics(results["sweep"])
     assert json.loads((folder / "sweep" / "summary.json").read_text()) == summary
     points = {point["settings"]["train.learning_rate"]: point for point in summary["points"]}
     assert points.keys() == {"1e-2", "1e-3"}
@@ -101,14 +101,14 @@ def test_each_point_of_the_grid_has_each_seed(results, folder):
 
 
 @pytest.mark.long
-def test_a_sweep_that_is_done_says_what_it_said(results):
-    assert _figures(results["sweep again"]) == _figures(results["sweep"])
+def test_a_finished_sweep_repeats_its_results(results):
+    assert _metrics(results["sweep again"]) == _metrics(results["sweep"])
 
 
 @pytest.mark.long
 def test_parts_are_those_of_the_run(results, folder):
     run = json.loads((folder / _ONE / "scores.json").read_text())
-    evaluated = {part: _figures(results[part]) for part in ("train", "eval", "test")}
+    evaluated = {part: _metrics(results[part]) for part in ("train", "eval", "test")}
     for name, value in run["test"].items():
         assert evaluated["test"][name] == (pytest.approx(value, rel=1e-4) if isinstance(value, float) else value)
     assert evaluated["eval"]["confusion_matrix"] == run["confusion_matrix"]
@@ -123,7 +123,7 @@ def test_parts_are_those_of_the_run(results, folder):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", MESSAGES)
-def test_one_line_says_what_is_wrong(results, name):
+def test_bad_input_is_reported_in_one_line(results, name):
     result = results[name]
     assert result.returncode == 2
     [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -133,7 +133,7 @@ def test_one_line_says_what_is_wrong(results, name):
 
 @pytest.mark.long
 def test_a_run_that_is_missing_from_a_sweep_is_made_again(results, folder):
-    before = _figures(results["sweep"])
+    before = _metrics(results["sweep"])
     shutil.rmtree(folder / _ONE)
     [result] = launch_many([_SWEEP], folder)
-    assert _figures(result) == before
+    assert _metrics(result) == before

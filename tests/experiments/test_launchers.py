@@ -86,7 +86,7 @@ def results(folder):
     return dict(zip(COMMANDS, launch_many(list(COMMANDS.values()), folder), strict=True))
 
 
-def _figures(result):
+def _metrics(result):
     return json.loads(result.stdout[result.stdout.index("{") :])
 
 
@@ -98,18 +98,18 @@ def test_every_launcher_ends_well(results):
 
 
 @pytest.mark.long
-def test_a_run_that_is_done_says_what_it_said(results, folder):
-    assert _figures(results["pretrain again"]) == _figures(results["pretrain"])
-    assert _figures(results["pretrain from config.json"]) == _figures(results["pretrain"])
-    assert "masked_lm_loss" in _figures(results["pretrain"])
+def test_a_finished_run_repeats_its_results(results, folder):
+    assert _metrics(results["pretrain again"]) == _metrics(results["pretrain"])
+    assert _metrics(results["pretrain from config.json"]) == _metrics(results["pretrain"])
+    assert "masked_lm_loss" in _metrics(results["pretrain"])
     assert [path.name for path in (folder / "run" / "checkpoints").iterdir()] == ["step-00000004"]
 
 
 @pytest.mark.long
 def test_answers(results, folder):
-    finetuned = _figures(results["finetune"])
+    finetuned = _metrics(results["finetune"])
     assert finetuned.pop("best_step") > 0
-    assert _figures(results["evaluate"]) == {
+    assert _metrics(results["evaluate"]) == {
         name: pytest.approx(value, rel=1e-5) if isinstance(value, float) else value for name, value in finetuned.items()
     }
     predicted, answered, filled = (

@@ -26,7 +26,7 @@ def test_repetitions_have_new_words_of_the_same_length(tmp_path):
     assert 0 < sum(changed) < len(changed)
 
 
-def test_a_timed_process_tells_its_work_apart_from_the_imports():
-    figures = preparation_race.measure(preparation_race._timed(sys.executable, "this", "json"))
-    assert 0 <= figures["work_cpu_seconds"] < figures["cpu_seconds"]
-    assert figures["peak_megabytes"] > 1
+def test_the_time_of_work_leaves_out_imports():
+    metrics = preparation_race.measure(preparation_race._timed(sys.executable, "this", "json"))
+    assert 0 <= metrics["work_cpu_seconds"] < metrics["cpu_seconds"]
+    assert metrics["peak_megabytes"] > 1

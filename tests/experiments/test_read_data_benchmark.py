@@ -39,13 +39,13 @@ def test_all_read_batches_of_the_same_rows(tmp_path, small_shards):
 
 
 @pytest.mark.long  # writes and reads three folders, in a process that keeps to one core
-def test_the_figures_are_written(tmp_path):
-    output = tmp_path / "figures.json"
+def test_the_results_are_written(tmp_path):
+    output = tmp_path / "metrics.json"
     command = [sys.executable, "-m", "experiments.benchmarks.read_data", "--rows=1024", "--seconds=0.01", "--rounds=1"]
     subprocess.run([*command, f"--work_dir={tmp_path}/work", f"--output={output}"], check=True, capture_output=True)
-    figures = json.loads(output.read_text())
-    assert set(figures) == {"sorting, ms", "128", "512", "512 packed"}
-    assert all(rate > 0 for rates in figures.values() for rate in rates.values())
-    assert "tf.data, row by row" in figures["512"]
-    assert "tf.data, row by row" not in figures["512 packed"]
+    metrics = json.loads(output.read_text())
+    assert set(metrics) == {"sorting, ms", "128", "512", "512 packed"}
+    assert all(rate > 0 for rates in metrics.values() for rate in rates.values())
+    assert "tf.data, row by row" in metrics["512"]
+    assert "tf.data, row by row" not in metrics["512 packed"]
     assert os.path.exists(tmp_path / "work" / "512_packed" / "manifest.json")

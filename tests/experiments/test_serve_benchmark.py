@@ -55,7 +55,7 @@ def test_a_worker_cuts_texts_into_batches(tmp_path):
         assert len(second["seconds"]) == len(second["tokenize_seconds"]) == 3
 
 
-def test_a_worker_that_ends_is_told(tmp_path):
+def test_a_worker_that_ends_is_reported(tmp_path):
     worker = serve_race.Worker("no_such", sys.executable, str(tmp_path))
     with pytest.raises(OSError, match=r"the worker 'no_such' ended with code 2: .*can't open file"):
         worker.read()

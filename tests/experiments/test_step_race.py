@@ -86,7 +86,7 @@ def test_each_has_its_turns_and_its_own_case(tmp_path, workers):
         assert row["versions"] == {"implementation": "1.0"}
 
 
-def test_a_worker_that_fails_is_told(tmp_path, workers):
+def test_a_worker_that_fails_is_reported(tmp_path, workers):
     workers("peer", fails=True)
     with pytest.raises(OSError, match=r"(?s)'peer' ended with code 1: .*no such implementation"):
         step_race.race(case(tmp_path), {"peer": sys.executable}, rounds=1)

@@ -108,7 +108,7 @@ def test_a_run_stopped_at_a_checkpoint_ends_as_one_that_was_not(folder, config, 
     assert _lines(folder / "stopped") == _lines(run)
 
 
-def test_figures_on_held_out_documents(pretrained):
+def test_metrics_on_held_out_documents(pretrained):
     _, metrics = pretrained
     assert set(metrics) == {
         "masked_lm_loss",
@@ -123,7 +123,7 @@ def test_figures_on_held_out_documents(pretrained):
     assert metrics["masked_lm_loss"] < metrics["unigram_entropy"] + 0.5
 
 
-def test_evaluate_gives_the_runs_own_figures(folder, pretrained):
+def test_evaluate_gives_the_metrics_of_the_run(folder, pretrained):
     run, metrics = pretrained
     again = evaluate(str(run), str(folder / "records" / "heldout"), batch_size=TRAIN.eval_batch_size)
     assert again == {name: pytest.approx(metrics[name], rel=1e-5) for name in again}

@@ -48,7 +48,7 @@ def _check_report(output, route):
     assert 0 < used < 1
     assert usable == 15.75
     compiler, hand = map(float, re.match(r"([\d.e+]+) a step.* compiler, ([\d.e+]+) by hand", report["FLOPs"]).groups())
-    # Element-wise work weighs much in so small a model; a product that was missed would halve the figure.
+    # Element-wise work weighs much in so small a model; a product that was missed would halve the metric.
     assert hand < compiler < 3 * hand
     count = int(re.match(r"(\d+), each over all 4 replicas", report["all-reduce"])[1])
     assert 1 <= count <= 5

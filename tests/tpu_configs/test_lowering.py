@@ -55,13 +55,13 @@ DOUBTFUL_STEPS = {
 
 
 @pytest.mark.parametrize("name", BAD_STEPS)
-def test_what_no_tpu_can_run_is_refused(name):
+def test_operations_that_no_tpu_can_run_are_refused(name):
     with pytest.raises(ValueError, match=r"the step cannot run on a TPU: \w+ '.*\(.*test_lowering\.py, line \d+\): "):
         lowering.lower(BAD_STEPS[name], SPECS)
 
 
 @pytest.mark.parametrize("kind", DOUBTFUL_STEPS)
-def test_what_the_compiler_lets_through_is_told(kind):
+def test_operations_that_the_compiler_accepts_are_reported(kind):
     _, findings = lowering.traced(DOUBTFUL_STEPS[kind], SPECS)
     assert kind in {finding.operation for finding in findings}
     assert not any(finding.refused for finding in findings)
@@ -81,7 +81,7 @@ def test_an_unknown_batch_is_refused():
         lowering.lower(_numbers, specs)
 
 
-def test_what_cannot_be_lowered_is_told_in_one_line():
+def test_a_step_that_cannot_be_lowered_is_reported_in_one_line():
     function = tf.function(lambda x: tf.strings.length(tf.strings.as_string(x)), jit_compile=True)
     with pytest.raises(ValueError, match=r"TensorFlow cannot lower the step: .*AsString") as caught:
         lowering.compiler_ir(function, [tf.TensorSpec([4])], "CPU")

@@ -54,7 +54,7 @@ def test_batches_that_do_not_divide(changes, devices, message):
         preflight.check_batches(TRAIN.replace(**changes), devices, evaluates=True)
 
 
-def test_the_topology_tells_the_devices():
+def test_the_topology_gives_the_number_of_devices():
     preflight.check_batches_on("v3-32", [TRAIN])
     preflight.check_batches_on(None, [TRAIN.replace(batch_size=7)])
     with pytest.raises(ValueError, match="multiple of the TPU's 32 devices"):

@@ -37,7 +37,7 @@ def test_without_a_network_the_message_lists_the_files_to_put_where(name, cache)
         bert_tf.load_encoder(name)
 
 
-def test_a_hub_that_does_not_answer_is_asked_once(cache, monkeypatch):
+def test_an_unreachable_hub_gets_one_request(cache, monkeypatch):
     asked = []
 
     class Session:

@@ -29,7 +29,7 @@ def _pretraining(folder, **config):
     return write_hf(folder, with_heads("mlm", "nsp"), architectures=["BertForPreTraining"], **config)
 
 
-def test_an_encoder_computes_what_its_tensors_say(tmp_path):
+def test_the_encoder_computes_the_outputs_of_its_tensors(tmp_path):
     """The expected outputs use only Hugging Face's names, where a product is x W^T + b."""
     encoder = bert_tf.load_encoder(write_hf(tmp_path / "hf", hf_encoder(), architectures=["BertModel"]))
     inputs = rows()

@@ -34,7 +34,7 @@ def _close(backbone, encoder, inputs):
         pytest.param("relu", 1e-12, "BertBackboneVariant", marks=pytest.mark.long),
     ],
 )
-def test_a_preset_computes_what_our_encoder_does(hidden_act, epsilon, kind, tmp_path):
+def test_a_preset_computes_the_same_as_the_encoder(hidden_act, epsilon, kind, tmp_path):
     # At this scale, the two kinds of GELU, and the two epsilons, differ by far more than the tolerance.
     source = write_hf(tmp_path / "hf", hf_encoder(), hidden_act=hidden_act, layer_norm_eps=epsilon)
     convert_checkpoint(source, str(tmp_path / "preset"), "keras_hub")

@@ -13,7 +13,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 @pytest.mark.parametrize("name", ["torch_zip.bin", "torch_legacy.bin"])
-def test_both_formats_give_what_torch_saved(name):
+def test_both_formats_give_the_tensors_that_torch_saved(name):
     tensors = read_torch_file((GOLDEN / name).read_bytes(), name)
     expected = np.load(GOLDEN / "torch_tensors.npz")
     assert set(tensors) == set(expected.files)

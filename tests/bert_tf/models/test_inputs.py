@@ -126,6 +126,6 @@ def test_a_float_input_of_keras_is_refused():
         BertEncoder(SMALL.replace(num_layers=1))(keras.Input((None,)))
 
 
-def test_the_input_of_a_head_is_asked_for():
+def test_the_input_of_a_head_is_required():
     with pytest.raises(ValueError, match=r"must have `masked_lm_positions`. Received: input_ids"):
         BertPretrainer(SMALL.replace(num_layers=1))(IDS)

@@ -70,7 +70,7 @@ def _check_forever(writer):
     [_check_forever, lambda writer: writer.save(3, _variables(3)), lambda writer: writer.wait(), lambda _: None],
     ids=["check", "save", "wait", "exit"],
 )
-def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, full_disk, then):
+def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path, full_disk, then):
     match = r"step-00000002: the checkpoint of step 2 cannot be written \(.+\); those before it are kept"
     with pytest.raises(OSError, match=match):
         _save_on(tmp_path, full_disk, then)
@@ -86,7 +86,7 @@ def test_another_error_is_not_hidden_by_one_of_writing(tmp_path, full_disk):
         _save_on(tmp_path, full_disk, then=lambda _: {}["another"])
 
 
-def test_what_an_interrupted_write_left_is_removed(tmp_path):
+def test_the_files_of_an_interrupted_write_are_removed(tmp_path):
     checkpoints.save(str(tmp_path), 1, _variables(1), keep=5)
     checkpoints.save(str(tmp_path), 2, _variables(2), keep=5)
     (tmp_path / "checkpoints" / "step-00000002" / "complete.json").unlink()

@@ -54,7 +54,7 @@ def test_an_interrupted_save_is_no_checkpoint(tmp_path, monkeypatch):
     assert _steps(tmp_path) == [1]
 
 
-def test_the_marker_tells_the_sizes(tmp_path):
+def test_the_marker_holds_the_sizes(tmp_path):
     saved = checkpoints.save(str(tmp_path), 3, _variables(), keep=1)
     folder = tmp_path / "checkpoints" / "step-00000003"
     marker = json.loads((folder / "complete.json").read_text())
@@ -100,7 +100,7 @@ def test_missing_tensors(tmp_path):
 
 @pytest.mark.parametrize("name", ["bundle.index", "bundle.data-00000-of-00001"])
 @pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_damage_is_told(tmp_path, name, damage):
+def test_damage_is_reported(tmp_path, name, damage):
     saved = checkpoints.save(str(tmp_path), 1, _variables(4.0), keep=1)
     path = tmp_path / "checkpoints" / "step-00000001" / name
     data = bytearray(path.read_bytes())
@@ -120,7 +120,7 @@ def test_there_must_be_one(tmp_path):
         read_result(str(tmp_path), checkpoints.read_tensors)
 
 
-def test_what_a_run_stands_for_can_be_read(tmp_path):
+def test_the_result_of_a_run_can_be_read(tmp_path):
     for step in (1, 2):
         checkpoints.save(str(tmp_path), step, _variables(step), keep=5)
     assert read_result(str(tmp_path), checkpoints.read_tensors)["step"] == 2

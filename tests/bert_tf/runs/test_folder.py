@@ -90,7 +90,7 @@ def test_reports_may_change(tmp_path, tokenizer):
     assert run_folder.read_run(folder)[0].experiment["train"]["log_every"] == 7
 
 
-def test_a_run_of_an_earlier_version_goes_on(tmp_path, tokenizer):
+def test_a_run_of_an_earlier_version_can_be_continued(tmp_path, tokenizer):
     folder = tmp_path / "run"
     run_folder.claim(str(folder), _description(tokenizer), tokenizer)
     (folder / "checkpoints").mkdir()
@@ -171,7 +171,7 @@ def test_a_changed_vocabulary_is_refused(finished):
         vocab.write_text(text)
 
 
-def test_a_damaged_description_is_told(finished):
+def test_a_damaged_description_is_reported(finished):
     config = finished / "config.json"
     text = config.read_text()
     try:

@@ -67,13 +67,13 @@ def _steps(run):
 
 
 @pytest.mark.long
-def test_a_run_that_is_stopped_there_goes_on_as_on_a_disk(store, tmp_path):
+def test_a_stopped_run_continues_as_on_a_disk(store, tmp_path):
     small_records.make(tmp_path / "records", PreparationConfig(max_seq_length=16), holdout=0.2)
-    figures = _pretrain(tmp_path / "records", tmp_path / "run")
+    results = _pretrain(tmp_path / "records", tmp_path / "run")
     lines = _lines(tmp_path / "run")
     expected = checkpoints.read_tensors(checkpoints.newest_checkpoint(str(tmp_path / "run")))
 
-    assert _pretrain(tmp_path / "records", RUN) == figures
+    assert _pretrain(tmp_path / "records", RUN) == results
     assert not files.exists(f"{RUN}/lock.json")
     for kind in ("train", "eval"):
         assert any("tfevents" in name for name in files.names_in_folder(f"{RUN}/{kind}"))
@@ -84,7 +84,7 @@ def test_a_run_that_is_stopped_there_goes_on_as_on_a_disk(store, tmp_path):
     files.write_text(f"{damaged.bundle}.index", "no index")
     assert _steps(RUN) == [2, 4]
 
-    assert _pretrain(tmp_path / "records", RUN) == figures
+    assert _pretrain(tmp_path / "records", RUN) == results
     assert _steps(RUN) == [2, 4, 6]
     assert _lines(RUN) == lines
     found = checkpoints.read_tensors(checkpoints.newest_checkpoint(RUN))

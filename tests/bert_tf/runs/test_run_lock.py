@@ -113,13 +113,13 @@ def test_nor_is_one_of_a_process_of_this_machine_that_has_ended(bucket, monkeypa
         lock.check()
 
 
-def test_what_is_no_lease_is_in_nobodys_way(bucket):
+def test_a_file_that_is_not_a_lease_blocks_nobody(bucket):
     files.write_text(f"{bucket}/lock.json", "{half")
     with run_lock.held(bucket):
         assert "owner" in json.loads(files.read_text(f"{bucket}/lock.json"))
 
 
-def test_a_holder_that_could_not_renew_is_told(bucket):
+def test_a_holder_that_could_not_renew_gets_an_error(bucket):
     with run_lock.held(bucket) as lock:
         _write_lease(bucket)
         while not lock._lost:  # until the next renewal

@@ -135,7 +135,7 @@ def _tag_outputs(task, rows, labels):
     return outputs
 
 
-def test_tags_stand_on_first_tokens_and_come_back_as_spans_of_the_text(tokenizer):
+def test_tags_are_on_first_tokens_and_become_spans_of_the_text(tokenizer):
     text = "Dr. Kim  flew\tto Zürich, Peking 北京 \u200b x"
     words = ["Dr.", "Kim", "flew", "to", "Zürich", ",", "Peking", "北京", "\u200b", "x"]
     offsets = []
@@ -220,7 +220,7 @@ def test_no_answer_and_its_threshold(tokenizer):
         task_of(config.replace(unanswerable=False)).encode([example], (), tokenizer)
 
 
-def test_answers_in_the_wrong_place_teach_nothing(tokenizer):
+def test_answers_at_wrong_positions_are_not_learnt(tokenizer):
     examples = [
         QuestionExample("x", "a river", "q1", (("river", 0),)),
         QuestionExample("x", "a river", "q2", (("river", 0), ("river", 2))),

@@ -139,7 +139,7 @@ def test_offsets_of_accents_controls_and_syllables(published_tokenizers):
     assert spans("a" * 201 + " b") == ["a" * 201, "b"]
 
 
-def test_literal_special_tokens_are_text_unless_asked_for(tokenizer):
+def test_literal_special_tokens_are_text_by_default(tokenizer):
     assert tokenizer.mask_id not in tokenizer.encode("a [MASK] b")
     assert tokenizer.encode("a[MASK]b [SEP]", parse_special_tokens=True) == [
         *tokenizer.encode("a"), tokenizer.mask_id, *tokenizer.encode("b"), tokenizer.sep_id,

@@ -64,7 +64,7 @@ def _train(folder, train=TRAIN, eval_data=_eval_data, objective=None, config=CON
     objective = objective or pretraining_objective()
     evaluation = make_evaluation(state.model, objective, Distribution())
     train_data = arguments.pop("train_data", _train_data)
-    figures = train_and_evaluate(
+    scores = train_and_evaluate(
         engine=TensorFlowEngine(),
         state=state,
         objective=objective,
@@ -74,7 +74,7 @@ def _train(folder, train=TRAIN, eval_data=_eval_data, objective=None, config=CON
         optimizer=OptimizerConfig(),
         hooks=Hooks(evaluate=(lambda: evaluation(eval_data())) if eval_data else None, **arguments),
     )
-    return state, figures
+    return state, scores
 
 
 def _lines(folder):
@@ -85,7 +85,7 @@ def _lines(folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing interrupted: its folder, state and figures."""
+    """A run that nothing interrupted: its folder, state and scores."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, *_train(folder)
 
@@ -109,14 +109,14 @@ def _stopped(folder, after, **arguments):
 
 
 @pytest.mark.parametrize("after", [6, *(pytest.param(after, marks=pytest.mark.long) for after in (4, 9))])
-def test_a_run_goes_on_where_it_stopped(whole, tmp_path, after):
-    folder, state, figures = whole
+def test_a_run_continues_where_it_stopped(whole, tmp_path, after):
+    folder, state, scores = whole
     _stopped(tmp_path, after)
     assert checkpoints.newest_checkpoint(str(tmp_path)).step == after // 4 * 4
     again, results = _train(tmp_path)
     for name, value in state.variables().items():
         assert np.array_equal(np.asarray(value.numpy()), np.asarray(again.variables()[name].numpy())), name
-    assert results == figures
+    assert results == scores
     assert _lines(tmp_path) == _lines(folder)
 
 
@@ -138,7 +138,7 @@ def test_a_stop_between_checkpoint_and_evaluation(whole, tmp_path, monkeypatch):
 
 
 @pytest.mark.long
-def test_what_came_after_the_checkpoint_is_cut_back(whole, tmp_path):
+def test_reports_after_the_checkpoint_are_dropped(whole, tmp_path):
     every = TRAIN.replace(log_every=2)
     _stopped(tmp_path, 7, train=every)
     assert [line["step"] for line in _lines(tmp_path) if line["kind"] == "train"] == [2, 4, 6]
@@ -146,26 +146,26 @@ def test_what_came_after_the_checkpoint_is_cut_back(whole, tmp_path):
     assert [line["step"] for line in _lines(tmp_path) if line["kind"] == "train"] == [2, 4, 6, 8, 10, 12]
 
 
-def test_a_finished_run_returns_what_it_wrote(whole, tmp_path):
-    folder, _, figures = whole
+def test_a_finished_run_returns_its_written_metrics(whole, tmp_path):
+    folder, _, scores = whole
     before = _lines(folder)
 
     def nothing(_):
         raise AssertionError("a finished run needs no data")
 
     _, again = _train(folder, train_data=nothing)
-    assert again == figures
+    assert again == scores
     assert _lines(folder) == before
 
 
 def test_the_log(whole):
-    folder, state, figures = whole
+    folder, state, scores = whole
     lines = _lines(folder)
     assert [(line["kind"], line["step"]) for line in lines] == [
         (kind, step) for step in (4, 8, 12) for kind in ("train", "eval")
     ]
-    assert lines[-1] == {"kind": "eval", "step": 12} | figures
-    assert set(figures) == {
+    assert lines[-1] == {"kind": "eval", "step": 12} | scores
+    assert set(scores) == {
         "masked_lm_loss",
         "next_sentence_loss",
         "masked_lm_accuracy",
@@ -193,7 +193,7 @@ def test_the_first_log_is_the_mean_over_its_steps(whole, tmp_path):
 def test_tensorboard(whole):
     from tensorflow.compat.v1.train import summary_iterator
 
-    folder, _, figures = whole
+    folder, _, scores = whole
     for kind in ("train", "eval"):
         found = {}
         for path in (folder / kind).glob("events.out.tfevents.*"):
@@ -205,7 +205,7 @@ def test_tensorboard(whole):
         for line in lines:
             for name in line.keys() - {"kind", "step"}:
                 assert found[name, line["step"]] == pytest.approx(line[name], rel=1e-6)
-    assert found["masked_lm_loss", 12] == pytest.approx(figures["masked_lm_loss"], rel=1e-6)
+    assert found["masked_lm_loss", 12] == pytest.approx(scores["masked_lm_loss"], rel=1e-6)
 
 
 def test_checkpoints_on_the_way(whole):

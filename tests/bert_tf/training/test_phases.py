@@ -76,7 +76,7 @@ def test_steps_and_schedules():
     assert (only.begin, only.train, only.max_seq_length) == (0, TRAIN, None)
 
 
-def test_what_is_left():
+def test_the_remaining_phases():
     phases = phases_of(CONFIG)
     assert [phase.train.num_steps for phase in phases] == [4, 6]
     assert [remaining(phases, step) for step in (0, 3, 4, 5, 6)] == [[0, 1], [0, 1], [1], [1], [1]]
@@ -84,14 +84,14 @@ def test_what_is_left():
 
 @pytest.mark.long
 def test_two_phases_are_one_run(folders, tmp_path):
-    figures = _pretrain(folders, tmp_path / "whole")
+    results = _pretrain(folders, tmp_path / "whole")
     lines = _lines(tmp_path / "whole")
     assert [(line["kind"], line["step"]) for line in lines] == [
         (kind, s) for s in (2, 4, 6) for kind in ("train", "eval")
     ]
     # Rows of the second phase are longer.
     assert lines[0]["tokens_per_row"] <= 16 < lines[-2]["tokens_per_row"]
-    assert lines[-1] == {"kind": "eval", "step": 6} | figures
+    assert lines[-1] == {"kind": "eval", "step": 6} | results
     whole = checkpoints.newest_checkpoint(str(tmp_path / "whole"))
     assert whole.step == 6
     for stopped in (3, 5):  # in the first phase, and in the second
@@ -100,7 +100,7 @@ def test_two_phases_are_one_run(folders, tmp_path):
         for checkpoint in checkpoints.complete_checkpoints(str(run)):
             if checkpoint.step > stopped:
                 shutil.rmtree(checkpoint.path)
-        assert _pretrain(folders, run) == figures
+        assert _pretrain(folders, run) == results
         assert _lines(run) == lines
         one, two = (
             tf.train.load_checkpoint(checkpoint.bundle)

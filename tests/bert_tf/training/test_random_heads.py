@@ -33,7 +33,7 @@ def test_a_missing_pooler_is_an_error(tmp_path, without_pooler):
 
 
 @pytest.mark.long
-def test_it_can_be_asked_for(tmp_path, without_pooler):
+def test_a_random_pooler_is_allowed_on_request(tmp_path, without_pooler):
     task = ClassificationConfig(max_seq_length=8)
     assert "classification_loss" in _finetune(task, TEXTS, tmp_path, without_pooler, allow_random_heads=True)
 
@@ -44,7 +44,7 @@ def test_a_tagger_needs_no_pooler(tmp_path, without_pooler):
 
 
 @pytest.mark.parametrize(("names", "is_told"), [(("red", "green"), True), (("red", "blue"), False), (None, False)])
-def test_labels_that_are_not_the_checkpoints_are_told(tmp_path, caplog, names, is_told):
+def test_labels_that_differ_from_the_checkpoint_are_reported(tmp_path, caplog, names, is_told):
     id2label = {"id2label": {str(number): name for number, name in enumerate(names)}} if names else {}
     source = write_hf(tmp_path / "hf", with_heads("classifier", classes=2), **id2label)
     config = FinetuningConfig(task=ClassificationConfig(max_seq_length=8), train=TRAIN, reinitialize_layers=3)

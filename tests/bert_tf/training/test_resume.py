@@ -62,7 +62,7 @@ def _train(
     evaluation = make_evaluation(state.model, objective, distribution)
     held_out = tf.data.Dataset.from_tensors(random_pretraining_batch(100))
     signature = {name: tf.TensorSpec(array.shape, array.dtype) for name, array in random_pretraining_batch().items()}
-    figures = train_and_evaluate(
+    results = train_and_evaluate(
         engine=TensorFlowEngine(distribution),
         state=state,
         objective=objective,
@@ -74,7 +74,7 @@ def _train(
         optimizer=OptimizerConfig(),
         hooks=Hooks(evaluate=evaluate or (lambda: evaluation(held_out)), **arguments),
     )
-    return state, figures
+    return state, results
 
 
 def _lines(folder):
@@ -180,7 +180,7 @@ def test_a_damaged_checkpoint_and_a_torn_line(whole, tmp_path, caplog):
 
 
 @pytest.mark.long
-def test_on_another_number_of_replicas_the_data_go_on(tmp_path):
+def test_the_data_continue_on_another_number_of_replicas(tmp_path):
     # Dropout differs from replica to replica, and so from one number of them to another.
     config = CONFIG.replace(dropout_rate=0.0, attention_dropout_rate=0.0)
     alone, _ = _train(tmp_path / "alone", config=config)
@@ -244,7 +244,7 @@ def _spoiling(*steps, what):
         pytest.param("gradient", "the gradient of encoder/.+ is not finite", marks=pytest.mark.long),
     ],
 )
-def test_what_is_not_finite_is_told(tmp_path, what, part):
+def test_nonfinite_values_are_reported(tmp_path, what, part):
     train = TRAIN.replace(eval_every=0)
     match = rf"^step 5 is not finite: {part}\. Its batch: records of 4\. The last checkpoint is kept"
     with pytest.raises(FloatingPointError, match=match):

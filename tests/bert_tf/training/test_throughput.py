@@ -74,8 +74,8 @@ def test_the_report_of_a_run(tmp_path):
 
 def _add(meter, lengths, tokens, seconds, waited):
     """Steps of two rows each, so many tokens in all of them."""
-    figures = [[[0.5, 1.0], [2.0 * length, 2.0], [tokens / len(lengths), 2.0]] for length in lengths]
-    meter.add(["loss", ROW_LENGTH, TOKENS], np.array(figures, np.float32), seconds=seconds, waited=waited)
+    results = [[[0.5, 1.0], [2.0 * length, 2.0], [tokens / len(lengths), 2.0]] for length in lengths]
+    meter.add(["loss", ROW_LENGTH, TOKENS], np.array(results, np.float32), seconds=seconds, waited=waited)
 
 
 def test_tracing_counts_only_where_there_is_nothing_else():

@@ -56,7 +56,7 @@ def test_known_noise_is_left_out_and_all_else_is_kept(run):
     assert run(_INSTALL, "import tensorflow") == _KEPT
 
 
-def test_what_follows_the_import_is_not_filtered(run):
+def test_output_after_the_import_is_not_filtered(run):
     assert run(_INSTALL, "import os, tensorflow, sys", "os.write(2, b'I0000 later')")[-1] == "I0000 later"
 
 

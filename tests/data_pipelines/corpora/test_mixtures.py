@@ -103,7 +103,7 @@ def test_held_out_documents_are_never_among_the_others():
     assert not held_out & trained
 
 
-def test_subsampling_is_independent_of_what_is_held_out():
+def test_subsampling_is_independent_of_the_held_out_documents():
     # With related hashes a subsampled corpus would hold only documents that are held out, or none.
     kept = [document for document in _mix(weights={"large": 1, "small": 5, "tiny": 5}) if "large" in document[0]]
     held_out = sum(is_held_out(document, 0.5) for document in kept)

@@ -136,14 +136,14 @@ def test_masks_are_taken_off_and_other_names_are_read(tokenizer, tmp_path):
         ({"input_ids": [2, 4, 3, 3, 9, 3, 0, 0]}, r"a row must be `\[CLS\] A \[SEP\]`"),
     ],
 )
-def test_records_of_another_form_are_refused_by_number(tokenizer, tmp_path, changes, message):
+def test_malformed_records_are_refused_with_their_number(tokenizer, tmp_path, changes, message):
     source = write(tmp_path / "in.tfrecord", example(), example(**changes))
     with pytest.raises(ValueError, match=rf"in\.tfrecord, record 1: .*{message}"):
         import_google_records(source, tokenizer, str(tmp_path / "out"))
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
-def test_a_corrupt_file_is_told_with_its_record(tokenizer, tmp_path):
+def test_a_corrupt_file_is_reported_with_its_record(tokenizer, tmp_path):
     source = write(tmp_path / "in.tfrecord", example(), example())
     contents = bytearray((tmp_path / "in.tfrecord").read_bytes())
     contents[-8] ^= 1
@@ -152,7 +152,7 @@ def test_a_corrupt_file_is_told_with_its_record(tokenizer, tmp_path):
         import_google_records(source, tokenizer, str(tmp_path / "out"))
 
 
-def test_packed_rows_have_no_place_in_the_schema(tokenizer, tmp_path):
+def test_packed_rows_do_not_fit_the_schema(tokenizer, tmp_path):
     config = PreparationConfig(max_seq_length=64, max_sequences_per_row=3)
     create_pretraining_data(corpus_documents(20), tokenizer, str(tmp_path / "packed"), config=config)
     with pytest.raises(ValueError, match=r"`folder` must hold rows of one sequence.*up to 3 a row"):

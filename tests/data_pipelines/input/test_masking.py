@@ -140,7 +140,7 @@ def test_max_predictions_caps_the_count():
     )
 
 
-def test_a_rate_above_what_there_is_masks_every_token_of_text():
+def test_a_high_rate_masks_every_token_of_text():
     rows = make_rows([[(3, 2, 0)]], 16, 1)
     batch = mask_batch(rows, MaskingConfig(masked_lm_rate=1.0), predictions=16, vocabulary=VOCABULARY, seed=SEED)
     used = batch["masked_lm_weights"].numpy()[0] > 0
@@ -157,7 +157,7 @@ def test_packed_sequences_get_their_counts_each():
         assert counts.tolist() == [expected_count(40, 20), expected_count(20, 20), expected_count(32, 20)]
 
 
-def test_packed_sequences_share_the_row_when_they_want_more_than_its_places():
+def test_packed_sequences_share_the_predictions_of_a_row():
     rows = make_rows([[(20, 17, 0), (20, 17, 1), (20, 17, 0)]], 128, 4)
     batch = mask_batch(rows, MaskingConfig(max_predictions_per_seq=9), predictions=9, vocabulary=VOCABULARY, seed=SEED)
     sequence = tf.gather(batch["input_mask"], batch["masked_lm_positions"], batch_dims=1).numpy()
@@ -232,7 +232,7 @@ def test_shares_of_mask_random_and_kept(strategy):
     assert chi_square(tenths, np.full(10, len(random) / 10)) < 33.7  # 9 degrees of freedom, p = 0.0001
 
 
-def test_every_place_is_chosen_as_often():
+def test_every_position_is_chosen_equally_often():
     rows = make_rows([[(29, 30, 0)]] * 8000, 62, 1)
     batch = mask_batch(rows, MaskingConfig(), predictions=10, vocabulary=VOCABULARY, seed=SEED)
     used = batch["masked_lm_weights"].numpy() > 0

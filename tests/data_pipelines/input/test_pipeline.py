@@ -98,7 +98,7 @@ def test_batches_have_static_shapes_known_before_reading(kind, request):
 
 
 @pytest.mark.parametrize("kind", ["folder", "packed_folder"])
-def test_starting_at_a_step_gives_what_a_run_from_0_sees_there(kind, request, small_windows):
+def test_starting_at_a_step_gives_the_batches_of_a_run_from_0(kind, request, small_windows):
     folder = request.getfixturevalue(kind)
     records_ = read_manifest(folder).num_records
     steps = 2 * records_ // 8 + 5  # more than two epochs

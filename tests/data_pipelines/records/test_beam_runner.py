@@ -71,7 +71,7 @@ def test_beam_processes_write_the_bytes_of_the_local_runner(tmp_path, beam):
     assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
 
 
-def test_a_failed_pipeline_is_told_and_continued(tmp_path, beam, monkeypatch):
+def test_a_failed_pipeline_is_reported_and_continued(tmp_path, beam, monkeypatch):
     build = ShardFunction.build
 
     def failing(self, shard):

@@ -242,7 +242,7 @@ def test_an_interrupted_overwriting_run_is_continued_by_the_same_command(tmp_pat
     assert rebuilt(before) == set()
 
 
-def test_a_killed_worker_is_told_and_nothing_is_lost(tmp_path):
+def test_a_killed_worker_is_reported_and_nothing_is_lost(tmp_path):
     def documents() -> Iterator[list[str]]:
         for number, document in enumerate(corpus_documents(60)):
             if number == 50:
@@ -262,7 +262,7 @@ def test_a_killed_worker_is_told_and_nothing_is_lost(tmp_path):
     assert contents_of(tmp_path / "killed") == contents_of(tmp_path / "undisturbed")
 
 
-def test_a_full_disk_is_told_in_one_line(tmp_path):
+def test_a_full_disk_is_reported_in_one_line(tmp_path):
     write_corpus(tmp_path / "docs.txt", 60)
     (tmp_path / "vocab.txt").write_text("\n".join(TOKENIZER.tokens) + "\n")
     # A limit on the size of a file fails as a full disk does, at the write that passes it.

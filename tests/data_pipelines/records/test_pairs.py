@@ -171,7 +171,7 @@ def test_full_sentences_hold_every_token_once(sentence_lengths, max_seq_length):
     assert {sequence.second_length for sequence in sequences} == {0}
 
 
-def test_what_is_drawn_depends_on_the_seed_alone():
+def test_random_numbers_depend_on_the_seed_alone():
     corpus = random_corpus()
     first, again, other = (
         list(next_sentence_pairs(corpus, 64, short_seq_prob=0.1, generator=Random(seed)))

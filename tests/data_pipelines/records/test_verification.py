@@ -194,7 +194,7 @@ def sound_epochs(sound):
 
 
 @pytest.mark.parametrize("name", ["bytes", "length", "no example", "too few", "too many"])
-def test_skipped_records_are_counted_and_become_empty_rows_in_their_places(sound_epochs, folder, name, capsys):
+def test_skipped_records_are_counted_and_replaced_by_empty_rows(sound_epochs, folder, name, capsys):
     damage, _, _, lost = DAMAGES[name]
     damage(folder)
     opened = RecordFolder(str(folder), skip_corrupt=True)

@@ -56,7 +56,7 @@ def _values(variables):
 def _train(folder, train=TRAIN):
     state = _state(train)
     evaluation = make_evaluation(state.model, pretraining_objective(), Distribution())
-    figures = train_and_evaluate(
+    results = train_and_evaluate(
         engine=TensorFlowEngine(),
         state=state,
         objective=pretraining_objective(),
@@ -66,7 +66,7 @@ def _train(folder, train=TRAIN):
         optimizer=OptimizerConfig(),
         hooks=Hooks(evaluate=lambda: evaluation(_data(10).take(3))),
     )
-    return state, figures
+    return state, results
 
 
 def test_averages_follow_the_weights():
@@ -94,24 +94,24 @@ def test_averages_follow_the_weights():
         assert all(np.array_equal(value, before[name]) for name, value in _values(after).items())
 
 
-def test_averages_are_what_a_run_is_judged_by(tmp_path):
-    state, figures = _train(tmp_path)
+def test_a_run_is_evaluated_by_its_averages(tmp_path):
+    state, results = _train(tmp_path)
     evaluate = make_evaluation(state.model, pretraining_objective(), Distribution())
     last = evaluate(_data(10).take(3))
-    assert last["masked_lm_loss"] != pytest.approx(figures["masked_lm_loss"], rel=1e-4)
+    assert last["masked_lm_loss"] != pytest.approx(results["masked_lm_loss"], rel=1e-4)
     restore_result(str(tmp_path), state.model)
-    assert evaluate(_data(10).take(3)) == figures
+    assert evaluate(_data(10).take(3)) == results
     restore_result(str(tmp_path), state.model, use_average=False)
     assert evaluate(_data(10).take(3)) == last
 
-    plain, plain_figures = _train(tmp_path / "plain", TRAIN.replace(use_average=False))
-    assert plain_figures == last
+    plain, plain_results = _train(tmp_path / "plain", TRAIN.replace(use_average=False))
+    assert plain_results == last
     assert plain.averages is not None
 
 
 @pytest.mark.long
-def test_averages_go_on_with_the_run(tmp_path):
-    whole, figures = _train(tmp_path / "whole")
+def test_averages_continue_with_the_run(tmp_path):
+    whole, results = _train(tmp_path / "whole")
     _train(tmp_path / "parts", TRAIN.replace(num_steps=2, learning_rate=TRAIN.learning_rate))
     lines = [json.loads(line) for line in (Path(tmp_path) / "parts" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "eval"] == [2]
@@ -133,7 +133,7 @@ def test_averages_go_on_with_the_run(tmp_path):
         states.append(_values(state.variables()))
     assert any(name.startswith("average:") for name in states[0])
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
-    assert figures
+    assert results
     assert whole.averages is not None
 
 
@@ -164,7 +164,7 @@ def test_wrong_patterns(frozen, rule):
         TRAIN.replace(frozen=("(",))
 
 
-def test_what_stands_for_a_weight():
+def test_the_tensor_of_each_weight():
     names = ["a/kernel", "b/bias", "step", "average:a/kernel", "first_moment:a/kernel"]
     assert result_tensors(names, use_average=True) == {"a/kernel": "average:a/kernel", "b/bias": "b/bias"}
     assert result_tensors(names, use_average=False) == {"a/kernel": "a/kernel", "b/bias": "b/bias"}

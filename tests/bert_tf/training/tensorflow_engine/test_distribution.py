@@ -64,10 +64,10 @@ def _train(distribution, train=TRAIN, steps=STEPS):
     )
     step = averaging(step, state.averages, train.ema_decay, step=state.step, distribution=distribution)
     compiled = tf.function(lambda batch: distribution.run(step, batch))
-    figures = []
+    metrics = []
     for batch in _global_batches(distribution, _batches().take(steps)):
-        figures.append({name: tuple(map(float, pair)) for name, pair in compiled(batch).items()})
-    return state, figures
+        metrics.append({name: tuple(map(float, pair)) for name, pair in compiled(batch).items()})
+    return state, metrics
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +100,9 @@ def test_replicas_equal_one_device(one_device, replicas, tmp_path):
     assert distribution.num_replicas == num_devices
     assert distribution.describe() == f"MirroredStrategy, {num_devices} replicas"
     assert not distribution.is_tpu
-    state, figures = _train(distribution)
-    expected, expected_figures = one_device
-    for found, wanted in zip(figures, expected_figures, strict=True):
+    state, metrics = _train(distribution)
+    expected, expected_metrics = one_device
+    for found, wanted in zip(metrics, expected_metrics, strict=True):
         assert found == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in wanted.items()}
     _assert_equal(state, expected)
     for name, weight in state.weights.items():
@@ -145,10 +145,10 @@ def test_accumulated_replicas_equal_one_device(one_device, replicas):
     # Each replica computes its rows in two parts: as the whole batch at once on one device.
     rows = TRAIN.batch_size // REPLICAS
     assert rows % 2 == 0
-    state, figures = _train(replicas, TRAIN.replace(gradient_accumulation_steps=2))
-    expected, expected_figures = one_device
+    state, metrics = _train(replicas, TRAIN.replace(gradient_accumulation_steps=2))
+    expected, expected_metrics = one_device
     _assert_equal(state, expected)
-    assert figures[-1] == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in expected_figures[-1].items()}
+    assert metrics[-1] == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in expected_metrics[-1].items()}
 
 
 def _retrieval_batch(rows):
@@ -178,14 +178,14 @@ def _train_retrieval(distribution, rows=16):
         name: array.astype("float32" if "weights" in name else "int32")
         for name, array in _retrieval_batch(rows).items()
     }
-    figures = [compiled(distribution.place(batch)) for _ in range(3)]
-    return state, [{name: tuple(map(float, pair)) for name, pair in sums.items()} for sums in figures]
+    metrics = [compiled(distribution.place(batch)) for _ in range(3)]
+    return state, [{name: tuple(map(float, pair)) for name, pair in sums.items()} for sums in metrics]
 
 
 def test_replicas_compare_the_rows_of_all(replicas):
-    one, figures_of_one = _train_retrieval(Distribution())
-    state, figures = _train_retrieval(replicas)
-    for mine, theirs in zip(figures, figures_of_one, strict=True):
+    one, metrics_of_one = _train_retrieval(Distribution())
+    state, metrics = _train_retrieval(replicas)
+    for mine, theirs in zip(metrics, metrics_of_one, strict=True):
         for name, pair in theirs.items():
             np.testing.assert_allclose(mine[name], pair, rtol=2e-5, err_msg=name)
     expected = numpy_weights(one.model)
@@ -209,13 +209,13 @@ def test_one_reduction_of_all_gradients(replicas):
     assert len(sizes) == REPLICAS
     gradients = sum(weight.shape.num_elements() for weight in (w.value for w in state.weights.values()))
     for of_device in sizes.values():
-        # The weights of the two losses, before the forward pass; then all gradients and the figures with them.
+        # The weights of the two losses, before the forward pass; then all gradients and the metrics with them.
         before, reduced = sorted(of_device)
         assert before == 2
         assert gradients < reduced < gradients + 40
 
 
-def test_a_checkpoint_of_one_device_goes_on_on_two(one_device, replicas, tmp_path):
+def test_a_checkpoint_of_one_device_continues_on_two(one_device, replicas, tmp_path):
     saved = checkpoints.save(str(tmp_path), STEPS, one_device[0].variables(), keep=1)
     with replicas.scope():
         state = TrainState(BertPretrainer(CONFIG), train=TRAIN)

@@ -42,13 +42,13 @@ def _losses(**changes):
         state, task.objective(training=True), train=train, optimizer=OptimizerConfig(), distribution=Distribution()
     )
     loop = InnerLoop(step, Distribution())
-    figures, _ = loop(iter(training_dataset(_rows(), 4, seed=0)), STEPS)
+    metrics, _ = loop(iter(training_dataset(_rows(), 4, seed=0)), STEPS)
     place = loop.names.index("classification_loss")
-    return figures[:, place, 0] / figures[:, place, 1]
+    return metrics[:, place, 0] / metrics[:, place, 1]
 
 
 @pytest.mark.long
-def test_fused_operations_learn_what_the_plain_step_learns():
+def test_fused_operations_learn_the_same_as_the_plain_step():
     lengths = {batch["input_ids"].shape[1] for batch in training_dataset(_rows(), 4, seed=0).take(STEPS)}
     assert len(lengths) > 1
     plain = _losses(jit_compile=False)

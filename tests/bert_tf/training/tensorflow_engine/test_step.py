@@ -39,7 +39,7 @@ def _tensors(batch):
 
 
 def _run(steps, state=None, train=TRAIN, optimizer=OptimizerConfig(), **changes):  # noqa: B008 (frozen)
-    """State and figures after some steps, each on another batch."""
+    """State and results after some steps, each on another batch."""
     state = state or _state(**changes)
     step = tf.function(
         TrainStep(state, pretraining_objective(), train=train, optimizer=optimizer, distribution=Distribution())
@@ -151,8 +151,8 @@ def test_accumulated_gradients_update_as_the_whole_batch(steps, parts, jit_compi
             )
         )
         for _ in range(2):
-            figures = step(batch)
-        sums.append({name: (float(total), float(weight)) for name, (total, weight) in figures.items()})
+            results = step(batch)
+        sums.append({name: (float(total), float(weight)) for name, (total, weight) in results.items()})
     whole, accumulated = (numpy_weights(state.model) for state in states)
     for name, value in whole.items():
         np.testing.assert_allclose(accumulated[name], value, atol=1e-6, err_msg=name)

@@ -116,13 +116,13 @@ def test_workers_equal_one_process(count, records, alone, tmp_path):
         assert (mine["kind"], mine["step"]) == (theirs["kind"], theirs["step"])
         for name in ("masked_lm_loss", "next_sentence_loss", "next_sentence_random", "unigram_entropy"):
             assert mine[name] == pytest.approx(theirs[name], rel=1e-5), name
-    figures = [json.loads(output[output.index("{") :]) for output, _ in outputs]
-    assert all(figure == figures[0] for figure in figures)
+    results = [json.loads(output[output.index("{") :]) for output, _ in outputs]
+    assert all(result == results[0] for result in results)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("killed", [0, 1])
-def test_a_job_that_loses_a_worker_stops_and_goes_on_later(killed, records, alone, tmp_path):
+def test_a_job_that_loses_a_worker_stops_and_can_be_continued(killed, records, alone, tmp_path):
     # The later of two flags counts.
     command = [*pretraining_command(records, tmp_path), "--set=train.checkpoint_every=1"]
     workers = start_workers(2, command)
@@ -192,8 +192,8 @@ def test_workers_finetune_as_one_process(tmp_path):
     assert together["classification_loss"] == pytest.approx(alone["classification_loss"], rel=1e-4)
     assert together["test"]["accuracy"] == together["accuracy"]
     # Each worker scores the rows of all, and the chief writes what it finds.
-    figures = [json.loads(output[output.index("{") :]) for output, _ in outputs]
-    assert figures[0] == figures[1] == together
+    results = [json.loads(output[output.index("{") :]) for output, _ in outputs]
+    assert results[0] == results[1] == together
 
 
 def _set_tf_config(monkeypatch, cluster, task):

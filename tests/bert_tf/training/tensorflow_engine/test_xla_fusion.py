@@ -50,7 +50,7 @@ def test_values_and_gradients_are_those_of_the_function(function, tensors, const
     ("function", "tensors", "constants"),
     [(column_sums, (_ROWS,), {}), (sums_by_id, (_ROWS, tf.constant([3, 0, 3, 3, 1, 0])), {"count": 5})],
 )
-def test_kernels_compute_what_their_fused_operations_compute(function, tensors, constants):
+def test_kernels_compute_the_same_as_their_fused_operations(function, tensors, constants):
     np.testing.assert_allclose(KERNELS[function](*tensors, **constants), function(*tensors, **constants), atol=1e-6)
 
 
