@@ -29,7 +29,19 @@ class EmbeddingSettings(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelDescription(Config):
+class _Description(Config):
+    """The fields that the descriptions of models and of runs share."""
+
+    task: str
+    model: BertConfig
+    do_lower_case: bool
+    vocab_hash: str
+    max_seq_length: int
+    labels: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDescription(_Description):
     """The description of a trained model for serving, as `assets/config.json` in an export holds it.
 
     Attributes:
@@ -46,12 +58,6 @@ class ModelDescription(Config):
         data: the data that the model was trained on, as a dictionary for the model card.
     """
 
-    task: str
-    model: BertConfig
-    do_lower_case: bool
-    vocab_hash: str
-    max_seq_length: int
-    labels: tuple[str, ...]
     task_config: AnyTaskConfig | None = None
     embedding: EmbeddingSettings = dataclasses.field(default_factory=EmbeddingSettings)
     has_pooler: bool = True
@@ -60,7 +66,7 @@ class ModelDescription(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class RunDescription(Config):
+class RunDescription(_Description):
     """The description of a run, as its `config.json` holds it.
 
     Attributes:
@@ -74,12 +80,6 @@ class RunDescription(Config):
         data: the folders or files that the run reads, and their identities, as a dictionary.
     """
 
-    task: str
-    model: BertConfig
-    do_lower_case: bool
-    vocab_hash: str
-    max_seq_length: int
-    labels: tuple[str, ...]
     experiment: dict
     data: dict
 

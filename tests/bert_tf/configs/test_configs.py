@@ -303,3 +303,10 @@ class TestPublishedSizes:
     def test_an_unknown_size_lists_the_known_ones(self):
         with pytest.raises(ConfigError, match=r"`name` must be one of .*bert_base.*'bert_huge'"):
             BertConfig.named("bert_huge")
+
+
+def test_epochs_in_steps():
+    config = FinetuningConfig(num_epochs=3, evals_per_epoch=2).with_steps(25)
+    assert (config.train.num_steps, config.train.warmup_steps, config.train.eval_every) == (75, 8, 13)
+    assert FinetuningConfig().with_steps(25) == FinetuningConfig()
+    assert FinetuningConfig(num_epochs=1, evals_per_epoch=0).with_steps(5).train.eval_every == 0
