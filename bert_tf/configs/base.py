@@ -15,7 +15,7 @@ class ConfigError(ValueError):
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is none of the choices.
+    """Check that a value is one of the choices.
 
     Raises:
         ConfigError: `value` is none of `choices`; the message names the field.
@@ -25,7 +25,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_range(name: str, value: float, low: float, *, high: float = math.inf) -> None:
-    """Refuse a number that is not finite or not in [low, high].
+    """Check that a number is finite and in [low, high].
 
     Raises:
         ConfigError: `value` is out of range; the message names the field.
@@ -44,7 +44,7 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
     """Convert `value` to the type `annotation` without loss.
 
     Raises:
-        ConfigError: that is impossible; the message names the field.
+        ConfigError: the value cannot be converted. The message names the field.
     """
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         if isinstance(value, annotation):

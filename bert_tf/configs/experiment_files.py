@@ -1,4 +1,4 @@
-"""Experiments by name or file: Python that returns a configuration, or the `config.json` that a run left."""
+"""The experiments, by name or as files: Python that returns a configuration, or the `config.json` of a run."""
 
 import ast
 import difflib
@@ -15,7 +15,7 @@ from bert_tf.utils.arguments import keeping_names
 
 _Config = TypeVar("_Config", bound=Config)
 
-# Found by its name, since this package knows nothing of the launchers.
+# The folder is found by its name, since this package does not import the launchers.
 _EXPERIMENTS_PACKAGE = "experiments.configs"
 
 
@@ -35,7 +35,7 @@ class Experiment(NamedTuple):
 
 
 def default_folder() -> str | None:
-    """Return the folder of the experiments that are installed beside this package; None if there is none."""
+    """Return the folder of the experiments that are installed beside this package, or None if there is none."""
     try:
         spec = importlib.util.find_spec(_EXPERIMENTS_PACKAGE)
     except ModuleNotFoundError:
@@ -45,9 +45,9 @@ def default_folder() -> str | None:
 
 
 def list_experiments(folder: str | None = None) -> list[Experiment]:
-    """List the experiments of a folder by name, from the text of their files: no file is run.
+    """Return the experiments of a folder, by name, from the text of their files, which are not run.
 
-    Files whose names start with an underscore are no experiments.
+    Files whose names start with an underscore are not experiments.
 
     Args:
         folder: the folder; None for `default_folder()`.
@@ -90,7 +90,7 @@ def experiment_path(config: str, folder: str | None = None) -> str:
         folder: the folder of the experiments that have names; None for `default_folder()`.
 
     Raises:
-        FileNotFoundError: it is neither; for a name, the message lists the nearest ones.
+        FileNotFoundError: `config` is neither. For a name, the message lists the nearest ones.
     """
     names = {}
     if config.isidentifier():
@@ -124,7 +124,7 @@ def _described(folder: str, name: str) -> Experiment:
 
 
 def _with_overrides(config: _Config, overrides: Sequence[str]) -> _Config:
-    """Return `config` with all overrides, in an order that works: a width, for example, bounds the number of heads."""
+    """Return `config` with all overrides, in an order that works, since a width, for example, limits the heads."""
     waiting = overrides
     while waiting:
         refused = []
@@ -153,7 +153,7 @@ def _from_run(path: str, kind: type[_Config]) -> _Config:
 
 
 def _from_experiment(path: str, kind: type[_Config]) -> _Config:
-    # The file is the user's, and a misspelt field in it is a TypeError: whatever it raises is reported in one line.
+    # Any error of the user's file is reported in one line. A misspelt field in it, for example, is a TypeError.
     try:
         get_config = runpy.run_path(path).get("get_config")
         config = get_config() if get_config is not None else None

@@ -108,7 +108,7 @@ class BertConfig(Config):
             check_range(name, getattr(self, name), 0.0, high=0.999)
 
     def check_fits(self, vocab_size: int, max_seq_length: int) -> None:
-        """Refuse a vocabulary or rows that are too large for this model.
+        """Check that a vocabulary and rows are not too large for this model.
 
         Args:
             vocab_size: number of tokens in the vocabulary.

@@ -65,9 +65,9 @@ def read_config_file(path: str) -> BertConfig:
         path: the file, local or remote.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it describes another model than BERT, or has a setting that this BERT lacks; the message names file
-            and setting.
+        OSError: the file cannot be read.
+        ValueError: the file describes another model than BERT, or has a setting that this BERT lacks. The message names
+                file and setting.
     """
     return read_config(files.read_json(path), path)
 
@@ -96,7 +96,7 @@ def read_config(values: Any, source: str) -> BertConfig:
     # An unknown setting that is off (null, false, empty) changes nothing.
     unknown = sorted(name for name, value in values.items() if name not in known and value)
     if unknown:
-        raise ValueError(f"{source}: `{unknown[0]}` is no known setting of BERT. Received: {values[unknown[0]]!r}")
+        raise ValueError(f"{source}: `{unknown[0]}` is not a known setting of BERT. Received: {values[unknown[0]]!r}")
     missing = [_NAMES[name] for name in _SIZES if _NAMES[name] not in values]
     if missing:
         raise ValueError(f"{source} must have `{missing[0]}`. Received: {sorted(values)}")

@@ -62,7 +62,7 @@ _TF2_HEADS = (
 
 
 def _prefix(path: str) -> str | None:
-    """Return the prefix of the checkpoint that `path` is or holds; None if there is none."""
+    """Return the prefix of the checkpoint that `path` is or holds, or None if there is none."""
     path = path.removesuffix(".index")
     if files.exists(f"{path}.index"):
         return path

@@ -56,8 +56,8 @@ class BertDualEncoder(BertModel):
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the texts' vectors, float32 [B, T, D]; arguments as in `BertModel.outputs_of`.
 
-        `input_mask` is k on the tokens of a row's k-th text. Each text's `position_ids` count from 0; they are needed
-        where `pooling` is `cls` and T is more than 1.
+        `input_mask` is k on the tokens of a row's k-th text. The `position_ids` of each text count from 0. They are
+        needed if `pooling` is `cls` and T is more than 1.
         """
         vectors = [
             text_vectors(encoded, inputs, self.pooling, normalize=self.normalize, sequence=number)

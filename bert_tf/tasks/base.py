@@ -1,4 +1,4 @@
-"""The base class of fine-tuning tasks: how examples are encoded, what is trained, how outputs become answers."""
+"""The base class of fine-tuning tasks, which encode examples, define a model and its objective, and make answers."""
 
 import abc
 from collections.abc import Sequence
@@ -78,16 +78,16 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
         *,
         training: bool = False,
     ) -> EncodedExamples:
-        """Encode the examples, with their labels where they have some.
+        """Encode the examples, with their labels if they have any.
 
         Args:
-            examples: examples, labelled or not.
+            examples: the examples, labelled or not.
             labels: the labels, as `label_names` returns them.
             tokenizer: the tokenizer of the model's vocabulary.
             training: whether rows get the weights of training (class weights).
 
         Raises:
-            ValueError: a label is not in `labels`; the message names file and line.
+            ValueError: a label is not in `labels`. The message names file and line.
         """
 
     @abc.abstractmethod
@@ -96,18 +96,19 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
 
     @abc.abstractmethod
     def objective(self, training: bool) -> Objective:
-        """Return losses, and metrics that are sums; for training, or for evaluation (no label smoothing)."""
+        """Return the objective for training, or for evaluation, which has no label smoothing."""
 
     @abc.abstractmethod
     def answers(
         self, examples: Sequence[Example], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """Return one answer an example, in their order: what JSON can hold.
+        """Return an answer for each example, in their order, as values of JSON.
 
         Args:
             examples: N examples.
             rows: the encoded examples.
-            outputs: the model's outputs for each row, NumPy arrays (or a dictionary of them) without the batch's axis.
+            outputs: the model's outputs for each row, as NumPy arrays (or a dictionary of these) without the batch
+                axis.
             labels: the labels, as `label_names` returns them.
         """
 
@@ -115,8 +116,8 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
     def scores(
         self, examples: Sequence[Example], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """Return the field's metrics of `answers` to labelled examples: numbers by name, and details such as tables."""
+        """Return the task's metrics of `answers` to labelled examples: numbers by name, and details such as tables."""
 
     @abc.abstractmethod
     def main_score(self, labels: Sequence[str]) -> str:
-        """Return the score that decides early stopping if the configuration names none."""
+        """Return the name of the score that decides early stopping if the configuration names none."""

@@ -14,9 +14,9 @@ _FILLER = -1
 
 
 def default_bucket_lengths(max_seq_length: int) -> tuple[int, ...]:
-    """Return the multiples of 8 up to 64, of 16 up to 128, of 32 up to 256 and so on; the last is `max_seq_length`.
+    """Return the multiples of 8 up to 64, of 16 up to 128, of 32 up to 256 and so on, up to `max_seq_length`.
 
-    These are few shapes to compile, and an example is seldom padded by more than an eighth.
+    These are few shapes to compile, and they seldom pad an example by more than an eighth.
 
     >>> default_bucket_lengths(100)
     (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 100)
@@ -35,16 +35,16 @@ def default_bucket_lengths(max_seq_length: int) -> tuple[int, ...]:
 class EncodedExamples:
     """The examples of a task as token ids, with their labels.
 
-    A long example may become several encoded ones, and retrieval puts several texts into one.
+    A long example may become several encoded examples, and retrieval joins several texts into one.
 
     Attributes:
-        lengths: number of tokens of each encoded example, int [N].
+        lengths: the number of tokens of each encoded example, int [N].
         token_features: name -> a value for each token, [N, longest]: `input_ids`, `segment_ids`, perhaps labels.
             Examples of several sequences have `input_mask` and `position_ids` too. The values after an example's
             length are 0, or `pad_id` in `input_ids`.
         example_features: name -> a value for each encoded example, [N, ...]. The names of weights end in `_weights`.
-        bucket_lengths: the lengths that batches may have, ascending; no example is longer than the last.
-        sources: which example each encoded one comes from, in the form that the task's `answers` needs.
+        bucket_lengths: the lengths that batches may have, ascending. No example is longer than the last.
+        sources: the example that each encoded one comes from, in the form that the task's `answers` needs.
         pad_id: the id of `[PAD]`.
     """
 
@@ -74,14 +74,14 @@ class EncodedExamples:
         """Make encoded examples from lists of tokens.
 
         Args:
-            input_ids: one list for each example, `[CLS]` and `[SEP]` included.
-            segment_ids: lists of the same lengths.
+            input_ids: a list for each example, `[CLS]` and `[SEP]` included.
+            segment_ids: lists of the same lengths as `input_ids`.
             pad_id: the id of `[PAD]`.
             max_seq_length: the largest allowed length.
             bucket_lengths: the lengths that batches may have; () for `default_bucket_lengths`.
-            token_features: name -> (lists of the same lengths, their dtype).
-            example_features: see the class.
-            sources: see the class; the examples' indices by default.
+            token_features: for each name, lists of the same lengths and their dtype.
+            example_features: as in the class.
+            sources: as in the class; by default the indices of the examples.
         """
         lengths = np.array([len(ids) for ids in input_ids], np.int32)
         longest = int(lengths.max(initial=0))
@@ -103,7 +103,7 @@ class EncodedExamples:
         )
 
     def in_one_length(self) -> "EncodedExamples":
-        """Return the same examples with one bucket length, the longest, for devices that want one shape (TPU)."""
+        """Return the same examples with one bucket length, the longest, for devices that need one shape (TPU)."""
         return dataclasses.replace(self, bucket_lengths=self.bucket_lengths[-1:])
 
     def bucket_length(self, longest: int) -> int:
@@ -116,8 +116,9 @@ class EncodedExamples:
         `training.encoded_batches.batch_gatherer` does the same in a graph.
 
         Args:
-            indices: int [B]; -1 for a filler, which repeats the first example at weight 0.
-            length: L, of the batch.
+            indices: the indices of the examples, int [B]; -1 for a filler, which repeats the first example with weight
+                0.
+            length: L, the length of the batch.
 
         Returns:
             The encoder's inputs, int32 [B, L], the other token features, [B, L], and the example features, [B, ...].

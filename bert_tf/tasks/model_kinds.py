@@ -1,4 +1,4 @@
-"""The one description of each kind of model, from which readers, writers, predictor and exports derive theirs."""
+"""The description of each kind of model, from which readers, writers, predictor and exports take what they need."""
 
 from collections.abc import Mapping
 from typing import ClassVar, TypeAlias
@@ -15,14 +15,14 @@ class ModelKind:
     """A model for one purpose: a fine-tuning task, pre-training, or an encoder alone.
 
     Attributes:
-        kind: its name in descriptions, configurations and messages.
+        kind: the name of the kind in descriptions, configurations and messages.
         model_class: the class of the model.
-        heads: the parts that the model's outputs depend on beside the encoder's blocks, as their weights' names begin;
-            the model's own head is the last.
+        heads: the parts that the outputs depend on, besides the encoder's blocks, by the start of their weights' names.
+                The model's own head is the last.
         has_classes: whether the model has a number of classes of its own.
         has_pooling: whether the model can read texts by `pooling`.
         methods: the methods of `serving.predictor.Predictor` that answer with this model.
-        output: the name of the model's output in exports; None where the model returns a dictionary of outputs.
+        output: the name of the model's output in exports; None if the model returns a dictionary of outputs.
         token_outputs: those of its outputs that have an axis of tokens.
         head_inputs: the inputs that the model reads beside those of the encoder.
         architectures: the classes of Hugging Face's `transformers` for this model, and the heads that each has.

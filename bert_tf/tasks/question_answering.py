@@ -1,8 +1,8 @@
 """Extractive question answering: windows over a context, and answers that are substrings of it.
 
-It follows google-research/bert `run_squad.py`: windows with a stride, a token counted where it has most context around
-it, the n best pairs of start and end, and `[CLS]` for "no answer". Answers are cut out by character offsets, so that
-they need no repair afterwards.
+It follows google-research/bert `run_squad.py`: windows overlap by a stride, a token counts in the window with most
+context around it, answers are the n best pairs of start and end, and `[CLS]` means "no answer". Answers are cut out by
+character offsets, so that they need no repair afterwards.
 """
 
 import dataclasses
@@ -31,12 +31,12 @@ class Window:
     """A part of a context in a row.
 
     Attributes:
-        example: the number of the example.
-        start: the window's first token, counted in the context.
+        example: the index of the example.
+        start: the index, in the context, of the window's first token.
         length: the number of the context's tokens in the window.
-        position: the position in the row of the window's first token.
-        offsets: (start, end) characters of each token of the whole context.
-        has_most_context: bool [length], whether no other window has more context around the token.
+        position: the position, in the row, of the window's first token.
+        offsets: the (start, end) characters of each token of the whole context.
+        has_most_context: whether no other window has more context around each token, bool [length].
     """
 
     example: int
@@ -61,13 +61,13 @@ def window_starts(context_length: int, room: int, stride: int) -> list[tuple[int
 
 
 def most_context(windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-    """Return, for each window, which tokens have their most context there; of left and right the smaller one counts."""
+    """Return, for each window, which tokens have most context there: the smaller of their contexts left and right."""
     end = max(start + length for start, length in windows)
     scores = np.full((len(windows), end), -1.0)
     for number, (start, length) in enumerate(windows):
         positions = np.arange(length)
         scores[number, start : start + length] = np.minimum(positions, length - 1 - positions) + 0.01 * length
-    best = scores.argmax(axis=0)  # the first of equal ones
+    best = scores.argmax(axis=0)  # the first of equally good windows
     return [best[start : start + length] == number for number, (start, length) in enumerate(windows)]
 
 
@@ -94,7 +94,7 @@ class QuestionAnswering(Task[QuestionExample]):
         return default.replace(max_seq_length=length, max_query_length=query, doc_stride=stride)
 
     def label_names(self, examples: Sequence[QuestionExample]) -> tuple[str, ...]:
-        """Return no labels; but there must be answers."""
+        """Return no labels, after checking that there are answers."""
         if not any(example.answers for example in examples):
             source = examples[0].source if examples else "no examples"
             raise ValueError(f"the training examples ({source} ...) must have answers. Received: none with an answer")
@@ -108,13 +108,13 @@ class QuestionAnswering(Task[QuestionExample]):
         *,
         training: bool = False,
     ) -> EncodedExamples:
-        """Encode the examples for `features.question_answering_batch`; a source is a `Window`.
+        """Encode the examples for `features.question_answering_batch`. A source is a `Window`.
 
         Raises:
             ValueError: a question has no answer, and the task is not `unanswerable`.
         """
         config = self.config
-        encoded: dict[str, tuple[list[int], Offsets]] = {}  # a context has several questions
+        encoded: dict[str, tuple[list[int], Offsets]] = {}  # several questions share a context
         input_ids: list[list[int]] = []
         segment_ids: list[list[int]] = []
         sources: list[Window] = []
@@ -210,7 +210,7 @@ class QuestionAnswering(Task[QuestionExample]):
         }
 
     def _candidates(self, window: Window, output: Any) -> list[tuple[float, int, int]]:
-        """Return (score, first character, character after the last) of the window's best pairs of start and end."""
+        """Return (score, first character, character after the last) for the window's best pairs of start and end."""
         inside = slice(window.position, window.position + window.length)
         start_logits, end_logits = output["start_logits"][inside], output["end_logits"][inside]
         start_logits = np.where(window.has_most_context, start_logits, -np.inf)
@@ -232,7 +232,7 @@ class QuestionAnswering(Task[QuestionExample]):
     def scores(
         self, examples: Sequence[QuestionExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """Return `question_answering_scores`; with unanswerable questions, the best threshold, too."""
+        """Return `question_answering_scores` and, with unanswerable questions, the best threshold."""
         truths = [[text for text, _ in example.answers] for example in examples]
         scores = question_answering_scores(truths, [answer["answer"] for answer in answers])
         if self.config.unanswerable:
@@ -246,7 +246,7 @@ class QuestionAnswering(Task[QuestionExample]):
 
 
 def _answer_tokens(example: QuestionExample, offsets: Offsets) -> tuple[int, int] | None:
-    """Return first and last token of the first answer found at its start; None for no answer, or one without tokens."""
+    """Return the first and last token of the first answer that is found at its start, or None if it has no tokens."""
     for text, start in filter(example.holds, example.answers):
         end = start + len(text)
         touched = [number for number, (first, behind) in enumerate(offsets) if behind > start and first < end]
@@ -255,5 +255,5 @@ def _answer_tokens(example: QuestionExample, offsets: Offsets) -> tuple[int, int
 
 
 def _teaches(example: QuestionExample) -> bool:
-    """Return whether a question teaches something: that it has no answer, or an answer found at its start."""
+    """Return whether a question can be learnt from: it has no answer, or an answer that is found at its start."""
     return example.labelled and (not example.answers or any(map(example.holds, example.answers)))

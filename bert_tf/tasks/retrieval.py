@@ -21,8 +21,8 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 class Retrieval(Task[RetrievalExample]):
     """The task of retrieval: vectors of queries and passages.
 
-    A row of training is a query, its passage and its negatives, one after the other. A row of evaluation is one text:
-    each query and each passage once, so that every query can be compared with all passages.
+    A row of training holds a query, its passage and its negatives, one after the other. A row of evaluation holds one
+    text, each query and each passage once, so that every query can be compared with all passages.
     """
 
     kind = "retrieval"
@@ -33,7 +33,7 @@ class Retrieval(Task[RetrievalExample]):
     config: RetrievalConfig
 
     def label_names(self, examples: Sequence[RetrievalExample]) -> tuple[str, ...]:
-        """Return no labels; but there must be passages to tell apart."""
+        """Return no labels, after checking that there are different passages."""
         if len(_passages(examples)) < 2:
             source = examples[0].source if examples else "no examples"
             raise ValueError(
@@ -50,9 +50,9 @@ class Retrieval(Task[RetrievalExample]):
         *,
         training: bool = False,
     ) -> EncodedExamples:
-        """Encode the examples for `features.retrieval_batch` in training, else one row a text.
+        """Encode the examples for `features.retrieval_batch` in training, else with one text in each row.
 
-        The source of such a row is (`query` or `passage`, its number among the different ones).
+        The source of a row with one text is (`query` or `passage`, its index among the different ones).
         """
         config = self.config
         query_ids, passage_ids = _numbered(_queries(examples)), _numbered(_passages(examples))
@@ -107,7 +107,7 @@ class Retrieval(Task[RetrievalExample]):
         )
 
     def objective(self, training: bool) -> objective.Objective:
-        """Return the softmax over the passages of a batch; evaluation has no loss, but ranks."""
+        """Return the softmax over the passages of a batch. Evaluation has no loss, because it ranks passages."""
         return objective.retrieval_objective(self.config.temperature) if training else objective.no_objective()
 
     def answers(
@@ -118,7 +118,7 @@ class Retrieval(Task[RetrievalExample]):
         *,
         labels: Sequence[str],
     ) -> list[dict[str, Any]]:
-        """Return `query`, the nearest `passages` with `score`, and `ranks` of the right ones, for each example."""
+        """Return `query`, the nearest `passages` with `score`, and the `ranks` of the right ones, for each example."""
         queries, passages = _queries(examples), _passages(examples)
         vectors: dict[str, list[Any]] = {"query": [None] * len(queries), "passage": [None] * len(passages)}
         for (kind, number), output in zip(rows.sources, outputs, strict=True):
@@ -144,7 +144,7 @@ class Retrieval(Task[RetrievalExample]):
     def scores(
         self, examples: Sequence[RetrievalExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]
     ) -> dict[str, Any]:
-        """Return `scoring.retrieval.retrieval_scores`; each different query counts once."""
+        """Return `scoring.retrieval.retrieval_scores`, in which each different query counts once."""
         ranks = {example.query: answer["ranks"] for example, answer in zip(examples, answers, strict=True)}
         return dict(retrieval_scores(list(ranks.values())))
 

@@ -1,4 +1,4 @@
-"""Tagging: a tag for each word, learnt and read off at the word's first token (Devlin et al. 2018, section 5.3)."""
+"""Tagging: a tag for each word, learnt and predicted at the word's first token (Devlin et al. 2018, section 5.3)."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ class Tagging(Task[TaggedExample]):
     """The task of tagging: a tag for each word.
 
     A sentence that is longer than a row is cut between two words, so that every word gets a tag. A word without tokens
-    (of control characters only) has no place in a row, and counts as outside of every span.
+    (of control characters only) is in no row, and counts as outside every span.
     """
 
     kind = "tagging"
@@ -59,7 +59,7 @@ class Tagging(Task[TaggedExample]):
         *,
         training: bool = False,
     ) -> EncodedExamples:
-        """Encode the examples for `features.tagging_batch`; a source is (example, [(word, first token's position)])."""
+        """Encode the examples for `features.tagging_batch`. A source is (example, [(word, first token's position)])."""
         ids = {label: number for number, label in enumerate(labels)}
         room = self.config.max_seq_length - 2
         rows: list[list[int]] = []
@@ -144,12 +144,12 @@ class Tagging(Task[TaggedExample]):
         return tagging_scores(truth, [answer["tags"] for answer in answers], self.scheme(labels))
 
     def main_score(self, labels: Sequence[str]) -> str:
-        """Return `f1` of spans, or `accuracy` of tags that make none."""
+        """Return `f1` for spans, or `accuracy` for tags that form no spans."""
         return "accuracy" if self.scheme(labels) == "none" else "f1"
 
 
 def word_offsets(text: str, basic_tokenizer: BasicTokenizer) -> list[tuple[int, int]]:
-    """Return (start, end) of each word of a text, which is what lies between spaces and punctuation, or an ideograph.
+    """Return (start, end) of each word of a text. Words end at spaces and punctuation; an ideograph is a word.
 
     >>> word_offsets("Mr. Miller", BasicTokenizer())
     [(0, 2), (2, 3), (4, 10)]

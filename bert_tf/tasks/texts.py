@@ -1,4 +1,4 @@
-"""The tasks on texts and pairs of texts: one class, any number of labels, a number."""
+"""The tasks on texts and pairs of texts: classification, multi-label classification and regression."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -81,7 +81,7 @@ class Classification(Task[TextExample]):
         *,
         training: bool = False,
     ) -> EncodedExamples:
-        """Encode the examples for `features.classification_batch`; in training a row's weight is that of its class."""
+        """Encode the examples for `features.classification_batch`. In training, a row has the weight of its class."""
         ids = {label: number for number, label in enumerate(labels)}
         label_ids = np.array(
             [
@@ -207,7 +207,7 @@ class MultiLabel(Task[TextExample]):
     def answers(
         self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
-        """Return `labels`, those whose probability reaches the threshold, and `probabilities` of all, for each text."""
+        """Return `labels`, whose probability reaches the threshold, and the `probabilities` of all, for each text."""
         if not len(outputs):
             return []
         probabilities = np.asarray(BertMultiLabelClassifier.probabilities(np.stack(outputs)))
@@ -250,7 +250,7 @@ class Regression(Task[TextExample]):
     config: RegressionConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
-        """Return none; but the numbers must differ."""
+        """Return no labels, after checking that the numbers differ."""
         if len({example.label for example in examples}) < 2:
             source = examples[0].source if examples else "no examples"
             raise ValueError(

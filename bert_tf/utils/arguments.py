@@ -1,7 +1,7 @@
-"""Names in error messages: a library function names its argument, and its callers put in the names that they know.
+"""Names in error messages: a library function names its argument, and callers replace it by the name that they know.
 
-A function writes `` `path` must be a record folder ``. A caller that took the value from an argument or a flag of
-another name says so around the call:
+A function writes `` `path` must be a record folder ``. A caller that took the value from an argument or a flag with
+another name gives this name around the call:
 
 >>> with renamed(path="train_data"):
 ...     raise ValueError("`path` must be a record folder. Received: 'a'")
@@ -28,7 +28,7 @@ def renamed(**names: str) -> Iterator[None]:
             a space or a dash is a phrase, such as `--input en`, and is shown without backticks.
 
     Raises:
-        ValueError, OSError: the block's own, with each `` `argument` `` replaced in the message.
+        ValueError, OSError: the errors of the block, with each `` `argument` `` replaced in the message.
     """
     try:
         yield
@@ -56,7 +56,7 @@ def keeping_names() -> Iterator[None]:
     A field may share its name with a flag: the `strategy` of a masking is not `--strategy`.
 
     Raises:
-        Exception: the block's own, which `renamed` and launchers leave as it is.
+        Exception: the exceptions of the block, which `renamed` and launchers leave unchanged.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Decompression of a file while it is read, by the end of its name: `.gz`, `.bz2` or `.zst`."""
+"""The decompression of files, by their suffix (`.gz`, `.bz2` or `.zst`), while they are read."""
 
 import bz2
 import zlib
@@ -38,17 +38,17 @@ def compression_suffix(path: str) -> str:
 
 
 def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
-    """Decompress the chunks of a file if its name ends in a suffix of compression; else return them as they are.
+    """Yield the decompressed chunks of a file if its suffix names a compression, else the chunks as they are.
 
-    Files of several members, as `cat a.gz b.gz` and `pigz` make them, are read to their end. Memory holds one chunk and
-    what a part of 64 KiB expands to.
+    Files of several members, such as `cat a.gz b.gz` and `pigz` make, are read to their end. Memory holds one chunk and
+    the text of a part of 64 KiB.
 
     Args:
         chunks: the bytes of the file, in order.
         path: the file's name.
 
     Raises:
-        ValueError: the data are of another kind than the name says, are damaged, or end too early; the message names
+        ValueError: the data are not of the kind that the name says, are damaged, or end too early. The message names
             the file.
     """
     suffix = compression_suffix(path)

@@ -38,7 +38,7 @@ def matching_files(patterns: str) -> list[str]:
 
 
 def _files_of(pattern: str) -> list[str]:
-    """Return the files that one pattern matches; the file systems' own globs do not know `**`."""
+    """Return the files that one pattern matches, since the globs of the file systems do not support `**`."""
     system = file_system(pattern)
     if system.exists(pattern):
         return [] if system.is_folder(pattern) else [pattern]

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
-# Errors of a write that Python reports without the file's name.
+# The errors of a write that Python reports without the file's name.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -32,7 +32,7 @@ class FileSystem(Protocol):
         """Open a file; `mode` is `rb`, `wb` or `ab`."""
 
     def names(self, folder: str) -> list[str]:
-        """Return the names in a folder; object stores end those of folders in `/`."""
+        """Return the names in a folder. In object stores, names of folders end in `/`."""
 
     def glob(self, pattern: str) -> list[str]:
         """Return the paths that a pattern matches; `*`, `?` and `[...]` match within one part of the path."""
@@ -76,7 +76,7 @@ class _Local:
 
     def glob(self, pattern: str) -> list[str]:
         found = glob.glob(pattern)
-        if not found:  # glob passes over a folder that it may not read: that is an error, not an empty folder
+        if not found:  # glob skips a folder that it may not read, which is an error and not an empty folder
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 os.scandir(os.path.dirname(pattern) or ".").close()
         return found
@@ -155,7 +155,7 @@ _LOCAL = _Local()
 
 
 def file_system(path: str) -> FileSystem:
-    """Return the file system of a path: TensorFlow's where the path is a URL, Python's otherwise.
+    """Return the file system of a path: TensorFlow's for a URL, else Python's.
 
     Raises:
         OSError: the path is a URL, and TensorFlow is not installed.
@@ -173,8 +173,8 @@ def file_system(path: str) -> FileSystem:
 def os_errors(*paths: str) -> Iterator[None]:
     """Within the block, turn errors about one of `paths` into OSErrors that name the first.
 
-    TensorFlow's exceptions are no OSErrors; a block may meet them at local paths too, where it writes through
-    TensorFlow. Errors of another kind pass unchanged, such as a device that ran out of memory.
+    TensorFlow's exceptions are not OSErrors, and a block that writes through TensorFlow may meet them at local paths
+    too. Errors of another kind, such as a device that ran out of memory, pass unchanged.
 
     Args:
         *paths: the path that the user knows, and others that stand for it, such as temporary names.
@@ -190,7 +190,7 @@ def os_errors(*paths: str) -> Iterator[None]:
             raise
         raise type(error)(f"{paths[0]}: {error.strerror}") from None
     except Exception as error:
-        tf = sys.modules.get("tensorflow")  # an exception of a module that is not loaded cannot be met
+        tf = sys.modules.get("tensorflow")  # a module that is not loaded raises nothing
         if tf is None or not isinstance(error, tf.errors.OpError):
             raise
         message = str(error.message or error)

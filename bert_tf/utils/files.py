@@ -1,7 +1,7 @@
-"""Reading and writing of files, whose paths are local or URLs such as `gs://bucket/name`.
+"""The reading and writing of files, whose paths are local or URLs such as `gs://bucket/name`.
 
-A file that is written appears whole or not at all: it is written under a temporary name, then renamed. All failures
-are OSErrors whose messages name the path and the system's reason.
+A file is written under a temporary name and then renamed, so that it appears whole or not at all. All failures are
+OSErrors whose messages name the path and the system's reason.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def size(path: str) -> int:
 
 @contextmanager
 def open_to_read(path: str) -> Iterator[IO[bytes]]:
-    """Open a file for reading bytes, for the length of the block.
+    """Open a file for reading bytes within the block.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -68,7 +68,7 @@ def open_to_read(path: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def open_to_write(path: str) -> Iterator[IO[bytes]]:
-    """Open a file for writing bytes, for the length of the block; it appears when the block ends, whole or not at all.
+    """Open a file for writing bytes within the block. It appears when the block ends, whole or not at all.
 
     Raises:
         OSError: it cannot be written.
@@ -156,7 +156,7 @@ def _decoded_lines(path: str, data: bytes, first_number: int) -> list[str]:
 
 @contextmanager
 def written_whole(path: str) -> Iterator[str]:
-    """Give the block a temporary name to write to; rename it to `path` at the end, or remove it if the block fails.
+    """Yield a temporary name to write to, which is renamed to `path` at the end, or removed if the block fails.
 
     On an object store a rename is a copy, and a copied object appears whole as well.
 

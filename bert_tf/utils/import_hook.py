@@ -1,4 +1,4 @@
-"""A call that follows the first import of a module, without importing the module itself."""
+"""The call of a function after the first import of a module, without importing the module itself."""
 
 import sys
 import warnings
@@ -9,9 +9,9 @@ from types import ModuleType
 
 
 def after_import(name: str, callback: Callable[[], None]) -> None:
-    """Call `callback` at once where the module `name` has been imported, else as soon as its import has succeeded.
+    """Call `callback` at once if the module `name` is imported already, else as soon as its import has succeeded.
 
-    A callback that fails breaks nobody's import: its exception becomes a warning.
+    A callback that fails does not break the import: its exception becomes a warning.
 
     Args:
         name: the name of a top-level module.
@@ -31,7 +31,7 @@ def _call(name: str, callback: Callable[[], None]) -> None:
 
 
 class _Hook(MetaPathFinder):
-    """A finder that finds nothing itself: it adds the call to what the other finders return for one module.
+    """A finder that adds the call to the loader that the other finders return for one module.
 
     It leaves `sys.meta_path` after the call. An import that fails makes no call, and may be tried again.
     """

@@ -1,4 +1,4 @@
-"""The one writer of JSON: every language can parse what it writes."""
+"""The writer of all JSON of this package, whose output every language can parse."""
 
 import json
 import math

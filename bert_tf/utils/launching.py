@@ -1,4 +1,4 @@
-"""The start of every command: flags parsed by absl, help without heavy imports, bad input reported in one line."""
+"""The start of every command: absl parses flags, help needs no heavy imports, and bad input is reported in one line."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from bert_tf.utils import arguments, preemption, quiet_imports
 
 _HELP = {"-h", "-help", "--h", "--help", "--helpshort", "-helpshort"}
 _FLAG_NAMES = {"run_dir": "model_dir"}
-"""The flags of library arguments that have another name there."""
+"""The flags of those library arguments whose names differ from the flags."""
 _ABSL_MODULES = ("absl.", "tensorflow", "keras")
 
 
@@ -20,14 +20,14 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] 
     """Parse the flags, run `main` by `absl.app.run`, and report expected errors in one line with exit code 2.
 
     Expected errors are those of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any
-    other exception is a fault of the program and keeps its traceback; `BERT_TF_TRACEBACK=1` shows that of every error.
-    Arguments that are no flags are refused, because they are misspelt flags. A run that SIGTERM stopped ends with
-    `--preemption_exit_code`, where the command has that flag, else with 143. Ctrl-C ends with exit code 130, and a
-    reader of standard output that has gone away (`... | head`) with 141, as shells count signals.
+    other exception is a fault of the program and keeps its traceback. `BERT_TF_TRACEBACK=1` shows every traceback.
+    Arguments that are not flags are refused, because they are misspelt flags. A run that SIGTERM stopped ends with
+    `--preemption_exit_code` if the command has this flag, else with 143. As in shells, the exit code is 130 after
+    Ctrl-C, and 141 if the reader of standard output has ended (`... | head`).
 
     Args:
-        main: reads `absl.flags.FLAGS` and does the work.
-        define_flags: defines the command's flags; it is called first. None if they are defined already.
+        main: the function that reads `absl.flags.FLAGS` and does the work.
+        define_flags: the function that defines the command's flags, which is called first; None if they are defined.
     """
     if define_flags is not None:
         define_flags()
@@ -43,13 +43,13 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] 
             main(argv)
             sys.stdout.flush()
         except BrokenPipeError:
-            # The buffered output has no reader; without this, Python reports the error once more at exit.
+            # The buffered output has no reader. Without this line, Python would report the error once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except (ValueError, OSError, FloatingPointError) as error:
             if os.environ.get("BERT_TF_TRACEBACK"):
                 raise
-            # The library names its arguments, which are flags to the user.
+            # The library names its arguments, which the user knows as flags.
             shown = {name: f"--{name}" for name in flags.FLAGS}
             shown |= {name: shown[flag] for name, flag in _FLAG_NAMES.items() if flag in shown}
             arguments.replace_names(error, shown)
@@ -72,7 +72,7 @@ def help_text(documentation: str, program: str) -> str:
 
     Args:
         documentation: the docstring of the command's module.
-        program: how the command was called.
+        program: the name by which the command was called.
     """
     lines = [documentation.strip(), "", f"Flags of {os.path.basename(program)}:"]
     for flag in own_flags():
@@ -107,7 +107,7 @@ def own_flags() -> list[flags.Flag]:
 
 
 def suggest(command: str) -> None:
-    """Print, on standard error, the command that reads what this one wrote."""
+    """Print, on standard error, the command that reads the output of this one."""
     print(f"Next: {command}", file=sys.stderr)
 
 
@@ -116,10 +116,10 @@ def whole_numbers(values: Sequence[str], argument: str) -> list[int]:
 
     Args:
         values: the parts of the list.
-        argument: the name of the argument that holds it, for the message.
+        argument: the name of the argument that holds the list, for the message.
 
     Raises:
-        ValueError: one is no whole number, or occurs twice.
+        ValueError: a value is not a whole number, or occurs twice.
     """
     if not all(value.strip().isdecimal() for value in values) or len({int(value) for value in values}) < len(values):
         raise ValueError(f"`{argument}` takes whole numbers, each once, such as 0,1,2. Received: {','.join(values)!r}")

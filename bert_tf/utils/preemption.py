@@ -1,4 +1,4 @@
-"""A notice of SIGTERM, the signal by which clusters take machines away, that a run acts on when nothing is lost."""
+"""The handling of SIGTERM, by which clusters announce that they take a machine away."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ EXIT_CODE = 143
 
 
 class Preempted(Exception):
-    """The end of a run that was asked to stop and can be continued later; a launcher exits with `EXIT_CODE`."""
+    """The exception that ends a run which can be continued later. A launcher exits with `EXIT_CODE`."""
 
 
 class TerminationNotice:

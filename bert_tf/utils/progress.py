@@ -12,7 +12,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class _LineByLine:
-    """A text stream for tqdm that writes each drawing of the bar as a line of its own."""
+    """A text stream for tqdm that writes each update of the bar on a line of its own."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -27,7 +27,7 @@ class _LineByLine:
 
 
 class ProgressBar(tqdm):
-    """A bar whose rate, and with it the time left, is the average since its clock started."""
+    """A bar whose rate, from which the time left follows, is the average since its clock started."""
 
     def __init__(self, *arguments: Any, at_terminal: bool, clock: Callable[[], float], **options: Any) -> None:
         self._at_terminal = at_terminal
@@ -37,7 +37,7 @@ class ProgressBar(tqdm):
         self.start_t = self.last_print_t = clock()
 
     def skip(self, units: float) -> None:
-        """Count units whose time says nothing about the rest, such as steps that waited for a compilation.
+        """Count units whose time is not typical, such as steps that waited for a compilation.
 
         The clock starts again after them.
         """
@@ -46,7 +46,7 @@ class ProgressBar(tqdm):
         self.update(units)
 
     def show(self, text: str) -> None:
-        """Show `text` beside the bar: at once at a terminal, with the next line in a log file."""
+        """Show `text` beside the bar, at once at a terminal, and with the next line in a log file."""
         self.set_postfix_str(text, refresh=self._at_terminal)
 
 
@@ -59,14 +59,14 @@ def progress_bar(
     clock: Callable[[], float] = time.time,
     **options: Any,
 ) -> ProgressBar:
-    """Return a bar on standard error: redrawn at a terminal, at most one line every ten seconds in a log file.
+    """Return a bar on standard error, which is redrawn at a terminal, and adds a line every ten seconds to a log file.
 
     Args:
         items: the items to iterate over; None for a bar that the caller moves with `update`.
         label: the stage's name.
         total: the number of units in the whole.
-        unit: the name of what is counted.
-        clock: returns the time in seconds.
+        unit: the name of a unit.
+        clock: a function that returns the time in seconds.
         **options: passed to `tqdm`.
     """
     at_terminal = sys.stderr.isatty()

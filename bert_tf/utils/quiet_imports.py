@@ -1,7 +1,7 @@
 """The import of TensorFlow without the lines that it writes to standard error on every machine without a GPU.
 
-Its C++ libraries log before anything can set their level: that CUDA does not start, which instructions the processor
-has. Where no NVIDIA device exists, these lines say nothing to the user. All other lines are kept.
+Its C++ libraries log before their level can be set, for example that CUDA does not start. On a machine without an
+NVIDIA device, these lines do not help the user. All other lines are kept.
 """
 
 import glob
@@ -34,14 +34,14 @@ for line in sys.stdin.buffer:
 
 
 def install() -> None:
-    """Let the first import of TensorFlow in this process be quiet. Call it before anything imports TensorFlow."""
+    """Make the first import of TensorFlow in this process quiet. Call it before anything imports TensorFlow."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" not in sys.modules and not os.path.exists(_NVIDIA_DEVICE):
         sys.meta_path.insert(0, _QuietFinder())
 
 
 class _QuietFinder(importlib.abc.MetaPathFinder):
-    """A finder that finds TensorFlow by the others, and wraps its loader until it has been imported."""
+    """A finder that wraps the loader that other finders return for TensorFlow, until TensorFlow is imported."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -56,7 +56,7 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
 
 
 class _QuietLoader(importlib.abc.Loader):
-    """A loader that loads TensorFlow, and lets it look for devices, without the noise."""
+    """A loader that imports TensorFlow, and lets it search for devices, without the noise."""
 
     def __init__(self, loader: importlib.abc.Loader, finder: _QuietFinder) -> None:
         self._loader = loader
@@ -72,17 +72,17 @@ class _QuietLoader(importlib.abc.Loader):
             module.__spec__.loader = module.__loader__ = self._loader
         with without_noise():
             self._loader.exec_module(module)
-            # The search for a GPU writes a line too. On a TPU host it could claim the TPU, which is the engine's to do.
+            # The search for a GPU writes a line too. On a TPU host, it could claim the TPU, which the engine must do.
             if not any(map(glob.glob, _TPU_DEVICES)):
                 module.config.list_physical_devices()
 
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Leave the known noise out of what the block writes to standard error.
+    """Remove the known noise from the lines that the block writes to standard error.
 
-    The lines of C++ libraries go to the file descriptor, so that is what passes through a filter. The filter is a
-    process of its own: it still shows the last lines of a library that aborts this process.
+    The lines of C++ libraries go to the file descriptor, so the descriptor passes through a filter. The filter is
+    another process, so that it still shows the last lines of a library that aborts this process.
     """
     sys.stderr.flush()
     try:
