@@ -9,6 +9,7 @@ takes inputs of shape [1, 16]. All its shapes are known, so that LiteRT runs it 
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -85,6 +86,7 @@ def write_litert(model: Any, task: str, path: str, *, quantization: str = "float
 class LiteModel:
     """A `.tflite` file of `write_litert`, called in the same way as the Keras model that it was made of.
 
+    Threads may share it; it computes one call at a time.
     If files of fixed lengths lie beside it, a single row is computed by the shortest one that holds it.
 
     Args:
@@ -111,6 +113,7 @@ class LiteModel:
         self._details = self._runner.get_output_details()
         self._fixed_files = {} if self.length else _fixed_files(path)
         self._fixed: dict[int, LiteModel] = {}
+        self._lock = threading.Lock()  # an interpreter has one set of tensors, and uses all cores for one call
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> Any:
         """Return the outputs of the model as arrays. It cannot be called in a graph.
@@ -127,6 +130,10 @@ class LiteModel:
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the outputs by name. Arguments as in `__call__`."""
         arrays = {name: np.asarray(inputs[name], np.int32) for name in ID_NAMES}
+        with self._lock:
+            return self._run(arrays)
+
+    def _run(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.length is not None:
             return self._run_rows(arrays, self.length)
         if len(arrays["input_mask"]) == 1:
@@ -167,7 +174,7 @@ def _fixed_files(path: str) -> dict[int, str]:
     folder, name = os.path.split(path)
     stem = name.removesuffix(".tflite")
     found = {}
-    for other in tf.io.gfile.listdir(folder or "."):
+    for other in files.names_in_folder(folder or "."):
         match = _FIXED_FILE.search(other)
         if match and other == f"{stem}{match[0]}":
             found[int(match[1])] = os.path.join(folder, other)

@@ -5,6 +5,7 @@ is a pair of offsets into it; only a word that the table does not know becomes a
 """
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -57,6 +58,7 @@ class BatchEncoder:
         self._fold = fold
         self._lower_case = lower_case
         self._tokens = tokens
+        self._lock = threading.Lock()
         self._clear()
 
     def _clear(self) -> None:
@@ -79,7 +81,8 @@ class BatchEncoder:
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
         for first, end in itertools.pairwise(cuts):
             if first < end:
-                batch_ids, batch_lengths = self._encode_batch(texts[first:end])
+                with self._lock:  # a word that another thread adds or clears would move the tables
+                    batch_ids, batch_lengths = self._encode_batch(texts[first:end])
                 ids.append(batch_ids)
                 lengths.append(batch_lengths)
         return np.concatenate(ids), np.concatenate(lengths)
