@@ -5,8 +5,6 @@ import math
 import os
 from typing import Any
 
-import tensorflow as tf
-
 from bert_tf.utils import files, json_text
 
 METRICS_FILE = "metrics.jsonl"
@@ -77,6 +75,8 @@ class MetricsLog:
             self._write_summaries(kind, step, values)
 
     def _write_summaries(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        import tensorflow as tf  # here, so that logs can be read without it
+
         if kind not in self._writers:
             self._writers[kind] = tf.summary.create_file_writer(os.path.join(self._run_dir, kind))
         # The plug-in is named here, because `tf.summary.scalar` would need the tensorboard package for its name.
