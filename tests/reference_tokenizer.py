@@ -25,7 +25,7 @@ def _is_cjk(code: int) -> bool:
     )
 
 
-def _cleaned(text: str) -> str:
+def _cleaned(text: str, tokenize_chinese_chars: bool) -> str:
     cleaned = ""
     for character in text:
         category = unicodedata.category(character)
@@ -33,7 +33,7 @@ def _cleaned(text: str) -> str:
             cleaned += " "
         elif character == "\ufffd" or category in ("Cc", "Cf"):
             continue
-        elif _is_cjk(ord(character)):
+        elif tokenize_chinese_chars and _is_cjk(ord(character)):
             cleaned += f" {character} "
         else:
             cleaned += character
@@ -48,11 +48,15 @@ def _cut_at_punctuation(word: str) -> list[str]:
     return spaced.split()
 
 
-def words(text: str, do_lower_case: bool) -> list[str]:
+def words(
+    text: str, do_lower_case: bool, *, strip_accents: bool | None = None, tokenize_chinese_chars: bool = True
+) -> list[str]:
     found = []
-    for word in _cleaned(text).split():
+    for word in _cleaned(text, tokenize_chinese_chars).split():
         if do_lower_case:
-            decomposed = unicodedata.normalize("NFD", word.lower())
+            word = word.lower()
+        if do_lower_case if strip_accents is None else strip_accents:
+            decomposed = unicodedata.normalize("NFD", word)
             word = "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
         found.extend(_cut_at_punctuation(word))
     return found

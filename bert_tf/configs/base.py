@@ -103,6 +103,8 @@ def _from_dict(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, Config):
         return value.to_dict()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 

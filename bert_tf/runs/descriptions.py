@@ -5,6 +5,7 @@ import dataclasses
 from bert_tf.configs import BertConfig, Config, FinetuningConfig, PretrainingConfig
 from bert_tf.configs.base import check_choice
 from bert_tf.configs.tasks import AnyTaskConfig
+from bert_tf.tokenization.options import TokenizerOptions
 
 SIMILARITIES = ("cosine", "dot")
 
@@ -48,6 +49,7 @@ class ModelDescription(_Description):
         task: the kind of the model, a key of `tasks.MODEL_KINDS`.
         model: the sizes and options of the encoder.
         do_lower_case: whether the vocabulary, which is beside the description, is uncased.
+        tokenizer_options: the other options of the tokenizer.
         vocab_hash: the hash of the vocabulary (`WordPieceTokenizer.vocab_hash`).
         max_seq_length: the largest number of tokens in a row.
         labels: the names of the classes, by id.
@@ -63,6 +65,7 @@ class ModelDescription(_Description):
     has_pooler: bool = True
     experiment: dict = dataclasses.field(default_factory=dict)
     data: dict = dataclasses.field(default_factory=dict)
+    tokenizer_options: TokenizerOptions = dataclasses.field(default_factory=TokenizerOptions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +76,7 @@ class RunDescription(_Description):
         task: `pretraining`, or the `kind` of the fine-tuning task.
         model: the sizes and options of the encoder.
         do_lower_case: whether `vocab.txt`, which is beside the description, is uncased.
+        tokenizer_options: the other options of the tokenizer.
         vocab_hash: the hash of `vocab.txt` (`WordPieceTokenizer.vocab_hash`).
         max_seq_length: the number of tokens in a row.
         labels: the names of the classes, by id.
@@ -82,6 +86,7 @@ class RunDescription(_Description):
 
     experiment: dict
     data: dict
+    tokenizer_options: TokenizerOptions = dataclasses.field(default_factory=TokenizerOptions)
 
     def config(self) -> PretrainingConfig | FinetuningConfig:
         """Return the experiment.
@@ -110,6 +115,7 @@ class RunDescription(_Description):
             task=self.task,
             model=self.model,
             do_lower_case=self.do_lower_case,
+            tokenizer_options=self.tokenizer_options,
             vocab_hash=self.vocab_hash,
             max_seq_length=self.max_seq_length,
             labels=self.labels,

@@ -146,7 +146,7 @@ def read_run(run_dir: str) -> tuple[RunDescription, WordPieceTokenizer]:
         raise FileNotFoundError(f"`run_dir` must be a run's folder, with a {CONFIG_FILE}. Received: {run_dir!r}")
     description = RunDescription.from_dict(files.read_json(path))
     vocab_file = os.path.join(run_dir, VOCAB_FILE)
-    tokenizer = WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
+    tokenizer = WordPieceTokenizer(vocab_file, description.do_lower_case, description.tokenizer_options)
     if tokenizer.vocab_hash != description.vocab_hash:
         raise ValueError(f"{vocab_file} is not the vocabulary that {path} names: its hash is {tokenizer.vocab_hash}")
     return description, tokenizer

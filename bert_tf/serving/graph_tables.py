@@ -26,12 +26,42 @@ class Characters(NamedTuple):
     splits: tf.Tensor
     sources: tf.Tensor
 
+
+class Text(NamedTuple):
+    """The characters of several texts, one text after the other, with the part of the original that each came from.
+
+    Attributes:
+        codes: int32 [C], code points.
+        splits: int64 [B + 1], the indices at which texts begin and end.
+        starts: int64 [C], the index in the original texts of the first character that each came from.
+        ends: int64 [C], the index after the last one.
+    """
+
+    codes: tf.Tensor
+    splits: tf.Tensor
+    starts: tf.Tensor
+    ends: tf.Tensor
+
     def row_starts(self) -> tf.Tensor:
         """Return the number of texts that start at each character, int64 [C]; several where texts are empty."""
-        starts = tf.math.bincount(
-            tf.cast(self.splits[:-1], tf.int32), minlength=tf.size(self.codes) + 1, dtype=tf.int64
-        )
-        return starts[: tf.size(self.codes)]
+        return row_starts(self.codes, self.splits)
+
+    def changed(self, characters: Characters) -> "Text":
+        """Return the characters made from these."""
+        starts, ends = tf.gather(self.starts, characters.sources), tf.gather(self.ends, characters.sources)
+        return Text(characters.codes, characters.splits, starts, ends)
+
+    def without(self, dropped: tf.Tensor) -> "Text":
+        """Return the characters where `dropped`, bool [C], is False."""
+        kept_before = tf.concat([[0], tf.cumsum(tf.cast(~dropped, tf.int64))], axis=0)
+        codes, starts, ends = (tf.boolean_mask(values, ~dropped) for values in (self.codes, self.starts, self.ends))
+        return Text(codes, tf.gather(kept_before, self.splits), starts, ends)
+
+
+def row_starts(codes: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
+    """Return the number of texts that start at each character, int64 [C]; several where texts are empty."""
+    starts = tf.math.bincount(tf.cast(splits[:-1], tf.int32), minlength=tf.size(codes) + 1, dtype=tf.int64)
+    return starts[: tf.size(codes)]
 
 
 class PagedTable(tf.Module):

@@ -135,7 +135,7 @@ def _read_assets(version: str, path: str) -> tuple[ModelDescription, WordPieceTo
         )
     description = ModelDescription.from_dict(values)
     vocab_file = os.path.join(version, "assets", run_folder.VOCAB_FILE)
-    return description, WordPieceTokenizer(vocab_file, do_lower_case=description.do_lower_case)
+    return description, WordPieceTokenizer(vocab_file, description.do_lower_case, description.tokenizer_options)
 
 
 def _read_published(path: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
@@ -184,6 +184,7 @@ def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | No
         task=task,
         model=pretrained.config,
         do_lower_case=tokenizer.do_lower_case,
+        tokenizer_options=tokenizer.options,
         vocab_hash=tokenizer.vocab_hash,
         max_seq_length=length,
         labels=tuple(pretrained.labels),

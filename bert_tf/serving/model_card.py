@@ -94,7 +94,7 @@ def card(
         "licence of the weights": license_name,
         "encoder": f"{encoder.num_layers} layers of {encoder.hidden_size}, {encoder.num_heads} heads",
         "vocabulary": f"{encoder.vocab_size} tokens, {'un' if description.do_lower_case else ''}cased, "
-        f"SHA-256 {description.vocab_hash}",
+        f"{f'{options}, ' if (options := str(description.tokenizer_options)) else ''}SHA-256 {description.vocab_hash}",
         "longest row": f"{description.max_seq_length} tokens",
         "labels": ", ".join(description.labels) or "none",
         "exported by": f"bert_tf at git revision {git_revision()}, TensorFlow {tf.__version__}",

@@ -16,7 +16,7 @@ from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.labels import ordered_labels
 from bert_tf.tasks.model_kinds import Architectures
-from bert_tf.tokenization.wordpiece import BasicTokenizer, WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 OUTSIDE = "O"
 
@@ -146,20 +146,6 @@ class Tagging(Task[TaggedExample]):
     def main_score(self, labels: Sequence[str]) -> str:
         """Return `f1` for spans, or `accuracy` for tags that form no spans."""
         return "accuracy" if self.scheme(labels) == "none" else "f1"
-
-
-def word_offsets(text: str, basic_tokenizer: BasicTokenizer) -> list[tuple[int, int]]:
-    """Return (start, end) of each word of a text. Words end at spaces and punctuation; an ideograph is a word.
-
-    >>> word_offsets("Mr. Miller", BasicTokenizer())
-    [(0, 2), (2, 3), (4, 10)]
-    """
-    return [
-        (indices[min(word.starts)], indices[max(word.ends) - 1] + 1)
-        for string, indices in basic_tokenizer.split_spaces_with_offsets(text)
-        for word in basic_tokenizer.split_word_with_offsets(string)
-        if word.text
-    ]
 
 
 def _span(example: TaggedExample, label: str, first: int, behind_last: int) -> dict[str, Any]:

@@ -22,6 +22,14 @@ ORDINARY, SPACE, DROPPED, PUNCTUATION, NONSPACING_MARK = range(5)
 # The classes that decide on the final form of sigma (Unicode 14.0, section 3.13, Final_Sigma).
 UNCASED, CASED, CASE_IGNORABLE = range(3)
 
+# Symbols with the property Other_Alphabetic: circled, squared and negative letters.
+_ALPHABETIC_SYMBOLS = (
+    range(0x24B6, 0x24EA),
+    range(0x1F130, 0x1F14A),
+    range(0x1F150, 0x1F16A),
+    range(0x1F170, 0x1F18A),
+)
+
 
 def character_class(character: str) -> int:
     """Return one of the five classes above."""
@@ -43,6 +51,20 @@ def case_class(character: str) -> int:
     if (character + "Σ").lower()[-1] == "ς":
         return CASED
     return CASE_IGNORABLE if ("A" + character + "Σ").lower()[-1] == "ς" else UNCASED
+
+
+def is_word_character(character: str) -> bool:
+    r"""Return whether `\w` matches the character in Unicode's regular expressions (UTS 18, annex C).
+
+    Those are alphabetic characters, marks, decimal digits, connector punctuation and the two join controls.
+    """
+    category = unicodedata.category(character)
+    return (
+        category[0] in "LM"
+        or category in ("Nd", "Nl", "Pc")
+        or character in "\u200c\u200d"
+        or any(ord(character) in symbols for symbols in _ALPHABETIC_SYMBOLS)
+    )
 
 
 def _runs(name: str, values: list[int]) -> dict[str, np.ndarray]:
@@ -86,6 +108,7 @@ def make_tables() -> dict[str, np.ndarray]:
         "unicode_version": np.array(UNICODE_VERSION),
         **_runs("class", [character_class(c) for c in characters]),
         **_runs("case", [case_class(c) for c in characters]),
+        **_runs("word", [is_word_character(c) for c in characters]),
         **_runs("combining", [unicodedata.combining(c) for c in characters]),
         **_mapping("lower", lower),
         **_mapping("decomposition", decomposition),

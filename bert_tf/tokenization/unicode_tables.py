@@ -43,6 +43,7 @@ UNICODE_VERSION = str(_TABLES["unicode_version"])
 CHARACTER_CLASS = _expand("class")
 CASE_CLASS = _expand("case")
 COMBINING_CLASS = _expand("combining")
+WORD_CHARACTER = _expand("word")
 _LOWER = _mapping("lower")
 _DECOMPOSITION = _mapping("decomposition")
 
@@ -97,22 +98,35 @@ def lower_characters(word: str) -> list[str]:
     ]
 
 
-def characters_with_context() -> list[str]:
-    """Return the few dozen characters whose lower-cased, stripped form depends on their neighbours.
+def folded_parts(character: str, lower_case: bool, decomposed: bool) -> list[str]:
+    """Return the characters that one character becomes on its own when it is lower-cased, decomposed or both."""
+    lowered = lower(character) if lower_case else character
+    return [part for one in lowered for part in (decompose(one) if decomposed else one)]
 
-    These are capital sigma, and the characters that yield a mark which is not stripped (category Mc) and which has a
-    combining class, so that it can change its order with another mark.
+
+def characters_with_context(lower_case: bool = True, decomposed: bool = True) -> list[str]:
+    """Return the few dozen characters whose folded form depends on their neighbours.
+
+    These are capital sigma if text is lower-cased. If accents are stripped from decomposed text, they are the
+    characters that yield a mark which is not stripped (category Mc) and which has a combining class, so that it can
+    change its order with another mark.
+
+    Args:
+        lower_case: whether text is lower-cased.
+        decomposed: whether text is decomposed and its nonspacing marks are stripped.
     """
-    marked = np.nonzero(np.frombuffer(COMBINING_CLASS, np.uint8))[0].tolist()
-    return [_CAPITAL_SIGMA] + [
-        chr(code)
-        for code in sorted({*marked, *_LOWER, *_DECOMPOSITION})
-        if any(
-            COMBINING_CLASS[ord(part)] and CHARACTER_CLASS[ord(part)] != NONSPACING_MARK
-            for lowered in lower(chr(code))
-            for part in decompose(lowered)
-        )
-    ]
+    found = [_CAPITAL_SIGMA] if lower_case else []
+    if decomposed:
+        marked = np.nonzero(np.frombuffer(COMBINING_CLASS, np.uint8))[0].tolist()
+        found += [
+            chr(code)
+            for code in sorted({*marked, *_LOWER, *_DECOMPOSITION})
+            if any(
+                COMBINING_CLASS[ord(part)] and CHARACTER_CLASS[ord(part)] != NONSPACING_MARK
+                for part in folded_parts(chr(code), lower_case, decomposed)
+            )
+        ]
+    return found
 
 
 def canonical_order(characters: list[str]) -> list[int]:

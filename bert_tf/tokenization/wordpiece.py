@@ -6,31 +6,24 @@ The character data are frozen at Unicode 14.0, so that the ids do not depend on 
 >>> tokenizer.encode("Exact WordPiece.")  # doctest: +SKIP
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
-from typing import TypeVar
 
 import numpy as np
 
+from bert_tf.tokenization.added_tokens import AddedTokenSplitter, whole
 from bert_tf.tokenization.basic import BasicTokenizer
 from bert_tf.tokenization.batch import BatchEncoder
+from bert_tf.tokenization.options import MAX_WORD_CHARACTERS, TokenizerOptions
+from bert_tf.tokenization.string_cache import StringCache
 from bert_tf.tokenization.unicode_tables import UNICODE_VERSION
+from bert_tf.tokenization.vocab_files import read_vocab_file, vocab_hash
 from bert_tf.utils import files
 
-__all__ = ["SPECIAL_TOKENS", "BasicTokenizer", "WordPieceTokenizer", "truncated_lengths"]
+__all__ = ["MAX_WORD_CHARACTERS", "SPECIAL_TOKENS", "BasicTokenizer", "WordPieceTokenizer", "truncated_lengths"]
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-MAX_WORD_CHARACTERS = 200
-"""Longest word that is not unknown, as in the reference (`WordpieceTokenizer(max_input_chars_per_word=200)`)."""
-
-# The limits of each cache, about 50 MB. A full cache is emptied: a few pages of text bring the frequent words back.
-_MAX_CACHED_STRINGS = 1 << 18
-_MAX_CACHED_CHARACTERS = 100
-
-_Value = TypeVar("_Value")
 
 _ASCII_WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
 
@@ -53,97 +46,96 @@ def truncated_lengths(length_a: int, length_b: int, budget: int) -> tuple[int, i
     return kept_a, budget - kept_a
 
 
-class _Cache(dict[str, _Value]):
-    """A dictionary that computes the value of a string when it is first looked up."""
-
-    def __init__(self, compute: Callable[[str], _Value]):
-        super().__init__()
-        self._compute = compute
-
-    def __missing__(self, key: str) -> _Value:
-        value = self._compute(key)
-        if len(key) <= _MAX_CACHED_CHARACTERS:
-            if len(self) >= _MAX_CACHED_STRINGS:
-                self.clear()
-            self[key] = value
-        return value
-
-
 class WordPieceTokenizer:
     """A tokenizer that turns text into token ids and back, by a vocabulary.
 
     Text never yields the ids of special tokens: `[MASK]` in a document is split like any other text, unless
-    `parse_special_tokens` is given. Bytes are decoded as UTF-8; invalid bytes are dropped.
+    `parse_special_tokens` is given. Added tokens are found in any text. Bytes are decoded as UTF-8; invalid bytes are
+    dropped.
 
     Args:
-        vocab_file: the vocabulary, one token on each line. A token's id is its line number, counted from 0. White space
-            around a token is dropped.
+        vocab_file: the vocabulary, as `read_vocab_file` reads it.
         do_lower_case: whether the vocabulary is uncased.
+        options: the other options; None for those of the reference.
 
     Attributes:
         tokens: the tokens in the order of their ids.
+        options: the options beside the casing.
         continuation: bool [V], True for the tokens that continue a word (`##...`).
-        vocab_hash: SHA-256, in hexadecimal digits, of the tokens joined by LF. Equal hashes mean equal vocabularies.
+        added: the splitter of texts at the added tokens; None if there are none.
+        vocab_hash: SHA-256, in hexadecimal digits, of the tokens joined by LF, and of the options that are not the
+            defaults. With the same casing, equal hashes mean equal ids.
         unicode_version: version of the character data, "14.0.0" under every Python.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not UTF-8, is empty, lacks a special token, or holds a token twice.
+        ValueError: the file is not UTF-8, is empty, or lacks a special token or an added token.
     """
 
-    def __init__(self, vocab_file: str, do_lower_case: bool = True):
-        self._set_vocabulary([line.strip() for line in files.iterate_lines(vocab_file)], do_lower_case, vocab_file)
+    def __init__(self, vocab_file: str, do_lower_case: bool = True, options: TokenizerOptions | None = None):
+        self._set_vocabulary(read_vocab_file(vocab_file), do_lower_case, options, source=vocab_file)
 
     @classmethod
-    def from_tokens(cls, tokens: Iterable[str], do_lower_case: bool = True) -> "WordPieceTokenizer":
+    def from_tokens(
+        cls, tokens: Iterable[str], do_lower_case: bool = True, options: TokenizerOptions | None = None
+    ) -> "WordPieceTokenizer":
         """Make the tokenizer of a vocabulary that is given as its tokens, in the order of their ids.
 
         Raises:
-            ValueError: the vocabulary is empty, lacks a special token, or holds a token twice.
+            ValueError: the vocabulary is empty, or lacks a special token or an added token.
         """
         tokenizer = cls.__new__(cls)
-        tokenizer._set_vocabulary(list(tokens), do_lower_case, "tokens")
+        tokenizer._set_vocabulary(list(tokens), do_lower_case, options, source="tokens")
         return tokenizer
 
-    def _set_vocabulary(self, tokens: list[str], do_lower_case: bool, source: str) -> None:
-        if not any(tokens):
+    def _set_vocabulary(
+        self, tokens: list[str], do_lower_case: bool, options: TokenizerOptions | None, *, source: str
+    ) -> None:
+        options = options or TokenizerOptions()
+        while tokens and not tokens[-1]:
+            tokens.pop()
+        if not tokens:
             raise ValueError(f"{source}: a vocabulary must hold one token on each line. Received: an empty one")
-        ids: dict[str, int] = {}
-        for index, token in enumerate(tokens):
-            # A blank line takes up an id that no text can yield, as in the reference.
-            if token and token in ids:
-                raise ValueError(
-                    f"{source}, line {index + 1}: a vocabulary must hold each token once. "
-                    f"Received: {token!r}, already in line {ids[token] + 1}"
-                )
-            ids[token] = index
-        missing = [token for token in SPECIAL_TOKENS if token not in ids]
+        # A blank line takes up an id that no text can yield, and of equal lines the last one counts, as in the
+        # reference.
+        ids = {token: index for index, token in enumerate(tokens)}
+        needed = (*SPECIAL_TOKENS, *(token.content for token in options.added_tokens))
+        missing = [token for token in needed if token not in ids]
         if missing:
             raise ValueError(
-                f"{source}: a vocabulary must hold {', '.join(SPECIAL_TOKENS)}. "
+                f"{source}: a vocabulary must hold {', '.join(needed)}. "
                 f"Received: one of {len(tokens)} tokens without {', '.join(missing)}"
             )
         self.tokens = tuple(tokens)
         self.do_lower_case = do_lower_case
+        self.options = options
         self.unicode_version = UNICODE_VERSION
-        self.vocab_hash = hashlib.sha256("\n".join(tokens).encode("utf-8")).hexdigest()
+        self.vocab_hash = vocab_hash(tokens, options)
         self.continuation = np.array([token.startswith("##") for token in tokens], np.bool_)
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (ids[token] for token in SPECIAL_TOKENS)
-        self.basic_tokenizer = BasicTokenizer(do_lower_case)
+        self.basic_tokenizer = BasicTokenizer(
+            do_lower_case,
+            strip_accents=options.strip_accents,
+            tokenize_chinese_chars=options.tokenize_chinese_chars,
+        )
+        added = options.added_tokens
+        self.added = AddedTokenSplitter(added, ids, self.basic_tokenizer) if added else None
         self._ids = ids
-        self._first_ids = {token: index for token, index in ids.items() if token}
-        self._next_ids = {token[2:]: index for token, index in ids.items() if token.startswith("##") and token[2:]}
+        hidden = {"", *(token.content for token in added if not token.in_wordpiece)}
+        self._first_ids = {token: index for token, index in ids.items() if token not in hidden}
+        self._next_ids = {token[2:]: index for token, index in self._first_ids.items() if token.startswith("##")}
+        self._next_ids.pop("", None)
         self._longest_token = max(map(len, tokens))
         # Caches for strings between spaces ("end.") and for words ("end"), without and with offsets.
-        self._string_ids = _Cache(self._encode_string)
-        self._word_ids = _Cache(self._encode_word)
-        self._word_tokens = _Cache(self._tokens)
-        self._string_offsets = _Cache(self._encode_string_with_offsets)
+        self._string_ids = StringCache(self._encode_string)
+        self._word_ids = StringCache(self._encode_word)
+        self._word_tokens = StringCache(self._tokens)
+        self._string_offsets = StringCache(self._encode_string_with_offsets)
         self._batch_encoder = BatchEncoder(self.basic_tokenizer.folded, do_lower_case, self._encode_word)
 
     def __reduce__(self) -> tuple:
         """Pickle the vocabulary alone, for worker processes, where the caches start empty."""
-        return WordPieceTokenizer.from_tokens, (self.tokens, self.do_lower_case)
+        return WordPieceTokenizer.from_tokens, (self.tokens, self.do_lower_case, self.options)
 
     @property
     def vocab_size(self) -> int:
@@ -183,14 +175,21 @@ class WordPieceTokenizer:
             ValueError: `parse_special_tokens` names something else.
         """
         text = _decoded(text)
-        if not parse_special_tokens:
-            # Every step after cleaning looks at one string between spaces, so a string always has the same ids.
-            return list(chain.from_iterable(map(self._string_ids.__getitem__, self.basic_tokenizer.split_spaces(text))))
         ids: list[int] = []
+        if not parse_special_tokens:
+            if self.added is None:
+                return self._encode_plain(text)
+            for piece in self.added.split(text):
+                ids.extend(self._encode_plain(piece.text) if piece.token_id is None else [piece.token_id])
+            return ids
         for number, part in enumerate(_special_pattern(parse_special_tokens).split(text)):
             # Odd parts are matches. A part of the text may look like a special token that is not parsed.
             ids.extend([self._ids[part]] if number % 2 else self.encode(part))
         return ids
+
+    def _encode_plain(self, text: str) -> list[int]:
+        # Every step after cleaning looks at one string between spaces, so a string always has the same ids.
+        return list(chain.from_iterable(map(self._string_ids.__getitem__, self.basic_tokenizer.split_spaces(text))))
 
     def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
         """Return the ids of each text, as `encode` does for one."""
@@ -205,7 +204,19 @@ class WordPieceTokenizer:
         Returns:
             The ids of all texts in a row, int32 [all ids], and the number of ids of each text, int64 [texts].
         """
-        return self._batch_encoder.encode([_decoded(text) for text in texts])
+        decoded = [_decoded(text) for text in texts]
+        if self.added is None:
+            return self._batch_encoder.encode(decoded)
+        parts = [self.added.split(text) for text in decoded]
+        flat = list(chain.from_iterable(parts))
+        # An added token is an empty text for the encoder, and gets its one id afterwards.
+        ids, lengths = self._batch_encoder.encode(["" if part.token_id is not None else part.text for part in flat])
+        added = {number: part.token_id for number, part in enumerate(flat) if part.token_id is not None}
+        places = list(added)
+        ids = np.insert(ids, (np.cumsum(lengths) - lengths)[places], list(added.values()))
+        lengths[places] = 1
+        ends = np.concatenate(([0], np.cumsum(lengths)))[np.cumsum([0, *map(len, parts)])]
+        return ids, np.diff(ends)
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the text's ids, as `encode` does, and the part of the text that each token came from.
@@ -213,8 +224,37 @@ class WordPieceTokenizer:
         Returns:
             The ids, and for each a pair `(start, end)`: the token came from `text[start:end]`. Characters that were
             dropped inside it are part of it. A combining mark that was stripped belongs to the character before it. Two
-            tokens can share a character that became several, such as a Hangul syllable.
+            tokens can share a character that became several, such as a Hangul syllable. The white space around an
+            added token is never part of it.
         """
+        if self.added is None:
+            return self._encode_plain_with_offsets(text)
+        ids: list[int] = []
+        offsets: list[tuple[int, int]] = []
+        for part in self.added.split(text):
+            if part.token_id is None:
+                found, spans = self._encode_plain_with_offsets(part.text)
+            else:
+                found, spans = [part.token_id], [(0, len(part.text))]
+            ids.extend(found)
+            offsets.extend((min(part.starts[start:end]), max(part.ends[start:end])) for start, end in spans)
+        return ids, offsets
+
+    def word_offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return (start, end) of each word of a text.
+
+        A word is what lies between spaces and punctuation, an ideograph, or an added token.
+
+        >>> WordPieceTokenizer.from_tokens(SPECIAL_TOKENS).word_offsets("Mr. Miller")
+        [(0, 2), (2, 3), (4, 10)]
+        """
+        offsets: list[tuple[int, int]] = []
+        for part in self.added.split(text) if self.added else [whole(text)]:
+            spans = [(0, len(part.text))] if part.token_id is not None else self.basic_tokenizer.word_spans(part.text)
+            offsets.extend((min(part.starts[start:end]), max(part.ends[start:end])) for start, end in spans)
+        return offsets
+
+    def _encode_plain_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
         for string, indices in self.basic_tokenizer.split_spaces_with_offsets(text):
@@ -274,13 +314,15 @@ class WordPieceTokenizer:
 
         Args:
             ids: ids of tokens.
-            skip_special_tokens: whether to leave the special tokens out.
+            skip_special_tokens: whether to leave the special tokens out, and the added tokens that are `special`.
 
         Raises:
             ValueError: an id is outside the vocabulary.
         """
         text: list[str] = []
         skipped = set(self.special_ids) if skip_special_tokens else set()
+        if skip_special_tokens:
+            skipped |= {self._ids[token.content] for token in self.options.added_tokens if token.special}
         for index in map(int, ids):
             if not 0 <= index < self.vocab_size:
                 raise ValueError(f"`ids` must be from 0 to {self.vocab_size - 1}. Received: {index}")
@@ -326,7 +368,7 @@ class WordPieceTokenizer:
     def _tokens(self, word: str) -> list[tuple[int, int]]:
         """Split a word, longest match first: the id and length of each token, or one `[UNK]` for the whole word."""
         length = len(word)
-        if length > MAX_WORD_CHARACTERS:
+        if length > self.options.max_input_chars_per_word:
             return [(self.unk_id, length)]
         tokens: list[tuple[int, int]] = []
         vocabulary = self._first_ids

@@ -229,6 +229,7 @@ def _description(
         task=config.task.kind,
         model=encoder,
         do_lower_case=tokenizer.do_lower_case,
+        tokenizer_options=tokenizer.options,
         vocab_hash=tokenizer.vocab_hash,
         max_seq_length=config.task.max_seq_length,
         labels=tuple(labels),

@@ -222,6 +222,7 @@ def _description(
         task="pretraining",
         model=config.model,
         do_lower_case=tokenizer.do_lower_case,
+        tokenizer_options=tokenizer.options,
         vocab_hash=tokenizer.vocab_hash,
         max_seq_length=max(records.max_seq_length for records in train_of),
         labels=(),

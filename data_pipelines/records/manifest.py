@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf.configs import Config, ConfigError
+from bert_tf.tokenization.options import TokenizerOptions
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from data_pipelines.records.tfrecords import read_tfrecords
@@ -135,6 +136,7 @@ class Manifest(PreparationConfig):
     unicode_version: str
     statistics: Statistics
     shards: tuple[ShardInfo, ...]
+    tokenizer_options: TokenizerOptions = dataclasses.field(default_factory=TokenizerOptions)
 
     @property
     def num_records(self) -> int:
@@ -200,10 +202,11 @@ def read_vocabulary(folder: str, manifest: Manifest) -> WordPieceTokenizer:
         FileNotFoundError: the copy is missing.
         ValueError: the copy is not the vocabulary of the manifest.
     """
-    tokenizer = WordPieceTokenizer(os.path.join(folder, VOCABULARY_FILE), do_lower_case=manifest.do_lower_case)
+    vocab_file = os.path.join(folder, VOCABULARY_FILE)
+    tokenizer = WordPieceTokenizer(vocab_file, manifest.do_lower_case, manifest.tokenizer_options)
     if tokenizer.vocab_hash != manifest.vocab_hash:
         raise ValueError(
-            f"`folder`: {os.path.join(folder, VOCABULARY_FILE)} must be the vocabulary of its manifest "
+            f"`folder`: {vocab_file} must be the vocabulary of its manifest "
             f"({_short(manifest.vocab_hash)}). Received: {tokenizer.vocab_size} tokens, {_short(tokenizer.vocab_hash)}"
         )
     return tokenizer
@@ -241,15 +244,21 @@ def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer) -> None:
         return
     raise ValueError(
         "`manifest`: records must be made with the model's vocabulary. The model has "
-        + _vocabulary(tokenizer.vocab_size, tokenizer.vocab_hash, tokenizer.do_lower_case, tokenizer.unicode_version)
+        + _vocabulary(tokenizer)
         + ". Received: "
-        + _vocabulary(manifest.vocab_size, *of_records)
+        + _vocabulary(manifest)
     )
 
 
-def _vocabulary(vocab_size: int, vocab_hash: str, do_lower_case: bool, unicode_version: str) -> str:
-    casing = "uncased" if do_lower_case else "cased"
-    return f"{vocab_size} tokens ({_short(vocab_hash)}, {casing}, Unicode {unicode_version})"
+def _vocabulary(of: Manifest | WordPieceTokenizer) -> str:
+    options = of.tokenizer_options if isinstance(of, Manifest) else of.options
+    parts = [
+        _short(of.vocab_hash),
+        "uncased" if of.do_lower_case else "cased",
+        *([str(options)] if options.changes() else []),
+        f"Unicode {of.unicode_version}",
+    ]
+    return f"{of.vocab_size} tokens ({', '.join(parts)})"
 
 
 def _short(sha256: str) -> str:
@@ -265,13 +274,19 @@ def _file_size(path: str) -> int | None:
 
 def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) -> dict[str, Any]:
     """Return the fields of the manifest that say how records are made."""
-    return config.to_dict() | {
-        "format_version": FORMAT_VERSION,
-        "vocab_hash": tokenizer.vocab_hash,
-        "vocab_size": tokenizer.vocab_size,
-        "do_lower_case": tokenizer.do_lower_case,
-        "unicode_version": tokenizer.unicode_version,
-    }
+    # Without options, shards that an earlier version began have the same fingerprints.
+    options = {"tokenizer_options": tokenizer.options.to_dict()} if tokenizer.options.changes() else {}
+    return (
+        config.to_dict()
+        | options
+        | {
+            "format_version": FORMAT_VERSION,
+            "vocab_hash": tokenizer.vocab_hash,
+            "vocab_size": tokenizer.vocab_size,
+            "do_lower_case": tokenizer.do_lower_case,
+            "unicode_version": tokenizer.unicode_version,
+        }
+    )
 
 
 @dataclasses.dataclass(frozen=True)

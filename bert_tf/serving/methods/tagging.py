@@ -5,7 +5,6 @@ from typing import Any
 
 from bert_tf.examples import TaggedExample
 from bert_tf.serving.methods.base import BasePredictor, items_of
-from bert_tf.tasks.tagging import word_offsets
 
 
 class TaggingMethods(BasePredictor):
@@ -30,7 +29,7 @@ class TaggingMethods(BasePredictor):
 
     def _tagged(self, number: int, text: str | Sequence[str]) -> TaggedExample:
         if isinstance(text, str):
-            return TaggedExample(text, tuple(word_offsets(text, self.tokenizer.basic_tokenizer)))
+            return TaggedExample(text, tuple(self.tokenizer.word_offsets(text)))
         if not isinstance(text, list | tuple) or not all(isinstance(word, str) for word in text):
             raise ValueError(f"`texts[{number}]` must be a text or a list of words. Received: {text!r:.100}")
         return TaggedExample.from_words(list(text))

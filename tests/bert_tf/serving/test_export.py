@@ -15,7 +15,6 @@ from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import load
 from bert_tf.serving.warmup import example_proto
 from bert_tf.tasks import MODEL_KINDS, task_of
-from bert_tf.tasks.tagging import word_offsets
 from bert_tf.tasks.texts import Classification
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.evaluation import make_outputs
@@ -159,7 +158,7 @@ def test_taggers_answer_as_the_predictor_does(served):
     outputs = case.ask(text=TEXTS)
     predicted = case.predictor.tag(TEXTS)
     tokenizer = case.predictor.tokenizer
-    examples = [TaggedExample(text, tuple(word_offsets(text, tokenizer.basic_tokenizer))) for text in TEXTS]
+    examples = [TaggedExample(text, tuple(tokenizer.word_offsets(text))) for text in TEXTS]
     assert len(case.predictor.task.encode(examples, TAGS, tokenizer)) > len(TEXTS) + 5  # several rows for some texts
     assert predicted == _evaluated(case, examples)
     for row, answer in enumerate(predicted):

@@ -8,7 +8,7 @@ import reference_tokenizer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bert_tf.tokenization import wordpiece
+from bert_tf.tokenization import string_cache, wordpiece
 from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer, truncated_lengths
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -251,19 +251,30 @@ class TestBadVocabularies:
         with pytest.raises(ValueError, match=rf"vocab\.txt.*without \{token}$"):
             WordPieceTokenizer(str(path))
 
-    def test_a_repeated_token_is_named_with_both_lines(self, tmp_path):
-        path = tmp_path / "vocab.txt"
-        path.write_text("\n".join([*TOKENS, "want "]), encoding="utf-8")
-        with pytest.raises(ValueError, match=rf"vocab\.txt, line {len(TOKENS) + 1}.*'want', already in line 9"):
-            WordPieceTokenizer(str(path))
+
+def test_of_repeated_lines_the_last_counts_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*TOKENS, "want "]), encoding="utf-8")
+    tokenizer = WordPieceTokenizer(str(path))
+    assert tokenizer.encode("wanted") == [len(TOKENS), TOKENS.index("##ed")]
+    assert tokenizer.tokens == (*TOKENS, "want")
+    assert "vocab.txt holds 1 lines whose token comes again, such as 'want' in line 9" in caplog.text
+
+
+def test_blank_lines_at_the_end_are_dropped_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join([*TOKENS, "", " ", ""]), encoding="utf-8")
+    assert WordPieceTokenizer(str(path)).tokens == tuple(TOKENS)
+    assert "vocab.txt ends in 2 blank lines, which are dropped" in caplog.text
+    assert WordPieceTokenizer.from_tokens([*TOKENS, ""]).vocab_hash == WordPieceTokenizer.from_tokens(TOKENS).vocab_hash
 
 
 def test_the_caches_stay_bounded(monkeypatch, tokenizer):
-    monkeypatch.setattr(wordpiece, "_MAX_CACHED_STRINGS", 10)
+    monkeypatch.setattr(string_cache, "_MAX_CACHED_STRINGS", 10)
     words = [f"a{number}" for number in range(100)]
     assert tokenizer.encode(" ".join(words)) == [tokenizer.unk_id] * 100
     tokenizer.encode("a" * 5000)
     for cache in (tokenizer._string_ids, tokenizer._word_ids):
         assert 0 < len(cache) <= 10
-        assert max(map(len, cache)) <= wordpiece._MAX_CACHED_CHARACTERS
+        assert max(map(len, cache)) <= string_cache._MAX_CACHED_CHARACTERS
     assert tokenizer.encode("unaffable a") == [5, 6, 7, 13]
