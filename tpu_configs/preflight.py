@@ -90,7 +90,8 @@ def check_finetuning(
     elif vocab_file:
         tokenizer = WordPieceTokenizer(vocab_file, do_lower_case=do_lower_case)
     if tokenizer is not None:
-        encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length)
+        length = config.task.max_seq_length
+        encoder.check_fits(tokenizer.vocab_size, length, num_segments=config.task.num_segments)
 
 
 def check_paths(tpu: str, paths: Iterable[tuple[str, str | None]]) -> None:

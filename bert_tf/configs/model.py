@@ -107,16 +107,22 @@ class BertConfig(Config):
         for name in ("dropout_rate", "attention_dropout_rate"):
             check_range(name, getattr(self, name), 0.0, high=0.999)
 
-    def check_fits(self, vocab_size: int, max_seq_length: int) -> None:
+    def check_fits(self, vocab_size: int, max_seq_length: int = 0, *, num_segments: int = 1) -> None:
         """Check that a vocabulary and rows are not too large for this model.
 
         Args:
             vocab_size: number of tokens in the vocabulary.
             max_seq_length: tokens in a row.
+            num_segments: number of texts in a row, 2 for pairs.
 
         Raises:
-            ConfigError: the model has fewer token embeddings or fewer positions.
+            ConfigError: the model has fewer token embeddings, positions or segments.
         """
+        if self.type_vocab_size < num_segments:
+            raise ConfigError(
+                f"`model.type_vocab_size` must be at least the {num_segments} segments of a pair. "
+                f"Received: {self.type_vocab_size}"
+            )
         if self.vocab_size < vocab_size:
             raise ConfigError(
                 f"`model.vocab_size` must be at least the vocabulary's {vocab_size} tokens. Received: {self.vocab_size}"

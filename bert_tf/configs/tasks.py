@@ -24,6 +24,11 @@ class TaskConfig(Config):
     bucket_lengths: tuple[int, ...] = ()
     encoder_dropout_rate: float | None = None
 
+    @property
+    def num_segments(self) -> int:
+        """The number of texts in a row."""
+        return 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("kind", self.kind, (type(self).kind,))
@@ -59,6 +64,11 @@ class TextTaskConfig(TaskConfig):
     group_column: str | None = None
     dropout_rate: float = 0.1
     pooling: str = "cls"
+
+    @property
+    def num_segments(self) -> int:
+        """The number of texts in a row."""
+        return 1 if self.text_pair_column is None else 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -196,6 +206,11 @@ class QuestionAnsweringConfig(TaskConfig):
     n_best_size: int = 20
     unanswerable: bool = False
     null_threshold: float = 0.0
+
+    @property
+    def num_segments(self) -> int:
+        """The number of texts in a row."""
+        return 2
 
     def __post_init__(self) -> None:
         super().__post_init__()

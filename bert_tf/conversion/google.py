@@ -17,11 +17,12 @@ from absl import logging
 from bert_tf.configs.published import google_values, read_config
 from bert_tf.conversion import folders
 from bert_tf.conversion.heads import Statement, class_labels, heads_and_task
-from bert_tf.conversion.huggingface import read_vocabulary
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
+from bert_tf.conversion.tokenizer_files import write_settings, write_vocabulary
 from bert_tf.tasks import TASKS
 from bert_tf.tasks.texts import Classification, Regression
+from bert_tf.tokenization.published import read_tokenizer
 from bert_tf.utils import files
 
 CONFIG_FILE = "bert_config.json"
@@ -113,7 +114,8 @@ def _bytes_of_data(prefix: str) -> int:
 def read(path: str, wanted: str | None = None) -> Pretrained:
     """Read the configuration, weights and vocabulary of a checkpoint.
 
-    This format does not state the casing. A vocabulary without capitals is taken to be uncased.
+    This format does not state the casing. A vocabulary without capitals is taken to be uncased, unless there is a
+    `tokenizer_config.json`.
 
     Args:
         path: the folder, or the checkpoint's prefix in it.
@@ -156,14 +158,13 @@ def read(path: str, wanted: str | None = None) -> Pretrained:
         )
     weights = assemble("google", config, heads, tensors=tensors, report=report)
     report.transposed = [name for name in report.transposed if name not in upright]
-    tokens, do_lower_case = read_vocabulary(folder)
+    tokenizer = read_tokenizer(folder)
     return Pretrained(
         config=config,
         weights=weights,
         report=report,
         task=task,
-        tokens=tokens,
-        do_lower_case=do_lower_case,
+        **tokenizer.fields(),
         labels=class_labels(labels, weights, task, os.path.join(folder, TASK_FILE)),
     )
 
@@ -236,7 +237,8 @@ def _stated_task(folder: str) -> tuple[Statement, Any]:
 def write(pretrained: Pretrained, output_dir: str) -> None:
     """Write `bert_config.json`, `bert_model.ckpt` with the names of google-research/bert, and `vocab.txt`.
 
-    A fine-tuned model's task and labels are kept in a file of our own, `bert_task.json`.
+    A fine-tuned model's task and labels are kept in a file of our own, `bert_task.json`, and the casing and options of
+    the tokenizer in `tokenizer_config.json`, if `vocab.txt` does not show them.
 
     `hidden_act` keeps its name. Google's code knows only `gelu`, and computes the tanh approximation under this name.
     To use a model of `gelu_new` there, change `hidden_act` to `gelu`.
@@ -253,6 +255,7 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
         raise ValueError(f"`pooling` must be cls for Google's format. Received: {pretrained.pooling!r}")
     values = google_values(pretrained.config)
     tensors = disassemble("google", pretrained)
+    tokenizer = pretrained.tokenizer() if pretrained.tokens is not None else None
     with folders.folder_written_whole(output_dir) as folder, tf.device("/cpu:0"):
         tf.raw_ops.SaveV2(
             prefix=os.path.join(folder, CHECKPOINT),
@@ -260,8 +263,9 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
             shape_and_slices=[""] * len(tensors),
             tensors=list(tensors.values()),
         )
-        if pretrained.tokens is not None:
-            files.write_text(os.path.join(folder, "vocab.txt"), "".join(f"{token}\n" for token in pretrained.tokens))
+        if tokenizer is not None:
+            write_vocabulary(tokenizer, folder)
+            write_settings(tokenizer, folder)
         if pretrained.task in TASKS:
             task = {"task": pretrained.task, "labels": list(pretrained.labels)}
             files.write_json(os.path.join(folder, TASK_FILE), task)

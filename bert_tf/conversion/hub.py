@@ -2,7 +2,8 @@
 
 import os
 
-from bert_tf.conversion.huggingface import CONFIG_FILE, TOKENIZER_FILES, WEIGHT_FILES
+from bert_tf.conversion.huggingface import CONFIG_FILE, WEIGHT_FILES
+from bert_tf.tokenization.published import TOKENIZER_FILES
 
 _TIMEOUT = 3.0
 """Seconds to wait for the hub's first answer."""

@@ -4,7 +4,6 @@ Names and shapes are those of `transformers`' `BertModel`, `BertForPreTraining` 
 """
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -22,9 +21,10 @@ from bert_tf.conversion.heads import Statement, class_labels, heads_and_task, ma
 from bert_tf.conversion.names import head_names
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
+from bert_tf.conversion.tokenizer_files import write_tokenizer
 from bert_tf.conversion.torch_files import read_torch_file
 from bert_tf.tasks import MODEL_KINDS, TASKS
-from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.tokenization.published import read_tokenizer, tokenizer_settings
 from bert_tf.utils import files
 
 CONFIG_FILE = "config.json"
@@ -35,9 +35,9 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 """The files that may hold weights, in order of preference. An index names the files of weights that are split."""
-TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json", "tokenizer.json")
 
-_FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "I64": np.int64}
+_DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "BOOL": np.bool_}
+_DTYPES |= {f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits // 8}") for kind in "IU" for bits in (8, 16, 32, 64)}
 _DECODER = "cls.predictions.decoder"
 _WRAPPERS = re.compile(r"^((module|model|_orig_mod)\.)+")
 """What wrappers of PyTorch put before names: data parallelism, trainers' own modules and `torch.compile`."""
@@ -70,14 +70,13 @@ def read(path: str, wanted: str | None = None) -> Pretrained:
     stated = _stated_task(values, config_file)
     heads, task = heads_and_task("hugging_face", config, tensors, stated=stated, wanted=wanted, report=report)
     weights = assemble("hugging_face", config, heads, tensors=tensors, report=report)
-    tokens, do_lower_case = read_vocabulary(path)
+    tokenizer = read_tokenizer(path)
     return Pretrained(
         config=config,
         weights=weights,
         report=report,
         task=task,
-        tokens=tokens,
-        do_lower_case=do_lower_case,
+        **tokenizer.fields(),
         labels=class_labels(values.get("id2label"), weights, task, config_file),
         max_seq_length=_max_seq_length(path),
     )
@@ -85,7 +84,7 @@ def read(path: str, wanted: str | None = None) -> Pretrained:
 
 def _max_seq_length(path: str) -> int | None:
     """Return `model_max_length` of the tokenizer; None if it is missing, or so large that it means no limit (1e30)."""
-    length = _json_object(os.path.join(path, "tokenizer_config.json")).get("model_max_length")
+    length = tokenizer_settings(path).get("model_max_length")
     return length if isinstance(length, int) and 3 <= length < 1_000_000 else None
 
 
@@ -114,9 +113,9 @@ def _read_file(file: str) -> dict[str, np.ndarray]:
         raise ValueError(f"{file}: the weights cannot be read ({error})") from None
     tensors = {}
     for name, tensor in found:
-        if tensor["dtype"] not in _FLOATS:
-            raise ValueError(f"{file}: {name!r} must be one of {', '.join(_FLOATS)}. Received: {tensor['dtype']}")
-        tensors[name] = np.frombuffer(tensor["data"], _FLOATS[tensor["dtype"]]).reshape(tensor["shape"])
+        if tensor["dtype"] not in _DTYPES:
+            raise ValueError(f"{file}: {name!r} must be one of {', '.join(_DTYPES)}. Received: {tensor['dtype']}")
+        tensors[name] = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
     return tensors
 
 
@@ -131,6 +130,8 @@ def _by_model_names(
         name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if name == "embeddings.position_ids":
             report.ignored[original] = "the numbers 0, 1, 2 ..."
+        elif value.dtype.kind in "biu":
+            report.ignored[original] = "whole numbers, as no weight of a BERT is"
         elif name in found:
             raise ValueError(f"{report.source}: each weight must occur once. Received: {original!r}, a second {name}")
         else:
@@ -172,48 +173,6 @@ def _stated_task(values: Mapping[str, Any], config_file: str) -> Statement:
         advice=f"{config_file}: `architectures` must name one of {', '.join(choices)}, with a `problem_type` that fits "
         f"the outputs. Received: architectures {named}, problem_type {problem_type!r}",
     )
-
-
-def read_vocabulary(path: str) -> tuple[tuple[str, ...] | None, bool]:
-    """Return the tokens of `vocab.txt` or `tokenizer.json`, and whether texts are lower-cased.
-
-    The casing is `do_lower_case` in `tokenizer_config.json`, or the normalizer's in `tokenizer.json`. If both are
-    missing, a vocabulary without capitals is taken to be uncased.
-
-    Returns:
-        The tokens by id, None if the folder has no vocabulary; and True for lower-casing.
-    """
-    settings = _json_object(os.path.join(path, "tokenizer_config.json"))
-    tokenizer = _json_object(os.path.join(path, "tokenizer.json"))
-    tokens: tuple[str, ...] | None = None
-    vocabulary = (tokenizer.get("model") or {}).get("vocab")
-    if folders.has(path, "vocab.txt"):
-        lines = [line.strip() for line in files.iterate_lines(os.path.join(path, "vocab.txt"))]
-        while lines and not lines[-1]:
-            lines.pop()
-        tokens = tuple(lines)
-    elif isinstance(vocabulary, dict):
-        by_id = {index: token for token, index in vocabulary.items()}
-        tokens = tuple(by_id.get(index, "") for index in range(max(by_id, default=-1) + 1))
-    stated = [settings.get("do_lower_case"), (tokenizer.get("normalizer") or {}).get("lowercase")]
-    for casing in stated:
-        if isinstance(casing, bool):
-            return tokens, casing
-    return tokens, looks_uncased(tokens or ())
-
-
-def looks_uncased(tokens: tuple[str, ...]) -> bool:
-    """Return whether no token has a capital, special tokens aside."""
-    return not any(token != token.lower() for token in tokens if not (token.startswith("[") and token.endswith("]")))
-
-
-def _json_object(file: str) -> dict[str, Any]:
-    if not files.exists(file):
-        return {}
-    value = files.read_json(file)
-    if not isinstance(value, dict):
-        raise ValueError(f"{file} must hold a JSON object. Received: a {type(value).__name__}")
-    return value
 
 
 def write(pretrained: Pretrained, output_dir: str) -> None:
@@ -262,7 +221,7 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
         files.write_bytes(os.path.join(folder, "model.safetensors"), data)
         if tokenizer is not None:
             length = pretrained.max_seq_length or pretrained.config.max_position_embeddings
-            _write_tokenizer(tokenizer, length, folder)
+            write_tokenizer(tokenizer, length, folder)
         if pretrained.sentences is not None:
             settings = dataclasses.replace(pretrained.sentences, max_seq_length=pretrained.max_seq_length)
             sentence_transformers.write_settings(settings, pretrained.config.hidden_size, folder)
@@ -279,36 +238,3 @@ def _architecture(pretrained: Pretrained) -> tuple[str, bool]:
         if set(heads) - {"encoder/pooler"} == set(pretrained.heads):
             return architecture, "encoder/pooler" in heads
     raise ValueError(f"the model must be one that `transformers` has a class for. Received: one for {pretrained.task}")
-
-
-def _write_tokenizer(tokenizer: WordPieceTokenizer, max_seq_length: int, folder: str) -> None:
-    tokenizer.save(os.path.join(folder, "vocab.txt"))
-    roles = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS, strict=True))
-    settings = {
-        "tokenizer_class": "BertTokenizer",
-        "do_lower_case": tokenizer.do_lower_case,
-        "tokenize_chinese_chars": True,
-        "strip_accents": None,
-        "model_max_length": max_seq_length,
-    }
-    files.write_json(os.path.join(folder, "tokenizer_config.json"), settings | roles)
-    files.write_json(os.path.join(folder, "special_tokens_map.json"), roles)
-    files.write_json(os.path.join(folder, "tokenizer.json"), json.loads(fast_tokenizer(tokenizer).to_str()))
-
-
-def fast_tokenizer(tokenizer: WordPieceTokenizer) -> Any:
-    """Return an equal tokenizer of the `tokenizers` library, which `transformers` loads from `tokenizer.json`.
-
-    It gives the same ids, except that it uses newer Unicode tables and parses special tokens in texts.
-    """
-    import tokenizers
-    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
-
-    ids = {token: index for index, token in enumerate(tokenizer.tokens)}
-    fast = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=MAX_WORD_CHARACTERS))
-    fast.normalizer = normalizers.BertNormalizer(lowercase=tokenizer.do_lower_case)
-    fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    fast.post_processor = processors.BertProcessing(("[SEP]", tokenizer.sep_id), ("[CLS]", tokenizer.cls_id))
-    fast.decoder = decoders.WordPiece()
-    fast.add_special_tokens([tokenizers.AddedToken(token, special=True) for token in SPECIAL_TOKENS])
-    return fast

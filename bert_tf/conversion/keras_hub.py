@@ -21,6 +21,7 @@ from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.layers.base import activation
 from bert_tf.tasks.texts import Classification, MultiLabel
+from bert_tf.tokenization.options import TokenizerOptions
 from bert_tf.utils import files
 
 CONFIG_FILE = "config.json"
@@ -177,6 +178,9 @@ def _read_with(keras_hub: Any, preset: str, source: str) -> Pretrained:
     tokenizer = keras_hub.tokenizers.BertTokenizer.from_preset(preset)
     pretrained.tokens = tuple(tokenizer.get_vocabulary())
     pretrained.do_lower_case = bool(tokenizer.lowercase)
+    # KerasHub's own uncased presets keep accents, which the vocabularies and weights that they convert never saw.
+    strips = True if tokenizer.strip_accents and not tokenizer.lowercase else None
+    pretrained.tokenizer_options = TokenizerOptions(strips, bool(tokenizer.split_on_cjk))
     return pretrained
 
 
@@ -295,20 +299,29 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
 
     Raises:
         KerasHubMissingError: KerasHub is not installed.
-        ValueError: the pooler is missing.
+        ValueError: the pooler is missing, or the format has no such tokenizer.
         OSError: the folder cannot be written.
     """
+    tokenizer = pretrained.tokenizer() if pretrained.tokens is not None else None
+    options = pretrained.tokenizer_options
+    if options.added_tokens or (pretrained.do_lower_case and options.strip_accents is False):
+        raise ValueError(
+            "a KerasHub preset must have no added tokens, and uncased text without accents. Received: a tokenizer with "
+            f"{options}"
+        )
     backbone = to_backbone(pretrained)
     for name in [name for name in pretrained.report.loaded if not name.startswith("encoder/")]:
         for tensor in pretrained.report.loaded.pop(name):
             pretrained.report.ignored[tensor] = "KerasHub's backbone has no heads"
     with folders.folder_written_whole(output_dir) as folder, tempfile.TemporaryDirectory() as local:
         backbone.save_to_preset(local)
-        if pretrained.tokens is not None:
-            tokenizer = _keras_hub().tokenizers.BertTokenizer(
-                vocabulary=list(pretrained.tokens),
+        if tokenizer is not None:
+            theirs = _keras_hub().tokenizers.BertTokenizer(
+                vocabulary=list(tokenizer.tokens),
                 lowercase=pretrained.do_lower_case,
-                strip_accents=pretrained.do_lower_case,  # as in BERT's own tokenizer; off by default in KerasHub's
+                # As in BERT's own tokenizer; off by default in KerasHub's.
+                strip_accents=pretrained.do_lower_case or bool(options.strip_accents),
+                split_on_cjk=options.tokenize_chinese_chars,
             )
-            tokenizer.save_to_preset(local)
+            theirs.save_to_preset(local)
         files.copy_folder(local, folder)

@@ -13,6 +13,7 @@ from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.models.weights import named_weights
 from bert_tf.tasks import MODEL_KINDS
+from bert_tf.tokenization.options import TokenizerOptions
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -28,6 +29,8 @@ class Pretrained:
             `classification`, `multi_label`, `regression`, `tagging`, `question_answering` or `retrieval`.
         tokens: the vocabulary's tokens by id; None if the source has no vocabulary.
         do_lower_case: whether texts are lower-cased.
+        tokenizer_options: the other options of the tokenizer.
+        tokenizer_problem: the reason why the source's tokenizer cannot be reproduced; "" if it can.
         labels: names of the classes or tags, by id.
         pooling: the pooling of a classifier or regressor, as in `BertClassifier`.
         sentences: the way in which a model for retrieval makes a vector of a text.
@@ -40,6 +43,8 @@ class Pretrained:
     task: str
     tokens: tuple[str, ...] | None = None
     do_lower_case: bool = True
+    tokenizer_options: TokenizerOptions = dataclasses.field(default_factory=TokenizerOptions)
+    tokenizer_problem: str = ""
     labels: tuple[str, ...] = ()
     pooling: str = "cls"
     sentences: SentenceSettings | None = None
@@ -59,14 +64,19 @@ class Pretrained:
         """Return the tokenizer of its vocabulary.
 
         Raises:
-            ValueError: the source has no vocabulary, or one that lacks a special token.
+            ValueError: the source has no vocabulary, one that lacks a special token, one that is larger than the table
+                of embeddings, or a tokenizer that cannot be reproduced.
         """
+        if self.tokenizer_problem:
+            raise ValueError(self.tokenizer_problem)
         if self.tokens is None:
             raise ValueError(f"{self.source} must hold a vocabulary (vocab.txt). Received: none")
         try:
-            return WordPieceTokenizer.from_tokens(self.tokens, self.do_lower_case)
+            tokenizer = WordPieceTokenizer.from_tokens(self.tokens, self.do_lower_case, self.tokenizer_options)
+            self.config.check_fits(tokenizer.vocab_size)
         except ValueError as error:
             raise ValueError(f"{self.source}: {error}") from None
+        return tokenizer
 
     def check_heads(self, task: str, allow_random_heads: bool = False, new: Collection[str] = ()) -> None:
         """Check that every head of a task's model has weights here, or may start from random numbers.
@@ -152,6 +162,7 @@ class Pretrained:
             task=task,
             tokens=tuple(tokenizer.tokens) if tokenizer else None,
             do_lower_case=tokenizer.do_lower_case if tokenizer else True,
+            tokenizer_options=tokenizer.options if tokenizer else TokenizerOptions(),
             labels=tuple(labels),
             pooling="cls" if sentences else getattr(model, "pooling", "cls"),
             sentences=sentences,

@@ -54,6 +54,7 @@ def read(path: str) -> Pretrained:
         task=description.task,
         tokens=tuple(tokenizer.tokens),
         do_lower_case=tokenizer.do_lower_case,
+        tokenizer_options=tokenizer.options,
         labels=tuple(description.labels),
         pooling="cls" if retrieval else getattr(task, "pooling", "cls"),
         sentences=SentenceSettings(retrieval.pooling, retrieval.normalize) if retrieval else None,

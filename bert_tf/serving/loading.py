@@ -180,6 +180,7 @@ def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | No
     if task in TASKS:
         config = TASKS[task].published_config(length, pretrained.pooling)
         length = config.max_seq_length
+        pretrained.config.check_fits(tokenizer.vocab_size, length, num_segments=config.num_segments)
     return ModelDescription(
         task=task,
         model=pretrained.config,

@@ -212,7 +212,7 @@ def _starting_point(
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
     encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)
-    encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length)
+    encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length, num_segments=config.task.num_segments)
     _check_reinitialized(config, encoder)
     return pretrained, tokenizer, encoder
 

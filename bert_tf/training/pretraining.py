@@ -1,5 +1,6 @@
 """Pre-training: masked-LM and next-sentence prediction on records of text."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
-from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, WordPieceTokenizer
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.engine import Dataset, Engine, Evaluate, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
@@ -274,7 +275,7 @@ def _weights_to_start_from(
     with renamed(path="init_checkpoint"):
         other = read_pretrained(init_checkpoint, "pretraining")
     other_tokenizer = other.tokenizer()
-    if (other_tokenizer.vocab_hash, other.do_lower_case) != (tokenizer.vocab_hash, tokenizer.do_lower_case):
+    if _rules(other_tokenizer) != _rules(tokenizer):
         raise ValueError(
             "`init_checkpoint` must have the vocabulary and casing of the records, whose hash is "
             f"{_vocabulary(tokenizer)}. Received: {init_checkpoint!r}, with {_vocabulary(other_tokenizer)}"
@@ -292,5 +293,13 @@ def _weights_to_start_from(
     return other
 
 
+def _rules(tokenizer: WordPieceTokenizer) -> tuple[Any, ...]:
+    """Return what two tokenizers must share. Published limits of a word's length differ, and hardly a text shows it."""
+    options = dataclasses.replace(tokenizer.options, max_input_chars_per_word=MAX_WORD_CHARACTERS)
+    return tokenizer.tokens, tokenizer.do_lower_case, options
+
+
 def _vocabulary(tokenizer: WordPieceTokenizer) -> str:
-    return f"{tokenizer.vocab_hash[:12]} ({'uncased' if tokenizer.do_lower_case else 'cased'})"
+    casing = "uncased" if tokenizer.do_lower_case else "cased"
+    options = str(tokenizer.options)
+    return f"{tokenizer.vocab_hash[:12]} ({casing}{f', {options}' if options else ''})"

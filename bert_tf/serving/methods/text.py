@@ -26,7 +26,7 @@ class TextMethods(BasePredictor):
             ValueError: the model is not a classifier, an item is not a string, or the numbers of texts differ.
         """
         self._require("classify")
-        return self.predict(_examples(texts, text_pairs))
+        return self.predict(self._examples(texts, text_pairs))
 
     def score(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[float]:
         """Return the number that a regression model predicts for each text, or pair of texts.
@@ -39,14 +39,14 @@ class TextMethods(BasePredictor):
             ValueError: the model is not a regressor, an item is not a string, or the numbers of texts differ.
         """
         self._require("score")
-        return [answer["value"] for answer in self.predict(_examples(texts, text_pairs))]
+        return [answer["value"] for answer in self.predict(self._examples(texts, text_pairs))]
 
-
-def _examples(texts: Sequence[str], text_pairs: Sequence[str] | None) -> list[TextExample]:
-    first = texts_of("texts", texts)
-    if text_pairs is None:
-        return [TextExample(text) for text in first]
-    second = texts_of("text_pairs", text_pairs)
-    if len(second) != len(first):
-        raise ValueError(f"`text_pairs` must be as many as `texts`. Received: {len(second)} and {len(first)}")
-    return [TextExample(text, pair) for text, pair in zip(first, second, strict=True)]
+    def _examples(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> list[TextExample]:
+        first = texts_of("texts", texts)
+        if text_pairs is None:
+            return [TextExample(text) for text in first]
+        self.description.model.check_fits(self.tokenizer.vocab_size, num_segments=2)
+        second = texts_of("text_pairs", text_pairs)
+        if len(second) != len(first):
+            raise ValueError(f"`text_pairs` must be as many as `texts`. Received: {len(second)} and {len(first)}")
+        return [TextExample(text, pair) for text, pair in zip(first, second, strict=True)]

@@ -14,7 +14,10 @@ import bert_tf
 from bert_tf.conversion import huggingface
 from bert_tf.conversion.convert import convert_checkpoint, save_pretrained
 from bert_tf.conversion.loading import load_encoder, load_pretrained, load_pretrainer, read_pretrained
+from bert_tf.conversion.tokenizer_files import write_tokenizer
 from bert_tf.models.weights import named_weights
+from bert_tf.tokenization.options import TokenizerOptions
+from bert_tf.tokenization.published import read_tokenizer
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -23,6 +26,13 @@ def _same(one, other):
     for name, value in one.items():
         assert value.dtype == other[name].dtype
         assert np.array_equal(value, other[name]), name
+
+
+def _vocabulary(folder):
+    found = read_tokenizer(str(folder))
+    assert not found.problem
+    assert found.options == TokenizerOptions()
+    return found.tokens, found.do_lower_case
 
 
 def _pretraining(folder, **config):
@@ -193,6 +203,19 @@ def test_tensors_that_no_bert_has_are_reported(tmp_path, caplog):
     assert "[2 blocks]" in str(pretrained.report)
 
 
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8", "bool"])
+def test_whole_numbers_are_ignored_and_reported(kind, tmp_path):
+    counted = {"embeddings.position_ids": np.arange(12, dtype=np.int32)[None], "num_batches": np.array([3], kind)}
+    pretrained = read_pretrained(write_hf(tmp_path / "hf", hf_encoder() | counted))
+    assert set(pretrained.report.ignored) == set(counted)
+    assert "whole numbers" in pretrained.report.ignored["num_batches"]
+    # A weight that was made whole numbers, by quantization, is no weight that can be used.
+    name = "embeddings.word_embeddings.weight"
+    source = write_hf(tmp_path / "q", hf_encoder() | {name: hf_encoder()[name].astype(kind)})
+    with pytest.raises(ValueError, match="must hold every weight"):
+        load_encoder(source)
+
+
 def test_heads_that_the_model_lacks_are_ignored_and_reported(tmp_path):
     _, pretrained = load_pretrained(_pretraining(tmp_path / "hf"), "encoder")
     assert pretrained.report.ignored["cls.predictions.bias"] == "a model for encoder has no masked_lm/output_bias"
@@ -305,9 +328,9 @@ def test_tokenizer_files_give_the_same_tokenizer(tmp_path, published_tokenizers)
     tokenizers = pytest.importorskip("tokenizers")
     for do_lower_case, tokenizer in published_tokenizers.items():
         folder = tmp_path / str(do_lower_case)
-        model = load_encoder(write_hf(tmp_path / f"hf{do_lower_case}", hf_encoder()))
-        save_pretrained(model, str(folder), tokenizer=tokenizer)
-        assert huggingface.read_vocabulary(str(folder)) == (tuple(tokenizer.tokens), do_lower_case)
+        folder.mkdir()
+        write_tokenizer(tokenizer, HF_CONFIG["max_position_embeddings"], str(folder))
+        assert _vocabulary(folder) == (tuple(tokenizer.tokens), do_lower_case)
         settings = json.loads((folder / "tokenizer_config.json").read_text())
         assert settings["do_lower_case"] is do_lower_case
         assert settings["model_max_length"] == HF_CONFIG["max_position_embeddings"]
@@ -319,7 +342,7 @@ def test_tokenizer_files_give_the_same_tokenizer(tmp_path, published_tokenizers)
         # tokenizer.json alone gives the same.
         for name in ("vocab.txt", "tokenizer_config.json"):
             (folder / name).unlink()
-        assert huggingface.read_vocabulary(str(folder)) == (tuple(tokenizer.tokens), do_lower_case)
+        assert _vocabulary(folder) == (tuple(tokenizer.tokens), do_lower_case)
 
 
 def test_casing_without_settings_is_read_from_the_vocabulary(tmp_path):
@@ -327,7 +350,7 @@ def test_casing_without_settings_is_read_from_the_vocabulary(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "vocab.txt").write_text("\n".join(tokens) + "\n\n")
-        assert huggingface.read_vocabulary(str(folder)) == (tuple(tokens), uncased)
+        assert _vocabulary(folder) == (tuple(tokens), uncased)
 
 
 def test_a_vocabulary_is_needed_only_for_texts(tmp_path):
@@ -352,7 +375,7 @@ def test_an_output_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
         raise RuntimeError("the disk is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(huggingface, "_write_tokenizer", fail)
+        patched.setattr(huggingface, "write_tokenizer", fail)
         with pytest.raises(RuntimeError, match="the disk is gone"):
             convert_checkpoint(source, str(tmp_path / "out"), "huggingface")
     assert [path.name for path in tmp_path.iterdir()] == ["hf"]
