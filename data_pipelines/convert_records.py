@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_tf.configs import MaskingConfig
-from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.tokenization import command_line
 from bert_tf.utils import files, launching
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.file_patterns import matching_files
@@ -24,7 +24,7 @@ def define_flags() -> None:
     flags.DEFINE_string("from", None, "A record folder, or globs of Google's TFRecord files (.gz too).", required=True)
     flags.DEFINE_string("to", None, "The TFRecord file or the record folder to write.", required=True)
     flags.DEFINE_string("vocab_file", None, "The vocabulary of Google's records, which writing a folder needs.")
-    flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary of Google's records is uncased.")
+    command_line.define_flags()
     flags.DEFINE_bool("overwrite", False, "Whether a complete record folder may be replaced.")
     flags.DEFINE_float("masked_lm_rate", 0.15, "When a folder is read, the share of tokens to predict.")
     flags.DEFINE_integer(
@@ -68,7 +68,7 @@ def main(_: Sequence[str]) -> None:
             matching_files(source)  # missing files are reported before what else Google's records need
         if not values.vocab_file:
             raise ValueError("--vocab_file must name the vocabulary of Google's records. Received: none")
-        tokenizer = WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case)
+        tokenizer = command_line.tokenizer_from_flags(values)
         with renamed(patterns="from", output_dir="to"):
             written = import_google_records(source, tokenizer, target, overwrite=values.overwrite)
     print(f"{target}: {written:,} records")

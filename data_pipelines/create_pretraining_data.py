@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 
 from absl import flags
 
+from bert_tf.tokenization import command_line
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
@@ -121,7 +122,12 @@ def create_pretraining_data(
 def define_flags() -> None:
     """Define the flags of this command."""
     input_flags.define()
-    flags.DEFINE_string("vocab_file", None, "The WordPiece vocabulary, with one token on each line.", required=True)
+    flags.DEFINE_string(
+        "vocab_file",
+        None,
+        "The WordPiece vocabulary, with one token on each line, or a published tokenizer's folder.",
+        required=True,
+    )
     flags.DEFINE_string("output_dir", None, "The record folder to write.", required=True)
     flags.DEFINE_integer("max_seq_length", 128, "The largest number of tokens in a row, [CLS] and [SEP] included.")
     flags.DEFINE_bool("pack", False, "Whether to put several sequences into a row.")
@@ -134,7 +140,7 @@ def define_flags() -> None:
         ["nsp", "mlm"],
         "The kind of sequences. nsp: next-sentence pairs; mlm: full sentences without pairs.",
     )
-    flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary is uncased.")
+    command_line.define_flags()
     flags.DEFINE_float("short_seq_prob", 0.1, "The share of documents that are cut into shorter sequences.")
     flags.DEFINE_integer("dupe_factor", 1, "The number of passes over the documents, each of which draws other pairs.")
     flags.DEFINE_float(
@@ -171,7 +177,7 @@ def main(_: Sequence[str]) -> None:
     with renamed(documents="input"):
         manifest = create_pretraining_data(
             input_flags.read(values),
-            WordPieceTokenizer(values.vocab_file, do_lower_case=values.do_lower_case),
+            command_line.tokenizer_from_flags(values),
             values.output_dir,
             config=config,
             holdout=values.holdout,

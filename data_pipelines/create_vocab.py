@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from bert_tf.tokenization import command_line
 from bert_tf.utils import files, launching
 from bert_tf.utils.arguments import renamed
 from data_pipelines import vocabulary
@@ -20,9 +21,7 @@ def define_flags() -> None:
     input_flags.define()
     flags.DEFINE_string("output", None, "The vocabulary file to write, with one token on each line.", required=True)
     flags.DEFINE_integer("vocab_size", 30522, "The largest number of tokens, special tokens included.")
-    flags.DEFINE_bool(
-        "do_lower_case", True, "Whether the vocabulary is uncased: text is put in lower case and loses its accents."
-    )
+    command_line.define_word_flags("The vocabulary")
     flags.DEFINE_integer("min_frequency", 2, "Pairs of tokens that occur less often are not joined to a new token.")
     flags.DEFINE_integer(
         "limit_alphabet", 1000, "The largest number of distinct characters; the most frequent ones are kept."
@@ -56,6 +55,7 @@ def main(_: Sequence[str]) -> None:
             values.vocab_size,
             output=values.output,
             do_lower_case=values.do_lower_case,
+            options=command_line.word_options(values),
             min_frequency=values.min_frequency,
             limit_alphabet=values.limit_alphabet,
             num_unused=values.num_unused,
@@ -64,8 +64,10 @@ def main(_: Sequence[str]) -> None:
             num_workers=values.num_workers,
         )
     inputs = " ".join(f"--input {shlex.quote(value)}" for value in values.input)
+    rules = command_line.given_word_flags(values)
     launching.suggest(
-        f"bert-tf create-pretraining-data {inputs} --vocab_file {shlex.quote(values.output)} --output_dir records"
+        f"bert-tf create-pretraining-data {inputs} --vocab_file {shlex.quote(values.output)}{rules} "
+        "--output_dir records"
     )
 
 

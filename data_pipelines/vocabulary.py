@@ -13,6 +13,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from bert_tf.tokenization.options import TokenizerOptions
 from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, BasicTokenizer, WordPieceTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.processes import ordered_map
@@ -82,6 +83,7 @@ def create_vocab(
     *,
     output: str | None = None,
     do_lower_case: bool = True,
+    options: TokenizerOptions | None = None,
     min_frequency: int = 2,
     limit_alphabet: int = 1000,
     num_unused: int = 0,
@@ -97,6 +99,7 @@ def create_vocab(
         vocab_size: the largest number of tokens, special tokens included. A small corpus gives fewer.
         output: the file to write, with one token on each line, which appears whole or not at all; None for no file.
         do_lower_case: whether the vocabulary is for an uncased model.
+        options: the other options of the tokenizer that will use the vocabulary; None for those of the reference.
         min_frequency: pairs that occur less often are not joined to a token. If the documents hold more than 200
             million words, this number and all counts are divided by the same number before tokens are learnt.
         limit_alphabet: the largest number of characters. The most frequent ones are kept, and words with other
@@ -115,8 +118,10 @@ def create_vocab(
         ValueError: an argument is out of range, or the documents hold no word.
         OSError: `output` cannot be written.
     """
-    _check_user_tokens(user_tokens, do_lower_case)
-    counts = count_words(documents, do_lower_case=do_lower_case, holdout=holdout, num_workers=num_workers)
+    _check_user_tokens(user_tokens, basic_tokenizer(do_lower_case, options))
+    counts = count_words(
+        documents, do_lower_case=do_lower_case, options=options, holdout=holdout, num_workers=num_workers
+    )
     held_out = f", {counts.held_out_documents:,} more held out" if holdout else ""
     report(
         f"counted {counts.words.total():,} words, {len(counts.words):,} distinct, "
@@ -126,12 +131,13 @@ def create_vocab(
         counts.words,
         vocab_size,
         do_lower_case=do_lower_case,
+        options=options,
         min_frequency=min_frequency,
         limit_alphabet=limit_alphabet,
         num_unused=num_unused,
         user_tokens=user_tokens,
     )
-    statistics = vocabulary_statistics(tokens, counts.sample_words, do_lower_case)
+    statistics = vocabulary_statistics(tokens, counts.sample_words, do_lower_case, options=options)
     sample = "held-out documents" if holdout else f"every {SAMPLE_EVERY}th document"
     report(f"vocabulary of {len(tokens):,} tokens; {sample}: {statistics}")
     if output is not None:
@@ -140,13 +146,19 @@ def create_vocab(
 
 
 def count_words(
-    documents: Iterable[Document], *, do_lower_case: bool = True, holdout: float = 0.0, num_workers: int = 1
+    documents: Iterable[Document],
+    *,
+    do_lower_case: bool = True,
+    options: TokenizerOptions | None = None,
+    holdout: float = 0.0,
+    num_workers: int = 1,
 ) -> WordCounts:
     """Count the words of documents. Memory grows only with the number of distinct words.
 
     Args:
         documents: see `create_vocab`.
         do_lower_case: see `create_vocab`.
+        options: see `create_vocab`.
         holdout: see `create_vocab`.
         num_workers: see `create_vocab`.
 
@@ -157,7 +169,8 @@ def count_words(
         raise ValueError(f"`holdout` must be at least 0 and less than 1. Received: {holdout!r}")
     counts = WordCounts()
     groups = _groups(documents)
-    count_group = functools.partial(_count_group, do_lower_case=do_lower_case, holdout=holdout)
+    make_basic_tokenizer = functools.partial(basic_tokenizer, do_lower_case, options)
+    count_group = functools.partial(_count_group, make_basic_tokenizer=make_basic_tokenizer, holdout=holdout)
     with progress_bar(label="words", unit=" documents") as bar:
         for group_counts in ordered_map(count_group, groups, num_workers):
             counts.add(group_counts)
@@ -175,6 +188,7 @@ def learn_vocab(
     vocab_size: int,
     *,
     do_lower_case: bool = True,
+    options: TokenizerOptions | None = None,
     min_frequency: int = 2,
     limit_alphabet: int = 1000,
     num_unused: int = 0,
@@ -189,6 +203,7 @@ def learn_vocab(
         counts: the number of times that each word occurs.
         vocab_size: see `create_vocab`.
         do_lower_case: see `create_vocab`.
+        options: see `create_vocab`.
         min_frequency: see `create_vocab`.
         limit_alphabet: see `create_vocab`.
         num_unused: see `create_vocab`.
@@ -204,7 +219,7 @@ def learn_vocab(
     ):
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}. Received: {value!r}")
-    _check_user_tokens(user_tokens, do_lower_case)
+    _check_user_tokens(user_tokens, basic_tokenizer(do_lower_case, options))
     frequencies: collections.Counter[str] = collections.Counter()
     continuing: set[str] = set()
     for word, count in counts.items():
@@ -214,7 +229,7 @@ def learn_vocab(
     # Ties go to the smaller code point, so that the order of counting does not matter.
     alphabet = sorted(sorted(frequencies, key=lambda character: (-frequencies[character], character))[:limit_alphabet])
     # Letters are kept alone and as continuations. Punctuation and CJK characters are always words of their own.
-    characters = alphabet + ["##" + c for c in alphabet if c in continuing or not _stands_alone(c)]
+    characters = alphabet + ["##" + c for c in alphabet if c in continuing or not _stands_alone(c, options)]
     unused = [f"[unused{index}]" for index in range(num_unused)]
     first = list(dict.fromkeys([SPECIAL_TOKENS[0], *unused, *SPECIAL_TOKENS[1:], *user_tokens, *characters]))
     if vocab_size < len(first):
@@ -269,7 +284,11 @@ def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
 
 
 def vocabulary_statistics(
-    tokens: Sequence[str], counts: Mapping[str, int], do_lower_case: bool = True
+    tokens: Sequence[str],
+    counts: Mapping[str, int],
+    do_lower_case: bool = True,
+    *,
+    options: TokenizerOptions | None = None,
 ) -> VocabularyStatistics:
     """Return the fit of a vocabulary to counted words, which is all zeros if there are no words.
 
@@ -277,8 +296,9 @@ def vocabulary_statistics(
         tokens: the tokens in the order of their ids.
         counts: the number of times that each word occurs.
         do_lower_case: whether the tokenizer is uncased.
+        options: its other options.
     """
-    tokenizer = WordPieceTokenizer.from_tokens(tokens, do_lower_case)
+    tokenizer = WordPieceTokenizer.from_tokens(tokens, do_lower_case, options)
     words = produced = unknown = 0
     for word, count in counts.items():
         ids = tokenizer.encode(word)
@@ -288,19 +308,28 @@ def vocabulary_statistics(
     return VocabularyStatistics(words, produced / max(words, 1), unknown / max(words, 1))
 
 
-def _stands_alone(character: str) -> bool:
+def basic_tokenizer(do_lower_case: bool, options: TokenizerOptions | None) -> BasicTokenizer:
+    """Return the splitter into words of a tokenizer with these options."""
+    options = options or TokenizerOptions()
+    return BasicTokenizer(
+        do_lower_case,
+        strip_accents=options.strip_accents,
+        tokenize_chinese_chars=options.tokenize_chinese_chars,
+    )
+
+
+def _stands_alone(character: str, options: TokenizerOptions | None) -> bool:
     """Return whether the tokenizer always cuts text before and after the character."""
-    return BasicTokenizer(do_lower_case=False).fold(character).startswith(" ")
+    return basic_tokenizer(False, options).fold(character).startswith(" ")
 
 
-def _check_user_tokens(user_tokens: Sequence[str], do_lower_case: bool) -> None:
-    basic_tokenizer = BasicTokenizer(do_lower_case)
+def _check_user_tokens(user_tokens: Sequence[str], words_of: BasicTokenizer) -> None:
     for token in user_tokens:
         word = token.removeprefix("##")
-        if basic_tokenizer.words(word) != [word] and not _RESERVED_TOKEN.fullmatch(token):
+        if words_of.words(word) != [word] and not _RESERVED_TOKEN.fullmatch(token):
             raise ValueError(
                 "`user_tokens` must be single words as the tokenizer cuts them, continuations that start with ##, or "
-                f"reserved tokens in square brackets. Received: {token!r}, cut into {basic_tokenizer.words(word)}"
+                f"reserved tokens in square brackets. Received: {token!r}, cut into {words_of.words(word)}"
             )
 
 
@@ -325,8 +354,8 @@ def _groups(documents: Iterable[Document]) -> Iterator[_Group]:
         yield _Group(first, group)
 
 
-def _count_group(group: _Group, do_lower_case: bool, holdout: float) -> WordCounts:
-    basic_tokenizer = BasicTokenizer(do_lower_case)
+def _count_group(group: _Group, make_basic_tokenizer: Callable[[], BasicTokenizer], holdout: float) -> WordCounts:
+    words_of = make_basic_tokenizer()
     counts = WordCounts()
     # Strings between spaces are counted first, so that each distinct string is cut into words once.
     strings: collections.Counter[str] = collections.Counter()
@@ -335,7 +364,7 @@ def _count_group(group: _Group, do_lower_case: bool, holdout: float) -> WordCoun
     def cut_into_words() -> None:
         for source, target in ((strings, counts.words), (sample_strings, counts.sample_words)):
             for string, count in source.items():
-                for word in basic_tokenizer.split_word(string):
+                for word in words_of.split_word(string):
                     target[word] += count
             source.clear()
 
@@ -347,7 +376,7 @@ def _count_group(group: _Group, do_lower_case: bool, holdout: float) -> WordCoun
         if not holdout and number % SAMPLE_EVERY == 0:
             targets.append(sample_strings)
         for sentence in document:
-            found = basic_tokenizer.split_spaces(sentence)
+            found = words_of.split_spaces(sentence)
             for target in targets:
                 target.update(found)
         if len(strings) + len(sample_strings) > _MAX_DISTINCT_STRINGS:

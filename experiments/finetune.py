@@ -19,6 +19,7 @@ from functools import partial
 from absl import flags
 
 from bert_tf.configs import FinetuningConfig
+from bert_tf.tokenization import command_line
 from bert_tf.utils import json_text, launching
 from experiments import launch
 
@@ -45,14 +46,15 @@ def define_flags() -> None:
         "init_checkpoint", None, "The encoder to start from: a run, or weights of Hugging Face, Google or KerasHub."
     )
     flags.DEFINE_bool("allow_random_heads", False, "Start a pooler that --init_checkpoint lacks from random weights.")
-    flags.DEFINE_string("vocab_file", None, "Start from random weights instead, with this vocabulary.")
-    flags.DEFINE_bool("do_lower_case", True, "Whether the vocabulary of --vocab_file is uncased.")
+    flags.DEFINE_string(
+        "vocab_file", None, "Start from random weights instead, with this vocabulary, or tokenizer's folder."
+    )
+    command_line.define_flags()
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags and files, fine-tune once or for each seed and setting, and print the scores."""
     from bert_tf.tasks import task_of
-    from bert_tf.tokenization.wordpiece import WordPieceTokenizer
     from bert_tf.training.finetuning import finetune
     from bert_tf.training.sweeps import parse_grid, sweep
     from data_pipelines.finetuning.labelled import read_parts
@@ -65,7 +67,6 @@ def main(_: Sequence[str]) -> None:
         paths = {f"--{name}": getattr(values, name) for name in names}
         preflight.check_finetuning(tpu, values.topology, config, paths=paths, do_lower_case=values.do_lower_case)
     engine = launch.engine_from_flags([config.train])
-    vocab_file = values.vocab_file
     paths = {"train": values.train_file, "eval": values.eval_file, "test": values.test_file}
     parts = read_parts(config.task, paths, split=values.split, split_seed=values.split_seed, strict=values.strict)
     run = partial(
@@ -75,7 +76,7 @@ def main(_: Sequence[str]) -> None:
         test_examples=parts.get("test"),
         engine=engine,
         init_checkpoint=values.init_checkpoint,
-        tokenizer=WordPieceTokenizer(vocab_file, do_lower_case=values.do_lower_case) if vocab_file else None,
+        tokenizer=command_line.tokenizer_from_flags(values) if values.vocab_file else None,
         data=paths | {"split": values.split, "split_seed": values.split_seed},
         allow_random_heads=values.allow_random_heads,
     )

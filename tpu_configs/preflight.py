@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bert_tf.configs import FinetuningConfig, PretrainingConfig, TrainConfig
 from bert_tf.conversion.loading import read_pretrained
-from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.tokenization.command_line import tokenizer_at
 from bert_tf.training.phases import phases_of
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
@@ -88,7 +88,7 @@ def check_finetuning(
             pretrained = read_pretrained(init_checkpoint)
         encoder, tokenizer = pretrained.config, pretrained.tokenizer()
     elif vocab_file:
-        tokenizer = WordPieceTokenizer(vocab_file, do_lower_case=do_lower_case)
+        tokenizer = tokenizer_at(vocab_file, do_lower_case)
     if tokenizer is not None:
         length = config.task.max_seq_length
         encoder.check_fits(tokenizer.vocab_size, length, num_segments=config.task.num_segments)
