@@ -42,7 +42,7 @@ SMALL = {
 }
 OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The README comes last: its first example asks models that the pages have made.
-PAGES = ("installation", "data", "pretraining", "finetuning", "serving", "python", "weights", "tpu")
+PAGES = ("installation", "data", "pretraining", "finetuning", "serving", "python", "weights", "limits", "tpu")
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]
 
 
