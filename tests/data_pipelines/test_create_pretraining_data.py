@@ -10,12 +10,19 @@ from small_records import CONFIG, TOKENIZER, contents_of, make, small_tokenizer
 
 from bert_tf.configs import MaskingConfig
 from bert_tf.features import NO_NEXT_SENTENCE_LABEL
+from bert_tf.tokenization.options import AddedToken, TokenizerOptions
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from data_pipelines.corpora.documents import is_held_out
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.input import pipeline
 from data_pipelines.records import shards
-from data_pipelines.records.manifest import PreparationConfig, check_vocabulary, read_manifest, read_token_counts
+from data_pipelines.records.manifest import (
+    PreparationConfig,
+    check_vocabulary,
+    read_manifest,
+    read_token_counts,
+    read_vocabulary,
+)
 
 
 @pytest.fixture
@@ -292,6 +299,17 @@ def test_another_vocabulary_is_refused(tmp_path):
         check_vocabulary(manifest, other)
     with pytest.raises(ValueError, match=r"model has .*, cased, .*Received: .*, uncased,"):
         check_vocabulary(manifest, cased)
+
+
+def test_records_keep_the_options_of_their_tokenizer(tmp_path):
+    options = TokenizerOptions(strip_accents=False, added_tokens=(AddedToken(TOKENIZER.tokens[-1]),))
+    tokenizer = WordPieceTokenizer.from_tokens(TOKENIZER.tokens, options=options)
+    documents = [["the first one", "the second one"], ["a third one", "a fourth one"]]
+    manifest = create_pretraining_data(documents, tokenizer, str(tmp_path), config=CONFIG)
+    assert manifest.tokenizer_options == read_manifest(str(tmp_path)).tokenizer_options == options
+    assert read_vocabulary(str(tmp_path), manifest).vocab_hash == tokenizer.vocab_hash
+    with pytest.raises(ValueError, match=r"Received: .*, uncased, strip_accents False, 1 added tokens, Unicode"):
+        check_vocabulary(manifest, TOKENIZER)
 
 
 def launch(*arguments: str, **options) -> subprocess.Popen:

@@ -13,6 +13,7 @@ from bert_tf.models.weights import named_weights
 from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
+from bert_tf.tokenization.options import AddedToken, TokenizerOptions
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -56,6 +57,25 @@ def test_a_folder_is_claimed_once(tmp_path, tokenizer):
     with pytest.raises(ValueError, match=r"data\.train\.records was 3, now 4"):
         run_folder.claim(folder, other_data, tokenizer)
     assert (tmp_path / "run" / "config.json").read_text() == before
+
+
+def test_the_options_of_a_tokenizer_are_kept(tmp_path, tokenizer):
+    added = AddedToken(tokenizer.tokens[-1], single_word=True)
+    options = TokenizerOptions(strip_accents=False, max_input_chars_per_word=50, added_tokens=(added,))
+    other = WordPieceTokenizer.from_tokens(tokenizer.tokens, options=options)
+    description = dataclasses.replace(_description(other), tokenizer_options=options)
+    folder = str(tmp_path / "run")
+    run_folder.claim(folder, description, other)
+    found, again = run_folder.read_run(folder)
+    assert found == description
+    assert found.of_model().tokenizer_options == options
+    assert (again.options, again.vocab_hash) == (options, other.vocab_hash)
+    # A run of an earlier version has no such field.
+    file = tmp_path / "run" / "config.json"
+    values = json.loads(file.read_text()) | {"vocab_hash": tokenizer.vocab_hash}
+    values.pop("tokenizer_options")
+    file.write_text(json.dumps(values))
+    assert run_folder.read_run(folder)[1].options == TokenizerOptions()
 
 
 def test_examples_that_changed_are_refused(tmp_path, tokenizer):
