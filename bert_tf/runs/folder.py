@@ -18,6 +18,7 @@ from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.metrics_log import METRICS_FILE
 from bert_tf.runs.result import restore_result
 from bert_tf.tasks import task_of
+from bert_tf.tokenization.vocab_files import first_difference, read_vocab_file
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
@@ -41,6 +42,7 @@ _MAY_CHANGE = {
     "recompute",
     "peak_tflops",
     "profile_steps",
+    "vocab_hash",  # compared by the tokens themselves
     DIGESTS,  # compared by themselves; a run of an earlier version has none
 }
 
@@ -76,6 +78,13 @@ def _with_new_fields(description: Any) -> Any:
         return RunDescription.from_dict(description | {"experiment": experiment}).to_dict()
     except (ConfigError, KeyError, TypeError):
         return description  # the caller reports the differences
+
+
+def _vocabulary_difference(run_dir: str, tokenizer: WordPieceTokenizer) -> str:
+    """Return where the vocabulary of a run differs from that of a tokenizer."""
+    path = os.path.join(run_dir, VOCAB_FILE)
+    found = first_difference(tokenizer.tokens, read_vocab_file(path)) if files.exists(path) else "it is missing"
+    return found or "its tokens are the same, but not its options"
 
 
 @contextmanager
@@ -122,6 +131,8 @@ def claim(run_dir: str, description: RunDescription, tokenizer: WordPieceTokeniz
     if files.exists(path) and (checkpoints_exist or files.exists(os.path.join(run_dir, METRICS_FILE))):
         old = _with_new_fields(files.read_json(path))
         differences = _differences(old, new)
+        if old.get("vocab_hash") != new["vocab_hash"]:
+            differences.insert(0, f"its vocabulary differs: {_vocabulary_difference(run_dir, tokenizer)}")
         if differences:
             raise ValueError(
                 f"`run_dir` holds another experiment: {'; '.join(differences[:5])}. Take another folder, or remove "

@@ -44,3 +44,26 @@ def vocab_hash(tokens: Sequence[str], options: TokenizerOptions) -> str:
     if options.changes():
         digest.update(b"\n\n" + options.digest_text().encode("ascii"))  # no vocabulary ends in a blank line
     return digest.hexdigest()
+
+
+def first_difference(tokens: Sequence[str], others: Sequence[str]) -> str:
+    """Return where two vocabularies begin to differ, for messages; "" if they have the same tokens.
+
+    >>> first_difference(["[PAD]", "river"], ["[PAD]", "road"])
+    "line 2 is 'road' and not 'river'"
+    >>> first_difference(["[PAD]"], ["[PAD]", "road"])
+    "line 2 is 'road', and the expected vocabulary ends before it"
+
+    Args:
+        tokens: the expected tokens.
+        others: the tokens that were found.
+    """
+    for line, (token, other) in enumerate(zip(tokens, others, strict=False), 1):
+        if token != other:
+            return f"line {line} is {other!r} and not {token!r}"
+    line = min(len(tokens), len(others)) + 1
+    if len(others) > len(tokens):
+        return f"line {line} is {others[line - 1]!r}, and the expected vocabulary ends before it"
+    if len(tokens) > len(others):
+        return f"it ends before line {line}, which should be {tokens[line - 1]!r}"
+    return ""

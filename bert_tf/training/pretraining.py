@@ -19,6 +19,7 @@ from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
+from bert_tf.tokenization.vocab_files import first_difference
 from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, WordPieceTokenizer
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.engine import Dataset, Engine, Evaluate, State
@@ -278,7 +279,8 @@ def _weights_to_start_from(
     if _rules(other_tokenizer) != _rules(tokenizer):
         raise ValueError(
             "`init_checkpoint` must have the vocabulary and casing of the records, whose hash is "
-            f"{_vocabulary(tokenizer)}. Received: {init_checkpoint!r}, with {_vocabulary(other_tokenizer)}"
+            f"{_vocabulary(tokenizer)}. Received: {init_checkpoint!r}, with {_vocabulary(other_tokenizer)}; "
+            f"{first_difference(tokenizer.tokens, other_tokenizer.tokens) or 'the tokens are the same'}"
         )
     differences = [
         f"`model.{name}` is {getattr(other.config, name)!r} there and {getattr(config.model, name)!r} here"

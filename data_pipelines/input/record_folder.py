@@ -45,7 +45,7 @@ class RecordFolder:
         with renamed(folder="path", manifest="path"):
             self.manifest = read_manifest(path, allow_damage=skip_corrupt)
             if tokenizer is not None:
-                check_vocabulary(self.manifest, tokenizer)
+                check_vocabulary(path, self.manifest, tokenizer)
             self.tokenizer = tokenizer or read_vocabulary(path, self.manifest)
         self.max_seq_length = self.manifest.max_seq_length
         self.max_sequences_per_row = self.manifest.max_sequences_per_row

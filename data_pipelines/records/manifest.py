@@ -20,6 +20,7 @@ import numpy as np
 
 from bert_tf.configs import Config, ConfigError
 from bert_tf.tokenization.options import TokenizerOptions
+from bert_tf.tokenization.vocab_files import first_difference
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from data_pipelines.records.tfrecords import read_tfrecords
@@ -233,20 +234,27 @@ def read_token_counts(folder: str) -> np.ndarray:
     return np.frombuffer(stream.getbuffer()[stream.tell() :], np.int64)
 
 
-def check_vocabulary(manifest: Manifest, tokenizer: WordPieceTokenizer) -> None:
+def check_vocabulary(folder: str, manifest: Manifest, tokenizer: WordPieceTokenizer) -> None:
     """Refuse records that were made with another vocabulary, casing or Unicode version than `tokenizer`'s.
 
+    Args:
+        folder: the folder of the records, with a copy of their vocabulary.
+        manifest: its manifest.
+        tokenizer: the tokenizer of the model.
+
     Raises:
-        ValueError: they differ. The message names both.
+        ValueError: they differ. The message names both, and the first token that differs.
     """
     of_records = (manifest.vocab_hash, manifest.do_lower_case, manifest.unicode_version)
     if of_records == (tokenizer.vocab_hash, tokenizer.do_lower_case, tokenizer.unicode_version):
         return
+    difference = first_difference(tokenizer.tokens, read_vocabulary(folder, manifest).tokens)
     raise ValueError(
         "`manifest`: records must be made with the model's vocabulary. The model has "
         + _vocabulary(tokenizer)
         + ". Received: "
         + _vocabulary(manifest)
+        + f"; {difference or 'the tokens are the same'}"
     )
 
 

@@ -291,14 +291,17 @@ def test_other_manifests_are_refused(tmp_path, old, new, message):
 
 def test_another_vocabulary_is_refused(tmp_path):
     manifest = make(tmp_path)
-    check_vocabulary(manifest, TOKENIZER)
+    check_vocabulary(str(tmp_path), manifest, TOKENIZER)
     other = small_tokenizer(("zebra",))
     cased = WordPieceTokenizer.from_tokens(TOKENIZER.tokens, do_lower_case=False)
     size = TOKENIZER.vocab_size
-    with pytest.raises(ValueError, match=rf"`manifest`: .*model has {size + 1} tokens .*Received: {size} tokens"):
-        check_vocabulary(manifest, other)
-    with pytest.raises(ValueError, match=r"model has .*, cased, .*Received: .*, uncased,"):
-        check_vocabulary(manifest, cased)
+    line = rf"; it ends before line {size + 1}, which should be 'zebra'$"
+    with pytest.raises(
+        ValueError, match=rf"`manifest`: .*model has {size + 1} tokens .*Received: {size} tokens.*{line}"
+    ):
+        check_vocabulary(str(tmp_path), manifest, other)
+    with pytest.raises(ValueError, match=r"model has .*, cased, .*Received: .*, uncased,.*the tokens are the same$"):
+        check_vocabulary(str(tmp_path), manifest, cased)
 
 
 def test_records_keep_the_options_of_their_tokenizer(tmp_path):

@@ -78,6 +78,17 @@ def test_the_options_of_a_tokenizer_are_kept(tmp_path, tokenizer):
     assert run_folder.read_run(folder)[1].options == TokenizerOptions()
 
 
+def test_another_vocabulary_is_told_by_its_first_other_line(tmp_path, tokenizer):
+    folder = str(tmp_path / "run")
+    run_folder.claim(folder, _description(tokenizer), tokenizer)
+    (tmp_path / "run" / "metrics.jsonl").write_text("{}\n")
+    tokens = list(tokenizer.tokens)
+    other = WordPieceTokenizer.from_tokens([*tokens[:-1], "zebra"])
+    message = rf"its vocabulary differs: line {len(tokens)} is '{tokens[-1]}' and not 'zebra'"
+    with pytest.raises(ValueError, match=message):
+        run_folder.claim(folder, _description(other), other)
+
+
 def test_examples_that_changed_are_refused(tmp_path, tokenizer):
     folder = str(tmp_path / "run")
     data = {"train": "all.tsv", "eval": None, DIGESTS: {"train": "1f", "eval": "2e"}}
