@@ -148,7 +148,7 @@ CASES = {
     ),
     "no column": ([FINETUNE, *_FINETUNE, "--set=task.label_column=mark"], ["train.tsv, line 2", "'mark'"]),
     "unknown label": (
-        [FINETUNE, *_FINETUNE, "--eval_file=strange.tsv", "--set=task.labels=river,road"],
+        [FINETUNE, *_FINETUNE, "--eval_file=strange.tsv", "--set=task.labels=river,land"],
         ["strange.tsv, line 2", "'lake'"],
     ),
     "two starts": ([FINETUNE, *_FINETUNE, "--vocab_file=vocab.txt"], ["--init_checkpoint", "--vocab_file", "both"]),
