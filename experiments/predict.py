@@ -22,7 +22,7 @@ def define_flags() -> None:
     flags.DEFINE_string("text_column", None, "The column of the texts, if it is not that of the training files.")
     flags.DEFINE_string("text_pair_column", None, "The column of the second texts, if it is not that of training.")
     flags.DEFINE_integer("top_k", 5, "The number of tokens to give for each [MASK].", lower_bound=1)
-    flags.DEFINE_bool("embed", False, "Write the vector of each text instead.")
+    flags.DEFINE_bool("embed", False, "Write the vector of each text instead, by the encoder of any model.")
     flags.DEFINE_integer("batch_size", 32, "The number of rows to compute at a time.", lower_bound=1)
 
 
@@ -39,7 +39,7 @@ def main(_: Sequence[str]) -> None:
     with renamed(path="model_dir"):
         predictor = load(values.model_dir, values.batch_size)
     columns = {name: str(values[name].value) for name in ("text_column", "text_pair_column") if values[name].value}
-    inputs = read_inputs(values.input, predictor, columns)
+    inputs = read_inputs(values.input, predictor, columns, embed=values.embed)
     found = answers(predictor, inputs, top_k=values.top_k, embed=values.embed)
     files.write_text(values.output, "".join(json_text.dumps(answer) + "\n" for answer in found))
     print(f"{values.output}: {len(inputs)} answers")

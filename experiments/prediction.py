@@ -15,7 +15,9 @@ from data_pipelines.finetuning.tables import suffix_of
 _TOGETHER = 1024
 
 
-def read_inputs(path: str, predictor: Predictor, columns: dict[str, str] | None = None) -> list[Any]:
+def read_inputs(
+    path: str, predictor: Predictor, columns: dict[str, str] | None = None, *, embed: bool = False
+) -> list[Any]:
     """Return the inputs of a file: texts, or examples of the model's task.
 
     Args:
@@ -24,12 +26,22 @@ def read_inputs(path: str, predictor: Predictor, columns: dict[str, str] | None 
             that fill masks or embed take tables.
         predictor: the model that will answer.
         columns: `text_column` and `text_pair_column` of a table, if they differ from those of the training files.
+        embed: whether vectors are wanted, which a model for any task gives to single texts.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is empty, or does not suit the model.
     """
+    embed = embed or predictor.description.task == "encoder"
     config = predictor.task.config if predictor.task else ClassificationConfig()
+    if embed:
+        if columns and "text_pair_column" in columns:
+            raise ValueError(
+                "`text_pair_column` must not be given for vectors, which single texts have. "
+                f"Received: {columns['text_pair_column']!r}"
+            )
+        texts = isinstance(config, TextTaskConfig)
+        config = config.replace(text_pair_column=None) if texts else ClassificationConfig()
     if columns and not isinstance(config, TextTaskConfig):
         raise ValueError(f"`{next(iter(columns))}` needs a model of texts. Received: a model for {config.kind}")
     config = config.replace(**columns) if columns else config

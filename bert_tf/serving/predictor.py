@@ -34,7 +34,7 @@ def load(path: str, batch_size: int = BATCH_SIZE) -> Predictor:
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
     The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `fill_mask`, `embed` and `search`
-    (`tasks.ModelKind.methods`).
+    (`tasks.ModelKind.methods`). A fine-tuned model embeds and searches by its encoder, unless it is an export.
 
     Args:
         path: a run's folder (the weights of the best evaluation if they were kept, else of the newest complete

@@ -21,7 +21,8 @@ class ModelKind:
                 The model's own head is the last.
         has_classes: whether the model has a number of classes of its own.
         has_pooling: whether the model can read texts by `pooling`.
-        methods: the methods of `serving.predictor.Predictor` that answer with this model.
+        methods: the methods of `serving.predictor.Predictor` that answer with this model. `embed` and `search` need no
+            mention where a Keras model has an encoder.
         output: the name of the model's output in exports; None if the model returns a dictionary of outputs.
         token_outputs: those of its outputs that have an axis of tokens.
         head_inputs: the inputs that the model reads beside those of the encoder.

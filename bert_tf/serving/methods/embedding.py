@@ -1,4 +1,4 @@
-"""The methods of encoders and pre-trained models, which turn texts into vectors."""
+"""The methods that turn texts into vectors, by an encoder alone or by the encoder of any other model."""
 
 import functools
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from bert_tf.scoring.retrieval import rank
 from bert_tf.serving.litert import LiteModel
 from bert_tf.serving.methods.base import BasePredictor, texts_of
 from bert_tf.serving.padding_free import without_padding
+from bert_tf.tasks import MODEL_KINDS
 
 
 class EmbeddingMethods(BasePredictor):
-    """The methods of models that turn texts into vectors."""
+    """The methods that turn texts into vectors. A fine-tuned model uses its encoder."""
 
     def embed(self, texts: Sequence[str], pooling: str | None = None, normalize: bool | None = None) -> np.ndarray:
         """Return a vector for each text.
@@ -32,13 +33,14 @@ class EmbeddingMethods(BasePredictor):
             float32 [N, D].
 
         Raises:
-            ValueError: the model cannot embed, an item is not a string, or `pooling` is not supported.
+            ValueError: the model is an export of a fine-tuned model, an item is not a string, or `pooling` is not
+                supported. A tagger and a model of question answering do not train a pooler.
         """
-        self._require("embed")
+        self._require_encoder("embed")
         settings = self.description.embedding
         pooling = settings.pooling if pooling is None else pooling
         check_pooling(pooling, TEXT_POOLINGS)
-        if pooling == "pooler" and not self.description.has_pooler:
+        if pooling == "pooler" and not self._has_pooler:
             raise ValueError(f"`pooling` pooler needs a model with a pooler. Received: {self._described()}, without")
         normalize = settings.normalize if normalize is None else normalize
         rows = self._rows([self.tokenizer.encode_pair(text, None, self._length) for text in texts_of("texts", texts)])
@@ -61,9 +63,10 @@ class EmbeddingMethods(BasePredictor):
             For each query, nearest first, `{"index": index in passages, "passage": text, "score": number}`.
 
         Raises:
-            ValueError: the model cannot embed, an item is not a string, there is no passage, or `top_k` is below 1.
+            ValueError: the model is an export of a fine-tuned model, an item is not a string, there is no passage, or
+                `top_k` is below 1.
         """
-        self._require("search")
+        self._require_encoder("search")
         queries, passages = texts_of("queries", queries), texts_of("passages", passages)
         if not passages:
             raise ValueError("`passages` must have at least one text. Received: none")
@@ -76,6 +79,19 @@ class EmbeddingMethods(BasePredictor):
             [{"index": index, "passage": passages[index], "score": score} for index, score in nearest]
             for nearest in found
         ]
+
+    def _require_encoder(self, method: str) -> None:
+        if method not in MODEL_KINDS[self.description.task].methods and not isinstance(self.model, keras.Model):
+            raise ValueError(
+                f"`{method}` needs the run or the published weights of a fine-tuned model, whose exports return the "
+                f"answers of the task only. Received: {self._described()}, exported"
+            )
+
+    @property
+    def _has_pooler(self) -> bool:
+        """True if the pooler has trained weights. A task whose head does not read it leaves it as it was."""
+        is_trained = self.task is None or "encoder/pooler" in self.task.heads
+        return self.description.has_pooler and is_trained
 
     @functools.cached_property
     def _vectors(self) -> Any:
