@@ -1,6 +1,7 @@
 """The cleaning of text in any language: Unicode is repaired, control characters and HTML mark-up are dropped."""
 
 import html
+import itertools
 import re
 import unicodedata
 
@@ -13,9 +14,13 @@ _NEW_LINES = re.compile("\r\n|[\r\x0b\x0c\u2028\u2029]")
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # Controls (except tab and line feed), replacement characters, deprecated format characters, byte-order marks and code
 # points that are no characters. Joiners and direction marks stay, because Persian, Hindi and emoji need them.
+# The zero-width space separates words, in Khmer above all: it becomes a space, or tokenizers would join the words.
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u206a-\u206f\ufeff\ufff9-\uffff\ufdd0-\ufdef\ufffe\ud800-\udfff\U000e0000-\U000e0001]"
 )
+
+# Python orders combining marks in quadratic time. A text that people write has a few on a letter.
+_LONG_RUN_OF_MARKS = re.compile(r"[^\w\s\x00-\x7f]{31,}")
 
 # The elements of the HTML standard and of HTML 4. Other words in angle brackets, as in `vector<int>`, are text.
 _BLOCK_ELEMENTS = (
@@ -34,9 +39,18 @@ _UNSEEN_ENDS = (re.compile("-->"), re.compile(r"</script\s*>", re.I), re.compile
 _DOCTYPE = re.compile(r"<!DOCTYPE\b[^<>]*>", re.I)
 _TAG = re.compile(
     rf"</?(?:({_BLOCK_ELEMENTS})|{_INLINE_ELEMENTS})"
-    r"""(?:\s+[\w:@.-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>=`]+))?)*\s*/?>""",
+    r"""((?:\s+[\w:@.-]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>=`]+))?)*)\s*/?>""",
     re.I,
 )
+# The attributes without a value that HTML has. Other words after an element's name, as in `a <b and b> c`, are text,
+# unless an attribute with a value comes first, or a quoted value shows that the whole is a tag.
+_ATTRIBUTES_WITHOUT_VALUE = frozenset(
+    "allowfullscreen async autofocus autoplay checked compact contenteditable controls declare default defer disabled "
+    "download draggable formnovalidate hidden inert ismap itemscope loop multiple muted nohref nomodule noresize "
+    "noshade novalidate nowrap open playsinline readonly required reversed scoped seamless selected sortable "
+    "truespeed typemustmatch".split()
+)
+_WITH_VALUE = re.compile(r"\s+[^\s=]+\s*=\s*[^\s=]+")
 # An entity needs its semicolon, because `AT&T` and `?a=1&copy=2` are text.
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.I)
 
@@ -47,7 +61,7 @@ def clean_text(text: str) -> str:
     These are the changes:
 
     - Text that was decoded with the wrong character set is repaired (by ftfy, line by line).
-    - Characters are composed (NFC).
+    - Characters are composed (NFC). Zero-width spaces become spaces.
     - Control characters, terminal codes and U+FFFD are dropped.
     - HTML comments, scripts, styles and tags are dropped. Tags of block elements become line breaks.
     - HTML entities are replaced by their characters.
@@ -64,17 +78,42 @@ def clean_text(text: str) -> str:
     lines = _NEW_LINES.sub("\n", text).split("\n")
     text = "\n".join(line if _NOTHING_TO_REPAIR.fullmatch(line) else _repaired(line) for line in lines)
     if "<" in text:
-        text = _TAG.sub(lambda tag: "\n" if tag[1] else "", _DOCTYPE.sub("", _without_unseen(text)))
+        text = _TAG.sub(_without_tag, _DOCTYPE.sub("", _without_unseen(text)))
     if "&" in text:
         # An entity may mean a control character, or an accent that composes with the letter before it.
         replaced = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
-        text = replaced if replaced == text else unicodedata.normalize("NFC", _CONTROLS.sub("", replaced))
+        text = text if replaced == text else _composed(_CONTROLS.sub("", replaced.replace("\u200b", " ")))
     return text
 
 
 def _repaired(line: str) -> str:
     # The encoding is repaired before control characters are dropped: wrongly decoded text contains them.
-    return unicodedata.normalize("NFC", _CONTROLS.sub("", _TERMINAL_CODES.sub("", ftfy.fix_encoding(line))))
+    text = _TERMINAL_CODES.sub("", ftfy.fix_encoding(line)).replace("\u200b", " ")
+    return _composed(_CONTROLS.sub("", text))
+
+
+def _composed(text: str) -> str:
+    """Return the text in NFC."""
+    return unicodedata.normalize("NFC", _LONG_RUN_OF_MARKS.sub(_with_marks_in_order, text))
+
+
+def _with_marks_in_order(match: re.Match[str]) -> str:
+    """Return the characters of a match, decomposed, with their combining marks in canonical order."""
+    decomposed = "".join(unicodedata.normalize("NFD", character) for character in match[0])
+    ordered: list[str] = []
+    for is_mark, run in itertools.groupby(decomposed, lambda character: unicodedata.combining(character) > 0):
+        ordered += sorted(run, key=unicodedata.combining) if is_mark else run
+    return "".join(ordered)
+
+
+def _without_tag(tag: re.Match[str]) -> str:
+    """Return a line break for the tag of a block element and nothing for other tags; text that is no tag stays."""
+    is_certain = tag[0].startswith("</") or '"' in tag[2] or "'" in tag[2] or _WITH_VALUE.match(tag[2])
+    if not is_certain:
+        for word in _WITH_VALUE.sub("", tag[2]).split():
+            if word.lower() not in _ATTRIBUTES_WITHOUT_VALUE and not {"-", ":", "@"} & set(word):
+                return tag[0]
+    return "\n" if tag[1] else ""
 
 
 def _without_unseen(text: str) -> str:

@@ -1,8 +1,10 @@
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.corpora.cleaning import clean_text
+from data_pipelines.corpora.cleaning import _composed, clean_text
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,8 @@ def test_unicode_is_repaired(broken, repaired):
         "他来了，我走了。（全角ＡＢＣ）",
         "می‌خواهم क्‍ष 👩‍💻 שלום\u200f",
         "if a < b and c > d: vector<int> <unk> List<String> <john@example.com>",
+        "a <b and b> c",
+        "x <i or\nj> y, p <a if b> q, <s not t>",
         "AT&T, R&D; ?a=1&copy=2 &nosuchentity;",
         "<!-- never closed",
         "< script > is no tag",
@@ -39,6 +43,8 @@ def test_good_text_is_unchanged(text):
     ("marked_up", "text"),
     [
         ("<p>One</p><p class='a b' id=x hidden>Two <b>bold</b>ly<br/>", "\nOne\n\nTwo boldly\n"),
+        ("<p class=a uk-grid v-if>x<td NOWRAP hidden>y<a href=z nofollow>link</a class>", "\nx\nylink"),
+        ("ក\u200bខ&#8203;គ", "ក ខ គ"),
         ('<a href="http://x.org/?a=1&amp;b=>2"\n target=_blank>link</a>', "link"),
         ("a<!-- <p>gone\n</p> --> b", "a b"),
         ("a<script type=x>if (a<b) {}</script>b<STYLE>p{}</style >c", "a\nb\nc"),
@@ -62,6 +68,14 @@ def test_cleaned_text_holds_no_controls_and_no_surrogates(text):
     assert not set(cleaned) & {chr(code) for code in range(32) if chr(code) not in "\t\n"}
 
 
-@pytest.mark.parametrize("part", ["<!--", "<script>", "<a b=c ", "<a", "<a b='", "&amp", "</p", "<!DOCTYPE "])
+@pytest.mark.parametrize(
+    "part",
+    ["<!--", "<script>", "<a b=c ", "<a", "<a b='", "&amp", "</p", "<!DOCTYPE ", "<b and ", "\u0301\u0323", "&#769;&#803;"],
+)
 def test_cleaning_takes_linear_time(part):
     clean_text(part * (1_000_000 // len(part)))  # with a quadratic pattern, this would take hours
+
+
+@given(st.text("a\xe9\u0301\u0323\u0344\u0345\u0f71\u0f72\u3099か\u1100\u1161-", max_size=200))
+def test_long_runs_of_marks_are_composed_as_short_ones(text):
+    assert _composed(text) == unicodedata.normalize("NFC", text)
