@@ -14,7 +14,8 @@ interruption.
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 
 from absl import flags
 
@@ -26,6 +27,7 @@ from bert_tf.utils.progress import progress_bar
 from data_pipelines.corpora import input_flags
 from data_pipelines.corpora.documents import Document
 from data_pipelines.records import beam_runner, local_runner
+from data_pipelines.records.advice import advice
 from data_pipelines.records.document_shards import ShardFunction, input_shards
 from data_pipelines.records.manifest import HELD_OUT_FOLDER, Manifest, PreparationConfig, read_manifest
 from data_pipelines.records.packing import DEFAULT_SEQUENCES_PER_ROW
@@ -44,6 +46,7 @@ def create_pretraining_data(
     input_bytes: int | None = None,
     runner: str = "local",
     beam_options: str = "",
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Manifest:
     """Write the record folder `output_dir` and, with `holdout`, a second one, `output_dir/heldout`.
 
@@ -67,6 +70,7 @@ def create_pretraining_data(
         input_bytes: the size of the text, for the progress bar; None if it is not known.
         runner: `local` builds shards in processes of this machine, `beam` in an Apache Beam pipeline.
         beam_options: Beam's pipeline options in one string. The runner `beam` ignores `num_workers`.
+        warn: the function that receives warnings about lost text, random pairs and unknown tokens (`advice`).
 
     Returns:
         The manifest of the training records.
@@ -113,6 +117,8 @@ def create_pretraining_data(
     if holdout:
         held_out_writer.finish()
     manifest = writer.finish()
+    for sentence in advice(manifest.statistics, config):
+        warn(sentence)
     # The journal goes last, because this run can be interrupted until the last manifest is written.
     writer.remove_journal()
     held_out_writer.remove_journal()
@@ -185,6 +191,7 @@ def main(_: Sequence[str]) -> None:
             overwrite=values.overwrite,
             runner=values.runner,
             beam_options=values.beam_options,
+            warn=launching.warn,
             input_bytes=input_flags.num_bytes(values),
         )
     print(f"{values.output_dir}: {manifest.statistics}")

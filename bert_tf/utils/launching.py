@@ -49,10 +49,7 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] 
         except (ValueError, OSError, FloatingPointError) as error:
             if os.environ.get("BERT_TF_TRACEBACK"):
                 raise
-            # The library names its arguments, which the user knows as flags.
-            shown = {name: f"--{name}" for name in flags.FLAGS}
-            shown |= {name: shown[flag] for name, flag in _FLAG_NAMES.items() if flag in shown}
-            arguments.replace_names(error, shown)
+            _name_flags(error)
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         except preemption.Preempted as notice:
@@ -65,6 +62,20 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] 
     quiet_imports.install()
     logging.set_verbosity(logging.WARNING)
     app.run(guarded)
+
+
+def _name_flags(error: Exception) -> None:
+    """Replace the library's names of arguments, which the user knows as flags, in the error's message, in place."""
+    shown = {name: f"--{name}" for name in flags.FLAGS}
+    shown |= {name: shown[flag] for name, flag in _FLAG_NAMES.items() if flag in shown}
+    arguments.replace_names(error, shown)
+
+
+def warn(message: str) -> None:
+    """Print a warning on standard error, with the library's names of arguments replaced by flags."""
+    holder = ValueError(message)
+    _name_flags(holder)
+    print(f"warning: {holder}", file=sys.stderr)
 
 
 def help_text(documentation: str, program: str) -> str:

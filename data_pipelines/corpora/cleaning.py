@@ -44,11 +44,12 @@ _TAG = re.compile(
 )
 # The attributes without a value that HTML has. Other words after an element's name, as in `a <b and b> c`, are text,
 # unless an attribute with a value comes first, or a quoted value shows that the whole is a tag.
-_ATTRIBUTES_WITHOUT_VALUE = frozenset(
-    "allowfullscreen async autofocus autoplay checked compact contenteditable controls declare default defer disabled "
-    "download draggable formnovalidate hidden inert ismap itemscope loop multiple muted nohref nomodule noresize "
-    "noshade novalidate nowrap open playsinline readonly required reversed scoped seamless selected sortable "
-    "truespeed typemustmatch".split()
+_ATTRIBUTES_WITHOUT_VALUE = re.compile(
+    "allowfullscreen|async|autofocus|autoplay|checked|compact|contenteditable|controls|declare|default|defer|disabled|"
+    "download|draggable|formnovalidate|hidden|inert|ismap|itemscope|loop|multiple|muted|nohref|nomodule|noresize|"
+    "noshade|novalidate|nowrap|open|playsinline|readonly|required|reversed|scoped|seamless|selected|sortable|"
+    "truespeed|typemustmatch|.*[-:@].*",
+    re.I,
 )
 _WITH_VALUE = re.compile(r"\s+[^\s=]+\s*=\s*[^\s=]+")
 # An entity needs its semicolon, because `AT&T` and `?a=1&copy=2` are text.
@@ -102,7 +103,8 @@ def _with_marks_in_order(match: re.Match[str]) -> str:
     decomposed = "".join(unicodedata.normalize("NFD", character) for character in match[0])
     ordered: list[str] = []
     for is_mark, run in itertools.groupby(decomposed, lambda character: unicodedata.combining(character) > 0):
-        ordered += sorted(run, key=unicodedata.combining) if is_mark else run
+        characters = list(run)
+        ordered += sorted(characters, key=unicodedata.combining) if is_mark else characters
     return "".join(ordered)
 
 
@@ -111,7 +113,7 @@ def _without_tag(tag: re.Match[str]) -> str:
     is_certain = tag[0].startswith("</") or '"' in tag[2] or "'" in tag[2] or _WITH_VALUE.match(tag[2])
     if not is_certain:
         for word in _WITH_VALUE.sub("", tag[2]).split():
-            if word.lower() not in _ATTRIBUTES_WITHOUT_VALUE and not {"-", ":", "@"} & set(word):
+            if not _ATTRIBUTES_WITHOUT_VALUE.fullmatch(word):
                 return tag[0]
     return "\n" if tag[1] else ""
 

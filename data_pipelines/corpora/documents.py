@@ -1,16 +1,40 @@
 """Documents, the hash that decides which of them are held out, and the text files that hold them.
 
-A document is a list of sentences. A text file has one sentence on each line and a blank line between documents.
+A document is a list of sentences. A text file has one sentence on each line and a blank line (`is_blank`) between
+documents.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from bert_tf.tokenization import unicode_tables as ucd
 from bert_tf.utils import files
 
 Document = Sequence[str]
 """The sentences of a document."""
+
+
+def is_blank(text: str) -> bool:
+    r"""Return whether no tokenizer keeps anything of a text: white space, controls and zero-width characters.
+
+    This is the one definition of a blank line: such lines separate documents, and such sentences count nowhere.
+
+    >>> is_blank(" \u200b\x1a"), is_blank("a")
+    (True, False)
+    """
+    # Nearly every text is decided by its first character.
+    return all(
+        ucd.CHARACTER_CLASS[ord(character)] in (ucd.SPACE, ucd.DROPPED) or character.isspace() for character in text
+    )
+
+
+def without_blanks(documents: Iterable[Document]) -> Iterator[Document]:
+    """Yield the documents without their blank sentences, and leave out documents that have no other sentence."""
+    for document in documents:
+        kept = [sentence for sentence in document if not is_blank(sentence)]
+        if kept:
+            yield kept
 
 
 def is_held_out(document: Document, fraction: float) -> bool:
@@ -73,7 +97,7 @@ def write_documents(documents: Iterable[Document], path: str) -> CorpusStatistic
     with files.open_to_write(path) as file:
         for document in documents:
             for sentence in document:
-                if not sentence.strip() or "\n" in sentence or "\r" in sentence:
+                if is_blank(sentence) or "\n" in sentence or "\r" in sentence:
                     raise ValueError(
                         f"{path}: a sentence must hold text and no line break. Received: {sentence!r} in document "
                         f"{count + 1}"

@@ -13,6 +13,7 @@ from bert_tf.utils.decompression import compression_suffix
 from bert_tf.utils.file_patterns import matching_files
 from bert_tf.utils.processes import ordered_map
 from data_pipelines.corpora.cleaning import clean_text
+from data_pipelines.corpora.documents import is_blank
 from data_pipelines.corpora.sentences import split_sentences
 from data_pipelines.corpora.tfds_texts import tfds_texts
 
@@ -24,6 +25,8 @@ JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 # The approximate number of characters that a process receives at a time.
 _GROUP_CHARACTERS = 1 << 18
 _BLANK_LINES = re.compile(r"\n\s*\n")
+# Ends of lines other than LF and CR LF: CR, vertical tab, form feed and Unicode's separators of lines and paragraphs.
+_OTHER_LINE_ENDS = re.compile("[\r\x0b\x0c\u2028\u2029]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -75,11 +78,13 @@ def read_documents(
 
     There are three kinds of sources:
 
-    - Text files. Blank lines, and the ends of files, separate documents. With `sentences="split"`, a sentence may run
+    - Text files. Blank lines (`documents.is_blank`), and the ends of files, separate documents. With `sentences="split"`, a sentence may run
       over several lines.
     - JSON lines: files that end in `.jsonl`, `.ndjson` or `.json`. Each line is an object whose `text_field` holds a
       document.
     - TFDS data sets, named `tfds:NAME`. Each example's `text_field` holds a document.
+
+    CR, vertical tab, form feed, U+2028 and U+2029 end lines as LF does; U+2029 also leaves a blank line.
 
     Inside a `text_field`, a line break ends a sentence (`sentences="line"`) or a paragraph (`sentences="split"`), and
     blank lines are ignored. Files that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read.
@@ -158,19 +163,26 @@ def _json_texts(path: str, text_field: str) -> Iterator[str]:
 
 
 def _lines_with_text(text: str) -> list[str]:
-    return [line for line in map(str.strip, text.split("\n")) if line]
+    return [line for line in map(str.strip, _lines(text)) if not is_blank(line)]
+
+
+def _lines(text: str) -> list[str]:
+    r"""Return the lines of a text. Files come in lines without LF and CR LF, but may have other line ends."""
+    if _OTHER_LINE_ENDS.search(text):
+        text = _OTHER_LINE_ENDS.sub("\n", text.replace("\r\n", "\n").replace("\u2029", "\n\n"))
+    return text.split("\n")
 
 
 def _blocks(path: str) -> Iterator[list[str]]:
     """Yield the blocks of lines between blank lines."""
     lines: list[str] = []
-    for line in files.iterate_lines(path):
-        line = line.strip()
-        if line:
-            lines.append(line)
-        elif lines:
-            yield lines
-            lines = []
+    for read in files.iterate_lines(path):
+        for line in map(str.strip, _lines(read)):
+            if not is_blank(line):
+                lines.append(line)
+            elif lines:
+                yield lines
+                lines = []
     if lines:
         yield lines
 

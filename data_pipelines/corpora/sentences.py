@@ -20,8 +20,7 @@ _OTHER_SPACES = re.compile(r"[^\S \n]|[\u200b\ufeff]")
 # Letters of the scripts that are written without spaces and share their full stops with Latin text: ideographs, kana,
 # bopomofo; and the brackets and quotes that may close a sentence there.
 _SPACELESS = (
-    "\u3005-\u3007\u3041-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
-    "\U00020000-\U0003ffff"
+    "\u3005-\u3007\u3041-\u30ff\u3105-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 _AFTER_SPACELESS = re.compile(rf"[{_SPACELESS}」』）】》〉〕][.!?]+\Z")
 _AFTER_LATIN_WORD = re.compile(r"(?<![A-Za-z0-9.])[A-Za-z][A-Za-z0-9-]+(?:\.|[.!?]*\?[.!?]*)\Z")

@@ -11,13 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from data_pipelines.corpora.documents import Document, is_held_out
+from data_pipelines.corpora.documents import Document, is_held_out, without_blanks
 from data_pipelines.records.manifest import BuiltShard, PreparationConfig, record_settings
-from data_pipelines.records.shards import DocumentGrouper, ShardBuilder, without_blank_sentences
+from data_pipelines.records.shards import DocumentGrouper, ShardBuilder
 
 # This version of marshal's format writes equal lists as equal bytes, and three times as fast as pickle. Later versions
 # write references, which depend on which strings happen to be the same object.
 _MARSHAL_VERSION = 2
+
+# Changes whenever the same documents and settings give other records or counts, so that a run continues none of an
+# interrupted run of an earlier version.
+_RECORDS_VERSION = 2
 
 
 class InputShard(NamedTuple):
@@ -63,7 +67,7 @@ def input_shards(documents: Iterable[Document], holdout: float, objective: str) 
         numbers[held_out] += 1
         return InputShard(held_out, numbers[held_out] - 1, pack_documents(group))
 
-    for document in without_blank_sentences(documents):
+    for document in without_blanks(documents):
         held_out = bool(holdout) and is_held_out(document, holdout)
         group = groupers[held_out].add(document)
         if group:
@@ -86,7 +90,7 @@ def input_shards(documents: Iterable[Document], holdout: float, objective: str) 
 
 def fingerprint(settings: Mapping[str, Any], shard: InputShard) -> str:
     """Return the SHA-256 of all that decides a shard's records: settings (`record_settings`), number and documents."""
-    digest = hashlib.sha256(json.dumps([settings, shard.number], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([_RECORDS_VERSION, settings, shard.number], sort_keys=True).encode())
     digest.update(shard.packed_documents)
     return digest.hexdigest()
 
@@ -116,11 +120,7 @@ class ShardFunction:
         return fingerprint(self._settings[shard.held_out], shard)
 
     def build(self, shard: InputShard) -> BuiltShard:
-        """Return the shard's record files, which are not written yet.
-
-        Raises:
-            ValueError: as `ShardBuilder.build`.
-        """
+        """Return the shard's record files, which are not written yet."""
         return self._builders[shard.held_out].build(shard.number, unpack_documents(shard.packed_documents))
 
     def build_unless_standing(self, task: tuple[InputShard, str | None]) -> tuple[str, BuiltShard | None]:

@@ -34,7 +34,7 @@ def run(
             process.
 
     Raises:
-        ValueError: as `ShardFunction.build`.
+        ValueError: as `document_shards.input_shards`.
         ChildProcessError: a worker process was killed.
         OSError: a file cannot be written.
     """

@@ -28,6 +28,8 @@ from data_pipelines.records.tfrecords import read_tfrecords
 FORMAT_VERSION = 1
 MAX_RECORDS_PER_SHARD = 100_000
 MAX_SEQUENCES_PER_ROW = 64
+MAX_SEQ_LENGTH = 32_768
+"""The longest row; attention takes memory in proportion to its square."""
 MANIFEST_FILE = "manifest.json"
 VOCABULARY_FILE = "vocab.txt"
 TOKEN_COUNTS_FILE = "token_counts.npy"
@@ -72,11 +74,9 @@ class PreparationConfig(Config):
         ):
             if getattr(self, name) < low:
                 raise ConfigError(f"`{name}` must be at least {low}. Received: {getattr(self, name)!r}")
-        if self.max_sequences_per_row > MAX_SEQUENCES_PER_ROW:
-            raise ConfigError(
-                f"`max_sequences_per_row` must be at most {MAX_SEQUENCES_PER_ROW}. "
-                f"Received: {self.max_sequences_per_row!r}"
-            )
+        for name, high in (("max_seq_length", MAX_SEQ_LENGTH), ("max_sequences_per_row", MAX_SEQUENCES_PER_ROW)):
+            if getattr(self, name) > high:
+                raise ConfigError(f"`{name}` must be at most {high}. Received: {getattr(self, name)!r}")
         if not 0.0 <= self.short_seq_prob <= 1.0:
             raise ConfigError(f"`short_seq_prob` must be between 0 and 1. Received: {self.short_seq_prob!r}")
 
@@ -103,6 +103,7 @@ class Statistics(Config):
         random_next_share: the share of the sequences with a next-sentence label whose second segment is random.
         unknown_share: the share of the text's tokens that are `[UNK]`.
         row_fill: the share of the rows' positions that hold a token and not padding.
+        used_share: the share of the text's tokens that are in at least one row; None where it was not counted.
         expected_masked_share: the share of the rows' tokens that masking at the default rate predicts
             (`configs.MaskingConfig`, strategy `token`); None if it was not counted.
     """
@@ -116,11 +117,14 @@ class Statistics(Config):
     unknown_share: float
     row_fill: float
     expected_masked_share: float | None = None
+    used_share: float | None = None
 
     def __str__(self) -> str:
         return (
             f"{self.documents:,} documents, {self.sentences:,} sentences, {self.tokens:,} tokens "
-            f"({self.unknown_share:.2%} [UNK]) -> {self.examples:,} sequences in {self.records:,} rows, "
+            f"({self.unknown_share:.2%} [UNK]"
+            + (f", {self.used_share:.1%} in rows" if self.used_share is not None else "")
+            + f") -> {self.examples:,} sequences in {self.records:,} rows, "
             f"{self.row_fill:.1%} filled; random next: {self.random_next_share:.1%}"
             + (f"; to be masked: {self.expected_masked_share:.1%}" if self.expected_masked_share is not None else "")
         )
@@ -304,8 +308,8 @@ class BuiltShard:
     Attributes:
         shard_files: the entry in the manifest and the contents of each file.
         token_counts: int64 [V], how often each token occurs in the rows.
-        counts: the counts to be summed over the shards: documents, sentences, tokens, unknown, examples, labelled,
-            random_next, predicted (see `Statistics.expected_masked_share`).
+        counts: the counts to be summed over the shards: documents, sentences, tokens, used, unknown, examples,
+            labelled, random_next, predicted (see `Statistics.used_share` and `expected_masked_share`).
         input_bytes: the size of the text, for the progress bar.
     """
 

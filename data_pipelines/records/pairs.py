@@ -80,6 +80,41 @@ def tokenize_documents(
     return TokenizedDocuments(tokens, sentence_bounds.tolist(), spans)
 
 
+def cut_long_sentences(corpus: TokenizedDocuments, longest: int) -> TokenizedDocuments:
+    """Return the corpus with every sentence of more than `longest` tokens cut into parts that are sentences themselves.
+
+    Each part has half of `longest` tokens, so that two fill a row as segments A and B. A part as long as a row would
+    leave no room for a true next segment, and truncation would drop half of it.
+
+    Args:
+        corpus: the tokenized documents. If none of its sentences is too long, it is returned as it is.
+        longest: the tokens of text in a row, at least 2.
+    """
+    bounds = np.array(corpus.sentence_bounds)
+    if (np.diff(bounds) <= longest).all():
+        return corpus
+    new_bounds = [0]
+    first_parts = [0]  # the number of each sentence's first part
+    for start, end in itertools.pairwise(corpus.sentence_bounds):
+        if end - start > longest:
+            # Neighbours have together exactly `longest` tokens, if that is odd too.
+            ends = (start + (number * longest + 1) // 2 for number in itertools.count(1))
+            new_bounds += itertools.takewhile(lambda bound: bound < end, ends)  # noqa: B023
+        new_bounds.append(end)
+        first_parts.append(len(new_bounds) - 1)
+    documents = [(first_parts[first], first_parts[end]) for first, end in corpus.documents]
+    return TokenizedDocuments(corpus.tokens, new_bounds, documents)
+
+
+def used_tokens(corpus: TokenizedDocuments, sequences: Sequence[SegmentPair]) -> np.ndarray:
+    """Return which tokens of the corpus are in at least one of the sequences, bool [number of tokens]."""
+    spans = np.array([pair[:4] for pair in sequences], np.int64).reshape(-1, 2)
+    size = len(corpus.tokens) + 1
+    opened = np.bincount(spans[:, 0], minlength=size)
+    closed = np.bincount(spans[:, 0] + spans[:, 1], minlength=size)
+    return np.cumsum(opened - closed)[:-1] > 0
+
+
 def shuffled(items: Iterable, generator: Random) -> list:
     """Return the items in random order.
 
@@ -112,7 +147,8 @@ def next_sentence_pairs(
     either the rest (label 0), or starts at a random sentence of another document of the shard (label 1); in that case,
     the rest is used again. A single sentence always gets a random B. A pair that is too long loses tokens of its longer
     segment, each at the front or the back by chance. B's document is never A's document, unlike in Google's code, whose
-    ten tries may all find the same document.
+    ten tries may all find the same document. Sentences that are longer
+    than a row are cut first (`cut_long_sentences`), where Google's code drops all but one row of them.
 
     Args:
         corpus: the documents, at least two.
@@ -131,8 +167,9 @@ def next_sentence_pairs(
             "next-sentence pairs need at least two documents in a shard, for random second segments; documents are "
             "separated by blank lines. Received: 1 document (the objective mlm needs no pairs)"
         )
-    bounds = corpus.sentence_bounds
     longest = max_seq_length - SPECIALS_IN_PAIR
+    corpus = cut_long_sentences(corpus, longest)
+    bounds = corpus.sentence_bounds
     documents = shuffled(corpus.documents, generator)
     for number, (first_sentence, end) in enumerate(documents):
         target = _target_length(generator, longest, 2, short_seq_prob)

@@ -4,7 +4,7 @@ It runs in worker processes, which never import TensorFlow. It takes documents a
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import numpy as np
@@ -23,6 +23,7 @@ from data_pipelines.records.pairs import (
     next_sentence_pairs,
     shuffled,
     tokenize_documents,
+    used_tokens,
 )
 from data_pipelines.records.tfrecords import bytes_feature, example_bytes, int64_feature, tfrecord_bytes
 
@@ -92,16 +93,13 @@ class ShardBuilder:
         self._dtype = token_dtype(tokenizer.vocab_size)
 
     def build(self, number: int, documents: Sequence[Document]) -> BuiltShard:
-        """Return the record files of shard `number`.
-
-        Raises:
-            ValueError: a shard of next-sentence pairs holds a single document with text.
-        """
+        """Return the record files of shard `number`."""
         corpus = tokenize_documents(documents, self._tokenizer.encode_ragged)
         counts = {
             "documents": len(corpus.documents),
             "sentences": corpus.num_sentences,
             "tokens": len(corpus.tokens),
+            "used": 0,
             "unknown": int(np.count_nonzero(corpus.tokens == self._tokenizer.unk_id)),
             "examples": 0,
             "labelled": 0,
@@ -110,8 +108,10 @@ class ShardBuilder:
         }
         shard_files: list[tuple[ShardInfo, bytes]] = []
         token_counts = np.zeros(self._tokenizer.vocab_size, np.int64)
+        used = np.zeros(len(corpus.tokens), np.bool_)
         for duplicate in range(self._config.dupe_factor):
             sequences = self._sequences(corpus, Random(f"{self._config.seed}/shard {number}/pass {duplicate}"))
+            used |= used_tokens(corpus, sequences)
             counts["examples"] += len(sequences)
             counts["labelled"] += sum(pair.label != features.NO_NEXT_SENTENCE_LABEL for pair in sequences)
             counts["random_next"] += sum(pair.label == IS_RANDOM for pair in sequences)
@@ -124,10 +124,13 @@ class ShardBuilder:
                 )
                 shard_files.append((info, contents))
                 token_counts += occurrences
+        counts["used"] = int(np.count_nonzero(used))
         return BuiltShard(shard_files, token_counts, counts, sum(map(document_bytes, documents)))
 
     def _sequences(self, corpus: TokenizedDocuments, generator: Random) -> list[SegmentPair]:
-        make = next_sentence_pairs if self._config.objective == "nsp" else full_sentences
+        # Without a second document there are no random second segments. The text is kept, and learnt from unlabelled.
+        pairs = self._config.objective == "nsp" and len(corpus.documents) > 1
+        make = next_sentence_pairs if pairs else full_sentences
         sequences = make(
             corpus,
             self._config.max_seq_length,
@@ -194,11 +197,3 @@ class ShardBuilder:
             sha256=hashlib.sha256(contents).hexdigest(),
         )
         return info, contents, occurrences
-
-
-def without_blank_sentences(documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield the documents without their blank sentences. Documents that have no other sentences are left out."""
-    for document in documents:
-        kept = [sentence for sentence in document if sentence and not sentence.isspace()]
-        if kept:
-            yield kept

@@ -264,6 +264,7 @@ class RecordFolderWriter:
             random_next_share=share(count("random_next"), count("labelled")),
             unknown_share=share(count("unknown"), count("tokens")),
             row_fill=share(tokens, records * self._config.max_seq_length),
+            used_share=share(count("used"), count("tokens")) if "used" in self._counts else None,
             expected_masked_share=share(count("predicted"), tokens) if "predicted" in self._counts else None,
         )
 

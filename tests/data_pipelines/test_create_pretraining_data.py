@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -206,14 +207,76 @@ def test_bad_input_is_named_and_leaves_no_complete_folder(tmp_path, documents, o
 
 
 def test_documents_without_a_token_give_no_records(tmp_path):
+    # The uncased tokenizer strips accents, so that these documents are not blank but have no token.
     with pytest.raises(ValueError, match="must give at least one record"):
-        make(tmp_path, documents=[["\u200b"], ["\u200b"]])
+        make(tmp_path, documents=[["\u0301"], ["\u0301"]])
+
+
+LONG = " ".join(word for document in corpus_documents(60) for line in document for word in line.split())
+
+
+@pytest.mark.parametrize("length", [64, 127])
+def test_documents_without_line_breaks_reach_the_rows_in_pairs(tmp_path, length):
+    manifest = make(tmp_path, CONFIG.replace(max_seq_length=length), documents=[[LONG[n:]] for n in (0, 500, 900)])
+    statistics = manifest.statistics
+    assert statistics.sentences == 3
+    assert statistics.used_share > 0.99
+    assert 0.4 < statistics.random_next_share < 0.6
+    assert statistics.records > 0.9 * statistics.tokens / length
+    assert f", {statistics.used_share:.1%} in rows)" in str(statistics)
+
+
+def test_the_used_share_is_of_the_text_in_all_passes(tmp_path):
+    shares = [
+        make(tmp_path / str(passes), CONFIG.replace(dupe_factor=passes, max_seq_length=16)).statistics.used_share
+        for passes in (1, 4)
+    ]
+    assert 0.5 < shares[0] < shares[1] <= 1.0
+    assert make(tmp_path / "mlm", CONFIG.replace(objective="mlm")).statistics.used_share == 1.0
+
+
+@pytest.mark.parametrize("blank", ["\x1a", "\u200b", " \ufeff\u00ad\u2060", "\x00"])
+def test_a_last_document_without_a_token_is_left_out(tmp_path, blank):
+    documents = [*corpus_documents(60), [blank]]
+    assert make(tmp_path / "blank", documents=documents).shards == make(tmp_path / "clean").shards
+
+
+def test_a_shard_with_a_single_document_is_kept_without_pairs(tmp_path, small_shards):
+    # Each of the documents is larger than a shard, and every second one has no token in this vocabulary.
+    documents = [[line] for _ in range(3) for line in (LONG, "\u0301" * 5000)]
+    statistics = make(tmp_path, documents=documents).statistics
+    assert statistics.documents == 3
+    assert statistics.used_share == 1.0
+    assert {row["next_sentence_labels"][0] for row in rows_of(tmp_path)} == {NO_NEXT_SENTENCE_LABEL}
+
+
+@pytest.mark.parametrize(
+    ("documents", "changes", "message"),
+    [
+        ([[LONG[:200]], [LONG[200:400]]] * 9, {}, "100.0% of the next sentences are random.*`objective` mlm"),
+        (corpus_documents(60), {"max_seq_length": 16}, "only .*% of the text's tokens are in a row.*above 16 loses"),
+        ([["zq zw zx", "zv zt"] * 3, ["zr zs", "zu zy"] * 3], {}, "100.0% of the text's tokens are \\[UNK\\]"),
+        (corpus_documents(60), {"max_seq_length": 1024}, "published models have 512 positions.*1024"),
+        ([[LONG], ["\u0301"]], {}, "no next sentence is random"),
+    ],
+)
+def test_records_that_lose_text_or_teach_little_are_told(tmp_path, documents, changes, message):
+    told = []
+    make(tmp_path, CONFIG.replace(**changes), documents=documents, warn=told.append)
+    assert any(re.search(message, line) for line in told), told
+
+
+def test_ordinary_records_are_no_reason_to_warn(tmp_path):
+    told = []
+    make(tmp_path, warn=told.append)
+    assert told == []
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"max_seq_length": 4}, "`max_seq_length` must be at least 5. Received: 4"),
+        ({"max_seq_length": 100_000}, "`max_seq_length` must be at most 32768. Received: 100000"),
         ({"max_sequences_per_row": 0}, "`max_sequences_per_row` must be at least 1. Received: 0"),
         ({"max_sequences_per_row": 65}, "`max_sequences_per_row` must be at most 64. Received: 65"),
         ({"objective": "nsb"}, "`objective` must be nsp or mlm. Received: 'nsb'"),

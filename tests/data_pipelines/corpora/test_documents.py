@@ -1,6 +1,7 @@
 import pytest
 
-from data_pipelines.corpora.documents import CorpusStatistics, is_held_out, write_documents
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
+from data_pipelines.corpora.documents import CorpusStatistics, is_blank, is_held_out, without_blanks, write_documents
 from data_pipelines.corpora.readers import read_documents
 
 
@@ -22,6 +23,18 @@ def test_a_held_out_fraction_out_of_range_is_an_error(fraction):
         is_held_out(["x"], fraction)
 
 
+@pytest.mark.parametrize("text", ["", " \t", "\x1a", "\u200b", "\ufeff \u200d\u00ad", "\u2028", "\x00\x85"])
+def test_text_that_no_tokenizer_keeps_is_blank(text):
+    assert is_blank(text)
+    assert WordPieceTokenizer.from_tokens([*SPECIAL_TOKENS]).encode(text) == []
+    assert list(without_blanks([[text], ["a", text], []])) == [["a"]]
+
+
+@pytest.mark.parametrize("text", [" .", "\u200ba", "\u0301", "\ue000", "\u2800"])
+def test_text_with_any_other_character_is_not_blank(text):
+    assert not is_blank(text)
+
+
 def test_written_documents_are_counted_and_can_be_read(tmp_path):
     documents = [["One two.", "Three é."], ["Four five six."]]
     path = tmp_path / "folder" / "corpus.txt"
@@ -31,7 +44,7 @@ def test_written_documents_are_counted_and_can_be_read(tmp_path):
     assert str(statistics) == "2 documents, 3 sentences, 7 words, 0.00 MB"
 
 
-@pytest.mark.parametrize("documents", [[], [["good"], ["two\nlines"]], [["good", " "]]])
+@pytest.mark.parametrize("documents", [[], [["good"], ["two\nlines"]], [["good", " "]], [["\u200b"]]])
 def test_documents_that_cannot_be_written_leave_no_file(tmp_path, documents):
     with pytest.raises(ValueError, match=r"corpus\.txt"):
         write_documents(documents, str(tmp_path / "corpus.txt"))

@@ -35,6 +35,20 @@ def test_lines_are_sentences_and_blank_lines_or_file_ends_separate_documents(tmp
     assert documents == [["one. two.", "and three"], ["second"], ["third"]]
 
 
+def test_every_end_of_a_line_and_every_blank_line_counts(tmp_path):
+    text = "one\rtwo\r\rthree\x0cfour\u2028five\u2029six\n\u200b\nseven\n \ufeff\r\n\x1a\neight\n\x1a"
+    assert _read(_write(tmp_path / "a.txt", text)) == [
+        ["one", "two"],
+        ["three", "four", "five"],
+        ["six"],
+        ["seven"],
+        ["eight"],
+    ]
+    assert _read(_json_lines(tmp_path / "a.jsonl", [{"text": text}, {"text": "\u200b\n"}])) == [
+        ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+    ]
+
+
 def test_raw_paragraphs_are_split_into_sentences(tmp_path):
     path = _write(tmp_path / "raw.txt", "Dr. Smith went\nhome to tf.Tensor. He slept, e.g. well.\n\n他来了。我走了。\n")
     documents = list(read_documents(path, options=ReadingOptions(sentences="split")))

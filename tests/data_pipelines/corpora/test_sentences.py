@@ -56,7 +56,18 @@ def test_sentencex_never_sees_more_than_a_window(unit, monkeypatch):
 
 def test_windows_change_no_sentence(monkeypatch):
     generator = Random(0)
-    parts = ["Dr. ", "Hello there", "e.g. ", "“quoted. text” ", "(see p. 3) ", "中文。", "end. ", "And ", "U.S. ", "it? "]
+    parts = [
+        "Dr. ",
+        "Hello there",
+        "e.g. ",
+        "“quoted. text” ",
+        "(see p. 3) ",
+        "中文。",
+        "end. ",
+        "And ",
+        "U.S. ",
+        "it? ",
+    ]
     text = "".join(generator.choice(parts) for _ in range(4000))
     expected = split_sentences(text)
     assert len(expected) > 200

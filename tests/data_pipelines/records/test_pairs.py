@@ -11,10 +11,12 @@ from data_pipelines.records.pairs import (
     IS_RANDOM,
     SegmentPair,
     _cuts,
+    cut_long_sentences,
     full_sentences,
     next_sentence_pairs,
     shuffled,
     tokenize_documents,
+    used_tokens,
 )
 
 
@@ -98,6 +100,30 @@ def test_sentences_that_a_random_second_segment_displaced_are_used_again():
     assert len(used) >= 0.8 * len(corpus.tokens)
 
 
+def test_only_sentences_that_are_longer_than_a_row_are_cut():
+    corpus = corpus_of([[4, 25, 9], [9], [30]])
+    cut = cut_long_sentences(corpus, 9)
+    # Two parts that follow each other fill a row.
+    assert cut.sentence_bounds == [0, 4, 9, 13, 18, 22, 27, 29, 38, 47, 52, 56, 61, 65, 70, 74, 77]
+    assert cut.documents == [(0, 8), (8, 9), (9, 16)]
+    assert cut_long_sentences(corpus, 30) is corpus
+
+
+@pytest.mark.parametrize("make", [next_sentence_pairs, full_sentences])
+def test_long_sentences_lose_no_token(make):
+    corpus = corpus_of([[800], [30, 900, 12], [5000]])
+    sequences = list(make(corpus, 128, short_seq_prob=0.0, generator=Random(3)))
+    assert used_tokens(corpus, sequences).mean() > 0.99
+    assert np.mean([sequence.num_tokens for sequence in sequences]) > 110
+
+
+def test_used_tokens_are_those_of_any_span():
+    corpus = corpus_of([[6], [4]])
+    sequences = [SegmentPair(1, 2, 6, 1, IS_RANDOM), SegmentPair(2, 2, 0, 0, NO_NEXT_SENTENCE_LABEL)]
+    assert np.flatnonzero(used_tokens(corpus, sequences)).tolist() == [1, 2, 3, 6]
+    assert not used_tokens(corpus, []).any()
+
+
 def test_single_sentence_documents_always_take_a_random_second_segment():
     pairs = list(next_sentence_pairs(corpus_of([[5]] * 50), 32, short_seq_prob=0.1, generator=Random(5)))
     assert len(pairs) == 50
@@ -142,11 +168,11 @@ def test_truncation_equals_the_piecewise_rule(first, second, longest):
 
 
 def test_truncation_takes_from_both_ends_evenly():
-    corpus = corpus_of([[300]] * 300)  # every pair is truncated, and each segment is one whole document
+    corpus = corpus_of([[90]] * 1000)  # every pair is truncated, and each segment is one whole document
     front, cut = 0, 0
     for pair in next_sentence_pairs(corpus, 103, short_seq_prob=0.0, generator=Random(8)):
-        front += pair.first_start % 300
-        cut += 300 - pair.first_length
+        front += pair.first_start % 90
+        cut += 90 - pair.first_length
     assert abs(front / cut - 0.5) < 4 * 0.5 / cut**0.5
 
 
