@@ -24,7 +24,10 @@ def define_flags() -> None:
     command_line.define_word_flags("The vocabulary")
     flags.DEFINE_integer("min_frequency", 2, "Pairs of tokens that occur less often are not joined to a new token.")
     flags.DEFINE_integer(
-        "limit_alphabet", 1000, "The largest number of distinct characters; the most frequent ones are kept."
+        "limit_alphabet",
+        None,
+        "The largest number of distinct characters; the most frequent ones are kept. By default as many as "
+        "cover 99.95% of the text and fit into the vocabulary.",
     )
     flags.DEFINE_integer(
         "num_unused",
@@ -62,6 +65,7 @@ def main(_: Sequence[str]) -> None:
             user_tokens=values.user_tokens,
             holdout=values.holdout,
             num_workers=values.num_workers,
+            warn=launching.warn,
         )
     inputs = " ".join(f"--input {shlex.quote(value)}" for value in values.input)
     rules = command_line.given_word_flags(values)

@@ -11,14 +11,17 @@ import dataclasses
 import functools
 import itertools
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bert_tf.tokenization.options import TokenizerOptions
-from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, BasicTokenizer, WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, BasicTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.processes import ordered_map
 from bert_tf.utils.progress import progress_bar
-from data_pipelines.corpora.documents import Document, is_held_out
+from data_pipelines.alphabet import by_frequency, choose_alphabet, extended_alphabet
+from data_pipelines.corpora.documents import Document, is_held_out, without_blanks
+from data_pipelines.vocabulary_fit import fit_warnings, vocabulary_statistics
 
 SAMPLE_EVERY = 20
 """Without held-out documents, every 20th document is used for the statistics."""
@@ -59,24 +62,6 @@ class WordCounts:
         self.held_out_documents += other.held_out_documents
 
 
-@dataclasses.dataclass(frozen=True)
-class VocabularyStatistics:
-    """The fit of a vocabulary to text.
-
-    Attributes:
-        words: the number of words in the text.
-        tokens_per_word: the average number of tokens in a word.
-        unknown_share: the share of words that become `[UNK]`.
-    """
-
-    words: int
-    tokens_per_word: float
-    unknown_share: float
-
-    def __str__(self) -> str:
-        return f"{self.tokens_per_word:.3f} tokens per word, {self.unknown_share:.3%} [UNK] in {self.words:,} words"
-
-
 def create_vocab(
     documents: Iterable[Document],
     vocab_size: int = 30522,
@@ -85,12 +70,13 @@ def create_vocab(
     do_lower_case: bool = True,
     options: TokenizerOptions | None = None,
     min_frequency: int = 2,
-    limit_alphabet: int = 1000,
+    limit_alphabet: int | None = None,
     num_unused: int = 0,
     user_tokens: Sequence[str] = (),
     holdout: float = 0.0,
     num_workers: int = 1,
     report: Callable[[str], None] = print,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> list[str]:
     """Learn a vocabulary from documents, and report how well it fits.
 
@@ -103,13 +89,15 @@ def create_vocab(
         min_frequency: pairs that occur less often are not joined to a token. If the documents hold more than 200
             million words, this number and all counts are divided by the same number before tokens are learnt.
         limit_alphabet: the largest number of characters. The most frequent ones are kept, and words with other
-            characters become `[UNK]`.
+            characters become `[UNK]`. None keeps as many as cover 99.95 % of the text and fit, and more where there is
+            room (`alphabet.choose_alphabet`).
         num_unused: the number of tokens `[unused0]`, `[unused1]`, ... after `[PAD]`, which later tokens may replace.
             With 99, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]` have the ids 100 to 103, as in the published vocabularies.
         user_tokens: words, continuations (`##...`) or reserved tokens (`[...]`) that the vocabulary must contain.
         holdout: the share of held-out documents, from which nothing is learnt (`documents.is_held_out`).
         num_workers: the number of processes that count words; 0 for one a core. The vocabulary is the same.
         report: the function that receives two lines of text about the counts and the fit.
+        warn: the function that receives warnings about a vocabulary that is not full, or leaves much unknown.
 
     Returns:
         The tokens in the order of their ids.
@@ -140,6 +128,10 @@ def create_vocab(
     statistics = vocabulary_statistics(tokens, counts.sample_words, do_lower_case, options=options)
     sample = "held-out documents" if holdout else f"every {SAMPLE_EVERY}th document"
     report(f"vocabulary of {len(tokens):,} tokens; {sample}: {statistics}")
+    for sentence in fit_warnings(
+        statistics, len(tokens), vocab_size=vocab_size, min_frequency=min_frequency, limit_alphabet=limit_alphabet
+    ):
+        warn(sentence)
     if output is not None:
         files.write_text(output, "".join(token + "\n" for token in tokens))
     return tokens
@@ -190,7 +182,7 @@ def learn_vocab(
     do_lower_case: bool = True,
     options: TokenizerOptions | None = None,
     min_frequency: int = 2,
-    limit_alphabet: int = 1000,
+    limit_alphabet: int | None = None,
     num_unused: int = 0,
     user_tokens: Sequence[str] = (),
 ) -> list[str]:
@@ -214,7 +206,7 @@ def learn_vocab(
     """
     for name, value, least in (
         ("min_frequency", min_frequency, 1),
-        ("limit_alphabet", limit_alphabet, 1),
+        ("limit_alphabet", 1 if limit_alphabet is None else limit_alphabet, 1),
         ("num_unused", num_unused, 0),
     ):
         if value < least:
@@ -226,17 +218,41 @@ def learn_vocab(
         for character in word:
             frequencies[character] += count
         continuing.update(word[1:])
-    # Ties go to the smaller code point, so that the order of counting does not matter.
-    alphabet = sorted(sorted(frequencies, key=lambda character: (-frequencies[character], character))[:limit_alphabet])
     # Letters are kept alone and as continuations. Punctuation and CJK characters are always words of their own.
-    characters = alphabet + ["##" + c for c in alphabet if c in continuing or not _stands_alone(c, options)]
+    alone = {
+        character for character in frequencies if character not in continuing and _stands_alone(character, options)
+    }
     unused = [f"[unused{index}]" for index in range(num_unused)]
-    first = list(dict.fromkeys([SPECIAL_TOKENS[0], *unused, *SPECIAL_TOKENS[1:], *user_tokens, *characters]))
-    if vocab_size < len(first):
-        raise ValueError(
-            f"`vocab_size` must be at least {len(first)}, for {len(first) - len(characters)} reserved tokens and "
-            f"{len(characters)} single characters (a smaller `limit_alphabet` keeps fewer). Received: {vocab_size!r}"
-        )
+    reserved = list(dict.fromkeys([SPECIAL_TOKENS[0], *unused, *SPECIAL_TOKENS[1:], *user_tokens]))
+
+    def size_of(character: str) -> int:
+        return 1 if character in alone else 2
+
+    def learn(kept: Sequence[str]) -> list[str]:
+        alphabet = sorted(kept)
+        characters = alphabet + ["##" + character for character in alphabet if character not in alone]
+        first = list(dict.fromkeys([*reserved, *characters]))
+        if vocab_size < len(first):
+            raise ValueError(
+                f"`vocab_size` must be at least {len(first)}, for {len(reserved)} reserved tokens and "
+                f"{len(characters)} single characters (a smaller `limit_alphabet` keeps fewer). "
+                f"Received: {vocab_size!r}"
+            )
+        return _learnt_from(counts, first, alphabet, vocab_size=vocab_size, min_frequency=min_frequency)
+
+    if limit_alphabet is not None:
+        return learn(by_frequency(frequencies)[:limit_alphabet])
+    kept = choose_alphabet(frequencies, size_of, vocab_size=vocab_size, reserved=len(reserved))
+    tokens = learn(kept)
+    spare = vocab_size - len(tokens)
+    more = extended_alphabet(kept, frequencies, size_of, spare=spare, min_frequency=min_frequency)
+    return learn(more) if len(more) > len(kept) else tokens
+
+
+def _learnt_from(
+    counts: Mapping[str, int], first: list[str], alphabet: list[str], *, vocab_size: int, min_frequency: int
+) -> list[str]:
+    """Return the tokens `first` and those that are joined from words of the alphabet."""
     known = set(alphabet)
     trained = {
         word: counts[word]
@@ -283,31 +299,6 @@ def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
         yield (word + " ") * rest
 
 
-def vocabulary_statistics(
-    tokens: Sequence[str],
-    counts: Mapping[str, int],
-    do_lower_case: bool = True,
-    *,
-    options: TokenizerOptions | None = None,
-) -> VocabularyStatistics:
-    """Return the fit of a vocabulary to counted words, which is all zeros if there are no words.
-
-    Args:
-        tokens: the tokens in the order of their ids.
-        counts: the number of times that each word occurs.
-        do_lower_case: whether the tokenizer is uncased.
-        options: its other options.
-    """
-    tokenizer = WordPieceTokenizer.from_tokens(tokens, do_lower_case, options)
-    words = produced = unknown = 0
-    for word, count in counts.items():
-        ids = tokenizer.encode(word)
-        words += count
-        produced += len(ids) * count
-        unknown += count * (tokenizer.unk_id in ids)
-    return VocabularyStatistics(words, produced / max(words, 1), unknown / max(words, 1))
-
-
 def basic_tokenizer(do_lower_case: bool, options: TokenizerOptions | None) -> BasicTokenizer:
     """Return the splitter into words of a tokenizer with these options."""
     options = options or TokenizerOptions()
@@ -344,7 +335,7 @@ class _Group:
 def _groups(documents: Iterable[Document]) -> Iterator[_Group]:
     first = characters = 0
     group: list[Document] = []
-    for document in documents:
+    for document in without_blanks(documents):
         group.append(document)
         characters += sum(map(len, document))
         if characters >= _GROUP_CHARACTERS:

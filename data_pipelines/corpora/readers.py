@@ -78,8 +78,8 @@ def read_documents(
 
     There are three kinds of sources:
 
-    - Text files. Blank lines (`documents.is_blank`), and the ends of files, separate documents. With `sentences="split"`, a sentence may run
-      over several lines.
+    - Text files. Blank lines (`documents.is_blank`), and the ends of files, separate documents. With
+      `sentences="split"`, a sentence may run over several lines.
     - JSON lines: files that end in `.jsonl`, `.ndjson` or `.json`. Each line is an object whose `text_field` holds a
       document.
     - TFDS data sets, named `tfds:NAME`. Each example's `text_field` holds a document.

@@ -1,6 +1,7 @@
 import collections
 import os
 import random
+import re
 import subprocess
 import sys
 
@@ -166,7 +167,7 @@ def test_user_tokens_that_no_text_yields_are_errors(token):
 
 def test_documents_without_words_and_numbers_out_of_range_are_errors():
     with pytest.raises(ValueError, match=r"`documents` must hold at least one word.*2 documents"):
-        create_vocab([["\u200b"], ["\x00 "]], 100, report=_silent)
+        create_vocab([["\u0301"], ["\u0323 "]], 100, report=_silent)
     with pytest.raises(ValueError, match=r"holdout.*1\.0"):
         create_vocab(_documents(), 100, holdout=1.0, report=_silent)
     with pytest.raises(ValueError, match=r"num_workers.*-1"):
@@ -189,3 +190,92 @@ def test_the_command_reports_bad_input_in_one_line(tmp_path):
     assert done.returncode == 2
     assert "error: --input: no file matches" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _ideographs(count: int, times: int = 1) -> dict[str, int]:
+    """Return the counts of words of one ideograph, by Zipf's law."""
+    return {chr(0x4E00 + number): max(1, times * 20_000 // (number + 1)) for number in range(count)}
+
+
+def _characters(tokens: list[str]) -> set[str]:
+    return {token for token in tokens if len(token) == 1}
+
+
+def test_ideographs_fill_the_vocabulary_before_rare_words_do():
+    counts = _ideographs(4000) | {f"kb{number}": 2 for number in range(3000)}
+    tokens = learn_vocab(counts, 6000)
+    assert len(tokens) == 6000
+    statistics = vocabulary.vocabulary_statistics(tokens, counts)
+    assert statistics.unknown_share < 0.001
+    assert len(_characters(learn_vocab(counts, 6000, limit_alphabet=1000))) == 1000
+    # Where the words leave room, rarer characters take it.
+    assert len(_characters(learn_vocab(counts, 30_000))) > len(_characters(tokens))
+
+
+@pytest.mark.parametrize("do_lower_case", [True, False])
+@pytest.mark.parametrize(
+    "words",
+    [
+        {chr(0xAC00 + 7 * n) + chr(0xAC00 + 5 * n): 1 + 4000 // (n + 1) for n in range(1000)},  # Korean
+        {chr(0x3041 + n % 80) + chr(0x30A1 + n % 70): 1 + 4000 // (n + 1) for n in range(900)} | _ideographs(2000),
+        {"".join(chr(0x0E01 + (n * k) % 46) for k in range(1, 60)): 3 for n in range(400)},  # Thai, without spaces
+        {"".join(chr(0x0905 + (n * k) % 53) for k in range(1, 5)): 5 for n in range(900)},  # Hindi
+    ],
+    ids=["ko", "ja", "th", "hi"],
+)
+def test_other_scripts_fit_and_are_known(words, do_lower_case):
+    basic = vocabulary.BasicTokenizer(do_lower_case)
+    counts = vocabulary.collections.Counter()
+    for text, count in words.items():
+        for word in basic.words(text):
+            counts[word] += count
+    tokens = learn_vocab(counts, 6000, do_lower_case=do_lower_case)
+    assert vocabulary.vocabulary_statistics(tokens, counts, do_lower_case).unknown_share < 0.005
+    assert any(len(token.removeprefix("##")) > 1 and "[" not in token for token in tokens)  # words are joined
+
+
+def test_rare_characters_of_other_scripts_take_no_more_than_half_of_a_small_vocabulary():
+    counts = dict.fromkeys(("low", "lower", "new", "newer", "wide"), 200_000) | _ideographs(600, times=0)
+    tokens = learn_vocab(counts, 200)
+    assert {"low", "new", "wide"} <= set(tokens)
+    assert len(_characters(tokens)) < 100
+
+
+def test_a_size_that_holds_too_few_characters_is_an_error():
+    with pytest.raises(ValueError, match=r"`vocab_size` must be at least \d+, for 5 reserved.*90% .*Received: 100"):
+        learn_vocab(_ideographs(4000), 100)
+    smaller = learn_vocab(_ideographs(4000), 2500)
+    assert 0.85 * 2500 < len(_characters(smaller)) <= 2500
+
+
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [
+        ({"vocab_size": 6000}, [r"only [\d,]+ tokens of a `vocab_size` of 6,000.*occurs 2 times.*`min_frequency`"]),
+        (
+            {"vocab_size": 800, "limit_alphabet": 500},
+            [r"of the words become \[UNK\].*characters that are no tokens, such as .*`limit_alphabet`", "only"],
+        ),
+        ({"vocab_size": 1440}, [r"words become \[UNK\].*a larger `vocab_size` keeps more"]),
+    ],
+)
+def test_vocabularies_that_fit_badly_are_told_with_the_reason(options, messages):
+    sentence = "".join(character * min(count, 40) for character, count in _ideographs(1500).items())
+    told = []
+    create_vocab([[sentence]], report=_silent, warn=told.append, **options)
+    assert len(told) == len(messages)
+    for message, line in zip(messages, told, strict=True):
+        assert re.search(message, line)
+
+
+def test_words_that_are_too_long_are_told():
+    told = []
+    documents = [["ab " * 100 + "ก" * 201 + " " + "ข" * 300]] * 3
+    create_vocab(documents, 100, report=_silent, warn=told.append)
+    assert re.search(r"become \[UNK\].*2 of them are longer than a word may be", told[0])
+
+
+def test_a_vocabulary_that_fits_is_no_reason_to_warn():
+    told = []
+    assert len(create_vocab(_documents(), 80, report=_silent, warn=told.append)) == 80
+    assert told == []
