@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from absl import flags
 
 from bert_tf.tokenization import command_line
+from bert_tf.tokenization.casing import casing_warning
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
@@ -88,6 +89,8 @@ def create_pretraining_data(
         raise ValueError(f"`runner` must be local or beam. Received: {runner!r}")
     if beam_options and runner != "beam":
         raise ValueError(f"`beam_options` must be empty unless `runner` is beam. Received: {beam_options!r}")
+    if (contradiction := casing_warning(tokenizer)) is not None:
+        warn(contradiction)
     with renamed(options="beam_options"):
         pipeline = beam_runner.make_pipeline(beam_options) if runner == "beam" else None
     held_out_config = config.replace(dupe_factor=1)

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from bert_tf.conversion import hub, runs, sentence_transformers
 from bert_tf.conversion.loading import model_of, read_pretrained, warn_of_surprises
@@ -18,6 +19,7 @@ from bert_tf.serving.litert import LiteModel
 from bert_tf.tasks import MODEL_KINDS, TASKS
 from bert_tf.tasks.model_kinds import Encoder, Pretraining
 from bert_tf.tasks.retrieval import Retrieval
+from bert_tf.tokenization.casing import casing_warning
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
@@ -154,7 +156,10 @@ def _read_published(path: str) -> tuple[Any, ModelDescription, WordPieceTokenize
     # Filling masks needs neither a pooler nor a next-sentence head, and mean vectors need no pooler.
     pretrained.assign_to(model, task, allow_random_heads=task not in TASKS)
     warn_of_surprises(pretrained, random=False)
-    return model, description, pretrained.tokenizer()
+    tokenizer = pretrained.tokenizer()
+    if (contradiction := casing_warning(tokenizer)) is not None:
+        logging.warning("%s: %s", pretrained.source, contradiction)
+    return model, description, tokenizer
 
 
 def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | None = None) -> ModelDescription:

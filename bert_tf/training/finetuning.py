@@ -21,6 +21,7 @@ from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.result import BestEvaluation, restore_result
 from bert_tf.tasks import Task, task_of
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tokenization.casing import casing_warning
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
@@ -211,6 +212,8 @@ def _starting_point(
         _warn_of_other_labels(pretrained, config.task.kind, labels)
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
+    if (contradiction := casing_warning(tokenizer)) is not None:
+        logging.warning("%s", contradiction)
     encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)
     encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length, num_segments=config.task.num_segments)
     _check_reinitialized(config, encoder)
