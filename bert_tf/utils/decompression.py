@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from bert_tf.utils.file_kinds import advice_on
+
 # A compressed chunk is decompressed in parts of this size, because text may expand a hundredfold.
 _PART_BYTES = 1 << 16
 
@@ -68,7 +70,7 @@ def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
             try:
                 contents = decompressor.decompress(part)
             except damaged as error:
-                raise ValueError(f"{path}: not {suffix} data, or damaged ({error})") from None
+                raise ValueError(f"{path}: not {suffix} data, or damaged ({error}){_hint(part)}") from None
             if contents:
                 yield contents
             part = b""
@@ -76,6 +78,11 @@ def decompressed(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
                 part, decompressor = decompressor.unused_data, None
     if decompressor is not None:
         raise ValueError(f"{path}: the {suffix} data end too early; the file is not whole")
+
+
+def _hint(part: bytes) -> str:
+    advice = advice_on(part[:4096])
+    return f"; {advice}" if advice else ""
 
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,8 @@ def matching_files(patterns: str) -> list[str]:
     """Return the files that comma-separated glob patterns match, sorted by name, each once.
 
     As in a shell, `*` and `?` do not match a leading dot or a `/`, and `**` as a whole part of the path
-    matches any number of folders. The name of an existing file matches that file, whatever characters it holds.
+    matches any number of folders. The name of an existing file matches that file, whatever characters it holds. A part
+    between commas that matches nothing is joined with the next ones, because a name may hold commas too.
 
     Args:
         patterns: globs, such as `docs/*.txt,more/**/*.txt`.
@@ -21,10 +22,25 @@ def matching_files(patterns: str) -> list[str]:
         OSError: the file system is unknown or refuses to answer.
     """
     found: set[str] = set()
-    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+    parts = patterns.split(",")
+    start = 0
+    while start < len(parts):
+        pattern = parts[start].strip()
+        start += 1
+        if not pattern:
+            continue
         with os_errors(pattern, os.path.dirname(pattern)):
             files = _files_of(pattern)
             is_folder = not files and file_system(pattern).is_folder(pattern)
+        if not files:
+            for end in range(start + 1, len(parts) + 1):
+                joined = ",".join(parts[start - 1 : end]).strip()
+                with os_errors(joined, os.path.dirname(joined)):
+                    files = _files_of(joined)
+                if files:
+                    start = end
+                    break
+            is_folder = is_folder and not files
         if is_folder:
             raise FileNotFoundError(
                 f"`patterns` must name files, not a folder, such as {pattern}/*. Received: {pattern!r}"

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from bert_tf.utils import json_text
 from bert_tf.utils.decompression import decompressed
+from bert_tf.utils.file_kinds import remedy_for
 from bert_tf.utils.file_systems import file_system, os_errors
 
 _CHUNK_BYTES = 1 << 20
@@ -96,42 +97,55 @@ def read_text(path: str) -> str:
         ValueError: it is not UTF-8; the message names file and byte.
     """
     data = read_bytes(path)
+    remedy = remedy_for(data, path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # "utf-8-sig" counts from after the mark.
         start = error.start + (len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0)
-        raise ValueError(
-            f"{path}: not UTF-8 at byte {start} (0x{data[start]:02x}); convert it, for example with "
-            f"`iconv -f latin1 -t utf-8`"
-        ) from None
+        raise ValueError(f"{path}: not UTF-8 at byte {start} (0x{data[start]:02x}); {remedy}") from None
 
 
-def iterate_lines(path: str) -> Iterator[str]:
+def iterate_lines(path: str, skipped: list[int] | None = None) -> Iterator[str]:
     r"""Iterate over the file's lines without their ends (LF or CR LF), and without a byte-order mark.
 
     Names that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. Reads are large: the line iterator of
     TensorFlow's GFile is 20 times slower, and drops every `\r`.
 
+    Args:
+        path: the file.
+        skipped: receives the numbers of the lines that are not UTF-8, which are left out. None makes them an error.
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is not UTF-8 (the message names file and line), or compressed data are damaged or end too
-            early (the message names the file).
+        ValueError: a line is not UTF-8, compressed data are damaged or end too early, or the file is no text. The
+            message names file and line.
     """
-    number = 1
+    if skipped is None:
+        yield from _lines(path, None)
+        return
+    bad: set[int] = set()
+    yield from (line for number, line in enumerate(_lines(path, bad), 1) if number not in bad)
+    skipped += sorted(bad)
+
+
+def _lines(path: str, bad: set[int] | None) -> Iterator[str]:
+    """Iterate over all lines. `bad`, if given, receives the numbers of those that are not UTF-8, which are empty."""
+    number, remedy = 1, ""
     started: list[bytes] = []  # the parts of a line whose end has not been read yet
     for chunk in decompressed(_chunks(path), path):
+        remedy = remedy or remedy_for(chunk, path)
         whole, newline, rest = chunk.rpartition(b"\n")
         if not newline:
             started.append(chunk)
             continue
         lines = b"".join([*started, whole])
         started = [rest]
-        yield from _decoded_lines(path, lines, number)
+        yield from _decoded_lines(path, lines, number, bad, remedy)
         number += lines.count(b"\n") + 1
     last = b"".join(started)
     if last:
-        yield from _decoded_lines(path, last, number)
+        yield from _decoded_lines(path, last, number, bad, remedy)
 
 
 def _chunks(path: str) -> Iterator[bytes]:
@@ -140,18 +154,21 @@ def _chunks(path: str) -> Iterator[bytes]:
             yield chunk
 
 
-def _decoded_lines(path: str, data: bytes, first_number: int) -> list[str]:
+def _decoded_lines(path: str, data: bytes, first_number: int, bad: set[int] | None, remedy: str) -> list[str]:
     """Return the lines of `data`, which starts at line `first_number` and does not end in a line's end."""
     if first_number == 1:
         data = data.removeprefix(_BYTE_ORDER_MARK)
     try:
         return [line.rstrip("\r") for line in data.decode("utf-8").split("\n")]
     except UnicodeDecodeError as error:
+        if bad is not None and b"\n" in data:
+            parts = enumerate(data.split(b"\n"), first_number)
+            return [line for number, part in parts for line in _decoded_lines(path, part, number, bad, remedy)]
         number = first_number + data.count(b"\n", 0, error.start)
-        raise ValueError(
-            f"{path}, line {number}: not UTF-8 (byte 0x{data[error.start]:02x}); convert the file, for "
-            f"example with `iconv -f latin1 -t utf-8`"
-        ) from None
+        if bad is not None:
+            bad.add(number)
+            return [""]
+        raise ValueError(f"{path}, line {number}: not UTF-8 (byte 0x{data[error.start]:02x}); {remedy}") from None
 
 
 @contextmanager
@@ -337,8 +354,12 @@ def read_json_lines(path: str) -> list[Any]:
     return [_json_of(line, f"{path}, line {number}") for number, line in enumerate(iterate_lines(path), 1)]
 
 
-def iterate_json_objects(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def iterate_json_objects(path: str, skipped: list[int] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Iterate over the JSON objects of a file that has one on each line. Blank lines are skipped.
+
+    Args:
+        path: the file.
+        skipped: as for `iterate_lines`.
 
     Yields:
         The source of each object, `FILE, line N`, and the object.
@@ -347,8 +368,11 @@ def iterate_json_objects(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         FileNotFoundError: there is no such file.
         ValueError: a line is no JSON object; the message names file and line.
     """
-    for number, line in enumerate(iterate_lines(path), 1):
+    bad: set[int] | None = None if skipped is None else set()
+    for number, line in enumerate(_lines(path, bad), 1):
         if not line.strip():
+            if skipped is not None and bad and number in bad:
+                skipped.append(number)
             continue
         source = f"{path}, line {number}"
         value = _json_of(line, source)

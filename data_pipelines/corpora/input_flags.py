@@ -55,6 +55,11 @@ def define() -> None:
     flags.DEFINE_integer(
         "min_document_length", 0, "The fewest characters of a document; shorter documents are left out."
     )
+    flags.DEFINE_bool(
+        "skip_unreadable",
+        False,
+        "Whether to leave out lines that are not UTF-8, and JSON lines whose text is null or missing, and count them.",
+    )
     flags.DEFINE_list(
         "weights",
         None,
@@ -90,6 +95,7 @@ def read(values: Any) -> Iterator[Sequence[str]]:
         tfds_split=values.tfds_split,
         clean=values.clean,
         min_document_length=values.min_document_length,
+        skip_unreadable=values.skip_unreadable,
     )
     weights = None if values.weights is None else _weights(values.weights)
     if not named:

@@ -8,6 +8,8 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 
+from absl import logging
+
 from bert_tf.utils import files
 from bert_tf.utils.decompression import compression_suffix
 from bert_tf.utils.file_patterns import matching_files
@@ -43,6 +45,8 @@ class ReadingOptions:
         tfds_split: the part of a TFDS data set to read.
         clean: whether Unicode is repaired, and control characters and HTML mark-up are dropped (`cleaning.clean_text`).
         min_document_length: the fewest characters, counted in all sentences, of a document that is kept.
+        skip_unreadable: whether lines and texts that are not UTF-8, and JSON lines whose text is null or missing, are
+            left out. A warning counts them for each source. Otherwise they are errors.
 
     Raises:
         ValueError: `sentences` is neither `line` nor `split`, or `min_document_length` is negative.
@@ -55,6 +59,7 @@ class ReadingOptions:
     tfds_split: str = "train"
     clean: bool = False
     min_document_length: int = 0
+    skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
         if self.sentences not in ("line", "split"):
@@ -105,15 +110,22 @@ def read_documents(
             the documents hold no sentence.
     """
     options = options or ReadingOptions()
-    parts = [part.strip() for part in patterns.split(",")]
-    data_sets = [part.removeprefix(TFDS_PREFIX) for part in parts if part.startswith(TFDS_PREFIX)]
-    globs = ",".join(part for part in parts if not part.startswith(TFDS_PREFIX))
+    parts = patterns.split(",")
+    names = [part.strip() for part in parts if part.strip().startswith(TFDS_PREFIX)]
+    data_sets = [name.removeprefix(TFDS_PREFIX) for name in names]
+    globs = ",".join(part for part in parts if part.strip() not in names)
     paths = matching_files(globs) if globs or not data_sets else []
     texts = [
-        tfds_texts(name, text_field=options.text_field, tfds_split=options.tfds_split, tfds_dir=options.tfds_dir)
+        tfds_texts(
+            name,
+            text_field=options.text_field,
+            tfds_split=options.tfds_split,
+            tfds_dir=options.tfds_dir,
+            skip_unreadable=options.skip_unreadable,
+        )
         for name in data_sets
     ]
-    raw = _raw_documents(paths, texts, options.text_field)
+    raw = _raw_documents(paths, texts, options)
     return _not_empty(_processed(raw, options, num_workers), patterns, len(paths) + len(texts))
 
 
@@ -135,27 +147,37 @@ def text_files(patterns: str) -> list[str] | None:
     return None if any(compression_suffix(path) for path in paths) else paths
 
 
-def _raw_documents(paths: Sequence[str], texts: Sequence[Iterator[str]], text_field: str) -> Iterator[_RawDocument]:
+def _raw_documents(
+    paths: Sequence[str], texts: Sequence[Iterator[str]], options: ReadingOptions
+) -> Iterator[_RawDocument]:
     for path in paths:
+        skipped: list[int] | None = [] if options.skip_unreadable else None
         if path.removesuffix(compression_suffix(path)).endswith(JSON_SUFFIXES):
-            for text in _json_texts(path, text_field):
+            for text in _json_texts(path, options.text_field, skipped):
                 yield _RawDocument(_lines_with_text(text), running=False)
         else:
-            for lines in _blocks(path):
+            for lines in _blocks(path, skipped):
                 yield _RawDocument(lines, running=True)
+        if skipped:
+            logging.warning(
+                "%s: left out %d lines without readable text, first line %d", path, len(skipped), skipped[0]
+            )
     for data_set in texts:
         for text in data_set:
             yield _RawDocument(_lines_with_text(text), running=False)
 
 
-def _json_texts(path: str, text_field: str) -> Iterator[str]:
-    for source, value in files.iterate_json_objects(path):
+def _json_texts(path: str, text_field: str, skipped: list[int] | None) -> Iterator[str]:
+    for source, value in files.iterate_json_objects(path, skipped):
+        text = value.get(text_field)
+        if text is None and skipped is not None:
+            skipped.append(int(source.rpartition(" ")[2]))
+            continue
         if text_field not in value:
             raise ValueError(
                 f"{source}: `text_field` must name a field of every line, but this line has "
                 f"{', '.join(sorted(value)) or 'no fields'}. Received: {text_field!r}"
             )
-        text = value[text_field]
         if not isinstance(text, str):
             raise ValueError(f"{source}: the field {text_field!r} must be a string. Received: {str(text)[:80]}")
         # JSON can escape half of a surrogate pair. The tokenizer drops U+FFFD.
@@ -173,10 +195,10 @@ def _lines(text: str) -> list[str]:
     return text.split("\n")
 
 
-def _blocks(path: str) -> Iterator[list[str]]:
+def _blocks(path: str, skipped: list[int] | None) -> Iterator[list[str]]:
     """Yield the blocks of lines between blank lines."""
     lines: list[str] = []
-    for read in files.iterate_lines(path):
+    for read in files.iterate_lines(path, skipped):
         for line in map(str.strip, _lines(read)):
             if not is_blank(line):
                 lines.append(line)
@@ -236,5 +258,5 @@ def _not_empty(documents: Iterator[list[str]], patterns: str, count: int) -> Ite
     if empty:
         raise ValueError(
             f"`patterns` must name files with at least one sentence. Received: {patterns!r}, with {count} file(s) that "
-            "hold no sentence, or only documents that are too short"
+            "hold no sentence, or only documents that are too short or unreadable"
         )

@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from absl import logging
 
-def tfds_texts(name: str, *, text_field: str, tfds_split: str, tfds_dir: str | None) -> Iterator[str]:
+
+def tfds_texts(
+    name: str, *, text_field: str, tfds_split: str, tfds_dir: str | None, skip_unreadable: bool = False
+) -> Iterator[str]:
     """Return the texts of one field of a data set, which is downloaded and prepared unless it is on disk.
 
     Args:
@@ -12,6 +16,7 @@ def tfds_texts(name: str, *, text_field: str, tfds_split: str, tfds_dir: str | N
         text_field: the feature that holds the text.
         tfds_split: `train`, or any other expression of TFDS, such as `train[:10%]+test`.
         tfds_dir: the folder of prepared data sets; None for TFDS's own default, `~/tensorflow_datasets`.
+        skip_unreadable: whether texts that are not UTF-8 are left out, and counted in a warning at the end.
 
     Returns:
         An iterator over the texts.
@@ -60,16 +65,22 @@ def tfds_texts(name: str, *, text_field: str, tfds_split: str, tfds_dir: str | N
         raise ValueError(
             f"`tfds_split` must be a split of tfds:{name} ({_first_line(error)}). Received: {tfds_split!r}"
         ) from None
-    return _texts(examples, text_field, f"tfds:{name}, split {tfds_split}")
+    return _texts(examples, text_field, f"tfds:{name}, split {tfds_split}", skip_unreadable)
 
 
-def _texts(examples: Any, text_field: str, source: str) -> Iterator[str]:
+def _texts(examples: Any, text_field: str, source: str, skip_unreadable: bool) -> Iterator[str]:
+    skipped = 0
     for number, example in enumerate(examples.as_numpy_iterator()):
         try:
             yield example[text_field].decode("utf-8")
         except UnicodeDecodeError as error:
+            if skip_unreadable:
+                skipped += 1
+                continue
             byte = example[text_field][error.start]
             raise ValueError(f"{source}, example {number}: {text_field!r} is not UTF-8 (byte 0x{byte:02x})") from None
+    if skipped:
+        logging.warning("%s: left out %d texts that are not UTF-8", source, skipped)
 
 
 def _first_line(error: Exception) -> str:

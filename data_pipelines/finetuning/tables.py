@@ -121,7 +121,10 @@ def field(row: dict[str, Any], column: str, source: str) -> Any:
         ValueError: there is no such column.
     """
     if column not in row:
-        raise ValueError(f"{source}: must have a column {column!r}. Received: columns {', '.join(map(repr, row))}")
+        raise ValueError(
+            f"{source}: must have a column {column!r}. Received: columns {', '.join(map(repr, row))}"
+            + _separator_hint(list(row))
+        )
     return row[column]
 
 
@@ -129,9 +132,22 @@ def _row(header: list[str], fields: list[str], source: str) -> dict[str, Any]:
     if len(fields) != len(header):
         raise ValueError(
             f"{source}: must have {len(header)} fields, like the header ({', '.join(header)}). "
-            f"Received: {len(fields)} fields"
+            f"Received: {len(fields)} fields{_separator_hint(header)}"
         )
     return dict(zip(header, fields, strict=True))
+
+
+def _separator_hint(header: list[str]) -> str:
+    """Return what helps if the header is a single field that holds another separator; else ""."""
+    found = next((sign for sign in "\t;,|" if len(header) == 1 and sign in header[0]), None)
+    if found is None:
+        return ""
+    if found == "\t":
+        return ". It looks like TSV, whose fields are separated by tabs: name it .tsv"
+    if found == ",":
+        return ". It looks like CSV, whose fields are separated by commas: name it .csv"
+    script = f"import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, delimiter={found!r}))"
+    return f'. Its fields look separated by {found!r}, not by commas; this helps: python -c "{script}" < OLD > NEW.csv'
 
 
 def _tsv_rows(path: str) -> TableRows:

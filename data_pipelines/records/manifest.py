@@ -23,6 +23,7 @@ from bert_tf.tokenization.options import TokenizerOptions
 from bert_tf.tokenization.vocab_files import first_difference
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
+from data_pipelines.records.foreign_records import refuse_google_records
 from data_pipelines.records.tfrecords import read_tfrecords
 
 FORMAT_VERSION = 1
@@ -167,6 +168,7 @@ def read_manifest(folder: str, *, allow_damage: bool = False) -> Manifest:
     """
     path = os.path.join(folder, MANIFEST_FILE)
     if not files.exists(path):
+        refuse_google_records(folder)
         raise FileNotFoundError(
             f"`folder` must hold {MANIFEST_FILE}. It is not a record folder, or its preparation was interrupted and "
             f"`bert-tf create-pretraining-data` must run again. Received: {folder!r}"

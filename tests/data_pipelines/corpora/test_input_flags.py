@@ -14,6 +14,7 @@ DEFAULTS = {
     "clean": False,
     "deduplicate": False,
     "min_document_length": 0,
+    "skip_unreadable": False,
     "weights": None,
     "temperature": None,
     "seed": 0,

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import re
 
 import numpy as np
 import pytest
@@ -218,3 +219,35 @@ def test_mistakes_in_tfds_options_are_reported_in_one_line(tfds_dir, name, optio
     with pytest.raises(ValueError, match=message) as caught:
         list(read_documents(f"tfds:{name}", options=ReadingOptions(tfds_dir=tfds_dir, **options)))
     assert "\n" not in str(caught.value)
+
+
+def test_unreadable_lines_and_null_texts_are_left_out_and_counted_on_request(tmp_path, caplog):
+    (tmp_path / "a.txt").write_bytes(b"one\n\xff\xfe bad\ntwo\n\n\xe9\n\nthree\ncaf\xc3\xa9\xe9")
+    lines = [b'{"text": "four"}', b'{"text": null}', b'{"text": "\xe9"}', b"", b'{"id": 3}', b'{"text": "five"}']
+    (tmp_path / "b.jsonl").write_bytes(b"\n".join(lines))
+    with pytest.raises(ValueError, match=r"a\.txt, line 2: not UTF-8"):
+        _read(tmp_path / "*")
+    with caplog.at_level("WARNING"):
+        documents = _read(tmp_path / "*", skip_unreadable=True)
+    assert documents == [["one", "two"], ["three"], ["four"], ["five"]]
+    assert re.search(r"a\.txt: left out 3 lines without readable text, first line 2", caplog.text)
+    assert re.search(r"b\.jsonl: left out 3 lines without readable text, first line 2", caplog.text)
+
+
+def test_a_text_of_the_wrong_kind_or_json_that_is_damaged_is_never_skipped(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": 3}\n')
+    with pytest.raises(ValueError, match="must be a string"):
+        _read(tmp_path / "a.jsonl", skip_unreadable=True)
+    (tmp_path / "a.jsonl").write_text('{"text"\n')
+    with pytest.raises(ValueError, match="not JSON"):
+        _read(tmp_path / "a.jsonl", skip_unreadable=True)
+
+
+def test_file_names_may_hold_commas(tmp_path):
+    for name in ("a,b.txt", "c, d.txt", "e.txt", "x"):
+        (tmp_path / name).write_text(name)
+    names = ["a,b.txt", "c, d.txt", "e.txt"]
+    assert _read(",".join(str(tmp_path / name) for name in names)) == [[name] for name in names]
+    assert _read(f"{tmp_path}/x,{tmp_path}/a,*.txt") == [["a,b.txt"], ["x"]]
+    with pytest.raises(FileNotFoundError, match=r"no file matches .*/b'"):
+        _read(f"{tmp_path}/x,{tmp_path}/b")

@@ -4,6 +4,7 @@ import pytest
 
 from bert_tf.configs.tasks import ClassificationConfig, MultiLabelConfig, RegressionConfig, TaggingConfig
 from bert_tf.examples import TextExample
+from data_pipelines.finetuning import tables
 from data_pipelines.finetuning.tagging import read_tagged
 from data_pipelines.finetuning.texts import read_texts
 
@@ -161,3 +162,21 @@ def test_data_sets_of_tfds_are_read(tmp_path, monkeypatch):
         read("tfds:small_reviews", config)
     with pytest.raises(ValueError, match=r"`path` must name a data set.*tfds:small_reviews\[dev\]"):
         read("tfds:small_reviews[dev]", config)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "sentence;label\ngood, good;1\n", r"must have 1 fields.*separated by ';'.*csv\.writer"),
+        ("a.csv", "sentence;label\ngood;1\n", r"must have a column 'sentence'.*separated by ';'.*> NEW\.csv"),
+        ("a.csv", "sentence|label\ngood|1\n", r"separated by '\|'"),
+        ("a.csv", "sentence\tlabel\ngood\t1\n", r"looks like TSV.*name it \.tsv"),
+        ("a.tsv", "sentence,label\ngood,1\n", r"looks like CSV.*name it \.csv"),
+        ("a.csv", "text,label\ngood,1\n", r"Received: columns 'text', 'label'$"),
+        ("a.csv", "text\ngood\n", r"Received: columns 'text'$"),
+    ],
+)
+def test_other_separators_are_told_with_what_helps(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        [tables.text_field(row, "sentence", source) for source, row in tables.read_rows(str(tmp_path / name))]

@@ -158,3 +158,21 @@ def test_packed_rows_do_not_fit_the_schema(tokenizer, tmp_path):
     with pytest.raises(ValueError, match=r"`folder` must hold rows of one sequence.*up to 3 a row"):
         export_google_records(RecordFolder(str(tmp_path / "packed")), str(tmp_path / "out"), MASKING)
     assert not (tmp_path / "out").exists()
+
+
+def test_google_records_and_files_in_the_place_of_a_record_folder_are_told(tmp_path):
+    example = tf.train.Example()
+    example.features.feature["masked_lm_positions"].int64_list.value.extend([1, 2])
+    with tf.io.TFRecordWriter(str(tmp_path / "google.tfrecord")) as writer:
+        writer.write(example.SerializeToString())
+    (tmp_path / "a.txt").write_text("text")
+    command = r"bert-tf convert-records --from '.*' --vocab_file VOCAB"
+    for path in (tmp_path, tmp_path / "google.tfrecord", tmp_path / "*.tfrecord"):
+        with pytest.raises(ValueError, match=rf"`path` must be a record folder\. .*masked TFRecords .*{command}"):
+            RecordFolder(str(path))
+    with pytest.raises(
+        ValueError, match=r"`bert-tf create-pretraining-data` makes of text\. Received a file: .*a\.txt"
+    ):
+        RecordFolder(str(tmp_path / "a.txt"))
+    with pytest.raises(FileNotFoundError, match=r"must hold manifest\.json"):
+        RecordFolder(str(tmp_path / "nothing"))
