@@ -40,8 +40,8 @@ def read_inputs(
                 "`text_pair_column` must not be given for vectors, which single texts have. "
                 f"Received: {columns['text_pair_column']!r}"
             )
-        texts = isinstance(config, TextTaskConfig)
-        config = config.replace(text_pair_column=None) if texts else ClassificationConfig()
+        of_texts = isinstance(config, TextTaskConfig)
+        config = config.replace(text_pair_column=None) if of_texts else ClassificationConfig()
     if columns and not isinstance(config, TextTaskConfig):
         raise ValueError(f"`{next(iter(columns))}` needs a model of texts. Received: a model for {config.kind}")
     config = config.replace(**columns) if columns else config

@@ -375,7 +375,7 @@ def test_records_keep_the_options_of_their_tokenizer(tmp_path):
     assert manifest.tokenizer_options == read_manifest(str(tmp_path)).tokenizer_options == options
     assert read_vocabulary(str(tmp_path), manifest).vocab_hash == tokenizer.vocab_hash
     with pytest.raises(ValueError, match=r"Received: .*, uncased, strip_accents False, 1 added tokens, Unicode"):
-        check_vocabulary(manifest, TOKENIZER)
+        check_vocabulary(str(tmp_path), manifest, TOKENIZER)
 
 
 def launch(*arguments: str, **options) -> subprocess.Popen:
