@@ -129,6 +129,7 @@ def multi_label_batch(batch_size: int | None, max_seq_length: int | None, num_la
 
     Returns:
         The features of `encoder_batch`, `label_targets` float32 [B, C], each 0 or 1, and `label_weights` float32 [B].
+        In training with class weights, also `target_weights` float32 [B, C].
     """
     return encoder_batch(batch_size, max_seq_length) | {
         "label_targets": Feature((batch_size, num_labels), "float32"),
@@ -199,6 +200,7 @@ BATCH_NAMES = frozenset().union(
     tagging_batch(None, None),
     question_answering_batch(None, None),
     retrieval_batch(None, None, 1),
+    ("target_weights",),
 )
 """The names of all tensors that a batch may have."""
 

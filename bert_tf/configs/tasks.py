@@ -81,7 +81,8 @@ def _check_labels(labels: tuple[str, ...]) -> None:
         raise ConfigError(f"`labels` must be different names, two or more, or none at all. Received: {labels!r}")
 
 
-def _check_class_weights(weights: tuple[float, ...], balanced: bool) -> None:
+def _check_class_weights(weights: tuple[float, ...], balanced: bool, focal_gamma: float) -> None:
+    check_range("focal_gamma", focal_gamma, 0.0)
     for weight in weights:
         check_range("class_weights", weight, 0.0)
     if weights and balanced:
@@ -102,6 +103,9 @@ class ClassificationConfig(TextTaskConfig):
         balanced_classes: whether to derive the weights from the training file, so that all classes have the same sum
             (examples / (classes x examples of the class), as scikit-learn's `balanced`).
         label_smoothing: share of the target that is spread over all classes (Szegedy et al. 2016).
+        focal_gamma: exponent of the focal loss (Lin et al. 2017), which counts examples less the better they are
+            learnt: in training, each loss is multiplied by (1 - probability of the label) to this power. The paper's
+            choice is 2; 0 is the cross-entropy.
     """
 
     kind: str = "classification"
@@ -110,12 +114,15 @@ class ClassificationConfig(TextTaskConfig):
     class_weights: tuple[float, ...] = ()
     balanced_classes: bool = False
     label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_labels(self.labels)
-        _check_class_weights(self.class_weights, self.balanced_classes)
+        _check_class_weights(self.class_weights, self.balanced_classes, self.focal_gamma)
         check_range("label_smoothing", self.label_smoothing, 0.0, high=0.999)
+        if self.focal_gamma and self.label_smoothing:
+            raise ConfigError(f"`label_smoothing` must be 0 with `focal_gamma`. Received: {self.label_smoothing}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,16 +133,25 @@ class MultiLabelConfig(TextTaskConfig):
         labels: see `ClassificationConfig`.
         label_separator: text between the labels in a field of a TSV or CSV; in JSON lines, the field is a list.
         threshold: smallest probability of a label that is predicted.
+        class_weights: weight of each label in the loss where an example has it, in the order of the labels, as
+            `pos_weight` of PyTorch's `BCEWithLogitsLoss`; () for 1 everywhere. The label's absence has weight 1.
+        balanced_classes: whether to derive these weights from the training file: the examples without a label, divided
+            by those with it.
+        focal_gamma: see `ClassificationConfig`.
     """
 
     kind: str = "multi_label"
     labels: tuple[str, ...] = ()
     label_separator: str = ","
     threshold: float = 0.5
+    class_weights: tuple[float, ...] = ()
+    balanced_classes: bool = False
+    focal_gamma: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_labels(self.labels)
+        _check_class_weights(self.class_weights, self.balanced_classes, self.focal_gamma)
         if not self.label_separator:
             raise ConfigError(f"`label_separator` must not be empty. Received: {self.label_separator!r}")
         check_range("threshold", self.threshold, 0.0, high=1.0)
@@ -163,6 +179,10 @@ class TaggingConfig(TaskConfig):
         scheme: form of the tags: `iob` (IOB1 and IOB2: `B-`, `I-`, `O`), `iobes` (with `E-` and `S-` too), or `none`
             for tags of single words. `auto` derives it from the training tags.
         dropout_rate: dropout before the last layer of the head.
+        class_weights: weight of each tag in the loss, in the order of the labels; () for 1 everywhere.
+        balanced_classes: whether to derive the weights from the training file, as in `ClassificationConfig`, with words
+            for examples.
+        focal_gamma: see `ClassificationConfig`.
     """
 
     kind: str = "tagging"
@@ -174,10 +194,14 @@ class TaggingConfig(TaskConfig):
     group_field: str | None = None
     scheme: str = "auto"
     dropout_rate: float = 0.1
+    class_weights: tuple[float, ...] = ()
+    balanced_classes: bool = False
+    focal_gamma: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_labels(self.labels)
+        _check_class_weights(self.class_weights, self.balanced_classes, self.focal_gamma)
         check_range("dropout_rate", self.dropout_rate, 0.0, high=0.999)
         check_choice("scheme", self.scheme, ("auto", "iob", "iobes", "none"))
 

@@ -15,6 +15,7 @@ Sums = dict[str, tuple[Tensor, Tensor]]
 
 
 _LOWEST = -3.0e38  # close to the lowest finite float32
+_LOWEST_ERROR = 1.0e-12  # the smallest 1 - p that a focal loss tells from 0
 _NO_CANDIDATE = -1.0e9  # stays finite after the division by a temperature
 
 
@@ -57,18 +58,19 @@ def logits_of(logits: Tensor, labels: Tensor) -> Tensor:
     return ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(labels, -1), axis=-1), -1)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, focal_gamma: float = 0.0) -> tuple[Tensor, Tensor]:
     """Return the weighted softmax cross-entropy in nats, computed in float32.
 
     Args:
         logits: float [..., C].
         labels: int [...]; any valid class where the weight is 0.
         weights: float [...].
+        focal_gamma: exponent of `focal`; 0 for the cross-entropy itself.
 
     Returns:
         (sum of weight x loss, sum of weights).
     """
-    losses = cross_entropies(logits, labels)
+    losses = focal(cross_entropies(logits, labels), focal_gamma)
     return ops.sum(losses * weights), ops.sum(weights)
 
 
@@ -91,16 +93,33 @@ def pretraining_losses(outputs: Batch, batch: Batch) -> Sums:
     }
 
 
-def classification_losses(logits: Tensor, batch: Batch, label_smoothing: float = 0.0) -> Sums:
+def focal(losses: Tensor, gamma: float) -> Tensor:
+    """Return each cross-entropy times (1 - p) ** gamma, where p is the probability of its target.
+
+    Follows Lin et al. 2017, "Focal Loss for Dense Object Detection", equation 4. The factor has a gradient, too.
+
+    Args:
+        losses: cross-entropies in nats, float32 [...], so that p = exp(-loss).
+        gamma: the exponent; 0 returns `losses` itself.
+    """
+    if not gamma:
+        return losses
+    # The derivative of a power below 1 is infinite at 0, which a target of probability 1 reaches.
+    return ops.maximum(-ops.expm1(-losses), _LOWEST_ERROR) ** gamma * losses
+
+
+def classification_losses(logits: Tensor, batch: Batch, label_smoothing: float = 0.0, focal_gamma: float = 0.0) -> Sums:
     """Return `classification_loss` per example.
 
     Args:
         logits: outputs of `BertClassifier`, [B, C].
         batch: a batch of `features.classification_batch`.
-        label_smoothing: share of the target that is spread equally over all classes (Szegedy et al. 2016).
+        label_smoothing: share of the target that is spread equally over all classes (Szegedy et al. 2016); 0
+            with a `focal_gamma`.
+        focal_gamma: exponent of `focal`.
     """
     labels, weights = batch["label_ids"], batch["label_weights"]
-    total, weight = cross_entropy(logits, labels, weights)
+    total, weight = cross_entropy(logits, labels, weights, focal_gamma)
     if label_smoothing:
         # Cross-entropy is linear in its target; for the uniform target it is the mean over the classes.
         log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
@@ -109,15 +128,21 @@ def classification_losses(logits: Tensor, batch: Batch, label_smoothing: float =
     return {"classification_loss": (total, weight)}
 
 
-def multi_label_losses(logits: Tensor, batch: Batch) -> Sums:
+def multi_label_losses(logits: Tensor, batch: Batch, focal_gamma: float = 0.0) -> Sums:
     """Return `multi_label_loss` per example: binary cross-entropy in nats, averaged over the labels.
+
+    Weights of targets count in the sum only, as `pos_weight` of PyTorch's `BCEWithLogitsLoss` does.
 
     Args:
         logits: outputs of `BertMultiLabelClassifier`, [B, C].
-        batch: a batch of `features.multi_label_batch`.
+        batch: a batch of `features.multi_label_batch`, with `target_weights` or without.
+        focal_gamma: exponent of `focal`.
     """
     logits, targets = ops.cast(logits, "float32"), batch["label_targets"]
-    losses = ops.mean(ops.softplus(logits) - logits * targets, axis=-1)
+    losses = focal(ops.softplus(logits) - logits * targets, focal_gamma)
+    if "target_weights" in batch:
+        losses = losses * batch["target_weights"]
+    losses = ops.mean(losses, axis=-1)
     return {"multi_label_loss": (ops.sum(losses * batch["label_weights"]), ops.sum(batch["label_weights"]))}
 
 
@@ -132,14 +157,15 @@ def regression_losses(values: Tensor, batch: Batch) -> Sums:
     return {"regression_loss": (ops.sum(errors * batch["label_weights"]), ops.sum(batch["label_weights"]))}
 
 
-def tagging_losses(logits: Tensor, batch: Batch) -> Sums:
+def tagging_losses(logits: Tensor, batch: Batch, focal_gamma: float = 0.0) -> Sums:
     """Return `tagging_loss` per word.
 
     Args:
         logits: outputs of `BertTokenClassifier`, [B, L, C].
         batch: a batch of `features.tagging_batch`.
+        focal_gamma: exponent of `focal`.
     """
-    return {"tagging_loss": cross_entropy(logits, batch["tag_ids"], batch["tag_weights"])}
+    return {"tagging_loss": cross_entropy(logits, batch["tag_ids"], batch["tag_weights"], focal_gamma)}
 
 
 def question_answering_losses(outputs: Batch, batch: Batch) -> Sums:

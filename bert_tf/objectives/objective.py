@@ -68,18 +68,19 @@ def _no_metrics(outputs: Tensor, batch: Batch) -> Sums:
     return {}
 
 
-def classification_objective(label_smoothing: float = 0.0) -> Objective:
-    """Return the objective of one class for each text or pair of texts."""
+def classification_objective(label_smoothing: float = 0.0, focal_gamma: float = 0.0) -> Objective:
+    """Return the objective of one class for each text or pair of texts. Arguments are those of its losses."""
     return Objective(
-        partial(classification_losses, label_smoothing=label_smoothing),
+        partial(classification_losses, label_smoothing=label_smoothing, focal_gamma=focal_gamma),
         _weighted_by("classification_loss", "label_weights"),
         classification_metrics,
     )
 
 
-def multi_label_objective() -> Objective:
-    """Return the objective of any number of labels for each text."""
-    return Objective(multi_label_losses, _weighted_by("multi_label_loss", "label_weights"), _no_metrics)
+def multi_label_objective(focal_gamma: float = 0.0) -> Objective:
+    """Return the objective of any number of labels for each text. Arguments are those of its losses."""
+    losses = partial(multi_label_losses, focal_gamma=focal_gamma)
+    return Objective(losses, _weighted_by("multi_label_loss", "label_weights"), _no_metrics)
 
 
 def regression_objective() -> Objective:
@@ -87,9 +88,10 @@ def regression_objective() -> Objective:
     return Objective(regression_losses, _weighted_by("regression_loss", "label_weights"), _no_metrics)
 
 
-def tagging_objective() -> Objective:
-    """Return the objective of a tag for each word."""
-    return Objective(tagging_losses, _weighted_by("tagging_loss", "tag_weights"), tagging_metrics)
+def tagging_objective(focal_gamma: float = 0.0) -> Objective:
+    """Return the objective of a tag for each word. Arguments are those of its losses."""
+    losses = partial(tagging_losses, focal_gamma=focal_gamma)
+    return Objective(losses, _weighted_by("tagging_loss", "tag_weights"), tagging_metrics)
 
 
 def question_answering_objective() -> Objective:

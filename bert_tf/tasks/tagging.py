@@ -1,5 +1,6 @@
 """Tagging: a tag for each word, learnt and predicted at the word's first token (Devlin et al. 2018, section 5.3)."""
 
+import collections
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from bert_tf.objectives import objective
 from bert_tf.scoring.tagging import scheme_of, tag_spans, tagging_scores
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
-from bert_tf.tasks.labels import ordered_labels
+from bert_tf.tasks.labels import class_weights, ordered_labels
 from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
@@ -59,8 +60,12 @@ class Tagging(Task[TaggedExample]):
         *,
         training: bool = False,
     ) -> EncodedExamples:
-        """Encode the examples for `features.tagging_batch`. A source is (example, [(word, first token's position)])."""
+        """Encode the examples for `features.tagging_batch`. A source is (example, [(word, first token's position)]).
+
+        In training, a word has the weight of its tag.
+        """
         ids = {label: number for number, label in enumerate(labels)}
+        weight_of = self._tag_weights(examples, labels) if training else dict.fromkeys(labels, 1.0)
         room = self.config.max_seq_length - 2
         rows: list[list[int]] = []
         sources: list[tuple[int, list[tuple[int, int]]]] = []
@@ -73,7 +78,7 @@ class Tagging(Task[TaggedExample]):
             tags = examples[number].tags
             if tags is not None:
                 for word, position in words:
-                    row_ids[position], row_weights[position] = ids[tags[word]], 1.0
+                    row_ids[position], row_weights[position] = ids[tags[word]], weight_of[tags[word]]
             rows.append([tokenizer.cls_id, *tokens, tokenizer.sep_id])
             sources.append((number, words))
             tag_ids.append(row_ids)
@@ -107,13 +112,19 @@ class Tagging(Task[TaggedExample]):
             sources=sources,
         )
 
+    def _tag_weights(self, examples: Sequence[TaggedExample], labels: Sequence[str]) -> dict[str, float]:
+        """Return the weight of each tag in training."""
+        counts = collections.Counter(tag for example in examples for tag in example.tags or ())
+        weights = class_weights(self.config, labels, np.array([counts[label] for label in labels]))
+        return dict(zip(labels, weights.tolist(), strict=True))
+
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
         """Return a `BertTokenClassifier`."""
         return BertTokenClassifier(encoder, len(labels), dropout_rate=self.config.dropout_rate, dtype=dtype)
 
     def objective(self, training: bool) -> objective.Objective:
-        """Return the cross-entropy of the words' first tokens."""
-        return objective.tagging_objective()
+        """Return the cross-entropy of the words' first tokens, focal in training only."""
+        return objective.tagging_objective(self.config.focal_gamma if training else 0.0)
 
     def answers(
         self, examples: Sequence[TaggedExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]

@@ -16,7 +16,7 @@ from bert_tf.objectives import objective
 from bert_tf.scoring import texts as scoring
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
-from bert_tf.tasks.labels import ordered_labels
+from bert_tf.tasks.labels import class_weights, ordered_labels
 from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils.arguments import renamed
@@ -92,23 +92,10 @@ class Classification(Task[TextExample]):
         )
         weights = _is_labelled(examples)
         if training:
-            weights = weights * self._class_weights(label_ids, labels)[label_ids]
+            weights = (
+                weights * class_weights(self.config, labels, np.bincount(label_ids, minlength=len(labels)))[label_ids]
+            )
         return _encoded(examples, tokenizer, self.config, {"label_ids": label_ids, "label_weights": weights})
-
-    def _class_weights(self, label_ids: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        """Return the weight of each class, float32 [C]."""
-        given = self.config.class_weights
-        if given:
-            if len(given) != len(labels):
-                raise ValueError(
-                    f"`task.class_weights` must have a weight for each of the {len(labels)} labels "
-                    f"({', '.join(labels)}). Received: {given!r}"
-                )
-            return np.array(given, np.float32)
-        if not self.config.balanced_classes:
-            return np.ones(len(labels), np.float32)
-        counts = np.bincount(label_ids, minlength=len(labels))
-        return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype(np.float32)
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
         """Return a `BertClassifier`."""
@@ -118,8 +105,12 @@ class Classification(Task[TextExample]):
         )
 
     def objective(self, training: bool) -> objective.Objective:
-        """Return the cross-entropy, smoothed in training only."""
-        return objective.classification_objective(self.config.label_smoothing if training else 0.0)
+        """Return the cross-entropy, smoothed or focal in training only."""
+        config = self.config
+        return objective.classification_objective(
+            label_smoothing=config.label_smoothing if training else 0.0,
+            focal_gamma=config.focal_gamma if training else 0.0,
+        )
 
     def answers(
         self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
@@ -181,8 +172,12 @@ class MultiLabel(Task[TextExample]):
         *,
         training: bool = False,
     ) -> EncodedExamples:
-        """Encode the examples for `features.multi_label_batch`."""
-        values = {"label_targets": self._targets(examples, labels), "label_weights": _is_labelled(examples)}
+        """Encode the examples for `features.multi_label_batch`. In training, the labels of a row have their weights."""
+        targets = self._targets(examples, labels)
+        values = {"label_targets": targets, "label_weights": _is_labelled(examples)}
+        if training and (self.config.class_weights or self.config.balanced_classes):
+            weights = class_weights(self.config, labels, targets.sum(axis=0), positive_of=len(examples))
+            values["target_weights"] = np.where(targets > 0, weights, np.float32(1))
         return _encoded(examples, tokenizer, self.config, values)
 
     def _targets(self, examples: Sequence[TextExample], labels: Sequence[str]) -> np.ndarray:
@@ -201,8 +196,8 @@ class MultiLabel(Task[TextExample]):
         )
 
     def objective(self, training: bool) -> objective.Objective:
-        """Return the binary cross-entropy."""
-        return objective.multi_label_objective()
+        """Return the binary cross-entropy, focal in training only."""
+        return objective.multi_label_objective(self.config.focal_gamma if training else 0.0)
 
     def answers(
         self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]

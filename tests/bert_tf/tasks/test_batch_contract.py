@@ -25,7 +25,8 @@ def _texts(lengths, rng):
 
 def _multi_label(lengths, rng):
     targets = rng.integers(0, 2, (COUNT, 4)).astype(np.float32)
-    return {}, {"label_targets": targets, "label_weights": np.ones(COUNT, np.float32)}
+    weights = rng.random((COUNT, 4)).astype(np.float32)
+    return {}, {"label_targets": targets, "label_weights": np.ones(COUNT, np.float32), "target_weights": weights}
 
 
 def _tagging(lengths, rng):

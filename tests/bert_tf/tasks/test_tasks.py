@@ -50,6 +50,47 @@ def test_classes_and_their_weights(tokenizer):
     assert answer["probabilities"] == pytest.approx({"x": 0.25, "y": 0.75})
 
 
+def test_tags_have_weights_in_training(tokenizer):
+    examples = [TaggedExample.from_words(["r", "abc", "d"], ["O", "X", "O"]), TaggedExample.from_words(["e"], ["O"])]
+    balanced = task_of(TaggingConfig(max_seq_length=8, balanced_classes=True))
+    weights = balanced.encode(examples, ("O", "X"), tokenizer, training=True).token_features["tag_weights"]
+    np.testing.assert_allclose(weights[0], [0, 2 / 3, 2, 0, 0, 2 / 3, 0])  # abc has three tokens
+    np.testing.assert_allclose(weights[1], [0, 2 / 3, 0, 0, 0, 0, 0])
+    plain = balanced.encode(examples, ("O", "X"), tokenizer).token_features["tag_weights"]
+    np.testing.assert_array_equal(plain, weights > 0)
+    given = task_of(TaggingConfig(max_seq_length=8, class_weights=(1, 5)))
+    weights = given.encode(examples, ("O", "X"), tokenizer, training=True).token_features["tag_weights"]
+    np.testing.assert_array_equal(weights[0], [0, 1, 5, 0, 0, 1, 0])
+    with pytest.raises(ValueError, match=r"`task\.class_weights` must have a weight for each of the 3 labels"):
+        given.encode(examples, ("O", "X", "Y"), tokenizer, training=True)
+
+
+def test_labels_have_weights_where_an_example_has_them(tokenizer):
+    examples = _labelled(("x",), ("x", "y"), (), ("x",))
+    balanced = task_of(MultiLabelConfig(max_seq_length=8, balanced_classes=True))
+    weights = balanced.encode(examples, ("x", "y", "z"), tokenizer, training=True).example_features["target_weights"]
+    np.testing.assert_allclose(weights, [[1 / 3, 1, 1], [1 / 3, 3, 1], [1, 1, 1], [1 / 3, 1, 1]])
+    assert "target_weights" not in balanced.encode(examples, ("x", "y", "z"), tokenizer).example_features
+    given = task_of(MultiLabelConfig(max_seq_length=8, class_weights=(2, 5)))
+    weights = given.encode(examples, ("x", "y"), tokenizer, training=True).example_features["target_weights"]
+    np.testing.assert_allclose(weights, [[2, 1], [2, 5], [1, 1], [2, 1]])
+    with pytest.raises(ValueError, match=r"`task\.class_weights` must have a weight for each of the 3 labels"):
+        given.encode(examples, ("x", "y", "z"), tokenizer, training=True)
+
+
+@pytest.mark.parametrize("config", [ClassificationConfig, MultiLabelConfig, TaggingConfig])
+def test_weights_and_focal_losses_are_checked(config):
+    with pytest.raises(ConfigError, match="`class_weights` must be empty with `balanced_classes`"):
+        config(class_weights=(1.0, 2.0), balanced_classes=True)
+    with pytest.raises(ConfigError, match="focal_gamma"):
+        config(focal_gamma=-1.0)
+    task = task_of(config(focal_gamma=2.0))
+    assert task.objective(training=True).losses.keywords["focal_gamma"] == 2.0
+    assert task.objective(training=False).losses.keywords["focal_gamma"] == 0.0
+    with pytest.raises(ConfigError, match="`label_smoothing` must be 0 with `focal_gamma`"):
+        ClassificationConfig(label_smoothing=0.1, focal_gamma=2.0)
+
+
 def test_unknown_labels_are_named_with_their_line(tokenizer):
     example = TextExample("a", None, "z", source="dev.tsv, line 7")
     with pytest.raises(ValueError, match=r"dev\.tsv, line 7, column 'label'.*x, y.*'z'"):
