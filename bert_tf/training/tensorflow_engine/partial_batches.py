@@ -46,7 +46,7 @@ def accumulated(function: GradientsOf[_Sums], count: int) -> GradientsOf[_Sums]:
         return function
 
     def in_parts(batch: Batch, weights: dict[str, Tensor], seed: Tensor) -> _Sums:
-        parts = {name: tf.reshape(tensor, [count, -1, *tensor.shape[1:]]) for name, tensor in batch.items()}
+        parts = {name: _in_runs(tensor, count) for name, tensor in batch.items()}
 
         @tf.function
         def of_part(number: tf.Tensor) -> _Sums:
@@ -63,3 +63,9 @@ def accumulated(function: GradientsOf[_Sums], count: int) -> GradientsOf[_Sums]:
         return tf.while_loop(lambda number, _: number < count, add, (number, zeros), maximum_iterations=count)[1]
 
     return in_parts
+
+
+def _in_runs(tensor: Tensor, count: int) -> Tensor:
+    """Return the rows in `count` equal runs, [count, B / count, ...]. Batches of fine-tuning have a dynamic length."""
+    sizes = [tf.shape(tensor)[axis] if size is None else size for axis, size in enumerate(tensor.shape)]
+    return tf.reshape(tensor, [count, sizes[0] // count, *sizes[1:]])
