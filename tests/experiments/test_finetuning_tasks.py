@@ -113,6 +113,16 @@ def test_from_a_file_to_scores_and_answers(kind, tmp_path, tokenizer):
     _check_answer(kind, answers[0], predictor)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["multi_label", "tagging"])
+def test_class_weights_and_focal_losses_train(kind, tmp_path, tokenizer):
+    task = CASES[kind][2].replace(balanced_classes=True, focal_gamma=2.0)
+    train = TRAIN.replace(jit_compile=True, gradient_accumulation_steps=2)
+    _, run, metrics = _finetune(tmp_path, kind, tokenizer, task=task, train=train, num_epochs=2, evals_per_epoch=0)
+    assert np.isfinite(metrics[f"{kind}_loss"])
+    assert load(run).description.task_config == task
+
+
 def _check_answer(kind, answer, predictor):
     if kind == "classification":
         assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
