@@ -56,6 +56,9 @@ class TextTaskConfig(TaskConfig):
         dropout_rate: dropout before the last layer of the head.
         pooling: input of the head: `cls` for the pooled `[CLS]` output (as published), or `mean` for the pooler on the
             mean of the sequence output, which is better for models with little pre-training.
+        long_texts: what is kept of a text that exceeds the row: `cut` for its beginning, or `head_tail` for the first
+            quarter and the rest from its end (128 and 382 of 510 tokens, as in Sun et al. 2019, "How to Fine-Tune BERT
+            for Text Classification"), which needs single texts.
     """
 
     text_column: str = "text"
@@ -64,6 +67,7 @@ class TextTaskConfig(TaskConfig):
     group_column: str | None = None
     dropout_rate: float = 0.1
     pooling: str = "cls"
+    long_texts: str = "cut"
 
     @property
     def num_segments(self) -> int:
@@ -74,6 +78,9 @@ class TextTaskConfig(TaskConfig):
         super().__post_init__()
         check_range("dropout_rate", self.dropout_rate, 0.0, high=0.999)
         check_choice("pooling", self.pooling, ("cls", "mean"))
+        check_choice("long_texts", self.long_texts, ("cut", "head_tail"))
+        if self.long_texts != "cut" and self.text_pair_column is not None:
+            raise ConfigError(f"`long_texts` must be cut for pairs of texts. Received: {self.long_texts!r}")
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@ from bert_tf.utils.arguments import renamed
 def _encoded(
     examples: Sequence[TextExample], tokenizer: WordPieceTokenizer, config: Any, features: dict[str, np.ndarray]
 ) -> EncodedExamples:
-    pairs = [tokenizer.encode_pair(example.text, example.text_pair, config.max_seq_length) for example in examples]
+    pairs = [_encoded_example(example, tokenizer, config) for example in examples]
     return EncodedExamples.from_lists(
         [ids for ids, _ in pairs],
         [segments for _, segments in pairs],
@@ -34,6 +34,22 @@ def _encoded(
         bucket_lengths=config.bucket_lengths,
         example_features=features,
     )
+
+
+def head_length(room: int) -> int:
+    """Return how many of `room` tokens `head_tail` takes from the beginning of a long text: 128 of 510."""
+    return room * 128 // 510
+
+
+def _encoded_example(example: TextExample, tokenizer: WordPieceTokenizer, config: Any) -> tuple[list[int], list[int]]:
+    longest = config.max_seq_length
+    if config.long_texts == "cut" or example.text_pair is not None:
+        return tokenizer.encode_pair(example.text, example.text_pair, longest)
+    ids, segments = tokenizer.encode_pair(example.text)
+    if len(ids) <= longest:
+        return ids, segments
+    head = 1 + head_length(longest - 2)  # with [CLS]
+    return ids[:head] + ids[head - longest :], segments[:longest]
 
 
 def _is_labelled(examples: Sequence[TextExample]) -> np.ndarray:

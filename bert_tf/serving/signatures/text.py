@@ -12,7 +12,7 @@ from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors
 from bert_tf.tasks.model_kinds import ModelKind
-from bert_tf.tasks.texts import Classification, MultiLabel, Regression
+from bert_tf.tasks.texts import Classification, MultiLabel, Regression, head_length
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
@@ -34,7 +34,20 @@ class _TextSignatures(Signatures):
     def from_texts(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> Tensors:
         """Return the class's outputs of `serving_default`."""
         tokenize = self.graph_tokenizer.tokenize
-        return self.from_ids(self.rows(tokenize(text), None if text_pair is None else tokenize(text_pair)))
+        ids = tokenize(text)
+        if self.task.long_texts == "head_tail":
+            ids = _head_and_tail(ids, self.max_seq_length - 2)
+        return self.from_ids(self.rows(ids, None if text_pair is None else tokenize(text_pair)))
+
+
+def _head_and_tail(ids: tf.RaggedTensor, room: int) -> tf.RaggedTensor:
+    """Return the head and the tail of each text that has more than `room` tokens, [B, None]."""
+    head = head_length(room)
+    lengths = ids.row_lengths()
+    indices = tf.ragged.range(lengths)
+    own_lengths = tf.repeat(lengths, lengths)
+    is_kept = (indices.flat_values < head) | (indices.flat_values >= own_lengths - (room - head))
+    return tf.ragged.boolean_mask(ids, indices.with_flat_values(is_kept))
 
 
 class ClassifierSignatures(_TextSignatures):

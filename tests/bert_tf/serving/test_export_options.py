@@ -9,7 +9,7 @@ from small_model import write_run
 
 from bert_tf.serving.export import export_saved_model, signatures_of
 from bert_tf.serving.options import ExportOptions
-from bert_tf.serving.predictor import load
+from bert_tf.serving.predictor import Predictor, load
 from bert_tf.serving.static_shapes import shaped
 
 pytest.importorskip("tensorflow_text")
@@ -92,3 +92,22 @@ def test_a_tpu_gets_one_static_shape(run):
     assert "<=" not in hlo  # the mark of a dynamic dimension
     for operation in (" infeed(", " outfeed(", " send(", " recv("):
         assert operation not in hlo
+
+
+@pytest.mark.long
+def test_an_export_keeps_the_head_and_tail_of_long_texts(tmp_path):
+    run = write_run(tmp_path / "run", "classification", options={"long_texts": "head_tail"})
+    path = export_saved_model(str(run), str(tmp_path / "export"))
+    texts = ["the old miller " + "near the river " * 20 + "a young sailor forgot the letter", "the boat", ""]
+    found = tf.saved_model.load(path).signatures["serving_default"](text=tf.constant(texts))["probabilities"].numpy()
+    predictor = load(str(run))
+    expected = np.array([list(answer["probabilities"].values()) for answer in predictor.classify(texts)])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    cut = Predictor(
+        predictor.model,
+        predictor.description.replace(task_config=predictor.task.config.replace(long_texts="cut")),
+        predictor.tokenizer,
+    )
+    others = np.array([list(answer["probabilities"].values()) for answer in cut.classify(texts)])
+    assert np.abs(others[0] - expected[0]).max() > 1e-3
+    np.testing.assert_allclose(others[1:], expected[1:], atol=1e-6)

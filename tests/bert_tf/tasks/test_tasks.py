@@ -91,6 +91,26 @@ def test_weights_and_focal_losses_are_checked(config):
         ClassificationConfig(label_smoothing=0.1, focal_gamma=2.0)
 
 
+@pytest.mark.parametrize("config", [ClassificationConfig, MultiLabelConfig, RegressionConfig])
+def test_long_texts_keep_their_head_and_tail(tokenizer, config):
+    """Sun et al. 2019, section 5.3.1: the first 128 and the last 382 tokens of 510."""
+    numbers = " ".join(str(number) for number in range(10)) + " " + " ".join(LETTERS)
+
+    def tokens(text, **options):
+        rows = task_of(config(**options)).encode([TextExample(text, None, None)], ("x", "y"), tokenizer)
+        return tokenizer.decode(rows.token_features["input_ids"][0]).split()
+
+    assert tokens(numbers, max_seq_length=10, long_texts="head_tail") == ["[CLS]", "0", "1", *"uvwxyz", "[SEP]"]
+    assert tokens(numbers, max_seq_length=10) == ["[CLS]", *"01234567", "[SEP]"]
+    many = " ".join(LETTERS[number % 26] for number in range(600))
+    found = tokens(many, max_seq_length=512, long_texts="head_tail")
+    assert found[1:-1] == many.split()[:128] + many.split()[-382:]
+    for text in ("", "a b", " ".join(LETTERS[:8])):
+        assert tokens(text, max_seq_length=10, long_texts="head_tail") == tokens(text, max_seq_length=10)
+    with pytest.raises(ConfigError, match="`long_texts` must be cut for pairs of texts"):
+        config(long_texts="head_tail", text_pair_column="second")
+
+
 def test_unknown_labels_are_named_with_their_line(tokenizer):
     example = TextExample("a", None, "z", source="dev.tsv, line 7")
     with pytest.raises(ValueError, match=r"dev\.tsv, line 7, column 'label'.*x, y.*'z'"):
