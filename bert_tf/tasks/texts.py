@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+from absl import logging
 
 from bert_tf.configs import BertConfig
 from bert_tf.configs.tasks import ClassificationConfig, MultiLabelConfig, RegressionConfig
@@ -25,7 +26,17 @@ from bert_tf.utils.arguments import renamed
 def _encoded(
     examples: Sequence[TextExample], tokenizer: WordPieceTokenizer, config: Any, features: dict[str, np.ndarray]
 ) -> EncodedExamples:
-    pairs = [_encoded_example(example, tokenizer, config) for example in examples]
+    longest = config.max_seq_length
+    pairs = [tokenizer.encode_pair(example.text, example.text_pair) for example in examples]
+    too_long = [number for number, (ids, _) in enumerate(pairs) if len(ids) > longest]
+    for number in too_long:
+        pairs[number] = _shortened(examples[number], pairs[number], tokenizer, config)
+    if too_long:
+        advice = " or `task.long_texts=head_tail`" if config.long_texts == "cut" and config.num_segments == 1 else ""
+        logging.warning(
+            "%d of %d texts have more than %d tokens and were cut. A larger `task.max_seq_length`%s may help",
+            *(len(too_long), len(examples), longest, advice),
+        )
     return EncodedExamples.from_lists(
         [ids for ids, _ in pairs],
         [segments for _, segments in pairs],
@@ -41,13 +52,14 @@ def head_length(room: int) -> int:
     return room * 128 // 510
 
 
-def _encoded_example(example: TextExample, tokenizer: WordPieceTokenizer, config: Any) -> tuple[list[int], list[int]]:
+def _shortened(
+    example: TextExample, encoded: tuple[list[int], list[int]], tokenizer: WordPieceTokenizer, config: Any
+) -> tuple[list[int], list[int]]:
+    """Return the ids and segments of a text or pair that exceeds the row."""
     longest = config.max_seq_length
     if config.long_texts == "cut" or example.text_pair is not None:
         return tokenizer.encode_pair(example.text, example.text_pair, longest)
-    ids, segments = tokenizer.encode_pair(example.text)
-    if len(ids) <= longest:
-        return ids, segments
+    ids, segments = encoded
     head = 1 + head_length(longest - 2)  # with [CLS]
     return ids[:head] + ids[head - longest :], segments[:longest]
 

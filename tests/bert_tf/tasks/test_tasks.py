@@ -111,6 +111,19 @@ def test_long_texts_keep_their_head_and_tail(tokenizer, config):
         config(long_texts="head_tail", text_pair_column="second")
 
 
+def test_texts_that_are_cut_are_counted(tokenizer, caplog):
+    examples = [TextExample("a b c"), TextExample("a b c d e f g"), TextExample("a b c", "d e f g")]
+    task = task_of(RegressionConfig(max_seq_length=8))
+    with caplog.at_level("WARNING", logger="absl"):
+        task.encode(examples, (), tokenizer)
+        [message] = [record.getMessage() for record in caplog.records]
+        assert message.startswith("2 of 3 texts have more than 8 tokens and were cut.")
+        assert "`task.long_texts=head_tail`" in message
+        caplog.clear()
+        task.encode(examples[:1], (), tokenizer)
+        assert not caplog.records
+
+
 def test_unknown_labels_are_named_with_their_line(tokenizer):
     example = TextExample("a", None, "z", source="dev.tsv, line 7")
     with pytest.raises(ValueError, match=r"dev\.tsv, line 7, column 'label'.*x, y.*'z'"):
