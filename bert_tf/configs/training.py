@@ -88,11 +88,11 @@ class TrainConfig(Config):
             products (`bert_tf/fusion.py`), because a CPU multiplies bfloat16 matrices much faster outside XLA.
             `auto` means `fused` in bfloat16 on a CPU, else for `step`.
         concurrent_parts: on a CPU, number of parts of the batch whose gradients are computed at the same time, because
-            XLA's CPU programs hardly use more than one core each. The gradient is that of the whole batch. GPUs
-            and TPUs take the batch whole.
+            XLA's CPU programs hardly use more than one core each. The gradient is that of the whole batch, with its
+            dropout masks. GPUs and TPUs take the batch whole.
         gradient_accumulation_steps: number of parts of a replica's batch whose gradients are computed one after another
-            and summed before the update. It needs the memory of one part; apart from dropout masks, the update is
-            that of the whole batch.
+            and summed before the update. It needs the memory of one part; the update is that of the whole batch, its
+            dropout masks included.
     """
 
     num_steps: int = 1000

@@ -137,7 +137,7 @@ class SelfAttention(BertLayer):
             x: float [B, L, D].
             allowed: bool [B, 1, L, L], from `attention_allowed`.
             training: whether dropout is applied.
-            seed: integer scalar from which the dropout mask is made.
+            seed: seeds of the rows, integers [B], or an integer scalar, from which the dropout mask is made.
         """
         x, bias = product(self.context(x, allowed, training, seed), self.output_dense, training)
         return x + ops.cast(bias, x.dtype)

@@ -148,5 +148,5 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def seed_part(seed: Tensor, number: int) -> Tensor:
-    """Return the seed of part `number`, derived from `seed`, or None for None, where each dropout counts its calls."""
+    """Return the seeds of part `number`, derived from `seed`, or None for None, where each dropout counts its calls."""
     return None if seed is None else fold_in(seed, number)

@@ -174,7 +174,7 @@ class BertEmbeddings(BertLayer):
             segment_ids: int32 [B, L], below `type_vocab_size`.
             position_ids: int32 [B, L], below `max_position_embeddings`.
             training: whether dropout is applied.
-            seed: integer scalar from which the dropout mask is made.
+            seed: seeds of the rows, integers [B], or an integer scalar, from which the dropout mask is made.
         """
         # The tables are summed and normalised in float32: in bfloat16 they would lose half their digits.
         words = ops.cast(self.word_embeddings(input_ids), "float32")

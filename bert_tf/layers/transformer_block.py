@@ -104,7 +104,8 @@ class TransformerBlock(BertLayer):
             x: float [B, L, D].
             allowed: bool [B, 1, L, L], from `attention.attention_allowed`.
             training: whether dropout is applied.
-            seed: integer scalar from which the seeds of the block's three dropout masks are made.
+            seed: seeds of the rows, integers [B], or an integer scalar, from which the seeds of the block's three
+                dropout masks are made.
         """
         if not (self.recompute and training):
             return self._attend_and_feed_forward(x, allowed, training, seed)

@@ -6,11 +6,13 @@ Shapes: B batch, L length, D hidden.
 from typing import Any, ClassVar
 
 import keras
+from keras import ops
 
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.layers.base import constructor_arguments, seed_part
 from bert_tf.layers.heads import ClassificationHead
+from bert_tf.layers.random_bits import row_seeds
 from bert_tf.models.inputs import LISTED_INPUTS, model_inputs
 
 
@@ -50,8 +52,13 @@ class BertModel(keras.Model):
         head.build((None, size))
         return head
 
+    @staticmethod
+    def seeds_of_rows(seed: Tensor | None, inputs: Batch) -> Tensor | None:
+        """Return one seed for each row of the inputs, uint32 [B], from a scalar or from such seeds; None stays None."""
+        return None if seed is None else row_seeds(seed, ops.shape(inputs["input_ids"])[0])
+
     def head_seed(self, seed: Tensor | None) -> Tensor | None:
-        """Return the head's part of the seed: the encoder takes the parts 0 to `num_layers`, the head the next."""
+        """Return the head's part of the seeds: the encoder takes the parts 0 to `num_layers`, the head the next."""
         return seed_part(seed, self.config.num_layers + 1)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -68,8 +75,10 @@ class BertModel(keras.Model):
         Args:
             inputs: the encoder's inputs, and those that the head reads.
             training: whether dropout is applied.
-            seed: integer scalar from which all dropout masks are made; with None, each layer counts its own calls.
+            seed: integer scalar from which all dropout masks are made, or one for each row, integers [B] (see
+                `layers.random_bits.row_seeds`); with None, each layer counts its own calls.
         """
+        seed = self.seeds_of_rows(seed, inputs)
         return self.outputs_of(self.encoder(inputs, training=training, seed=seed), inputs, training, seed)
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Any:
@@ -79,7 +88,7 @@ class BertModel(keras.Model):
             encoded: the encoder's outputs, `sequence_output` [B, L, D] and `pooled_output` [B, D].
             inputs: as for `call`, like the other arguments.
             training: whether dropout is applied.
-            seed: integer scalar from which all dropout masks are made.
+            seed: integers [B], from which the rows' dropout masks are made; or None.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `outputs_of`.")
 

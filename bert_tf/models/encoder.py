@@ -89,12 +89,14 @@ class BertEncoder(BertModel):
                 row's k-th sequence; 1 by default), `segment_ids` int [B, L] (0 by default), `position_ids` int [B, L]
                 (0 to L - 1 by default). See `bert_tf.features`.
             training: whether dropout is applied.
-            seed: integer scalar from which all dropout masks are made; with None, each layer counts its own calls.
+            seed: integer scalar from which all dropout masks are made, or one for each row, integers [B]; with None,
+                each layer counts its own calls.
 
         Returns:
             `sequence_output` [B, L, D], and `pooled_output` [B, D] of the first token, both in the compute dtype.
         """
         input_ids = inputs["input_ids"]
+        seed = self.seeds_of_rows(seed, inputs)
         input_mask = inputs.get("input_mask")
         if input_mask is None:
             input_mask = ops.ones_like(input_ids)

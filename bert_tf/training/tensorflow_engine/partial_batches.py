@@ -6,12 +6,11 @@ from typing import TypeVar
 import tensorflow as tf
 
 from bert_tf.features import Batch, Tensor
-from bert_tf.layers.random_bits import fold_in
 
 _Sums = TypeVar("_Sums")
 
 GradientsOf = Callable[[Batch, dict[str, Tensor], Tensor], _Sums]
-"""(rows, weights of the whole batch, seed) -> a structure of tensors that are sums over these rows."""
+"""(rows, weights of the whole batch, seeds of the rows) -> a structure of tensors that are sums over these rows."""
 
 
 def concurrently(function: GradientsOf[_Sums], parts: int) -> GradientsOf[_Sums]:
@@ -24,11 +23,11 @@ def concurrently(function: GradientsOf[_Sums], parts: int) -> GradientsOf[_Sums]
     if parts == 1:
         return function
 
-    def in_parts(batch: Batch, weights: dict[str, Tensor], seed: Tensor) -> _Sums:
+    def in_parts(batch: Batch, weights: dict[str, Tensor], seeds: Tensor) -> _Sums:
         split = {name: tf.split(tensor, parts) for name, tensor in batch.items()}
         results = [
-            function({name: rows[number] for name, rows in split.items()}, weights, fold_in(seed, number))
-            for number in range(parts)
+            function({name: rows[number] for name, rows in split.items()}, weights, own_seeds)
+            for number, own_seeds in enumerate(tf.split(seeds, parts))
         ]
         return tf.nest.map_structure(lambda *values: tf.add_n(values), *results)
 
@@ -45,12 +44,14 @@ def accumulated(function: GradientsOf[_Sums], count: int) -> GradientsOf[_Sums]:
     if count == 1:
         return function
 
-    def in_parts(batch: Batch, weights: dict[str, Tensor], seed: Tensor) -> _Sums:
+    def in_parts(batch: Batch, weights: dict[str, Tensor], seeds: Tensor) -> _Sums:
         parts = {name: _in_runs(tensor, count) for name, tensor in batch.items()}
+        seeds_of_parts = _in_runs(seeds, count)
 
         @tf.function
         def of_part(number: tf.Tensor) -> _Sums:
-            return function({name: tensor[number] for name, tensor in parts.items()}, weights, fold_in(seed, number))
+            rows = {name: tensor[number] for name, tensor in parts.items()}
+            return function(rows, weights, seeds_of_parts[number])
 
         # A loop must know the shapes of its sums before it starts: the trace of its body has them.
         number = tf.constant(0)

@@ -1,8 +1,8 @@
 """The training step: forward pass, backward pass, one all-reduce, clipping and update.
 
-The step is a function of what it is given. Random numbers are made from (seed, step, replica, layer); there is no
-generator state. Losses are divided once, by weights that are summed over all replicas, so that N replicas compute what
-one computes.
+The step is a function of what it is given. Random numbers are made from (seed, step, row of the global batch, layer);
+there is no generator state. Losses are divided once, by weights that are summed over all replicas. So N replicas
+compute what one computes, with dropout, too.
 """
 
 from collections.abc import Sequence
@@ -77,30 +77,40 @@ class TrainStep:
 
     def _run(self, batch: Batch) -> Sums:
         self._check_rows(batch)
-        seed = fold_in(fold_in(self._train.seed, tf.identity(self._state.step)), self._distribution.replica_id())
+        seeds = self._seeds_of_rows(batch)
         weights = self._objective.weights(batch)
         weights = dict(zip(weights, self._distribution.all_reduce(list(weights.values())), strict=True))
-        gradients, sums = self._gradients_of(batch, weights, seed)
+        gradients, sums = self._gradients_of(batch, weights, seeds)
         gradients, sums = self._reduced(gradients, sums)
         squares = _squared_norms_outside_xla(gradients) if self._scope == "fused" else None
         return sums | self._apply_gradients(gradients, sums, squares)
 
+    def _seeds_of_rows(self, batch: Batch) -> Tensor:
+        """Return a seed for each row, from the row's number in the global batch, uint32 [B].
+
+        Every replica has consecutive rows of it, in the order of the replicas.
+        """
+        rows = _num_rows(batch)
+        first = tf.cast(self._distribution.replica_id(), tf.uint32) * tf.constant(rows, tf.uint32)
+        numbers = first + tf.cast(tf.range(rows), tf.uint32)
+        return fold_in(fold_in(self._train.seed, tf.identity(self._state.step)), numbers)
+
     def _check_rows(self, batch: Batch) -> None:
-        rows = next(iter(batch.values())).shape[0]
+        rows = _num_rows(batch)
         if rows % self._num_parts:
             raise ValueError(
                 "a replica's rows must be a multiple of `train.concurrent_parts` x `train.gradient_accumulation_steps`"
                 f". Received: {rows} rows, {self._parts} x {self._train.gradient_accumulation_steps}"
             )
 
-    def _gradients_and_sums(self, batch: Batch, weights: dict[str, Tensor], seed: Tensor) -> tuple[Gradients, Sums]:
+    def _gradients_and_sums(self, batch: Batch, weights: dict[str, Tensor], seeds: Tensor) -> tuple[Gradients, Sums]:
         """Return the gradients, losses and metrics of some rows of a batch, whose loss weights are `weights`."""
         state, objective = self._state, self._objective
         copies = {} if self._fusion is None else self._fusion.copy(self._variables, state.model.compute_dtype)
         with using_fusion_compiler(self._fusion):
             with tf.GradientTape() as tape:
                 tape.watch(copies)
-                outputs, rows = self._gathering.rows(state.model(batch, training=True, seed=seed), batch)
+                outputs, rows = self._gathering.rows(state.model(batch, training=True, seed=seeds), batch)
                 sums = objective.losses(outputs, rows)
                 loss = tf.add_n([total / tf.maximum(weights[name], 1e-6) for name, (total, _) in sums.items()])
                 if state.loss_scale is not None:
@@ -188,6 +198,10 @@ def _xla_scope(train: TrainConfig, distribution: Distribution) -> str:
     if train.xla_scope != "auto":
         return train.xla_scope
     return "fused" if _on_cpu() and train.precision == "bfloat16" else "step"
+
+
+def _num_rows(batch: Batch) -> int:
+    return next(iter(batch.values())).shape[0]
 
 
 def _on_cpu() -> bool:

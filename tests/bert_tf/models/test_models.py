@@ -207,7 +207,9 @@ def test_every_dropout_has_its_own_seed(monkeypatch):
 
     seeds = []
     random_bits = dropout.random_bits
-    monkeypatch.setattr(dropout, "random_bits", lambda shape, seed: seeds.append(int(seed)) or random_bits(shape, seed))
+    monkeypatch.setattr(
+        dropout, "random_bits", lambda shape, own: seeds.append(tuple(own.numpy())) or random_bits(shape, own)
+    )
     BertClassifier(DROPPING, num_classes=3)(random_classification_batch(), training=True, seed=5)
     # embeddings, three in each of two blocks, and the head
     assert len(seeds) == len(set(seeds)) == 1 + 3 * 2 + 1

@@ -12,9 +12,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from drawn_masks import ShowingPretrainer, numbered, showing_objective
 from small_model import SMALL, numpy_weights, packed_pretraining_batch, random_pretraining_batch
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.layers.random_bits import fold_in
 from bert_tf.models.dual_encoder import BertDualEncoder
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import Objective, pretraining_objective, retrieval_objective
@@ -29,7 +31,7 @@ from bert_tf.training.throughput import counting_tokens
 
 STEPS = 20
 REPLICAS = int(os.environ.get("REPLICAS", "2"))
-CONFIG = SMALL.replace(num_layers=1)
+CONFIG = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1)
 TRAIN = TrainConfig(num_steps=20, batch_size=16, learning_rate=1e-3, warmup_steps=2, ema_decay=0.9, jit_compile=False)
 
 
@@ -44,30 +46,40 @@ def _batches():
     )
 
 
-def _global_batches(distribution, batches):
-    """The batches as `Distribution.run` takes them.
+def _global_batches(distribution, batches, read):
+    """The batches as `Distribution.run` takes them, read as trainings do or placed from the host.
 
-    Up to four replicas read as trainings do. There each device has an iterator of its own, and one that is destroyed
-    on a busy machine may wait for the next round of its tuning, up to a minute (TensorFlow wakes the tuning thread
-    before it sets the flag that the thread looks at): more replicas get their rows from the host.
+    Where trainings read, each device has an iterator of its own, and one that is destroyed on a busy machine may wait
+    for the next round of its tuning, up to a minute (TensorFlow wakes the tuning thread before it sets the flag that
+    the thread looks at): more than four replicas, and all but one of the tests, get their rows from the host.
     """
-    return distribution.split(batches) if REPLICAS <= 4 else map(distribution.place, batches.as_numpy_iterator())
+    if read and REPLICAS <= 4:
+        return distribution.split(batches)
+    return map(distribution.place, batches.as_numpy_iterator())
 
 
-def _train(distribution, train=TRAIN, steps=STEPS):
+def _state(distribution, train=TRAIN):
     keras.utils.set_random_seed(0)
     with distribution.scope():
-        state = TrainState(BertPretrainer(CONFIG), train.precision, train)
-    state.averages.reset()
+        return TrainState(BertPretrainer(CONFIG), train.precision, train)
+
+
+def _train(distribution, train=TRAIN, *, state=None, begin=0, read=False):
+    """The state and the metrics of the steps from `begin` to the last, and the state's arrays before the middle one."""
+    if state is None:
+        state = _state(distribution, train)
+        state.averages.reset()
     step = TrainStep(
         state, pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=distribution
     )
     step = averaging(step, state.averages, train.ema_decay, step=state.step, distribution=distribution)
     compiled = tf.function(lambda batch: distribution.run(step, batch))
-    metrics = []
-    for batch in _global_batches(distribution, _batches().take(steps)):
+    metrics, middle = [], {}
+    for number, batch in enumerate(_global_batches(distribution, _batches().skip(begin), read), begin):
+        if number == STEPS // 2:
+            middle = {name: np.asarray(value.numpy()) for name, value in state.variables().items()}
         metrics.append({name: tuple(map(float, pair)) for name, pair in compiled(batch).items()})
-    return state, metrics
+    return state, metrics, middle
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +96,7 @@ def replicas():
 @pytest.mark.parametrize("count", [4, pytest.param(8, marks=pytest.mark.release)])
 def test_more_replicas(count):
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", __file__, "-m", "", "-k", "replicas_equal or replicas_compare"],
+        [sys.executable, "-m", "pytest", __file__, "-m", "", "-k", "replicas_equal or replicas_compare or goes_on"],
         env=os.environ | {"REPLICAS": str(count)},
         capture_output=True,
         text=True,
@@ -92,7 +104,7 @@ def test_more_replicas(count):
         timeout=400,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "3 passed" in result.stdout
+    assert "5 passed" in result.stdout
 
 
 def test_replicas_equal_one_device(one_device, replicas, tmp_path):
@@ -100,8 +112,8 @@ def test_replicas_equal_one_device(one_device, replicas, tmp_path):
     assert distribution.num_replicas == num_devices
     assert distribution.describe() == f"MirroredStrategy, {num_devices} replicas"
     assert not distribution.is_tpu
-    state, metrics = _train(distribution)
-    expected, expected_metrics = one_device
+    state, metrics, _ = _train(distribution, read=True)
+    expected, expected_metrics, _ = one_device
     for found, wanted in zip(metrics, expected_metrics, strict=True):
         assert found == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in wanted.items()}
     _assert_equal(state, expected)
@@ -145,8 +157,8 @@ def test_accumulated_replicas_equal_one_device(one_device, replicas):
     # Each replica computes its rows in two parts: as the whole batch at once on one device.
     rows = TRAIN.batch_size // REPLICAS
     assert rows % 2 == 0
-    state, metrics = _train(replicas, TRAIN.replace(gradient_accumulation_steps=2))
-    expected, expected_metrics = one_device
+    state, metrics, _ = _train(replicas, TRAIN.replace(gradient_accumulation_steps=2))
+    expected, expected_metrics, _ = one_device
     _assert_equal(state, expected)
     assert metrics[-1] == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in expected_metrics[-1].items()}
 
@@ -215,15 +227,32 @@ def test_one_reduction_of_all_gradients(replicas):
         assert gradients < reduced < gradients + 40
 
 
-def test_a_checkpoint_of_one_device_continues_on_two(one_device, replicas, tmp_path):
-    saved = checkpoints.save(str(tmp_path), STEPS, one_device[0].variables(), keep=1)
-    with replicas.scope():
-        state = TrainState(BertPretrainer(CONFIG), train=TRAIN)
+def test_a_run_of_one_device_continues_on_replicas(one_device, replicas, tmp_path):
+    expected, expected_metrics, middle = one_device
+    half = STEPS // 2
+    saved = checkpoints.save(str(tmp_path), half, {name: tf.Variable(array) for name, array in middle.items()}, keep=1)
+    state = _state(replicas)
     checkpoints.restore(saved, state.variables())
-    for name, value in one_device[0].variables().items():
+    for name, value in middle.items():
         restored = state.variables()[name]
         for copy in (restored.value if isinstance(restored, keras.Variable) else restored).values:
-            assert np.array_equal(copy.numpy(), value.numpy()), name
+            assert np.array_equal(copy.numpy(), value), name
+    _, metrics, _ = _train(replicas, state=state, begin=half)
+    for found, wanted in zip(metrics, expected_metrics[half:], strict=True):
+        assert found == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in wanted.items()}
+    _assert_equal(state, expected)
+
+
+def test_replicas_equal_one_device_in_their_masks(replicas):
+    batch = numbered(random_pretraining_batch(rows=8))
+    with replicas.scope():
+        state = TrainState(ShowingPretrainer(CONFIG))
+    train = TRAIN.replace(seed=11, batch_size=8)
+    step = TrainStep(state, showing_objective(8), train=train, optimizer=OptimizerConfig(), distribution=replicas)
+    expected = state.model(batch, training=True, seed=fold_in(11, 0))["masks"]
+    assert 0.4 < np.mean(expected) < 0.6
+    compiled = tf.function(lambda batch: replicas.run(step, batch))
+    assert np.array_equal(compiled(replicas.place(batch))["masks"][0], expected)
 
 
 @pytest.mark.parametrize("dropout_rate", [0.0, 0.5])
@@ -231,7 +260,7 @@ def test_replicas_draw_different_masks(replicas, dropout_rate):
     distribution = replicas
     keras.utils.set_random_seed(0)
     with distribution.scope():
-        state = TrainState(BertPretrainer(CONFIG.replace(dropout_rate=dropout_rate)))
+        state = TrainState(BertPretrainer(CONFIG.replace(dropout_rate=dropout_rate, attention_dropout_rate=0.0)))
     plain = pretraining_objective()
 
     def spread(outputs, _):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from drawn_masks import ShowingPretrainer, numbered, showing_objective
 from small_model import (
     SMALL,
     numpy_weights,
@@ -15,6 +16,7 @@ from small_model import (
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.configs.training import DTYPE_POLICIES
+from bert_tf.layers.random_bits import fold_in
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.losses import classification_losses, pretraining_losses
@@ -120,9 +122,8 @@ def test_clipping_bounds_the_whole_gradient():
     ("parts", "jit_compile"), [(2, False), *(pytest.param(parts, True, marks=pytest.mark.long) for parts in (2, 4))]
 )
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(parts, jit_compile):
-    config = SMALL.replace(num_layers=1)
-    whole, sums = _run(4, config=config)
-    split, other = _run(4, config=config, train=TRAIN.replace(concurrent_parts=parts, jit_compile=jit_compile))
+    whole, sums = _run(4)  # with dropout
+    split, other = _run(4, train=TRAIN.replace(concurrent_parts=parts, jit_compile=jit_compile))
     for name, value in numpy_weights(whole.model).items():
         # Adam divides by a gradient's size: where that is almost zero, rounding shows (5e-5 in one element of 512).
         np.testing.assert_allclose(numpy_weights(split.model)[name], value, atol=1e-4, err_msg=name)
@@ -137,14 +138,14 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(parts, jit_compile):
 def test_accumulated_gradients_update_as_the_whole_batch(steps, parts, jit_compile):
     # Three sequences a row, and predictions that count differently in each part of the batch. The rule's epsilon is
     # large: Adam's own would turn the last bit of a vanishing gradient into a whole step.
-    config, optimizer = SMALL.replace(num_layers=1), OptimizerConfig(epsilon=1e-3)
+    optimizer = OptimizerConfig(epsilon=1e-3)
     batch = _tensors(packed_pretraining_batch(rows=4))
     states, sums = [], []
     for train in (
         TRAIN,
         TRAIN.replace(gradient_accumulation_steps=steps, concurrent_parts=parts, jit_compile=jit_compile),
     ):
-        states.append(_state(config))
+        states.append(_state())  # with dropout
         step = tf.function(
             TrainStep(
                 states[-1], pretraining_objective(), train=train, optimizer=optimizer, distribution=Distribution()
@@ -174,6 +175,19 @@ def test_each_accumulated_part_has_its_own_masks():
     TrainStep(_state(), objective, train=train, optimizer=OptimizerConfig(), distribution=Distribution())(batch)
     assert len(losses) == 2
     assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(("steps", "parts"), [(1, 1), (1, 2), (1, 4), (2, 1), (4, 1), (2, 2)])
+def test_parts_draw_the_masks_of_the_whole_batch(steps, parts):
+    batch = _tensors(numbered(random_pretraining_batch(rows=8)))
+    keras.utils.set_random_seed(0)
+    state = TrainState(ShowingPretrainer(DROPPING))
+    state.step.assign(3)
+    train = TRAIN.replace(batch_size=8, seed=11, gradient_accumulation_steps=steps, concurrent_parts=parts)
+    step = TrainStep(state, showing_objective(8), train=train, optimizer=OptimizerConfig(), distribution=Distribution())
+    expected = state.model(batch, training=True, seed=fold_in(11, 3))["masks"]
+    assert 0.4 < np.mean(expected) < 0.6
+    assert np.array_equal(step(batch)["masks"][0], expected)
 
 
 def test_accelerators_take_the_batch_whole(monkeypatch):

@@ -19,8 +19,6 @@ from data_pipelines.records.manifest import PreparationConfig
 
 STEPS = 20
 SETTINGS = {
-    "model.dropout_rate": 0.0,
-    "model.attention_dropout_rate": 0.0,
     "train.eval_batch_size": 16,
     "train.batch_size": 16,
     "train.num_steps": STEPS,
