@@ -67,7 +67,8 @@ class TrainStep:
 
         in_parts = self._scope == "step" and self._parts > 1
         gradients_of = in_one_program(self._gradients_and_sums) if in_parts else self._gradients_and_sums
-        self._gradients_of = accumulated(concurrently(gradients_of, self._parts), train.gradient_accumulation_steps)
+        concurrent = concurrently(gradients_of, self._parts, compiled=self._scope != "nothing")
+        self._gradients_of = accumulated(concurrent, train.gradient_accumulation_steps)
         self._apply_gradients = in_one_program(self._apply) if in_parts or self._scope == "fused" else self._apply
         self._step = in_one_program(self._run) if self._scope == "step" and self._parts == 1 else self._run
 

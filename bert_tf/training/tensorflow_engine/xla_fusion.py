@@ -37,6 +37,7 @@ class XlaFusion:
     def __init__(self) -> None:
         self._programs: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
         self._copies: dict[int, tf.Tensor] = {}  # the key is the id of the variable
+        self._last: tuple[Any, list[tf.Tensor]] = (None, [])  # a graph, and the outputs of its last program
 
     def fused(self, function: Callable[..., Any], *tensors: Any, **constants: Any) -> Any:
         """Return `function(*tensors, **constants)`, with its gradient."""
@@ -47,10 +48,10 @@ class XlaFusion:
         @tf.custom_gradient
         def run(*tensors: tf.Tensor) -> tuple[Any, Callable[..., list[Any]]]:
             def gradient(*upstream: tf.Tensor) -> list[Any]:
-                found = iter(backward(tensors, upstream))
+                found = iter(self._in_turn(backward, tensors, upstream))
                 return [next(found) if tensor.dtype.is_floating else None for tensor in tensors]
 
-            return forward(*tensors), gradient
+            return self._in_turn(forward, *tensors), gradient
 
         return run(*(tf.convert_to_tensor(tensor) for tensor in tensors))
 
@@ -70,6 +71,19 @@ class XlaFusion:
         """Return the variable's copy if it has one, else its value, cast to `dtype`."""
         copy = self._copies.get(id(variable))
         return tf.cast(variable.value, dtype) if copy is None or copy.dtype != dtype else copy
+
+    def _in_turn(self, program: Callable[..., Any], *arguments: Any) -> Any:
+        """Return `program(*arguments)`, which runs after the programs that were called before it in this graph.
+
+        So the threads that run a graph neither compile two programs at the same time nor one while another one runs.
+        """
+        if tf.executing_eagerly():
+            return program(*arguments)
+        graph = tf.compat.v1.get_default_graph()
+        with tf.control_dependencies(self._last[1] if self._last[0] is graph else []):
+            outputs = program(*arguments)
+        self._last = (graph, tf.nest.flatten(outputs))
+        return outputs
 
     def _compiled(self, function: Callable[..., Any], constants: dict[str, Any]) -> tuple[Any, Any]:
         key = (function, tuple(sorted(constants.items())))
