@@ -68,7 +68,7 @@ class TaggedExample:
         text = ""
         offsets = []
         for word in words:
-            if text and not (is_ideograph(text[-1]) and is_ideograph(word[0])):
+            if text and not (word and is_ideograph(text[-1]) and is_ideograph(word[0])):
                 text += " "
             offsets.append((len(text), len(text) + len(word)))
             text += word

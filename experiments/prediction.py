@@ -42,6 +42,12 @@ def read_inputs(
             )
         of_texts = isinstance(config, TextTaskConfig)
         config = config.replace(text_pair_column=None) if of_texts else ClassificationConfig()
+    is_single = predictor.task is None or predictor.description.takes_pairs is False
+    if is_single and columns and "text_pair_column" in columns:
+        raise ValueError(
+            "`text_pair_column` needs a model that was trained on pairs of texts. "
+            f"Received: {columns['text_pair_column']!r} for {predictor.source}"
+        )
     if columns and not isinstance(config, TextTaskConfig):
         raise ValueError(f"`{next(iter(columns))}` needs a model of texts. Received: a model for {config.kind}")
     config = config.replace(**columns) if columns else config

@@ -4,7 +4,7 @@ import dataclasses
 
 from bert_tf.configs import BertConfig, Config, FinetuningConfig, PretrainingConfig
 from bert_tf.configs.base import check_choice
-from bert_tf.configs.tasks import AnyTaskConfig
+from bert_tf.configs.tasks import AnyTaskConfig, TextTaskConfig
 from bert_tf.tokenization.options import TokenizerOptions
 
 SIMILARITIES = ("cosine", "dot")
@@ -66,6 +66,13 @@ class ModelDescription(_Description):
     experiment: dict = dataclasses.field(default_factory=dict)
     data: dict = dataclasses.field(default_factory=dict)
     tokenizer_options: TokenizerOptions = dataclasses.field(default_factory=TokenizerOptions)
+
+    @property
+    def takes_pairs(self) -> bool | None:
+        """Whether the model was trained on pairs of texts; None if that is unknown, as of published weights."""
+        if not self.experiment or not isinstance(self.task_config, TextTaskConfig):
+            return None
+        return self.task_config.text_pair_column is not None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,9 +24,11 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
 
     Attributes:
         config_class: the class of these settings.
+        example_class: the class of its examples.
     """
 
     config_class: ClassVar[type[TaskConfig]]
+    example_class: ClassVar[type] = object
 
     def __init__(self, config: Any) -> None:
         self.config = config

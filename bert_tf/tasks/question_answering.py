@@ -81,6 +81,7 @@ class QuestionAnswering(Task[QuestionExample]):
     token_outputs = ("start_logits", "end_logits")
     architectures: ClassVar[Architectures] = {"BertForQuestionAnswering": heads}
     config_class = QuestionAnsweringConfig
+    example_class = QuestionExample
     config: QuestionAnsweringConfig
 
     @classmethod

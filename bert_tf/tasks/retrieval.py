@@ -30,6 +30,7 @@ class Retrieval(Task[RetrievalExample]):
     methods = ("embed", "search")
     architectures: ClassVar[Architectures] = Encoder.architectures
     config_class = RetrievalConfig
+    example_class = RetrievalExample
     config: RetrievalConfig
 
     def label_names(self, examples: Sequence[RetrievalExample]) -> tuple[str, ...]:

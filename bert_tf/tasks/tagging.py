@@ -38,6 +38,7 @@ class Tagging(Task[TaggedExample]):
     token_outputs = ("logits",)
     architectures: ClassVar[Architectures] = {"BertForTokenClassification": heads}
     config_class = TaggingConfig
+    example_class = TaggedExample
     config: TaggingConfig
 
     def label_names(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:

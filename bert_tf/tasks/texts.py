@@ -91,6 +91,7 @@ class Classification(Task[TextExample]):
     problem_type = "single_label_classification"
     architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
     config_class = ClassificationConfig
+    example_class = TextExample
     config: ClassificationConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
@@ -182,6 +183,7 @@ class MultiLabel(Task[TextExample]):
     problem_type = "multi_label_classification"
     architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
     config_class = MultiLabelConfig
+    example_class = TextExample
     config: MultiLabelConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
@@ -270,6 +272,7 @@ class Regression(Task[TextExample]):
     problem_type = "regression"
     architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
     config_class = RegressionConfig
+    example_class = TextExample
     config: RegressionConfig
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:

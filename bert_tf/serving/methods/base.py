@@ -1,6 +1,6 @@
 """The base of the predictor: a model with its tokenizer, and what the methods of every task share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import keras
@@ -51,10 +51,13 @@ class BasePredictor:
         """Return the answers of a fine-tuned model to the examples of its task (`bert_tf.examples`), in their order.
 
         Raises:
-            ValueError: the model is not fine-tuned.
+            ValueError: the model is not fine-tuned, or an example is not one of its task.
         """
         if self.task is None:
             raise ValueError(f"`predict` needs a fine-tuned model. Received: {self._described()}")
+        examples = items_of("examples", examples)
+        for number, example in enumerate(examples):
+            self._check(number, example)
         labels = self.description.labels
         unlabelled = [example.without_label() for example in examples]
         rows = self.task.encode(unlabelled, labels, self.tokenizer)
@@ -79,6 +82,22 @@ class BasePredictor:
         for indices, batch in rows.batches(self.batch_size, fill=False):
             yield indices, {name: batch[name] for name in names}
 
+    def _check(self, number: int, example: Any) -> None:
+        """Check that an example is one of the model's task, and a pair only for a model of pairs."""
+        assert self.task is not None
+        if not isinstance(example, self.task.example_class):
+            raise ValueError(
+                f"`examples[{number}]` must be a {self.task.example_class.__name__} for {self._described()}. "
+                f"Received: {example!r:.100}"
+            )
+        takes_pairs = self.description.takes_pairs
+        if takes_pairs is not None and takes_pairs != (getattr(example, "text_pair", None) is not None):
+            wanted, found = ("a pair of texts", "one text") if takes_pairs else ("one text", "a pair of texts")
+            raise ValueError(
+                f"`examples[{number}]` must be {wanted}, as those that the model was trained on. "
+                f"Received: {found}, for {self._described()}"
+            )
+
     def _described(self) -> str:
         return f"{self.source}, a model for {self.description.task}"
 
@@ -96,10 +115,13 @@ def items_of(name: str, items: Sequence[Any]) -> list[Any]:
     """Return the items that a method was given as its argument `name`.
 
     Raises:
-        ValueError: they are one text.
+        ValueError: they are one text, or no sequence. The iteration over a dictionary or a table would give the names
+            of its columns, and that over a set no order.
     """
     if isinstance(items, str | bytes):
         raise ValueError(f"`{name}` must be a list of texts, not one text. Received: {items!r:.100}")
+    if isinstance(items, Mapping | Set) or hasattr(items, "columns") or not isinstance(items, Iterable):
+        raise ValueError(f"`{name}` must be a list. Received: a {type(items).__name__}, {items!r:.100}")
     return list(items)
 
 

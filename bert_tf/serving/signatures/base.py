@@ -48,9 +48,6 @@ class Signatures(tf.Module, abc.ABC):
     text_inputs: tuple[str, ...] = ("text",)
     """The inputs of `serving_default`, each string [B], and the features of a `tf.train.Example` of `examples`."""
 
-    optional_inputs: tuple[str, ...] = ()
-    """The inputs that an example may leave out; they are then empty."""
-
     id_inputs: tuple[str, ...] = ID_NAMES
     """The inputs of `token_ids`, each int32 [B, None]."""
 
@@ -119,10 +116,7 @@ class Signatures(tf.Module, abc.ABC):
 
         @tf.function(input_signature=[named(_STRINGS, "inputs")], autograph=False)
         def examples(inputs: tf.Tensor) -> Tensors:
-            schema = {
-                name: tf.io.FixedLenFeature([], tf.string, "" if name in self.optional_inputs else None)
-                for name in self.text_inputs
-            }
+            schema = {name: tf.io.FixedLenFeature([], tf.string) for name in self.text_inputs}
             return self.for_examples(self.from_texts(**tf.io.parse_example(inputs, schema)))
 
         return {

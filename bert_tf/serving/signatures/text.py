@@ -19,7 +19,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 class _TextSignatures(Signatures):
     """The signatures of a model with one answer for each text.
 
-    A model that was trained on pairs also takes `text_pair`. If the second text of a pair is empty, the row holds the
+    A model that was trained on pairs takes `text_pair` too. If the second text of a pair is empty, the row holds the
     first text alone.
     """
 
@@ -29,7 +29,6 @@ class _TextSignatures(Signatures):
         super().__init__(model, description, tokenizer, options=options)
         if self.task.text_pair_column is not None:
             self.text_inputs = ("text", "text_pair")
-            self.optional_inputs = ("text_pair",)
 
     def from_texts(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> Tensors:
         """Return the class's outputs of `serving_default`."""

@@ -133,10 +133,18 @@ def test_classifiers_answer_as_the_predictor_does(served, name):
 
 
 @pytest.mark.long
-def test_a_pair_may_lack_its_second_text(served):
+def test_a_pair_needs_its_second_text(served):
     case = served("pairs")
-    expected = [list(answer["probabilities"].values()) for answer in case.predictor.classify(TEXTS)]
-    np.testing.assert_allclose(case.ask_examples(text=TEXTS)["scores"], expected, atol=1e-5)
+    expected = [list(answer["probabilities"].values()) for answer in case.predictor.classify(TEXTS, [""] * len(TEXTS))]
+    found = case.ask_examples(text=TEXTS, text_pair=[""] * len(TEXTS))["scores"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"Feature: text_pair .* is required"):
+        case.ask_examples(text=TEXTS)
+    asked = load(case.path)
+    with pytest.raises(ValueError, match="`text_pairs` must be given"):
+        asked.classify(TEXTS)
+    with pytest.raises(ValueError, match="`text_pairs` must be left out"):
+        load(served("regression").path).score(TEXTS, TEXTS)
 
 
 @pytest.mark.long
@@ -248,7 +256,7 @@ def test_long_texts_are_cut_as_in_training(served):
     text = "the wooden boat " * 40
     outputs = case.ask(text=[text, text + "near the river"], text_pair=["", ""])
     np.testing.assert_array_equal(outputs["logits"][0], outputs["logits"][1])
-    expected = case.predictor.classify([text])[0]["probabilities"]
+    expected = case.predictor.classify([text], [""])[0]["probabilities"]
     np.testing.assert_allclose(outputs["probabilities"][0], list(expected.values()), atol=1e-5)
 
 

@@ -39,6 +39,8 @@ def test_classifiers_answer_as_the_model_does(predictors, tmp_path, quantization
         for each in (lite, predictor)
     )
     np.testing.assert_allclose(found, expected, atol=tolerance)
+    with pytest.raises(ValueError, match="`text_pairs` must be left out"):
+        lite.classify(TEXTS, TEXTS)
     # Batches of another size and length.
     np.testing.assert_allclose(list(lite.classify(TEXTS[:1])[0]["probabilities"].values()), expected[0], atol=tolerance)
     with pytest.raises(ValueError, match="`embed` needs the run or the published weights of a fine-tuned model"):

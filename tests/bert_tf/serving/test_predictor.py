@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from small_model import LABELS, write_run
 
+from bert_tf.examples import TaggedExample, TextExample
 from bert_tf.serving.predictor import Predictor, load
 from bert_tf.tasks import MODEL_KINDS
 
@@ -68,7 +69,7 @@ def test_both_texts_of_a_pair_and_their_order_count(pair_classifier):
     first, second = TEXTS[:2], ["three red apples", "in the market"]
     answers = _probabilities(pair_classifier.classify(first, second))
     assert np.abs(answers - _probabilities(pair_classifier.classify(second, first))).max() > 1e-3
-    assert np.abs(answers - _probabilities(pair_classifier.classify(first))).max() > 1e-3
+    assert np.abs(answers - _probabilities(pair_classifier.classify(first, ["", ""]))).max() > 1e-3
     with pytest.raises(ValueError, match=r"`text_pairs` must be as many as `texts`\. Received: 1 and 2"):
         pair_classifier.classify(first, ["one"])
 
@@ -147,6 +148,49 @@ def test_items_that_are_not_texts_are_refused(classifier):
         classifier.classify(["boat", None])
     with pytest.raises(ValueError, match=r"`text_pairs\[0\]` must be a text\. Received: 3"):
         classifier.classify(["boat"], [3])
+
+
+def test_what_is_asked_must_be_what_the_model_was_trained_on(classifier, pair_classifier):
+    with pytest.raises(
+        ValueError, match=r"`text_pairs` must be given, .*trained on pairs.*Received: none, for .*pairs"
+    ):
+        pair_classifier.classify(TEXTS)
+    with pytest.raises(ValueError, match=r"`text_pairs` must be left out, .*trained on single texts.*single, a model"):
+        classifier.classify(TEXTS, TEXTS)
+    single, pair = TextExample("boat"), TextExample("boat", "river")
+    with pytest.raises(ValueError, match=r"`examples\[1\]` must be a pair of texts.*Received: one text, for .*pairs"):
+        pair_classifier.predict([pair, single])
+    with pytest.raises(ValueError, match=r"`examples\[0\]` must be one text.*Received: a pair of texts, for .*single"):
+        classifier.predict([pair])
+    with pytest.raises(ValueError, match=r"`examples\[0\]` must be a TextExample for .*Received: TaggedExample"):
+        classifier.predict([TaggedExample.from_words(["boat"])])
+    with pytest.raises(ValueError, match=r"`examples\[0\]` must be a TextExample for .*Received: 'boat'"):
+        classifier.predict(["boat"])
+
+
+@pytest.mark.parametrize("items", [{"boat": 1}, {"boat"}, frozenset(["boat"]), {"text": ["boat"]}.keys(), 5, None])
+def test_items_without_an_order_are_refused(classifier, masked_lm, items):
+    asked = [classifier.classify, classifier.predict, masked_lm.embed, masked_lm.fill_mask]
+    for ask in (
+        *asked,
+        lambda given: masked_lm.search(given, ["boat"]),
+        lambda given: masked_lm.search(["boat"], given),
+    ):
+        with pytest.raises(ValueError, match=r"`\w+` must be a list\. Received: a "):
+            ask(items)
+
+
+def test_the_columns_of_a_table_are_not_texts(classifier):
+    class Table:
+        columns = ("text", "label")
+
+        def __iter__(self):
+            return iter(self.columns)
+
+    with pytest.raises(ValueError, match=r"`texts` must be a list\. Received: a Table"):
+        classifier.classify(Table())
+    assert len(classifier.classify(np.array(["a boat", "a river"]))) == 2
+    assert len(classifier.classify(text for text in ("a boat", "a river"))) == 2
 
 
 def test_a_missing_run_is_reported(tmp_path):
