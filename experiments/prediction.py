@@ -21,9 +21,8 @@ def read_inputs(
     """Return the inputs of a file: texts, or examples of the model's task.
 
     Args:
-        path: a `.txt` file has one text a line; for a model of pairs two, separated by a tab. A tagger cuts the texts
-            into words. The task's reader reads all other files, and all files of other tasks, without labels. Models
-            that fill masks or embed take tables.
+        path: a `.txt` file has one text a line; for a model of pairs two, separated by a tab. The task's reader reads
+            all other files, without labels. Models that fill masks or embed take tables.
         predictor: the model that will answer.
         columns: `text_column` and `text_pair_column` of a table, if they differ from those of the training files.
         embed: whether vectors are wanted, which a model for any task gives to single texts.
@@ -34,20 +33,16 @@ def read_inputs(
     """
     embed = embed or predictor.description.task == "encoder"
     config = predictor.task.config if predictor.task else ClassificationConfig()
+    pair = (columns or {}).get("text_pair_column")
     if embed:
-        if columns and "text_pair_column" in columns:
+        if pair is not None:
             raise ValueError(
-                "`text_pair_column` must not be given for vectors, which single texts have. "
-                f"Received: {columns['text_pair_column']!r}"
+                f"`text_pair_column` must not be given for vectors, which single texts have. Received: {pair!r}"
             )
-        of_texts = isinstance(config, TextTaskConfig)
-        config = config.replace(text_pair_column=None) if of_texts else ClassificationConfig()
-    is_single = predictor.task is None or predictor.description.takes_pairs is False
-    if is_single and columns and "text_pair_column" in columns:
-        raise ValueError(
-            "`text_pair_column` needs a model that was trained on pairs of texts. "
-            f"Received: {columns['text_pair_column']!r} for {predictor.source}"
-        )
+        config = config.replace(text_pair_column=None) if isinstance(config, TextTaskConfig) else ClassificationConfig()
+    if pair is not None and (predictor.task is None or predictor.description.takes_pairs is False):
+        needed = "a model that was trained on pairs of texts"
+        raise ValueError(f"`text_pair_column` needs {needed}. Received: {pair!r} for {predictor.source}")
     if columns and not isinstance(config, TextTaskConfig):
         raise ValueError(f"`{next(iter(columns))}` needs a model of texts. Received: a model for {config.kind}")
     config = config.replace(**columns) if columns else config
@@ -88,8 +83,7 @@ def answers(
                 vectors = predictor.embed([example.text for example in some])
                 found: list[dict[str, Any]] = [{"embedding": vector.tolist()} for vector in vectors]
             elif predictor.task is None:
-                masks = predictor.fill_mask([example.text for example in some], top_k)
-                found = [{"masks": tokens} for tokens in masks]
+                found = [{"masks": tokens} for tokens in predictor.fill_mask([one.text for one in some], top_k)]
             else:
                 found = predictor.tag(some) if isinstance(some[0], str) else predictor.predict(some)
             for given, answer in zip(some, found, strict=True):
