@@ -8,7 +8,7 @@ COVERAGE = 0.9995
 """The share of a text that the characters of its vocabulary make up, where they fit: as for `character_coverage` of
 SentencePiece (Kudo and Richardson 2018) in languages with many characters."""
 ALWAYS_KEPT = 1000
-"""So many characters are kept whatever they cover, if they take at most half of the vocabulary."""
+"""The number of characters that are kept whatever they cover, if they take at most half of the vocabulary."""
 
 _LARGEST_SHARE = 0.9  # of the vocabulary, so that some room is left for the words of other scripts
 _LEAST_COVERAGE = 0.9

@@ -19,7 +19,7 @@ from bert_tf.tasks.model_kinds import Encoder, Pretraining
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
-    """What a source says about its task, beside its weights.
+    """The statement of a source about its task, which stands beside its weights.
 
     Attributes:
         tasks: the tasks that it may be for, the likeliest first.

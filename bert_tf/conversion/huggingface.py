@@ -40,7 +40,7 @@ _DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_d
 _DTYPES |= {f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits // 8}") for kind in "IU" for bits in (8, 16, 32, 64)}
 _DECODER = "cls.predictions.decoder"
 _WRAPPERS = re.compile(r"^((module|model|_orig_mod)\.)+")
-"""What wrappers of PyTorch put before names: data parallelism, trainers' own modules and `torch.compile`."""
+"""The prefixes that wrappers of PyTorch add to names: data parallelism, modules of trainers, `torch.compile`."""
 
 _OTHER_ARCHITECTURES = ("BertForMultipleChoice", "BertLMHeadModel")
 """The classes of `transformers` on BERT whose head no task here has, or that others load (as a masked LM)."""

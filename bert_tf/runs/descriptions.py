@@ -69,7 +69,7 @@ class ModelDescription(_Description):
 
     @property
     def takes_pairs(self) -> bool | None:
-        """Whether the model was trained on pairs of texts; None if that is unknown, as of published weights."""
+        """True if the model was trained on pairs of texts, None if that is unknown, as for published weights."""
         if not self.experiment or not isinstance(self.task_config, TextTaskConfig):
             return None
         return self.task_config.text_pair_column is not None

@@ -2,6 +2,8 @@
 
 _NULS_IN_UTF16 = 0.2  # the least share of NULs in UTF-16 text of mostly ASCII characters; UTF-8 text has none
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # valid UTF-8, which would be read as text
+
 # The first bytes of a kind of file, what it is, and the command or the change that helps.
 _KINDS = (
     (b"\xff\xfe\x00\x00", "UTF-32 text", "convert it with `iconv -f utf-32 -t utf-8`"),
@@ -16,9 +18,8 @@ _KINDS = (
     (b"%PDF-", "a PDF document", "extract its text, for example with `pdftotext`"),
     (b"PAR1", "a Parquet file", "write it as JSON lines, for example with pandas"),
     (b"SQLite format 3", "an SQLite database", "export its rows as CSV"),
-    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file itself", "run `git lfs pull`"),
+    (_LFS_POINTER, "a pointer of Git LFS, not the file itself", "run `git lfs pull`"),
 )
-_CERTAIN = (b"version https://git-lfs.github.com/spec/",)  # these are valid UTF-8, and would be read as text
 
 
 def advice_on(start: bytes) -> str | None:
@@ -51,6 +52,6 @@ def remedy_for(data: bytes, path: str) -> str:
     """
     start = data[:4096]
     advice = advice_on(start)
-    if advice is not None and (b"\0" in start or start.startswith(_CERTAIN)):
+    if advice is not None and (b"\0" in start or start.startswith(_LFS_POINTER)):
         raise ValueError(f"{path}: {advice}")
     return advice or "convert it, for example with `iconv -f latin1 -t utf-8`"

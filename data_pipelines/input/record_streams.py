@@ -20,7 +20,7 @@ Rows = Mapping[str, tf.Tensor]
 """Parsed records by feature, as `records.parsing.parse_rows` returns them."""
 
 Skipped = Mapping[str, Sequence[tuple[int, int]]]
-"""For the file name of each shard, its unusable stretches as (first record, number of records)."""
+"""The unusable stretches of each shard by its file name, as (first record, number of records)."""
 
 RECORDS_OF_A_SHARD = 1 << 32
 """The factor of the shard's number in the number of a record, which is more than any shard's number of records."""

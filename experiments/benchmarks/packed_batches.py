@@ -19,7 +19,7 @@ from experiments.benchmarks.step_race import SHAPES
 from experiments.benchmarks.step_workers.protocol import Case
 
 CASES = {f"packed_{name}": name for name, (_, _, _, length) in SHAPES.items() if length == 512}
-"""For each packed case, the name of its sizes in `step_race.SHAPES`."""
+"""The name of the sizes of each packed case in `step_race.SHAPES`."""
 
 NUM_BATCHES = 8
 _MEGABYTES = 4.0

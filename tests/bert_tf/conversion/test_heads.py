@@ -1,4 +1,4 @@
-"""What a published head is for: by the wanted task, and by what the source says beside the weights."""
+"""Tests of the task that a published head is read for: the wanted one, or what the source says beside the weights."""
 
 import json
 

@@ -22,7 +22,7 @@ def _seeds(seed, step, layer, rows=ROWS):
 
 
 def _kept(bits):
-    """Whether each bit pattern keeps its element at the rate of BERT's dropout."""
+    """Return True for each bit pattern that keeps its element at the rate of BERT's dropout."""
     return np.asarray(bits) >= np.uint32(round(RATE * 2**32))
 
 
