@@ -165,7 +165,7 @@ def read(path: str, wanted: str | None = None) -> Pretrained:
         report=report,
         task=task,
         **tokenizer.fields(),
-        labels=class_labels(labels, weights, task, os.path.join(folder, TASK_FILE)),
+        labels=class_labels(labels, weights, task, source=os.path.join(folder, TASK_FILE)),
     )
 
 

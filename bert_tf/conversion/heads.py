@@ -118,7 +118,7 @@ def _unknown(source: str, product: str, outputs: int, stated: Statement) -> str:
     )
 
 
-def class_labels(labels: Any, weights: Mapping[str, Any], task: str, source: str) -> tuple[str, ...]:
+def class_labels(labels: Any, weights: Mapping[str, Any], task: str, *, source: str) -> tuple[str, ...]:
     """Return the names of the classes by id: those in `labels` if it names every class, else `LABEL_0`, `LABEL_1` ...
 
     Args:

@@ -77,7 +77,7 @@ def read(path: str, wanted: str | None = None) -> Pretrained:
         report=report,
         task=task,
         **tokenizer.fields(),
-        labels=class_labels(values.get("id2label"), weights, task, config_file),
+        labels=class_labels(values.get("id2label"), weights, task, source=config_file),
         max_seq_length=_max_seq_length(path),
     )
 

@@ -58,7 +58,9 @@ def logits_of(logits: Tensor, labels: Tensor) -> Tensor:
     return ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(labels, -1), axis=-1), -1)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, focal_gamma: float = 0.0) -> tuple[Tensor, Tensor]:
+def cross_entropy(
+    logits: Tensor, labels: Tensor, weights: Tensor, *, focal_gamma: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Return the weighted softmax cross-entropy in nats, computed in float32.
 
     Args:
@@ -108,7 +110,9 @@ def focal(losses: Tensor, gamma: float) -> Tensor:
     return ops.maximum(-ops.expm1(-losses), _LOWEST_ERROR) ** gamma * losses
 
 
-def classification_losses(logits: Tensor, batch: Batch, label_smoothing: float = 0.0, focal_gamma: float = 0.0) -> Sums:
+def classification_losses(
+    logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0, focal_gamma: float = 0.0
+) -> Sums:
     """Return `classification_loss` per example.
 
     Args:
@@ -119,7 +123,7 @@ def classification_losses(logits: Tensor, batch: Batch, label_smoothing: float =
         focal_gamma: exponent of `focal`.
     """
     labels, weights = batch["label_ids"], batch["label_weights"]
-    total, weight = cross_entropy(logits, labels, weights, focal_gamma)
+    total, weight = cross_entropy(logits, labels, weights, focal_gamma=focal_gamma)
     if label_smoothing:
         # Cross-entropy is linear in its target; for the uniform target it is the mean over the classes.
         log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
@@ -165,7 +169,7 @@ def tagging_losses(logits: Tensor, batch: Batch, focal_gamma: float = 0.0) -> Su
         batch: a batch of `features.tagging_batch`.
         focal_gamma: exponent of `focal`.
     """
-    return {"tagging_loss": cross_entropy(logits, batch["tag_ids"], batch["tag_weights"], focal_gamma)}
+    return {"tagging_loss": cross_entropy(logits, batch["tag_ids"], batch["tag_weights"], focal_gamma=focal_gamma)}
 
 
 def question_answering_losses(outputs: Batch, batch: Batch) -> Sums:

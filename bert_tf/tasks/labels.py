@@ -16,7 +16,9 @@ class _HasClassWeights(Protocol):
     def balanced_classes(self) -> bool: ...
 
 
-def ordered_labels(listed: Sequence[str], occurring: set[str], examples: Sequence[Any], kind: str) -> tuple[str, ...]:
+def ordered_labels(
+    listed: Sequence[str], occurring: set[str], examples: Sequence[Any], *, kind: str
+) -> tuple[str, ...]:
     """Return the labels: label id i is the i-th.
 
     Args:

@@ -43,7 +43,7 @@ class Tagging(Task[TaggedExample]):
 
     def label_names(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:
         """Return the listed tags, or those that occur."""
-        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, "tags")
+        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, kind="tags")
 
     def occurring_labels(self, examples: Sequence[TaggedExample]) -> set[str]:
         """Return the tags of the examples."""

@@ -96,7 +96,7 @@ class Classification(Task[TextExample]):
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
         """Return the listed classes, or those that occur."""
-        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, "labels")
+        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, kind="labels")
 
     def occurring_labels(self, examples: Sequence[TextExample]) -> set[str]:
         """Return the classes of the examples."""
@@ -188,7 +188,7 @@ class MultiLabel(Task[TextExample]):
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
         """Return the listed labels, or those that occur."""
-        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, "labels")
+        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, kind="labels")
 
     def occurring_labels(self, examples: Sequence[TextExample]) -> set[str]:
         """Return the labels of the examples."""

@@ -77,12 +77,12 @@ def text_field(row: dict[str, Any], column: str, source: str, *, may_be_empty: b
     return text
 
 
-def label_name(value: Any, labels: Sequence[str], source: str, column: str) -> str:
+def label_name(value: Any, labels: Sequence[str], *, source: str, column: str) -> str:
     """Return the name of a label, which a file may give by its name, its number or as a truth value.
 
-    >>> label_name(1, ("negative", "positive"), "a.jsonl, line 1", "label")
+    >>> label_name(1, ("negative", "positive"), source="a.jsonl, line 1", column="label")
     'positive'
-    >>> label_name(True, (), "a.jsonl, line 1", "label")
+    >>> label_name(True, (), source="a.jsonl, line 1", column="label")
     'true'
 
     Args:

@@ -84,7 +84,7 @@ def _conll_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterato
             if columns < 2:
                 raise ValueError(f"{source}: must have a word and a tag. Received: {line!r}")
             tag = _column(fields, config.tag_column, "tag_column", source)
-            tags.append(tables.label_name(tag, config.labels, source, "tags"))
+            tags.append(tables.label_name(tag, config.labels, source=source, column="tags"))
     if words:
         yield example()
 
@@ -126,7 +126,7 @@ def _tags(row: dict[str, Any], config: TaggingConfig, source: str) -> list[str]:
     values = tables.field(row, config.tags_field, source)
     if not isinstance(values, list):
         raise ValueError(f"{source}, field {config.tags_field!r}: must be a list of tags. Received: {values!r}")
-    return [tables.label_name(value, config.labels, source, config.tags_field) for value in values]
+    return [tables.label_name(value, config.labels, source=source, column=config.tags_field) for value in values]
 
 
 def _texts(row: dict[str, Any], name: str, source: str) -> list[str]:

@@ -46,7 +46,9 @@ def _label_reader(config: TextTaskConfig) -> Callable[[dict[str, Any], str, str]
     listed = tuple(getattr(config, "labels", ()))
     if isinstance(config, MultiLabelConfig):
         return lambda row, column, source: _labels(row, column, source, config.label_separator, listed)
-    return lambda row, column, source: tables.label_name(tables.field(row, column, source), listed, source, column)
+    return lambda row, column, source: tables.label_name(
+        tables.field(row, column, source), listed, source=source, column=column
+    )
 
 
 def _labels(row: dict[str, Any], column: str, source: str, separator: str, listed: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ def _labels(row: dict[str, Any], column: str, source: str, separator: str, liste
                 f"{source}, column {column!r}: must be labels separated by {separator!r}, none of them empty. "
                 f"Received: {value!r}"
             )
-    return tuple(dict.fromkeys(tables.label_name(name, listed, source, column) for name in names))
+    return tuple(dict.fromkeys(tables.label_name(name, listed, source=source, column=column) for name in names))
 
 
 def _number(row: dict[str, Any], column: str, source: str) -> float:
