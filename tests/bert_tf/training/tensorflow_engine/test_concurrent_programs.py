@@ -47,16 +47,21 @@ def _batches(lengths):
     return tf.data.Dataset.from_tensor_slices(tf.constant(lengths, tf.int32)).map(batch).repeat()
 
 
-def _losses(dataset, steps, **changes):
-    """Return the loss of each step."""
+def _step(steps, **changes):
+    """Return a training step of a small classifier, and its distribution."""
     keras.utils.set_random_seed(0)
     train = TrainConfig(num_steps=steps, warmup_steps=0, batch_size=4, learning_rate=1e-5, **changes)
     task = task_of(ClassificationConfig(dropout_rate=0.1))
     encoder = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1, max_position_embeddings=128)
     state = TrainState(task.make_model(encoder, ("a", "b")))
     objective, distribution = task.objective(training=True), Distribution()
-    one = TrainStep(state, objective, train=train, optimizer=OptimizerConfig(), distribution=distribution)
-    loop = InnerLoop(one, distribution)
+    step = TrainStep(state, objective, train=train, optimizer=OptimizerConfig(), distribution=distribution)
+    return step, distribution
+
+
+def _losses(dataset, steps, **changes):
+    """Return the loss of each step."""
+    loop = InnerLoop(*_step(steps, **changes))
     metrics, _ = loop(iter(dataset), steps)
     place = loop.names.index("classification_loss")
     return metrics[:, place, 0] / metrics[:, place, 1]
@@ -122,6 +127,32 @@ def test_the_first_batch_of_each_shape_runs_a_part_alone_first():
         first = [("begin", 1), ("end", 1)] if is_new else []
         assert calls[: len(first)] == first
         assert sorted(calls[len(first) :]) == [("begin", 1), ("begin", 2), ("end", 1), ("end", 2)]
+
+
+def _all_inputs(operation):
+    """Return the operations that must end before an operation begins."""
+    found, left = set(), [operation]
+    while left:
+        one = left.pop()
+        for other in (*(tensor.op for tensor in one.inputs), *one.control_inputs):
+            if other not in found:
+                found.add(other)
+                left.append(other)
+    return found
+
+
+def test_the_parts_wait_for_the_first_call_and_not_for_each_other():
+    step, _ = _step(1, xla_scope="fused", concurrent_parts=2)
+    batch = next(iter(_batches([8])))
+    graph = tf.function(step).get_concrete_function(batch).graph
+    calls = [operation for operation in graph.get_operations() if operation.type.endswith("PartitionedCall")]
+    names = [operation.get_attr("f").name for operation in calls]
+    parts = [operation for operation, name in zip(calls, names, strict=True) if names.count(name) == 2]
+    assert len(parts) == 2
+    for part, other in (parts, parts[::-1]):
+        before = _all_inputs(part)
+        assert other not in before
+        assert any(operation.type in ("If", "StatelessIf") for operation in before)
 
 
 @pytest.mark.long
