@@ -21,7 +21,7 @@ TEXT = "one line and\nanother lïne\n" * 50
         (TEXT.encode("ascii", "ignore").decode().encode("utf-16-be"), r"`iconv -f utf-16be -t utf-8`"),
         (TEXT.encode("utf-32"), r"UTF-32 text: .*`iconv -f utf-32 -t utf-8`"),
         (TEXT.encode("latin1"), r"line 2: not UTF-8 \(byte 0xef\); .*`iconv -f latin1 -t utf-8`"),
-        (gzip.compress(TEXT.encode()), r"it is gzip data: rename it so that it ends in \.gz"),
+        (gzip.compress(TEXT.encode(), mtime=0), r"it is gzip data: rename it so that it ends in \.gz"),
         (bz2.compress(TEXT.encode()), r"it is bzip2 data: .*\.bz2"),
         (zstandard.compress(TEXT.encode()), r"it is Zstandard data: .*\.zst"),
         (b"PK\x03\x04\x14\x00\x00\x00\xe9\xff", r"a zip archive .*`unzip`"),
