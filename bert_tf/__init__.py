@@ -9,6 +9,7 @@ saved can be loaded at once, since the classes of layers and models are register
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from bert_tf.utils.import_hook import after_import
@@ -16,7 +17,9 @@ from bert_tf.utils.import_hook import after_import
 if TYPE_CHECKING:
     from bert_tf.configs import BertConfig
     from bert_tf.conversion.convert import save_pretrained
+    from bert_tf.conversion.hub_card import ModelCard
     from bert_tf.conversion.loading import load_encoder, load_pretrained, load_pretrainer
+    from bert_tf.conversion.publishing import push_to_hub
     from bert_tf.models.classifier import BertClassifier
     from bert_tf.models.dual_encoder import BertDualEncoder
     from bert_tf.models.encoder import BertEncoder
@@ -25,8 +28,11 @@ if TYPE_CHECKING:
     from bert_tf.models.question_answerer import BertQuestionAnswerer
     from bert_tf.models.regressor import BertRegressor
     from bert_tf.models.token_classifier import BertTokenClassifier
+    from bert_tf.preprocessing.preprocessor import Preprocessor
     from bert_tf.serving.predictor import load
     from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+    from experiments.python.finetune import finetune
+    from experiments.python.pretrain import pretrain
 
 __all__ = [
     "BertClassifier",
@@ -38,14 +44,21 @@ __all__ = [
     "BertQuestionAnswerer",
     "BertRegressor",
     "BertTokenClassifier",
+    "ModelCard",
+    "Preprocessor",
     "WordPieceTokenizer",
+    "finetune",
     "load",
     "load_encoder",
     "load_pretrained",
     "load_pretrainer",
+    "pretrain",
+    "push_to_hub",
     "save_pretrained",
 ]
 
+# The trainings read data sets and experiments, which lie above this package: they are found by name when they are used,
+# and nothing in this package imports them.
 _HOMES = {
     "BertClassifier": "bert_tf.models.classifier",
     "BertConfig": "bert_tf.configs",
@@ -56,11 +69,16 @@ _HOMES = {
     "BertQuestionAnswerer": "bert_tf.models.question_answerer",
     "BertRegressor": "bert_tf.models.regressor",
     "BertTokenClassifier": "bert_tf.models.token_classifier",
+    "ModelCard": "bert_tf.conversion.hub_card",
+    "Preprocessor": "bert_tf.preprocessing.preprocessor",
     "WordPieceTokenizer": "bert_tf.tokenization.wordpiece",
+    "finetune": "experiments.python.finetune",
     "load": "bert_tf.serving.predictor",
     "load_encoder": "bert_tf.conversion.loading",
     "load_pretrained": "bert_tf.conversion.loading",
     "load_pretrainer": "bert_tf.conversion.loading",
+    "pretrain": "experiments.python.pretrain",
+    "push_to_hub": "bert_tf.conversion.publishing",
     "save_pretrained": "bert_tf.conversion.convert",
 }
 
@@ -87,7 +105,18 @@ _KERAS_MODULES = (
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bert_tf' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    try:
+        home = importlib.import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        package = _HOMES[name].partition(".")[0]
+        if package == __name__ or not (error.name or "").startswith(package):
+            raise
+        found = getattr(sys.modules.get(package), "__file__", None)
+        raise ImportError(
+            f"bert_tf.{name} is in the package {package!r} that is installed with bert_tf; "
+            + (f"another one hides it: {found}" if found else "it is missing")
+        ) from None
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -25,6 +25,9 @@ RECORD_SEQUENCE_LENGTHS = "sequence_lengths"  # int64 [K]: tokens of each sequen
 RECORD_FIRST_SEGMENT_LENGTHS = "first_segment_lengths"  # int64 [K]: tokens of `[CLS] A [SEP]` in each
 RECORD_NEXT_SENTENCE_LABELS = "next_sentence_labels"  # int64 [K]: 0 = B follows A, 1 = random B
 
+ID_NAMES = ("input_ids", "input_mask", "segment_ids")
+"""The inputs of every model, int32 [B, L], in the order of lists of inputs. Positions count from 0 in each row."""
+
 NO_NEXT_SENTENCE_LABEL = -1
 """The label of a sequence without a next-sentence objective (`--objective mlm`), whose weight is 0."""
 

@@ -4,6 +4,8 @@ Where XLA compiles the whole step (TPU, GPU), it finds such operations by itself
 On a CPU, matrix products are fastest outside XLA (oneDNN has kernels for bfloat16, XLA has none there). An engine then
 passes a compiler to `using_fusion_compiler`, and each fused operation becomes one program, which reads its inputs once
 and writes its outputs once. The layers compute the same either way.
+
+`recomputed` keeps the float32 results of fused operations from being stored for the backward pass.
 """
 
 import contextlib
@@ -11,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from typing import Protocol, TypeVar
 
+import keras
 from keras import ops
 
 from bert_tf.features import Tensor
@@ -31,6 +34,7 @@ class FusionCompiler(Protocol):
 
 
 _compiler: ContextVar[FusionCompiler | None] = ContextVar("compiler of fused operations", default=None)
+_recomputes: ContextVar[bool] = ContextVar("element-wise results are recomputed", default=False)
 _direct: ContextVar[bool] = ContextVar("weights are read directly", default=False)
 
 
@@ -59,6 +63,37 @@ def weights_read_directly() -> Iterator[None]:
         yield
     finally:
         _direct.reset(token)
+
+
+@contextlib.contextmanager
+def recomputing(enabled: bool) -> Iterator[None]:
+    """Set whether the backward pass of `recomputed` functions computes their intermediate results again.
+
+    An engine enables it where XLA compiles the whole step for a TPU or a GPU. Their memory is small, and the
+    recomputed operations are fused into those of the backward pass. On a CPU, it would take time.
+    """
+    token = _recomputes.set(enabled)
+    try:
+        yield
+    finally:
+        _recomputes.reset(token)
+
+
+def recomputed(function: Callable[..., Outputs], *tensors: Tensor) -> Outputs:
+    """Return `function(*tensors)`; within `recomputing`, only `tensors` are kept for the backward pass.
+
+    Layers use it where the tensors are in the compute dtype and the intermediate results are not, or can be computed
+    again without a matrix product. XLA by itself would keep the float32 tensors that the forward pass has written.
+
+    Args:
+        function: a function of tensors that reads no variables. A matrix product may be its last operation: products
+            whose results are not needed are not computed again.
+        *tensors: float tensors.
+    """
+    # A block that is recomputed as a whole keeps none of these tensors for long.
+    if _direct.get() or not _recomputes.get():
+        return function(*tensors)
+    return keras.remat(function)(*tensors)
 
 
 def fused(function: Callable[..., Outputs], *tensors: Tensor, **constants: Hashable) -> Outputs:

@@ -17,6 +17,9 @@ from bert_tf.features import Tensor
 MOMENTS = ("first_moment", "second_moment")
 """The optimizer's state for each weight: float32 of the weight's shape, initially zero."""
 
+AVERAGE_PREFIX = "average:"
+"""The prefix, in a checkpoint, of the name of a weight's moving average."""
+
 
 def is_decayed(name: str) -> bool:
     """Return whether weight decay applies: to kernels and embeddings, but not to biases and LayerNorms.
@@ -99,6 +102,21 @@ def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
     if not clip_norm:
         return ops.ones_like(norm)
     return ops.minimum(1.0, clip_norm / ops.maximum(norm, 1e-12))
+
+
+def average_share(step: Tensor, decay: float) -> Tensor:
+    """Return the share of the new weights in their exponential moving averages, float32 scalar.
+
+    The averages are the exponential form of Polyak and Juditsky 1992, "Acceleration of stochastic approximation by
+    averaging". At first, they cover about the last tenth of the steps, so that they soon forget the initial weights (as
+    `tf.train.ExponentialMovingAverage` does with `num_updates`).
+
+    Args:
+        step: the number of updates made, the last one included.
+        decay: the share of the old average in the new one, after many steps.
+    """
+    count = ops.cast(step, "float32")
+    return 1.0 - ops.minimum(decay, (1.0 + count) / (10.0 + count))
 
 
 def update(

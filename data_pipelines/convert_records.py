@@ -13,7 +13,7 @@ from absl import flags
 
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization import command_line
-from bert_tf.tokenization.casing import casing_warning
+from bert_tf.tokenization.reachability import vocabulary_warnings
 from bert_tf.utils import files, launching
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.file_patterns import matching_files
@@ -70,7 +70,7 @@ def main(_: Sequence[str]) -> None:
         if not values.vocab_file:
             raise ValueError("--vocab_file must name the vocabulary of Google's records. Received: none")
         tokenizer = command_line.tokenizer_from_flags(values)
-        if (contradiction := casing_warning(tokenizer)) is not None:
+        for contradiction in vocabulary_warnings(tokenizer):
             launching.warn(contradiction)
         with renamed(patterns="from", output_dir="to"):
             written = import_google_records(source, tokenizer, target, overwrite=values.overwrite)

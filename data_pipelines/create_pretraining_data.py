@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from absl import flags
 
 from bert_tf.tokenization import command_line
-from bert_tf.tokenization.casing import casing_warning
+from bert_tf.tokenization.reachability import vocabulary_warnings
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
@@ -89,7 +89,7 @@ def create_pretraining_data(
         raise ValueError(f"`runner` must be local or beam. Received: {runner!r}")
     if beam_options and runner != "beam":
         raise ValueError(f"`beam_options` must be empty unless `runner` is beam. Received: {beam_options!r}")
-    if (contradiction := casing_warning(tokenizer)) is not None:
+    for contradiction in vocabulary_warnings(tokenizer):
         warn(contradiction)
     with renamed(options="beam_options"):
         pipeline = beam_runner.make_pipeline(beam_options) if runner == "beam" else None

@@ -16,6 +16,8 @@ COMMANDS = {
     "finetune": "experiments.finetune",
     "evaluate": "experiments.evaluate",
     "predict": "experiments.predict",
+    "index": "experiments.index",
+    "search": "experiments.search",
     "export-saved-model": "experiments.export_saved_model",
     "query-saved-model": "experiments.query_saved_model",
     "convert-checkpoint": "experiments.convert_checkpoint",

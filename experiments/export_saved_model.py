@@ -5,6 +5,7 @@ bert-tf export-saved-model --model_dir classifier
 ```
 """
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -15,11 +16,13 @@ from bert_tf.examples import Examples
 from bert_tf.serving.options import PRECISIONS, QUANTIZATIONS, ExportOptions
 from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
+from bert_tf.utils.keras_backend import VARIABLE
 
 
 def define_flags() -> None:
     """Define the flags of this command."""
     flags.DEFINE_string("model_dir", None, "The folder of the run, or published weights.", required=True)
+    flags.DEFINE_string("task", None, "The task of published weights, if they do not say it, such as tagging.")
     flags.DEFINE_string("export_dir", None, "The folder that holds the numbered versions; MODEL_DIR/export by default.")
     flags.DEFINE_string("precision", "float32", f"The precision of weights and products: {', '.join(PRECISIONS)}.")
     flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles the model.")
@@ -45,6 +48,7 @@ def _read_eval_data(path: str, config: Any) -> Examples:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, export, and print the folder of the new version."""
+    os.environ[VARIABLE] = "tensorflow"  # TensorFlow alone makes exports, whatever `keras.json` says
     from bert_tf.serving.export import export_saved_model
 
     values = flags.FLAGS
@@ -61,7 +65,12 @@ def main(_: Sequence[str]) -> None:
         reader = partial(_read_eval_data, values.eval_data)
     with renamed(path="model_dir"):
         version = export_saved_model(
-            values.model_dir, values.export_dir, options, license_name=values.weights_license, read_examples=reader
+            values.model_dir,
+            values.export_dir,
+            options,
+            task=values.task,
+            license_name=values.weights_license,
+            read_examples=reader,
         )
     print(version)
     launching.suggest(f"bert-tf query-saved-model --saved_model {version} --input texts.txt --output answers.jsonl")

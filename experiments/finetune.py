@@ -14,14 +14,13 @@ bert-tf finetune ... --train_file all.tsv --split 80/10/10
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from absl import flags
 
 from bert_tf.configs import FinetuningConfig
 from bert_tf.tokenization import command_line
 from bert_tf.utils import json_text, launching
-from experiments import launch
+from experiments import engine_flag, launch
 
 
 def define_flags() -> None:
@@ -54,10 +53,11 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags and files, fine-tune once or for each seed and setting, and print the scores."""
-    from bert_tf.tasks import task_of
-    from bert_tf.training.finetuning import finetune
-    from bert_tf.training.sweeps import parse_grid, sweep
+    engine_flag.choose_backend()
+    from bert_tf.training.sweeps import parse_grid
     from data_pipelines.finetuning.labelled import read_parts
+    from experiments.finetuning import finetune
+    from experiments.python.results import SweepResult
     from tpu_configs import preflight
 
     values = flags.FLAGS
@@ -69,28 +69,21 @@ def main(_: Sequence[str]) -> None:
     engine = launch.engine_from_flags([config.train])
     paths = {"train": values.train_file, "eval": values.eval_file, "test": values.test_file}
     parts = read_parts(config.task, paths, split=values.split, split_seed=values.split_seed, strict=values.strict)
-    run = partial(
-        finetune,
-        train_examples=parts["train"],
-        eval_examples=parts.get("eval"),
-        test_examples=parts.get("test"),
+    result = finetune(
+        config,
+        parts,
+        run_dir=values.model_dir,
         engine=engine,
+        seeds=launching.whole_numbers(values.seeds, "seeds"),
+        grid=parse_grid(values.grid),
         init_checkpoint=values.init_checkpoint,
         tokenizer=command_line.tokenizer_from_flags(values) if values.vocab_file else None,
         data=paths | {"split": values.split, "split_seed": values.split_seed},
         allow_random_heads=values.allow_random_heads,
     )
-    if not values.seeds and not values.grid:
-        print(json_text.dumps(run(config, run_dir=values.model_dir), indent=2))
+    print(json_text.dumps(result.summary if isinstance(result, SweepResult) else result.scores, indent=2))
+    if not isinstance(result, SweepResult):
         launching.suggest(f"bert-tf export-saved-model --model_dir {values.model_dir}")
-        return
-    task = task_of(config.task)
-    labels = task.label_names_of_parts(*(part.examples for part in parts.values()))  # `train` is the first
-    score = config.metric or task.main_score(labels)
-    seeds = launching.whole_numbers(values.seeds, "seeds") or [config.train.seed]
-    grid = parse_grid(values.grid)
-    run_in = lambda changed, folder: run(changed, run_dir=folder)  # noqa: E731
-    print(json_text.dumps(sweep(config, seeds, grid, model_dir=values.model_dir, run=run_in, score=score), indent=2))
 
 
 if __name__ == "__main__":

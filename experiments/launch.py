@@ -8,6 +8,8 @@ from absl import flags
 from bert_tf.configs import Config, TrainConfig
 from bert_tf.configs.experiment_files import load_config
 from bert_tf.utils import preemption
+from experiments import engine_flag
+from experiments.devices import start_engine
 
 if TYPE_CHECKING:
     from bert_tf.training.engine import Engine
@@ -32,6 +34,7 @@ def define_training_flags(default_config: str) -> None:
     flags.DEFINE_string(
         "model_dir", None, "The folder of the run; an interrupted run in it is continued.", required=True
     )
+    engine_flag.define_flag()
     flags.DEFINE_enum(
         "strategy",
         "auto",
@@ -88,12 +91,7 @@ def engine_from_flags(trains: Sequence[TrainConfig] = ()) -> "Engine":
     Raises:
         ValueError: there are no such devices, or a batch size is not a multiple of their number.
     """
-    from bert_tf.training.choose_engine import make_engine
-    from tpu_configs import preflight
-
     values = flags.FLAGS
-    engine = make_engine(tpu=values.tpu, num_devices=values.num_devices, strategy=values.strategy)
-    print(engine.describe(), flush=True)
-    if engine.is_tpu:
-        preflight.check_devices(engine.num_devices, values.topology, trains)
-    return engine
+    return start_engine(
+        trains, tpu=values.tpu, num_devices=values.num_devices, strategy=values.strategy, topology=values.topology
+    )

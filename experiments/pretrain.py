@@ -6,14 +6,12 @@ bert-tf pretrain --config bert_base --train_data records --model_dir run
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from absl import flags
 
 from bert_tf.configs import PretrainingConfig
 from bert_tf.utils import json_text, launching
-from bert_tf.utils.arguments import renamed
-from experiments import launch
+from experiments import engine_flag, launch
 
 
 def define_flags() -> None:
@@ -37,9 +35,10 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, pre-train, and print the metrics."""
+    engine_flag.choose_backend()
     from bert_tf.training.phases import phases_of
     from bert_tf.training.pretraining import pretrain
-    from data_pipelines.input.record_folder import RecordFolder
+    from experiments.pretraining import open_records
     from tpu_configs import preflight
 
     values = flags.FLAGS
@@ -56,13 +55,7 @@ def main(_: Sequence[str]) -> None:
             skip_corrupt=values.skip_corrupt,
         )
     engine = launch.engine_from_flags([phase.train for phase in phases_of(config)])
-    first, *others = values.train_data
-    with renamed(path="train_data"):
-        train_records = [RecordFolder(first, skip_corrupt=values.skip_corrupt)]
-        open_folder = partial(RecordFolder, tokenizer=train_records[0].tokenizer, skip_corrupt=values.skip_corrupt)
-        train_records += map(open_folder, others)
-    with renamed(path="eval_data"):
-        eval_records = list(map(open_folder, values.eval_data))
+    train_records, eval_records = open_records(values.train_data, values.eval_data, skip_corrupt=values.skip_corrupt)
     metrics = pretrain(
         config,
         train_records,

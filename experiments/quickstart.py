@@ -22,7 +22,7 @@ from typing import Any
 from absl import flags
 
 from bert_tf.configs import FinetuningConfig, PretrainingConfig
-from bert_tf.utils import files, launching
+from bert_tf.utils import files, launching, quiet_imports
 from bert_tf.utils.arguments import renamed, renamed_items
 from bert_tf.utils.file_patterns import matching_files
 from data_pipelines.corpora.documentation import python_documentation
@@ -32,6 +32,7 @@ from data_pipelines.create_pretraining_data import HELD_OUT_FOLDER, create_pretr
 from data_pipelines.finetuning import documentation_packages
 from data_pipelines.records.manifest import PreparationConfig
 from data_pipelines.vocabulary import create_vocab
+from experiments import engine_flag, launch
 
 NUM_SERVED_TEXTS = 50
 NUM_EXAMPLES = 3
@@ -213,22 +214,24 @@ class Quickstart:
         cloze = self._cloze_sentences()
         questions = {"classifier": texts, "pretrained": [sentence for sentence, _ in cloze]}
         processes = {}
-        for name, lines in questions.items():
-            export = export_saved_model(self.path(name))
-            files.write_text(self.path("served", f"{name}.txt"), "".join(f"{line}\n" for line in lines))
-            command = [sys.executable, "-P", "-m", "experiments.query_saved_model", f"--saved_model={export}"]
-            command += [f"--input={self.path('served', f'{name}.txt')}"]
-            command += [f"--output={self.path('served', f'{name}.jsonl')}"]
-            processes[name] = subprocess.Popen(command)
-        predictor = load(self.path("classifier"))
-        predicted = predictor.classify(texts)
         answers = {}
-        for name, process in processes.items():
-            if process.wait():
-                raise OSError(
-                    f"the SavedModel of {name!r} failed in a fresh process with exit code {process.returncode}"
-                )
-            answers[name] = files.read_json_lines(self.path("served", f"{name}.jsonl"))
+        # Whatever asks an export does not filter what TensorFlow writes at its start.
+        with quiet_imports.without_noise():
+            for name, lines in questions.items():
+                export = export_saved_model(self.path(name))
+                files.write_text(self.path("served", f"{name}.txt"), "".join(f"{line}\n" for line in lines))
+                command = [sys.executable, "-P", "-m", "experiments.query_saved_model", f"--saved_model={export}"]
+                command += [f"--input={self.path('served', f'{name}.txt')}"]
+                command += [f"--output={self.path('served', f'{name}.jsonl')}"]
+                processes[name] = subprocess.Popen(command)
+            predictor = load(self.path("classifier"))
+            predicted = predictor.classify(texts)
+            for name, process in processes.items():
+                if process.wait():
+                    raise OSError(
+                        f"the SavedModel of {name!r} failed in a fresh process with exit code {process.returncode}"
+                    )
+                answers[name] = files.read_json_lines(self.path("served", f"{name}.jsonl"))
         self.summary["export_max_abs_difference"] = max(
             abs(served - predictor_probability)
             for answer, prediction in zip(answers["classifier"], predicted, strict=True)
@@ -299,6 +302,7 @@ class Quickstart:
 
 def define_flags() -> None:
     """Define the flags of this command."""
+    engine_flag.define_flag()
     flags.DEFINE_string(
         "corpus",
         None,
@@ -324,8 +328,7 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, and run the stages."""
-    from experiments import launch
-
+    engine_flag.choose_backend()
     values = flags.FLAGS
     pretraining = launch.load_config(values.config, PretrainingConfig, values.set)
     with renamed(config="finetuning_config"):

@@ -1,5 +1,6 @@
 """The set-up of all tests: an environment that is set before TensorFlow is imported, and a small corpus."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -20,15 +21,23 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.env
 LOGICAL_DEVICES = max(4, int(os.environ.get("REPLICAS", "4")))  # test_distribution.py asks for more
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Make four devices of one CPU before any test module can start TensorFlow.
 
     Tests of replicas need them. One of them gives the same numbers as the whole CPU, at the same speed.
     """
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # this process only hands tests to others, which wait until it is ready
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * LOGICAL_DEVICES)
+
+
+def pytest_collection_finish() -> None:
+    """Spare garbage collections what has been imported, most of the objects of a process, and make them rarer."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

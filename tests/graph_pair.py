@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bert_tf.serving.graph_tokenizer import GraphTokenizer
+from bert_tf.preprocessing.graph_tokenizer import GraphTokenizer
 
 
 class Pair:

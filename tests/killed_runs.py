@@ -1,21 +1,18 @@
 """Launches one command again and again, and kills it each time, for the price of one start of TensorFlow.
 
-This file is the program, as `launch_many.py` is: it imports what is slow, then forks for each life of the command,
-before any operation has run.
+`launch_many` has imported what is slow, and the process that it gives forks for each life of the command.
 """
 
-import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from launch_many import run_module
+from launch_many import in_warm_process, run_module
 
 _LONGEST_LIFE = 600.0
 
@@ -43,16 +40,7 @@ def killed_runs(
         most_seconds: see above.
     """
     order = {"command": list(command), "kills": kills, "signal": int(signal_number), "most_seconds": most_seconds}
-    finished = subprocess.run(
-        [sys.executable, __file__],
-        input=json.dumps(order),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=900,
-    )
-    return [Life(*life) for life in json.loads(finished.stdout.splitlines()[-1])]
+    return in_warm_process(_lives, order, folder=folder, timeout=900.0)
 
 
 def _state_of(folder: Path) -> list[tuple[str, int, int]]:
@@ -77,6 +65,9 @@ def _start(command: list[str], output: Path) -> int:
         return child
     for descriptor in (1, 2):
         os.dup2(os.open(output, os.O_CREAT | os.O_WRONLY | os.O_APPEND), descriptor)
+    if "--engine=jax" in command:  # Keras computes with TensorFlow in this process
+        environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+        os.execve(sys.executable, [sys.executable, "-m", *command], environment)
     code = run_module(command[0], command[1:])
     sys.stdout.flush()
     sys.stderr.flush()
@@ -118,10 +109,3 @@ def _lives(order: dict) -> list[Life]:
         seconds = times.uniform(0.0, 3.0 if at_any_time else order["most_seconds"])
         lives.append(_live(order["command"], order["signal"], not at_any_time, seconds))
     return [*lives, _live(order["command"], None, False, 0.0)]
-
-
-if __name__ == "__main__":
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
-
-    print(json.dumps(_lives(json.load(sys.stdin))))

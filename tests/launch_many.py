@@ -1,17 +1,24 @@
-"""Launches modules as processes, many for the price of one start of TensorFlow.
+"""Launches modules and programs in processes of their own, all for the price of one start of TensorFlow.
 
-This file is the program: it imports what is slow, then forks for each command, before any operation has run. A command
-is `[module, *arguments]`, and runs as `python -m module arguments` would.
+A server of `multiprocessing` imports what is slow, once for the tests of a process, and forks for each process that it
+is asked for, before any operation has run. A process that must find nothing imported is started by `subprocess`.
 """
 
-import json
+import importlib
+import multiprocessing
 import os
+import pkgutil
 import runpy
-import subprocess
+import signal
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["keras", "tensorflow"])
+_PACKAGES = ("bert_tf", "data_pipelines")
 
 
 class Result(NamedTuple):
@@ -23,24 +30,52 @@ class Result(NamedTuple):
 
 
 def launch_many(commands: Sequence[Sequence[str]], folder: Path) -> list[Result]:
-    """The results of `commands`, one after the other, each run in `folder`."""
-    finished = subprocess.run(
-        [sys.executable, __file__],
-        input=json.dumps([list(command) for command in commands]),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    return [Result(*result) for result in json.loads(finished.stdout.splitlines()[-1])]
+    """The results of `commands`, one after the other, each run in `folder`.
+
+    A command is `[module, *arguments]`, and runs as `python -m module arguments` would.
+    """
+    return in_warm_process(_launch_all, [list(command) for command in commands], folder=folder)
+
+
+def run_program(program: str, *arguments: str, folder: Path, stdin: str = "", **environment: str) -> Result:
+    """The result of `python -c program arguments`, run in `folder` with changes of the environment."""
+    return in_warm_process(_run_program, program, arguments, stdin, environment, folder=folder)
+
+
+def in_warm_process(function: Callable[..., Any], *arguments: Any, folder: Path, timeout: float = 600.0) -> Any:
+    """Return what `function` returns in a warm process, with TensorFlow and Keras imported, which runs in `folder`."""
+    receiver, sender = _SERVER.Pipe(duplex=False)
+    process = _SERVER.Process(target=_answer, args=(sender, dict(os.environ), folder, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(timeout):
+            os.killpg(process.pid, signal.SIGKILL)
+            raise TimeoutError(f"{function.__name__} {arguments} took more than {timeout:.0f} s")
+        return receiver.recv()  # EOFError: the process ended without an answer; its traceback is on standard error
+    finally:
+        process.join()
+
+
+def _answer(
+    sender: Any, environment: dict[str, str], folder: Path, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> None:
+    os.setpgrp()
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sender.send(function(*arguments))
 
 
 def run_module(module: str, arguments: list[str]) -> int:
     """The exit code of `python -m module arguments`, run in this process."""
     sys.argv = [module, *arguments]
+    return _exit_code(lambda: runpy.run_module(module, run_name="__main__", alter_sys=True))
+
+
+def _exit_code(run: Callable[[], object]) -> int:
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        run()
     except SystemExit as error:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
@@ -52,25 +87,48 @@ def run_module(module: str, arguments: list[str]) -> int:
     return 0
 
 
-def _forked(command: list[str], number: int) -> tuple[int, str, str]:
-    names = [f".launched-{number}-{stream}" for stream in ("stdout", "stderr")]
-    child = os.fork()
-    if not child:
-        for descriptor, name in enumerate(names, 1):
-            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
-        code = run_module(command[0], command[1:])
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    _, status = os.waitpid(child, 0)
-    texts = [Path(name).read_text(encoding="utf-8", errors="replace") for name in names]
-    for name in names:
-        os.remove(name)
-    return os.waitstatus_to_exitcode(status), texts[0], texts[1]
+def _launch_all(commands: list[list[str]]) -> list[Result]:
+    if len(commands) > 1:
+        _import_packages()
+    return [_forked(lambda command=command: run_module(command[0], command[1:])) for command in commands]
 
 
-if __name__ == "__main__":
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
+def _import_packages() -> None:
+    """Import what launchers share: not the launchers, each of which runs as a program, nor JAX, which forbids forks."""
+    for name in _PACKAGES:
+        package = importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            if (module.ispkg or module.name.count(".") > 1) and "jax" not in module.name:
+                importlib.import_module(module.name)
 
-    print(json.dumps([_forked(command, number) for number, command in enumerate(json.load(sys.stdin))]))
+
+def _run_program(program: str, arguments: tuple[str, ...], stdin: str, environment: dict[str, str]) -> Result:
+    def run() -> int:
+        os.environ.update(environment)
+        sys.argv = ["-c", *arguments]
+        names = {"__name__": "__main__"}
+        return _exit_code(lambda: exec(compile(program, "program", "exec"), names))
+
+    return _forked(run, stdin)
+
+
+def _forked(run: Callable[[], int], stdin: str = "") -> Result:
+    """Fork a process that calls `run` and ends with its exit code, and return what it leaves."""
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        given.write(stdin.encode())
+        given.seek(0)
+        child = os.fork()
+        if not child:
+            for descriptor, file in enumerate((given, stdout, stderr)):
+                os.dup2(file.fileno(), descriptor)
+            sys.stdin = os.fdopen(0, encoding="utf-8")
+            code = run()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        texts = []
+        for file in (stdout, stderr):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+        return Result(os.waitstatus_to_exitcode(status), *texts)

@@ -139,7 +139,7 @@ def write_run(
         pairs: whether the task is on pairs of texts.
         seed: seed of the weights.
         options: changed fields of the task's configuration.
-        **changes: changed fields of the encoder's configuration.
+        **changes: changed fields of the encoder's configuration, which is `SMALL` with one layer.
     """
     import keras
 
@@ -147,7 +147,7 @@ def write_run(
     from bert_tf.runs import folder as run_folder
 
     tokenizer = WordPieceTokenizer(str(write_vocab(folder.parent / f"{folder.name}_vocab.txt")))
-    model_config = SMALL.replace(vocab_size=tokenizer.vocab_size, **changes)
+    model_config = SMALL.replace(**({"vocab_size": tokenizer.vocab_size, "num_layers": 1} | changes))
     experiment: Any = PretrainingConfig(model=model_config)
     labels: tuple[str, ...] = ()
     max_seq_length = 24

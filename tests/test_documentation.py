@@ -42,7 +42,10 @@ SMALL = {
 }
 OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The README comes last: its first example asks models that the pages have made.
-PAGES = ("installation", "data", "pretraining", "finetuning", "serving", "python", "weights", "limits", "tpu")
+PAGES = (
+    *("installation", "data", "pretraining", "finetuning", "serving", "python", "keras", "migration"),
+    *("weights", "limits", "engines", "tpu"),
+)
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]
 
 
@@ -198,3 +201,23 @@ def test_commands_run_as_printed(tmp_path):
             )
             assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
             assert [path for path in outputs if not (tmp_path / path).exists()] == [], command
+
+
+@pytest.mark.long
+def test_the_types_of_the_public_interface_fit_the_examples(tmp_path):
+    blocks = [(page, block) for page in PAGE_FILES for _, block in code_blocks(text_of(page), "python")]
+    assert len(blocks) > 10
+    names = []
+    for number, (page, block) in enumerate(blocks):
+        names.append(f"{Path(page).stem}_{number}.py")
+        (tmp_path / names[-1]).write_text(block, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-m", "mypy", "--ignore-missing-imports", "--explicit-package-bases", *names],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -100,8 +100,32 @@ def test_extras():
 def test_tensorflow_is_an_extra_and_agrees_with_tensorflow_text():
     required = SETUP["options"]["install_requires"]
     assert "tensorflow" not in required
-    ranges = {re.sub(r"^[a-z-]+(\[[a-z-]+\])?", "", EXTRAS[name][0]) for name in ("cpu", "gpu", "text")}
+    ranges = {
+        re.sub(r"^[a-z-]+(\[[a-z-]+\])?", "", requirement)
+        for name in ("cpu", "gpu", "text", "jax", "jax-gpu")
+        for requirement in EXTRAS[name]
+        if requirement.startswith("tensorflow")
+    }
     assert ranges == {">=2.20,<2.22"}
+
+
+def test_tensorflow_beside_cuda_of_jax_is_the_wheel_without_cuda():
+    names = [re.match(r"[a-z0-9-]+(\[[a-z0-9-]+\])?", requirement)[0] for requirement in EXTRAS["jax-gpu"]]
+    assert names == ["jax[cuda12]", "tensorflow-cpu"]
+
+
+def test_versions_of_jax_agree():
+    ranges = {
+        re.sub(r"^jax(\[[a-z0-9]+\])?", "", requirement)
+        for name in ("jax", "jax-gpu", "test")
+        for requirement in EXTRAS[name]
+        if re.match(r"jax\b", requirement)
+    }
+    assert ranges == {">=0.10.2,<0.11"}
+    pins = _pins("requirements-tpu-jax.txt")
+    # The check compiles with what a TPU VM runs.
+    assert pins == EXTRAS["tpu-check"]
+    assert {name.partition("==")[0] for name in pins} == {"jax[tpu]", "libtpu", "tensorflow-cpu"}
 
 
 def test_versions_of_this_environment_agree():
@@ -111,6 +135,11 @@ def test_versions_of_this_environment_agree():
     minor = tf.__version__.rpartition(".")[0]
     assert minor in MINOR_VERSIONS
     assert tensorflow_text.__version__.rpartition(".")[0] == minor
+
+
+def _pins(name):
+    lines = (REPOSITORY / "tpu_configs" / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
 
 
 def _install(*arguments, **environment):
@@ -129,23 +158,33 @@ class TestTpuInstall:
         result = _install("--dry_run")
         assert result.returncode == 0, result.stderr
         first, second, *_ = result.stdout.splitlines()
-        requirements = Path(first.split()[-1])
-        pins = [line for line in requirements.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-        assert pins == ["tensorflow-tpu==2.20.0", "libtpu==0.0.23"]
+        assert _pins(Path(first.split()[-1]).name) == ["tensorflow-tpu==2.20.0", "libtpu==0.0.23"]
         assert second.endswith("--no-deps tensorflow-text==2.20.1")
         assert "Nothing was installed" in result.stdout
 
-    def test_refuses_to_overwrite_another_tensorflow(self):
+    def test_dry_run_of_the_jax_engine(self):
+        result = _install("--engine=jax", "--dry_run")
+        assert result.returncode == 0, result.stderr
+        first, second, third, _ = result.stdout.splitlines()
+        assert first.endswith("tpu_configs/requirements-tpu-jax.txt")
+        assert "--editable" in second
+        assert "jax" in third
+        assert "tensorflow-text" not in result.stdout
+
+    @pytest.mark.parametrize(("engine", "wheel"), [("tensorflow", "tensorflow-tpu"), ("jax", "tensorflow-cpu")])
+    def test_refuses_to_overwrite_another_tensorflow(self, engine, wheel):
         # The environment of the tests holds plain tensorflow; without an index nothing could be installed over it.
-        result = _install(PIP_NO_INDEX="1")
+        result = _install("--engine", engine, PIP_NO_INDEX="1")
         assert result.returncode == 2
-        assert "owns the same files as tensorflow-tpu" in result.stderr
+        assert f"owns the same files as {wheel}" in result.stderr
         assert result.stdout == ""
 
     @pytest.mark.parametrize(
         ("arguments", "environment", "message"),
         [
-            (["--dryrun"], {}, "the flags are --dry_run and --force. Received: '--dryrun'"),
+            (["--dryrun"], {}, "the flags are --engine, --dry_run and --force. Received: '--dryrun'"),
+            (["--engine", "torch"], {}, "--engine must be tensorflow or jax. Received: 'torch'"),
+            (["--engine"], {}, "--engine must be tensorflow or jax. Received: ''"),
             (["--dry_run"], {"PYTHON": "no-such-python"}, "PYTHON must name a Python interpreter"),
         ],
     )

@@ -1,23 +1,41 @@
-"""The check of an experiment on a topology, which lowers and compiles its step and reports the resources it needs."""
+"""The check of an experiment on a topology, which compiles its step and reports the resources it needs."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from bert_tf.configs import PretrainingConfig
 from bert_tf.models.flops import pretraining_step_flops
-from tpu_configs import compiler, lowering
+from tpu_configs.batches import predictions_in
 from tpu_configs.compiler import GIB, DoesNotFitError, Program
-from tpu_configs.topologies import Measurement, Topology
+from tpu_configs.measurements import JaxMeasurement, Measurement
+from tpu_configs.topologies import Topology
 
 
-class Lower(Protocol):
-    """A function that turns the training step of an experiment into StableHLO."""
+@dataclasses.dataclass(frozen=True)
+class CompiledStep:
+    """A step of training, compiled for a topology.
+
+    Attributes:
+        engine: the engine whose step it is.
+        program: the program that the compiler made of it.
+        versions: the versions of the packages that lowered and compiled it.
+        findings: the operations that the compiler accepts but a TPU should not see; None if they were not looked for.
+    """
+
+    engine: str
+    program: Program
+    versions: str
+    findings: Sequence[Any] | None = None
+
+
+class CompileStep(Protocol):
+    """A function that compiles the training step of an experiment for all devices of a topology."""
 
     def __call__(
-        self, config: PretrainingConfig, *, replicas: int, rows: int, max_seq_length: int
-    ) -> lowering.LoweredStep:
-        """Lower the step for `replicas` devices with `rows` rows of `max_seq_length` tokens each."""
+        self, topology: Topology, config: PretrainingConfig, *, rows: int, max_seq_length: int
+    ) -> CompiledStep:
+        """Compile the step with `rows` rows of `max_seq_length` tokens on each device."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +48,7 @@ class Check:
         config: the experiment.
         rows: the number of rows that a device takes.
         max_seq_length: the number of tokens in a row.
-        lowered: the step as TensorFlow lowered it.
-        program: the program that the compiler made of it.
+        compiled: the step.
     """
 
     topology: Topology
@@ -39,39 +56,51 @@ class Check:
     config: PretrainingConfig
     rows: int
     max_seq_length: int
-    lowered: lowering.LoweredStep
-    program: Program
+    compiled: CompiledStep
+
+    @property
+    def program(self) -> Program:
+        """The program that the compiler made of the step."""
+        return self.compiled.program
 
     @property
     def hand_flops(self) -> float:
         """The floating-point operations of a device's matrix products in one step, counted by hand."""
-        predictions = lowering.predictions_in(self.config, self.max_seq_length)
+        predictions = predictions_in(self.config, self.max_seq_length)
         return pretraining_step_flops(self.config.model, self.rows, self.max_seq_length, predictions=predictions)
 
     def lines(self) -> list[str]:
         """Return the report."""
         topology, program, model = self.topology, self.program, self.config.model
         free = topology.hbm_gib - program.total / GIB
-        warnings = [f"lint         {finding}" for finding in self.lowered.findings]
+        options = [f"dropout {model.dropout_rate:g}"]
+        if self.compiled.engine == "jax":
+            options.append(f"{model.attention} attention")
+            options.append(f"{'sharded' if self.config.train.shard_optimizer else 'whole'} moments")
+        lint = []
+        if self.compiled.findings is not None:
+            lint = [f"lint         {finding}" for finding in self.compiled.findings]
+            lint = lint or ["lint         nothing that a TPU should not see"]
         return [
             f"topology     {topology.name}: {topology.devices} x {program.device_kind} "
             f"({topology.compiler.topology_name}), {topology.hosts} host{'s' if topology.hosts > 1 else ''}",
             f"step         {self.experiment}: {self.rows} rows of {self.max_seq_length} a device, "
-            f"{self.rows * topology.devices} in all; {self.config.train.precision}, dropout {model.dropout_rate:g}",
-            *(warnings or ["lint         nothing that a TPU should not see"]),
-            f"compiles     yes, in {program.seconds:.0f} s ({self.lowered.versions}, {program.versions})",
+            f"{self.rows * topology.devices} in all; {self.config.train.precision}, {', '.join(options)}",
+            *lint,
+            f"compiles     yes, in {program.seconds:.0f} s ({self.compiled.versions})",
             f"HBM          {program.total / GIB:.2f} of {topology.hbm_gib:.2f} GiB a device, {free:.2f} free: "
             f"arguments {program.arguments / GIB:.2f}, temporaries {program.temporaries / GIB:.2f}, code "
             f"{program.code / GIB:.3f}, results that take no argument's place {program.results / GIB:.3f}",
             f"FLOPs        {program.flops:.4g} a step and device by the compiler, {self.hand_flops:.4g} by hand, "
             f"products of matrices alone; {self.hand_flops / topology.peak_tflops / 1e9:.4g} ms at the peak",
-            f"all-reduce   {len(program.all_reduces)}, each over all {topology.devices} replicas",
+            f"all-reduce   {len(program.all_reduces)}, each over all {topology.devices} replicas; "
+            f"{program.other_transfers} other transfers between devices",
         ]
 
     def measurement(self, largest_batch: int | None) -> Measurement:
         """Return the measurements in the form of the topology's file."""
         program = self.program
-        return Measurement(
+        measured = Measurement(
             experiment=self.experiment,
             max_seq_length=self.max_seq_length,
             batch_per_device=self.rows,
@@ -83,8 +112,12 @@ class Check:
             hand_tflop=round(self.hand_flops / 1e12, 3),
             all_reduces=len(program.all_reduces),
             largest_batch=largest_batch,
-            versions=f"{self.lowered.versions}, {program.versions}",
+            versions=self.compiled.versions,
         )
+        if self.compiled.engine != "jax":
+            return measured
+        attention, shard_optimizer = self.config.model.attention, self.config.train.shard_optimizer
+        return JaxMeasurement(**measured.to_dict(), attention=attention, shard_optimizer=shard_optimizer)
 
 
 def check(
@@ -94,7 +127,7 @@ def check(
     *,
     rows: int,
     max_seq_length: int,
-    lower: Lower | None = None,
+    compile_step: CompileStep,
 ) -> Check:
     """Compile an experiment's step for a topology.
 
@@ -104,31 +137,21 @@ def check(
         config: the experiment.
         rows: the number of rows that a device takes.
         max_seq_length: the number of tokens in a row.
-        lower: the function that lowers the step; None for route A.
+        compile_step: the function that compiles the step of an engine.
 
     Raises:
         DoesNotFitError: a device's memory is too small.
         ValueError: the step cannot run on a TPU, or its gradients are not summed over all replicas.
     """
     config.model.check_fits(config.model.vocab_size, max_seq_length)
-    lowered = (lower or lower_by_cpu_kernels)(
-        config, replicas=topology.devices, rows=rows, max_seq_length=max_seq_length
-    )
-    program = compiler.compile_for(topology, lowered.stablehlo, lowered.aliases)
-    if not program.all_reduces or set(program.all_reduces) != {topology.devices}:
+    compiled = compile_step(topology, config, rows=rows, max_seq_length=max_seq_length)
+    reduced = set(compiled.program.all_reduces)
+    if reduced != {topology.devices}:
         raise ValueError(
             f"the gradients must be summed over all {topology.devices} replicas. Received: all-reduces over "
-            f"{sorted(set(program.all_reduces)) or 'none'}"
+            f"{sorted(reduced) or 'none'}"
         )
-    return Check(topology, experiment, config, rows, max_seq_length, lowered, program)
-
-
-def lower_by_cpu_kernels(
-    config: PretrainingConfig, *, replicas: int, rows: int, max_seq_length: int
-) -> lowering.LoweredStep:
-    """Lower the step by route A, which `lowering` describes."""
-    step, _ = lowering.pretraining_step(config, replicas)
-    return lowering.lower(step, lowering.pretraining_specs(config, rows, max_seq_length))
+    return Check(topology, experiment, config, rows, max_seq_length, compiled)
 
 
 def find_largest_batch(check_rows: Callable[[int], Any], first: int, usable_gib: float, *, step: int = 8) -> int:

@@ -3,12 +3,14 @@
 This module needs the `tpu-check` extra, which pins the version of JAX, because some imports from JAX are not public.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
+import math
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ ENVIRONMENT = {
     "TPU_LOG_DIR": "disabled",
 }
 GIB = 2.0**30
+_OTHER_TRANSFERS = "all-gather|reduce-scatter|all-to-all|ragged-all-to-all|collective-permute|collective-broadcast"
 
 
 class DoesNotFitError(ValueError):
@@ -56,6 +59,7 @@ class Program:
         code: the size of the program.
         flops: the floating-point operations of a step, of every kind.
         all_reduces: the number of replicas that each all-reduce covers.
+        other_transfers: the number of other operations that move data between devices.
         seconds: the time that compiling took.
         versions: the versions of JAX and of the compiler.
     """
@@ -67,6 +71,7 @@ class Program:
     code: int
     flops: float
     all_reduces: tuple[int, ...]
+    other_transfers: int
     seconds: float
     versions: str
 
@@ -89,15 +94,47 @@ def compile_for(topology: Topology, stablehlo: bytes, aliases: Mapping[int, int]
         ValueError: the compiler refuses the program, or knows no such topology.
         ModuleNotFoundError: the `tpu-check` extra is not installed.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    import jax
+    devices = devices_of(topology)
     from jax._src.interpreters import mlir
     from jax._src.lib import _jax, xla_client
-    from jax.experimental import topologies
     from jax.extend.mlir import ir
 
     started = time.monotonic()
+    options = xla_client.CompileOptions()
+    options.num_replicas, options.num_partitions = len(devices), 1
+    options.device_assignment = xla_client.DeviceAssignment.create(np.arange(len(devices)).reshape(-1, 1))
+    with mlir.make_ir_context(), ir.Location.unknown():
+        module = ir.Module.parse(stablehlo)
+        _drop_copies(module, ir)
+        _donate(module, ir, aliases or {})
+        with refusals_explained(topology):
+            executable = devices[0].client.compile(module, _jax.DeviceList(tuple(devices)), options)
+    return program_of(
+        devices[0].device_kind,
+        executable.get_compiled_memory_stats(),
+        executable.cost_analysis(),
+        "\n".join(part.to_string() for part in executable.hlo_modules()),
+        seconds=time.monotonic() - started,
+    )
+
+
+def use_environment() -> None:
+    """Set the environment variables that the compiler needs, unless they are set. Call it before JAX is imported."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def devices_of(topology: Topology) -> list[Any]:
+    """Return JAX's descriptions of all devices of a topology, none of which is attached.
+
+    Raises:
+        ValueError: the compiler knows no such topology, or counts other devices.
+        ModuleNotFoundError: the `tpu-check` extra is not installed.
+    """
+    use_environment()
+    import jax
+    from jax.experimental import topologies
+
     try:
         description = topologies.get_topology_desc(**topology.compiler.arguments())
     except (jax.errors.JaxRuntimeError, NotImplementedError, RuntimeError) as error:
@@ -108,29 +145,45 @@ def compile_for(topology: Topology, stablehlo: bytes, aliases: Mapping[int, int]
             f"{topology.name}: `devices` must be the {len(devices)} that the compiler sees in "
             f"{topology.compiler.topology_name}. Received: {topology.devices}"
         )
-    options = xla_client.CompileOptions()
-    options.num_replicas, options.num_partitions = len(devices), 1
-    options.device_assignment = xla_client.DeviceAssignment.create(np.arange(len(devices)).reshape(-1, 1))
-    with mlir.make_ir_context(), ir.Location.unknown():
-        module = ir.Module.parse(stablehlo)
-        _drop_copies(module, ir)
-        _donate(module, ir, aliases or {})
-        try:
-            executable = devices[0].client.compile(module, _jax.DeviceList(tuple(devices)), options)
-        except jax.errors.JaxRuntimeError as error:
-            raise _explained(error, topology) from None
-    memory = executable.get_compiled_memory_stats()
-    costs = executable.cost_analysis()
-    text = "\n".join(part.to_string() for part in executable.hlo_modules())
+    return devices
+
+
+@contextlib.contextmanager
+def refusals_explained(topology: Topology) -> Iterator[None]:
+    """Return a context in which the compiler's refusals become errors of one line.
+
+    Raises:
+        DoesNotFitError: a device's memory is too small.
+        ValueError: the compiler refuses the program.
+    """
+    import jax
+
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        raise _explained(error, topology) from None
+
+
+def program_of(device_kind: str, memory: Any, costs: Any, hlo: str, *, seconds: float) -> Program:
+    """Return the description of a compiled program.
+
+    Args:
+        device_kind: JAX's name of the kind of device.
+        memory: the compiler's statistics of memory.
+        costs: the compiler's analysis of costs, or a list that holds it.
+        hlo: the text of the program.
+        seconds: the time that compiling took.
+    """
     return Program(
-        device_kind=devices[0].device_kind,
+        device_kind=device_kind,
         arguments=memory.argument_size_in_bytes,
         results=memory.output_size_in_bytes - memory.alias_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
         code=memory.generated_code_size_in_bytes,
         flops=float((costs[0] if isinstance(costs, list) else costs)["flops"]),
-        all_reduces=tuple(all_reduces(text)),
-        seconds=time.monotonic() - started,
+        all_reduces=tuple(all_reduces(hlo)),
+        other_transfers=len(re.findall(rf" (?:{_OTHER_TRANSFERS})(?:-start)?\(", hlo)),
+        seconds=seconds,
         versions=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "libtpu")),
     )
 
@@ -142,6 +195,8 @@ def all_reduces(hlo: str) -> list[int]:
     [2]
     >>> all_reduces("%a = (f32[2], f32[]) all-reduce-start(%x, %y), replica_groups=[1,8]<=[8], to_apply=%add")
     [8]
+    >>> all_reduces("%a = f32[] all-reduce(%x), replica_groups=mesh['x'=8,'y'=1,'z'=4] {'x','y'}, to_apply=%add")
+    [8]
 
     Args:
         hlo: the text of the program, with an operation on each line.
@@ -150,10 +205,14 @@ def all_reduces(hlo: str) -> list[int]:
     for line in re.findall(r"^.* all-reduce(?:-start)?\(.*$", hlo, re.MULTILINE):
         listed = re.search(r"replica_groups=\{\{([\d,]+)\}", line)
         counted = re.search(r"replica_groups=\[\d+,(\d+)\]", line)
+        meshed = re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", line)
         if listed:
             found.append(len(listed[1].split(",")))
         elif counted:
             found.append(int(counted[1]))
+        elif meshed:
+            sizes = {name: int(size) for name, size in re.findall(r"('[^']*')=(\d+)", meshed[1])}
+            found.append(math.prod(sizes[name] for name in meshed[2].split(",")))
     return found
 
 

@@ -13,12 +13,12 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from bert_tf.configs import PretrainingConfig
 from bert_tf.configs.training import DTYPE_POLICIES
-from bert_tf.features import predictions_per_row, pretraining_batch
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.state import TrainState
 from bert_tf.training.tensorflow_engine.step import TrainStep
+from tpu_configs.batches import pretraining_features
 from tpu_configs.lint import Finding, lint
 
 Specs = Mapping[str, tf.TensorSpec]
@@ -82,15 +82,8 @@ def pretraining_specs(config: PretrainingConfig, rows: int, max_seq_length: int,
         max_seq_length: L.
         sequences: K, the largest number of sequences in a row; 1 for rows that are not packed.
     """
-    predictions = predictions_in(config, max_seq_length)
-    features = pretraining_batch(rows, max_seq_length, predictions, max_sequences_per_row=sequences)
+    features = pretraining_features(config, rows, max_seq_length, sequences=sequences)
     return {name: tf.TensorSpec(feature.shape, feature.dtype, name) for name, feature in features.items()}
-
-
-def predictions_in(config: PretrainingConfig, max_seq_length: int) -> int:
-    """Return P, the number of predictions in a row of this length."""
-    masking = config.masking
-    return masking.max_predictions_per_seq or predictions_per_row(masking.masked_lm_rate, max_seq_length)
 
 
 def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step, TrainState]:

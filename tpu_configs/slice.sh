@@ -3,14 +3,15 @@
 #
 #   tpu_configs/slice.sh COMMAND --topology v5e-8 --name bert --zone us-west4-a [options] [-- MODULE FLAGS...]
 #
-#   create    ask for the slice as a queued resource and wait until it stands
+#   create    ask for the slice and wait until it exists: a queued resource, or for TPU7x a group of Compute Engine
 #   install   copy the committed tree to every host, and install the pinned environment there
-#   launch    start `python -m MODULE FLAGS... --tpu ... --topology ...`; a pod runs it on its first host alone
+#   launch    start `python -m MODULE FLAGS...` with the flags of the slice: for JAX on every host, for TensorFlow on the first
 #   watch     until the program ends; a slice that was preempted is made again, and the program started again
 #   recreate  delete what is left of the slice, and create it again
 #   delete    give the slice back
 #   all       create, install, launch, watch
 #
+#   --engine E       tensorflow (default) or jax
 #   --project P      Google Cloud project; gcloud's own by default
 #   --spot           cheaper, and may be preempted
 #   --interval S     seconds between two looks at the slice (default 60)
@@ -22,13 +23,14 @@
 set -euo pipefail
 
 readonly REMOTE_FOLDER=bert_tf        # in the home folder of each host
-readonly REMOTE_PYTHON=python3.11     # the oldest that the project runs on; Ubuntu 22.04 has it beside its own
 readonly STOPPED_BY_SIGTERM=143       # the program left a checkpoint and wants to be started again
 
 folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(dirname "$folder")
-topology='' name='' zone='' project='' spot=false interval=60 attempts=100 dry_run=false
+topology='' name='' zone='' project='' engine=tensorflow spot=false interval=60 attempts=100 dry_run=false
 program=()
+
+exec 3>&2 # where a dry run shows its questions, wherever their errors go
 
 fail() {
     echo "error: $*" >&2
@@ -51,40 +53,18 @@ value_of() { # FLAG and what follows it
     echo "$2"
 }
 
-tpus() { # gcloud's arguments for GROUP COMMAND ...: the place is always told
-    local arguments=(gcloud compute tpus "$@" "--zone=$zone")
-    [[ -z $project ]] || arguments+=("--project=$project")
-    run "${arguments[@]}"
-}
-
-state() { # of the queued resource: what gcloud says, GONE where there is none, UNKNOWN where gcloud does not answer
-    local arguments=(gcloud compute tpus queued-resources describe "$name" "--zone=$zone" '--format=value(state.state)')
-    [[ -z $project ]] || arguments+=("--project=$project")
+ask() { # STAND_IN COMMAND...: what a command prints that changes nothing; of a dry run, the stand-in
     if "$dry_run"; then
-        show "${arguments[@]}" >&2
-        echo ACTIVE
-        return
-    fi
-    local answer
-    if answer=$("${arguments[@]}" 2>&1); then
-        echo "${answer##*$'\n'}"
-    elif [[ $answer == *NOT_FOUND* ]]; then
-        echo GONE
+        show "${@:2}" >&3
+        echo "$1"
     else
-        echo "$answer" >&2
-        echo UNKNOWN
+        "${@:2}"
     fi
 }
 
-on_hosts() { # WORKERS COMMAND
-    tpus tpu-vm ssh "$name" "--worker=$1" "--command=$2"
-}
-
-request() {
-    local tier=()
-    "$spot" && tier=(--spot)
-    tpus queued-resources create "$name" "--node-id=$name" "--accelerator-type=$accelerator_type" \
-        "--runtime-version=$runtime_version" "${tier[@]}"
+lines() { # LINE COUNT
+    local index
+    for ((index = 0; index < $2; index++)); do echo "$1"; done
 }
 
 create() {
@@ -98,10 +78,7 @@ create() {
         echo "the slice $name is $now"
         sleep "$interval"
     done
-}
-
-delete() {
-    tpus queued-resources delete "$name" --force --quiet
+    await_hosts
 }
 
 recreate() {
@@ -112,35 +89,42 @@ recreate() {
 install() { # joined by &&: inside a condition, as watch calls it, a failure would not end a function otherwise
     local archive=${TMPDIR:-/tmp}/$name-$$.tar.gz
     run git -C "$repository" archive --output="$archive" HEAD \
-        && tpus tpu-vm scp "$archive" "$name:$REMOTE_FOLDER.tar.gz" --worker=all \
+        && copy_to_hosts "$archive" "$REMOTE_FOLDER.tar.gz" \
         && run rm -f "$archive" \
         && on_hosts all "rm -rf $REMOTE_FOLDER && mkdir $REMOTE_FOLDER && tar -xzf $REMOTE_FOLDER.tar.gz -C $REMOTE_FOLDER" \
-        && on_hosts all "sudo apt-get -qq update && sudo apt-get -qq install --yes $REMOTE_PYTHON $REMOTE_PYTHON-venv" \
-        && on_hosts all "$REMOTE_PYTHON -m venv .venv && PYTHON=\$HOME/.venv/bin/python $REMOTE_FOLDER/tpu_configs/install.sh"
+        && on_hosts all "sudo apt-get -qq update && sudo apt-get -qq install --yes $remote_python $remote_python-venv" \
+        && on_hosts all "$remote_python -m venv .venv && PYTHON=\$HOME/.venv/bin/python $REMOTE_FOLDER/tpu_configs/install.sh --engine $engine"
 }
 
 launch() {
     [[ ${#program[@]} -gt 0 ]] || fail "launch needs a program behind --, such as: -- experiments.pretrain --model_dir gs://..."
     local environment='' tpu=local command
-    if [[ $hosts -gt 1 ]]; then
+    if [[ $engine == tensorflow && $hosts -gt 1 ]]; then
         # TensorFlow drives a pod from one host, over the network to all of them: it must not take that host's chips itself.
         environment='TPU_LOAD_LIBRARY=0 '
         tpu=$name
     fi
-    command="${environment}\$HOME/.venv/bin/python -m$(printf ' %q' "${program[@]}" "--tpu=$tpu" "--topology=$topology")"
-    on_hosts 0 "cd $REMOTE_FOLDER && rm -f ../exit_code && { nohup bash -c $(printf '%q' \
-        "$command > ../output.log 2>&1; echo \$? > ../exit_code") > /dev/null 2>&1 & }"
+    local flags=("--tpu=$tpu" "--topology=$topology")
+    [[ $engine == tensorflow ]] || flags+=("--engine=$engine")
+    command="${environment}\$HOME/.venv/bin/python -m$(printf ' %q' "${program[@]}" "${flags[@]}")"
+    on_hosts "$workers" "cd $REMOTE_FOLDER && rm -f ../exit_code && { nohup bash -c $(printf '%q' \
+        "$command > ../output.log 2>&1; echo \$? > ../exit_code") > /dev/null 2>&1 & echo \$! > ../pid; }"
 }
 
-exit_code() { # of the program; empty while it runs, or where the host does not answer
-    local arguments=(gcloud compute tpus tpu-vm ssh "$name" "--zone=$zone" --worker=0 '--command=cat exit_code')
-    [[ -z $project ]] || arguments+=("--project=$project")
-    if "$dry_run"; then
-        show "${arguments[@]}" >&2
-        echo 0
-    else
-        "${arguments[@]}" 2> /dev/null || true
-    fi
+exit_code() { # of the job, once the program has ended on every host that runs it; nothing before
+    local codes code asked
+    # A program that is gone without a code went down with its host, which is up again.
+    asked="cat exit_code 2> /dev/null || kill -0 \$(cat pid) || echo $STOPPED_BY_SIGTERM"
+    mapfile -t codes < <(output_of_hosts "$workers" "$asked" "$(lines 0 "$programs")" | grep -xE '[0-9]+')
+    [[ ${#codes[@]} -eq $programs ]] || return 0
+    # A stop on one host ends the program on the others with an error, because they have lost a process. Bad input comes first.
+    for code in 2 "$STOPPED_BY_SIGTERM" "${codes[@]}"; do
+        if [[ $code != 0 && " ${codes[*]} " == *" $code "* ]]; then
+            echo "$code"
+            return
+        fi
+    done
+    echo 0
 }
 
 watch() {
@@ -160,7 +144,7 @@ watch() {
                     if launch; then running=true; fi
                 elif [[ -n $code ]]; then
                     echo "the program ended with exit code $code"
-                    [[ $code == 0 ]] || on_hosts 0 'tail -n 20 output.log' || true
+                    [[ $code == 0 ]] || on_hosts "$workers" 'tail -n 20 output.log' || true
                     exit "$code"
                 fi
                 ;;
@@ -172,7 +156,7 @@ watch() {
                 fi
                 echo "the slice $name is $now: it is made again (time $lost)"
                 running=false
-                if [[ $now == GONE ]] || delete; then request || true; fi
+                if delete_rest "$now"; then request || true; fi
                 ;;
             *) echo "the slice $name is $now" ;;
         esac
@@ -190,6 +174,7 @@ while [[ $# -gt 0 ]]; do
         --name) name=$(value_of "$@"); shift 2 ;;
         --zone) zone=$(value_of "$@"); shift 2 ;;
         --project) project=$(value_of "$@"); shift 2 ;;
+        --engine) engine=$(value_of "$@"); shift 2 ;;
         --interval) interval=$(value_of "$@"); shift 2 ;;
         --attempts) attempts=$(value_of "$@"); shift 2 ;;
         --spot) spot=true; shift ;;
@@ -203,9 +188,28 @@ for flag in topology name zone; do
 done
 [[ $interval =~ ^[0-9]+$ && $attempts =~ ^[0-9]+$ ]] || fail "--interval and --attempts must be whole numbers"
 
-fields=$(cd "$repository" && "${PYTHON:-python3}" -m tpu_configs.show --topology "$topology" \
-    --fields accelerator_type,runtime_version,hosts) || exit 2
-read -r accelerator_type runtime_version hosts <<< "$fields"
+[[ $engine == tensorflow || $engine == jax ]] || fail "--engine must be tensorflow or jax. Received: '$engine'"
+
+version=runtime_version
+[[ $engine == tensorflow ]] || version=jax_runtime_version
+fields=$(cd "$repository" && "${PYTHON:-python3}" -m tpu_configs.show --topology "$topology" --engine "$engine" \
+    --fields "accelerator_type,$version,hosts,chip_topology,machine_type") || exit 2
+read -r accelerator_type runtime_version hosts chip_topology machine_type <<< "$fields"
+place=("--zone=$zone")
+[[ -z $project ]] || place+=("--project=$project")
+workers=0 programs=1
+if [[ $engine == jax ]]; then
+    workers=all programs=$hosts
+fi
+if [[ $machine_type == None ]]; then
+    remote_python=python3.11 # the oldest that the project runs on; Ubuntu 22.04 has it beside its own
+    # shellcheck source-path=SCRIPTDIR source=slice_of_queue.sh
+    . "$folder/slice_of_queue.sh"
+else
+    remote_python=python3.12 # Ubuntu 24.04's own
+    # shellcheck source-path=SCRIPTDIR source=slice_of_group.sh
+    . "$folder/slice_of_group.sh"
+fi
 
 if [[ $command == all ]]; then
     create

@@ -5,12 +5,15 @@ This module imports neither TensorFlow nor JAX, because launch scripts use it in
 
 import dataclasses
 import importlib.resources
+import re
 from typing import Any, Self
 
 import yaml
 
 from bert_tf.configs.base import Config, ConfigError, check_range
 from bert_tf.utils import files
+from bert_tf.utils.keras_backend import ENGINES
+from tpu_configs.measurements import JaxMeasurement, Measurement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +21,7 @@ class CompilerTarget(Config):
     """The description of a topology for Google's compiler.
 
     Attributes:
-        topology_name: the generation and the chips, such as `v5e:2x4` (v7x would be `tpu7x:...`).
+        topology_name: the generation and the chips, such as `v5e:2x4`; v7x is `tpu7x`.
         chips_per_host_bounds: the number of a host's chips along x, y and z; None if the compiler knows it.
         chip_config_name: `megacore` if the two cores of a chip are one device (v4).
     """
@@ -38,40 +41,6 @@ class CompilerTarget(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class Measurement(Config):
-    """A measurement of `bert-tf tpu-check` for one experiment on one topology. Memory is in GiB on each device.
-
-    Attributes:
-        experiment: the name of the experiment's file, without its suffix.
-        max_seq_length: the number of tokens in a row.
-        batch_per_device: the number of rows that a device takes.
-        arguments_gib: the memory of weights, the optimizer's moments and the batch.
-        temporaries_gib: the memory of activations and gradients.
-        code_gib: the memory of the program.
-        total_gib: the memory of all of these, and of results that do not overwrite an argument.
-        compiler_tflop: the floating-point operations of a device in a step, in 10^12, as the compiler counts them.
-        hand_tflop: the floating-point operations of the matrix products alone, counted by hand.
-        all_reduces: the number of all-reduces after the compiler has joined them.
-        largest_batch: the largest number of rows for which a device has room, in steps of 8; None if it was not
-            searched.
-        versions: the versions of the packages that lowered and compiled the step.
-    """
-
-    experiment: str
-    max_seq_length: int
-    batch_per_device: int
-    arguments_gib: float
-    temporaries_gib: float
-    code_gib: float
-    total_gib: float
-    compiler_tflop: float
-    hand_tflop: float
-    all_reduces: int
-    largest_batch: int | None
-    versions: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Topology(Config):
     """One slice of Cloud TPU.
 
@@ -81,15 +50,19 @@ class Topology(Config):
         chip_topology: the number of chips along x, y (and z), as GKE's node selector takes it.
         gke_accelerator: GKE's name of the kind of node; None if GKE has none.
         chips_per_host: the number of chips that a GKE pod requests.
-        devices: the number of TensorFlow replicas; a chip of v2 or v3 has two.
+        devices: the number of replicas; a chip of v2, v3 or v7x has two.
         hosts: the number of TPU VMs.
         hbm_gib: the memory of a device that a program may use, as the compiler states it.
         peak_tflops: the bfloat16 TFLOP/s of a device.
         batch_per_device: the number of rows of 512 tokens of BERT-base that fit well.
-        runtime_version: the version of the TPU VM's image.
-        libtpu: the version of libtpu that the pinned TensorFlow runs with there.
+        runtime_version: the version of the TPU VM's image for TensorFlow; None if TensorFlow does not run there.
+        jax_runtime_version: the version of the image for JAX, or the image's family for a `machine_type`; None if JAX
+            does not run there.
+        libtpu: the version of libtpu that the pinned TensorFlow runs with there; None if it does not run there.
         compiler: the TPU compiler's description of the topology.
-        measured: the measurement of the check; None before it ran.
+        machine_type: Compute Engine's type of the hosts; None if the slice is a queued resource.
+        measured: the measurement of the check of TensorFlow's step; None before it ran.
+        measured_jax: the measurements of the check of JAX's step.
     """
 
     name: str
@@ -102,10 +75,13 @@ class Topology(Config):
     hbm_gib: float
     peak_tflops: float
     batch_per_device: int
-    runtime_version: str
-    libtpu: str
+    runtime_version: str | None
+    jax_runtime_version: str | None
+    libtpu: str | None
     compiler: CompilerTarget
+    machine_type: str | None = None
     measured: Measurement | None = None
+    measured_jax: tuple[JaxMeasurement, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,6 +91,25 @@ class Topology(Config):
             check_range(name, getattr(self, name), 1e-3)
         if self.devices % self.hosts:
             raise ConfigError(f"`devices` must be a multiple of `hosts`. Received: {self.devices} and {self.hosts}")
+        if not self.engines:
+            raise ConfigError(
+                "one of `runtime_version` and `jax_runtime_version` must be given. Received: None for both"
+            )
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The engines that run on the topology."""
+        versions = {"tensorflow": self.runtime_version, "jax": self.jax_runtime_version}
+        return tuple(engine for engine in ENGINES if versions[engine] is not None)
+
+    def check_engine(self, engine: str) -> None:
+        """Check that an engine runs on the topology.
+
+        Raises:
+            ValueError: it does not. The message names the engine that does.
+        """
+        if engine not in self.engines:
+            raise ValueError(f"`engine` must be {self.engines[0]} on the topology {self.name}. Received: {engine!r}")
 
     @classmethod
     def from_yaml(cls, text: str, path: str) -> Self:
@@ -195,15 +190,26 @@ def yaml_file(name: str) -> Any:
 
 
 def save_measurement(name: str, measurement: Measurement) -> str:
-    """Write a measurement into the topology's file, in place of the former one.
+    """Write a measurement into the topology's file, in place of the former one of the same subject.
 
     Returns:
         The path of the file.
     """
     path = str(yaml_file(name))
-    head = files.read_text(path).partition("\nmeasured:")[0].rstrip("\n")
-    tail = yaml.safe_dump({"measured": measurement.to_dict()}, sort_keys=False)
-    files.write_text(path, f"{head}\n{tail}")
+    topology = load(name)
+    measured, measured_jax = topology.measured, topology.measured_jax
+    if isinstance(measurement, JaxMeasurement):
+        others = [one for one in measured_jax if one.subject != measurement.subject]
+        measured_jax = tuple(sorted([*others, measurement], key=lambda one: one.subject))
+    else:
+        measured = measurement
+    tail: dict[str, Any] = {}
+    if measured is not None:
+        tail["measured"] = measured.to_dict()
+    if measured_jax:
+        tail["measured_jax"] = [one.to_dict() for one in measured_jax]
+    head = re.split(r"\nmeasured(?:_jax)?:", files.read_text(path))[0].rstrip("\n")
+    files.write_text(path, f"{head}\n{yaml.safe_dump(tail, sort_keys=False)}")
     return path
 
 

@@ -1,10 +1,11 @@
 """The base of all configurations: a strict dictionary form, typed fields, and changes by dotted name."""
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from bert_tf.utils.arguments import keeping_names
@@ -130,6 +131,15 @@ def _parse(name: str, text: str, annotation: Any) -> Any:
     return text
 
 
+def _field_names(config: "Config") -> Iterator[str]:
+    """Yield the dotted names of all fields, those of parts included."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        yield field.name
+        if isinstance(value, Config):
+            yield from (f"{field.name}.{name}" for name in _field_names(value))
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """The base class of configurations, with a strict dictionary form and changes by dotted name.
@@ -178,25 +188,62 @@ class Config:
         with keeping_names():
             if not equals:
                 raise ConfigError(f"overrides must be of the form NAME=VALUE. Received: {assignment!r}")
-            return self._override(path.strip().split("."), text.strip(), path.strip())
+            return self._changed(path.strip(), text.strip(), parse=_parse)
 
-    def _override(self, path: list[str], text: str, full_name: str) -> Self:
+    def with_field(self, name: str, value: Any) -> Self:
+        """Return a copy with one field changed.
+
+        Args:
+            name: the field, or `part.field` for a field of a part.
+            value: its value, of the field's type. A list may stand for a tuple.
+
+        Raises:
+            ConfigError: the field is unknown, or the value is of another type or out of range.
+        """
+        with keeping_names():
+            return self._changed(name, value, parse=lambda full_name, value, annotation: value)
+
+    def _changed(self, full_name: str, given: Any, *, parse: Callable[[str, Any, Any], Any]) -> Self:
+        """Return a copy with the field `full_name` changed to what `parse` makes of `given`."""
+        return self._changed_at(full_name.split("."), given, full_name, parse)
+
+    def _changed_at(self, path: list[str], given: Any, full_name: str, parse: Callable[[str, Any, Any], Any]) -> Self:
         hints = typing.get_type_hints(type(self))
         name, *rest = path
         if name not in hints:
             raise ConfigError(
-                f"unknown field `{full_name}`; {type(self).__name__} has: {', '.join(hints)}. Received: {text!r}"
+                f"unknown field `{full_name}`; {type(self).__name__} has: {', '.join(hints)}. Received: {given!r}"
             )
         value = getattr(self, name)
         if rest:
             if not isinstance(value, Config):
-                raise ConfigError(f"`{full_name}`: `{name}` has no fields. Received: {text!r}")
-            return self.replace(**{name: value._override(rest, text, full_name)})
-        if isinstance(value, Config):
+                raise ConfigError(f"`{full_name}`: `{name}` has no fields. Received: {given!r}")
+            return self.replace(**{name: value._changed_at(rest, given, full_name, parse)})
+        if isinstance(value, Config) and not isinstance(given, Config):
             fields = ", ".join(f"{full_name}.{field.name}" for field in dataclasses.fields(value))
-            raise ConfigError(f"`{full_name}` has fields of its own; set one of them: {fields}. Received: {text!r}")
-        parsed = _parse(full_name, text, hints[name])
+            raise ConfigError(f"`{full_name}` has fields of its own; set one of them: {fields}. Received: {given!r}")
+        parsed = parse(full_name, given, hints[name])
         try:
             return self.replace(**{name: parsed})
         except ConfigError as error:
-            raise ConfigError(f"{full_name}={text}: {error}") from None
+            raise ConfigError(f"{full_name}={given}: {error}") from None
+
+    def field_named(self, name: str) -> str:
+        """Return the dotted name of a field that is given by it, or by its last part alone.
+
+        `field_named("batch_size")` of an experiment is `train.batch_size`.
+
+        Raises:
+            ConfigError: there is no such field, or several parts have one. The message lists the nearest names.
+        """
+        names = list(_field_names(self))
+        ends = [full_name for full_name in names if full_name.rpartition(".")[2] == name]
+        if name in names or len(ends) == 1:
+            return name if name in names else ends[0]
+        if ends:
+            raise ConfigError(f"`{name}` must be one of {', '.join(ends)}. Received: {name!r}")
+        by_end = {full_name.rpartition(".")[2]: full_name for full_name in reversed(names)}
+        near = difflib.get_close_matches(name, [*names, *by_end])
+        near = list(dict.fromkeys(by_end.get(close, close) for close in near))
+        hint = f"did you mean {', '.join(near)}?" if near else f"{type(self).__name__} has: {', '.join(names)}."
+        raise ConfigError(f"unknown field `{name}`; {hint} Received: {name!r}")

@@ -7,7 +7,7 @@ import os
 import runpy
 import traceback
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bert_tf.configs import Config, ConfigError
 from bert_tf.utils import files
@@ -79,7 +79,7 @@ def load_config(
     path = experiment_path(config, folder)
     with keeping_names():
         loaded = _from_run(path, kind) if path.endswith(".json") else _from_experiment(path, kind)
-        return _with_overrides(loaded, overrides)
+        return with_overrides(loaded, overrides)
 
 
 def experiment_path(config: str, folder: str | None = None) -> str:
@@ -123,15 +123,24 @@ def _described(folder: str, name: str) -> Experiment:
     return Experiment(name, kind, summary)
 
 
-def _with_overrides(config: _Config, overrides: Sequence[str]) -> _Config:
-    """Return `config` with all overrides, in an order that works, since a width, for example, limits the heads."""
+def with_overrides(config: _Config, overrides: Sequence[str | tuple[str, Any]]) -> _Config:
+    """Return `config` with all overrides, in an order that works, since a width, for example, limits the heads.
+
+    Args:
+        config: the configuration.
+        overrides: changes such as `train.num_steps=1000` (`Config.override`), or pairs of a field's dotted name and its
+            value (`Config.with_field`).
+
+    Raises:
+        ConfigError: a field is unknown, or a value is of another type or out of range.
+    """
     waiting = overrides
     while waiting:
-        refused = []
+        refused: list[str | tuple[str, Any]] = []
         errors = []
         for assignment in waiting:
             try:
-                config = config.override(assignment)
+                config = config.override(assignment) if isinstance(assignment, str) else config.with_field(*assignment)
             except ConfigError as error:
                 refused.append(assignment)
                 errors.append(error)

@@ -83,7 +83,8 @@ class FinetuningConfig(Config):
 
     Attributes:
         model: sizes of an encoder that starts from random weights. An encoder that starts from a checkpoint has the
-            checkpoint's sizes, and only `model.recompute` applies to it.
+            checkpoint's sizes, and only `model.recompute` and `model.attention` apply to it. With fused attention, it
+            has no dropout of attention probabilities.
         task: the task and its settings.
         optimizer: the update rule.
         train: the training loop.
@@ -118,6 +119,11 @@ class FinetuningConfig(Config):
         check_range("warmup_share", self.warmup_share, 0.0, high=1.0)
         for name in ("evals_per_epoch", "reinitialize_layers", "patience"):
             check_range(name, getattr(self, name), 0)
+        if self.model.attention == "fused" and self.task.encoder_dropout_rate:
+            raise ConfigError(
+                "`model.attention` fused needs `task.encoder_dropout_rate` 0 or none, because that is the dropout of "
+                f"attention probabilities too. Received: encoder_dropout_rate={self.task.encoder_dropout_rate}"
+            )
 
     def with_steps(self, steps_per_epoch: int) -> Self:
         """Return the configuration with the steps that follow from `num_epochs`; unchanged if that is None.

@@ -26,6 +26,9 @@ PUBLISHED_SIZES: dict[str, tuple[int, int]] = (
 """Number of layers and hidden size of every published BERT, by our short names and by Google's."""
 _CASED_VOCAB_SIZE = 28996
 
+ATTENTIONS = ("plain", "fused")
+"""The implementations of attention. They compute the same, so that a model is trained and used with either."""
+
 
 @dataclasses.dataclass(frozen=True)
 class BertConfig(Config):
@@ -55,6 +58,9 @@ class BertConfig(Config):
             ELECTRA); None for tables of `hidden_size` (BERT).
         recompute: whether training computes each block again in the backward pass instead of keeping its activations.
             The gradients are the same.
+        attention: `plain` computes the probabilities of all pairs of tokens as one tensor. `fused` lets one kernel
+            compute attention without this tensor, on JAX with a GPU or a TPU alone; the kernels have no dropout of
+            probabilities. Where there is no kernel, a trained model is read and used with `plain`.
     """
 
     vocab_size: int = 30522
@@ -74,6 +80,7 @@ class BertConfig(Config):
     output_bias_from_unigram: bool = False
     embedding_size: int | None = None
     recompute: bool = False
+    attention: str = "plain"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,6 +113,12 @@ class BertConfig(Config):
             check_range(name, getattr(self, name), 0.0)
         for name in ("dropout_rate", "attention_dropout_rate"):
             check_range(name, getattr(self, name), 0.0, high=0.999)
+        check_choice("attention", self.attention, ATTENTIONS)
+        if self.attention == "fused" and self.attention_dropout_rate:
+            raise ConfigError(
+                "`attention` fused needs `attention_dropout_rate` 0, because its kernels have no dropout of "
+                f"probabilities. Received: attention_dropout_rate={self.attention_dropout_rate}"
+            )
 
     def check_fits(self, vocab_size: int, max_seq_length: int = 0, *, num_segments: int = 1) -> None:
         """Check that a vocabulary and rows are not too large for this model.

@@ -3,6 +3,7 @@
 import dataclasses
 
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
+from bert_tf.configs.tag_schemes import TAG_SCHEMES, tag_scheme_named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +57,16 @@ class TextTaskConfig(TaskConfig):
         dropout_rate: dropout before the last layer of the head.
         pooling: input of the head: `cls` for the pooled `[CLS]` output (as published), or `mean` for the pooler on the
             mean of the sequence output, which is better for models with little pre-training.
-        long_texts: what is kept of a text that exceeds the row: `cut` for its beginning, or `head_tail` for the first
+        long_texts: what becomes of a text that exceeds the row: `cut` keeps its beginning; `head_tail` the first
             quarter and the rest from its end (128 and 382 of 510 tokens, as in Sun et al. 2019, "How to Fine-Tune BERT
-            for Text Classification"), which needs single texts.
+            for Text Classification"); `windows` makes overlapping windows of it, each a row, and pools their outputs.
+            The last two need single texts. In training, a window has the label of its text and, divided by the number
+            of its windows, the weight.
+        window_stride: with `windows`, number of tokens between the starts of two windows. None for three quarters of
+            the tokens of a row without `[CLS]` and `[SEP]`.
+        window_pooling: with `windows`, the answer to a text: the `mean` of the windows' probabilities (in regression,
+            of their numbers), or `max` for the largest of each label. Those of exclusive classes are divided by their
+            sum.
     """
 
     text_column: str = "text"
@@ -68,6 +76,8 @@ class TextTaskConfig(TaskConfig):
     dropout_rate: float = 0.1
     pooling: str = "cls"
     long_texts: str = "cut"
+    window_stride: int | None = None
+    window_pooling: str = "mean"
 
     @property
     def num_segments(self) -> int:
@@ -78,9 +88,14 @@ class TextTaskConfig(TaskConfig):
         super().__post_init__()
         check_range("dropout_rate", self.dropout_rate, 0.0, high=0.999)
         check_choice("pooling", self.pooling, ("cls", "mean"))
-        check_choice("long_texts", self.long_texts, ("cut", "head_tail"))
+        check_choice("long_texts", self.long_texts, ("cut", "head_tail", "windows"))
         if self.long_texts != "cut" and self.text_pair_column is not None:
             raise ConfigError(f"`long_texts` must be cut for pairs of texts. Received: {self.long_texts!r}")
+        check_choice("window_pooling", self.window_pooling, ("mean", "max"))
+        if self.window_stride is not None:
+            check_range("window_stride", self.window_stride, 1, high=self.max_seq_length - 2)
+            if self.long_texts != "windows":
+                raise ConfigError(f"`window_stride` needs `long_texts` windows. Received: {self.long_texts!r}")
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:
@@ -183,8 +198,8 @@ class TaggingConfig(TaskConfig):
         tags_field: field of the list of tags in JSON lines.
         group_field: field of the group in JSON lines, whose examples `--split` keeps together; None for no groups. In a
             CoNLL file with `-DOCSTART-` lines, the documents are the groups.
-        scheme: form of the tags: `iob` (IOB1 and IOB2: `B-`, `I-`, `O`), `iobes` (with `E-` and `S-` too), or `none`
-            for tags of single words. `auto` derives it from the training tags.
+        scheme: form of the tags: a key of `configs.tag_schemes.TAG_SCHEMES`, such as `iob`, `iobes`, `bilou` or `bmes`,
+            with the letters in any order (`bioes`), or `none` for tags of single words. `auto` finds it in the tags.
         dropout_rate: dropout before the last layer of the head.
         class_weights: weight of each tag in the loss, in the order of the labels; () for 1 everywhere.
         balanced_classes: whether to derive the weights from the training file, as in `ClassificationConfig`, with words
@@ -210,7 +225,8 @@ class TaggingConfig(TaskConfig):
         _check_labels(self.labels)
         _check_class_weights(self.class_weights, self.balanced_classes, self.focal_gamma)
         check_range("dropout_rate", self.dropout_rate, 0.0, high=0.999)
-        check_choice("scheme", self.scheme, ("auto", "iob", "iobes", "none"))
+        if tag_scheme_named(self.scheme) is None:
+            check_choice("scheme", self.scheme, ("auto", "none", *TAG_SCHEMES))
 
 
 @dataclasses.dataclass(frozen=True)

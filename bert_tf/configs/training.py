@@ -93,6 +93,8 @@ class TrainConfig(Config):
         gradient_accumulation_steps: number of parts of a replica's batch whose gradients are computed one after another
             and summed before the update. It needs the memory of one part; the update is that of the whole batch, its
             dropout masks included.
+        shard_optimizer: through JAX, whether each device keeps only its part of the optimizer's moments (ZeRO's first
+            stage, Rajbhandari et al. 2020), which saves memory and costs communication. The update is the same.
     """
 
     num_steps: int = 1000
@@ -120,6 +122,7 @@ class TrainConfig(Config):
     xla_scope: str = "auto"
     concurrent_parts: int = 1
     gradient_accumulation_steps: int = 1
+    shard_optimizer: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from bert_tf.conversion import google, huggingface, keras_hub
+from bert_tf.conversion.hub_card import ModelCard
 from bert_tf.conversion.loading import load_pretrained, read_pretrained, warn_of_surprises
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
@@ -72,6 +73,7 @@ def save_pretrained(
     *,
     tokenizer: WordPieceTokenizer | None = None,
     labels: Sequence[str] = (),
+    card: ModelCard | None = None,
 ) -> None:
     """Write a model of `bert_tf.models` for other libraries.
 
@@ -81,11 +83,19 @@ def save_pretrained(
         model: any model of `bert_tf.models`.
         output_dir: a new or an empty folder; appears whole or not at all.
         output_format: `huggingface`, `google` or `keras_hub`.
-        tokenizer: the tokenizer of its vocabulary; None to write only the weights.
-        labels: names of a classifier's classes, by id.
+        tokenizer: the tokenizer of its vocabulary; None for the model's own, or to write only the weights.
+        labels: names of a classifier's classes, by id; () for the model's own.
+        card: what the page of a folder for the hub (`huggingface`) says beside what follows from the model.
 
     Raises:
-        ValueError: the format does not support such a model.
+        ValueError: the format does not support such a model, or has no page.
         OSError: the folder cannot be written.
     """
-    _writer(output_format)(Pretrained.of_model(model, tokenizer, labels), output_dir)
+    write = _writer(output_format)
+    pretrained = Pretrained.of_model(model, tokenizer, labels)
+    if card is None:
+        write(pretrained, output_dir)
+    elif output_format == "huggingface":
+        huggingface.write(pretrained, output_dir, card)
+    else:
+        raise ValueError(f"`card` must be None for another format than huggingface. Received: {output_format!r}")

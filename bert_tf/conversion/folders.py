@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
+from bert_tf.utils.folder_contents import is_empty
 
 
 def has(folder: str, name: str) -> bool:
@@ -37,7 +38,7 @@ def folder_written_whole(folder: str) -> Iterator[str]:
     if not folder:
         raise OSError(f"`output_dir` must name a folder. Received: {folder!r}")
     if files.exists(folder):
-        if not files.is_folder(folder) or files.names_in_folder(folder):
+        if not files.is_folder(folder) or not is_empty(folder):
             raise FileExistsError(f"`output_dir` must be a new or an empty folder. Received: {folder!r}")
         files.remove_folder(folder)
     temporary = f"{folder}.tmp-{uuid.uuid4().hex[:8]}"

@@ -5,13 +5,11 @@ bert_config.json  bert_model.ckpt.index  bert_model.ckpt.data-00000-of-00001  vo
 ```
 """
 
-import math
 import os
 import re
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from bert_tf.configs.published import google_values, read_config
@@ -19,11 +17,12 @@ from bert_tf.conversion import folders
 from bert_tf.conversion.heads import Statement, class_labels, heads_and_task
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
-from bert_tf.conversion.tokenizer_files import write_settings, write_vocabulary
 from bert_tf.tasks import TASKS
 from bert_tf.tasks.texts import Classification, Regression
 from bert_tf.tokenization.published import read_tokenizer
+from bert_tf.tokenization.published_writer import write_settings, write_vocabulary
 from bert_tf.utils import files
+from bert_tf.utils.tensor_bundles import Bundle, BundleError, write_bundle
 
 CONFIG_FILE = "bert_config.json"
 TASK_FILE = "bert_task.json"
@@ -67,11 +66,11 @@ def _prefix(path: str) -> str | None:
     path = path.removesuffix(".index")
     if files.exists(f"{path}.index"):
         return path
-    if not files.exists(path) or not tf.io.gfile.isdir(path):
+    if not files.is_folder(path):
         return None
     if folders.has(path, f"{CHECKPOINT}.index"):
         return os.path.join(path, CHECKPOINT)
-    found = sorted(name.removesuffix(".index") for name in tf.io.gfile.listdir(path) if name.endswith(".index"))
+    found = sorted(name.removesuffix(".index") for name in files.names_in_folder(path) if name.endswith(".index"))
     if len(found) > 1:
         raise ValueError(
             f"`path`: the folder holds several checkpoints; name one of {', '.join(found)}. Received: {path!r}"
@@ -92,23 +91,9 @@ def read_bundle(prefix: str) -> dict[str, np.ndarray]:
         ValueError: the checkpoint is damaged or incomplete.
     """
     try:
-        reader = tf.train.load_checkpoint(prefix)
-        kinds = {name: kind for name, kind in reader.get_variable_to_dtype_map().items() if kind != tf.string}
-        shapes = reader.get_variable_to_shape_map()
-        declared = sum(math.prod(shapes[name]) * kind.size for name, kind in kinds.items())
-        held = _bytes_of_data(prefix)
-        if declared > held:  # TensorFlow would take this memory before it misses the values
-            raise ValueError(f"its index declares {declared} bytes, and its data files hold {held}")
-        return {name: reader.get_tensor(name) for name in sorted(kinds)}
-    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+        return Bundle(prefix).read_numbers()
+    except BundleError as error:
         raise ValueError(f"{prefix}: the checkpoint cannot be read ({error})") from None
-
-
-def _bytes_of_data(prefix: str) -> int:
-    """Return the number of bytes in the data files of a checkpoint."""
-    folder, name = os.path.split(prefix)
-    parts = [part for part in files.names_in_folder(folder or ".") if part.startswith(f"{name}.data-")]
-    return sum(files.size(os.path.join(folder, part)) for part in parts)
 
 
 def read(path: str, wanted: str | None = None) -> Pretrained:
@@ -256,13 +241,8 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
     values = google_values(pretrained.config)
     tensors = disassemble("google", pretrained)
     tokenizer = pretrained.tokenizer() if pretrained.tokens is not None else None
-    with folders.folder_written_whole(output_dir) as folder, tf.device("/cpu:0"):
-        tf.raw_ops.SaveV2(
-            prefix=os.path.join(folder, CHECKPOINT),
-            tensor_names=list(tensors),
-            shape_and_slices=[""] * len(tensors),
-            tensors=list(tensors.values()),
-        )
+    with folders.folder_written_whole(output_dir) as folder:
+        write_bundle(os.path.join(folder, CHECKPOINT), tensors)
         if tokenizer is not None:
             write_vocabulary(tokenizer, folder)
             write_settings(tokenizer, folder)

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from bert_tf.configs import BertConfig
@@ -15,6 +16,7 @@ from bert_tf.conversion.names import HEADS, head_names
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.tasks import MODEL_KINDS, TASKS
 from bert_tf.tasks.model_kinds import Encoder, Pretraining
+from bert_tf.tasks.retrieval import Retrieval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ def heads_and_task(
     `tensors`, and `report` says so.
 
     Args:
-        form: the format of the names in `tensors`: `google`, `hugging_face` or `keras_hub`.
+        form: the format of the names in `tensors`: the name of an attribute of `names.Part`.
         config: the sizes.
         tensors: name in the format -> (name in the source, values).
         stated: what the source says about its task.
@@ -65,7 +67,9 @@ def heads_and_task(
     tasks = {"question_answering": "question_answering"} if "question_answering" in held else {}
     if alike:
         product = next(name for name in head_names(form, config, alike[0]) if name in tensors)
-        outputs = len(tensors[product][1])
+        # Formats differ in the axes of the product, but not in the bias, which comes last.
+        bias = next(name for name in reversed(head_names(form, config, alike[0])) if name in tensors)
+        outputs = len(np.atleast_1d(tensors[bias][1]))
         task = _task_of_head(alike, outputs, stated, wanted)
         if task is not None:
             tasks[TASKS[task].heads[-1]] = task
@@ -94,6 +98,25 @@ def check_task(task: str) -> None:
     """
     if task not in MODEL_KINDS:
         raise ValueError(f"`task` must be one of {', '.join(MODEL_KINDS)}. Received: {task!r}")
+
+
+def check_same_task(task: str | None, found: str, path: str) -> None:
+    """Check that a model is for the wanted task. A retrieval model is served as an encoder.
+
+    Args:
+        task: the wanted task; None for any.
+        found: the task of the model.
+        path: where the model was found, for the message.
+
+    Raises:
+        ValueError: the tasks differ.
+    """
+    if task is not None and _served(task) != _served(found):
+        raise ValueError(f"`task` must be {found!r}, the task of the model in {path}, or None. Received: {task!r}")
+
+
+def _served(task: str) -> str:
+    return Encoder.kind if task == Retrieval.kind else task
 
 
 def _task_of_head(heads: Sequence[str], outputs: int, stated: Statement, wanted: str | None) -> str | None:

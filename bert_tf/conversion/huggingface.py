@@ -1,6 +1,7 @@
-"""Folders of Hugging Face: `config.json`, `model.safetensors` or `pytorch_model.bin`, and files of the tokenizer.
+"""Folders of Hugging Face: `config.json`, a file of weights (`conversion.weight_files`), and files of the tokenizer.
 
-Names and shapes are those of `transformers`' `BertModel`, `BertForPreTraining` and the other `BertFor...` classes.
+Names and shapes are those of `transformers`' `BertModel`, `BertForPreTraining` and the other `BertFor...` classes, or
+of their TensorFlow counterparts, such as `TFBertModel`.
 """
 
 import dataclasses
@@ -9,35 +10,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import ml_dtypes
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from bert_tf.configs import BertConfig
 from bert_tf.configs.published import hugging_face_values, read_config
 from bert_tf.conversion import folders, sentence_transformers
 from bert_tf.conversion.heads import Statement, class_labels, heads_and_task, made_up_labels, warn_of_architectures
+from bert_tf.conversion.hub_card import CARD_FILE, ModelCard
 from bert_tf.conversion.names import head_names
 from bert_tf.conversion.pretrained import Pretrained, assemble, disassemble
 from bert_tf.conversion.report import ConversionReport
-from bert_tf.conversion.tokenizer_files import write_tokenizer
-from bert_tf.conversion.torch_files import read_torch_file
+from bert_tf.conversion.tensorflow_names import are_tensorflow_names, pytorch_name
+from bert_tf.conversion.weight_files import WEIGHT_FILES, read_weights
 from bert_tf.tasks import MODEL_KINDS, TASKS
 from bert_tf.tokenization.published import read_tokenizer, tokenizer_settings
+from bert_tf.tokenization.published_writer import write_tokenizer
 from bert_tf.utils import files
 
 CONFIG_FILE = "config.json"
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""The files that may hold weights, in order of preference. An index names the files of weights that are split."""
-
-_DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "BOOL": np.bool_}
-_DTYPES |= {f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits // 8}") for kind in "IU" for bits in (8, 16, 32, 64)}
 _DECODER = "cls.predictions.decoder"
 _WRAPPERS = re.compile(r"^((module|model|_orig_mod)\.)+")
 """The prefixes that wrappers of PyTorch add to names: data parallelism, modules of trainers, `torch.compile`."""
@@ -66,10 +56,12 @@ def read(path: str, wanted: str | None = None) -> Pretrained:
     values = files.read_json(config_file)
     config = read_config(values, config_file)
     report = ConversionReport(path)
-    tensors = _by_model_names(_read_tensors(path), config, report)
+    tensors, report.read, report.unread = read_weights(path)
+    form = "hugging_face_tf" if are_tensorflow_names(tensors) else "hugging_face"
+    named = _by_model_names(tensors, form, report)
     stated = _stated_task(values, config_file)
-    heads, task = heads_and_task("hugging_face", config, tensors, stated=stated, wanted=wanted, report=report)
-    weights = assemble("hugging_face", config, heads, tensors=tensors, report=report)
+    heads, task = heads_and_task(form, config, named, stated=stated, wanted=wanted, report=report)
+    weights = assemble(form, config, heads, tensors=named, report=report)
     tokenizer = read_tokenizer(path)
     return Pretrained(
         config=config,
@@ -88,50 +80,22 @@ def _max_seq_length(path: str) -> int | None:
     return length if isinstance(length, int) and 3 <= length < 1_000_000 else None
 
 
-def _read_tensors(path: str) -> dict[str, np.ndarray]:
-    for name in WEIGHT_FILES:
-        file = os.path.join(path, name)
-        if not files.exists(file):
-            continue
-        if name.endswith(".index.json"):
-            index = files.read_json(file)
-            if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
-                raise ValueError(f"{file} must hold `weight_map`. Received: {index!r:.100}")
-            parts = sorted(set(index["weight_map"].values()))
-            return {key: value for part in parts for key, value in _read_file(os.path.join(path, part)).items()}
-        return _read_file(file)
-    raise FileNotFoundError(f"the folder must hold one of {', '.join(WEIGHT_FILES)}. Received: {path!r}")
-
-
-def _read_file(file: str) -> dict[str, np.ndarray]:
-    data = files.read_bytes(file)
-    if not file.endswith(".safetensors"):
-        return read_torch_file(data, file)
-    try:
-        found = safetensors.deserialize(data)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{file}: the weights cannot be read ({error})") from None
-    tensors = {}
-    for name, tensor in found:
-        if tensor["dtype"] not in _DTYPES:
-            raise ValueError(f"{file}: {name!r} must be one of {', '.join(_DTYPES)}. Received: {tensor['dtype']}")
-        tensors[name] = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
-    return tensors
-
-
 def _by_model_names(
-    tensors: Mapping[str, np.ndarray], config: BertConfig, report: ConversionReport
+    tensors: Mapping[str, np.ndarray], form: str, report: ConversionReport
 ) -> dict[str, tuple[str, np.ndarray]]:
     """Return the tensors by the names of `BertModel`, without copies of others, which the report lists."""
     found: dict[str, tuple[str, np.ndarray]] = {}
     for original, value in tensors.items():
         # Old files use TensorFlow's names for the weights of LayerNorm. Models with a head call the encoder `bert`.
-        name = _WRAPPERS.sub("", original).removeprefix("bert.")
+        name = pytorch_name(original) if form == "hugging_face_tf" else original
+        name = _WRAPPERS.sub("", name).removeprefix("bert.")
         name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
         if name == "embeddings.position_ids":
             report.ignored[original] = "the numbers 0, 1, 2 ..."
         elif value.dtype.kind in "biu":
             report.ignored[original] = "whole numbers, as no weight of a BERT is"
+        elif name in found and form == "hugging_face_tf" and np.array_equal(value, found[name][1]):
+            report.ignored[original] = f"the same as {found[name][0]}"  # Keras repeats layers that several layers hold
         elif name in found:
             raise ValueError(f"{report.source}: each weight must occur once. Received: {original!r}, a second {name}")
         else:
@@ -156,6 +120,7 @@ def _stated_task(values: Mapping[str, Any], config_file: str) -> Statement:
     """Return what `architectures` and `problem_type` say about the task, and warn of unknown architectures."""
     named = values.get("architectures") or []
     named = [str(name) for name in named] if isinstance(named, list) else [str(named)]
+    named = [name.removeprefix("TF") for name in named]  # as the earliest versions of the TensorFlow classes wrote it
     known = {*_OTHER_ARCHITECTURES, *(name for kind in MODEL_KINDS.values() for name in kind.architectures)}
     warn_of_architectures(config_file, [name for name in named if name not in known])
     problem_type = values.get("problem_type")
@@ -175,8 +140,8 @@ def _stated_task(values: Mapping[str, Any], config_file: str) -> Statement:
     )
 
 
-def write(pretrained: Pretrained, output_dir: str) -> None:
-    """Write a folder that `transformers` loads: configuration, safetensors, vocabulary and files of the tokenizer.
+def write(pretrained: Pretrained, output_dir: str, card: ModelCard | None = None, *, hub_name: str = "") -> None:
+    """Write a folder that `transformers` loads: configuration, safetensors, files of the tokenizer, and a page.
 
     Fixed sinusoidal positions are written as a table of learned positions with the same numbers. The folder of a model
     for retrieval is also a folder of Sentence Transformers.
@@ -184,6 +149,8 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
     Args:
         pretrained: the model to write.
         output_dir: a new or an empty folder; appears whole or not at all.
+        card: what the page says beside what follows from the model.
+        hub_name: the name that the model will have on the hub, for the page.
 
     Raises:
         ValueError: `transformers` does not support such a model.
@@ -225,6 +192,8 @@ def write(pretrained: Pretrained, output_dir: str) -> None:
         if pretrained.sentences is not None:
             settings = dataclasses.replace(pretrained.sentences, max_seq_length=pretrained.max_seq_length)
             sentence_transformers.write_settings(settings, pretrained.config.hidden_size, folder)
+        page = (card or ModelCard()).page(pretrained, architecture, hub_name)
+        files.write_text(os.path.join(folder, CARD_FILE), page)
         files.write_json(os.path.join(folder, CONFIG_FILE), values)
 
 

@@ -5,7 +5,6 @@ TensorFlow's model garden, a KerasHub preset or `BertBackbone`, and the name of 
 """
 
 import os
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,14 +13,13 @@ from absl import logging
 from bert_tf.conversion import google, hub, huggingface, keras_hub, runs
 from bert_tf.conversion.heads import check_task
 from bert_tf.conversion.pretrained import Pretrained
+from bert_tf.conversion.weight_files import WEIGHT_FILES
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.utils import files
-
-# The Hugging Face hub has names `owner/name`. Its oldest models have no owner; those of BERT begin with `bert-`.
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*|bert-[\w.-]+")
+from bert_tf.utils.hub import is_name
 
 
 def read_pretrained(path: Any, task: str | None = None) -> Pretrained:
@@ -57,10 +55,10 @@ def read_pretrained(path: Any, task: str | None = None) -> Pretrained:
     if files.exists(path):
         raise FileNotFoundError(
             f"`path` must name a folder that holds a BERT: {huggingface.CONFIG_FILE} with checkpoints/ (a run) or with "
-            f"one of {', '.join(huggingface.WEIGHT_FILES)} (Hugging Face); {google.CONFIG_FILE}, NAME.ckpt.index and "
+            f"one of {', '.join(WEIGHT_FILES)} (Hugging Face); {google.CONFIG_FILE}, NAME.ckpt.index and "
             f"NAME.ckpt.data-... (Google); or a KerasHub preset. Received: {path!r}"
         )
-    if not _HUB_NAME.fullmatch(path):
+    if not is_name(path):
         raise FileNotFoundError(f"`path`: no such folder, and not the name of a model on a hub. Received: {path!r}")
     return huggingface.read(hub.fetch(path), task)
 
@@ -95,7 +93,7 @@ def model_of(pretrained: Pretrained, task: str, *, num_classes: int | None = Non
         options["pooling"] = pretrained.pooling
     if task == "retrieval" and pretrained.sentences is not None:
         options |= {"pooling": pretrained.sentences.pooling, "normalize": pretrained.sentences.normalize}
-    return kind.model_class(pretrained.config, **options)
+    return kind.model_class()(pretrained.config, **options)
 
 
 def load_pretrained(

@@ -30,6 +30,11 @@ class Part:
     google_transposed: bool = False
     hugging_face_transposed: bool = False
 
+    @property
+    def hugging_face_tf(self) -> str:
+        """The name of a tensor of TensorFlow, whose kernels are [in, out]."""
+        return self.hugging_face
+
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
@@ -188,7 +193,7 @@ def _head(config: BertConfig, head: str) -> Iterator[Weight]:
 
 
 def head_names(form: str, config: BertConfig, head: str) -> list[str]:
-    """Return the names of a head's tensors in a format: `google`, `hugging_face` or `keras_hub`; [] if it has none."""
+    """Return the names of a head's tensors in a format, such as `hugging_face`; [] if it has none."""
     weights = _head(config, head) if head in HEADS else ()
     names = [getattr(part, form) for weight in weights for part in weight.parts]
     return [name for name in names if name is not None]

@@ -143,13 +143,15 @@ class Pretrained:
 
         Args:
             model: a model of `bert_tf.models`.
-            tokenizer: the tokenizer of its vocabulary.
-            labels: names of its classes or tags, by id.
+            tokenizer: the tokenizer of its vocabulary; None for the model's own, if it has one.
+            labels: names of its classes or tags, by id; () for the model's own.
 
         Raises:
             ValueError: `model` is something else.
         """
-        task = next((task for task, kind in MODEL_KINDS.items() if type(model) is kind.model_class), None)
+        if tokenizer is None and (preprocessor := getattr(model, "preprocessor", None)) is not None:
+            tokenizer, labels = preprocessor.tokenizer, labels or preprocessor.description.labels
+        task = next((task for task, kind in MODEL_KINDS.items() if type(model) is kind.model_class()), None)
         if task is None:
             raise ValueError(f"`model` must be one of bert_tf.models. Received: a {type(model).__name__}")
         weights = {name: np.asarray(variable.numpy(), np.float32) for name, variable in named_weights(model).items()}
@@ -184,7 +186,7 @@ def assemble(
     """Return the weights made from a source's tensors, and fill `loaded`, `transposed` and `unexpected` of the report.
 
     Args:
-        form: the format of the names in `tensors`: `google`, `hugging_face` or `keras_hub`.
+        form: the format of the names in `tensors`: the name of an attribute of `names.Part`.
         config: the sizes.
         heads: the heads to look for.
         tensors: name in the format -> (name in the source, values). Products may be split by heads into three axes, as

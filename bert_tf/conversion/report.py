@@ -11,6 +11,8 @@ class ConversionReport:
 
     Attributes:
         source: the path or the name of the source.
+        read: the name of the file of weights that was read, where a folder may hold several.
+        unread: the names of the others, which are taken to hold the same weights.
         loaded: weight of the model -> the source's tensors that it was made of.
         transposed: the tensors of `loaded` whose axes were swapped.
         missing: weights of the model without a tensor in the source. They are random, if that was allowed.
@@ -19,6 +21,8 @@ class ConversionReport:
     """
 
     source: str
+    read: str = ""
+    unread: tuple[str, ...] = ()
     loaded: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     transposed: list[str] = dataclasses.field(default_factory=list)
     missing: list[str] = dataclasses.field(default_factory=list)
@@ -36,6 +40,8 @@ class ConversionReport:
     def __str__(self) -> str:
         """Return the summary, then every name, with equal blocks merged into one line."""
         lines = [self.summary()]
+        lines += [f"  read        {self.read}"] if self.read else []
+        lines += [f"  not read    {name}" for name in self.unread]
         swapped = set(self.transposed)
         for name, tensors in self.loaded.items():
             parts = " + ".join(f"{tensor} (transposed)" if tensor in swapped else tensor for tensor in tensors)
@@ -50,6 +56,6 @@ def _without_repetition(lines: Iterable[str]) -> list[str]:
     """Return the lines, with lines that differ only in the number of a block merged into one, with a `*`."""
     counts: dict[str, int] = {}
     for line in lines:
-        pattern = re.sub(r"(block_|layer_|layer_with_weights-|layer\.|_layers/)\d+", r"\1*", line)
+        pattern = re.sub(r"(block_|layer_(?:\._)?|layer_with_weights-|layer\.|_layers/)\d+", r"\1*", line)
         counts[pattern] = counts.get(pattern, 0) + 1
     return [f"{line}  [{count} blocks]" if count > 1 else line for line, count in counts.items()]

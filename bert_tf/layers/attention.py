@@ -6,12 +6,16 @@ Shapes: B batch, L length, D hidden, N heads, H = D / N head size.
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from bert_tf.configs.base import check_choice
+from bert_tf.configs.model import ATTENTIONS
 from bert_tf.features import Tensor
 from bert_tf.fusion import fused
 from bert_tf.layers.base import BertLayer, dense, product
 from bert_tf.layers.dropout import Dropout, dropped
+from bert_tf.layers.fused_attention import check_backend, fused_attention
 from bert_tf.layers.initializers import NeighbourHeads
 
 
@@ -56,19 +60,36 @@ def attention_probabilities(scores: Tensor, allowed: Tensor, training: bool = Fa
     return ops.custom_gradient(softmax_and_gradient)(masked) if training else softmax_and_gradient(masked)[0]
 
 
-def split_heads(qkv: Tensor, bias: Tensor, num_heads: int) -> list[Tensor]:
+def split_heads(qkv: Tensor, bias: Tensor, num_heads: int, training: bool) -> list[Tensor]:
     """Return query (times 1 / sqrt(H)), key and value, each [B, N, L, H]; a fused operation (`bert_tf.fusion`).
 
     Args:
         qkv: float [B, L, 3 D], the product of all three without its bias.
-        bias: float32 [3 D].
+        bias: float32 [3 D], a constant under training (`with_bias`).
         num_heads: N.
+        training: whether the custom gradient is attached.
     """
     batch, length, width = ops.shape(qkv)
     head_size = width // 3 // num_heads
-    parts = ops.reshape(ops.cast(qkv, "float32") + ops.cast(bias, "float32"), (batch, length, 3, num_heads, head_size))
-    query, key, value = ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)), num=3)
-    return [ops.cast(part, qkv.dtype) for part in (query * head_size**-0.5, key, value)]
+    scale = head_size**-0.5
+
+    # The bias is an argument too: JAX's recomputation refuses a tensor from outside the function.
+    def heads_and_gradient(qkv: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
+            query, key, value = ops.unstack(ops.cast(upstream, "float32"), num=3)
+            parts = ops.transpose(ops.stack([query * scale, key, value]), (1, 3, 0, 2, 4))
+            of_qkv = ops.cast(ops.reshape(parts, (batch, length, width)), upstream.dtype)
+            return of_qkv, ops.zeros_like(bias)
+
+        # The cast comes before the transposition, so that XLA keeps no float32 tensor for the backward pass. The
+        # gradient is scaled after the transposition: XLA on a CPU would add up the bias's gradient in other ways.
+        scales = ops.convert_to_tensor(np.repeat([scale, 1.0, 1.0], width // 3), dtype="float32")
+        scaled = ops.cast((ops.cast(qkv, "float32") + ops.cast(bias, "float32")) * scales, qkv.dtype)
+        parts = ops.reshape(scaled, (batch, length, 3, num_heads, head_size))
+        return ops.transpose(parts, (2, 0, 3, 1, 4)), gradient
+
+    heads = ops.custom_gradient(heads_and_gradient)(qkv, bias) if training else heads_and_gradient(qkv, bias)[0]
+    return ops.unstack(heads, num=3)
 
 
 def dropped_probabilities(scores: Tensor, allowed: Tensor, seed: Tensor, rate: float, training: bool) -> Tensor:
@@ -87,7 +108,10 @@ class SelfAttention(BertLayer):
         num_heads: N; divides D.
         dropout_rate: dropout of the probabilities.
         initializer_range: standard deviation of the kernels' truncated normal.
-        start: initial values of queries and keys, `truncated_normal` or `neighbours` (`initializers.NeighbourHeads`).
+        start: initial values of queries and keys: `truncated_normal`, or `neighbours`, with which heads start by
+            reading the tokens beside their own (`initializers.NeighbourHeads`).
+        implementation: `plain`, or `fused` for one kernel, on JAX with a GPU or a TPU and without dropout
+            (`fused_attention`). Both compute the same.
 
     >>> layer = SelfAttention(hidden_size=8, num_heads=2)
     >>> x = keras.ops.ones((3, 5, 8))
@@ -103,6 +127,7 @@ class SelfAttention(BertLayer):
         dropout_rate: float = 0.0,
         initializer_range: float = 0.02,
         start: str = "truncated_normal",
+        implementation: str = "plain",
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # biases are added in float32
@@ -111,11 +136,20 @@ class SelfAttention(BertLayer):
                 "`hidden_size` must be a multiple of `num_heads`. "
                 f"Received: hidden_size={hidden_size}, num_heads={num_heads}"
             )
+        check_choice("implementation", implementation, ATTENTIONS)
+        if implementation == "fused":
+            check_backend()
+            if dropout_rate:
+                raise ValueError(
+                    "`dropout_rate` must be 0 with fused attention, whose kernels have no dropout of probabilities. "
+                    f"Received: {dropout_rate}"
+                )
         self.hidden_size = hidden_size
         self.num_heads = num_heads
         self.dropout_rate = dropout_rate
         self.initializer_range = initializer_range
         self.start = start
+        self.implementation = implementation
         self.query_key_value = dense(
             3 * hidden_size, initializer_range, dtype=self.dtype_policy, name="query_key_value"
         )
@@ -135,7 +169,7 @@ class SelfAttention(BertLayer):
 
         Args:
             x: float [B, L, D].
-            allowed: bool [B, 1, L, L], from `attention_allowed`.
+            allowed: bool [B, 1, L, L], from `attention_allowed`; int [B, L], the `input_mask`, for fused attention.
             training: whether dropout is applied.
             seed: seeds of the rows, integers [B], or an integer scalar, from which the dropout mask is made.
         """
@@ -145,7 +179,7 @@ class SelfAttention(BertLayer):
     def context(self, x: Tensor, allowed: Tensor, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the context vectors of all heads side by side, [B, L, D], the input of the output product.
 
-        Arguments as in `call`.
+        The arguments are those of `call`.
         """
         x = ops.cast(x, self.compute_dtype)
         batch, length, _ = ops.shape(x)
@@ -153,9 +187,13 @@ class SelfAttention(BertLayer):
             split_heads,
             *product(x, self.query_key_value, training),
             num_heads=self.num_heads,
+            training=training,
         )
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, N, L, L]
-        seed, rate = self.dropout.seed_and_rate(training, seed)
-        probabilities = fused(dropped_probabilities, scores, allowed, seed, rate=rate, training=training)
-        context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))  # [B, L, N, H]
-        return ops.reshape(context, (batch, length, self.hidden_size))
+        if self.implementation == "fused":
+            context = fused_attention(query, key, value, allowed)  # [B, N, L, H]
+        else:
+            scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, N, L, L]
+            seed, rate = self.dropout.seed_and_rate(training, seed)
+            probabilities = fused(dropped_probabilities, scores, allowed, seed, rate=rate, training=training)
+            context = ops.matmul(probabilities, value)
+        return ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, self.hidden_size))

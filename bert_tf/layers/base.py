@@ -9,6 +9,7 @@ from keras import ops
 
 from bert_tf.features import Tensor
 from bert_tf.fusion import fused, weight_in
+from bert_tf.layers.initializers import TruncatedNormal
 from bert_tf.layers.random_bits import fold_in
 
 
@@ -39,13 +40,13 @@ class BertLayer(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this layer again."""
+        """Return the arguments of the constructor, from which Keras makes an equal layer."""
         return super().get_config() | constructor_arguments(self)
 
 
-def truncated_normal(stddev: float) -> keras.initializers.Initializer:
+def truncated_normal(stddev: float) -> TruncatedNormal:
     """Return BERT's initializer. Each weight needs its own: an instance returns the same numbers at every call."""
-    return keras.initializers.TruncatedNormal(stddev=stddev)
+    return TruncatedNormal(stddev=stddev)
 
 
 def dense(
@@ -57,7 +58,7 @@ def dense(
         units: size of the output's last axis.
         initializer_range: standard deviation of the truncated normal.
         dtype: Keras dtype policy, usually that of the enclosing layer.
-        name: last but one part of the weights' names.
+        name: name of the layer, which stands before `kernel` and `bias` in the names of its weights.
         activation: name of the activation of the output.
     """
     initializer = truncated_normal(initializer_range)
@@ -78,19 +79,28 @@ def product(x: Tensor, dense: keras.layers.Dense, training: bool) -> tuple[Tenso
     Args:
         x: float [..., D].
         dense: a layer with a kernel [D, E]. Its activation is not applied.
-        training: whether a faster gradient is attached, see `with_bias`.
+        training: whether the bias gets a faster gradient (`with_bias`), which only training needs.
 
     Returns:
         x times the kernel, [..., E] in x's dtype, and the bias, [E].
     """
+    return with_bias(flat_product(x, weight_in(dense.kernel, x.dtype)), dense.bias, training)
+
+
+def flat_product(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return x [..., D] times a kernel [D, E] as one product of two matrices, [..., E]."""
     *outer, size = ops.shape(x)
-    flat = ops.matmul(ops.reshape(x, (-1, size)), weight_in(dense.kernel, x.dtype))
-    flat, bias = with_bias(flat, dense.bias, training)
-    return ops.reshape(flat, (*outer, dense.units)), bias
+    flat = ops.matmul(ops.reshape(x, (-1, size)), kernel)
+    return ops.reshape(flat, (*outer, kernel.shape[-1]))
+
+
+def activated_product(x: Tensor, bias: Tensor, kernel: Tensor, hidden_act: str) -> Tensor:
+    """Return activation(x + bias), computed in float32, times the kernel, in x's dtype."""
+    return flat_product(fused(biased_activation, x, bias, hidden_act=hidden_act), kernel)
 
 
 def with_bias(x: Tensor, bias: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-    """Return a product x [R, E] and the value of its bias [E], for a fused operation that adds them.
+    """Return a product x [..., E] and the value of its bias [E], for a fused operation that adds them.
 
     Under training, the bias is a constant to the fused operation, and its gradient is computed here from the gradient
     of x. Inside the fused operation, the sum over rows would take a second pass over them; here it is one more product.
@@ -101,7 +111,8 @@ def with_bias(x: Tensor, bias: Tensor, training: bool) -> tuple[Tensor, Tensor]:
 
     def same_and_gradient(x: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
-            return upstream, ops.cast(fused(column_sums, upstream), value.dtype)
+            rows = ops.reshape(upstream, (-1, upstream.shape[-1]))
+            return upstream, ops.cast(fused(column_sums, rows), value.dtype)
 
         return ops.copy(x), gradient
 
@@ -148,5 +159,8 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def seed_part(seed: Tensor, number: int) -> Tensor:
-    """Return the seeds of part `number`, derived from `seed`, or None for None, where each dropout counts its calls."""
+    """Return seeds for part `number` of a layer, derived from `seed`.
+
+    Without a seed the result is None, so that each dropout layer counts its own calls.
+    """
     return None if seed is None else fold_in(seed, number)

@@ -19,7 +19,7 @@ def dropped(x: Tensor, seed: Tensor, rate: float) -> Tensor:
 
     Args:
         x: float [B, ...].
-        seed: integers [B], the seeds of the rows; or an integer scalar, see `random_bits.row_seeds`.
+        seed: integers [B], the seeds of the rows; or an integer scalar, into which the number of each row is folded.
         rate: at least 0 and below 1.
     """
     if not rate:
@@ -43,10 +43,10 @@ def dropped_sum_normalized(
         x: float [B, ..., D], a product without its bias.
         bias: float32 [D].
         residual: float [B, ..., D].
-        gamma: float32 [D].
-        beta: float32 [D].
-        seed: seeds of the rows, as for `dropped`.
-        rate: rate of the dropout.
+        gamma: float32 [D], the scale of the normalisation.
+        beta: float32 [D], the shift of the normalisation.
+        seed: integers [B], the seeds of the rows; or an integer scalar, into which the number of each row is folded.
+        rate: the dropout rate, at least 0 and below 1.
         epsilon: added to the variance.
     """
     branch = dropped(ops.cast(x, "float32") + ops.cast(bias, "float32"), seed, rate)

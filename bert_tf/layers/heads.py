@@ -24,7 +24,15 @@ from bert_tf.layers.dropout import Dropout
 
 
 def gather_positions(sequence_output: Tensor, positions: Tensor) -> Tensor:
-    """Return the vectors at the positions int [B, P] of each row of [B, L, D], [B, P, D]."""
+    """Return the vectors at some positions of each row, [B, P, D].
+
+    Args:
+        sequence_output: float [B, L, D].
+        positions: int [B, P], below L.
+    """
+    if keras.backend.backend() == "jax":
+        # `jax.jit` divides this over devices row by row. It sends the vectors of the form below to all of them.
+        return ops.take_along_axis(sequence_output, ops.expand_dims(positions, -1), axis=1)
     batch, length, size = ops.shape(sequence_output)
     flat_positions = ops.cast(positions, "int32") + length * ops.expand_dims(ops.arange(batch, dtype="int32"), -1)
     return ops.take(ops.reshape(sequence_output, (-1, size)), flat_positions, axis=0)
@@ -59,7 +67,7 @@ def scores_of_tokens(x: Tensor, table: Tensor, bias: Tensor, training: bool) -> 
 
     *outer, size = ops.shape(x)
     flat = ops.reshape(x, (-1, size))
-    # Without a gradient of its own, that of the transposed table is computed first, and then transposed in memory.
+    # Automatic differentiation would compute the gradient of the transposed table, and then transpose it in memory.
     function = ops.custom_gradient(product_and_gradient) if training else lambda *ab: product_and_gradient(*ab)[0]
     scores = function(flat, table)
     scores, bias = with_bias(scores, bias, training)
@@ -110,7 +118,8 @@ class MaskedLMHead(BertLayer):
     Args:
         vocab_size: V.
         hidden_size: D.
-        hidden_act: gelu, gelu_new or relu, see `base.activation`.
+        hidden_act: activation after the dense layer: `gelu` (by the error function), `gelu_new` (its tanh
+            approximation) or `relu`.
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the kernel's truncated normal.
         embedding_size: E; None for D.

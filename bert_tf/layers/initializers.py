@@ -1,4 +1,4 @@
-"""Initializers of position tables and attention heads, besides BERT's truncated normal."""
+"""The initializers of weights: BERT's truncated normal, and those of position tables and attention heads."""
 
 from typing import Any
 
@@ -32,6 +32,23 @@ def _frequencies(size: int, longest: float) -> np.ndarray:
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
+class TruncatedNormal(keras.initializers.TruncatedNormal):
+    """BERT's initializer, whose values are the same on every backend of Keras.
+
+    It is a normal distribution whose values beyond two standard deviations are drawn again, as `tf.truncated_normal`
+    does. The numbers are those of NumPy's `RandomState`, which no later version changes.
+    """
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
+        """Return new values, of `shape` and `dtype`. Calls of one initializer return the same values."""
+        random = np.random.RandomState(self.seed)
+        values = random.standard_normal(shape).astype(np.float32)
+        while (outside := np.abs(values) > 2.0).any():
+            values[outside] = random.standard_normal(int(outside.sum())).astype(np.float32)
+        return ops.convert_to_tensor(self.mean + np.float32(self.stddev) * values, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable(package="bert_tf")
 class ScaledSinusoids(keras.initializers.Initializer):
     """An initializer of a [positions, size] table with sinusoids of standard deviation `stddev`."""
 
@@ -44,7 +61,7 @@ class ScaledSinusoids(keras.initializers.Initializer):
         return ops.convert_to_tensor(sinusoids(*shape, self.longest) * (self.stddev * 2**0.5), dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this initializer again."""
+        """Return the arguments of the constructor, from which Keras makes an equal initializer."""
         return {"stddev": self.stddev, "longest": self.longest}
 
 
@@ -101,10 +118,10 @@ class NeighbourHeads(keras.initializers.Initializer):
             query[waves, sines] = query[half + waves, cosines] = np.cos(turn)
             query[half + waves, sines] = np.sin(turn)
             query[waves, cosines] = -np.sin(turn)
-        value = keras.initializers.TruncatedNormal(stddev=self.stddev)((hidden_size, hidden_size), dtype=dtype)
+        value = TruncatedNormal(stddev=self.stddev)((hidden_size, hidden_size), dtype=dtype)
         start = ops.convert_to_tensor(self.gain * np.concatenate([query, key], axis=1), dtype=dtype)
         return ops.concatenate([start, ops.cast(value, start.dtype)], axis=1)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this initializer again."""
+        """Return the arguments of the constructor, from which Keras makes an equal initializer."""
         return {"num_heads": self.num_heads, "stddev": self.stddev, "gain": self.gain, "longest": self.longest}

@@ -49,7 +49,7 @@ def fold_in(seed: Tensor, number: Tensor) -> Tensor:
 
 
 def row_seeds(seed: Tensor, rows: int | Tensor) -> Tensor:
-    """Return one seed for each row of a batch, uint32 [B]; a vector of seeds is one already.
+    """Return one seed for each row of a batch, uint32 [B]. A vector of seeds is returned as it is.
 
     Args:
         seed: integer scalar, into which the numbers of the rows are folded; or integers [B].
@@ -75,25 +75,26 @@ def random_bits(shape: Sequence[int | Tensor], seeds: Tensor) -> Tensor:
         seeds: uint32 [B], from `row_seeds`.
     """
     row = tuple(shape)[1:]
-    # The outer axes first, so that only the last sum is as large as a row.
-    places = [
+    # The outer axes come first, so that only the last sum is as large as a row.
+    indices = [
         ops.reshape(ops.arange(size, dtype="int32"), (-1,) + (1,) * (len(row) - axis - 1))
         for axis, size in enumerate(row)
     ]
-    return bits_at(places, row, ops.reshape(seeds, (-1,) + (1,) * len(row)))
+    return bits_at(indices, row, ops.reshape(seeds, (-1,) + (1,) * len(row)))
 
 
-def bits_at(places: Sequence[Tensor], row: Sequence[int | Tensor], seeds: Tensor) -> Tensor:
-    """Return the bits at some places of rows, uint32.
+def bits_at(indices: Sequence[Tensor], row: Sequence[int | Tensor], seeds: Tensor) -> Tensor:
+    """Return the bits of some elements of rows, uint32.
 
     Args:
-        places: for each axis of a row an index, or several; int32, broadcast with each other and with `seeds`.
-        row: sizes of the axes of a row. They count modulo 2**32: a longer row repeats its bits.
+        indices: for each axis of a row, the indices of the elements, int32. They are broadcast with each other and with
+            `seeds`.
+        row: sizes of the axes of a row. A row of more than 2**32 elements repeats its bits.
         seeds: uint32, seeds of the rows.
     """
     # Operators, because `ops.add` of TensorFlow's backend takes an operand with one axis for a bias, and may add it to
     # another axis than the last.
     counter = _constant(0)
-    for place, size in zip(places, row, strict=True):
-        counter = counter * ops.cast(size, "uint32") + ops.cast(place, "uint32")
+    for index, size in zip(indices, row, strict=True):
+        counter = counter * ops.cast(size, "uint32") + ops.cast(index, "uint32")
     return _mix(counter + seeds, seeds * _constant(_GOLDEN) + _constant(1))

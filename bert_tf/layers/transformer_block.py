@@ -1,21 +1,23 @@
 """A block of the encoder: attention and a feed-forward part, each followed by residual and normalisation."""
 
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
 
 from bert_tf.features import Tensor
-from bert_tf.fusion import fused, weights_read_directly
+from bert_tf.fusion import fused, recomputed, weight_in, weights_read_directly
 from bert_tf.layers.attention import SelfAttention
 from bert_tf.layers.base import (
     BertLayer,
+    activated_product,
     activation,
-    biased_activation,
     dense,
     layer_norm,
     product,
     seed_part,
+    with_bias,
 )
 from bert_tf.layers.dropout import Dropout, dropped_sum_normalized
 
@@ -28,12 +30,16 @@ class TransformerBlock(BertLayer):
         hidden_size: D.
         num_heads: number of attention heads; divides D.
         intermediate_size: size of the feed-forward part.
-        hidden_act: activation of the feed-forward part, gelu, gelu_new or relu, see `base.activation`.
+        hidden_act: activation of the feed-forward part: `gelu` (by the error function), `gelu_new` (its tanh
+            approximation) or `relu`.
         dropout_rate: dropout of the outputs of both parts.
         attention_dropout_rate: dropout of the attention probabilities.
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the kernels' truncated normal.
-        attention_start: initial values of queries and keys, see `attention.SelfAttention`.
+        attention_start: initial values of queries and keys: `truncated_normal`, or `neighbours`, with which heads
+            start by reading the tokens beside their own.
+        attention_implementation: `plain`, or `fused` for one kernel, on JAX with a GPU or a TPU
+            (`layers.fused_attention`).
         recompute: whether training keeps only the block's input, and recomputes the rest in the backward pass (Chen et
             al. 2016). This takes a third more products, and a fraction of the activations' memory.
 
@@ -55,6 +61,7 @@ class TransformerBlock(BertLayer):
         layer_norm_epsilon: float = 1e-12,
         initializer_range: float = 0.02,
         attention_start: str = "truncated_normal",
+        attention_implementation: str = "plain",
         recompute: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -68,6 +75,7 @@ class TransformerBlock(BertLayer):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.initializer_range = initializer_range
         self.attention_start = attention_start
+        self.attention_implementation = attention_implementation
         self.recompute = recompute
         activation(hidden_act)  # Fail at construction, not at the first call.
         self.attention = SelfAttention(
@@ -76,6 +84,7 @@ class TransformerBlock(BertLayer):
             dropout_rate=attention_dropout_rate,
             initializer_range=initializer_range,
             start=attention_start,
+            implementation=attention_implementation,
             dtype=self.dtype_policy,
             name="attention",
         )
@@ -102,7 +111,8 @@ class TransformerBlock(BertLayer):
 
         Args:
             x: float [B, L, D].
-            allowed: bool [B, 1, L, L], from `attention.attention_allowed`.
+            allowed: bool [B, 1, L, L], from `attention.attention_allowed`; int [B, L], the `input_mask`, for fused
+                attention.
             training: whether dropout is applied.
             seed: seeds of the rows, integers [B], or an integer scalar, from which the seeds of the block's three
                 dropout masks are made.
@@ -122,32 +132,31 @@ class TransformerBlock(BertLayer):
     def _attend_and_feed_forward(self, x: Tensor, allowed: Tensor, training: bool, seed: Tensor) -> Tensor:
         x = ops.cast(x, self.compute_dtype)
         context = self.attention.context(x, allowed, training, seed_part(seed, 0))
-        x = self._add(x, context, self.attention.output_dense, self.attention_layer_norm, training, seed_part(seed, 1))
-        expanded = fused(
-            biased_activation,
+        attended = product(context, self.attention.output_dense, training)
+        x = self._add(x, *attended, self.attention_layer_norm, training, seed_part(seed, 1))
+        contracted = recomputed(
+            partial(activated_product, hidden_act=self.hidden_act),
             *product(x, self.intermediate_dense, training),
-            hidden_act=self.hidden_act,
+            weight_in(self.output_dense.kernel, x.dtype),
         )
-        return self._add(x, expanded, self.output_dense, self.output_layer_norm, training, seed_part(seed, 2))
+        contracted = with_bias(contracted, self.output_dense.bias, training)
+        return self._add(x, *contracted, self.output_layer_norm, training, seed_part(seed, 2))
 
     def _add(
         self,
         residual: Tensor,
         x: Tensor,
-        dense: keras.layers.Dense,
+        bias: Tensor,
         norm: keras.layers.LayerNormalization,
         training: bool,
         seed: Tensor,
     ) -> Tensor:
-        """Return norm(residual + dropout(dense(x))), the end of both halves of a block."""
+        """Return norm(residual + dropout(x + bias)), the end of both halves of a block."""
         seed, rate = self.dropout.seed_and_rate(training, seed)
-        return fused(
-            dropped_sum_normalized,
-            *product(x, dense, training),
-            residual,
-            ops.convert_to_tensor(norm.gamma),
-            ops.convert_to_tensor(norm.beta),
-            seed,
-            rate=rate,
-            epsilon=self.layer_norm_epsilon,
+
+        def output(*tensors: Tensor) -> Tensor:
+            return fused(dropped_sum_normalized, *tensors, seed, rate=rate, epsilon=self.layer_norm_epsilon)
+
+        return recomputed(
+            output, x, bias, residual, ops.convert_to_tensor(norm.gamma), ops.convert_to_tensor(norm.beta)
         )

@@ -3,20 +3,24 @@
 Shapes: B batch, L length, D hidden.
 """
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import keras
+from absl import logging
 from keras import ops
 
 from bert_tf.configs import BertConfig
-from bert_tf.features import Batch, Tensor
+from bert_tf.features import ID_NAMES, Batch, Tensor
 from bert_tf.layers.base import constructor_arguments, seed_part
+from bert_tf.layers.fused_attention import has_kernel
 from bert_tf.layers.heads import ClassificationHead
 from bert_tf.layers.random_bits import row_seeds
-from bert_tf.models.inputs import LISTED_INPUTS, model_inputs
+from bert_tf.models.inputs import model_inputs
+from bert_tf.models.text_model import TextModel
 
 
-class BertModel(keras.Model):
+class BertModel(TextModel):
     """A model on a `BertConfig`, which keeps each argument of its constructor in an attribute of the same name.
 
     A model with a head makes its `encoder` and its head in the constructor, and defines `outputs_of`.
@@ -120,12 +124,25 @@ class BertModel(keras.Model):
 
     def input_shapes(self) -> dict[str, tuple[None, None]]:
         """Return the shapes of the inputs with which Keras and its converters trace the model."""
-        return dict.fromkeys((*LISTED_INPUTS, *self.required_inputs), (None, None))
+        return dict.fromkeys((*ID_NAMES, *self.required_inputs), (None, None))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
+        """Make the model whose `get_config` returned `config`, with plain attention where fused has no kernel."""
+        encoder = config["config"]
+        if encoder.get("attention", "plain") != "plain" and not has_kernel():
+            logging.info("The model was saved with fused attention, and is made with plain attention.")
+            config = {**config, "config": {**encoder, "attention": "plain"}}
+        return super().from_config(config, custom_objects=custom_objects)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this model again."""
-        return constructor_arguments(self) | {
-            "config": self.config.to_dict(),
-            "name": self.name,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-        }
+        """Return the arguments that make this model again, and the configuration of its preprocessor."""
+        return (
+            super().get_config()
+            | constructor_arguments(self)
+            | {
+                "config": self.config.to_dict(),
+                "name": self.name,
+                "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            }
+        )

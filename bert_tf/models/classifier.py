@@ -11,7 +11,7 @@ from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
-from bert_tf.models.pooling import check_pooling, pooled_vectors
+from bert_tf.models.pooling import check_pooling
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -51,7 +51,7 @@ class BertClassifier(BertModel):
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the logits, float32 [B, C]; arguments as in `BertModel.outputs_of`."""
-        pooled = pooled_vectors(self.encoder, encoded, inputs, pooling=self.pooling)  # [B, D]
+        pooled = self.encoder.pooled_vectors(encoded, inputs, pooling=self.pooling)  # [B, D]
         return self.classification(pooled, training=training, seed=self.head_seed(seed))
 
     @staticmethod

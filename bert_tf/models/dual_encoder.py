@@ -60,7 +60,7 @@ class BertDualEncoder(BertModel):
         needed if `pooling` is `cls` and T is more than 1.
         """
         vectors = [
-            text_vectors(encoded, inputs, self.pooling, normalize=self.normalize, sequence=number)
+            text_vectors(encoded, inputs, self.pooling, normalize=self.normalize, numpy=ops, sequence=number)
             for number in range(1, self.texts_per_row + 1)
         ]
         return ops.stack(vectors, axis=1)

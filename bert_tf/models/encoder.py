@@ -16,6 +16,7 @@ from bert_tf.layers.embeddings import BertEmbeddings
 from bert_tf.layers.heads import Pooler
 from bert_tf.layers.transformer_block import TransformerBlock
 from bert_tf.models.base import BertModel
+from bert_tf.models.pooling import mean_vectors
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -61,6 +62,7 @@ class BertEncoder(BertModel):
                 layer_norm_epsilon=c.layer_norm_epsilon,
                 initializer_range=c.initializer_range,
                 attention_start="neighbours" if c.position_initializer == "neighbours" else "truncated_normal",
+                attention_implementation=c.attention,
                 recompute=c.recompute,
                 dtype=self.dtype_policy,
                 name=f"block_{number}",
@@ -106,8 +108,23 @@ class BertEncoder(BertModel):
         position_ids = inputs.get("position_ids")
         if position_ids is None:
             position_ids = ops.broadcast_to(ops.arange(ops.shape(input_ids)[1]), ops.shape(input_ids))
-        allowed = attention_allowed(input_mask)  # [B, 1, L, L]
+        # A fused kernel takes the numbers of the sequences, [B, L], instead of [B, 1, L, L].
+        allowed = input_mask if self.config.attention == "fused" else attention_allowed(input_mask)
         x = self.embeddings(input_ids, segment_ids, position_ids, training=training, seed=seed_part(seed, 0))
         for number, block in enumerate(self.blocks, 1):
             x = block(x, allowed, training=training, seed=seed_part(seed, number))
         return {"sequence_output": x, "pooled_output": self.pooler(x[:, 0])}
+
+    def pooled_vectors(self, encoded: Batch, inputs: Batch, *, pooling: str) -> Tensor:
+        """Return the vector of each row that a head reads, [B, D] in the compute dtype.
+
+        Args:
+            encoded: this encoder's outputs.
+            inputs: this encoder's inputs.
+            pooling: `cls` for the pooled output of `[CLS]`; `mean` for the pooler applied to the mean of the vectors of
+                the row's first sequence, which `[CLS]` belongs to.
+        """
+        pooled = encoded["pooled_output"]
+        if pooling == "cls":
+            return pooled
+        return self.pooler(ops.cast(mean_vectors(encoded, inputs, ops), pooled.dtype))

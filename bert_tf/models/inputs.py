@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from bert_tf.features import BATCH_NAMES, INPUT_ALIASES, Batch, Tensor, encoder_batch
-
-LISTED_INPUTS = ("input_ids", "input_mask", "segment_ids")
-"""The inputs of a model that is given a list, in this order."""
+from bert_tf.features import BATCH_NAMES, ID_NAMES, INPUT_ALIASES, Batch, Tensor, encoder_batch
 
 
 def model_inputs(inputs: Any, required: Iterable[str] = ("input_ids",)) -> Batch:
@@ -75,9 +72,9 @@ def _listed(inputs: Any) -> Batch:
         raise ValueError("`inputs` must hold at least `input_ids`. Received: an empty list")
     if _rank(inputs[0]) < 2:  # a row of numbers
         return {"input_ids": inputs}
-    if len(inputs) > len(LISTED_INPUTS):
-        raise ValueError(f"a list of inputs must be {', '.join(LISTED_INPUTS)}. Received: {len(inputs)} tensors")
-    return dict(zip(LISTED_INPUTS, inputs, strict=False))
+    if len(inputs) > len(ID_NAMES):
+        raise ValueError(f"a list of inputs must be {', '.join(ID_NAMES)}. Received: {len(inputs)} tensors")
+    return dict(zip(ID_NAMES, inputs, strict=False))
 
 
 def _rank(tensor: Any) -> int:

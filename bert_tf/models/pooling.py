@@ -1,15 +1,15 @@
 """Pooling: one vector for each row, which a head reads or a model returns.
 
+The operations are those of `keras.ops` or of NumPy, so that LiteRT's outputs are pooled without Keras.
+
 Shapes: B batch, L length, D hidden.
 """
 
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from bert_tf.features import Batch, Tensor
-from bert_tf.models.encoder import BertEncoder
 
 POOLINGS = ("cls", "mean")
 """Poolings of the vector that a head reads."""
@@ -27,29 +27,13 @@ def check_pooling(pooling: str, allowed: tuple[str, ...] = POOLINGS) -> None:
         raise ValueError(f"`pooling` must be {' or '.join(allowed)}. Received: {pooling!r}")
 
 
-def pooled_vectors(encoder: BertEncoder, encoded: Batch, inputs: Batch, *, pooling: str) -> Tensor:
-    """Return the vector of each row that a head reads, [B, D] in the compute dtype.
-
-    Args:
-        encoder: the encoder whose pooler is used.
-        encoded: the encoder's outputs.
-        inputs: the encoder's inputs.
-        pooling: `cls` for the pooled output of `[CLS]`; `mean` for the pooler applied to the mean of the vectors of the
-            row's first sequence, which `[CLS]` belongs to.
-    """
-    pooled = encoded["pooled_output"]
-    if pooling == "cls":
-        return pooled
-    return encoder.pooler(ops.cast(_mean_vectors(encoded, inputs), pooled.dtype))
-
-
 def text_vectors(
     encoded: Batch,
     inputs: Batch,
     pooling: str,
     *,
     normalize: bool,
-    numpy: Any = ops,
+    numpy: Any,
     sequence: int = 1,
 ) -> Tensor:
     """Return the vector of one text of each row, float32 [B, D].
@@ -64,7 +48,7 @@ def text_vectors(
         sequence: number of the text in its row, counted from 1. Rows with fewer texts return zeros.
     """
     if pooling == "mean":
-        vectors = _mean_vectors(encoded, inputs, numpy, sequence)
+        vectors = mean_vectors(encoded, inputs, numpy, sequence)
     elif sequence > 1:
         is_first = numpy.logical_and(
             numpy.equal(inputs["input_mask"], sequence), numpy.equal(inputs["position_ids"], 0)
@@ -73,14 +57,17 @@ def text_vectors(
     else:
         vectors = encoded["pooled_output"] if pooling == "pooler" else encoded["sequence_output"][:, 0]
         vectors = numpy.multiply(vectors, _ONE)
-    if not normalize:
-        return vectors
+    return unit_vectors(vectors, numpy) if normalize else vectors
+
+
+def unit_vectors(vectors: Tensor, numpy: Any) -> Tensor:
+    """Return the vectors, [..., D], scaled to length 1."""
     length = numpy.sqrt(numpy.sum(numpy.square(vectors), axis=-1, keepdims=True))
     return vectors / numpy.maximum(length, _SMALLEST_LENGTH)
 
 
-def _mean_vectors(encoded: Batch, inputs: Batch, numpy: Any = ops, sequence: int = 1) -> Tensor:
-    """Return the mean over one sequence of each row, float32 [B, D]."""
+def mean_vectors(encoded: Batch, inputs: Batch, numpy: Any, sequence: int = 1) -> Tensor:
+    """Return the mean over one sequence of each row, float32 [B, D]; arguments as in `text_vectors`."""
     input_mask = inputs.get("input_mask")
     if input_mask is None:
         input_mask = numpy.ones_like(inputs["input_ids"])

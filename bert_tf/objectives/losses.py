@@ -38,11 +38,13 @@ def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
 
 def losses_and_log_sums(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return cross-entropies and log(sum(exp(logits))), float32 [...]; a fused operation (`bert_tf.fusion`)."""
+    # The look-up comes before the cast: XLA would write all logits in float32 for it.
+    own = ops.cast(logits_of(logits, labels), "float32")
     logits = ops.cast(logits, "float32")
     # On a CPU, XLA reduces the output of a conversion slowly, but that of an element-wise maximum fast.
     top = ops.max(ops.maximum(logits, _LOWEST), axis=-1, keepdims=True)
     log_sums = ops.squeeze(top + ops.log(ops.sum(ops.exp(logits - top), axis=-1, keepdims=True)), -1)
-    return log_sums - logits_of(logits, labels), log_sums
+    return log_sums - own, log_sums
 
 
 def cross_entropies_gradient(logits: Tensor, labels: Tensor, log_sums: Tensor, upstream: Tensor) -> Tensor:

@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from bert_tf.utils import files
+from bert_tf.utils.file_systems import file_errors
+from bert_tf.utils.folder_contents import subfolders
+from bert_tf.utils.tensor_bundles import Bundle, BundleError, write_bundle
 
 _Read = TypeVar("_Read")
 _FOLDER = re.compile(r"step-(\d{8,})")
@@ -67,11 +69,9 @@ def _folder(run_dir: str) -> str:
 def _step_folders(run_dir: str) -> list[Checkpoint]:
     """Return all folders of checkpoints, complete or not, oldest first."""
     folder = _folder(run_dir)
-    if not files.exists(folder):
-        return []
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
-    found = [(match, os.path.join(folder, name)) for name in names if (match := _FOLDER.fullmatch(name))]
-    return sorted((Checkpoint(path, int(match[1])) for match, path in found), key=lambda checkpoint: checkpoint.step)
+    matches = [match for name in subfolders(folder) if (match := _FOLDER.fullmatch(name))]
+    found = (Checkpoint(os.path.join(folder, match[0]), int(match[1])) for match in matches)
+    return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
 def complete_checkpoints(run_dir: str) -> list[Checkpoint]:
@@ -88,12 +88,15 @@ def remove_incomplete(run_dir: str) -> None:
     """Remove the files of interrupted writes. Only the job that writes to `run_dir` may call this, before it writes."""
     for one in _step_folders(run_dir):
         if not any(files.exists(os.path.join(one.path, name)) for name in (_MARKER, _DAMAGED_MARKER)):
-            tf.io.gfile.rmtree(one.path)
+            files.remove_folder(one.path)
 
 
 def host_copy(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return copies of the values of `variables` (anything with `numpy()`) in the host's memory."""
-    return {name: np.asarray(variable.numpy()) for name, variable in variables.items()}
+    """Return copies of the values of `variables` (anything with `numpy()`) in the host's memory; arrays are kept."""
+    return {
+        name: variable if isinstance(variable, np.ndarray) else np.asarray(variable.numpy())
+        for name, variable in variables.items()
+    }
 
 
 def save(run_dir: str, step: int, variables: Mapping[str, Any], *, keep: int) -> Checkpoint:
@@ -132,13 +135,7 @@ def write(
         if files.exists(checkpoint.path):
             _remove(checkpoint)
         files.make_folder(checkpoint.path)
-        with tf.device("/cpu:0"):
-            tf.raw_ops.SaveV2(
-                prefix=checkpoint.bundle,
-                tensor_names=list(tensors),
-                shape_and_slices=[""] * len(tensors),
-                tensors=list(tensors.values()),
-            )
+        write_bundle(checkpoint.bundle, tensors)
         marker = {
             "step": step,
             "bytes": _file_sizes(checkpoint),
@@ -151,7 +148,7 @@ def write(
     for old in _superseded(complete_checkpoints(run_dir), keep, keep_every_hours):
         try:
             _remove(old)
-        except (OSError, tf.errors.OpError) as error:
+        except file_errors() as error:
             logging.warning("%s: this checkpoint is no longer needed, but cannot be removed (%s)", old.path, error)
     return checkpoint
 
@@ -164,9 +161,9 @@ def _cleaned_up(checkpoint: Checkpoint) -> Iterator[None]:
     except BaseException as error:
         try:
             _remove(checkpoint)
-        except (OSError, tf.errors.OpError):
+        except file_errors():
             logging.warning("%s: the files of this incomplete checkpoint cannot be removed", checkpoint.path)
-        if not isinstance(error, OSError | tf.errors.OpError):
+        if not isinstance(error, file_errors()):
             raise
         reason = getattr(error, "message", None) or str(error)
         raise OSError(
@@ -178,7 +175,7 @@ def _cleaned_up(checkpoint: Checkpoint) -> Iterator[None]:
 def _file_sizes(checkpoint: Checkpoint) -> dict[str, int]:
     """Return the size in bytes of each file but the marker."""
     return {
-        name: tf.io.gfile.stat(os.path.join(checkpoint.path, name)).length
+        name: files.size(os.path.join(checkpoint.path, name))
         for name in files.names_in_folder(checkpoint.path)
         if name not in (_MARKER, _DAMAGED_MARKER)
     }
@@ -187,8 +184,7 @@ def _file_sizes(checkpoint: Checkpoint) -> dict[str, int]:
 def _remove(checkpoint: Checkpoint) -> None:
     # The marker is removed first, so that an interrupted removal leaves no checkpoint that looks complete.
     files.remove(os.path.join(checkpoint.path, _MARKER))
-    if files.exists(checkpoint.path):
-        tf.io.gfile.rmtree(checkpoint.path)
+    files.remove_folder(checkpoint.path)
 
 
 def _superseded(complete: list[Checkpoint], keep: int, keep_every_hours: float) -> list[Checkpoint]:
@@ -208,7 +204,7 @@ def _superseded(complete: list[Checkpoint], keep: int, keep_every_hours: float) 
     return removed
 
 
-def _reader(checkpoint: Checkpoint) -> Any:
+def _reader(checkpoint: Checkpoint) -> Bundle:
     marker = checkpoint.marker()
     sizes, expected = _file_sizes(checkpoint), marker["bytes"]
     for name in expected:
@@ -221,16 +217,15 @@ def _reader(checkpoint: Checkpoint) -> Any:
     if "index_sha256" in marker and files.sha256(index) != marker["index_sha256"]:
         raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({index} has changed)")
     try:
-        # `tf.train.load_checkpoint` would take a request more, because it first looks whether the path is a folder.
-        return tf.compat.v1.train.NewCheckpointReader(checkpoint.bundle)
-    except (tf.errors.OpError, ValueError) as error:
+        return Bundle(checkpoint.bundle)
+    except BundleError as error:
         raise DamagedCheckpointError(f"{checkpoint.path}: the checkpoint is damaged ({error})") from None
 
 
-def _tensor(checkpoint: Checkpoint, reader: Any, name: str) -> np.ndarray:
+def _tensor(checkpoint: Checkpoint, reader: Bundle, name: str) -> np.ndarray:
     try:
-        return reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
+        return reader.read(name)
+    except BundleError as error:
         raise DamagedCheckpointError(
             f"{checkpoint.path}: the checkpoint is damaged (the tensor {name!r} cannot be read: {error})"
         ) from None
@@ -243,7 +238,7 @@ def read_tensors(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         DamagedCheckpointError: a tensor cannot be read or has changed.
     """
     reader = _reader(checkpoint)
-    return {name: _tensor(checkpoint, reader, name) for name in reader.get_variable_to_shape_map()}
+    return {name: _tensor(checkpoint, reader, name) for name in reader.shapes()}
 
 
 def tensor_names(checkpoint: Checkpoint) -> set[str]:
@@ -252,7 +247,7 @@ def tensor_names(checkpoint: Checkpoint) -> set[str]:
     Raises:
         DamagedCheckpointError: the checkpoint cannot be read.
     """
-    return set(_reader(checkpoint).get_variable_to_shape_map())
+    return set(_reader(checkpoint).shapes())
 
 
 def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing: str | None = None) -> list[str]:
@@ -276,7 +271,7 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
         ValueError: a name is missing, or a shape differs. The message names the checkpoint and the tensor.
     """
     reader = _reader(checkpoint)
-    shapes = reader.get_variable_to_shape_map()
+    shapes = reader.shapes()
     missing = [name for name in variables if name not in shapes]
     refused = [name for name in missing if not (allow_missing and re.search(allow_missing, name))]
     if refused:
@@ -285,9 +280,9 @@ def restore(checkpoint: Checkpoint, variables: Mapping[str, Any], allow_missing:
             + (f" (nor {len(refused) - 1} others)" if len(refused) > 1 else "")
         )
     for name, variable in variables.items():
-        if name in shapes and tuple(shapes[name]) != tuple(variable.shape):
+        if name in shapes and shapes[name] != tuple(variable.shape):
             raise ValueError(
-                f"{checkpoint.path}: a checkpoint of another size: {name!r} has shape {tuple(shapes[name])} there, and "
+                f"{checkpoint.path}: a checkpoint of another size: {name!r} has shape {shapes[name]} there, and "
                 f"{tuple(variable.shape)} in this model"
             )
     for name, variable in variables.items():
@@ -330,7 +325,7 @@ def read_newest(
             logging.warning("%s. The checkpoint of step %d is used instead", reason, checkpoint.step)
             if set_aside:
                 marker = os.path.join(bad.path, _MARKER)
-                tf.io.gfile.rename(marker, os.path.join(bad.path, _DAMAGED_MARKER), overwrite=True)
+                files.rename(marker, os.path.join(bad.path, _DAMAGED_MARKER))
         return checkpoint, found
     if damaged:
         raise ValueError(f"no checkpoint of {run_dir!r} can be read: {'; '.join(reason for _, reason in damaged)}")

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 from bert_tf.configs import ConfigError, FinetuningConfig, PretrainingConfig
 from bert_tf.examples import DIGESTS
-from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.runs import run_lock
 from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.metrics_log import METRICS_FILE
-from bert_tf.runs.result import restore_result
 from bert_tf.tasks import task_of
+from bert_tf.tasks.model_kinds import Pretraining
 from bert_tf.tokenization.vocab_files import first_difference, read_vocab_file
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
@@ -40,6 +41,8 @@ _MAY_CHANGE = {
     "skip_nonfinite",
     "steps_per_loop",
     "recompute",
+    "attention",
+    "shard_optimizer",
     "peak_tflops",
     "profile_steps",
     "vocab_hash",  # compared by the tokens themselves
@@ -63,7 +66,8 @@ def _check_same_data(old: dict[str, Any], new: dict[str, Any], run_dir: str) -> 
     before, now = (description["data"].get(DIGESTS) or {} for description in (old, new))
     changed = [part for part in before if part in now and before[part] != now[part]]
     if changed:
-        files_read = ", ".join(f"{part} ({new['data'].get(part)})" for part in changed)
+        sources = {part: new["data"].get(part) or new["data"].get("train") for part in changed}  # a part of a split
+        files_read = ", ".join(f"{part} ({source})" for part, source in sources.items())
         raise ValueError(
             "`run_dir` holds a run on other examples: the data changed since it began. Take another folder, remove "
             f"this one, or put the examples back. Received: {run_dir!r}, with changed examples of {files_read}"
@@ -148,6 +152,8 @@ def claim(run_dir: str, description: RunDescription, tokenizer: WordPieceTokeniz
 def read_run(run_dir: str) -> tuple[RunDescription, WordPieceTokenizer]:
     """Return the description and the tokenizer of a run's folder.
 
+    The described model has plain attention, which every backend computes.
+
     Raises:
         FileNotFoundError: the folder is not a run's folder.
         ValueError: its vocabulary is not that of the run.
@@ -160,23 +166,28 @@ def read_run(run_dir: str) -> tuple[RunDescription, WordPieceTokenizer]:
     tokenizer = WordPieceTokenizer(vocab_file, description.do_lower_case, description.tokenizer_options)
     if tokenizer.vocab_hash != description.vocab_hash:
         raise ValueError(f"{vocab_file} is not the vocabulary that {path} names: its hash is {tokenizer.vocab_hash}")
+    if description.model.attention != "plain":
+        logging.info("%s was trained with fused attention, and is read with plain attention.", run_dir)
+        description = description.replace(model=description.model.replace(attention="plain"))
     return description, tokenizer
 
 
-def model_of(description: RunDescription, dtype: str = "float32") -> "keras.Model":
+def model_of(description: RunDescription, dtype: str = "float32", *, attention: str = "plain") -> "keras.Model":
     """Return the model of a description, with fresh weights.
 
     Args:
         description: the description of a run.
         dtype: the Keras dtype policy.
+        attention: the implementation of attention, one of `configs.model.ATTENTIONS`. Every backend has `plain`.
 
     Raises:
         ValueError: `task` is not the task of the experiment.
     """
     task = description.task_config()
+    encoder = description.model.replace(attention=attention)
     if task is None:
-        return BertPretrainer(description.model, dtype=dtype)
-    return task_of(task).make_model(description.model, description.labels, dtype)
+        return Pretraining.model_class()(encoder, dtype=dtype)
+    return task_of(task).make_model(encoder, description.labels, dtype)
 
 
 def load_run(run_dir: str) -> tuple["keras.Model", RunDescription, WordPieceTokenizer]:
@@ -189,6 +200,8 @@ def load_run(run_dir: str) -> tuple["keras.Model", RunDescription, WordPieceToke
         FileNotFoundError: the folder is not a run's folder, or has no complete checkpoint.
         ValueError: the checkpoint does not fit the configuration.
     """
+    from bert_tf.runs.result import restore_result
+
     description, tokenizer = read_run(run_dir)
     model = model_of(description)
     restore_result(run_dir, model, use_average=description.config().train.use_average)

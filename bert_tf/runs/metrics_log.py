@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from bert_tf.utils import files, json_text
@@ -27,22 +28,13 @@ class MetricsLog:
         self._run_dir = run_dir
         self._writers: dict[str, Any] = {}
         self._writes = writes
-        self._reports: list[dict[str, Any]] = []
         self._cut_back(start)
 
     def _cut_back(self, start: int) -> None:
         text = files.read_text(self._path) if files.exists(self._path) else ""
-        kept = []
-        for line in text.splitlines():
-            try:
-                report = json.loads(line)
-            except json.JSONDecodeError:
-                break  # the last line, which a killed run was still writing
-            if report["step"] <= start:
-                kept.append(line)
-                # JSON has no NaN, so a score without a value is written as null.
-                self._reports.append({name: math.nan if value is None else value for name, value in report.items()})
-        whole = "".join(f"{line}\n" for line in kept)
+        kept = [(line, report) for line, report in _reports_of(text) if report["step"] <= start]
+        self._reports = [report for _, report in kept]
+        whole = "".join(f"{line}\n" for line, _ in kept)
         if whole != text and self._writes:
             files.write_text(self._path, whole)
 
@@ -89,6 +81,26 @@ class MetricsLog:
                     continue  # a table, such as the confusion matrix
                 tf.summary.write(name, tf.constant(value, tf.float32), step=step, metadata=metadata)
         self._writers[kind].flush()
+
+
+def _reports_of(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the lines of a log and what they report."""
+    for line in text.splitlines():
+        try:
+            report = json.loads(line)
+        except json.JSONDecodeError:
+            break  # the last line, which a killed run was still writing
+        # JSON has no NaN, so a score without a value is written as null.
+        yield line, {name: math.nan if value is None else value for name, value in report.items()}
+
+
+def read_reports(run_dir: str) -> list[dict[str, Any]]:
+    """Return the reports of a run, in their order; none for a run that has not reported yet.
+
+    Each report has its `kind` (`train` or `eval`), its `step` and the metrics.
+    """
+    path = os.path.join(run_dir, METRICS_FILE)
+    return [report for _, report in _reports_of(files.read_text(path))] if files.exists(path) else []
 
 
 def _evaluation_of(report: dict[str, Any]) -> Evaluation:

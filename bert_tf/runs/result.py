@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from bert_tf.models.weights import named_weights
+from bert_tf.optimization import AVERAGE_PREFIX
 from bert_tf.runs import checkpoints
 from bert_tf.runs.metrics_log import Evaluation
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 _Read = TypeVar("_Read")
 _LOWER_IS_BETTER = ("loss", "mse")
-
-AVERAGE_PREFIX = "average:"
-"""The prefix, in a checkpoint, of the name of a weight's moving average."""
 
 
 def result_tensors(names: Iterable[str], use_average: bool) -> dict[str, str]:

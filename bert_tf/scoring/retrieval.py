@@ -1,15 +1,16 @@
-"""Metrics of retrieval: the ranks of the passages that answer a query, among all passages.
+"""Retrieval by vectors: the nearest passages of a query, and the metrics of the ranks of those that answer it.
 
 Axes: Q queries, P passages, D size of the vectors.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 _CUTOFF = 10
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32
+_QUERIES_AT_ONCE = 1 << 9
 
 
 def rank(
@@ -43,6 +44,88 @@ def rank(
             ranks.append(sorted(found))
             nearest.append([(int(index), float(row[index])) for index in _nearest(row, count)])
     return ranks, nearest
+
+
+def nearest(queries: np.ndarray, parts: Sequence[np.ndarray], top_k: int) -> list[list[tuple[int, float]]]:
+    """Return the nearest passages of each query, as `rank` does.
+
+    Scores are computed in blocks. Memory is needed for one block, whatever the number of queries and passages is.
+
+    Args:
+        queries: float32 [Q, D].
+        parts: the passages in their order, as arrays float32 or float16 [P', D], which may be memory-mapped.
+        top_k: number of nearest passages to return.
+
+    Returns:
+        For each query, nearest first, the indices of the passages and their products with the query.
+    """
+    found: list[list[tuple[int, float]]] = []
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        some = queries[start : start + _QUERIES_AT_ONCE]
+        best = [(np.zeros(0, np.float32), np.zeros(0, np.int64))] * len(some)
+        for first, block in _blocks(parts):
+            for number, row in enumerate(some @ block.T):
+                best[number] = _merged(*best[number], row, first, top_k)
+        found += [list(zip(indices.tolist(), scores.tolist(), strict=True)) for scores, indices in best]
+    return found
+
+
+def _blocks(parts: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the index of each block's first passage, and its vectors, float32."""
+    at_once = max(1, _SCORES_AT_ONCE // _QUERIES_AT_ONCE)
+    before = 0
+    for part in parts:
+        for start in range(0, len(part), at_once):
+            yield before + start, np.asarray(part[start : start + at_once], np.float32)
+        before += len(part)
+
+
+def _merged(
+    best: np.ndarray, indices: np.ndarray, row: np.ndarray, first: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best scores and their indices after a block of passages that follow those seen so far.
+
+    Args:
+        best: the greatest scores so far, greatest first.
+        indices: their passages.
+        row: the scores of the block.
+        first: the index of the block's first passage.
+        count: the number of scores to keep.
+    """
+    # A score that equals the least kept one comes from a later passage, which ranks behind it.
+    candidates = np.flatnonzero(row > best[-1]) if len(best) == count else np.arange(len(row))
+    if not len(candidates):
+        return best, indices
+    candidates = candidates[_nearest(row[candidates], min(count, len(candidates)))]
+    scores = np.concatenate([best, row[candidates]])
+    order = np.argsort(-scores, kind="stable")[:count]
+    return scores[order], np.concatenate([indices, first + candidates])[order]
+
+
+def nearest_among(
+    queries: np.ndarray, parts: Sequence[np.ndarray], candidates: np.ndarray, top_k: int
+) -> list[list[tuple[int, float]]]:
+    """Return the nearest passages of each query among its candidates. Other arguments are those of `nearest`.
+
+    Args:
+        queries: float32 [Q, D].
+        parts: the passages.
+        candidates: the indices of each query's candidates, int [Q, C]; -1 for none.
+        top_k: number of nearest passages to return.
+    """
+    firsts = np.cumsum([0, *map(len, parts)])
+    found = []
+    for query, row in zip(queries, candidates, strict=True):
+        indices = np.sort(row[row >= 0])
+        bounds = np.searchsorted(indices, firsts)
+        vectors = [
+            part[indices[start:end] - first]
+            for part, first, start, end in zip(parts, firsts[:-1], bounds[:-1], bounds[1:], strict=True)
+        ]
+        scores = np.concatenate(vectors).astype(np.float32) @ query
+        order = _nearest(scores, min(top_k, len(scores)))
+        found.append(list(zip(indices[order].tolist(), scores[order].tolist(), strict=True)))
+    return found
 
 
 def _nearest(row: np.ndarray, count: int) -> np.ndarray:

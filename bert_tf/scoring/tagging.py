@@ -1,47 +1,13 @@
-"""Spans in sequences of tags, and their metrics, by the rules of conlleval (CoNLL-2000) and seqeval.
-
-The rules read IOB1, IOB2 and IOBES, and accept sequences that no scheme allows: an `I-PER` after an `O` starts a span.
-"""
+"""Metrics of tags and of the spans they mark, by the rules of conlleval (CoNLL-2000) and seqeval."""
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-SCHEMES = {"iob": "BI", "iobes": "BIES"}
-"""Prefixes of the tags in each scheme; `O` belongs to both."""
+from bert_tf.scoring.tag_schemes import TagScheme
 
-
-def scheme_of(tags: Iterable[str]) -> str:
-    """Return the scheme of the tags: `iob`, `iobes`, or `none` if they mark no spans (parts of speech).
-
-    >>> scheme_of(["O", "B-PER", "I-PER"]), scheme_of(["S-LOC", "O"]), scheme_of(["NN", "VB"])
-    ('iob', 'iobes', 'none')
-    """
-    prefixes = {tag[:1] if tag[1:2] == "-" else tag for tag in tags} - {"O"}
-    for scheme, allowed in SCHEMES.items():
-        if prefixes and prefixes <= set(allowed):
-            return scheme
-    return "none"
-
-
-def tag_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Return the spans in a sequence as (type, index of the first word, index after the last word).
-
-    >>> tag_spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
-    [('PER', 0, 2), ('LOC', 3, 4), ('LOC', 4, 5)]
-    """
-    spans = []
-    start = None
-    before, type_before = "O", ""
-    for index, tag in enumerate([*tags, "O"]):
-        prefix, _, type_ = tag.partition("-")
-        if start is not None and (prefix in "BSO" or before in "ES" or type_ != type_before):
-            spans.append((type_before, start, index))
-            start = None
-        if prefix != "O" and start is None:
-            start = index
-        before, type_before = prefix, type_
-    return spans
+Spans = Sequence[list[tuple[str, int, int]]]
+"""The spans of each sentence."""
 
 
 def _scores(right: int, predicted: int, true: int) -> dict[str, float]:
@@ -51,40 +17,44 @@ def _scores(right: int, predicted: int, true: int) -> dict[str, float]:
     return {"precision": precision, "recall": recall, "f1": f1}
 
 
-def tagging_scores(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: str) -> dict[str, Any]:
+def tagging_scores(
+    truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: TagScheme
+) -> dict[str, Any]:
     """Return metrics of tags.
 
     Args:
         truth: a sequence of tags for each sentence.
         predicted: sequences of the same number and lengths.
-        scheme: the result of `scheme_of`.
+        scheme: the scheme of all labels.
 
     Returns:
-        `accuracy` per word. Unless the scheme is `none`, also `precision`, `recall` and `f1` of whole spans (type and
-        both ends must be right) over all types, `macro_f1`, the mean of the types' F1, and `types`: the same three
-        metrics of each type, and its number of true spans, `support`.
+        `accuracy` per word. If the tags mark spans, also `precision`, `recall` and `f1` of whole spans (type and both
+        ends must be right) over all types; `macro_f1`, the mean of the types' F1; `strict_precision`, `strict_recall`
+        and `strict_f1`, for which only sequences that the scheme allows are spans, in `truth` and in `predicted`; and
+        `types`, with precision, recall and F1 of each type, and its number of true spans, `support`.
     """
     words = sum(map(len, truth))
     equal = sum(a == b for one, other in zip(truth, predicted, strict=True) for a, b in zip(one, other, strict=True))
     scores: dict[str, Any] = {"accuracy": equal / words if words else float("nan")}
-    if scheme == "none":
+    if not scheme.marks_spans:
         return scores
-    counts: dict[str, collections.Counter[str]] = {
-        name: collections.Counter() for name in ("right", "predicted", "true")
-    }
-    for one, other in zip(truth, predicted, strict=True):
-        true_spans, predicted_spans = set(tag_spans(one)), set(tag_spans(other))
-        for name, spans in (
-            ("true", true_spans),
-            ("predicted", predicted_spans),
-            ("right", true_spans & predicted_spans),
-        ):
-            counts[name].update(type_ for type_, _, _ in spans)
+    counts = _counts(*([scheme.spans(tags) for tags in sentences] for sentences in (truth, predicted)))
     types = {
-        type_: _scores(*(counts[name][type_] for name in ("right", "predicted", "true")))
-        | {"support": counts["true"][type_]}
-        for type_ in sorted(counts["true"].keys() | counts["predicted"].keys())
+        type_: _scores(*(each[type_] for each in counts)) | {"support": counts[-1][type_]}
+        for type_ in sorted(counts[1].keys() | counts[2].keys())
     }
-    scores |= _scores(*(counts[name].total() for name in ("right", "predicted", "true")))
+    scores |= _scores(*(each.total() for each in counts))
     scores["macro_f1"] = sum(each["f1"] for each in types.values()) / len(types) if types else 0.0
-    return scores | {"types": types}
+    form = scheme.form(truth)
+    counts = _counts(*([scheme.strict_spans(tags, form) for tags in sentences] for sentences in (truth, predicted)))
+    strict = _scores(*(each.total() for each in counts))
+    return scores | {f"strict_{name}": value for name, value in strict.items()} | {"types": types}
+
+
+def _counts(truth: Spans, predicted: Spans) -> list[collections.Counter[str]]:
+    """Return the number of right, of predicted and of true spans of each type."""
+    counts: list[collections.Counter[str]] = [collections.Counter() for _ in range(3)]
+    for one, other in zip(truth, predicted, strict=True):
+        for counter, spans in zip(counts, (set(one) & set(other), other, one), strict=True):
+            counter.update(type_ for type_, _, _ in spans)
+    return counts

@@ -23,22 +23,26 @@ from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.serving import litert, model_card
-from bert_tf.serving.loading import ExportedModel, read_model
+from bert_tf.serving import litert, litert_export, model_card
+from bert_tf.serving.loading import read_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import Predictor
+from bert_tf.serving.saved_model import SavedModel
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.signatures.masked_lm import MaskedLMSignatures
 from bert_tf.serving.signatures.question_answering import QuestionAnswererSignatures
 from bert_tf.serving.signatures.tagging import TaggerSignatures
 from bert_tf.serving.signatures.text import ClassifierSignatures, MultiLabelClassifierSignatures, RegressorSignatures
+from bert_tf.serving.tensorflow_process import export_by_tensorflow
+from bert_tf.serving.trained import of_model
 from bert_tf.serving.warmup import write_requests
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files, json_text
 from bert_tf.utils.arguments import renamed
+from bert_tf.utils.folder_contents import subfolders
 
 _SIGNATURES: dict[type[ModelKind], type[Signatures]] = {
     signatures.model_kind: signatures
@@ -57,10 +61,10 @@ _SIGNATURES: dict[type[ModelKind], type[Signatures]] = {
 def signatures_of(task: str) -> type[Signatures]:
     """Return the class of a task's signatures, whose docstring describes the outputs.
 
-    A task without signatures has those of the task that it is a subclass of.
+    A task that defines no signatures uses those of its parent class.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are no signatures for the task.
     """
     for kind in MODEL_KINDS[task].__mro__:
         if kind in _SIGNATURES:
@@ -70,14 +74,17 @@ def signatures_of(task: str) -> type[Signatures]:
 
 
 def export_saved_model(
-    path: str,
+    path: Any,
     export_dir: str | None = None,
     options: ExportOptions | None = None,
     *,
+    task: str | None = None,
     license_name: str | None = None,
     read_examples: Callable[[AnyTaskConfig], Examples] | None = None,
 ) -> str:
     """Export a trained or published model as the next version of a SavedModel.
+
+    If Keras computes with another backend than TensorFlow, a process of its own makes the export.
 
     `serving_default` takes `text`, string [B]. A model of pairs also takes `text_pair`; a model of question answering
     takes `question` and `context` instead. The class that `signatures_of` returns describes the outputs. A request may
@@ -85,9 +92,11 @@ def export_saved_model(
     training.
 
     Args:
-        path: a run's folder or published weights, as in `bert_tf.load`; not an export.
+        path: a run's folder, or the folder or the name of published weights; or a model that has its tokenizer. An
+            export cannot be exported again.
         export_dir: the folder of the versions; None for `export` in the run's folder.
         options: the options; None for the defaults.
+        task: the task of published weights that do not say what their head is for; None for the task found at `path`.
         license_name: licence of the weights, for the model card; None for the one that the weights' folder names.
         read_examples: a function that reads labelled examples of the task. The model card then compares the scores of
             the trained model with those of each exported one.
@@ -97,11 +106,19 @@ def export_saved_model(
 
     Raises:
         FileNotFoundError: there is no such model, or no complete checkpoint.
-        ValueError: `path` is an export, or an option does not fit the model.
+        ValueError: `path` is an export, the model is for another task than `task`, or an option does not fit the model.
         ImportError: TensorFlow Text is not installed.
     """
     options = options or ExportOptions()
-    model, description, tokenizer = read_model(path)
+    if keras.backend.backend() != "tensorflow":
+        if read_examples is not None:
+            raise ValueError("`read_examples` needs Keras's backend TensorFlow. Received: a function")
+        return export_by_tensorflow(path, export_dir, options, task=task, license_name=license_name)
+    if isinstance(path, keras.Model):
+        model, description, tokenizer = of_model(path)
+        path = f"a {type(path).__name__}"
+    else:
+        model, description, tokenizer = read_model(path, task)
     if not isinstance(model, keras.Model):
         raise ValueError(f"`path` must hold trained or published weights, not an export. Received: {path!r}")
     if export_dir is None and (path.startswith("hf://") or not tf.io.gfile.isdir(path)):
@@ -110,7 +127,7 @@ def export_saved_model(
     with renamed(folder="export_dir"):
         files.require_writable_folder(export_dir)
     if options.litert:
-        litert.check_task(description.task)
+        litert_export.check_task(description.task)
     if max(options.litert_lengths, default=0) > description.max_seq_length:
         raise ValueError(
             f"`litert_lengths` must be at most {description.max_seq_length}, the model's longest row. "
@@ -125,14 +142,14 @@ def export_saved_model(
         _save(module, folder, tokenizer, description)
         variants: dict[str, Callable[[], Any]] = {
             "as trained": lambda: model,
-            name: lambda: ExportedModel(folder, description.task),
+            name: lambda: SavedModel(folder, description.task),
         }
         for quantization in options.litert:
             file = os.path.join(folder, "litert", litert.file_name(quantization))
-            size = litert.write_litert(model, description.task, file, quantization=quantization)
+            size = litert_export.write_litert(model, description.task, file, quantization=quantization)
             for length in options.litert_lengths:
                 fixed = os.path.join(folder, "litert", litert.file_name(quantization, length))
-                litert.write_litert(model, description.task, fixed, quantization=quantization, length=length)
+                litert_export.write_litert(model, description.task, fixed, quantization=quantization, length=length)
             variants[f"LiteRT, {quantization}, {size / 1e6:.1f} MB"] = partial(litert.LiteModel, file, description.task)
         scores = {
             name: _scores(make(), description, tokenizer, examples) for name, make in variants.items() if examples
@@ -152,7 +169,8 @@ def export_saved_model(
 @contextlib.contextmanager
 def _next_version(export_dir: str) -> Iterator[tuple[str, str]]:
     """Yield a folder to write the next version into, and the name that it gets when the block ends."""
-    versions = [int(name.rstrip("/")) for name in tf.io.gfile.listdir(export_dir) if name.rstrip("/").isdigit()]
+    taken = (*subfolders(export_dir), *files.names_in_folder(export_dir))
+    versions = [int(name) for name in taken if name.isdecimal()]
     version = os.path.join(export_dir, str(max(versions, default=0) + 1))
     # TF Serving loads a folder whose name is a number as soon as it appears, so it must appear whole.
     temporary = os.path.join(export_dir, f"tmp-{uuid.uuid4().hex[:8]}")

@@ -1,4 +1,6 @@
-"""Models for phones and small computers: the export to `.tflite` files for LiteRT (TensorFlow Lite), and their use.
+"""Models for phones and small computers: the `.tflite` files of LiteRT (TensorFlow Lite), and how they are called.
+
+They are read by the package `ai-edge-litert`, where neither TensorFlow nor Keras need be installed.
 
 A file takes `input_ids`, `input_mask` and `segment_ids`, int32 [B, L] of any size (resize the inputs first). It returns
 the outputs of the Keras model: `logits` of classifiers and taggers, `values`, `start_logits` and `end_logits`, or
@@ -8,18 +10,15 @@ takes inputs of shape [1, 16]. All its shapes are known, so that LiteRT runs it 
 
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from bert_tf.models.weights import named_weights
-from bert_tf.serving.padding_free import in_one_matrix
-from bert_tf.serving.signatures.base import ID_NAMES, named
+from bert_tf.features import ID_NAMES
+from bert_tf.serving.exported import ExportedModel
+from bert_tf.serving.litert_file import check_litert_file
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.utils import files
 
@@ -35,56 +34,8 @@ def file_name(quantization: str, length: int | None = None) -> str:
     return f"model_{quantization}{'' if length is None else f'_1x{length}'}.tflite"
 
 
-def check_task(task: str) -> None:
-    """Check that models for `task` can be converted, as they read nothing but the encoder's inputs.
-
-    Raises:
-        ValueError: the task is `pretraining`.
-    """
-    if MODEL_KINDS[task].head_inputs:
-        raise ValueError("`litert` takes encoders and fine-tuned models. Received: a pre-trained model with its heads")
-
-
-def write_litert(model: Any, task: str, path: str, *, quantization: str = "float32", length: int | None = None) -> int:
-    """Convert a model to LiteRT and write the file.
-
-    Args:
-        model: an encoder or a fine-tuned model, in float32.
-        task: the model's task.
-        path: the file to write, whole or not at all.
-        quantization: one of `options.QUANTIZATIONS`.
-        length: number of tokens of the one row that the file takes; None for any number of rows of any length.
-
-    Returns:
-        The file's size in bytes.
-
-    Raises:
-        ValueError: the task is `pretraining`.
-    """
-    check_task(task)
-    module = tf.Module()
-    module.weights = [variable.value for variable in named_weights(model).values()]
-
-    shape = [None, None] if length is None else [1, length]
-    call = in_one_matrix(model) if length else partial(model, training=False)
-
-    @tf.function(input_signature=[named(tf.TensorSpec(shape, tf.int32), name) for name in ID_NAMES], autograph=False)
-    def serving_default(*ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = call(dict(zip(ID_NAMES, ids, strict=True)))
-        return {name: outputs} if (name := MODEL_KINDS[task].output) else outputs
-
-    with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures={"serving_default": serving_default})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
-        if quantization == "int8":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        contents = converter.convert()
-    files.write_bytes(path, contents)
-    return len(contents)
-
-
-class LiteModel:
-    """A `.tflite` file of `write_litert`, called in the same way as the Keras model that it was made of.
+class LiteModel(ExportedModel):
+    """A `.tflite` file of `litert_export.write_litert`, called in the same way as the Keras model that it was made of.
 
     Threads may share it; it computes one call at a time.
     If files of fixed lengths lie beside it, a single row is computed by the shortest one that holds it.
@@ -97,14 +48,17 @@ class LiteModel:
         length: number of tokens in a row, if fixed; longer rows are refused. None for any length.
 
     Raises:
+        ImportError: `ai-edge-litert` is not installed.
         ValueError: the file is not a LiteRT file, or is damaged.
     """
 
     def __init__(self, path: str, task: str) -> None:
         self._task = task
         self._path = path
+        contents = files.read_bytes(path)
+        check_litert_file(contents, path)
         try:
-            self._interpreter = tf.lite.Interpreter(model_content=files.read_bytes(path), num_threads=os.cpu_count())
+            self._interpreter = _interpreter_class()(model_content=contents, num_threads=os.cpu_count())
         except ValueError as error:
             raise ValueError(f"{path}: not a LiteRT file, or a damaged one ({str(error).splitlines()[0]})") from None
         self._runner = self._interpreter.get_signature_runner("serving_default")
@@ -167,6 +121,14 @@ class LiteModel:
 
     def _is_by_token(self, name: str) -> bool:
         return name in MODEL_KINDS[self._task].token_outputs
+
+
+def _interpreter_class() -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise ImportError(f"a LiteRT file needs ai-edge-litert: pip install 'bert_tf[litert]' ({error})") from error
+    return Interpreter
 
 
 def _fixed_files(path: str) -> dict[int, str]:

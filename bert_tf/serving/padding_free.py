@@ -34,7 +34,7 @@ class _Packing(NamedTuple):
         allowed: bool [B, 1, L, L], from `attention_allowed`.
         positions: int32 [T], the position of each token; then position 0, repeated until the size is T. None keeps
             padding as well, so that T = B * L.
-        tokens: int32 [B * L], the index of the token at each position; some index at padding.
+        tokens: int32 [B * L], the index of the token at each position; any index at padding.
     """
 
     allowed: tf.Tensor
@@ -71,10 +71,10 @@ def in_one_matrix(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
     Every shape in its graph is known.
 
     Args:
-        model: a model as in `without_padding`.
+        model: a `BertEncoder`, or a model with an `encoder` and heads. Its weights are read, not copied.
 
     Returns:
-        A function of the model's inputs; `position_ids` count from 0 in each row, if left out.
+        A function of the model's inputs. If `position_ids` are left out, they count from 0 in each row.
     """
 
     def encode(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:

@@ -16,7 +16,7 @@ class Predictor(TextMethods, TaggingMethods, QuestionAnsweringMethods, Embedding
     caller's order.
 
     Args:
-        model: a `BertEncoder`, a `BertPretrainer` or a fine-tuned model; or an `ExportedModel` or `LiteModel` of one.
+        model: a `BertEncoder`, a `BertPretrainer` or a fine-tuned model; or a `SavedModel` or `LiteModel` of one.
         description: the description of the run that trained it.
         tokenizer: the tokenizer of its vocabulary.
         batch_size: number of rows computed at a time.
@@ -27,7 +27,7 @@ class Predictor(TextMethods, TaggingMethods, QuestionAnsweringMethods, Embedding
     """
 
 
-def load(path: str, batch_size: int = BATCH_SIZE) -> Predictor:
+def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) -> Predictor:
     """Return the predictor of a run's folder, of an export, or of published weights.
 
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
@@ -39,13 +39,17 @@ def load(path: str, batch_size: int = BATCH_SIZE) -> Predictor:
     Args:
         path: a run's folder (the weights of the best evaluation if they were kept, else of the newest complete
             checkpoint); a SavedModel of `export_saved_model` or the folder of its versions; a `.tflite` file in it, the
-            fastest for one short text; or published weights as in `load_pretrained`: a folder or a name of Hugging
+            fastest for one short text; or published weights: a folder or a name of Hugging
             Face, a folder of Sentence Transformers, a checkpoint of Google, or a preset of KerasHub.
+        task: the task of the model, a key of `tasks.MODEL_KINDS` such as `tagging`. It is needed for published weights
+            that do not say what their head is for. `encoder` leaves their head out. None for the task found at `path`.
         batch_size: number of rows computed at a time.
 
     Raises:
         FileNotFoundError: nothing has this name, or there is no complete checkpoint.
-        ValueError: files are damaged, weights are missing, or the model is not a BERT.
-        ImportError: an export needs TensorFlow Text.
+        ValueError: files are damaged, weights are missing, the model is not a BERT, it is for another task than `task`,
+            or `task` is None and published weights do not say what their head is for.
+        ImportError: what the path needs is not installed: `ai-edge-litert` for a `.tflite` file, TensorFlow for all
+            else, and TensorFlow Text for an export.
     """
-    return Predictor(*read_model(path), batch_size=batch_size, source=str(path))
+    return Predictor(*read_model(path, task), batch_size=batch_size, source=str(path))

@@ -1,22 +1,24 @@
 """The base class of fine-tuning tasks, which encode examples, define a model and its objective, and make answers."""
 
 import abc
-from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypeVar
-
-import keras
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bert_tf.configs import BertConfig
 from bert_tf.configs.tasks import TaskConfig
-from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
+if TYPE_CHECKING:
+    import keras
+
+    from bert_tf.objectives.objective import Objective
+
 Example = TypeVar("Example")
 
 
-class Task(ModelKind, abc.ABC, Generic[Example]):
+class Task(ModelKind, Generic[Example]):
     """A fine-tuning task.
 
     Args:
@@ -25,10 +27,15 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
     Attributes:
         config_class: the class of these settings.
         example_class: the class of its examples.
+        target: the feature of a batch that a loss of Keras compares with the output; for several outputs, their
+            features by name. None for a task whose loss compares the rows of a batch.
+        target_weights: the feature of a batch that weights its rows or tokens in the loss.
     """
 
     config_class: ClassVar[type[TaskConfig]]
     example_class: ClassVar[type] = object
+    target: ClassVar[str | Mapping[str, str] | None] = None
+    target_weights: ClassVar[str]
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -71,6 +78,51 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
         self.label_names(train)
         return self.label_names([*train, *(example for examples in others for example in examples)])
 
+    def describe_labels(self, labels: Sequence[str], examples: Sequence[Example]) -> str:
+        """Return a line that says how the task understands its labels; nothing if there is nothing to say.
+
+        Args:
+            labels: the labels, as `label_names` returns them.
+            examples: examples of these labels.
+        """
+        return ""
+
+    def label_warnings(self, labels: Sequence[str], examples: Sequence[Example] = ()) -> list[str]:
+        """Return warnings of labels that the task may understand otherwise than they are meant.
+
+        Args:
+            labels: the labels, as `label_names` returns them.
+            examples: examples of these labels, if there are any.
+        """
+        return []
+
+    def examples_of(
+        self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
+    ) -> list[Example]:
+        """Return the examples of inputs and targets as people hold them (`tasks.natural_inputs`).
+
+        A task that does not say how takes examples alone.
+
+        Args:
+            x: the inputs, or examples.
+            y: the targets; None for examples that have theirs, and for inputs without.
+            labels: the labels, as `label_names` returns them.
+            tokenizer: the tokenizer, by which a tagger splits texts into words.
+
+        Raises:
+            ValueError: an item has another form, or the numbers of inputs and targets differ.
+        """
+        if (
+            y is not None
+            or not isinstance(x, list | tuple)
+            or not all(isinstance(one, self.example_class) for one in x)
+        ):
+            raise ValueError(
+                f"`x` must be a list of `{self.example_class.__name__}`, which hold their targets, for a model for "
+                f"{self.kind}. Received: {x!r:.100}"
+            )
+        return list(x)
+
     @abc.abstractmethod
     def encode(
         self,
@@ -93,11 +145,11 @@ class Task(ModelKind, abc.ABC, Generic[Example]):
         """
 
     @abc.abstractmethod
-    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
         """Return the model, with fresh weights."""
 
     @abc.abstractmethod
-    def objective(self, training: bool) -> Objective:
+    def objective(self, training: bool) -> "Objective":
         """Return the objective for training, or for evaluation, which has no label smoothing."""
 
     @abc.abstractmethod

@@ -6,22 +6,27 @@ character offsets, so that they need no repair afterwards.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
 
 from bert_tf.configs import BertConfig
 from bert_tf.configs.tasks import QuestionAnsweringConfig
 from bert_tf.examples import QuestionExample
-from bert_tf.models.question_answerer import BertQuestionAnswerer
-from bert_tf.objectives import objective
 from bert_tf.scoring.question_answering import best_null_threshold, question_answering_scores
+from bert_tf.tasks import natural_inputs
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.long_texts import report_cut, window_starts
 from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+
+if TYPE_CHECKING:
+    import keras
+
+    from bert_tf.models.question_answerer import BertQuestionAnswerer
+    from bert_tf.objectives.objective import Objective
 
 Offsets = list[tuple[int, int]]
 
@@ -47,19 +52,6 @@ class Window:
     has_most_context: np.ndarray
 
 
-def window_starts(context_length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """Return (first token, number of tokens) of the windows over a context.
-
-    >>> window_starts(10, 6, 3)
-    [(0, 6), (3, 6), (6, 4)]
-    """
-    windows = [(0, min(context_length, room))]
-    while sum(windows[-1]) < context_length:
-        start = windows[-1][0] + min(stride, room)
-        windows.append((start, min(context_length - start, room)))
-    return windows
-
-
 def most_context(windows: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     """Return, for each window, which tokens have most context there: the smaller of their contexts left and right."""
     end = max(start + length for start, length in windows)
@@ -75,13 +67,15 @@ class QuestionAnswering(Task[QuestionExample]):
     """The task of extractive question answering: answers are parts of the context."""
 
     kind = "question_answering"
-    model_class = BertQuestionAnswerer
     heads = ("question_answering",)
     methods = ("answer",)
     token_outputs = ("start_logits", "end_logits")
+    pipeline_tag = "question-answering"
     architectures: ClassVar[Architectures] = {"BertForQuestionAnswering": heads}
     config_class = QuestionAnsweringConfig
     example_class = QuestionExample
+    target: ClassVar[Mapping[str, str]] = {"start_logits": "start_positions", "end_logits": "end_positions"}
+    target_weights = "answer_weights"
     config: QuestionAnsweringConfig
 
     @classmethod
@@ -94,12 +88,25 @@ class QuestionAnswering(Task[QuestionExample]):
         stride = min(default.doc_stride, (length - query) // 2)
         return default.replace(max_seq_length=length, max_query_length=query, doc_stride=stride)
 
+    @classmethod
+    def model_class(cls) -> "type[BertQuestionAnswerer]":
+        """Return `BertQuestionAnswerer`."""
+        from bert_tf.models.question_answerer import BertQuestionAnswerer
+
+        return BertQuestionAnswerer
+
     def label_names(self, examples: Sequence[QuestionExample]) -> tuple[str, ...]:
         """Return no labels, after checking that there are answers."""
         if not any(example.answers for example in examples):
             source = examples[0].source if examples else "no examples"
             raise ValueError(f"the training examples ({source} ...) must have answers. Received: none with an answer")
         return ()
+
+    def examples_of(
+        self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
+    ) -> list[QuestionExample]:
+        """Return the examples of questions and contexts, and of their answers."""
+        return natural_inputs.question_examples(x, y)
 
     def encode(
         self,
@@ -116,6 +123,7 @@ class QuestionAnswering(Task[QuestionExample]):
         """
         config = self.config
         encoded: dict[str, tuple[list[int], Offsets]] = {}  # several questions share a context
+        num_cut = 0
         input_ids: list[list[int]] = []
         segment_ids: list[list[int]] = []
         sources: list[Window] = []
@@ -129,8 +137,9 @@ class QuestionAnswering(Task[QuestionExample]):
             if example.context not in encoded:
                 encoded[example.context] = tokenizer.encode_with_offsets(example.context)
             context, offsets = encoded[example.context]
-            query = tokenizer.encode(example.question)[: config.max_query_length]
-            head = [tokenizer.cls_id, *query, tokenizer.sep_id]
+            query = tokenizer.encode(example.question)
+            num_cut += len(query) > config.max_query_length
+            head = [tokenizer.cls_id, *query[: config.max_query_length], tokenizer.sep_id]
             windows = window_starts(len(context), config.max_seq_length - len(head) - 1, config.doc_stride)
             answer = _answer_tokens(example, offsets)
             for (start, length), has_most_context in zip(windows, most_context(windows), strict=True):
@@ -140,6 +149,8 @@ class QuestionAnswering(Task[QuestionExample]):
                 inside = answer is not None and start <= answer[0] and answer[1] < start + length
                 shift = len(head) - start
                 positions.append((answer[0] + shift, answer[1] + shift) if inside and answer else (0, 0))
+        advice = "A larger `task.max_query_length` may help"
+        report_cut(num_cut, len(examples), config.max_query_length, advice=advice, what="questions")
         both = np.array(positions, np.int32).reshape(-1, 2)
         weights = np.array([_teaches(examples[window.example]) for window in sources], np.float32)
         return EncodedExamples.from_lists(
@@ -152,13 +163,15 @@ class QuestionAnswering(Task[QuestionExample]):
             sources=sources,
         )
 
-    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
         """Return a `BertQuestionAnswerer`."""
-        return BertQuestionAnswerer(encoder, dtype=dtype)
+        return self.model_class()(encoder, dtype=dtype)
 
-    def objective(self, training: bool) -> objective.Objective:
+    def objective(self, training: bool) -> "Objective":
         """Return the cross-entropies of start and end."""
-        return objective.question_answering_objective()
+        from bert_tf.objectives.objective import question_answering_objective
+
+        return question_answering_objective()
 
     def answers(
         self,

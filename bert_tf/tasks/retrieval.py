@@ -1,21 +1,26 @@
 """The task of retrieval: queries and the passages that answer them."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
 
 from bert_tf.configs import BertConfig
 from bert_tf.configs.tasks import RetrievalConfig
 from bert_tf.examples import RetrievalExample
-from bert_tf.models.dual_encoder import BertDualEncoder
-from bert_tf.objectives import objective
 from bert_tf.scoring.retrieval import rank, retrieval_scores
+from bert_tf.tasks import natural_inputs
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
+from bert_tf.tasks.long_texts import report_cut, rows_of_texts
 from bert_tf.tasks.model_kinds import Architectures, Encoder
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+
+if TYPE_CHECKING:
+    import keras
+
+    from bert_tf.models.dual_encoder import BertDualEncoder
+    from bert_tf.objectives.objective import Objective
 
 
 class Retrieval(Task[RetrievalExample]):
@@ -26,12 +31,27 @@ class Retrieval(Task[RetrievalExample]):
     """
 
     kind = "retrieval"
-    model_class = BertDualEncoder
     methods = ("embed", "search")
+    pipeline_tag = "sentence-similarity"
     architectures: ClassVar[Architectures] = Encoder.architectures
     config_class = RetrievalConfig
     example_class = RetrievalExample
+    target_weights = "passage_weights"
     config: RetrievalConfig
+
+    @classmethod
+    def published_config(cls, max_seq_length: int, pooling: str) -> RetrievalConfig:
+        """Return the settings of a published model, whose queries are no longer than its passages."""
+        default = RetrievalConfig()
+        length = min(default.max_query_length, max_seq_length)
+        return default.replace(max_seq_length=max_seq_length, max_query_length=length)
+
+    @classmethod
+    def model_class(cls) -> "type[BertDualEncoder]":
+        """Return `BertDualEncoder`."""
+        from bert_tf.models.dual_encoder import BertDualEncoder
+
+        return BertDualEncoder
 
     def label_names(self, examples: Sequence[RetrievalExample]) -> tuple[str, ...]:
         """Return no labels, after checking that there are different passages."""
@@ -42,6 +62,12 @@ class Retrieval(Task[RetrievalExample]):
                 f"{self.config.passage_column!r}. Received: {examples[0].passage[:80] if examples else None!r}"
             )
         return ()
+
+    def examples_of(
+        self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
+    ) -> list[RetrievalExample]:
+        """Return the examples of queries and passages, which need no targets."""
+        return natural_inputs.retrieval_examples(x)
 
     def encode(
         self,
@@ -57,8 +83,8 @@ class Retrieval(Task[RetrievalExample]):
         """
         config = self.config
         query_ids, passage_ids = _numbered(_queries(examples)), _numbered(_passages(examples))
-        queries = [tokenizer.encode_pair(text, None, config.max_query_length)[0] for text in query_ids]
-        passages = [tokenizer.encode_pair(text, None, config.max_seq_length)[0] for text in passage_ids]
+        queries = _encoded(query_ids, tokenizer, config.max_query_length, what="queries", setting="max_query_length")
+        passages = _encoded(passage_ids, tokenizer, config.max_seq_length, what="passages", setting="max_seq_length")
         if not training:
             texts = queries + passages
             sources = [("query", number) for number in range(len(queries))]
@@ -100,16 +126,18 @@ class Retrieval(Task[RetrievalExample]):
             example_features=features,
         )
 
-    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
         """Return a `BertDualEncoder`."""
         config = self.config
-        return BertDualEncoder(
+        return self.model_class()(
             encoder, 2 + config.num_negatives, pooling=config.pooling, normalize=config.normalize, dtype=dtype
         )
 
-    def objective(self, training: bool) -> objective.Objective:
+    def objective(self, training: bool) -> "Objective":
         """Return the softmax over the passages of a batch. Evaluation has no loss, because it ranks passages."""
-        return objective.retrieval_objective(self.config.temperature) if training else objective.no_objective()
+        from bert_tf.objectives.objective import no_objective, retrieval_objective
+
+        return retrieval_objective(self.config.temperature) if training else no_objective()
 
     def answers(
         self,
@@ -152,6 +180,16 @@ class Retrieval(Task[RetrievalExample]):
     def main_score(self, labels: Sequence[str]) -> str:
         """Return `mrr_at_10`."""
         return "mrr_at_10"
+
+
+def _encoded(
+    texts: Iterable[str], tokenizer: WordPieceTokenizer, longest: int, *, what: str, setting: str
+) -> list[list[int]]:
+    """Return the ids of texts, and warn if some were cut."""
+    rows = rows_of_texts(list(texts), tokenizer, longest)
+    advice = f"A larger `task.{setting}` may help"
+    report_cut(rows.num_cut, len(rows.sources), longest, advice=advice, what=what)
+    return rows.input_ids
 
 
 def _queries(examples: Sequence[RetrievalExample]) -> list[str]:

@@ -2,22 +2,28 @@
 
 import collections
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
 
 from bert_tf.configs import BertConfig
+from bert_tf.configs.tag_schemes import TAG_SCHEMES
 from bert_tf.configs.tasks import TaggingConfig
 from bert_tf.examples import TaggedExample
-from bert_tf.models.token_classifier import BertTokenClassifier
-from bert_tf.objectives import objective
-from bert_tf.scoring.tagging import scheme_of, tag_spans, tagging_scores
+from bert_tf.scoring.tag_schemes import TagScheme, scheme_of, unreadable_tags
+from bert_tf.scoring.tagging import tagging_scores
+from bert_tf.tasks import natural_inputs
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.labels import class_weights, ordered_labels
 from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+
+if TYPE_CHECKING:
+    import keras
+
+    from bert_tf.models.token_classifier import BertTokenClassifier
+    from bert_tf.objectives.objective import Objective
 
 OUTSIDE = "O"
 
@@ -30,28 +36,85 @@ class Tagging(Task[TaggedExample]):
     """
 
     kind = "tagging"
-    model_class = BertTokenClassifier
     heads = ("token_classification",)
     has_classes = True
     methods = ("tag",)
     output = "logits"
     token_outputs = ("logits",)
+    pipeline_tag = "token-classification"
     architectures: ClassVar[Architectures] = {"BertForTokenClassification": heads}
     config_class = TaggingConfig
     example_class = TaggedExample
+    target = "tag_ids"
+    target_weights = "tag_weights"
     config: TaggingConfig
 
+    @classmethod
+    def model_class(cls) -> "type[BertTokenClassifier]":
+        """Return `BertTokenClassifier`."""
+        from bert_tf.models.token_classifier import BertTokenClassifier
+
+        return BertTokenClassifier
+
     def label_names(self, examples: Sequence[TaggedExample]) -> tuple[str, ...]:
-        """Return the listed tags, or those that occur."""
-        return ordered_labels(self.config.labels, self.occurring_labels(examples), examples, kind="tags")
+        """Return the listed tags, or those that occur.
+
+        Raises:
+            ValueError: fewer than two tags occur, or they do not fit the configured scheme.
+        """
+        labels = ordered_labels(self.config.labels, self.occurring_labels(examples), examples, kind="tags")
+        self.scheme(labels)
+        return labels
 
     def occurring_labels(self, examples: Sequence[TaggedExample]) -> set[str]:
         """Return the tags of the examples."""
         return {tag for example in examples for tag in example.tags or ()}
 
-    def scheme(self, labels: Sequence[str]) -> str:
-        """Return the scheme of the labels: `iob`, `iobes` or `none`."""
-        return scheme_of(labels) if self.config.scheme == "auto" else self.config.scheme
+    def scheme(self, labels: Sequence[str]) -> TagScheme:
+        """Return the scheme of the labels, by which scores, answers and exports find spans.
+
+        Raises:
+            ValueError: the labels do not fit the configured scheme.
+        """
+        return scheme_of(labels, self.config.scheme)
+
+    def describe_labels(self, labels: Sequence[str], examples: Sequence[TaggedExample]) -> str:
+        """Return the scheme that the examples follow, and the types of their spans."""
+        scheme = self.scheme(labels)
+        if not scheme.marks_spans:
+            return f"tags: {len(labels)}, which mark no spans (scheme none)"
+        name = scheme.name if scheme.name not in ("iob", "ioe") else scheme.form(_readable(examples, scheme)[1])
+        return f"tags: scheme {name}, with spans of {', '.join(filter(None, scheme.types)) or 'one type'}"
+
+    def label_warnings(self, labels: Sequence[str], examples: Sequence[TaggedExample] = ()) -> list[str]:
+        """Warn of tags that seem to mark spans but fit no scheme, and of spans that the scheme does not allow."""
+        if self.config.scheme == "auto" and (odd := unreadable_tags(labels)):
+            return [
+                f"most tags look as if they marked spans, but {_listed(odd)} fit no scheme, so that single tags are "
+                "scored and answers have no spans. Rename these tags (O is outside of spans), or set `task.scheme` to "
+                f"none if they mark no spans. The schemes are {', '.join(TAG_SCHEMES)}"
+            ]
+        scheme = self.scheme(labels)
+        if not scheme.marks_spans:
+            return []
+        sources, sentences = _readable(examples, scheme)
+        form, count, invalid = scheme.form(sentences), 0, []
+        for source, tags in zip(sources, sentences, strict=True):
+            spans = scheme.spans(tags)
+            count += len(spans)
+            invalid += [source] * len(set(spans) - set(scheme.strict_spans(tags, form)))
+        if not invalid:
+            return []
+        return [
+            f"{len(invalid)} of {count} spans are not as {form} allows, the first in {invalid[0]}: strict scores leave "
+            "them out"
+        ]
+
+    def examples_of(
+        self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
+    ) -> list[TaggedExample]:
+        """Return the examples of lists of words, and of their tags."""
+        return natural_inputs.with_tags(natural_inputs.tagged_examples(x, tokenizer.word_offsets), y, labels)
 
     def encode(
         self,
@@ -119,13 +182,15 @@ class Tagging(Task[TaggedExample]):
         weights = class_weights(self.config, labels, np.array([counts[label] for label in labels]))
         return dict(zip(labels, weights.tolist(), strict=True))
 
-    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
         """Return a `BertTokenClassifier`."""
-        return BertTokenClassifier(encoder, len(labels), dropout_rate=self.config.dropout_rate, dtype=dtype)
+        return self.model_class()(encoder, len(labels), dropout_rate=self.config.dropout_rate, dtype=dtype)
 
-    def objective(self, training: bool) -> objective.Objective:
+    def objective(self, training: bool) -> "Objective":
         """Return the cross-entropy of the words' first tokens, focal in training only."""
-        return objective.tagging_objective(self.config.focal_gamma if training else 0.0)
+        from bert_tf.objectives.objective import tagging_objective
+
+        return tagging_objective(self.config.focal_gamma if training else 0.0)
 
     def answers(
         self, examples: Sequence[TaggedExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
@@ -137,14 +202,12 @@ class Tagging(Task[TaggedExample]):
             best = np.argmax(logits, axis=-1)
             for word, position in words:
                 tags[number][word] = labels[int(best[position])]
-        with_spans = self.scheme(labels) != "none"
+        scheme = self.scheme(labels)
         answers = []
         for example, found in zip(examples, tags, strict=True):
             answer: dict[str, Any] = {"words": example.words, "tags": found}
-            if with_spans:
-                answer["spans"] = [
-                    _span(example, label, first, behind_last) for label, first, behind_last in tag_spans(found)
-                ]
+            if scheme.marks_spans:
+                answer["spans"] = [_span(example, *span) for span in scheme.spans(found)]
             answers.append(answer)
         return answers
 
@@ -157,7 +220,17 @@ class Tagging(Task[TaggedExample]):
 
     def main_score(self, labels: Sequence[str]) -> str:
         """Return `f1` for spans, or `accuracy` for tags that form no spans."""
-        return "accuracy" if self.scheme(labels) == "none" else "f1"
+        return "f1" if self.scheme(labels).marks_spans else "accuracy"
+
+
+def _readable(examples: Sequence[TaggedExample], scheme: TagScheme) -> tuple[list[str], list[Sequence[str]]]:
+    """Return sources and tags of the examples that have no unknown tag, which `Tagging.encode` refuses."""
+    known = [(each.source, each.tags) for each in examples if each.tags and scheme.meanings.keys() >= set(each.tags)]
+    return [source for source, _ in known], [tags for _, tags in known]
+
+
+def _listed(tags: Sequence[str]) -> str:
+    return ", ".join(tags[:5]) + (f" and {len(tags) - 5} more" if len(tags) > 5 else "")
 
 
 def _span(example: TaggedExample, label: str, first: int, behind_last: int) -> dict[str, Any]:

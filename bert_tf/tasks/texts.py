@@ -1,67 +1,31 @@
 """The tasks on texts and pairs of texts: classification, multi-label classification and regression."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
-from absl import logging
+from scipy.special import expit, softmax
 
 from bert_tf.configs import BertConfig
 from bert_tf.configs.tasks import ClassificationConfig, MultiLabelConfig, RegressionConfig
 from bert_tf.examples import TextExample
-from bert_tf.models.classifier import BertClassifier
-from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
-from bert_tf.models.regressor import BertRegressor
-from bert_tf.objectives import objective
 from bert_tf.scoring import texts as scoring
+from bert_tf.tasks import natural_inputs
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.labels import class_weights, ordered_labels
+from bert_tf.tasks.long_texts import encode_texts, pooled, pooled_distributions
 from bert_tf.tasks.model_kinds import Architectures
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils.arguments import renamed
 
+if TYPE_CHECKING:
+    import keras
 
-def _encoded(
-    examples: Sequence[TextExample], tokenizer: WordPieceTokenizer, config: Any, features: dict[str, np.ndarray]
-) -> EncodedExamples:
-    longest = config.max_seq_length
-    pairs = [tokenizer.encode_pair(example.text, example.text_pair) for example in examples]
-    too_long = [number for number, (ids, _) in enumerate(pairs) if len(ids) > longest]
-    for number in too_long:
-        pairs[number] = _shortened(examples[number], pairs[number], tokenizer, config)
-    if too_long:
-        advice = " or `task.long_texts=head_tail`" if config.long_texts == "cut" and config.num_segments == 1 else ""
-        logging.warning(
-            "%d of %d texts have more than %d tokens and were cut. A larger `task.max_seq_length`%s may help",
-            *(len(too_long), len(examples), longest, advice),
-        )
-    return EncodedExamples.from_lists(
-        [ids for ids, _ in pairs],
-        [segments for _, segments in pairs],
-        pad_id=tokenizer.pad_id,
-        max_seq_length=config.max_seq_length,
-        bucket_lengths=config.bucket_lengths,
-        example_features=features,
-    )
-
-
-def head_length(room: int) -> int:
-    """Return how many of `room` tokens `head_tail` takes from the beginning of a long text: 128 of 510."""
-    return room * 128 // 510
-
-
-def _shortened(
-    example: TextExample, encoded: tuple[list[int], list[int]], tokenizer: WordPieceTokenizer, config: Any
-) -> tuple[list[int], list[int]]:
-    """Return the ids and segments of a text or pair that exceeds the row."""
-    longest = config.max_seq_length
-    if config.long_texts == "cut" or example.text_pair is not None:
-        return tokenizer.encode_pair(example.text, example.text_pair, longest)
-    ids, segments = encoded
-    head = 1 + head_length(longest - 2)  # with [CLS]
-    return ids[:head] + ids[head - longest :], segments[:longest]
+    from bert_tf.models.classifier import BertClassifier
+    from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
+    from bert_tf.models.regressor import BertRegressor
+    from bert_tf.objectives.objective import Objective
 
 
 def _is_labelled(examples: Sequence[TextExample]) -> np.ndarray:
@@ -82,17 +46,26 @@ class Classification(Task[TextExample]):
     """The task of classification: one of two or more classes."""
 
     kind = "classification"
-    model_class = BertClassifier
     heads = ("encoder/pooler", "classification")
     has_classes = True
     has_pooling = True
     methods = ("classify",)
     output = "logits"
     problem_type = "single_label_classification"
+    pipeline_tag = "text-classification"
     architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
     config_class = ClassificationConfig
     example_class = TextExample
+    target = "label_ids"
+    target_weights = "label_weights"
     config: ClassificationConfig
+
+    @classmethod
+    def model_class(cls) -> "type[BertClassifier]":
+        """Return `BertClassifier`."""
+        from bert_tf.models.classifier import BertClassifier
+
+        return BertClassifier
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
         """Return the listed classes, or those that occur."""
@@ -101,6 +74,12 @@ class Classification(Task[TextExample]):
     def occurring_labels(self, examples: Sequence[TextExample]) -> set[str]:
         """Return the classes of the examples."""
         return {example.label for example in examples if example.label is not None}
+
+    def examples_of(
+        self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
+    ) -> list[TextExample]:
+        """Return the examples of texts or pairs, and of their classes by name or number."""
+        return natural_inputs.with_classes(natural_inputs.text_examples(x), y, labels)
 
     def encode(
         self,
@@ -124,21 +103,24 @@ class Classification(Task[TextExample]):
             weights = (
                 weights * class_weights(self.config, labels, np.bincount(label_ids, minlength=len(labels)))[label_ids]
             )
-        return _encoded(examples, tokenizer, self.config, {"label_ids": label_ids, "label_weights": weights})
+        return encode_texts(
+            examples, tokenizer, self.config, features={"label_ids": label_ids, "label_weights": weights}
+        )
 
-    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
         """Return a `BertClassifier`."""
         config = self.config
-        return BertClassifier(
+        return self.model_class()(
             encoder, len(labels), dropout_rate=config.dropout_rate, pooling=config.pooling, dtype=dtype
         )
 
-    def objective(self, training: bool) -> objective.Objective:
+    def objective(self, training: bool) -> "Objective":
         """Return the cross-entropy, smoothed or focal in training only."""
-        config = self.config
-        return objective.classification_objective(
-            label_smoothing=config.label_smoothing if training else 0.0,
-            focal_gamma=config.focal_gamma if training else 0.0,
+        from bert_tf.objectives.objective import classification_objective
+
+        return classification_objective(
+            label_smoothing=self.config.label_smoothing if training else 0.0,
+            focal_gamma=self.config.focal_gamma if training else 0.0,
         )
 
     def answers(
@@ -147,7 +129,8 @@ class Classification(Task[TextExample]):
         """Return `label` and `probabilities` by label, for each text."""
         if not len(outputs):
             return []
-        probabilities = np.asarray(BertClassifier.probabilities(np.stack(outputs)))
+        windows = softmax(np.stack(outputs), axis=-1)
+        probabilities = pooled_distributions(windows, rows.sources, self.config.window_pooling)
         return [
             {"label": labels[int(row.argmax())], "probabilities": dict(zip(labels, row.tolist(), strict=True))}
             for row in probabilities
@@ -174,17 +157,26 @@ class MultiLabel(Task[TextExample]):
     """The task of multi-label classification: any number of labels."""
 
     kind = "multi_label"
-    model_class = BertMultiLabelClassifier
     heads = ("encoder/pooler", "classification")
     has_classes = True
     has_pooling = True
     methods = ("classify",)
     output = "logits"
     problem_type = "multi_label_classification"
+    pipeline_tag = "text-classification"
     architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
     config_class = MultiLabelConfig
     example_class = TextExample
+    target = "label_targets"
+    target_weights = "label_weights"
     config: MultiLabelConfig
+
+    @classmethod
+    def model_class(cls) -> "type[BertMultiLabelClassifier]":
+        """Return `BertMultiLabelClassifier`."""
+        from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
+
+        return BertMultiLabelClassifier
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
         """Return the listed labels, or those that occur."""
@@ -193,6 +185,12 @@ class MultiLabel(Task[TextExample]):
     def occurring_labels(self, examples: Sequence[TextExample]) -> set[str]:
         """Return the labels of the examples."""
         return {label for example in examples for label in example.label or ()}
+
+    def examples_of(
+        self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
+    ) -> list[TextExample]:
+        """Return the examples of texts or pairs, and of their lists of labels."""
+        return natural_inputs.with_label_sets(natural_inputs.text_examples(x), y, labels)
 
     def encode(
         self,
@@ -208,7 +206,7 @@ class MultiLabel(Task[TextExample]):
         if training and (self.config.class_weights or self.config.balanced_classes):
             weights = class_weights(self.config, labels, targets.sum(axis=0), positive_of=len(examples))
             values["target_weights"] = np.where(targets > 0, weights, np.float32(1))
-        return _encoded(examples, tokenizer, self.config, values)
+        return encode_texts(examples, tokenizer, self.config, features=values)
 
     def _targets(self, examples: Sequence[TextExample], labels: Sequence[str]) -> np.ndarray:
         """Return 1 for each label that an example has, float32 [N, C]."""
@@ -218,16 +216,18 @@ class MultiLabel(Task[TextExample]):
             targets[row, _label_ids(example, example.label or (), ids, self.config.label_column)] = 1.0
         return targets
 
-    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
         """Return a `BertMultiLabelClassifier`."""
         config = self.config
-        return BertMultiLabelClassifier(
+        return self.model_class()(
             encoder, len(labels), dropout_rate=config.dropout_rate, pooling=config.pooling, dtype=dtype
         )
 
-    def objective(self, training: bool) -> objective.Objective:
+    def objective(self, training: bool) -> "Objective":
         """Return the binary cross-entropy, focal in training only."""
-        return objective.multi_label_objective(self.config.focal_gamma if training else 0.0)
+        from bert_tf.objectives.objective import multi_label_objective
+
+        return multi_label_objective(self.config.focal_gamma if training else 0.0)
 
     def answers(
         self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
@@ -235,7 +235,7 @@ class MultiLabel(Task[TextExample]):
         """Return `labels`, whose probability reaches the threshold, and the `probabilities` of all, for each text."""
         if not len(outputs):
             return []
-        probabilities = np.asarray(BertMultiLabelClassifier.probabilities(np.stack(outputs)))
+        probabilities = pooled(expit(np.stack(outputs)), rows.sources, self.config.window_pooling)
         return [
             {
                 "labels": [label for label, p in zip(labels, row, strict=True) if p >= self.config.threshold],
@@ -264,16 +264,25 @@ class Regression(Task[TextExample]):
     """The task of regression: a number."""
 
     kind = "regression"
-    model_class = BertRegressor
     heads = ("encoder/pooler", "regression")
     has_pooling = True
     methods = ("score",)
     output = "values"
     problem_type = "regression"
+    pipeline_tag = "text-classification"
     architectures: ClassVar[Architectures] = {"BertForSequenceClassification": heads}
     config_class = RegressionConfig
     example_class = TextExample
+    target = "label_values"
+    target_weights = "label_weights"
     config: RegressionConfig
+
+    @classmethod
+    def model_class(cls) -> "type[BertRegressor]":
+        """Return `BertRegressor`."""
+        from bert_tf.models.regressor import BertRegressor
+
+        return BertRegressor
 
     def label_names(self, examples: Sequence[TextExample]) -> tuple[str, ...]:
         """Return no labels, after checking that the numbers differ."""
@@ -284,6 +293,12 @@ class Regression(Task[TextExample]):
                 f"{self.config.label_column!r}. Received: {examples[0].label if examples else None}"
             )
         return ()
+
+    def examples_of(
+        self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
+    ) -> list[TextExample]:
+        """Return the examples of texts or pairs, and of their numbers."""
+        return natural_inputs.with_numbers(natural_inputs.text_examples(x), y)
 
     def encode(
         self,
@@ -296,21 +311,28 @@ class Regression(Task[TextExample]):
         """Encode the examples for `features.regression_batch`."""
         numbers = np.array([example.label or 0.0 for example in examples], np.float32)
         values = {"label_values": numbers, "label_weights": _is_labelled(examples)}
-        return _encoded(examples, tokenizer, self.config, values)
+        return encode_texts(examples, tokenizer, self.config, features=values)
 
-    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> keras.Model:
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
         """Return a `BertRegressor`."""
-        return BertRegressor(encoder, dropout_rate=self.config.dropout_rate, pooling=self.config.pooling, dtype=dtype)
+        return self.model_class()(
+            encoder, dropout_rate=self.config.dropout_rate, pooling=self.config.pooling, dtype=dtype
+        )
 
-    def objective(self, training: bool) -> objective.Objective:
+    def objective(self, training: bool) -> "Objective":
         """Return the squared error."""
-        return objective.regression_objective()
+        from bert_tf.objectives.objective import regression_objective
+
+        return regression_objective()
 
     def answers(
         self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
         """Return `value` for each text."""
-        return [{"value": float(output)} for output in outputs]
+        if not len(outputs):
+            return []
+        values = pooled(np.stack(outputs), rows.sources, self.config.window_pooling)
+        return [{"value": float(value)} for value in values]
 
     def scores(
         self, examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], labels: Sequence[str]

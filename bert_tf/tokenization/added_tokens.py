@@ -34,8 +34,12 @@ def whole(text: str) -> Part:
     return Part(text, None, range(len(text)), range(1, len(text) + 1))
 
 
-class _Matcher:
-    """The search for several strings: of those that begin at the leftmost place, the longest is found."""
+class TokenMatcher:
+    """The search for several strings: of those that begin at the leftmost place, the longest is found.
+
+    Args:
+        patterns: string -> (id of the token, whether it must be a single word).
+    """
 
     def __init__(self, patterns: Mapping[str, tuple[int, bool]]):
         self._patterns = patterns
@@ -104,12 +108,12 @@ class AddedTokenSplitter:
             pattern = basic_tokenizer.normalize(token.content)[0] if token.normalized else ""
             if pattern:  # nothing is left of a token of control characters
                 self.normalized.setdefault(pattern, (ids[token.content], token.single_word))
-        self._literal = _Matcher(self.literal) if self.literal else None
-        self._normalized = _Matcher(self.normalized) if self.normalized else None
+        self._literal = TokenMatcher(self.literal) if self.literal else None
+        self._normalized = TokenMatcher(self.normalized) if self.normalized else None
 
-    def split(self, text: str) -> list[Part]:
+    def split(self, text: Part) -> list[Part]:
         """Return the parts of a text in order; texts without an added token are one part, unchanged."""
-        parts = list(self._literal.split(whole(text))) if self._literal else [whole(text)]
+        parts = list(self._literal.split(text)) if self._literal else [text]
         if self._normalized is None:
             return parts
         found: list[Part] = []

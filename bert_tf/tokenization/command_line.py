@@ -5,7 +5,6 @@ from typing import Any
 from absl import flags
 
 from bert_tf.tokenization.options import MAX_WORD_CHARACTERS, TokenizerOptions
-from bert_tf.tokenization.published import read_tokenizer
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 
@@ -74,5 +73,5 @@ def tokenizer_at(path: str, do_lower_case: bool = True) -> WordPieceTokenizer:
         ValueError: the vocabulary cannot be used.
     """
     if files.is_folder(path):
-        return read_tokenizer(path).tokenizer()
+        return WordPieceTokenizer.from_pretrained(path)
     return WordPieceTokenizer(path, do_lower_case)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 MAX_WORD_CHARACTERS = 200
@@ -66,6 +67,19 @@ class TokenizerOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options as values that JSON can hold."""
         return dataclasses.asdict(self) | {"added_tokens": [dataclasses.asdict(token) for token in self.added_tokens]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TokenizerOptions":
+        """Make the options whose `to_dict` returned `values`. Missing ones have their defaults.
+
+        Raises:
+            ValueError: an option is unknown or out of range.
+        """
+        try:
+            added = tuple(AddedToken(**token) for token in values.get("added_tokens", ()))
+            return cls(**{**values, "added_tokens": added})
+        except TypeError as error:
+            raise ValueError(f"the options of a tokenizer must be those of `TokenizerOptions` ({error})") from None
 
     def changes(self) -> dict[str, Any]:
         """Return the options that differ from the defaults, as values that JSON can hold."""

@@ -16,13 +16,13 @@ from typing import Any
 
 from bert_tf.tokenization.options import MAX_WORD_CHARACTERS, AddedToken, TokenizerOptions
 from bert_tf.tokenization.vocab_files import read_vocab_file
-from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
+from bert_tf.tokenization.vocabulary import SPECIAL_TOKENS
 from bert_tf.utils import files
 
 VOCAB_FILE, CONFIG_FILE, FAST_FILE = "vocab.txt", "tokenizer_config.json", "tokenizer.json"
 ADDED_FILE, MAP_FILE = "added_tokens.json", "special_tokens_map.json"
-SENTENCE_FILE = "sentence_bert_config.json"
-TOKENIZER_FILES = (VOCAB_FILE, CONFIG_FILE, FAST_FILE, ADDED_FILE, MAP_FILE)
+SENTENCE_FILE, MODEL_FILE = "sentence_bert_config.json", "config.json"
+TOKENIZER_FILES = (VOCAB_FILE, CONFIG_FILE, FAST_FILE, ADDED_FILE, MAP_FILE, SENTENCE_FILE)
 """The files to fetch for a tokenizer."""
 
 # Classes of `transformers` that compute what `BertTokenizer` does, without `Fast` at the end.
@@ -60,17 +60,17 @@ class PublishedTokenizer:
             "tokenizer_problem": self.problem,
         }
 
-    def tokenizer(self) -> WordPieceTokenizer:
-        """Return the tokenizer.
+    def check(self) -> tuple[str, ...]:
+        """Return the tokens of a vocabulary that a tokenizer can be made of.
 
         Raises:
-            ValueError: the folder has no vocabulary, one without a special token, or an unsupported tokenizer.
+            ValueError: the folder has no vocabulary, or an unsupported tokenizer.
         """
         if self.problem:
             raise ValueError(self.problem)
         if self.tokens is None:
             raise ValueError(f"the folder must hold a vocabulary ({VOCAB_FILE} or {FAST_FILE}). Received: none")
-        return WordPieceTokenizer.from_tokens(self.tokens, self.do_lower_case, self.options)
+        return self.tokens
 
 
 def read_tokenizer(folder: str) -> PublishedTokenizer:
@@ -81,8 +81,8 @@ def read_tokenizer(folder: str) -> PublishedTokenizer:
     Raises:
         ValueError: a file is damaged.
     """
-    config, fast = (_json_object(os.path.join(folder, name)) for name in (CONFIG_FILE, FAST_FILE))
-    kind = config.get("tokenizer_class") or _json_object(os.path.join(folder, "config.json")).get("tokenizer_class")
+    config, fast = (json_object(os.path.join(folder, name)) for name in (CONFIG_FILE, FAST_FILE))
+    kind = config.get("tokenizer_class") or json_object(os.path.join(folder, MODEL_FILE)).get("tokenizer_class")
     kind = str(kind or "BertTokenizer")
     tokens: tuple[str, ...] | None = None
     try:
@@ -98,7 +98,7 @@ def read_tokenizer(folder: str) -> PublishedTokenizer:
     lower_case = _stated(stated, "do_lower_case", "lowercase")
     if lower_case is None:
         lower_case = looks_uncased(tokens or ())
-    if not lower_case and _json_object(os.path.join(folder, SENTENCE_FILE)).get("do_lower_case") is True:
+    if not lower_case and json_object(os.path.join(folder, SENTENCE_FILE)).get("do_lower_case") is True:
         # Sentence Transformers lower-cases texts before the tokenizer, which then keeps their accents.
         lower_case, accents = True, bool(accents)
     limit = config.get("max_input_chars_per_word", (fast.get("model") or {}).get("max_input_chars_per_word"))
@@ -117,7 +117,7 @@ def tokenizer_settings(folder: str) -> dict[str, Any]:
     Raises:
         ValueError: the file is damaged.
     """
-    return _json_object(os.path.join(folder, CONFIG_FILE))
+    return json_object(os.path.join(folder, CONFIG_FILE))
 
 
 def looks_uncased(tokens: tuple[str, ...]) -> bool:
@@ -271,8 +271,8 @@ def _added_entries(folder: str, config: Mapping[str, Any], fast: Mapping[str, An
         is_special = bool(flags.get("special", special))
         entries[content] = {"normalized": not is_special, "special": is_special, "id": index} | flags
 
-    decoder, numbers = config.get("added_tokens_decoder"), _json_object(os.path.join(folder, ADDED_FILE))
-    roles = _json_object(os.path.join(folder, MAP_FILE))
+    decoder, numbers = config.get("added_tokens_decoder"), json_object(os.path.join(folder, ADDED_FILE))
+    roles = json_object(os.path.join(folder, MAP_FILE))
     more = [
         token
         for settings in (config, roles)
@@ -324,7 +324,12 @@ def _with_added_tokens(
     return tuple(by_id.get(index, "") for index in range(max(by_id, default=-1) + 1)), tuple(added)
 
 
-def _json_object(file: str) -> dict[str, Any]:
+def json_object(file: str) -> dict[str, Any]:
+    """Return the content of a file of settings; {} if there is no such file.
+
+    Raises:
+        ValueError: the file does not hold a JSON object.
+    """
     if not files.exists(file):
         return {}
     value = files.read_json(file)

@@ -6,48 +6,47 @@ The character data are frozen at Unicode 14.0, so that the ids do not depend on 
 >>> tokenizer.encode("Exact WordPiece.")  # doctest: +SKIP
 """
 
-import re
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
-from bert_tf.tokenization.added_tokens import AddedTokenSplitter, whole
+from bert_tf.tokenization.added_tokens import AddedTokenSplitter, Part, TokenMatcher, whole
 from bert_tf.tokenization.basic import BasicTokenizer
 from bert_tf.tokenization.batch import BatchEncoder
 from bert_tf.tokenization.options import MAX_WORD_CHARACTERS, TokenizerOptions
-from bert_tf.tokenization.string_cache import StringCache
+from bert_tf.tokenization.published_writer import save_tokenizer
+from bert_tf.tokenization.rows import MIN_LENGTH, Flat, RowOptions, Rows, checked_padding, rows_of, truncated_lengths
+from bert_tf.tokenization.sources import find_tokenizer
+from bert_tf.tokenization.strings import StringEncoder
+from bert_tf.tokenization.texts import decoded, list_of_pairs
 from bert_tf.tokenization.unicode_tables import UNICODE_VERSION
-from bert_tf.tokenization.vocab_files import read_vocab_file, vocab_hash
-from bert_tf.utils import files
+from bert_tf.tokenization.vocab_files import read_vocab_file
+from bert_tf.tokenization.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, UNK, Vocabulary
 
-__all__ = ["MAX_WORD_CHARACTERS", "SPECIAL_TOKENS", "BasicTokenizer", "WordPieceTokenizer", "truncated_lengths"]
-
-PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-_ASCII_WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
-
-
-def truncated_lengths(length_a: int, length_b: int, budget: int) -> tuple[int, int]:
-    """Return how many tokens of A and of B are kept if together they may have `budget` tokens.
-
-    This is the closed form of `_truncate_seq_pair` in google-research/bert run_classifier.py, which drops the last
-    token of the longer text, or of B if both are equally long, until the two fit.
-
-    >>> truncated_lengths(10, 3, 9)
-    (6, 3)
-    >>> truncated_lengths(10, 10, 9)
-    (5, 4)
-    """
-    if length_a + length_b <= budget:
-        return length_a, length_b
-    # The shorter text is cut only if it exceeds half of the budget. A gets the larger half of an odd budget.
-    kept_a = min(length_a, max(budget - length_b, (budget + 1) // 2))
-    return kept_a, budget - kept_a
+__all__ = [
+    "CLS",
+    "MASK",
+    "MAX_WORD_CHARACTERS",
+    "PAD",
+    "SEP",
+    "SPECIAL_TOKENS",
+    "UNK",
+    "BasicTokenizer",
+    "WordPieceTokenizer",
+]
 
 
-class WordPieceTokenizer:
+class WordPieceTokenizer(Vocabulary):
     """A tokenizer that turns text into token ids and back, by a vocabulary.
+
+    >>> tokenizer = WordPieceTokenizer.from_tokens([*SPECIAL_TOKENS, "river", "##s", "run"])
+    >>> tokenizer(["Rivers run", "river"])["input_ids"].tolist()
+    [[2, 5, 6, 7, 3], [2, 5, 3, 0, 0]]
+    >>> tokenizer.decode([2, 5, 6, 7, 3], skip_special_tokens=True)
+    'rivers run'
 
     Text never yields the ids of special tokens: `[MASK]` in a document is split like any other text, unless
     `parse_special_tokens` is given. Added tokens are found in any text. Bytes are decoded as UTF-8; invalid bytes are
@@ -59,12 +58,7 @@ class WordPieceTokenizer:
         options: the other options; None for those of the reference.
 
     Attributes:
-        tokens: the tokens in the order of their ids.
-        options: the options beside the casing.
-        continuation: bool [V], True for the tokens that continue a word (`##...`).
         added: the splitter of texts at the added tokens; None if there are none.
-        vocab_hash: SHA-256, in hexadecimal digits, of the tokens joined by LF, and of the options that are not the
-            defaults. With the same casing, equal hashes mean equal ids.
         unicode_version: version of the character data, "14.0.0" under every Python.
 
     Raises:
@@ -85,79 +79,114 @@ class WordPieceTokenizer:
             ValueError: the vocabulary is empty, or lacks a special token or an added token.
         """
         tokenizer = cls.__new__(cls)
-        tokenizer._set_vocabulary(list(tokens), do_lower_case, options, source="tokens")
+        tokenizer._set_vocabulary(tokens, do_lower_case, options, source="tokens")
         return tokenizer
 
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str]) -> "WordPieceTokenizer":
+        """Make the tokenizer of a published model, with every setting that changes ids.
+
+        >>> tokenizer = WordPieceTokenizer.from_pretrained("bert-base-uncased")  # doctest: +SKIP
+
+        Args:
+            path: the folder of a tokenizer or a model, local or `gs://`, in the form of `transformers` or Google; the
+                folder of a run, or `assets` of an export; a vocabulary file; or the name of a repository on the Hugging
+                Face hub, whose tokenizer files are downloaded.
+
+        Raises:
+            FileNotFoundError: there is no such folder or file, and nothing on the hub (if it can be reached).
+            ValueError: there is no vocabulary, a file is damaged, or the tokenizer is not one of BERT.
+        """
+        found = find_tokenizer(path)
+        return cls.from_tokens(found.check(), found.do_lower_case, found.options)
+
+    def save_pretrained(self, folder: str | os.PathLike[str], *, max_length: int | None = None) -> None:
+        """Write the files that `transformers` and `from_pretrained` load: the vocabulary and all settings.
+
+        Args:
+            folder: the folder, which is made if it is missing. Files of a tokenizer in it are replaced.
+            max_length: the largest number of tokens in a row, for the readers of `model_max_length`; None to state
+                none.
+
+        Raises:
+            OSError: a file cannot be written.
+            ValueError: other files of the folder make its reader expect another tokenizer.
+        """
+        save_tokenizer(self, max_length, os.fspath(folder))
+
     def _set_vocabulary(
-        self, tokens: list[str], do_lower_case: bool, options: TokenizerOptions | None, *, source: str
+        self, tokens: Iterable[str], do_lower_case: bool, options: TokenizerOptions | None, *, source: str
     ) -> None:
-        options = options or TokenizerOptions()
-        while tokens and not tokens[-1]:
-            tokens.pop()
-        if not tokens:
-            raise ValueError(f"{source}: a vocabulary must hold one token on each line. Received: an empty one")
-        # A blank line takes up an id that no text can yield, and of equal lines the last one counts, as in the
-        # reference.
-        ids = {token: index for index, token in enumerate(tokens)}
-        needed = (*SPECIAL_TOKENS, *(token.content for token in options.added_tokens))
-        missing = [token for token in needed if token not in ids]
-        if missing:
-            raise ValueError(
-                f"{source}: a vocabulary must hold {', '.join(needed)}. "
-                f"Received: one of {len(tokens)} tokens without {', '.join(missing)}"
-            )
-        self.tokens = tuple(tokens)
-        self.do_lower_case = do_lower_case
-        self.options = options
+        Vocabulary.__init__(self, tokens, do_lower_case, options, source=source)
         self.unicode_version = UNICODE_VERSION
-        self.vocab_hash = vocab_hash(tokens, options)
-        self.continuation = np.array([token.startswith("##") for token in tokens], np.bool_)
-        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (ids[token] for token in SPECIAL_TOKENS)
         self.basic_tokenizer = BasicTokenizer(
             do_lower_case,
-            strip_accents=options.strip_accents,
-            tokenize_chinese_chars=options.tokenize_chinese_chars,
+            strip_accents=self.options.strip_accents,
+            tokenize_chinese_chars=self.options.tokenize_chinese_chars,
         )
-        added = options.added_tokens
-        self.added = AddedTokenSplitter(added, ids, self.basic_tokenizer) if added else None
-        self._ids = ids
-        hidden = {"", *(token.content for token in added if not token.in_wordpiece)}
-        self._first_ids = {token: index for token, index in ids.items() if token not in hidden}
-        self._next_ids = {token[2:]: index for token, index in self._first_ids.items() if token.startswith("##")}
-        self._next_ids.pop("", None)
-        self._longest_token = max(map(len, tokens))
-        # Caches for strings between spaces ("end.") and for words ("end"), without and with offsets.
-        self._string_ids = StringCache(self._encode_string)
-        self._word_ids = StringCache(self._encode_word)
-        self._word_tokens = StringCache(self._tokens)
-        self._string_offsets = StringCache(self._encode_string_with_offsets)
-        self._batch_encoder = BatchEncoder(self.basic_tokenizer.folded, do_lower_case, self._encode_word)
+        added = self.options.added_tokens
+        self.added = AddedTokenSplitter(added, self._ids, self.basic_tokenizer) if added else None
+        self._special_matchers: dict[tuple[str, ...], TokenMatcher] = {}
+        self._strings = StringEncoder(self, self.basic_tokenizer)
+        self._batch_encoder = BatchEncoder(self.basic_tokenizer.folded, do_lower_case, self._strings.encode_word)
 
     def __reduce__(self) -> tuple:
         """Pickle the vocabulary alone, for worker processes, where the caches start empty."""
         return WordPieceTokenizer.from_tokens, (self.tokens, self.do_lower_case, self.options)
 
-    @property
-    def vocab_size(self) -> int:
-        """The number of tokens, V."""
-        return len(self.tokens)
+    def __call__(
+        self,
+        texts: Any,
+        pairs: Any = None,
+        *,
+        max_length: int | None = None,
+        padding: str | bool | None = "longest",
+        return_tensors: str | None = "np",
+        long_texts: str = "cut",
+        parse_special_tokens: bool | Collection[str] = False,
+        return_offsets: bool = False,
+        return_special_tokens_mask: bool = False,
+    ) -> dict[str, Any]:
+        """Return the batch of many texts or pairs, as models take it.
 
-    @property
-    def special_ids(self) -> tuple[int, int, int, int, int]:
-        """The ids of `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`."""
-        return self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id
+        Args:
+            texts: texts, in a list, tuple, array, column of a table or eager tensor; or one text, which makes a batch
+                of one row. A text is a string, or bytes in UTF-8.
+            pairs: the second text of each pair, as many as `texts`; None for single texts. A second text without tokens
+                is left out together with its `[SEP]`.
+            max_length: the largest number of tokens in a row, with the special ones. In a pair, the longer text loses
+                its end, as in google-research/bert. None for no limit.
+            padding: "longest" (or True) pads to the longest row, "max_length" to `max_length`. None (or False)
+                gives rows of different lengths.
+            return_tensors: "np" for arrays, "tf" for tensors of TensorFlow, None for lists.
+            long_texts: what is kept of a single text that exceeds `max_length`: "cut" for its beginning, "head_tail"
+                for its beginning and its end.
+            parse_special_tokens: see `encode`. Texts with `[MASK]` need it.
+            return_offsets: whether to return the part of its text that each token came from.
+            return_special_tokens_mask: whether to return which tokens are not from the texts.
 
-    def save(self, vocab_file: str) -> None:
-        """Write the vocabulary, one token on each line, whole or not at all.
+        Returns:
+            `input_ids`, `input_mask` (1 on tokens, 0 on padding) and `segment_ids` (1 on the second text and its
+            `[SEP]`), int32 [B, L]. If wanted, `offsets` int32 [B, L, 2], the start and end of each token in the
+            characters of its own text, (0, 0) for special tokens; and `special_tokens_mask` int32 [B, L], 1 on the
+            special tokens and padding. Without padding, each is a list of arrays, a ragged tensor or a list of lists.
 
         Raises:
-            OSError: the file cannot be written.
+            ValueError: an item is not a text, the numbers of texts differ, or an option has an unknown value.
+            ImportError: tensors of TensorFlow are wanted and it is not installed.
         """
-        files.write_text(vocab_file, "".join(token + "\n" for token in self.tokens))
+        options = RowOptions(max_length, checked_padding(padding), long_texts)
+        first, second = list_of_pairs(texts, pairs)
+        rows = self.encode_rows(
+            first, second, options, parse_special_tokens=parse_special_tokens, return_offsets=return_offsets
+        )
+        names = ["input_ids", "input_mask", "segment_ids"]
+        names += ["offsets"] * return_offsets + ["special_tokens_mask"] * return_special_tokens_mask
+        return rows.batch(options, names, pad_id=self.pad_id, return_tensors=return_tensors)
 
     def words(self, text: str | bytes) -> list[str]:
         """Return the words that WordPiece splits: cleaned, lower-cased for uncased models, cut at punctuation."""
-        return self.basic_tokenizer.words(_decoded(text))
+        return self.basic_tokenizer.words(decoded(text))
 
     def tokenize(self, text: str | bytes) -> list[str]:
         """Return the text's tokens."""
@@ -174,22 +203,39 @@ class WordPieceTokenizer:
         Raises:
             ValueError: `parse_special_tokens` names something else.
         """
-        text = _decoded(text)
+        text = decoded(text)
+        if self.added is None and not parse_special_tokens:
+            return self._encode_plain(text)
         ids: list[int] = []
-        if not parse_special_tokens:
-            if self.added is None:
-                return self._encode_plain(text)
-            for piece in self.added.split(text):
-                ids.extend(self._encode_plain(piece.text) if piece.token_id is None else [piece.token_id])
-            return ids
-        for number, part in enumerate(_special_pattern(parse_special_tokens).split(text)):
-            # Odd parts are matches. A part of the text may look like a special token that is not parsed.
-            ids.extend([self._ids[part]] if number % 2 else self.encode(part))
+        for part in self._parts(text, parse_special_tokens):
+            ids.extend(self._encode_plain(part.text) if part.token_id is None else [part.token_id])
         return ids
 
+    def _parts(self, text: str, parse_special_tokens: bool | Collection[str] = False) -> list[Part]:
+        """Return a text, cut at the tokens that are found before the text is cut into words."""
+        parts = [whole(text)]
+        if parse_special_tokens:
+            parts = list(self._special_matcher(parse_special_tokens).split(parts[0]))
+        if self.added is None:
+            return parts
+        # A text between added tokens may look like a special token that is not parsed.
+        return [piece for part in parts for piece in (self.added.split(part) if part.token_id is None else [part])]
+
+    def _special_matcher(self, parse_special_tokens: bool | Collection[str]) -> TokenMatcher:
+        parsed = SPECIAL_TOKENS if isinstance(parse_special_tokens, bool) else tuple(parse_special_tokens)
+        if parsed in self._special_matchers:
+            return self._special_matchers[parsed]
+        for token in parsed:
+            if token not in SPECIAL_TOKENS:
+                raise ValueError(
+                    f"`parse_special_tokens` must be some of {', '.join(SPECIAL_TOKENS)}. Received: {token!r}"
+                )
+        return self._special_matchers.setdefault(
+            parsed, TokenMatcher({token: (self._ids[token], False) for token in parsed})
+        )
+
     def _encode_plain(self, text: str) -> list[int]:
-        # Every step after cleaning looks at one string between spaces, so a string always has the same ids.
-        return list(chain.from_iterable(map(self._string_ids.__getitem__, self.basic_tokenizer.split_spaces(text))))
+        return list(chain.from_iterable(map(self._strings.ids.__getitem__, self.basic_tokenizer.split_spaces(text))))
 
     def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
         """Return the ids of each text, as `encode` does for one."""
@@ -198,18 +244,24 @@ class WordPieceTokenizer:
         flat = ids.tolist()
         return [flat[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
 
-    def encode_ragged(self, texts: Iterable[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
+    def encode_ragged(
+        self, texts: Iterable[str | bytes], parse_special_tokens: bool | Collection[str] = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Encode many texts without a Python object for each word or token, as the preparation of data needs.
+
+        Args:
+            texts: the texts.
+            parse_special_tokens: see `encode`.
 
         Returns:
             The ids of all texts in a row, int32 [all ids], and the number of ids of each text, int64 [texts].
         """
-        decoded = [_decoded(text) for text in texts]
-        if self.added is None:
-            return self._batch_encoder.encode(decoded)
-        parts = [self.added.split(text) for text in decoded]
+        strings = [decoded(text) for text in texts]
+        if self.added is None and not parse_special_tokens:
+            return self._batch_encoder.encode(strings)
+        parts = [self._parts(text, parse_special_tokens) for text in strings]
         flat = list(chain.from_iterable(parts))
-        # An added token is an empty text for the encoder, and gets its one id afterwards.
+        # A token that was found is an empty text for the encoder, and gets its one id afterwards.
         ids, lengths = self._batch_encoder.encode(["" if part.token_id is not None else part.text for part in flat])
         added = {number: part.token_id for number, part in enumerate(flat) if part.token_id is not None}
         places = list(added)
@@ -218,8 +270,40 @@ class WordPieceTokenizer:
         ends = np.concatenate(([0], np.cumsum(lengths)))[np.cumsum([0, *map(len, parts)])]
         return ids, np.diff(ends)
 
-    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode_rows(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        options: RowOptions,
+        *,
+        parse_special_tokens: bool | Collection[str] = False,
+        return_offsets: bool = False,
+    ) -> Rows:
+        """Return the rows of many texts or pairs, cut but not padded. The arguments are those of `__call__`."""
+        if pairs is not None:
+            options.check_pairs()
+        encode = self._encode_flat_with_offsets if return_offsets else self._encode_flat
+        first = encode(texts, parse_special_tokens)
+        second = None if pairs is None else encode(pairs, parse_special_tokens)
+        return rows_of(first, second, options, cls_id=self.cls_id, sep_id=self.sep_id)
+
+    def _encode_flat(self, texts: Sequence[str], parse_special_tokens: bool | Collection[str]) -> Flat:
+        return Flat(*self.encode_ragged(texts, parse_special_tokens))
+
+    def _encode_flat_with_offsets(self, texts: Sequence[str], parse_special_tokens: bool | Collection[str]) -> Flat:
+        encoded = [self.encode_with_offsets(text, parse_special_tokens) for text in texts]
+        ids = np.array([index for ids, _ in encoded for index in ids], np.int32)
+        offsets = np.array([span for _, spans in encoded for span in spans], np.int32).reshape(-1, 2)
+        return Flat(ids, np.array([len(ids) for ids, _ in encoded], np.int64), offsets)
+
+    def encode_with_offsets(
+        self, text: str, parse_special_tokens: bool | Collection[str] = False
+    ) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the text's ids, as `encode` does, and the part of the text that each token came from.
+
+        Args:
+            text: a text of any length.
+            parse_special_tokens: see `encode`.
 
         Returns:
             The ids, and for each a pair `(start, end)`: the token came from `text[start:end]`. Characters that were
@@ -227,11 +311,11 @@ class WordPieceTokenizer:
             tokens can share a character that became several, such as a Hangul syllable. The white space around an
             added token is never part of it.
         """
-        if self.added is None:
+        if self.added is None and not parse_special_tokens:
             return self._encode_plain_with_offsets(text)
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
-        for part in self.added.split(text):
+        for part in self._parts(text, parse_special_tokens):
             if part.token_id is None:
                 found, spans = self._encode_plain_with_offsets(part.text)
             else:
@@ -249,7 +333,7 @@ class WordPieceTokenizer:
         [(0, 2), (2, 3), (4, 10)]
         """
         offsets: list[tuple[int, int]] = []
-        for part in self.added.split(text) if self.added else [whole(text)]:
+        for part in self._parts(text):
             spans = [(0, len(part.text))] if part.token_id is not None else self.basic_tokenizer.word_spans(part.text)
             offsets.extend((min(part.starts[start:end]), max(part.ends[start:end])) for start, end in spans)
         return offsets
@@ -260,11 +344,11 @@ class WordPieceTokenizer:
         for string, indices in self.basic_tokenizer.split_spaces_with_offsets(text):
             if isinstance(indices, range):  # nothing was dropped inside the string
                 first = indices.start
-                for index, start, end in self._string_offsets[string]:
+                for index, start, end in self._strings.offsets[string]:
                     ids.append(index)
                     offsets.append((first + start, first + end))
             else:
-                for index, start, end in self._string_offsets[string]:
+                for index, start, end in self._strings.offsets[string]:
                     ids.append(index)
                     offsets.append((indices[start], indices[end - 1] + 1))
         return ids, offsets
@@ -294,8 +378,8 @@ class WordPieceTokenizer:
         Raises:
             ValueError: `max_seq_length` is below 3.
         """
-        if max_seq_length is not None and max_seq_length < 3:
-            raise ValueError(f"`max_seq_length` must be at least 3. Received: {max_seq_length}")
+        if max_seq_length is not None and max_seq_length < MIN_LENGTH:
+            raise ValueError(f"`max_seq_length` must be at least {MIN_LENGTH}. Received: {max_seq_length}")
         ids_a = self.encode(text, parse_special_tokens)
         ids_b = [] if text_pair is None else self.encode(text_pair, parse_special_tokens)
         if max_seq_length is not None:
@@ -308,92 +392,3 @@ class WordPieceTokenizer:
             input_ids += [*ids_b, self.sep_id]
             segment_ids += [1] * (len(ids_b) + 1)
         return input_ids, segment_ids
-
-    def decode(self, ids: Iterable[int], skip_special_tokens: bool = False) -> str:
-        """Return the tokens as text: a `##` token joins the one before it, and a space precedes any other.
-
-        Args:
-            ids: ids of tokens.
-            skip_special_tokens: whether to leave the special tokens out, and the added tokens that are `special`.
-
-        Raises:
-            ValueError: an id is outside the vocabulary.
-        """
-        text: list[str] = []
-        skipped = set(self.special_ids) if skip_special_tokens else set()
-        if skip_special_tokens:
-            skipped |= {self._ids[token.content] for token in self.options.added_tokens if token.special}
-        for index in map(int, ids):
-            if not 0 <= index < self.vocab_size:
-                raise ValueError(f"`ids` must be from 0 to {self.vocab_size - 1}. Received: {index}")
-            if index in skipped:
-                continue
-            token = self.tokens[index]
-            if token.startswith("##") and text:
-                text.append(token[2:])
-            else:
-                text.extend((" ", token) if text else (token,))
-        return "".join(text)
-
-    def _encode_string(self, string: str) -> tuple[int, ...]:
-        """Return the ids of one string of `split_spaces`."""
-        if string.isascii():
-            # Cleaned ASCII holds only letters, digits and what the reference counts as punctuation.
-            words = _ASCII_WORDS.findall(string.lower() if self.do_lower_case else string)
-        else:
-            words = self.basic_tokenizer.split_word(string)
-        return tuple(chain.from_iterable(map(self._word_ids.__getitem__, words)))
-
-    def _encode_word(self, word: str) -> tuple[int, ...]:
-        return tuple([index for index, _ in self._tokens(word)])
-
-    def _encode_string_with_offsets(self, string: str) -> list[tuple[int, int, int]]:
-        """Return the ids of one string of `split_spaces`, each with its start and end in the string."""
-        tokens: list[tuple[int, int, int]] = []
-        if string.isascii():
-            # See `_encode_string`. A lower-cased ASCII letter is one letter too, so that indices stay the same.
-            for match in _ASCII_WORDS.finditer(string.lower() if self.do_lower_case else string):
-                end = match.start()
-                for index, length in self._word_tokens[match[0]]:
-                    start, end = end, end + length
-                    tokens.append((index, start, end))
-            return tokens
-        for word in self.basic_tokenizer.split_word_with_offsets(string):
-            end = 0
-            for index, length in self._tokens(word.text):
-                start, end = end, end + length
-                tokens.append((index, min(word.starts[start:end]), max(word.ends[start:end])))
-        return tokens
-
-    def _tokens(self, word: str) -> list[tuple[int, int]]:
-        """Split a word, longest match first: the id and length of each token, or one `[UNK]` for the whole word."""
-        length = len(word)
-        if length > self.options.max_input_chars_per_word:
-            return [(self.unk_id, length)]
-        tokens: list[tuple[int, int]] = []
-        vocabulary = self._first_ids
-        start = 0
-        while start < length:
-            for end in range(min(length, start + self._longest_token), start, -1):
-                index = vocabulary.get(word[start:end])
-                if index is not None:
-                    break
-            else:
-                return [(self.unk_id, length)]
-            tokens.append((index, end - start))
-            vocabulary = self._next_ids
-            start = end
-        return tokens
-
-
-def _decoded(text: str | bytes) -> str:
-    return text.decode("utf-8", errors="ignore") if isinstance(text, bytes) else text
-
-
-def _special_pattern(parse_special_tokens: bool | Collection[str]) -> re.Pattern[str]:
-    """Return a pattern that captures the special tokens to parse."""
-    parsed = SPECIAL_TOKENS if isinstance(parse_special_tokens, bool) else tuple(parse_special_tokens)
-    for token in parsed:
-        if token not in SPECIAL_TOKENS:
-            raise ValueError(f"`parse_special_tokens` must be some of {', '.join(SPECIAL_TOKENS)}. Received: {token!r}")
-    return re.compile("(" + "|".join(map(re.escape, parsed)) + ")")

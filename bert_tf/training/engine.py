@@ -1,7 +1,8 @@
 """The protocol between the host loop and the engine that runs the steps.
 
 An engine makes the state of a training, runs steps on it, evaluates, and knows the devices and processes of the job.
-The loop, the launchers, fine-tuning and evaluation use only this protocol, which `tensorflow_engine` implements.
+The loop, the launchers, fine-tuning and evaluation use only this protocol, which `tensorflow_engine` and
+`jax_engine` implement.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -55,6 +56,11 @@ class State(Protocol):
 
     def variables(self) -> dict[str, Any]:
         """Return everything that a checkpoint holds, by name; each value has `numpy()`, `assign()` and `shape`."""
+        ...
+
+    @property
+    def is_read_together(self) -> bool:
+        """Return whether all processes must read the variables together, because each has a part of some."""
         ...
 
     def start_averages(self) -> None:
@@ -118,6 +124,11 @@ class Engine(Protocol):
     @property
     def is_tpu(self) -> bool:
         """Return whether the devices are TPU cores, which want batches of one shape."""
+        ...
+
+    @property
+    def has_fused_attention(self) -> bool:
+        """Return whether the devices have a kernel for fused attention (`layers.fused_attention`)."""
         ...
 
     def describe(self) -> str:

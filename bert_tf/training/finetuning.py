@@ -1,4 +1,4 @@
-"""Fine-tuning: a pre-trained encoder learns a labelled task."""
+"""The fine-tuning of a pre-trained encoder for a labelled task."""
 
 import dataclasses
 import os
@@ -11,6 +11,7 @@ import keras
 from absl import logging
 
 from bert_tf.configs import BertConfig, FinetuningConfig, TrainConfig
+from bert_tf.conversion.heads import made_up_labels
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import DIGESTS, Examples
@@ -21,8 +22,9 @@ from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.result import BestEvaluation, restore_result
 from bert_tf.tasks import Task, task_of
 from bert_tf.tasks.encoded import EncodedExamples
-from bert_tf.tokenization.casing import casing_warning
+from bert_tf.tokenization.reachability import vocabulary_warnings
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.training.attention_choice import attention_of
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
 from bert_tf.training.engine import Dataset, Engine, OutputsOf, State
@@ -46,35 +48,36 @@ def finetune(
     data: dict[str, Any] | None = None,
     allow_random_heads: bool = False,
 ) -> dict[str, Any]:
-    """Fine-tune a model for `config.task`, or go on fine-tuning it, in `run_dir`.
+    """Fine-tune a model for `config.task`, or resume its fine-tuning, in `run_dir`.
 
-    The scores are written to `run_dir/scores.json` too, with all their details.
+    The result of a run is the weights of its best evaluation with `config.keep_best`, else the last weights. Its scores
+    are also written to `run_dir/scores.json`, with all their details.
 
     Args:
         config: the experiment.
-        train_examples: what is learnt; their labels are the classes.
-        eval_examples: the same, to evaluate on while training goes on; None for no evaluation.
+        train_examples: the examples to train on. The classes are the labels of all parts.
+        eval_examples: the examples to evaluate on during training; None for no evaluation.
         run_dir: the run's folder.
         engine: the devices and processes.
-        init_checkpoint: whose encoder, vocabulary and casing to take: whatever `conversion.loading.read_pretrained`
-            takes (a run's folder, one of Hugging Face or Google, a preset of KerasHub).
-        tokenizer: instead, for a start from random weights of `config.model`.
-        test_examples: scored once, at the end, with the weights that are the result; their scores are under `test`.
-        data: what the run reads, for its description; by default the examples' paths.
-        allow_random_heads: whether a pooler that `init_checkpoint` lacks may start from random weights. (The task's own
-            head always does.)
+        init_checkpoint: the pre-trained model whose encoder, vocabulary and casing are used: a run's folder, a folder
+            of Hugging Face or Google, a preset of KerasHub, or a name on a hub. None to start from random weights.
+        tokenizer: the tokenizer of a start from random weights, whose sizes are `config.model`; else None.
+        test_examples: examples that the result is scored on once, at the end. Their scores are returned under `test`.
+        data: a description of what the run reads, which is kept with it; None for the paths of the examples.
+        allow_random_heads: whether a pooler that `init_checkpoint` lacks may start from random weights. The head of the
+            task always does.
 
     Returns:
-        Loss and the task's scores on `eval_examples` of the weights that are the result (the best evaluation's with
-        `config.keep_best`, else the last ones); without evaluation, losses and metrics of the last steps.
+        Loss and scores of the result on `eval_examples`; without evaluation, losses and metrics of the last steps.
 
     Raises:
-        FileNotFoundError: `init_checkpoint` does not exist, or is not complete.
-        ValueError: labels, lengths, sizes or experiment do not agree; the message says which.
+        FileNotFoundError: `init_checkpoint` does not exist or is incomplete.
+        ValueError: labels, lengths, sizes or experiment do not agree; the message names them.
         FloatingPointError: the loss or the gradient is not finite.
-        Preempted: SIGTERM came; there is a checkpoint of the last step.
+        Preempted: the process received SIGTERM, and wrote a checkpoint of the last step.
     """
     engine.check_batch("train.batch_size", config.train.batch_size)
+    attention = attention_of(config.model, engine, run_dir)
     task = task_of(config.task)
     labels = _labels(task, train_examples, eval_examples, test_examples)
     pretrained, tokenizer, encoder = _starting_point(
@@ -82,21 +85,30 @@ def finetune(
     )
     main_score = config.metric or task.main_score(labels)
     train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), engine)
-    held_out = _HeldOut.of(eval_examples, task, labels, tokenizer) if eval_examples else None
-    test = _HeldOut.of(test_examples, task, labels, tokenizer) if test_examples else None
+    held_out, test = (
+        _HeldOut.of(part, task, labels, tokenizer) if part else None for part in (eval_examples, test_examples)
+    )
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
     train = config.train
     train_data = _TrainingData(train_rows, train, train_examples.path)
-    paths = {"train": train_examples.path, "eval": eval_examples.path if eval_examples else None}
-    digests = _digests(train=train_examples, eval=eval_examples, test=test_examples)
-    read = (data or paths) | {"init_checkpoint": init_checkpoint, DIGESTS: digests}
+    read = _data_read(data, train=train_examples, eval=eval_examples, test=test_examples)
+    read["init_checkpoint"] = init_checkpoint
     description = _description(config, encoder, tokenizer, labels=labels, data=read)
     with run_folder.claimed(run_dir, description, tokenizer, is_chief=engine.is_chief) as lock:
         keras.utils.set_random_seed(train.seed)
-        state = engine.make_state(lambda: run_folder.model_of(description, train.dtype_policy), train)
+        make_model = partial(run_folder.model_of, description, train.dtype_policy, attention=attention)
+        state = engine.make_state(make_model, train)
         outputs_of = engine.make_outputs(state.model, train.eval_batch_size, task.objective(training=False))
         keeps = config.keep_best and engine.is_chief
         best = BestEvaluation(run_dir, state.model, main_score, keep=keeps, patience=config.patience)
+        hooks = Hooks(
+            evaluate=partial(_evaluate, held_out, outputs_of, main_score) if held_out is not None else None,
+            initialize=partial(initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
+            after_evaluation=best,
+            describe_batch=train_data.describe_batch,
+            still_held=lock.check,
+            step_flops=partial(encoder_step_flops, encoder, train.batch_size),
+        )
         results = train_and_evaluate(
             engine=engine,
             state=state,
@@ -105,14 +117,7 @@ def finetune(
             run_dir=run_dir,
             train=train,
             optimizer=config.optimizer,
-            hooks=Hooks(
-                evaluate=partial(_evaluate, held_out, outputs_of, main_score) if held_out is not None else None,
-                initialize=partial(initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
-                after_evaluation=best,
-                describe_batch=train_data.describe_batch,
-                still_held=lock.check,
-                step_flops=partial(encoder_step_flops, encoder, train.batch_size),
-            ),
+            hooks=hooks,
             label="fine-tuning",
         )
         if best.best is not None and config.keep_best:
@@ -128,7 +133,7 @@ def finetune(
 
 
 def _labels(task: Task, train: Examples, *others: Examples | None) -> tuple[str, ...]:
-    """Return the labels of all parts, and warn of those that training never sees."""
+    """Return the labels of all parts, and warn of labels without training examples and of doubtful ones."""
     labels = task.label_names_of_parts(train.examples, *(part.examples for part in others if part is not None))
     unseen = sorted(set(labels) - task.occurring_labels(train.examples))
     if unseen:
@@ -137,17 +142,25 @@ def _labels(task: Task, train: Examples, *others: Examples | None) -> tuple[str,
             ", ".join(map(repr, unseen)),
             "it" if len(unseen) == 1 else "them",
         )
+    _warn_of_labels(task, labels, train)
     return labels
 
 
-def _digests(**parts: Examples | None) -> dict[str, str]:
-    """Return the digest of each part that is given, by which a run knows its data again."""
-    return {name: examples.digest() for name, examples in parts.items() if examples is not None}
+def _warn_of_labels(task: Task, labels: Sequence[str], examples: Examples) -> None:
+    for warning in task.label_warnings(labels, examples.examples):
+        logging.warning("%s: %s", examples.path, warning)
+
+
+def _data_read(data: dict[str, Any] | None, **parts: Examples | None) -> dict[str, Any]:
+    """Return the description of the data, with the digests by which a resumed run recognises it."""
+    paths = {name: part.path if part else None for name, part in parts.items() if name != "test"}
+    digests = {name: part.digest() for name, part in parts.items() if part is not None}
+    return (data or paths) | {DIGESTS: digests}
 
 
 @dataclasses.dataclass(frozen=True)
 class _TrainingData:
-    """The encoded examples that are learnt, by the run's steps."""
+    """The encoded training examples, in batches by step."""
 
     rows: EncodedExamples
     train: TrainConfig
@@ -158,7 +171,10 @@ class _TrainingData:
 
     def describe_batch(self, step: int) -> str:
         numbers = rows_of_batch(self.rows, self.train.batch_size, seed=self.train.seed, step=step)
-        return f"rows {', '.join(map(str, sorted(numbers)))} of {self.path}, counted from 0"
+        sources = [self.rows.sources[number] for number in numbers]
+        if all(isinstance(source, int) for source in sources):  # one number for all windows of a text
+            return f"rows {', '.join(map(str, sorted(set(sources))))} of {self.path}, counted from 0"
+        return f"encoded rows {', '.join(map(str, sorted(numbers)))} of {self.path}, counted from 0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,9 +228,9 @@ def _starting_point(
         _warn_of_other_labels(pretrained, config.task.kind, labels)
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
-    if (contradiction := casing_warning(tokenizer)) is not None:
+    for contradiction in vocabulary_warnings(tokenizer):
         logging.warning("%s", contradiction)
-    encoder = _with_dropout(encoder, config.task.encoder_dropout_rate).replace(recompute=config.model.recompute)
+    encoder = _executed_as(config.model, _with_dropout(encoder, config.task.encoder_dropout_rate))
     encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length, num_segments=config.task.num_segments)
     _check_reinitialized(config, encoder)
     return pretrained, tokenizer, encoder
@@ -251,31 +267,40 @@ def score(
     engine: Engine,
     batch_size: int,
 ) -> dict[str, Any]:
-    """Return loss and scores of a fine-tuned model on labelled examples: what `finetune` reports on them.
+    """Return loss and scores of a fine-tuned model on labelled examples, the same that `finetune` reports.
 
     Args:
-        model: of `run_folder.load_run`.
-        task: of the run.
-        examples: labelled.
-        labels: of the run.
-        tokenizer: of the run.
+        model: the model of a run, as `run_folder.load_run` returns it.
+        task: the run's task.
+        examples: the labelled examples.
+        labels: the run's labels.
+        tokenizer: the run's tokenizer.
         engine: the devices and processes.
-        batch_size: rows at a time.
+        batch_size: number of rows computed at a time.
 
     Raises:
         ValueError: a label is not one of `labels`.
     """
+    _warn_of_labels(task, labels, examples)
     held_out = _HeldOut.of(examples, task, labels, tokenizer)
     return held_out.scores(engine.make_outputs(model, batch_size, task.objective(training=False)))
 
 
 def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:
-    """Return the examples, padded to one length on a TPU, which compiles a program for each shape."""
+    """Return the examples, padded to one length on a TPU, because it compiles a program for each shape."""
     return rows.in_one_length() if engine.is_tpu else rows
 
 
 def _with_dropout(encoder: BertConfig, rate: float | None) -> BertConfig:
     return encoder if rate is None else encoder.replace(dropout_rate=rate, attention_dropout_rate=rate)
+
+
+def _executed_as(model: BertConfig, encoder: BertConfig) -> BertConfig:
+    """Return an encoder with the options of execution of the experiment's model."""
+    changes: dict[str, Any] = {"recompute": model.recompute, "attention": model.attention}
+    if model.attention == "fused":
+        changes["attention_dropout_rate"] = model.attention_dropout_rate  # 0, as its kernels need
+    return encoder.replace(**changes)
 
 
 def _check_reinitialized(config: FinetuningConfig, encoder: BertConfig) -> None:
@@ -287,8 +312,8 @@ def _check_reinitialized(config: FinetuningConfig, encoder: BertConfig) -> None:
 
 
 def _warn_of_other_labels(pretrained: Pretrained, kind: str, labels: Sequence[str]) -> None:
-    """Warn if a checkpoint of the same task names other labels: a wrong file or column looks like this."""
-    made_up = {f"LABEL_{number}" for number in range(len(pretrained.labels))}  # by `transformers`, without names
+    """Warn if a checkpoint of the same task has other labels, as happens with a wrong file or column."""
+    made_up = set(made_up_labels(len(pretrained.labels)))
     if pretrained.task == kind and set(pretrained.labels) not in (set(), made_up, set(labels)):
         logging.warning(
             "%s is for the labels %s, but the training examples have %s: the new head learns these",
@@ -299,9 +324,16 @@ def _warn_of_other_labels(pretrained: Pretrained, kind: str, labels: Sequence[st
 
 
 def initialize(state: State, pretrained: Pretrained | None, reinitialize_layers: int) -> None:
-    """Give the model the pre-trained encoder; layers that start anew keep their fresh weights.
+    """Assign the pre-trained weights to the encoder of a fresh model.
 
-    A pooler that the source does not have starts anew as well.
+    Args:
+        state: the state of the run, whose model is changed.
+        pretrained: the pre-trained weights; None to change nothing.
+        reinitialize_layers: number of last blocks that keep their fresh weights, together with the pooler. A pooler
+            that `pretrained` lacks keeps them too.
+
+    Raises:
+        ValueError: a weight of the encoder is missing.
     """
     if pretrained is None:
         return

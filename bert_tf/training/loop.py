@@ -70,7 +70,7 @@ def train_and_evaluate(
       3. the fresh weights that the model was made with.
 
     A run that is stopped at any point and started again makes the same updates and writes the same `metrics.jsonl`,
-    except for times. On SIGTERM, the run saves a checkpoint and stops.
+    except for times. On SIGTERM and Ctrl-C, the run saves a checkpoint and stops.
 
     Args:
         engine: the devices and processes.
@@ -89,6 +89,7 @@ def train_and_evaluate(
     Raises:
         FloatingPointError: the loss or the gradient is not finite. The last checkpoint is kept.
         Preempted: SIGTERM was received. The newest checkpoint is that of the last update.
+        KeyboardInterrupt: Ctrl-C was received. The newest checkpoint is that of the last update.
         OSError: a checkpoint or the log cannot be written. Earlier checkpoints are kept.
         ConnectionError: another process of the job was lost. The last checkpoint is kept.
         ValueError: no checkpoint can be read, or the checkpoints do not fit the model.
@@ -125,8 +126,10 @@ def train_and_evaluate(
         except Preempted:
             run.save()
             writer.wait()
-            raise Preempted(
-                f"stopped by SIGTERM at step {run.step} of {train.num_steps}, which is saved; the same command resumes"
+            kind, cause = (KeyboardInterrupt, "Ctrl-C") if notice.interrupted else (Preempted, "SIGTERM")
+            raise kind(
+                f"stopped by {cause} at step {run.step} of {train.num_steps}, which is saved; the same command or call "
+                "resumes"
             ) from None
     return run.results
 
@@ -170,13 +173,13 @@ class _Run:
         self._meter = ThroughputMeter(
             hooks.step_flops, train.peak_tflops * 1e12 * engine.num_devices, engine.device_memory_gib
         )
-        writer.step = newest.step if newest is not None else None
+        self._saved_step = newest.step if newest is not None else None
 
     def steps_until_return(self) -> int:
         """Return how many steps the device may make before the host has work to do.
 
         Raises:
-            Preempted: one of the job's processes received SIGTERM.
+            Preempted: one of the job's processes received SIGTERM or Ctrl-C.
         """
         budget, notices = self._engine.sum_over_processes([self._budget.steps, self._notice.received])
         if notices:
@@ -269,10 +272,16 @@ class _Run:
 
     def save(self) -> None:
         """Start to write this step's checkpoint, unless it exists."""
+        if self._saved_step == self.step:
+            return
+        self._saved_step = self.step
+        variables = self._state.variables()
+        if self._state.is_read_together:
+            variables = checkpoints.host_copy(variables)
         # All processes of a job hold the same values, so the chief writes for all without asking them.
-        if self._writer.step != self.step and self._engine.is_chief:
+        if self._engine.is_chief:
             progress = {"logged": self._metrics.to_json(), "skipped_steps": self._skipped_steps}
-            self._writer.save(self.step, self._state.variables(), progress)
+            self._writer.save(self.step, variables, progress)
 
 
 class _StepBudget:

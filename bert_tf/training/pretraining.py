@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any, Protocol
 
 import keras
@@ -21,6 +22,7 @@ from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
 from bert_tf.tokenization.vocab_files import first_difference
 from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, WordPieceTokenizer
+from bert_tf.training.attention_choice import attention_of
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.engine import Dataset, Engine, Evaluate, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
@@ -120,6 +122,7 @@ def pretrain(
     for phase in phases:
         engine.check_batch("train.batch_size", phase.train.batch_size)
     engine.check_batch("train.eval_batch_size", train.eval_batch_size)
+    attention = attention_of(config.model, engine, run_dir)
     train_of = _of_phases(train_records, phases, "train_data")
     eval_of = _of_phases(eval_records, phases, "eval_data") if eval_records else []
     tokenizer = train_of[0].tokenizer
@@ -135,7 +138,8 @@ def pretrain(
             stack.enter_context(records.naming_bad_records())
         log_unigram = metrics.log_unigram(train_of[0].token_counts(), tokenizer.special_ids, config.model.vocab_size)
         keras.utils.set_random_seed(train.seed)
-        state = engine.make_state(lambda: run_folder.model_of(description, train.dtype_policy), train)
+        make_model = partial(run_folder.model_of, description, train.dtype_policy, attention=attention)
+        state = engine.make_state(make_model, train)
         initialization = _initialization(config, start_from, log_unigram, allow_random_heads=allow_random_heads)
         objective = pretraining_objective(log_unigram)
         results: dict[str, float] = {}

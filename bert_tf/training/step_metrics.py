@@ -11,6 +11,23 @@ NONFINITE_GRADIENT = "nonfinite_gradient"
 """The metric with the number, from 1, of the first weight whose gradient is not finite in a step; 0 for none."""
 
 
+class Totals:
+    """The sums of (sum, weight) pairs on the host, in float64, since float32 sums of millions of terms lose digits."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, tuple[float, float]] = {}
+
+    def add(self, sums: Mapping[str, Any]) -> None:
+        """Add the pairs of a batch, scalars that `float` takes."""
+        for name, (total, weight) in sums.items():
+            before = self._totals.get(name, (0.0, 0.0))
+            self._totals[name] = (before[0] + float(total), before[1] + float(weight))
+
+    def ratios(self) -> dict[str, float]:
+        """Return the mean of each metric, which is its sum divided by its weight."""
+        return metrics.ratios(self._totals)
+
+
 class MetricSums:
     """The sums of all steps since the last line of the log, in float64 on the host. A checkpoint holds them.
 

@@ -9,10 +9,11 @@ model_dir/results.jsonl    one line a finished run        model_dir/summary.json
 import itertools
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bert_tf.configs import FinetuningConfig
+from bert_tf.configs.experiment_files import with_overrides
 from bert_tf.runs.result import gain
 from bert_tf.utils import files, json_text
 from bert_tf.utils.arguments import renamed
@@ -37,10 +38,15 @@ def parse_grid(assignments: Sequence[str]) -> dict[str, list[str]]:
     return grid
 
 
+def points_of(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return the settings of each point of a grid, in the order in which `sweep` runs them."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
 def sweep(
     config: FinetuningConfig,
     seeds: Sequence[int],
-    grid: dict[str, list[str]],
+    grid: Mapping[str, Sequence[Any]],
     *,
     model_dir: str,
     run: Callable[[FinetuningConfig, str], dict[str, Any]],
@@ -51,7 +57,8 @@ def sweep(
     Args:
         config: the experiment.
         seeds: the values of `train.seed`.
-        grid: the result of `parse_grid`; {} for the experiment as it is.
+        grid: the values of each field, such as the result of `parse_grid`, where texts are read as those of `--set`;
+            {} for the experiment as it is.
         model_dir: the folder of all runs.
         run: a function that trains a configuration in a folder, continuing an interrupted run, and returns its scores.
         score: the name of the score whose mean over the seeds decides which point is the best.
@@ -63,7 +70,7 @@ def sweep(
     Raises:
         ConfigError: the grid has an unknown field, or a value that a field cannot have.
     """
-    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    points = points_of(grid)
     configs = [_with(config, settings) for settings in points]  # checks all settings before the first run
     with renamed(folder="model_dir"):
         files.require_writable_folder(model_dir)
@@ -86,13 +93,12 @@ def sweep(
     return summary
 
 
-def _with(config: FinetuningConfig, settings: dict[str, str]) -> FinetuningConfig:
-    for name, value in settings.items():
-        config = config.override(f"{name}={value}")
-    return config
+def _with(config: FinetuningConfig, settings: Mapping[str, Any]) -> FinetuningConfig:
+    changes = [f"{name}={value}" if isinstance(value, str) else (name, value) for name, value in settings.items()]
+    return with_overrides(config, changes)
 
 
-def _folder(settings: dict[str, str]) -> str:
+def _folder(settings: Mapping[str, Any]) -> str:
     return ",".join(f"{name.rpartition('.')[2]}={value}" for name, value in settings.items())
 
 

@@ -40,6 +40,20 @@ def advice_on(start: bytes) -> str | None:
     return None
 
 
+def refuse_lfs_pointer(data: bytes, path: str) -> None:
+    """Refuse a pointer of Git LFS, which stands in the place of a file that was not fetched.
+
+    Args:
+        data: the first bytes of the file.
+        path: its path, for the message.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if data.startswith(_LFS_POINTER):
+        raise ValueError(f"{path}: {advice_on(data)}")
+
+
 def remedy_for(data: bytes, path: str) -> str:
     """Return what helps if a file turns out not to be UTF-8, and refuse what would pass for text but is none.
 
@@ -51,7 +65,8 @@ def remedy_for(data: bytes, path: str) -> str:
         ValueError: it is a pointer of Git LFS, UTF-16 text or another known kind of file that holds NULs.
     """
     start = data[:4096]
+    refuse_lfs_pointer(start, path)
     advice = advice_on(start)
-    if advice is not None and (b"\0" in start or start.startswith(_LFS_POINTER)):
+    if advice is not None and b"\0" in start:
         raise ValueError(f"{path}: {advice}")
     return advice or "convert it, for example with `iconv -f latin1 -t utf-8`"

@@ -38,7 +38,10 @@ class FileSystem(Protocol):
         """Return the paths that a pattern matches; `*`, `?` and `[...]` match within one part of the path."""
 
     def walk(self, folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-        """Iterate over a folder and all below it, as `os.walk` does, through symbolic links too."""
+        """Iterate over a folder and all below it, as `os.walk` does, through symbolic links too.
+
+        A link to a folder that leads to the link is left out, since it holds nothing new.
+        """
 
     def make_folder(self, path: str) -> None:
         """Make a folder and its parents, where they are missing."""
@@ -82,7 +85,17 @@ class _Local:
         return found
 
     def walk(self, folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
-        return os.walk(folder, followlinks=True, onerror=_raise_unless_missing)
+        above = {folder: _identity(folder)}  # of a folder that is to be walked: itself and those that lead to it
+        for path, subfolders, names in os.walk(folder, followlinks=True, onerror=_raise_unless_missing):
+            led_here = above.pop(path)
+            for name in list(subfolders):
+                subfolder = os.path.join(path, name)
+                identity = _identity(subfolder)
+                if identity <= led_here:
+                    subfolders.remove(name)
+                else:
+                    above[subfolder] = led_here | identity
+            yield path, subfolders, names
 
     def make_folder(self, path: str) -> None:
         os.makedirs(path, exist_ok=True)
@@ -98,6 +111,15 @@ class _Local:
 
     def remove_folder(self, path: str) -> None:
         shutil.rmtree(path)
+
+
+def _identity(folder: str) -> frozenset[tuple[int, int]]:
+    """Return the numbers by which the system knows a folder, whatever link leads to it; none if it is missing."""
+    try:
+        status = os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    return frozenset([(status.st_dev, status.st_ino)])
 
 
 def _raise_unless_missing(error: OSError) -> None:
@@ -169,6 +191,12 @@ def file_system(path: str) -> FileSystem:
     return _Remote(tf.io.gfile)
 
 
+def file_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that file systems raise: OSError, and TensorFlow's, unless it is not loaded."""
+    tf = sys.modules.get("tensorflow")  # a module that is not loaded raises nothing
+    return (OSError,) if tf is None else (OSError, tf.errors.OpError)
+
+
 @contextlib.contextmanager
 def os_errors(*paths: str) -> Iterator[None]:
     """Within the block, turn errors about one of `paths` into OSErrors that name the first.
@@ -190,12 +218,12 @@ def os_errors(*paths: str) -> Iterator[None]:
             raise
         raise type(error)(f"{paths[0]}: {error.strerror}") from None
     except Exception as error:
-        tf = sys.modules.get("tensorflow")  # a module that is not loaded raises nothing
-        if tf is None or not isinstance(error, tf.errors.OpError):
+        if not isinstance(error, file_errors()):
             raise
-        message = str(error.message or error)
+        message = str(getattr(error, "message", None) or error)
         if message and not any(os.path.basename(path.rstrip("/")) in message for path in paths):
             raise
+        tf = sys.modules["tensorflow"]
         kinds = {tf.errors.NotFoundError: FileNotFoundError, tf.errors.PermissionDeniedError: PermissionError}
         reason = message.rpartition("; ")[2] or type(error).__name__
         raise kinds.get(type(error), OSError)(f"{paths[0]}: {reason}") from None

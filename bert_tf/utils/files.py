@@ -275,7 +275,7 @@ def copy_folder(source: str, target: str) -> None:
 
 
 def names_in_folder(path: str) -> list[str]:
-    """Return the names of the files in a folder, sorted; none if there is no such folder.
+    """Return the names in a folder, sorted, on object stores without its folders; none if there is no such folder.
 
     Raises:
         OSError: the folder cannot be read.

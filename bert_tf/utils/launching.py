@@ -16,7 +16,7 @@ _FLAG_NAMES = {"run_dir": "model_dir"}
 _ABSL_MODULES = ("absl.", "tensorflow", "keras")
 
 
-def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] | None = None) -> None:
+def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None]) -> None:
     """Parse the flags, run `main` by `absl.app.run`, and report expected errors in one line with exit code 2.
 
     Expected errors are those of bad input (ValueError, OSError) and of training that diverges (FloatingPointError). Any
@@ -27,10 +27,9 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] 
 
     Args:
         main: the function that reads `absl.flags.FLAGS` and does the work.
-        define_flags: the function that defines the command's flags, which is called first; None if they are defined.
+        define_flags: the function that defines the command's flags, which is called first.
     """
-    if define_flags is not None:
-        define_flags()
+    define_flags()
     module = sys.modules[main.__module__]
     if _HELP & set(sys.argv[1:]):
         print(help_text(module.__doc__ or "", sys.argv[0]))
@@ -51,12 +50,17 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None] 
                 raise
             _name_flags(error)
             print(f"error: {error}", file=sys.stderr)
+            if isinstance(error, ConnectionError):
+                # A job has lost a process, which libraries would wait for when this one exits.
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(2)
             sys.exit(2)
         except preemption.Preempted as notice:
             print(notice, file=sys.stderr)
             sys.exit(flags.FLAGS.get_flag_value("preemption_exit_code", preemption.EXIT_CODE))
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+        except KeyboardInterrupt as notice:
+            print(str(notice) or "interrupted", file=sys.stderr)
             sys.exit(130)
 
     quiet_imports.install()

@@ -1,6 +1,7 @@
-"""The handling of SIGTERM, by which clusters announce that they take a machine away."""
+"""The handling of SIGTERM, by which clusters announce that they take a machine away, and of Ctrl-C."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,37 +17,46 @@ class Preempted(Exception):
 
 
 class TerminationNotice:
-    """A context in which SIGTERM sets `received` instead of ending the process.
+    """A context in which SIGTERM and Ctrl-C set `received` instead of ending the process.
+
+    A second Ctrl-C raises KeyboardInterrupt at once, as usual. So does the end of a context that took no notice of the
+    first, so that what follows does not run. Ctrl-C is left alone where it does not raise KeyboardInterrupt.
 
     Python runs signal handlers in its main thread, between two instructions. The notice therefore waits while the
     device runs a loop of steps. A context that another thread enters has no effect.
 
     Attributes:
-        received: whether SIGTERM was received.
+        received: whether one of the signals was received.
+        interrupted: whether Ctrl-C was received.
     """
 
     def __init__(self) -> None:
         self.received = False
+        self.interrupted = False
         self._raises = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._note)
+            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._note)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self.interrupted and kind is None:
+            raise KeyboardInterrupt
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Let SIGTERM end the block, such as an evaluation, at any point.
+        """Let the signals end the block, such as an evaluation, at any point.
 
         Raises:
-            Preempted: SIGTERM was received, before or during the block.
+            Preempted: a signal was received, before or during the block.
         """
         self._raises = True
         try:
@@ -57,6 +67,11 @@ class TerminationNotice:
             self._raises = False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+            print("\nCtrl-C: saving a checkpoint, then stopping; once more stops at once", file=sys.stderr, flush=True)
         self.received = True
         if self._raises:
             self._raises = False

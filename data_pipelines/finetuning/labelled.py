@@ -1,11 +1,13 @@
 """The readers of labelled files, one for each kind of task."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import DIGESTS, Examples
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
+from data_pipelines.finetuning.in_memory import MEMORY
 from data_pipelines.finetuning.question_answering import read_questions
 from data_pipelines.finetuning.retrieval import read_pairs
 from data_pipelines.finetuning.splits import Split
@@ -68,7 +70,7 @@ def read_examples(path: str, config: AnyTaskConfig, *, labelled: bool = True, st
 
 def read_parts(
     config: AnyTaskConfig,
-    paths: dict[str, str | None],
+    paths: Mapping[str, str | Examples | None],
     *,
     split: str | None = None,
     split_seed: int = 0,
@@ -78,7 +80,7 @@ def read_parts(
 
     Args:
         config: the configuration of the task.
-        paths: the file of each part, or None. Messages name `train_file`, `eval_file` and `test_file`.
+        paths: the file of each part, its examples, or None. Messages name `train_file`, `eval_file` and `test_file`.
         split: the shares by which the training file is split into parts (`splits.Split.parse`); None if each part has
             a file of its own.
         split_seed: the random seed of `split`.
@@ -97,7 +99,7 @@ def read_parts(
     parts = {}
     for part, path in given.items():
         with renamed(path=f"{part}_file"):
-            parts[part] = read_examples(path, config, strict=strict)
+            parts[part] = path if isinstance(path, Examples) else read_examples(path, config, strict=strict)
     return Split.parse(split, split_seed).parts(parts["train"]) if split is not None else parts
 
 
@@ -115,6 +117,8 @@ def read_part(config: AnyTaskConfig, data: dict[str, Any], part: str) -> Example
     """
     if not data.get("split"):
         raise ValueError(f"`part` needs a run made with --split. Received: {part!r}, for a run without a split")
+    if data["train"] == MEMORY:
+        raise ValueError(f"`part` needs a run on a file. Received: {part!r}, for a run on {MEMORY}")
     parts = read_parts(config, {"train": data["train"]}, split=data["split"], split_seed=data["split_seed"])
     if part not in parts:
         raise ValueError(f"`part` must be one of {', '.join(parts)}, the parts of {data['split']}. Received: {part!r}")

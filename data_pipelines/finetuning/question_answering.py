@@ -1,6 +1,6 @@
 """The reader of questions on contexts, from the JSON of SQuAD 1.1 and 2.0."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from absl import logging
@@ -28,7 +28,40 @@ def read_questions(path: str, *, labelled: bool = True, strict: bool = False) ->
     """
     if not path.lower().endswith(".json"):
         raise ValueError(f"`path` must name a file that ends in .json (SQuAD). Received: {path!r}")
-    examples = list(_questions(path, labelled))
+    articles = enumerate(_member(files.read_json(path), "data", list, path))
+    rows = ((f"{path}, data[{number}]", article) for number, article in articles)
+    examples = questions_of_rows(rows, path=path, labelled=labelled, strict=strict)
+    if not examples:
+        raise ValueError(f"`path` must name a file with at least one question. Received: {path!r}")
+    return examples
+
+
+def questions_of_rows(
+    rows: Iterable[tuple[str, Any]], *, path: str, labelled: bool = True, strict: bool = False
+) -> list[QuestionExample]:
+    """Return the questions of rows, each of which is an article of a SQuAD file, or a single question.
+
+    A single question has the fields `question`, `context`, `answers` and, if it has them, `id` and `title`. Its answers
+    are a list as in the files, or the columns `text` and `answer_start`, as the data sets of Hugging Face have them.
+
+    Args:
+        rows: each row with its source, for messages.
+        path: the file or data set, for messages.
+        labelled: see `read_questions`.
+        strict: see `read_questions`.
+
+    Raises:
+        ValueError: a row has not these fields, or an answer is at a wrong position and `strict` is set.
+    """
+    examples = [
+        example
+        for number, (source, row) in enumerate(rows)
+        for example in (
+            [_single_question(row, source, labelled)]
+            if isinstance(row, dict) and {"question", "context"} & row.keys()
+            else _questions_of_article(row, number, source, labelled)
+        )
+    ]
     wrong = [(example, answer) for example in examples for answer in example.answers if not example.holds(answer)]
     if wrong:
         example, (text, start) = wrong[0]
@@ -40,25 +73,36 @@ def read_questions(path: str, *, labelled: bool = True, strict: bool = False) ->
         if strict:
             raise ValueError(first)
         logging.warning("%s: %d answers are not at their answer_start. The first: %s", path, len(wrong), first)
-    if not examples:
-        raise ValueError(f"`path` must name a file with at least one question. Received: {path!r}")
     return examples
 
 
-def _questions(path: str, labelled: bool) -> Iterator[QuestionExample]:
-    articles = _member(files.read_json(path), "data", list, path)
-    for article_number, article in enumerate(articles):
-        article_source = f"{path}, data[{article_number}]"
-        title = article.get("title") if isinstance(article, dict) else None
-        for number, paragraph in enumerate(_member(article, "paragraphs", list, article_source)):
-            paragraph_source = f"{article_source}.paragraphs[{number}]"
-            context = _member(paragraph, "context", str, paragraph_source)
-            for question_number, question in enumerate(_member(paragraph, "qas", list, paragraph_source)):
-                source = f"{paragraph_source}.qas[{question_number}]"
-                yield _example(question, context, title=str(title or article_number), source=source, labelled=labelled)
+def _questions_of_article(article: Any, number: int, article_source: str, labelled: bool) -> Iterator[QuestionExample]:
+    title = article.get("title") if isinstance(article, dict) else None
+    for paragraph_number, paragraph in enumerate(_member(article, "paragraphs", list, article_source)):
+        paragraph_source = f"{article_source}.paragraphs[{paragraph_number}]"
+        context = _member(paragraph, "context", str, paragraph_source)
+        for question_number, question in enumerate(_member(paragraph, "qas", list, paragraph_source)):
+            source = f"{paragraph_source}.qas[{question_number}]"
+            yield _example(question, context, title=str(title or number), source=source, labelled=labelled)
 
 
-def _example(values: Any, context: str, *, title: str, source: str, labelled: bool) -> QuestionExample:
+def _single_question(row: dict[str, Any], source: str, labelled: bool) -> QuestionExample:
+    answers, title = row.get("answers"), row.get("title")
+    if isinstance(answers, dict):
+        texts, starts = (_member(answers, name, list, f"{source}.answers") for name in ("text", "answer_start"))
+        if len(texts) != len(starts):
+            raise ValueError(
+                f"{source}.answers: must have an answer_start for each text. "
+                f"Received: {len(texts)} texts, {len(starts)} starts"
+            )
+        pairs = zip(texts, starts, strict=True)
+        row = row | {"answers": [{"text": text, "answer_start": start} for text, start in pairs]}
+    context = _member(row, "context", str, source)
+    group = None if title is None else str(title)
+    return _example(row, context, title=group, source=source, labelled=labelled)
+
+
+def _example(values: Any, context: str, *, title: str | None, source: str, labelled: bool) -> QuestionExample:
     question = _member(values, "question", str, source)
     if not question.strip():
         raise ValueError(f"{source}, field 'question': must not be empty. Received: {question!r}")

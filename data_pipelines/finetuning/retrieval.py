@@ -1,9 +1,10 @@
 """The reader of queries and passages, from tables and from the questions and contexts of SQuAD files."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bert_tf.configs.tasks import RetrievalConfig
-from bert_tf.examples import RetrievalExample
+from bert_tf.examples import QuestionExample, RetrievalExample
 from data_pipelines.finetuning import tables
 from data_pipelines.finetuning.question_answering import read_questions
 
@@ -23,19 +24,43 @@ def read_pairs(path: str, config: RetrievalConfig) -> list[RetrievalExample]:
             are no rows. The message names file, line and column.
     """
     if tables.suffix_of(path) == ".json" and not path.startswith(tables.TFDS):
-        if config.num_negatives:
-            raise ValueError(
-                "`task.num_negatives` must be 0 for `path`, because a SQuAD file has no negatives. "
-                f"Received: {config.num_negatives} for {path!r}"
-            )
-        return [
-            RetrievalExample(
-                question.question.strip(), question.context.strip(), group=question.group, source=question.source
-            )
-            for question in read_questions(path, labelled=False)
-        ]
+        return pairs_of_questions(read_questions(path, labelled=False), config, path)
+    examples = pairs_of_rows(tables.read_rows(path), config)
+    if not examples:
+        raise ValueError(f"`path` must name a file with at least one example. Received: {path!r}, which has no rows")
+    return examples
+
+
+def pairs_of_questions(
+    questions: Sequence[QuestionExample], config: RetrievalConfig, path: str
+) -> list[RetrievalExample]:
+    """Return the questions as queries and their contexts as passages.
+
+    Args:
+        questions: the questions; their groups are kept.
+        config: the settings of the task.
+        path: the source of the questions, for the message.
+
+    Raises:
+        ValueError: the settings ask for negatives, which questions do not have.
+    """
+    if config.num_negatives:
+        raise ValueError(
+            "`task.num_negatives` must be 0 for `path`, because a SQuAD file has no negatives. "
+            f"Received: {config.num_negatives} for {path!r}"
+        )
+    return [
+        RetrievalExample(
+            question.question.strip(), question.context.strip(), group=question.group, source=question.source
+        )
+        for question in questions
+    ]
+
+
+def pairs_of_rows(rows: tables.TableRows, config: RetrievalConfig) -> list[RetrievalExample]:
+    """Return the examples of a table's rows. Arguments and errors are those of `read_pairs`."""
     examples = []
-    for source, row in tables.read_rows(path):
+    for source, row in rows:
         passage = tables.text_field(row, config.passage_column, source)
         examples.append(
             RetrievalExample(
@@ -46,8 +71,6 @@ def read_pairs(path: str, config: RetrievalConfig) -> list[RetrievalExample]:
                 source=source,
             )
         )
-    if not examples:
-        raise ValueError(f"`path` must name a file with at least one example. Received: {path!r}, which has no rows")
     return examples
 
 

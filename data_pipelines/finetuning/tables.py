@@ -2,13 +2,13 @@
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bert_tf.utils import files
 
-TableRows = Iterator[tuple[str, dict[str, Any]]]
-"""An iterator over the rows of a table: the file and line of each row, and its fields by column."""
+TableRows = Iterable[tuple[str, dict[str, Any]]]
+"""The rows of a table: the file and line of each row, and its fields by column."""
 
 TFDS = "tfds:"
 """The start of a path that names a TFDS data set."""
@@ -213,16 +213,18 @@ def _tfds_rows(path: str) -> TableRows:
         if isinstance(feature, tfds.features.ClassLabel)
     }
     for number, example in enumerate(examples.as_numpy_iterator()):
-        row = {column: _plain(value) for column, value in example.items()}
+        row = {column: plain(value) for column, value in example.items()}
         for column, name_of in classes.items():
             row[column] = name_of(row[column]) if row[column] >= 0 else ""
         yield f"{path}, example {number}", row
 
 
-def _plain(value: Any) -> Any:
-    """Return a value of TFDS as text, number or list of these."""
+def plain(value: Any) -> Any:
+    """Return a value of a data set, such as an array, as text, number, or list or dictionary of these."""
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        return plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -36,7 +36,7 @@ def read_tagged(path: str, config: TaggingConfig, *, labelled: bool = True) -> l
     """
     suffix = tables.suffix_of(path)
     if suffix == ".jsonl":
-        examples = list(_json_examples(path, config, labelled))
+        examples = sentences_of_rows(files.iterate_json_objects(path), config, labelled=labelled)
     elif suffix in CONLL_SUFFIXES:
         examples = list(_conll_examples(path, config, labelled))
     else:
@@ -110,8 +110,19 @@ def _column(fields: list[str], number: int, name: str, source: str) -> str:
     return fields[number]
 
 
-def _json_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterator[TaggedExample]:
-    for source, row in files.iterate_json_objects(path):
+def sentences_of_rows(rows: tables.TableRows, config: TaggingConfig, *, labelled: bool = True) -> list[TaggedExample]:
+    """Return the sentences of rows with fields as JSON lines have them (`read_tagged`).
+
+    Args:
+        rows: each row with its source, for messages.
+        config: the settings of the task, which name the fields.
+        labelled: whether tags are read.
+
+    Raises:
+        ValueError: a field is missing or of another type, or a word has no tag. The message names the source.
+    """
+    examples = []
+    for source, row in rows:
         words = _texts(row, config.words_field, source)
         if not words:
             raise ValueError(f"{source}, field {config.words_field!r}: must not be empty. Received: []")
@@ -119,7 +130,8 @@ def _json_examples(path: str, config: TaggingConfig, labelled: bool) -> Iterator
         if tags is not None and len(tags) != len(words):
             raise ValueError(f"{source}: must have a tag for each word. Received: {len(words)} words, {len(tags)} tags")
         group = None if config.group_field is None else tables.text_field(row, config.group_field, source)
-        yield TaggedExample.from_words(words, tags, group=group, source=source)
+        examples.append(TaggedExample.from_words(words, tags, group=group, source=source))
+    return examples
 
 
 def _tags(row: dict[str, Any], config: TaggingConfig, source: str) -> list[str]:

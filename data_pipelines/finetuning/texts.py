@@ -22,22 +22,26 @@ def read_texts(path: str, config: TextTaskConfig, *, labelled: bool = True) -> l
         ValueError: a column is missing, a field is empty, a label is of the wrong kind, or there are no rows. The
             message names file, line and column.
     """
-    label_of = _label_reader(config)
-    examples = []
-    for source, row in tables.read_rows(path):
-        pair, group = config.text_pair_column, config.group_column
-        examples.append(
-            TextExample(
-                text=tables.text_field(row, config.text_column, source),
-                text_pair=None if pair is None else tables.text_field(row, pair, source),
-                label=label_of(row, config.label_column, source) if labelled else None,
-                group=None if group is None else tables.text_field(row, group, source),
-                source=source,
-            )
-        )
+    examples = texts_of_rows(tables.read_rows(path), config, labelled=labelled)
     if not examples:
         raise ValueError(f"`path` must name a file with at least one example. Received: {path!r}, which has no rows")
     return examples
+
+
+def texts_of_rows(rows: tables.TableRows, config: TextTaskConfig, *, labelled: bool = True) -> list[TextExample]:
+    """Return the examples of a table's rows. Arguments and errors are those of `read_texts`."""
+    label_of = _label_reader(config)
+    pair, group = config.text_pair_column, config.group_column
+    return [
+        TextExample(
+            text=tables.text_field(row, config.text_column, source),
+            text_pair=None if pair is None else tables.text_field(row, pair, source),
+            label=label_of(row, config.label_column, source) if labelled else None,
+            group=None if group is None else tables.text_field(row, group, source),
+            source=source,
+        )
+        for source, row in rows
+    ]
 
 
 def _label_reader(config: TextTaskConfig) -> Callable[[dict[str, Any], str, str], Any]:

@@ -19,14 +19,6 @@ from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.launching import run
 
-WORK_DIR = flags.DEFINE_string("work_dir", None, "The folder for the checkpoints.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "The JSON file for all measurements.")
-SIZE = flags.DEFINE_string("size", "bert_mini", "A published size.")
-PRECISION = flags.DEFINE_string("precision", "bfloat16", "The precision of the computation.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 8, "The number of rows of 128 tokens in a batch.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 100, "The number of steps between two checkpoints.", lower_bound=1)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "The number of turns of each kind of block.", lower_bound=1)
-
 
 def measure(
     step: Callable[[], Any], variables: dict[str, Any], folder: str, *, steps: int, rounds: int
@@ -97,6 +89,17 @@ def measure(
     }
 
 
+def define_flags() -> None:
+    """Define the flags of the benchmark."""
+    flags.DEFINE_string("work_dir", None, "The folder for the checkpoints.", required=True)
+    flags.DEFINE_string("output", None, "The JSON file for all measurements.")
+    flags.DEFINE_string("size", "bert_mini", "A published size.")
+    flags.DEFINE_string("precision", "bfloat16", "The precision of the computation.")
+    flags.DEFINE_integer("batch_size", 8, "The number of rows of 128 tokens in a batch.", lower_bound=1)
+    flags.DEFINE_integer("steps", 100, "The number of steps between two checkpoints.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 3, "The number of turns of each kind of block.", lower_bound=1)
+
+
 def main(_: Sequence[str]) -> None:
     """Read the flags, measure, and print the results."""
     import tensorflow as tf
@@ -108,14 +111,15 @@ def main(_: Sequence[str]) -> None:
     from bert_tf.training.tensorflow_engine.distribution import Distribution
     from bert_tf.training.tensorflow_engine.state import TrainState
     from bert_tf.training.tensorflow_engine.step import TrainStep
-    from experiments.benchmarks.step_race import random_batches
+    from experiments.benchmarks.synthetic_batches import synthetic_batches
 
+    values = flags.FLAGS
     with renamed(folder="work_dir"):
-        files.require_writable_folder(WORK_DIR.value)
-    config = BertConfig.named(SIZE.value)
-    train = TrainConfig(batch_size=BATCH_SIZE.value, precision=PRECISION.value)
+        files.require_writable_folder(values.work_dir)
+    config = BertConfig.named(values.size)
+    train = TrainConfig(batch_size=values.batch_size, precision=values.precision)
     state = TrainState(BertPretrainer(config, dtype=DTYPE_POLICIES[train.precision]), train.precision)
-    arrays = random_batches(
+    arrays = synthetic_batches(
         train.batch_size, 128, predictions=predictions_per_row(0.15, 128), vocab_size=config.vocab_size, count=1
     )
     batch = {name: tf.constant(array[0]) for name, array in arrays.items()}
@@ -125,13 +129,13 @@ def main(_: Sequence[str]) -> None:
     results = measure(
         lambda: float(train_step(batch)["gradient_norm"][0]),
         state.variables(),
-        WORK_DIR.value,
-        steps=STEPS.value,
-        rounds=ROUNDS.value,
+        values.work_dir,
+        steps=values.steps,
+        rounds=values.rounds,
     )
     print(describe(results))
-    if OUTPUT.value:
-        files.write_json(OUTPUT.value, results)
+    if values.output:
+        files.write_json(values.output, results)
 
 
 def describe(results: dict[str, Any]) -> str:
@@ -148,4 +152,4 @@ def describe(results: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_flags)

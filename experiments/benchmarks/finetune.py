@@ -20,7 +20,7 @@ from absl import flags
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.launching import run
-from experiments.benchmarks.finetune_cases import define_flags, make_case, prepare
+from experiments.benchmarks.finetune_cases import define_shared_flags, make_case, prepare
 from experiments.benchmarks.finetune_workers.protocol import Case
 from experiments.benchmarks.peer_environments import python_of
 
@@ -122,6 +122,18 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def define_flags() -> None:
+    """Define the flags of the benchmark."""
+    define_shared_flags()
+    flags.DEFINE_string("output", None, "The JSON file for all measurements.")
+    flags.DEFINE_integer(
+        "sentences", 1500, "The number of sentences, from the start of the training file.", lower_bound=32
+    )
+    flags.DEFINE_integer("rounds", 4, "The number of epochs of each implementation; the first compiles.", lower_bound=2)
+    flags.DEFINE_list("settings", [], "Changes to this project's experiment, such as train.concurrent_parts=2.")
+    flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all.")
+
+
 def main(_: Sequence[str]) -> None:
     """Read the flags, measure, and print the table."""
     values = flags.FLAGS
@@ -147,12 +159,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    flags.DEFINE_string("output", None, "The JSON file for all measurements.")
-    flags.DEFINE_integer(
-        "sentences", 1500, "The number of sentences, from the start of the training file.", lower_bound=32
-    )
-    flags.DEFINE_integer("rounds", 4, "The number of epochs of each implementation; the first compiles.", lower_bound=2)
-    flags.DEFINE_list("settings", [], "Changes to this project's experiment, such as train.concurrent_parts=2.")
-    flags.DEFINE_list("precisions", ["float32", "bfloat16"], "Of all.")
-    run(main)
+    run(main, define_flags)

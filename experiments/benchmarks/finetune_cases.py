@@ -11,6 +11,7 @@ from absl import flags
 from bert_tf.configs import FinetuningConfig
 from bert_tf.examples import QuestionExample, TaggedExample
 from bert_tf.scoring.question_answering import question_answering_scores
+from bert_tf.scoring.tag_schemes import scheme_of
 from bert_tf.scoring.tagging import tagging_scores
 from bert_tf.scoring.texts import classification_scores
 from bert_tf.tasks import task_of
@@ -66,7 +67,7 @@ BENCHMARKS = {
 }
 
 
-def define_flags() -> None:
+def define_shared_flags() -> None:
     """Define `--data_dir`, `--weights`, `--venvs` and `--work_dir`."""
     flags.DEFINE_string("data_dir", None, "The folder with mrpc, sst2, wnut17 and xquad.", required=True)
     flags.DEFINE_string("weights", None, "The Hugging Face folder of the pre-trained encoder.", required=True)
@@ -161,7 +162,9 @@ def scores(case: Case, examples: list[dict[str, Any]], answers: list[dict[str, A
         truths = [[text for text, _ in example["answers"]] for example in examples]
         found = question_answering_scores(truths, [answer["answer"] for answer in answers])
     elif case.kind == "tagging":
-        found = tagging_scores([each["tags"] for each in examples], [each["tags"] for each in answers], "iob")
+        truth = [each["tags"] for each in examples]
+        scheme = scheme_of({*case.labels, *(tag for tags in truth for tag in tags)})
+        found = tagging_scores(truth, [each["tags"] for each in answers], scheme)
     else:
         names = [[each["label"] for each in lines] for lines in (examples, answers)]
         found = classification_scores(names[0], names[1], case.labels)

@@ -24,7 +24,14 @@ from bert_tf.runs.metrics_log import METRICS_FILE
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.launching import run, whole_numbers
-from experiments.benchmarks.finetune_cases import BENCHMARKS, config_path, define_flags, make_case, prepare, scores
+from experiments.benchmarks.finetune_cases import (
+    BENCHMARKS,
+    config_path,
+    define_shared_flags,
+    make_case,
+    prepare,
+    scores,
+)
 from experiments.benchmarks.finetune_workers.protocol import Case, read_lines
 from experiments.benchmarks.peer_environments import python_of
 
@@ -111,6 +118,19 @@ def describe(lines: Sequence[dict[str, Any]]) -> str:
     return "\n".join(table)
 
 
+def define_flags() -> None:
+    """Define the flags of the benchmark."""
+    define_shared_flags()
+    flags.DEFINE_string("output", None, "The file of JSON lines, one for each finished run.", required=True)
+    flags.DEFINE_list("tasks", list(BENCHMARKS), "The tasks to run, in this order.")
+    flags.DEFINE_enum(
+        "precision", "bfloat16", ["float32", "bfloat16"], "The precision of the computation; weights are float32."
+    )
+    flags.DEFINE_list("implementations", list(IMPLEMENTATIONS), "Which.")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "The seeds of runs from pre-trained weights.")
+    flags.DEFINE_list("random_seeds", ["0"], "The seeds of runs from random weights.")
+
+
 def main(_: Sequence[str]) -> None:
     """Make the runs that `--output` lacks, seed by seed, and print the table."""
     values = flags.FLAGS
@@ -159,13 +179,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    flags.DEFINE_string("output", None, "The file of JSON lines, one for each finished run.", required=True)
-    flags.DEFINE_list("tasks", list(BENCHMARKS), "The tasks to run, in this order.")
-    flags.DEFINE_enum(
-        "precision", "bfloat16", ["float32", "bfloat16"], "The precision of the computation; weights are float32."
-    )
-    flags.DEFINE_list("implementations", list(IMPLEMENTATIONS), "Which.")
-    flags.DEFINE_list("seeds", ["0", "1", "2"], "The seeds of runs from pre-trained weights.")
-    flags.DEFINE_list("random_seeds", ["0"], "The seeds of runs from random weights.")
-    run(main)
+    run(main, define_flags)

@@ -17,43 +17,45 @@ from bert_tf.utils.launching import run
 from experiments.benchmarks import preparation_race
 from experiments.benchmarks.peer_environments import python_of
 
-VENVS = flags.DEFINE_string(
-    "venvs", None, "The folder of the peers' environments; missing ones are made.", required=True
-)
-WORK_DIR = flags.DEFINE_string("work_dir", None, "The local folder for text, vocabulary and records.", required=True)
-INPUT = flags.DEFINE_string("input", None, "The text, one sentence on each line, with blank lines between documents.")
-VOCAB_FILE = flags.DEFINE_string("vocab_file", None, "The uncased vocabulary; by default 30,522 tokens from the text.")
-MEGABYTES = flags.DEFINE_float("megabytes", 5.0, "The megabytes of text that each prepares.", lower_bound=0.01)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "The number of turns of each implementation.", lower_bound=1)
-MEMORY_MEGABYTES: flags.FlagHolder[list[str]] = flags.DEFINE_list(
-    "memory_megabytes", ["20", "200"], "The sizes of text for which this project's peak memory is measured."
-)
-OUTPUT = flags.DEFINE_string("output", None, "The JSON file for all measurements.")
 
-
-@flags.validator("memory_megabytes", "--memory_megabytes must hold numbers above 0.")
 def _are_sizes(sizes: list[str]) -> bool:
     return all(size.replace(".", "", 1).isdigit() and float(size) > 0 for size in sizes)
 
 
+def define_flags() -> None:
+    """Define the flags of the benchmark."""
+    flags.DEFINE_string("venvs", None, "The folder of the peers' environments; missing ones are made.", required=True)
+    flags.DEFINE_string("work_dir", None, "The local folder for text, vocabulary and records.", required=True)
+    flags.DEFINE_string("input", None, "The text, one sentence on each line, with blank lines between documents.")
+    flags.DEFINE_string("vocab_file", None, "The uncased vocabulary; by default 30,522 tokens from the text.")
+    flags.DEFINE_float("megabytes", 5.0, "The megabytes of text that each prepares.", lower_bound=0.01)
+    flags.DEFINE_integer("rounds", 3, "The number of turns of each implementation.", lower_bound=1)
+    flags.DEFINE_list(
+        "memory_megabytes", ["20", "200"], "The sizes of text for which this project's peak memory is measured."
+    )
+    flags.register_validator("memory_megabytes", _are_sizes, "--memory_megabytes must hold numbers above 0.")
+    flags.DEFINE_string("output", None, "The JSON file for all measurements.")
+
+
 def main(_: Sequence[str]) -> None:
     """Make the missing inputs, let both take turns, and print and write the results."""
-    corpus, vocab_file = preparation_race.corpus_and_vocabulary(WORK_DIR.value, INPUT.value, VOCAB_FILE.value)
-    peer_python = python_of("tf_models_official", VENVS.value)
-    text = os.path.join(WORK_DIR.value, "text.txt")
-    preparation_race.write_text(corpus, text, MEGABYTES.value)
+    values = flags.FLAGS
+    corpus, vocab_file = preparation_race.corpus_and_vocabulary(values.work_dir, values.input, values.vocab_file)
+    peer_python = python_of("tf_models_official", values.venvs)
+    text = os.path.join(values.work_dir, "text.txt")
+    preparation_race.write_text(corpus, text, values.megabytes)
     results = {
-        "race": preparation_race.race(text, vocab_file, WORK_DIR.value, peer_python=peer_python, rounds=ROUNDS.value),
-        "tokenizer": preparation_race.tokenizer_speed(text, vocab_file, ROUNDS.value),
+        "race": preparation_race.race(text, vocab_file, values.work_dir, peer_python=peer_python, rounds=values.rounds),
+        "tokenizer": preparation_race.tokenizer_speed(text, vocab_file, values.rounds),
         "memory": [
-            preparation_race.memory(corpus, vocab_file, WORK_DIR.value, megabytes=float(megabytes))
-            for megabytes in MEMORY_MEGABYTES.value
+            preparation_race.memory(corpus, vocab_file, values.work_dir, megabytes=float(megabytes))
+            for megabytes in values.memory_megabytes
         ],
     }
     print(json.dumps(results, indent=2))
-    if OUTPUT.value:
-        files.write_json(OUTPUT.value, results)
+    if values.output:
+        files.write_json(values.output, results)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_flags)

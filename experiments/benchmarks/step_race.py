@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf.features import predictions_per_row, pretraining_batch
+from bert_tf.features import predictions_per_row
 from experiments.benchmarks.step_workers.protocol import MATRIX_SIZE, PRODUCTS_PER_STEP, Case
+from experiments.benchmarks.synthetic_batches import synthetic_batches
 
 WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "step_workers")
-OURS = "bert_tf"
+OURS = ("bert_tf", "bert_tf_jax")
+"""This project's engines, on TensorFlow and on JAX."""
 MATRIX_PRODUCTS = "matrix_products"
 
 # For each name: layers, hidden size, rows, length.
@@ -28,34 +30,13 @@ SHAPES = {
 }
 
 
-def random_batches(rows: int, length: int, *, predictions: int, vocab_size: int, count: int) -> dict[str, np.ndarray]:
-    """Return `count` stacked batches of random tokens, with two segments in each row and no padding."""
-    random = np.random.default_rng(0)
-    features = pretraining_batch(rows, length, predictions)
-    arrays: dict[str, np.ndarray] = {
-        name: np.zeros((count, *(size or 0 for size in feature.shape)), feature.dtype)
-        for name, feature in features.items()
-    }
-    arrays["input_ids"][:] = random.integers(1000, vocab_size, (count, rows, length))
-    arrays["input_mask"][:] = 1
-    arrays["segment_ids"][:, :, length // 2 :] = 1
-    arrays["position_ids"][:] = np.arange(length)
-    places = np.argsort(random.random((count, rows, length - 1)), axis=-1)[..., :predictions] + 1
-    arrays["masked_lm_positions"][:] = np.sort(places, axis=-1)
-    arrays["masked_lm_ids"][:] = random.integers(1000, vocab_size, (count, rows, predictions))
-    arrays["masked_lm_weights"][:] = 1
-    arrays["next_sentence_labels"][:] = random.integers(0, 2, (count, rows, 1))
-    arrays["next_sentence_weights"][:] = 1
-    return arrays
-
-
 def make_case(name: str, precision: str, folder: str) -> Case:
     """Return the case of a name in `SHAPES`, and write its random batches to `folder`."""
     layers, hidden, rows, length = SHAPES[name]
     predictions = predictions_per_row(0.15, length)
     case = Case(name, layers, hidden, rows, length, predictions, precision, os.path.join(folder, f"{name}.npz"))
     arrays: dict[str, Any] = dict(
-        random_batches(rows, length, predictions=predictions, vocab_size=case.vocab_size, count=2)
+        synthetic_batches(rows, length, predictions=predictions, vocab_size=case.vocab_size, count=2)
     )
     np.savez(case.batches, **arrays)
     return case
@@ -77,6 +58,7 @@ class Worker:
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
             "CUDA_VISIBLE_DEVICES": "-1",
+            "JAX_PLATFORMS": "cpu",
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         self.script = script
@@ -84,7 +66,7 @@ class Worker:
             [python, os.path.join(WORKERS, f"worker_{script}.py"), json.dumps(dataclasses.asdict(case))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if script != OURS else None,
+            stderr=None if script in OURS else subprocess.PIPE,
             text=True,
             env=environment,
         )
@@ -132,7 +114,7 @@ def race(case: Case, pythons: dict[str, str], *, rounds: int, peer_case: Case | 
     Returns:
         A row for each implementation, as `_row` makes it.
     """
-    cases = {name: case if name in (OURS, MATRIX_PRODUCTS) else peer_case or case for name in pythons}
+    cases = {name: case if name in (*OURS, MATRIX_PRODUCTS) else peer_case or case for name in pythons}
     workers, started = {}, {}
     for name, python in pythons.items():
         workers[name] = Worker(python, name, cases[name])
@@ -183,6 +165,7 @@ def _row(
         "share_of_matrix_rate": model_flops(case) / median / peak if peak else None,
         "matrix_gflops": peak / 1e9 if peak else None,
         "start_seconds": started["start_seconds"],
+        "first_step_seconds": started["first_step_seconds"],
         "peak_step_mib": ended["peak_step_bytes"] / 2**20,
         "peak_mib": ended["peak_bytes"] / 2**20,
         "loss": loss,
@@ -194,22 +177,22 @@ def describe(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table, with the ratio to the fastest peer of the same case and precision."""
     lines = [
         "| case | precision | | ms a step | processor ms | tokens/s | x best peer | of matrix rate | start, s "
-        "| peak MiB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| first step, s | peak MiB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         peers = [
             other["tokens_per_second"]
             for other in rows
             if (other["case"], other["precision"]) == (row["case"], row["precision"])
-            and other["implementation"] != OURS
+            and other["implementation"] not in OURS
         ]
-        ratio = f"{row['tokens_per_second'] / max(peers):.2f}" if peers and row["implementation"] == OURS else ""
+        ratio = f"{row['tokens_per_second'] / max(peers):.2f}" if peers and row["implementation"] in OURS else ""
         share = f"{row['share_of_matrix_rate']:.0%}" if row["share_of_matrix_rate"] else ""
         lines.append(
             f"| {row['case']} | {row['precision']} | {row['implementation']} | {row['milliseconds']:.0f} "
             f"| {row['processor_milliseconds']:.0f} | {row['tokens_per_second']:,.0f} | {ratio} | {share} "
-            f"| {row['start_seconds']:.0f} | {row['peak_step_mib']:,.0f} |"
+            f"| {row['start_seconds']:.0f} | {row['first_step_seconds']:.0f} | {row['peak_step_mib']:,.0f} |"
         )
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from launch_many import run_program
 
 import bert_tf
 
@@ -37,6 +38,21 @@ def test_every_public_name_exists_and_is_listed():
     assert set(bert_tf.__all__) <= set(dir(bert_tf))
     with pytest.raises(AttributeError, match="module 'bert_tf' has no attribute 'BertDecoder'"):
         bert_tf.BertDecoder  # noqa: B018
+
+
+def test_a_package_of_the_users_own_that_hides_the_trainings_is_named(tmp_path, monkeypatch):
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    # An editable installation finds the modules of its packages wherever these packages are.
+    finders = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
+    monkeypatch.setattr(sys, "meta_path", finders)
+    for module in [name for name in sys.modules if name.split(".")[0] == "experiments"]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(
+        ImportError, match=r"bert_tf.finetune is in the package 'experiments' .* hides it: .*__init__.py"
+    ):
+        bert_tf.finetune  # noqa: B018
 
 
 def test_type_checkers_see_the_names_where_they_are():
@@ -76,11 +92,18 @@ def saved_model(tmp_path_factory):
     return str(path), model.count_params()
 
 
-@pytest.mark.parametrize("first", ["bert_tf", "keras", "tensorflow"])
+@pytest.mark.parametrize("first", ["bert_tf", "tensorflow"])
 def test_keras_loads_our_models_whichever_is_imported_first(saved_model, first):
     path, parameters = saved_model
     output = _run(f"import {first}", "import sys, bert_tf, keras", _LOAD.format(path=path))
     assert output.split()[-1] == str(parameters)
+
+
+def test_keras_loads_our_models_when_it_was_imported_first(saved_model, tmp_path):
+    path, parameters = saved_model
+    result = run_program(f"import sys, bert_tf, keras\n{_LOAD.format(path=path)}", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[-1] == str(parameters)
 
 
 def test_keras_loads_our_models_where_jax_computes_and_tensorflow_is_missing(saved_model):

@@ -76,8 +76,11 @@ from bert_tf.tasks.base import Task
 
 class Grading(Task):
     kind = "grading"
-    model_class = BertGrader
     heads = ("encoder/pooler", "grading")
+
+    @classmethod
+    def model_class(cls):
+        return BertGrader
 
     def label_names(self, examples):
         return ()

@@ -35,6 +35,13 @@ _FINETUNE = [
     "--set=task.max_seq_length=24",
 ]
 
+_TAGGING = [
+    f"--config={REPOSITORY}/experiments/configs/conll2003.py",
+    "--model_dir=out",
+    "--train_file=train.conll",
+    "--set=task.max_seq_length=24",
+]
+
 # name -> (command, what the message must hold)
 CASES = {
     "no corpus": ([VOCAB, "--input=nothing/*.txt", *_VOCAB_OUT], ["--input", "no file matches", "'nothing/*.txt'"]),
@@ -138,6 +145,10 @@ CASES = {
         [PRETRAIN, *_PRETRAIN, "--model_dir=run"],
         ["--model_dir holds another experiment", "'run'"],
     ),
+    "a TPU that the engine does not reach": (
+        [PRETRAIN, *_PRETRAIN, "--model_dir=out", "--tpu=local", "--topology=v7x-8"],
+        ["--engine must be jax on the topology v7x-8. Received: 'tensorflow'"],
+    ),
     "too many devices": (
         [PRETRAIN, *_PRETRAIN, "--model_dir=out", "--num_devices=99"],
         ["a multiple of the 99 replicas", "Received: 16"],
@@ -151,6 +162,11 @@ CASES = {
         [FINETUNE, *_FINETUNE, "--eval_file=strange.tsv", "--set=task.labels=river,land"],
         ["strange.tsv, line 2", "'lake'"],
     ),
+    "tags of another scheme": (
+        [FINETUNE, *_TAGGING, "--init_checkpoint=run", "--set=task.scheme=bilou"],
+        ["`task.scheme` must fit the tags", "'bilou'", "E-X, S-Y"],
+    ),
+    "tags and no start": ([FINETUNE, *_TAGGING, "--init_checkpoint=absent"], ["--init_checkpoint", "absent"]),
     "two starts": ([FINETUNE, *_FINETUNE, "--vocab_file=vocab.txt"], ["--init_checkpoint", "--vocab_file", "both"]),
     "rows longer than positions": (
         [FINETUNE, *_FINETUNE, "--set=task.max_seq_length=200"],
@@ -176,6 +192,14 @@ CASES = {
     "export to a file's inside": (
         [EXPORT, "--model_dir=run", "--export_dir=empty.txt/export"],
         ["--export_dir", "'empty.txt/export'"],
+    ),
+    "export of another task": (
+        [EXPORT, "--model_dir=run", "--export_dir=out", "--task=tagging"],
+        ["--task must be 'pretraining'", "'tagging'"],
+    ),
+    "answers of another task": (
+        [PREDICT, "--model_dir=run", "--task=tagging", "--input=corpus.txt", "--output=answers.jsonl"],
+        ["--task must be 'pretraining'", "'tagging'"],
     ),
     "no export": ([QUERY, "--saved_model=absent", "--input=corpus.txt", "--output=answers.jsonl"], ["absent"]),
 }
@@ -205,6 +229,7 @@ def results(tmp_path_factory):
     (folder / "bad.jsonl").write_text('{"text": "good"}\n{"text": "bad\n')
     (folder / "latin.txt").write_bytes(b"One line.\nA caf\xe9.\n")
     (folder / "train.tsv").write_text("text\tlabel\n" + "the boat\triver\nthe road\tland\n" * 4)
+    (folder / "train.conll").write_text("the B-X\nboat E-X\nis O\n\nred S-Y\n" * 4)
     (folder / "strange.tsv").write_text("text\tlabel\nthe boat\tlake\n")
     (folder / "misspelt.py").write_text(
         "from bert_tf.configs import PretrainingConfig, TrainConfig\n\n\ndef get_config():\n"
@@ -230,6 +255,10 @@ def test_bad_input_is_reported_in_one_line(results, name):
         assert part in result.stderr
     if CASES[name][0][0] != QUERY and name != "unknown flag":
         assert [line for line in result.stderr.splitlines() if line.startswith("error: ")] != []
+
+
+def test_the_scheme_of_tags_is_printed_first(results):
+    assert "tags: scheme iobes, with spans of X, Y\n" in results[0]["tags and no start"].stdout
 
 
 def test_nothing_is_left_that_looks_done(results):

@@ -4,6 +4,7 @@ import pytest
 from launch_many import launch_many
 
 READ, PREPARE, VOCABULARY = (f"experiments.benchmarks.{name}" for name in ("read_data", "prepare_data", "create_vocab"))
+GPU, STEP = "experiments.benchmarks.gpu_race", "experiments.benchmarks.jax_step"
 SCORES = [
     "experiments.benchmarks.finetune_results",
     *(f"--{name}=out" for name in ("data_dir", "weights", "venvs", "work_dir", "output")),
@@ -25,6 +26,10 @@ CASES = {
         ["--memory_megabytes", "'many'"],
     ),
     "text that is not there": ([VOCABULARY, "--work_dir=out", "--input=absent.txt"], ["absent.txt"]),
+    "a model that is not raced": ([GPU, "--output=out", "--models=bert_base,bert_huge"], ["--models", "bert_huge"]),
+    "no length": ([GPU, "--output=out", "--lengths="], ["--lengths"]),
+    "no step": ([STEP, "--steps=0"], ["steps", "0"]),
+    "a backend that is not JAX": ([STEP, "--steps=1"], ["KERAS_BACKEND=tensorflow"]),
     "one repetition": ([VOCABULARY, "--work_dir=out", "--repetitions=1"], ["repetitions", "1"]),
 }
 

@@ -24,7 +24,7 @@ from bert_tf.training.finetuning import finetune
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from data_pipelines.finetuning.labelled import read_examples
-from experiments import prediction
+from experiments import prediction, prediction_inputs
 from experiments.evaluation import evaluate
 
 TRAIN = TrainConfig(
@@ -94,10 +94,17 @@ def _finetune(folder, kind, tokenizer, **changes):
     return path, run, finetune(config, examples, examples, run_dir=run, engine=TensorFlowEngine(), tokenizer=tokenizer)
 
 
+WINDOWS = {"max_seq_length": 5, "long_texts": "windows"}
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("kind", CASES)
-def test_from_a_file_to_scores_and_answers(kind, tmp_path, tokenizer):
-    path, run, metrics = _finetune(tmp_path, kind, tokenizer, evals_per_epoch=0)
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [*((kind, {}) for kind in CASES), *((kind, WINDOWS) for kind in ("classification", "multi_label", "regression"))],
+)
+def test_from_a_file_to_scores_and_answers(kind, options, tmp_path, tokenizer):
+    task = CASES[kind][2].replace(**options)
+    path, run, metrics = _finetune(tmp_path, kind, tokenizer, task=task, evals_per_epoch=0)
     assert json.loads((tmp_path / "run" / "scores.json").read_text()) == metrics
     again = evaluate(run, str(path), batch_size=5)
     for name, value in again.items():
@@ -107,10 +114,36 @@ def test_from_a_file_to_scores_and_answers(kind, tmp_path, tokenizer):
             assert value == metrics[name], name
     predictor = load(run)
     assert predictor.description.task == ("encoder" if kind == "retrieval" else kind)
-    inputs = prediction.read_inputs(str(path), predictor)
+    inputs = prediction_inputs.read_inputs(str(path), predictor)
     answers = list(prediction.answers(predictor, inputs))
     assert len(answers) == len(inputs)
+    if predictor.task is not None and kind != "question_answering":
+        scores = predictor.task.scores(read_examples(str(path), task).examples, answers, predictor.description.labels)
+        for name, value in scores.items():
+            if isinstance(value, float):
+                assert value == pytest.approx(metrics[name], rel=1e-4, abs=1e-5), name
     _check_answer(kind, answers[0], predictor)
+
+
+@pytest.mark.long
+def test_windows_learn_what_stands_at_the_end_of_long_texts(tmp_path, tokenizer):
+    path = tmp_path / "train.tsv"
+    rows = [
+        f"{'the old miller saw a boat ' * (1 + n % 3)}near the {place}\t{place}\n"
+        for n in range(12)
+        for place in PLACES
+    ]
+    path.write_text("text\tlabel\n" + "".join(rows))
+    model = SMALL.replace(vocab_size=tokenizer.vocab_size, num_layers=1)
+    accuracy = {}
+    for long_texts in ("cut", "windows"):
+        task = ClassificationConfig(max_seq_length=8, long_texts=long_texts, window_pooling="max")
+        config = FinetuningConfig(model=model, task=task, train=TRAIN, num_epochs=20, evals_per_epoch=0)
+        examples, run = read_examples(str(path), task), str(tmp_path / long_texts)
+        metrics = finetune(config, examples, examples, run_dir=run, engine=TensorFlowEngine(), tokenizer=tokenizer)
+        accuracy[long_texts] = metrics["accuracy"]
+    assert accuracy["cut"] == 0.5
+    assert accuracy["windows"] > 0.9
 
 
 @pytest.mark.long

@@ -78,8 +78,9 @@ def _require_same(run, other):
 @pytest.mark.parametrize(
     ("kills", "num_steps"), [(5, 240), pytest.param(20, 800, marks=pytest.mark.release)], ids=["5", "20"]
 )
-def test_killed_at_random_moments(folder, kills, num_steps):
-    command = [*COMMAND, f"--set=train.num_steps={num_steps}"]
+@pytest.mark.parametrize("engine", ["tensorflow", "jax"])
+def test_killed_at_random_moments(folder, engine, kills, num_steps):
+    command = [*COMMAND, f"--engine={engine}", f"--set=train.num_steps={num_steps}"]
     lives = killed_runs(command, folder, kills, most_seconds=0.2)
     assert len(lives) == kills + 1
     assert [life.returncode for life in lives[:-1]] == [-signal.SIGKILL] * kills, [life.output for life in lives]
@@ -87,10 +88,47 @@ def test_killed_at_random_moments(folder, kills, num_steps):
 
 
 @pytest.mark.long
-def test_preempted(folder):
-    command = [*COMMAND, "--set=train.num_steps=200", "--preemption_exit_code=17"]
+@pytest.mark.parametrize("engine", ["tensorflow", "jax"])
+def test_preempted(folder, engine):
+    command = [*COMMAND, f"--engine={engine}", "--set=train.num_steps=200", "--preemption_exit_code=17"]
     lives = killed_runs(command, folder, 1, signal.SIGTERM)
     assert lives[0].returncode == 17, lives[0].output
     assert "stopped by SIGTERM at step" in lives[0].output
     assert "Traceback" not in lives[0].output
     _require_that_nothing_shows(folder, command, lives)
+
+
+@pytest.mark.long
+def test_the_other_engine_goes_on(folder):
+    """A run that begins with one engine and goes on with the other ends as those of one engine, up to rounding."""
+    import numpy as np
+
+    command = [*COMMAND, "--set=train.num_steps=24", "--set=train.keep_checkpoints=9", "--set=train.ema_decay=0.9"]
+    engines = ("tensorflow", "jax")
+
+    def launch(engine):
+        (life,) = killed_runs([*command, f"--engine={engine}"], folder, kills=0)
+        assert life.returncode == 0, life.output
+        return life.output
+
+    for engine in engines:
+        launch(engine)
+        shutil.move(folder / "run", folder / engine)
+    expected = _tensors(folder / "tensorflow")
+    for before, after in (engines, engines[::-1]):
+        shutil.copytree(folder / before, folder / "run")
+        for checkpoint in checkpoints.complete_checkpoints(str(folder / "run")):
+            if checkpoint.step > 12:
+                shutil.rmtree(checkpoint.path)
+        assert "through JAX" in launch(after) or after == "tensorflow"
+        found = _tensors(folder / "run")
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            assert found[name].dtype == tensor.dtype, name
+            np.testing.assert_allclose(found[name], tensor, atol=2e-5, err_msg=name)
+        lines, whole = _lines(folder / "run"), _lines(folder / before)
+        assert [line["step"] for line in lines] == [line["step"] for line in whole]
+        assert [line for line in lines if line["step"] <= 12] == [line for line in whole if line["step"] <= 12]
+        shutil.rmtree(folder / "run")
+    for engine in engines:
+        shutil.rmtree(folder / engine)

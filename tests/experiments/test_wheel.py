@@ -75,11 +75,13 @@ def test_contents_of_the_wheel_and_the_source_distribution(wheel):
     assert {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")} == set(PACKAGES)
     for name in (
         "bert_tf/py.typed",
+        "experiments/py.typed",
         "bert_tf/tokenization/unicode_tables.npz",
         "experiments/configs/bert_base.py",
         "tpu_configs/v5e-8.yaml",
         "tpu_configs/slice.sh",
         "tpu_configs/requirements-tpu.txt",
+        "tpu_configs/requirements-tpu-jax.txt",
     ):
         assert name in names
         assert name in in_source

@@ -27,7 +27,7 @@ pytestmark = [
 
 
 def _run(*arguments, python=PYTHON):
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "KERAS_BACKEND")}
     return subprocess.run(
         [python, *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=1200, check=False
     )
@@ -60,6 +60,47 @@ def test_the_step_compiles():
     _check_report(result.stdout, "A")
 
 
+WEIGHTS = 26  # of one layer and the heads; each comes back once
+FUSED = ["--set=model.attention=fused", "--set=model.attention_dropout_rate=0"]
+# One layer of the debug size with 30,522 embeddings, whose moments can be told from the rest.
+LARGE_TABLE = [
+    "--set=model.num_layers=1",
+    "--set=model.hidden_size=128",
+    "--max_seq_length=128",
+    "--batch_per_device=2",
+    "--set=train.precision=bfloat16",
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "described"),
+    [
+        ([], "plain attention, whole moments"),
+        ([*FUSED, "--set=train.shard_optimizer=true"], "fused attention, sharded moments"),
+    ],
+)
+def test_the_step_of_jax_compiles_for_a_tpu_that_tensorflow_cannot_reach(options, described):
+    debug = ["--config=bert_tiny_debug", "--topology=v7x-8", "--engine=jax"]
+    result = _run("-m", "tpu_configs.check", *debug, *LARGE_TABLE, *options)
+    assert result.returncode == 0, result.stderr[-2000:]
+    report = _report(result.stdout)
+    assert report["topology"] == "v7x-8: 8 x TPU7x (tpu7x:2x2x1), 1 host"
+    assert report["step"].startswith("bert_tiny_debug: 2 rows of 128 a device, 16 in all; bfloat16")
+    assert report["step"].endswith(described)
+    assert re.match(r"yes, in \d+ s \(jax [\d.]+, libtpu [\d.]+\)", report["compiles"])
+    assert "lint" not in report
+    weights = 30522 * 128 * 4 / 2**30
+    arguments = float(re.search(r"arguments ([\d.]+)", report["HBM"])[1])
+    # The weights are whole on each device, and two moments of each are whole, or an eighth.
+    expected = weights * (1 + 2 / 8 if "sharded" in described else 3)
+    assert arguments == pytest.approx(expected, rel=0.3)
+    count, others = re.match(r"(\d+), each over all 8 replicas; (\d+) other", report["all-reduce"]).groups()
+    assert 1 <= int(count) <= 8
+    # Rows stay where they are. Weights come back from the devices that update them with their part of the moments.
+    assert int(others) == 0 or "sharded" in described
+    assert int(others) <= WEIGHTS
+
+
 @pytest.mark.skipif(not os.path.exists(KERNELS), reason="`make tpu-check ROUTE=b` makes the environment")
 def test_the_step_compiles_from_the_kernels_of_the_tpu():
     result = _run("-m", "tpu_configs.check", *DEBUG, *SMALL, "--route=b", f"--lowering_python={KERNELS}")
@@ -77,13 +118,15 @@ def test_a_model_that_is_too_large_is_refused():
 
 # What `tests/tpu_configs/test_lowering.py` shows of TensorFlow's part, to the end: gradients that are not summed.
 _LONE_REPLICA = """
-from tpu_configs import checking, lowering, topologies
+from tpu_configs import checking, lowering, tensorflow_step, topologies
 from bert_tf.configs import PretrainingConfig
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 lowering.CompiledReplica.all_reduce = Distribution.all_reduce
 from bert_tf.configs.experiment_files import load_config
 config = load_config("experiments/configs/bert_tiny_debug.py", PretrainingConfig, ["model.vocab_size=512"])
-checking.check(topologies.load("v5e-4"), "debug", config, rows=4, max_seq_length=64)
+checking.check(
+    topologies.load("v5e-4"), "debug", config, rows=4, max_seq_length=64, compile_step=tensorflow_step.compile_step
+)
 """
 
 

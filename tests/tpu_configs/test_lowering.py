@@ -104,6 +104,9 @@ def test_the_projects_step_is_clean_and_sums_over_all_replicas(step):
     # Every variable's new value takes its old one's place.
     aliases = re.search(r"input_output_alias=\{(.*?)\}, entry_computation_layout", text)[1]
     assert aliases.count("alias") == len(step[1].variables())
+    # The activation of the block is computed again in the backward pass; that of the masked-LM head is kept.
+    graph = function.get_concrete_function(*SPECS.values()).graph
+    assert [operation.type for operation in graph.get_operations()].count("Erfc") == 2 * CONFIG.model.num_layers + 1
 
 
 def test_lowered_modules_are_serialized():

@@ -1,16 +1,13 @@
-"""The base of the predictor: a model with its tokenizer, and what the methods of every task share."""
+"""The base class of the predictor, with the functions that the methods of all tasks use."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from bert_tf import features
 from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving.litert import LiteModel
-from bert_tf.serving.padding_free import without_padding
 from bert_tf.tasks import MODEL_KINDS, task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -20,7 +17,7 @@ BATCH_SIZE = 32
 
 
 class BasePredictor:
-    """A trained model with its tokenizer and labels. Arguments are those of `serving.predictor.Predictor`."""
+    """A trained model with its tokenizer and labels. The arguments are those of `serving.predictor.Predictor`."""
 
     def __init__(
         self,
@@ -42,10 +39,10 @@ class BasePredictor:
         if description.task_config is not None:
             self.task = task_of(description.task_config)
         self._forward: Any = model
-        if not isinstance(model, LiteModel):  # calling LiteRT through TensorFlow costs as much as a short text
-            # An export leaves padding out itself.
-            call = without_padding(model) if isinstance(model, keras.Model) else model
-            self._forward = tf.function(call, reduce_retracing=True)
+        if not isinstance(model, LiteModel):
+            from bert_tf.serving.compiled import compiled
+
+            self._forward = compiled(model)
 
     def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the answers of a fine-tuned model to the examples of its task (`bert_tf.examples`), in their order.
@@ -63,18 +60,23 @@ class BasePredictor:
         rows = self.task.encode(unlabelled, labels, self.tokenizer)
         outputs: list[Any] = [None] * len(rows)
         for indices, inputs in self._batches(rows):
-            found = tf.nest.map_structure(np.asarray, self._forward(inputs))
-            for row, index in enumerate(indices):
-                outputs[index] = tf.nest.map_structure(lambda array, row=row: array[row], found)
+            found = self._forward(inputs)
+            if isinstance(found, Mapping):
+                arrays = {name: np.asarray(output) for name, output in found.items()}
+                for row, index in enumerate(indices):
+                    outputs[index] = {name: array[row] for name, array in arrays.items()}
+            else:
+                for index, row in zip(indices, np.asarray(found), strict=True):
+                    outputs[index] = row
         return self.task.answers(unlabelled, rows, outputs, labels=labels)
 
     @property
     def _length(self) -> int:
         return self.description.max_seq_length
 
-    def _rows(self, encoded: Sequence[tuple[list[int], list[int]]]) -> EncodedExamples:
-        ids, segments = [ids for ids, _ in encoded], [segments for _, segments in encoded]
-        return EncodedExamples.from_lists(ids, segments, pad_id=self.tokenizer.pad_id, max_seq_length=self._length)
+    def _rows(self, input_ids: list[list[int]], segment_ids: list[list[int]]) -> EncodedExamples:
+        pad_id = self.tokenizer.pad_id
+        return EncodedExamples.from_lists(input_ids, segment_ids, pad_id=pad_id, max_seq_length=self._length)
 
     def _batches(self, rows: EncodedExamples) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Yield the indices of each batch's rows, and the encoder's inputs for them."""
@@ -115,8 +117,8 @@ def items_of(name: str, items: Sequence[Any]) -> list[Any]:
     """Return the items that a method was given as its argument `name`.
 
     Raises:
-        ValueError: they are one text, or no sequence. The iteration over a dictionary or a table would give the names
-            of its columns, and that over a set no order.
+        ValueError: the argument is a single text, or not a sequence. To iterate over a dictionary or a table would
+            give the names of its columns, and a set has no order.
     """
     if isinstance(items, str | bytes):
         raise ValueError(f"`{name}` must be a list of texts, not one text. Received: {items!r:.100}")

@@ -18,8 +18,8 @@ class QuestionAnsweringMethods(BasePredictor):
             contexts: the context of each question.
 
         Returns:
-            For each question, `answer` ("" for none), its `start` and `end` in the context, and `n_best`; see
-            `tasks.question_answering.QuestionAnswering.answers`.
+            For each question, `answer` ("" for none), its `start` and `end` in the context, and `n_best`, the likeliest
+            answers with `text`, `start`, `end`, `score` (the sum of the logits) and `probability`.
 
         Raises:
             ValueError: the model is not one of question answering, an item is not a string, or the numbers differ.

@@ -10,18 +10,16 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from bert_tf import features
+from bert_tf.features import ID_NAMES
 from bert_tf.models.weights import named_weights
+from bert_tf.preprocessing.graph_tokenizer import GraphTokenizer
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.serving.graph_tokenizer import GraphTokenizer
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.padding_free import without_padding
 from bert_tf.serving.static_shapes import Tensors, shaped
 from bert_tf.tasks.encoded import default_bucket_lengths
 from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-
-ID_NAMES = ("input_ids", "input_mask", "segment_ids")
-"""The inputs of the signature `token_ids`, int32 [B, L]. Positions count from 0 in each row."""
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
 _STRINGS = tf.TensorSpec([None], tf.string)

@@ -6,6 +6,7 @@ Axes: B texts, L length, D hidden.
 from typing import Any, ClassVar
 
 import tensorflow as tf
+from keras import ops
 
 from bert_tf.models.pooling import text_vectors
 from bert_tf.runs.descriptions import ModelDescription
@@ -48,7 +49,8 @@ class EncoderSignatures(Signatures):
     def encoded(self, inputs: Tensors) -> Tensors:
         """Return the outputs of the encoder for rows, and the vectors of the rows."""
         encoded = {name: tf.cast(tensor, tf.float32) for name, tensor in self.encoder(inputs).items()}
-        outputs = encoded | {"embedding": text_vectors(encoded, inputs, self.pooling, normalize=self.normalize)}
+        vectors = text_vectors(encoded, inputs, self.pooling, normalize=self.normalize, numpy=ops)
+        outputs = encoded | {"embedding": vectors}
         if not self.has_pooler:
             del outputs["pooled_output"]
         return outputs

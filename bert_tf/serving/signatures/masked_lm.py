@@ -7,10 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from bert_tf.features import ID_NAMES
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving.options import ExportOptions
-from bert_tf.serving.signatures.base import ID_NAMES, named
+from bert_tf.serving.signatures.base import named
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.static_shapes import Tensors
 from bert_tf.tasks.model_kinds import Pretraining

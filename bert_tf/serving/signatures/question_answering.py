@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from bert_tf.serving.graph_tokenizer import Tokens, substrings
+from bert_tf.preprocessing.graph_tokenizer import Tokens, substrings
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors
 from bert_tf.tasks.question_answering import QuestionAnswering
@@ -81,7 +81,7 @@ class QuestionAnswererSignatures(Signatures):
         return self._answers(context, tokens, candidates, null_scores)
 
     def _windows(self, query: tf.RaggedTensor, context: tf.RaggedTensor) -> _Windows:
-        """Return the windows of all contexts, as in `tasks.question_answering.window_starts`."""
+        """Return the windows of all contexts, as in `tasks.long_texts.window_starts`."""
         room = self.max_seq_length - 3 - query.row_lengths()
         lengths = context.row_lengths()
         stride = tf.minimum(room, self.task.doc_stride)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bert_tf.preprocessing.graph_tokenizer import Tokens, substrings
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.scoring.tagging import tag_spans
-from bert_tf.serving.graph_tokenizer import Tokens, substrings
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors
@@ -40,16 +39,19 @@ class TaggerSignatures(Signatures):
         labels = description.labels
         self.tags = tf.constant(labels)
         self.outside = labels.index(OUTSIDE) if OUTSIDE in labels else 0
-        self.has_spans = Tagging(self.task).scheme(labels) != "none"
-        # The table says, by `tag_spans`, whether a tag begins a span after another tag. Index -1 means no tag before.
+        scheme = Tagging(self.task).scheme(labels)
+        self.has_spans = scheme.marks_spans
+        if not self.has_spans:
+            return
+        # The table says whether a tag begins a span after another tag. Index -1 means no tag before.
         begins = np.zeros((len(labels) + 1, len(labels)), np.bool_)
         for second, tag in enumerate(labels):
-            begins[-1, second] = bool(tag_spans([tag]))
+            begins[-1, second] = bool(scheme.spans([tag]))
             for first, before in enumerate(labels):
-                begins[first, second] = any(start == 1 for _, start, _ in tag_spans([before, tag]))
+                begins[first, second] = any(start == 1 for _, start, _ in scheme.spans([before, tag]))
         self.begins = tf.constant(begins)
         self.in_span = tf.constant(begins[-1])
-        self.span_labels = tf.constant([tag.partition("-")[2] for tag in labels])
+        self.span_labels = tf.constant([scheme.meanings[tag][1] for tag in labels])
 
     def from_ids(self, inputs: Tensors) -> Tensors:
         """Return the class's outputs of `token_ids`."""
@@ -123,7 +125,7 @@ class TaggerSignatures(Signatures):
 def _row_words(token_splits: tf.Tensor, text_splits: tf.Tensor, room: int) -> tf.Tensor:
     """Return the index of the first word of each row, int64 [R]. A row takes as many words of one text as fit.
 
-    The rule of `tasks.tagging.Tagging.encode`; a text without words has a row of its own.
+    It follows the rule of `tasks.tagging.Tagging.encode`. A text without words has a row of its own.
 
     Args:
         token_splits: int64 [W + 1], where words begin and end among the tokens; none is longer than `room`.

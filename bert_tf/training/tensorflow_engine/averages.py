@@ -1,7 +1,4 @@
-"""Exponential moving averages of the trained weights, which often score better than the last weights.
-
-They are the exponential form of Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging".
-"""
+"""Exponential moving averages of the trained weights, which often score better than the last weights."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +8,7 @@ import tensorflow as tf
 
 from bert_tf.features import Batch
 from bert_tf.objectives.losses import Sums
-from bert_tf.runs.result import AVERAGE_PREFIX
+from bert_tf.optimization import AVERAGE_PREFIX, average_share
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 
 
@@ -40,16 +37,12 @@ class WeightAverages:
     def update(self, decay: float, step: tf.Tensor, distribution: Distribution) -> None:
         """Update the averages after an update of the weights, inside `Distribution.run`.
 
-        At first, the average covers about the last tenth of the steps, so that it soon forgets the initial weights (as
-        `tf.train.ExponentialMovingAverage` does with `num_updates`).
-
         Args:
-            decay: the share of the old average in the new one, after many steps.
-            step: the number of updates made, the last one included.
+            decay: see `optimization.average_share`.
+            step: see there.
             distribution: the replicas.
         """
-        count = tf.cast(step, tf.float32)
-        share = 1.0 - tf.minimum(decay, (1.0 + count) / (10.0 + count))
+        share = average_share(step, decay)
         groups = [(self._averages[name], weight.value) for name, weight in self._weights.items()]
 
         def move(_: int, group: tuple[tf.Variable, ...], share: tf.Tensor) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from bert_tf.training.batch_shards import BatchShard, rows_of_each
+from bert_tf.training.cluster import VARIABLE, Cluster, cluster_from_environment
 from bert_tf.training.engine import STRATEGIES
-from bert_tf.training.tensorflow_engine.cluster import VARIABLE, Cluster, cluster_from_environment
 
 # Which of these errors a collective operation raises depends on its state when its partner was lost.
 _LOST_WORKER_ERRORS = (
@@ -330,7 +330,7 @@ def _on_tpu(tpu: str) -> Distribution:
 
 def _on_workers(cluster: Cluster) -> Distribution:
     gpus = len(tf.config.list_physical_devices("GPU"))
-    found = f"{VARIABLE} with {cluster.size} workers ({', '.join(cluster.addresses)}), {_devices_found(gpus)} here"
+    found = f"{cluster.describe()}, {_devices_found(gpus)} here"
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:

@@ -15,7 +15,7 @@ from bert_tf.training.tensorflow_engine.averages import averaging
 from bert_tf.training.tensorflow_engine.distribution import Distribution, make_distribution
 from bert_tf.training.tensorflow_engine.evaluation import make_evaluation, make_outputs
 from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
-from bert_tf.training.tensorflow_engine.profiling import StepProfile
+from bert_tf.training.tensorflow_engine.profiling import TensorFlowProfile
 from bert_tf.training.tensorflow_engine.state import TrainState
 from bert_tf.training.tensorflow_engine.step import TrainStep
 
@@ -54,6 +54,11 @@ class TensorFlowEngine:
     def is_tpu(self) -> bool:
         """Return whether the replicas are TPU cores."""
         return self.distribution.is_tpu
+
+    @property
+    def has_fused_attention(self) -> bool:
+        """Return False: TensorFlow has no kernel for fused attention."""
+        return False
 
     def describe(self) -> str:
         """Return a text that says which devices were found and which are used."""
@@ -116,9 +121,9 @@ class TensorFlowEngine:
         """Return a context in which the loss of another worker raises a ConnectionError."""
         return self.distribution.naming_lost_workers()
 
-    def profile(self, folder: str, steps: Sequence[int]) -> StepProfile:
+    def profile(self, folder: str, steps: Sequence[int]) -> TensorFlowProfile:
         """Return a context that can profile some steps into `folder`, for TensorBoard."""
-        return StepProfile(folder, steps)
+        return TensorFlowProfile(folder, steps)
 
     def device_memory_gib(self) -> float | None:
         """Return the peak memory of the first accelerator, in GiB, or None if it is not reported."""

@@ -6,27 +6,12 @@ import keras
 import tensorflow as tf
 
 from bert_tf.features import Batch
-from bert_tf.objectives import metrics
 from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.training.engine import Dataset, Evaluate, OutputsOf
+from bert_tf.training.over_batches import outputs_by_row, ratios_over
 from bert_tf.training.tensorflow_engine.distribution import Distribution
-
-
-class _Totals:
-    """The sums of (sum, weight) pairs on the host, in float64, since float32 sums of millions of terms lose digits."""
-
-    def __init__(self) -> None:
-        self._totals: dict[str, tuple[float, float]] = {}
-
-    def add(self, sums: Sums) -> None:
-        for name, (total, weight) in sums.items():
-            before = self._totals.get(name, (0.0, 0.0))
-            self._totals[name] = (before[0] + float(total), before[1] + float(weight))
-
-    def ratios(self) -> dict[str, float]:
-        return metrics.ratios(self._totals)
 
 
 def make_evaluation(model: keras.Model, objective: Objective, distribution: Distribution) -> Evaluate:
@@ -52,14 +37,7 @@ def make_evaluation(model: keras.Model, objective: Objective, distribution: Dist
         return distribution.run(step, batch)
 
     def evaluate(dataset: Dataset) -> dict[str, float]:
-        totals = _Totals()
-        empty = True
-        for batch in distribution.split(dataset):
-            totals.add(run(batch))
-            empty = False
-        if empty:
-            raise ValueError("the evaluation set holds no batch")
-        return totals.ratios()
+        return ratios_over(distribution.split(dataset), run)
 
     return evaluate
 
@@ -93,18 +71,11 @@ def make_outputs(
     def run(batch: Any) -> tuple[Any, Any]:
         return distribution.run_and_gather(step, batch)
 
+    def compute(batch: dict[str, Any]) -> tuple[Any, Any]:
+        outputs, sums = run(distribution.place(batch))
+        return tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs), sums
+
     def outputs_of(examples: EncodedExamples) -> tuple[list[Any], dict[str, float]]:
-        if distribution.is_tpu:
-            examples = examples.in_one_length()
-        found: list[Any] = [None] * len(examples)
-        totals = _Totals()
-        for indices, batch in examples.batches(batch_size):
-            outputs, sums = run(distribution.place(batch))
-            arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs)
-            for row, index in enumerate(indices):
-                if index >= 0:
-                    found[index] = tf.nest.map_structure(lambda array, row=row: array[row], arrays)
-            totals.add(sums)
-        return found, totals.ratios()
+        return outputs_by_row(examples.in_one_length() if distribution.is_tpu else examples, batch_size, compute)
 
     return outputs_of

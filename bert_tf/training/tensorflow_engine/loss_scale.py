@@ -1,16 +1,12 @@
-"""The adaptive loss scale of float16, which keeps small gradients from becoming zero.
-
-It follows Micikevicius et al. 2018, "Mixed precision training".
-"""
+"""The variables of float16's loss scale."""
 
 import tensorflow as tf
 
-_INITIAL_SCALE = 2.0**15
-_GROWTH_STEPS = 2000
+from bert_tf.training import loss_scale
 
 
 class LossScale:
-    """A factor of the loss that halves after an overflow and doubles after many steps without one.
+    """The loss scale (`training.loss_scale`) as variables.
 
     Attributes:
         scale: the factor, a float32 variable.
@@ -18,12 +14,13 @@ class LossScale:
     """
 
     def __init__(self) -> None:
-        self.scale = tf.Variable(_INITIAL_SCALE, trainable=False)
-        self.finite_steps = tf.Variable(0, trainable=False)
+        first = loss_scale.first_values()
+        self.scale = tf.Variable(first[loss_scale.SCALE], trainable=False)
+        self.finite_steps = tf.Variable(first[loss_scale.FINITE_STEPS], trainable=False)
 
     def variables(self) -> dict[str, tf.Variable]:
         """Return the variables by name, as a checkpoint holds them."""
-        return {"loss_scale": self.scale, "finite_steps": self.finite_steps}
+        return {loss_scale.SCALE: self.scale, loss_scale.FINITE_STEPS: self.finite_steps}
 
     def next_values(self, finite: tf.Tensor) -> list[tf.Tensor]:
         """Return the values of `scale` and `finite_steps` after a step.
@@ -31,11 +28,8 @@ class LossScale:
         Args:
             finite: whether the step's gradient was finite, a boolean scalar.
         """
-        good = tf.where(finite, tf.identity(self.finite_steps) + 1, 0)
-        grown = good >= _GROWTH_STEPS
-        scale = tf.identity(self.scale)
-        scale = tf.where(finite, tf.where(grown, scale * 2.0, scale), tf.maximum(scale * 0.5, 1.0))
-        return [scale, tf.where(grown, 0, good)]
+        values = loss_scale.next_values(tf.identity(self.scale), tf.identity(self.finite_steps), finite)
+        return [values[loss_scale.SCALE], values[loss_scale.FINITE_STEPS]]
 
 
 def make_loss_scale(precision: str) -> LossScale | None:

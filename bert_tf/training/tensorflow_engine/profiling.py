@@ -1,44 +1,17 @@
 """The profile of some steps, in the form that TensorBoard's profiler shows."""
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
-
 import tensorflow as tf
-from absl import logging
+
+from bert_tf.training.profiling import StepProfile
 
 
-class StepProfile:
-    """A context in which the steps from `steps[0]` to `steps[1]` are profiled.
+class TensorFlowProfile(StepProfile):
+    """A profile by TensorFlow."""
 
-    Args:
-        folder: the folder whose `plugins/profile/` gets the profile.
-        steps: the numbers of updates at which the profile begins and ends; empty for no profile.
-    """
+    def begin(self) -> None:
+        """Start to record."""
+        tf.profiler.experimental.start(self.folder)
 
-    def __init__(self, folder: str, steps: Sequence[int]) -> None:
-        self._folder = folder
-        self._first, self._last = steps or (0, 0)
-        self._is_running = False
-
-    def at(self, step: int) -> None:
-        """Begin or end the profile if this is due after `step` updates."""
-        if not self._is_running and self._first <= step < self._last:
-            tf.profiler.experimental.start(self._folder)
-            self._is_running = True
-        elif self._is_running and step >= self._last:
-            self._stop()
-
-    def _stop(self) -> None:
+    def end(self) -> None:
+        """Write what was recorded."""
         tf.profiler.experimental.stop()
-        self._is_running = False
-        logging.info("the profile is in %s", self._folder)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._is_running:
-            self._stop()

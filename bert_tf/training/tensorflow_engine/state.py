@@ -1,7 +1,5 @@
 """The state of a training, which holds everything that a step changes."""
 
-import re
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,6 +11,7 @@ from bert_tf.configs import TrainConfig
 from bert_tf.models.weights import named_weights
 from bert_tf.training.tensorflow_engine.averages import WeightAverages
 from bert_tf.training.tensorflow_engine.loss_scale import make_loss_scale
+from bert_tf.training.trained_weights import trained_weights
 
 
 class TrainState:
@@ -69,6 +68,11 @@ class TrainState:
             named |= self.loss_scale.variables()
         return named
 
+    @property
+    def is_read_together(self) -> bool:
+        """Return False, because every replica has all values."""
+        return False
+
     def start_averages(self) -> None:
         """Let the averages start from the weights as they are now."""
         if self.averages is not None:
@@ -81,25 +85,3 @@ class TrainState:
     def weight_norm(self) -> float:
         """Return the norm of all trained weights together."""
         return float(self._weight_norm())
-
-
-def trained_weights(model: keras.Model, frozen: Sequence[str]) -> dict[str, Any]:
-    """Return the weights that training changes, by name.
-
-    Args:
-        model: a model of `bert_tf.models`.
-        frozen: regular expressions. A weight is left out if one of them matches the start of its name.
-
-    Raises:
-        ValueError: a pattern matches no weight, or no weight is left.
-    """
-    weights = {name: weight for name, weight in named_weights(model).items() if weight.trainable}
-    for pattern in frozen:
-        if not any(re.match(pattern, name) for name in weights):
-            raise ValueError(
-                f"`train.frozen` must match names of weights, such as {next(iter(weights))}. Received: {pattern!r}"
-            )
-    left = {name: weight for name, weight in weights.items() if not any(re.match(pattern, name) for pattern in frozen)}
-    if not left:
-        raise ValueError(f"`train.frozen` must leave a weight to train. Received: {', '.join(frozen)}")
-    return left

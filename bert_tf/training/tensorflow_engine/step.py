@@ -13,7 +13,7 @@ import tensorflow as tf
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.features import Batch, Tensor
-from bert_tf.fusion import using_fusion_compiler
+from bert_tf.fusion import recomputing, using_fusion_compiler
 from bert_tf.layers.random_bits import fold_in
 from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Objective
@@ -61,6 +61,7 @@ class TrainStep:
         self._variables = list(state.weights.values())
         self._scope = _xla_scope(train, distribution)
         self._fusion = XlaFusion() if self._scope == "fused" else None
+        self._recomputes = distribution.is_tpu or (self._scope == "step" and not _on_cpu())
         self._gathering = RowGathering(objective, train, distribution)
         self._parts = train.concurrent_parts if _on_cpu() else 1
         self._num_parts = self._parts * train.gradient_accumulation_steps
@@ -108,7 +109,7 @@ class TrainStep:
         """Return the gradients, losses and metrics of some rows of a batch, whose loss weights are `weights`."""
         state, objective = self._state, self._objective
         copies = {} if self._fusion is None else self._fusion.copy(self._variables, state.model.compute_dtype)
-        with using_fusion_compiler(self._fusion):
+        with using_fusion_compiler(self._fusion), recomputing(self._recomputes):
             with tf.GradientTape() as tape:
                 tape.watch(copies)
                 outputs, rows = self._gathering.rows(state.model(batch, training=True, seed=seeds), batch)

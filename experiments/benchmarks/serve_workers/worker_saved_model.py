@@ -13,7 +13,7 @@ def start(folder: str) -> tuple[Embed, Callable[[Sequence[str]], Any], bool, dic
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (registers operations)
 
-    from bert_tf.serving.graph_tokenizer import GraphTokenizer
+    from bert_tf.preprocessing.graph_tokenizer import GraphTokenizer
     from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
     loaded = tf.saved_model.load(folder)

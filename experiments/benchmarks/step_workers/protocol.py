@@ -3,7 +3,7 @@
 A worker is a process that builds one implementation's training step, warms it up, and then runs as many steps as each
 line of its standard input asks for. It answers each line with one line of JSON on its standard output:
 
-    {"event": "ready", "start_seconds": ..., "parameters": ..., "versions": {...}}
+    {"event": "ready", "start_seconds": ..., "first_step_seconds": ..., "parameters": ..., "versions": {...}}
     {"event": "ran", "seconds": [one number a step], "cpu_seconds": [...], "loss": ...}
     {"event": "done", "peak_bytes": ..., "peak_step_bytes": ...}       (after the end of the input)
 """
@@ -55,6 +55,14 @@ class Case:
         return self.hidden_size // 64
 
 
+def read_batches(case: Case) -> list[Batch]:
+    """Return the batches of a case."""
+    with np.load(case.batches) as arrays:
+        stacked = {name: arrays[name] for name in arrays.files}
+    count = len(next(iter(stacked.values())))
+    return [{name: array[number] for name, array in stacked.items()} for number in range(count)]
+
+
 def serve(start: Callable[[Case, list[Batch]], tuple[Callable[[int], float], int, dict[str, str]]]) -> None:
     """Run a worker whose only argument is a `Case` as JSON.
 
@@ -71,14 +79,20 @@ def serve(start: Callable[[Case, list[Batch]], tuple[Callable[[int], float], int
         answers.write(json.dumps({"event": event} | values) + "\n")
 
     case = Case(**json.loads(sys.argv[1]))
-    with np.load(case.batches) as arrays:
-        stacked = {name: arrays[name] for name in arrays.files}
-    count = len(next(iter(stacked.values())))
-    batches = [{name: array[number] for name, array in stacked.items()} for number in range(count)]
+    batches = read_batches(case)
+    count = len(batches)
     begin = time.perf_counter()
     step, parameters, versions = start(case, batches)
+    started = time.perf_counter()
     step(0)
-    answer("ready", start_seconds=time.perf_counter() - begin, parameters=parameters, versions=versions)
+    end = time.perf_counter()
+    answer(
+        "ready",
+        start_seconds=end - begin,
+        first_step_seconds=end - started,
+        parameters=parameters,
+        versions=versions,
+    )
     step(1 % count)
     _reset_peak()
     number = 2

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from own_config import config_of
 from protocol import Batch, Case, serve
 
 sys.path.append(str(Path(__file__).resolve().parents[3]))
@@ -14,7 +15,7 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
     import keras
     import tensorflow as tf
 
-    from bert_tf.configs import BertConfig, OptimizerConfig, TrainConfig
+    from bert_tf.configs import OptimizerConfig, TrainConfig
     from bert_tf.configs.training import DTYPE_POLICIES
     from bert_tf.models.pretrainer import BertPretrainer
     from bert_tf.objectives.objective import pretraining_objective
@@ -22,15 +23,7 @@ def start(case: Case, batches: list[Batch]) -> tuple[Callable[[int], float], int
     from bert_tf.training.tensorflow_engine.state import TrainState
     from bert_tf.training.tensorflow_engine.step import TrainStep
 
-    config = BertConfig(
-        vocab_size=case.vocab_size,
-        hidden_size=case.hidden_size,
-        num_layers=case.num_layers,
-        num_heads=case.num_heads,
-        intermediate_size=4 * case.hidden_size,
-        dropout_rate=case.dropout_rate,
-        attention_dropout_rate=case.dropout_rate,
-    )
+    config = config_of(case)
     train = TrainConfig(
         batch_size=case.batch_size, learning_rate=case.learning_rate, warmup_steps=0, precision=case.precision
     )

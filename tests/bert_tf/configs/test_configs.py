@@ -19,7 +19,7 @@ from bert_tf.configs import (
     model,
     training,
 )
-from bert_tf.configs.published import read_config_file
+from bert_tf.configs.published import google_values, hugging_face_values, read_config_file
 
 ALL = [
     BertConfig,
@@ -144,6 +144,50 @@ class TestOverride:
         with pytest.raises(ConfigError, match=message):
             PretrainingConfig().override(assignment)
 
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("task.labels", ["a, b", "none"], ("a, b", "none")),  # texts are not parsed
+            ("train.learning_rate", 1, 1.0),
+            ("num_epochs", None, None),
+            ("model", BertConfig(num_layers=3), BertConfig(num_layers=3)),
+        ],
+    )
+    def test_a_field_is_changed_by_a_value_of_its_type(self, name, value, expected):
+        changed = FinetuningConfig().with_field(name, value)
+        part, _, field = name.rpartition(".")
+        assert getattr(getattr(changed, part) if part else changed, field) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("train.batch_size", "16", r"train.batch_size=16: `batch_size` must be of type int. Received: '16'"),
+            ("train.batch_size", 0, "`batch_size` must be at least 1. Received: 0"),
+            ("train.batch_sise", 1, "unknown field `train.batch_sise`; TrainConfig has: num_steps"),
+            ("train", 1, "`train` has fields of its own; set one of them: train.num_steps"),
+        ],
+    )
+    def test_values_of_another_type_are_refused(self, name, value, message):
+        with pytest.raises(ConfigError, match=message):
+            FinetuningConfig().with_field(name, value)
+
+    def test_fields_are_found_by_their_last_name(self):
+        config = FinetuningConfig()
+        names = ("batch_size", "train.batch_size", "num_epochs", "task")
+        assert [config.field_named(name) for name in names] == [
+            "train.batch_size",
+            "train.batch_size",
+            "num_epochs",
+            "task",
+        ]
+        for name, message in (
+            ("dropout_rate", "`dropout_rate` must be one of model.dropout_rate, task.dropout_rate"),
+            ("learning_rte", r"unknown field `learning_rte`; did you mean train.learning_rate\?"),
+            ("zzz", "unknown field `zzz`; FinetuningConfig has: model, .*train.batch_size"),
+        ):
+            with pytest.raises(ConfigError, match=message):
+                config.field_named(name)
+
 
 @pytest.mark.parametrize(
     ("cls", "field", "value"),
@@ -154,6 +198,7 @@ class TestOverride:
         (BertConfig, "hidden_act", "swish"),
         (BertConfig, "position_embedding", "rotary"),
         (BertConfig, "position_initializer", "zeros"),
+        (BertConfig, "attention", "flash"),
         (BertConfig, "dropout_rate", 1.0),
         (BertConfig, "attention_dropout_rate", -0.1),
         (BertConfig, "layer_norm_epsilon", -1e-12),
@@ -179,6 +224,25 @@ def test_values_out_of_range_are_named(cls, field, value):
     with pytest.raises(ConfigError, match=field) as caught:
         cls(**{field: value})
     assert "Received" in str(caught.value)
+
+
+class TestFusedAttention:
+    MODEL = BertConfig(attention="fused", attention_dropout_rate=0.0)
+
+    def test_its_kernels_have_no_dropout_of_probabilities(self):
+        message = r"`attention` fused needs `attention_dropout_rate` 0.*Received: attention_dropout_rate=0\.1"
+        with pytest.raises(ConfigError, match=message):
+            PretrainingConfig().override("model.attention=fused")
+        message = r"`model.attention` fused needs `task.encoder_dropout_rate` 0 or none.*encoder_dropout_rate=0\.2"
+        with pytest.raises(ConfigError, match=message):
+            FinetuningConfig(model=self.MODEL, task=ClassificationConfig(encoder_dropout_rate=0.2))
+        for rate in (None, 0.0):
+            FinetuningConfig(model=self.MODEL, task=ClassificationConfig(encoder_dropout_rate=rate))
+
+    def test_published_configurations_do_not_know_of_it(self):
+        plain = self.MODEL.replace(attention="plain")
+        assert hugging_face_values(self.MODEL) == hugging_face_values(plain)
+        assert google_values(self.MODEL) == google_values(plain)
 
 
 class TestPublishedFiles:

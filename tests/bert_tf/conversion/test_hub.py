@@ -1,9 +1,11 @@
+import json
 import sys
 
 import pytest
 from small_checkpoints import hf_encoder, write_hf
 
 import bert_tf
+from bert_tf.conversion import hub
 
 constants = pytest.importorskip("huggingface_hub.constants")
 
@@ -27,11 +29,41 @@ def test_a_name_is_found_in_the_local_cache(cache):
     assert again.config == pretrained.config
 
 
+def test_weights_in_parts_are_all_fetched(tmp_path, monkeypatch):
+    """The preferred file of weights is fetched, and no other."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    names = ["tf_model-00001-of-00002.h5", "tf_model-00002-of-00002.h5"]
+    there = {
+        "config.json": "{}",
+        "tf_model.h5.index.json": json.dumps({"weight_map": {"a": names[1], "b": names[0], "c": names[1]}}),
+        "tf_model.h5": "",
+        "vocab.txt": "",
+    }
+    there |= dict.fromkeys(names, "")
+    fetched = []
+
+    def download(_, entry, **__):
+        if entry not in there:
+            raise LocalEntryNotFoundError(entry)
+        fetched.append(entry)
+        (tmp_path / entry).write_text(there[entry])
+        return str(tmp_path / entry)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert hub.fetch("someone/tensorflow") == str(tmp_path)
+    assert fetched == ["config.json", "tf_model.h5", "vocab.txt"]
+    del there["tf_model.h5"]
+    fetched.clear()
+    assert hub.fetch("someone/tensorflow") == str(tmp_path)
+    assert fetched == ["config.json", "tf_model.h5.index.json", "vocab.txt", *names]
+
+
 @pytest.mark.parametrize("name", ["bert-base-uncased", "someone/other"])
 def test_without_a_network_the_message_lists_the_files_to_put_where(name, cache):
     message = (
-        rf"Without the hub, put config\.json, model\.safetensors \(or pytorch_model\.bin\) and vocab\.txt of "
-        rf"https://huggingface\.co/{name} into a folder, and give its path\. Received: '{name}'"
+        rf"Without the hub, put config\.json, model\.safetensors \(or pytorch_model\.bin or tf_model\.h5\) and "
+        rf"vocab\.txt of https://huggingface\.co/{name} into a folder, and give its path\. Received: '{name}'"
     )
     with pytest.raises(FileNotFoundError, match=message):
         bert_tf.load_encoder(name)

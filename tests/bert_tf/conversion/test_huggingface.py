@@ -14,10 +14,10 @@ import bert_tf
 from bert_tf.conversion import huggingface
 from bert_tf.conversion.convert import convert_checkpoint, save_pretrained
 from bert_tf.conversion.loading import load_encoder, load_pretrained, load_pretrainer, read_pretrained
-from bert_tf.conversion.tokenizer_files import write_tokenizer
 from bert_tf.models.weights import named_weights
 from bert_tf.tokenization.options import TokenizerOptions
 from bert_tf.tokenization.published import read_tokenizer
+from bert_tf.tokenization.published_writer import write_tokenizer
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 

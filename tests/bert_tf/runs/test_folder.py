@@ -121,13 +121,24 @@ def test_reports_may_change(tmp_path, tokenizer):
     assert run_folder.read_run(folder)[0].experiment["train"]["log_every"] == 7
 
 
+def test_options_of_execution_may_change(tmp_path, tokenizer):
+    folder = tmp_path / "run"
+    without_dropout = {"model__attention_dropout_rate": 0}
+    run_folder.claim(str(folder), _description(tokenizer, **without_dropout), tokenizer)
+    (folder / "checkpoints").mkdir()
+    changes = without_dropout | {"model__attention": "fused", "model__recompute": "true"}
+    run_folder.claim(str(folder), _description(tokenizer, **changes), tokenizer)
+    assert json.loads((folder / "config.json").read_text())["model"]["attention"] == "fused"
+    run_folder.claim(str(folder), _description(tokenizer, **without_dropout), tokenizer)
+
+
 def test_a_run_of_an_earlier_version_can_be_continued(tmp_path, tokenizer):
     folder = tmp_path / "run"
     run_folder.claim(str(folder), _description(tokenizer), tokenizer)
     (folder / "checkpoints").mkdir()
     old = json.loads((folder / "config.json").read_text())
     # As if these fields had come since.
-    del old["experiment"]["train"]["gradient_accumulation_steps"], old["model"]["recompute"]
+    del old["experiment"]["train"]["gradient_accumulation_steps"], old["model"]["recompute"], old["model"]["attention"]
     (folder / "config.json").write_text(json.dumps(old))
     run_folder.claim(str(folder), _description(tokenizer), tokenizer)
     (folder / "config.json").write_text(json.dumps(old))
@@ -169,6 +180,15 @@ def test_unwritable(tmp_path, tokenizer):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="`run_dir` must be a folder that can be written to"):
         run_folder.claim(str(tmp_path / "file"), _description(tokenizer), tokenizer)
+
+
+def test_a_run_with_fused_attention_is_read_with_plain_attention(tmp_path, caplog):
+    run = str(write_run(tmp_path / "run", "pretraining", attention="fused"))
+    caplog.set_level("INFO", logger="absl")
+    model, description, _ = run_folder.load_run(run)
+    assert caplog.messages == [f"{run} was trained with fused attention, and is read with plain attention."]
+    assert model.config.attention == description.model.attention == "plain"
+    assert description.experiment["model"]["attention"] == "fused"
 
 
 @pytest.mark.parametrize(("task", "kind"), [("pretraining", BertPretrainer), ("classification", BertClassifier)])

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from bert_tf.scoring import retrieval
-from bert_tf.scoring.retrieval import rank, retrieval_scores
+from bert_tf.scoring.retrieval import nearest, nearest_among, rank, retrieval_scores
 
 
 def test_ranks_and_nearest_by_hand():
@@ -26,6 +26,22 @@ def test_blocks_of_queries_rank_like_all_queries_at_once(monkeypatch):
     parts = rank(queries, passages, right, top_k=5)
     assert parts[0] == whole[0]
     np.testing.assert_allclose(parts[1], whole[1])
+
+
+@pytest.mark.parametrize("top_k", [1, 4, 50])
+def test_blocks_of_passages_have_the_nearest_of_all(monkeypatch, top_k):
+    random = np.random.default_rng(0)
+    queries = random.integers(-2, 3, (11, 3)).astype(np.float32)
+    passages = random.integers(-2, 3, (40, 3)).astype(np.float32)  # many products are equal
+    expected = rank(queries, passages, [()] * 11, top_k=top_k)[1]
+    parts = [passages[:17], passages[17:18].astype(np.float16), passages[18:]]
+    assert nearest(queries, [passages], top_k) == expected
+    monkeypatch.setattr(retrieval, "_QUERIES_AT_ONCE", 4)
+    monkeypatch.setattr(retrieval, "_SCORES_AT_ONCE", 12)
+    assert nearest(queries, parts, top_k) == expected
+    everything = np.array([random.permutation(np.append(np.arange(40), -1)) for _ in queries])
+    assert nearest_among(queries, parts, everything, top_k) == expected
+    assert nearest(queries[:0], parts, top_k) == []
 
 
 def test_metrics_equal_those_by_hand():

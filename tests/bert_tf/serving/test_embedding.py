@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from small_model import TASK_CONFIGS, write_run
 
+from bert_tf.serving.exported import ExportedModel
 from bert_tf.serving.predictor import Predictor, load
-from experiments import prediction
+from experiments import prediction, prediction_inputs
 
 TEXTS = ["The old miller.", "a young sailor forgot the letter near the river", "", "boat"]
 POOLERS = {"classification": True, "multi_label": True, "regression": True, "tagging": False}
@@ -48,28 +49,31 @@ def test_predict_writes_vectors_of_lines_and_tables(predictor, tmp_path):
     lines.write_text("a boat\nthe river\n")
     table.write_text("text\na boat\nthe river\n")
     for path in (lines, table):
-        inputs = prediction.read_inputs(str(path), predictor, embed=True)
+        inputs = prediction_inputs.read_inputs(str(path), predictor, embed=True)
         answers = list(prediction.answers(predictor, inputs, embed=True))
         assert [answer["text"] for answer in answers] == ["a boat", "the river"]
         np.testing.assert_allclose(
             [answer["embedding"] for answer in answers], predictor.embed(["a boat", "the river"]), atol=1e-6
         )
     with pytest.raises(ValueError, match="`text_pair_column` must not be given for vectors"):
-        prediction.read_inputs(str(table), predictor, {"text_pair_column": "second"}, embed=True)
+        prediction_inputs.read_inputs(str(table), predictor, {"text_pair_column": "second"}, embed=True)
 
 
 def test_a_model_of_pairs_embeds_single_texts(tmp_path):
     predictor = load(str(write_run(tmp_path / "pairs", "classification", pairs=True)))
     path = tmp_path / "texts.txt"
     path.write_text("a boat\nthe river\n")
-    inputs = prediction.read_inputs(str(path), predictor, embed=True)
+    inputs = prediction_inputs.read_inputs(str(path), predictor, embed=True)
     assert [(example.text, example.text_pair) for example in inputs] == [("a boat", None), ("the river", None)]
     assert len(list(prediction.answers(predictor, inputs, embed=True))) == 2
 
 
 def test_an_export_of_a_fine_tuned_model_is_refused(predictor):
-    # An export is a function, as this one is, and no Keras model.
-    exported = Predictor(lambda inputs: predictor.model(inputs), predictor.description, predictor.tokenizer)
+    class Exported(ExportedModel):
+        def __call__(self, inputs):
+            return predictor.model(inputs)
+
+    exported = Predictor(Exported(), predictor.description, predictor.tokenizer)
     if predictor.task is None:
         np.testing.assert_allclose(exported.embed(TEXTS), predictor.embed(TEXTS), atol=1e-5)
         return

@@ -37,7 +37,11 @@ CASES = {
     "regression": ("regression", {}),
     "tagging": ("tagging", {}),
     "question_answering": ("question_answering", {}),
-    "unanswerable": ("question_answering", {"options": {"unanswerable": True, "null_threshold": -0.75}}),
+    # With these weights and this threshold, some questions have an answer and others none.
+    "unanswerable": (
+        "question_answering",
+        {"num_layers": 2, "options": {"unanswerable": True, "null_threshold": -0.75}},
+    ),
     "masked_lm": ("pretraining", {}),
 }
 QUICK = ("pairs", "masked_lm")
@@ -303,15 +307,16 @@ def test_versions_count_up(served, tmp_path, monkeypatch):
     case = served("pairs")
     assert case.path == str(case.run / "export" / "1")
     (tmp_path / "7").mkdir()
-    (tmp_path / "notes").mkdir()
+    (tmp_path / "9²").mkdir()
+    (tmp_path / "8").write_text("a file takes a name, too")
 
     def save(module, path, signatures):
         os.makedirs(path, exist_ok=True)
 
     monkeypatch.setattr(tf.saved_model, "save", save)
     monkeypatch.setattr("bert_tf.serving.export._name_method", lambda *_: None)
-    assert export_saved_model(str(case.run), str(tmp_path)) == str(tmp_path / "8")
-    assert sorted(os.listdir(tmp_path)) == ["7", "8", "notes"]
+    assert export_saved_model(str(case.run), str(tmp_path)) == str(tmp_path / "9")
+    assert sorted(os.listdir(tmp_path)) == ["7", "8", "9", "9²"]
 
 
 def test_an_interrupted_export_leaves_nothing(served, tmp_path, monkeypatch):

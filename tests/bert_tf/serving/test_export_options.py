@@ -95,9 +95,12 @@ def test_a_tpu_gets_one_static_shape(run):
 
 
 @pytest.mark.long
-def test_an_export_keeps_the_head_and_tail_of_long_texts(tmp_path):
-    run = write_run(tmp_path / "run", "classification", options={"long_texts": "head_tail"})
-    path = export_saved_model(str(run), str(tmp_path / "export"))
+@pytest.mark.parametrize("long_texts", ["head_tail", "windows"])
+@pytest.mark.parametrize("fixed_batch_size", [None, 2])
+def test_an_export_treats_long_texts_as_training_does(tmp_path, long_texts, fixed_batch_size):
+    run = write_run(tmp_path / "run", "classification", options={"long_texts": long_texts})
+    options = ExportOptions(fixed_batch_size=fixed_batch_size)
+    path = export_saved_model(str(run), str(tmp_path / "export"), options)
     texts = ["the old miller " + "near the river " * 20 + "a young sailor forgot the letter", "the boat", ""]
     found = tf.saved_model.load(path).signatures["serving_default"](text=tf.constant(texts))["probabilities"].numpy()
     predictor = load(str(run))

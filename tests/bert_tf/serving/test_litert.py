@@ -7,7 +7,7 @@ from small_model import SMALL, shake, write_run
 
 from bert_tf.examples import Examples, TextExample
 from bert_tf.models.encoder import BertEncoder
-from bert_tf.serving import litert
+from bert_tf.serving import litert, litert_export
 from bert_tf.serving.export import export_saved_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import Predictor, load
@@ -24,7 +24,7 @@ def predictors(tmp_path_factory):
 
 def _lite(predictor, path, quantization):
     task = predictor.description.task
-    size = litert.write_litert(predictor.model, task, str(path), quantization=quantization)
+    size = litert_export.write_litert(predictor.model, task, str(path), quantization=quantization)
     assert size == path.stat().st_size
     return Predictor(litert.LiteModel(str(path), task), predictor.description, predictor.tokenizer)
 
@@ -48,6 +48,18 @@ def test_classifiers_answer_as_the_model_does(predictors, tmp_path, quantization
 
 
 @pytest.mark.long
+def test_a_classifier_pools_the_windows_of_long_texts(tmp_path):
+    predictor = load(str(write_run(tmp_path / "run", "classification", options={"long_texts": "windows"})))
+    lite = _lite(predictor, tmp_path / "model.tflite", "float32")
+    texts = [*TEXTS, "the boat " * 15 + "sailor letter river storm " * 10]
+    found, expected = (
+        np.array([list(answer["probabilities"].values()) for answer in each.classify(texts)])
+        for each in (lite, predictor)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.long
 def test_models_keep_their_several_outputs(predictors, tmp_path):
     predictor = predictors["question_answering"]
     lite = _lite(predictor, tmp_path / "model.tflite", "float32")
@@ -59,7 +71,7 @@ def test_models_keep_their_several_outputs(predictors, tmp_path):
 def test_encoders_embed_as_the_model_does(tmp_path):
     encoder = BertEncoder(SMALL)
     shake(encoder)
-    litert.write_litert(encoder, "encoder", str(tmp_path / "model.tflite"))
+    litert_export.write_litert(encoder, "encoder", str(tmp_path / "model.tflite"))
     lite = litert.LiteModel(str(tmp_path / "model.tflite"), "encoder")
     mask = tf.constant([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
     inputs = {"input_ids": 7 * mask, "input_mask": mask, "segment_ids": tf.zeros_like(mask)}
@@ -73,7 +85,7 @@ def test_encoders_embed_as_the_model_does(tmp_path):
 @pytest.mark.parametrize("task", ["classification", "tagging", "question_answering"])
 def test_files_of_a_fixed_length_take_rows_up_to_it(predictors, tmp_path, task):
     model, path = predictors[task].model, str(tmp_path / litert.file_name("float32", 8))
-    litert.write_litert(model, task, path, length=8)
+    litert_export.write_litert(model, task, path, length=8)
     lite = litert.LiteModel(path, task)
     mask = tf.constant([[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])
     inputs = {"input_ids": 7 * mask, "input_mask": mask, "segment_ids": tf.zeros_like(mask)}
@@ -95,7 +107,7 @@ def test_a_short_text_uses_the_file_of_its_length(predictors, tmp_path):
     assert len(lite.classify(TEXTS[:1])) == 1, "there are no other files yet"
     for length in (4, 12):
         file = str(tmp_path / litert.file_name("float32", length))
-        litert.write_litert(predictor.model, "classification", file, length=length)
+        litert_export.write_litert(predictor.model, "classification", file, length=length)
     (tmp_path / litert.file_name("int8", 8)).write_bytes(b"another file's")
     (tmp_path / litert.file_name("float32", 6)).write_bytes(b"damaged")
     lite = Predictor(
@@ -143,7 +155,7 @@ def test_the_model_card_compares_the_scores_of_all_variants(predictors, tmp_path
 
 def test_unsupported_tasks_and_options_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`litert` takes encoders and fine-tuned models"):
-        litert.write_litert(None, "pretraining", str(tmp_path / "model.tflite"))
+        litert_export.write_litert(None, "pretraining", str(tmp_path / "model.tflite"))
     with pytest.raises(ValueError, match=r"`litert` takes float32, int8\. Received: 'int4'"):
         ExportOptions(litert=("int4",))
     with pytest.raises(ValueError, match=r"`litert_lengths` needs `litert`\. Received: 16,32 without it"):

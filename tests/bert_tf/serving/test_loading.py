@@ -1,16 +1,20 @@
 """`bert_tf.load` on published folders: each head has its method, with the numbers of the model itself."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
 from small_checkpoints import hf_encoder, hf_heads, with_heads, write_hf
+from small_model import write_run
 
 import bert_tf
 from bert_tf.conversion.loading import load_pretrained
+from bert_tf.runs import folder as run_folder
 from bert_tf.serving.predictor import Predictor
 from bert_tf.tasks import MODEL_KINDS
+from bert_tf.utils import files
 
 LABELS = {"0": "red", "1": "green", "2": "blue"}
 TEXTS = ["a b c", "", "h", "de g i a b c d e f g h i j k", "文 a"]
@@ -65,6 +69,14 @@ def test_a_published_tagger_tags(tmp_path):
     assert answer["tags"] == [["O", "B-X", "I-X"][number] for number in logits.numpy()[0, 1:-1].argmax(axis=-1)]
     with pytest.raises(ValueError, match=r"`texts\[1\]` must be a text or a list of words\. Received: \['a', 1\]"):
         bert_tf.load(folder).tag([["a", "b"], ["a", 1]])
+
+
+def test_a_published_tagger_with_tags_of_no_scheme_is_warned_of(tmp_path, caplog):
+    options = {"architectures": ["BertForTokenClassification"], "id2label": {"0": "X", "1": "B-X", "2": "I-X"}}
+    predictor = bert_tf.load(_folder(tmp_path, "classifier", pooler=False, **options))
+    [message] = [record.getMessage() for record in caplog.records if "fit no scheme" in record.getMessage()]
+    assert "but X fit no scheme" in message
+    assert "spans" not in predictor.tag(["a b"])[0]
 
 
 def test_a_published_question_answerer_answers(tmp_path):
@@ -164,6 +176,87 @@ def test_weights_without_a_vocabulary_are_refused(tmp_path):
     folder = write_hf(tmp_path / "hf", hf_encoder() | hf_heads(), vocabulary=False, architectures=["BertModel"])
     with pytest.raises(ValueError, match=r"must hold a vocabulary \(vocab\.txt\)"):
         bert_tf.load(folder)
+
+
+@pytest.mark.parametrize(("task", "method"), [("classification", "classify"), ("tagging", "tag")])
+def test_the_task_says_what_a_head_is_for_where_the_folder_does_not(tmp_path, task, method):
+    folder = _folder(tmp_path, "classifier", id2label=LABELS)
+    with pytest.raises(ValueError, match="give `task`, such as 'tagging'"):
+        bert_tf.load(folder)
+    predictor = bert_tf.load(folder, task)
+    assert (predictor.description.task, predictor.description.labels) == (task, ("red", "green", "blue"))
+    assert len(getattr(predictor, method)(TEXTS)) == len(TEXTS)
+    ids, segments = predictor.tokenizer.encode_pair(TEXTS[0], None, LENGTH)
+    logits = predictor.model({"input_ids": np.array([ids]), "segment_ids": np.array([segments])})
+    np.testing.assert_allclose(logits, _model_outputs(folder, TEXTS[:1], task)[0], atol=1e-6)
+
+
+def test_an_encoder_can_be_taken_from_a_fine_tuned_model(tmp_path):
+    folder = _folder(tmp_path, "classifier", id2label=LABELS)
+    predictor = bert_tf.load(folder, "encoder")
+    assert (predictor.description.task, predictor.description.labels) == ("encoder", ())
+    expected = [outputs["pooled_output"][0] for outputs in _model_outputs(folder, TEXTS, "encoder")]
+    np.testing.assert_allclose(predictor.embed(TEXTS, pooling="pooler"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "heads", "architecture"),
+    [
+        ("tagging", "classification", ["classifier"], "BertForTokenClassification"),
+        ("classification", "question_answering", ["classifier"], "BertForSequenceClassification"),
+        ("encoder", "tagging", [], "BertModel"),
+        ("encoder", "pretraining", ["nsp"], "BertForNextSentencePrediction"),
+        ("pretraining", "classification", ["mlm"], "BertForMaskedLM"),
+    ],
+)
+def test_published_weights_for_another_task_are_refused(tmp_path, found, wanted, heads, architecture):
+    folder = _folder(tmp_path, *heads, architectures=[architecture])
+    with pytest.raises(ValueError, match=f"^`task` must be '{found}', .*Received: '{wanted}'"):
+        bert_tf.load(folder, wanted)
+
+
+def test_a_run_of_another_task_is_refused_before_its_weights_are_read(tmp_path):
+    run = write_run(tmp_path / "run", "tagging")
+    assert bert_tf.load(str(run), "tagging").description.task == "tagging"
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(ValueError, match=r"^`task` must be 'tagging', the task of the model in .*'classification'"):
+        bert_tf.load(str(run), "classification")
+
+
+def test_a_retrieval_run_is_taken_as_an_encoder(tmp_path):
+    run = str(write_run(tmp_path / "run", "retrieval"))
+    for task in (None, "retrieval", "encoder"):
+        assert bert_tf.load(run, task).description.task == "encoder"
+
+
+@pytest.mark.parametrize("path", ["1", "1/litert/model_float32.tflite"])
+def test_an_export_of_another_task_is_refused(tmp_path, path):
+    run = write_run(tmp_path / "run", "tagging")
+    description, _ = run_folder.read_run(str(run))
+    for name in ("assets", "litert"):
+        (tmp_path / "1" / name).mkdir(parents=True)
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"")
+    (tmp_path / "1" / "litert" / "model_float32.tflite").write_bytes(b"")
+    files.write_json(str(tmp_path / "1" / "assets" / "config.json"), description.of_model().to_dict())
+    shutil.copy(run / "vocab.txt", tmp_path / "1" / "assets")
+    with pytest.raises(ValueError, match=r"^`task` must be 'tagging', .*Received: 'regression'"):
+        bert_tf.load(str(tmp_path / path), "regression")
+
+
+def test_the_newest_version_of_a_remote_export_is_taken(tmp_path):
+    description, _ = run_folder.read_run(str(write_run(tmp_path / "run", "tagging")))
+    for version in ("2", "10"):
+        files.write_text(f"ram://exported/{version}/saved_model.pb", "")
+    files.write_json("ram://exported/10/assets/config.json", description.of_model().to_dict())
+    files.write_text("ram://exported/10/assets/vocab.txt", files.read_text(str(tmp_path / "run" / "vocab.txt")))
+    files.write_text("ram://exported/11", "not a folder")
+    with pytest.raises(ValueError, match=r"^`task` must be 'tagging', .*Received: 'regression'"):
+        bert_tf.load("ram://exported", "regression")
+
+
+def test_an_unknown_task_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^`task` must be one of encoder.* Received: 'ner'"):
+        bert_tf.load(str(tmp_path), "ner")
 
 
 def test_predictor_has_the_methods_of_every_task():

@@ -175,7 +175,7 @@ def test_a_run_embeds_and_searches(run):
         (([], []), "`passages` must have at least one text"),
         ((["a"], ["b"], 0), "`top_k` must be at least 1. Received: 0"),
         (("a", ["b"]), "`queries` must be a list of texts"),
-        ((["a"], [3]), r"`passages\[0\]` must be a text. Received: 3"),
+        ((["a"], [3]), r"`passages\[0\]` must be a text, or a dictionary with a `text`. Received: 3"),
     ):
         with pytest.raises(ValueError, match=message):
             predictor.search(*arguments)

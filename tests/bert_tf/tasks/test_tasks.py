@@ -15,7 +15,8 @@ from bert_tf.configs.tasks import (
 )
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.tasks import TASKS, task_of
-from bert_tf.tasks.question_answering import most_context, window_starts
+from bert_tf.tasks.long_texts import window_starts
+from bert_tf.tasks.question_answering import most_context
 from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -45,6 +46,7 @@ def test_classes_and_their_weights(tokenizer):
     wrong = task_of(ClassificationConfig(class_weights=(1, 5, 2)))
     with pytest.raises(ValueError, match=r"`task\.class_weights` must have a weight for each of the 2 labels"):
         wrong.encode(examples, labels, tokenizer, training=True)
+    rows = task.encode(examples[:1], labels, tokenizer)
     [answer] = task.answers(examples[:1], rows, [np.array([0.0, np.log(3.0)], np.float32)], labels=labels)
     assert answer["label"] == "y"
     assert answer["probabilities"] == pytest.approx({"x": 0.25, "y": 0.75})
@@ -192,7 +194,8 @@ def test_sets_of_labels_and_numbers(tokenizer):
         many.encode(examples, ("x", "y"), tokenizer).example_features["label_targets"], [[0, 1], [0, 0]]
     )
     logits = [np.array([1.0, -1.0], np.float32), np.array([-1.0, -1.0], np.float32)]
-    answers = many.answers(examples, None, logits, labels=("x", "y"))
+    rows = many.encode(examples, ("x", "y"), tokenizer)
+    answers = many.answers(examples, rows, logits, labels=("x", "y"))
     assert [answer["labels"] for answer in answers] == [["x"], []]
     numbers = task_of(RegressionConfig(max_seq_length=8))
     rows = numbers.encode([TextExample("a", None, 2.5), TextExample("a")], (), tokenizer)
@@ -308,7 +311,7 @@ def test_a_task_describes_its_model_and_its_settings(kind):
     described = TASKS[kind]
     config = described.config_class()
     assert config.kind == kind
-    assert type(task_of(config).make_model(SMALL, ("a", "b"))) is described.model_class
+    assert type(task_of(config).make_model(SMALL, ("a", "b"))) is described.model_class()
     published = described.published_config(64, "mean")
     assert (type(published), published.max_seq_length) == (type(config), 64)
     assert getattr(published, "pooling", "mean") == "mean"

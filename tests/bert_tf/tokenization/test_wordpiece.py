@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bert_tf.tokenization import string_cache, wordpiece
-from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer, truncated_lengths
+from bert_tf.tokenization.rows import truncated_lengths
+from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CASES = [json.loads(line) for line in (GOLDEN / "tokenizer_cases.jsonl").read_text("utf-8").splitlines()]
@@ -117,7 +118,7 @@ def test_offsets_of_ascii_are_those_of_the_plain_path(published_tokenizers, do_l
         for string, indices in tokenizer.basic_tokenizer.split_spaces_with_offsets(text):
             for word in tokenizer.basic_tokenizer.split_word_with_offsets(string):
                 end = 0
-                for _, length in tokenizer._tokens(word.text):
+                for _, length in tokenizer._strings._tokens(word.text):
                     start, end = end, end + length
                     plain.append((indices[word.starts[start]], indices[word.ends[end - 1] - 1] + 1))
         assert tokenizer.encode_with_offsets(text)[1] == plain
@@ -190,15 +191,6 @@ def test_a_pickled_tokenizer_encodes_alike(tokenizer):
     again = pickle.loads(pickle.dumps(tokenizer))
     assert again.tokens == tokenizer.tokens
     assert again.encode("unaffable") == tokenizer.encode("unaffable")
-
-
-def test_decoding_joins_tokens_to_words(tokenizer):
-    ids = [tokenizer.cls_id, *tokenizer.encode("unaffable, a"), tokenizer.sep_id]
-    assert tokenizer.decode(ids) == "[CLS] unaffable , a [SEP]"
-    assert tokenizer.decode(np.array(ids), skip_special_tokens=True) == "unaffable , a"
-    for index in (-1, len(TOKENS)):
-        with pytest.raises(ValueError, match=f"Received: {index}"):
-            tokenizer.decode([index])
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 60))
@@ -274,7 +266,7 @@ def test_the_caches_stay_bounded(monkeypatch, tokenizer):
     words = [f"a{number}" for number in range(100)]
     assert tokenizer.encode(" ".join(words)) == [tokenizer.unk_id] * 100
     tokenizer.encode("a" * 5000)
-    for cache in (tokenizer._string_ids, tokenizer._word_ids):
+    for cache in (tokenizer._strings.ids, tokenizer._strings._word_ids):
         assert 0 < len(cache) <= 10
         assert max(map(len, cache)) <= string_cache._MAX_CACHED_CHARACTERS
     assert tokenizer.encode("unaffable a") == [5, 6, 7, 13]

@@ -251,6 +251,7 @@ def _diverging(at):
     return {"objective": Objective(losses, plain.weights, plain.metrics), "train_data": data}
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_that_diverges_stops(tmp_path):
     # The checkpoint comes more often than the log: it must not save what diverged either.
     train = TRAIN.replace(checkpoint_every=2, log_every=6)
@@ -281,6 +282,7 @@ def test_float16_lives_through_overflow_at_the_start(tmp_path):
     assert _lines(tmp_path)[-1]["gradient_norm"] > 0
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_where_the_weights_come_from(tmp_path):
     def initialize(state):
         state.weights["masked_lm/output_bias"].assign(tf.range(40, dtype=tf.float32))
@@ -320,6 +322,7 @@ def test_golden_loss_curve():
         np.testing.assert_allclose(found[name], values, atol=1e-3, rtol=1e-3, err_msg=name)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_finished_run_asks_the_hook_after_evaluations_again(tmp_path):
     asked = []
 

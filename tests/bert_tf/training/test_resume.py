@@ -22,7 +22,7 @@ from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from bert_tf.training.tensorflow_engine.evaluation import make_evaluation
 from bert_tf.training.tensorflow_engine.step import TrainState
 from bert_tf.training.throughput import TIMING_METRICS
-from bert_tf.utils.preemption import Preempted
+from bert_tf.utils.preemption import Preempted, TerminationNotice
 
 ONE_DEVICE = Distribution()
 CONFIG = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1)
@@ -135,6 +135,46 @@ def test_sigterm_saves_where_it_is(whole, tmp_path):
     _require_same(tmp_path, state, whole)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, as in every terminal; a test runner may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def _interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_saves_where_it_is(whole, tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt, match=r"stopped by Ctrl-C at step \d+ of 12, which is saved; the same"):
+        _train(tmp_path, TRAIN.replace(checkpoint_every=0), batches=_and_then(7, _interrupt))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert "Ctrl-C: saving a checkpoint, then stopping" in capsys.readouterr().err
+    assert 0 < _steps(tmp_path)[-1] < 12
+    state, _ = _train(tmp_path)
+    _require_same(tmp_path, state, whole)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_second_ctrl_c_stops_at_once_and_none_is_lost():
+    with TerminationNotice() as notice:
+        _interrupt()
+        assert (notice.received, notice.interrupted) == (True, True)
+        with pytest.raises(KeyboardInterrupt):
+            _interrupt()
+        notice.interrupted = False
+    with pytest.raises(KeyboardInterrupt), TerminationNotice():
+        _interrupt()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with TerminationNotice():
+        _interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.long
 def test_sigterm_in_an_evaluation(whole, tmp_path):
     def evaluate():
@@ -237,6 +277,7 @@ def _spoiling(*steps, what):
     return {"objective": Objective(losses, plain.weights, plain.metrics), "batches": batches}
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     ("what", "part"),
     [
@@ -255,6 +296,7 @@ def test_nonfinite_values_are_reported(tmp_path, what, part):
     assert all(np.isfinite(value).all() for value in numpy_weights(state.model).values())
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_steps_that_are_not_finite_are_skipped(tmp_path, caplog):
     train = TRAIN.replace(eval_every=0, skip_nonfinite=2)
     state, _ = _train(tmp_path, train, **_spoiling(4, 9, what="gradient"))

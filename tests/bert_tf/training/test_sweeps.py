@@ -17,6 +17,18 @@ def test_grids():
             parse_grid(wrong)
 
 
+def test_values_of_a_grid_may_be_texts_or_values(tmp_path):
+    def run(config, folder):
+        made.append((config.train.learning_rate, config.task.labels, folder.removeprefix(str(tmp_path))))
+        return {"accuracy": 1.0}
+
+    made = []
+    grid = {"train.learning_rate": [5e-5, "3e-5"], "task.labels": [("a", "b"), ()]}
+    sweep(FinetuningConfig(), [0], grid, model_dir=str(tmp_path), run=run, score="accuracy")
+    assert [found[:2] for found in made] == [(5e-5, ("a", "b")), (5e-5, ()), (3e-5, ("a", "b")), (3e-5, ())]
+    assert made[0][2] == "/learning_rate=5e-05,labels=('a', 'b')/seed-0"
+
+
 def test_every_point_with_every_seed(tmp_path):
     def run(config, folder):
         made.append((config.train.learning_rate, config.train.seed, folder.removeprefix(str(tmp_path) + "/")))

@@ -46,6 +46,27 @@ def test_two_stars_match_any_number_of_folders(tmp_path, monkeypatch, pattern, e
     assert matching_files(pattern) == expected
 
 
+def test_links_that_lead_back_are_left_out(tmp_path):
+    _touch(tmp_path, "top/a.txt", "top/sub/b.txt", "beside/c.txt")
+    (tmp_path / "top" / "itself").symlink_to(tmp_path / "top")
+    (tmp_path / "top" / "sub" / "up").symlink_to("..")
+    (tmp_path / "top" / "above").symlink_to(tmp_path)
+    found = _names(tmp_path, matching_files(f"{tmp_path}/top/**/*.txt"))
+    assert found == ["top/a.txt", "top/above/beside/c.txt", "top/sub/b.txt"]
+    (tmp_path / "top" / "above").unlink()
+    (tmp_path / "beside" / "other").symlink_to(tmp_path / "top")
+    (tmp_path / "top" / "beside").symlink_to(tmp_path / "beside")
+    found = _names(tmp_path, matching_files(f"{tmp_path}/top/**/*.txt"))
+    assert found == ["top/a.txt", "top/beside/c.txt", "top/sub/b.txt"]
+
+
+def test_a_folder_that_two_links_name_is_read_by_both(tmp_path):
+    _touch(tmp_path, "data/a.txt", "top/b.txt")
+    for name in ("one", "two"):
+        (tmp_path / "top" / name).symlink_to(tmp_path / "data")
+    assert _names(tmp_path, matching_files(f"{tmp_path}/top/**/a.txt")) == ["top/one/a.txt", "top/two/a.txt"]
+
+
 def test_the_name_of_an_existing_file_matches_that_file_alone(tmp_path):
     _touch(tmp_path, "[1].txt", "1.txt")
     assert _names(tmp_path, matching_files(f"{tmp_path}/[1].txt")) == ["[1].txt"]

@@ -12,13 +12,14 @@ _LAUNCHER = """
 from absl import flags
 from bert_tf.utils import launching
 
-flags.DEFINE_string("input", None, "a file", required=True)
+def define_flags():
+    flags.DEFINE_string("input", None, "a file", required=True)
 
 def main(_):
 {body}
 
 if __name__ == "__main__":
-    launching.run(main)
+    launching.run(main, define_flags)
 """
 
 

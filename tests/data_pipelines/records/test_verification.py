@@ -160,7 +160,7 @@ def read_all(folder: RecordFolder, evaluation: bool) -> None:
     if evaluation:
         list(folder.evaluation_dataset(UNCHANGED, 8))
     else:  # more than an epoch
-        list(folder.training_dataset(UNCHANGED, 8, seed=0).take(folder.manifest.num_records // 8 + 3))
+        list(folder.training_dataset(UNCHANGED, 2, seed=0).take(folder.manifest.num_records // 2 + 3))
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -269,7 +269,7 @@ def test_other_errors_pass_through(sound):
 def test_whole_words_of_records_without_continuations_are_warned_of(sound):
     opened = RecordFolder(str(sound))
     with pytest.warns(UserWarning, match=": `masking.strategy` whole_word chooses as token does here"):
-        opened.training_dataset(MaskingConfig(strategy="whole_word"), 8, seed=0)
+        opened.training_dataset(MaskingConfig(strategy="whole_word"), 1, seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        opened.training_dataset(MaskingConfig(), 8, seed=0)
+        opened.training_dataset(MaskingConfig(), 1, seed=0)

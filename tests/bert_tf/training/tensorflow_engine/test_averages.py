@@ -94,6 +94,7 @@ def test_averages_follow_the_weights():
         assert all(np.array_equal(value, before[name]) for name, value in _values(after).items())
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_run_is_evaluated_by_its_averages(tmp_path):
     state, results = _train(tmp_path)
     evaluate = make_evaluation(state.model, pretraining_objective(), Distribution())
@@ -137,6 +138,7 @@ def test_averages_continue_with_the_run(tmp_path):
     assert whole.averages is not None
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_frozen_weights_stay(tmp_path):
     frozen = ("encoder/embeddings/", "encoder/block_0/")
     train = TRAIN.replace(ema_decay=0.0, frozen=frozen, eval_every=0)

@@ -64,21 +64,25 @@ def _state(distribution, train=TRAIN):
         return TrainState(BertPretrainer(CONFIG), train.precision, train)
 
 
-def _train(distribution, train=TRAIN, *, state=None, begin=0, read=False):
-    """The state and the metrics of the steps from `begin` to the last, and the state's arrays before the middle one."""
-    if state is None:
-        state = _state(distribution, train)
-        state.averages.reset()
+def _compiled(distribution, train=TRAIN):
+    """A new state, and the compiled step that changes it."""
+    state = _state(distribution, train)
+    state.averages.reset()
     step = TrainStep(
         state, pretraining_objective(), train=train, optimizer=OptimizerConfig(), distribution=distribution
     )
     step = averaging(step, state.averages, train.ema_decay, step=state.step, distribution=distribution)
-    compiled = tf.function(lambda batch: distribution.run(step, batch))
+    return state, tf.function(lambda batch: distribution.run(step, batch))
+
+
+def _train(distribution, train=TRAIN, *, compiled=None, begin=0, read=False):
+    """The state and the metrics of the steps from `begin` to the last, and the state's arrays before the middle one."""
+    state, step = compiled or _compiled(distribution, train)
     metrics, middle = [], {}
     for number, batch in enumerate(_global_batches(distribution, _batches().skip(begin), read), begin):
         if number == STEPS // 2:
             middle = {name: np.asarray(value.numpy()) for name, value in state.variables().items()}
-        metrics.append({name: tuple(map(float, pair)) for name, pair in compiled(batch).items()})
+        metrics.append({name: tuple(map(float, pair)) for name, pair in step(batch).items()})
     return state, metrics, middle
 
 
@@ -90,6 +94,13 @@ def one_device():
 @pytest.fixture(scope="module")
 def replicas():
     return make_distribution(num_devices=REPLICAS)
+
+
+@pytest.fixture(scope="module")
+def on_replicas(replicas):
+    """The state of replicas with their compiled step, and the arrays that it starts with: tests share the program."""
+    state, step = _compiled(replicas)
+    return (state, step), {name: np.asarray(value.numpy()) for name, value in state.variables().items()}
 
 
 @pytest.mark.long
@@ -107,12 +118,15 @@ def test_more_replicas(count):
     assert "5 passed" in result.stdout
 
 
-def test_replicas_equal_one_device(one_device, replicas, tmp_path):
+def test_replicas_equal_one_device(one_device, replicas, on_replicas, tmp_path):
     num_devices, distribution = REPLICAS, replicas
     assert distribution.num_replicas == num_devices
     assert distribution.describe() == f"MirroredStrategy, {num_devices} replicas"
     assert not distribution.is_tpu
-    state, metrics, _ = _train(distribution, read=True)
+    compiled, start = on_replicas
+    for name, variable in compiled[0].variables().items():
+        variable.assign(start[name])
+    state, metrics, _ = _train(distribution, compiled=compiled, read=True)
     expected, expected_metrics, _ = one_device
     for found, wanted in zip(metrics, expected_metrics, strict=True):
         assert found == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in wanted.items()}
@@ -227,17 +241,17 @@ def test_one_reduction_of_all_gradients(replicas):
         assert gradients < reduced < gradients + 40
 
 
-def test_a_run_of_one_device_continues_on_replicas(one_device, replicas, tmp_path):
+def test_a_run_of_one_device_continues_on_replicas(one_device, replicas, on_replicas, tmp_path):
     expected, expected_metrics, middle = one_device
     half = STEPS // 2
     saved = checkpoints.save(str(tmp_path), half, {name: tf.Variable(array) for name, array in middle.items()}, keep=1)
-    state = _state(replicas)
+    (state, _), _ = on_replicas
     checkpoints.restore(saved, state.variables())
     for name, value in middle.items():
         restored = state.variables()[name]
         for copy in (restored.value if isinstance(restored, keras.Variable) else restored).values:
             assert np.array_equal(copy.numpy(), value), name
-    _, metrics, _ = _train(replicas, state=state, begin=half)
+    _, metrics, _ = _train(replicas, compiled=on_replicas[0], begin=half)
     for found, wanted in zip(metrics, expected_metrics[half:], strict=True):
         assert found == {name: pytest.approx(pair, rel=1e-4, abs=1e-5) for name, pair in wanted.items()}
     _assert_equal(state, expected)

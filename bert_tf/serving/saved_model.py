@@ -1,0 +1,38 @@
+"""The reader of SavedModels that `serving.export` wrote."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from bert_tf.serving.exported import ExportedModel
+from bert_tf.tasks import MODEL_KINDS
+
+
+class SavedModel(ExportedModel):
+    """A SavedModel of `serving.export`, called in the same way as the Keras model that it was made of.
+
+    Args:
+        path: the folder of one version.
+        task: the task in its description.
+
+    Raises:
+        ImportError: TensorFlow Text, whose operations the graph has, is not installed.
+    """
+
+    def __init__(self, path: str, task: str) -> None:
+        try:
+            import tensorflow_text  # noqa: F401  (registers operations)
+        except ImportError as error:
+            raise ImportError(f"an export needs TensorFlow Text: pip install 'bert_tf[text]' ({error})") from error
+        self._loaded = tf.saved_model.load(path)  # keeps the variables alive
+        self._signatures = self._loaded.signatures
+        self._task = task
+
+    def __call__(self, inputs: dict[str, Any], training: bool = False) -> Any:
+        """Return the outputs of the model for the inputs of its encoder and heads, int32."""
+        # Without positions to predict at, a pre-trained model is an encoder.
+        is_encoder = not inputs.keys() >= set(MODEL_KINDS[self._task].head_inputs)
+        signature = self._signatures["encoder" if is_encoder else "token_ids"]
+        names = signature.structured_input_signature[1]
+        outputs = signature(**{name: tf.convert_to_tensor(inputs[name], tf.int32) for name in names})
+        return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs

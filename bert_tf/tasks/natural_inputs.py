@@ -1,0 +1,324 @@
+"""Examples from what people hold in a notebook: texts, pairs, words, questions and passages, with their labels.
+
+Each function takes a task's inputs `x` and targets `y` as Keras's `fit` does, and names the item at fault.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bert_tf.examples import QuestionExample, RetrievalExample, TaggedExample, TextExample
+from bert_tf.tokenization.texts import list_of_texts
+
+_PLURAL = {
+    "text": "texts",
+    "text_pair": "pairs",
+    "question": "questions",
+    "context": "contexts",
+    "query": "queries",
+    "passage": "passages",
+}
+
+
+def text_examples(x: Any) -> list[TextExample]:
+    """Return the examples of texts or pairs, without labels.
+
+    Args:
+        x: a list, tuple, array or column of texts, or a list of pairs; a tuple `(texts, pairs)` of two such; a
+            dictionary or table of `text` and perhaps `text_pair`; or examples.
+
+    Raises:
+        ValueError: an item is not a text, or the numbers of first and second texts differ.
+    """
+    if _are(TextExample, x):
+        return list(x)
+    if isinstance(x, list) and x and all(isinstance(item, list | tuple) and len(item) == 2 for item in x):
+        x = ([item[0] for item in x], [item[1] for item in x])
+    first, second = _columns(x, ("text", "text_pair"), optional=1)
+    if second is None:
+        return [TextExample(text, source=f"`x[{number}]`") for number, text in enumerate(first)]
+    return [
+        TextExample(text, pair, source=f"`x[{number}]`")
+        for number, (text, pair) in enumerate(zip(first, second, strict=True))
+    ]
+
+
+def tagged_examples(x: Any, split_words: Any) -> list[TaggedExample]:
+    """Return the examples of words, without tags.
+
+    Args:
+        x: a list whose items are lists of words, or texts, which `split_words` splits; or examples.
+        split_words: a function from a text to the start and end of each of its words.
+
+    Raises:
+        ValueError: an item is neither.
+    """
+    if _are(TaggedExample, x):
+        return list(x)
+    if isinstance(x, str | bytes | Mapping) or not hasattr(x, "__len__"):
+        raise ValueError(f"`x` must be a list of lists of words. Received: {x!r:.100}")
+    examples = []
+    for number, item in enumerate(x):
+        source = f"`x[{number}]`"
+        if isinstance(item, str):
+            examples.append(TaggedExample(item, tuple(split_words(item)), source=source))
+            continue
+        words = item.tolist() if isinstance(item, np.ndarray) else item
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise ValueError(f"{source} must be a list of words, or a text. Received: {item!r:.100}")
+        examples.append(TaggedExample.from_words(list(words), source=source))
+    return examples
+
+
+def question_examples(x: Any, y: Any) -> list[QuestionExample]:
+    """Return the examples of questions, with answers if `y` is given.
+
+    Args:
+        x: a tuple `(questions, contexts)`, a dictionary or table of `question` and `context`, or examples.
+        y: for each question its answers, as SQuAD has them, `{"text": [...], "answer_start": [...]}`, or one `(text,
+            start)`, where start is the index of the answer's first character in the context; None or an empty list for
+            a question without an answer. `y` itself is None for questions whose answers are not known.
+
+    Raises:
+        ValueError: an item is not a text or an answer, an answer is not in its context, or the numbers differ.
+    """
+    if _are(QuestionExample, x):
+        return list(x)
+    questions, contexts = _columns(x, ("question", "context"))
+    answers = [None] * len(questions) if y is None else check_number(y, len(questions))
+    examples = []
+    for number, (question, context, given) in enumerate(zip(questions, contexts or (), answers, strict=True)):
+        example = QuestionExample(
+            question,
+            context,
+            question_id=str(number),
+            answers=() if y is None else _answers(number, given),
+            labelled=y is not None,
+            source=f"`x[{number}]`",
+        )
+        for answer in example.answers:
+            if not example.holds(answer):
+                raise ValueError(f"`y[{number}]` must be in the context at its start. Received: {answer!r:.100}")
+        examples.append(example)
+    return examples
+
+
+def retrieval_examples(x: Any) -> list[RetrievalExample]:
+    """Return the examples of queries and the passages that answer them.
+
+    Args:
+        x: a tuple `(queries, passages)`, or `(queries, passages, negatives)` with a list of passages for each query; a
+            dictionary or table of `query`, `passage` and perhaps `negatives`; or examples.
+
+    Raises:
+        ValueError: an item is not a text, or the numbers differ.
+    """
+    if _are(RetrievalExample, x):
+        return list(x)
+    negatives: Any = None
+    if isinstance(x, tuple) and len(x) == 3:
+        *x, negatives = x
+        x = tuple(x)
+    elif (isinstance(x, Mapping) or hasattr(x, "columns")) and "negatives" in x:
+        negatives = x["negatives"]
+        x = {name: x[name] for name in x if name != "negatives"}
+    queries, passages = _columns(x, ("query", "passage"))
+    wrong = [()] * len(queries) if negatives is None else check_number(negatives, len(queries), "negatives")
+    return [
+        RetrievalExample(
+            query, passage, tuple(list_of_texts(f"negatives[{number}]", list(others))), source=f"`x[{number}]`"
+        )
+        for number, (query, passage, others) in enumerate(zip(queries, passages or (), wrong, strict=True))
+    ]
+
+
+def with_classes(examples: list[TextExample], y: Any, labels: Sequence[str]) -> list[TextExample]:
+    """Return the examples with a class each. Errors are those of `class_name` and `check_number`.
+
+    Args:
+        examples: N examples.
+        y: N classes, by name or number; None to leave the examples as they are.
+        labels: the names by id.
+    """
+    if y is None:
+        return examples
+    classes = [
+        class_name(value, labels, f"`y[{number}]`") for number, value in enumerate(check_number(y, len(examples)))
+    ]
+    return [dataclasses.replace(example, label=name) for example, name in zip(examples, classes, strict=True)]
+
+
+def with_label_sets(examples: list[TextExample], y: Any, labels: Sequence[str]) -> list[TextExample]:
+    """Return the examples with any number of labels each.
+
+    Args:
+        examples: N examples.
+        y: for each example a list of labels, by name; or 0 and 1 for each label, [N, C]. None to leave the examples as
+            they are.
+        labels: the C names by id.
+
+    Raises:
+        ValueError: an item is neither, or the numbers differ.
+    """
+    if y is None:
+        return examples
+    sets = []
+    for number, given in enumerate(check_number(y, len(examples))):
+        where = f"`y[{number}]`"
+        if isinstance(given, str | bytes) or not isinstance(given, list | tuple | set | frozenset):
+            raise ValueError(f"{where} must be a list of labels, or of 0 and 1. Received: {given!r:.100}")
+        items = list(given)
+        if items and not any(isinstance(item, str | bytes) for item in items):
+            if len(items) != len(labels) or not all(item in (0, 1) for item in items):
+                raise ValueError(f"{where} must be 0 or 1 for each of {len(labels)} labels. Received: {given!r:.100}")
+            sets.append(tuple(label for label, item in zip(labels, items, strict=True) if item))
+        else:
+            sets.append(tuple(class_name(item, labels, where) for item in items))
+    return [dataclasses.replace(example, label=names) for example, names in zip(examples, sets, strict=True)]
+
+
+def with_numbers(examples: list[TextExample], y: Any) -> list[TextExample]:
+    """Return the examples with a number each.
+
+    Raises:
+        ValueError: an item of `y` is not a finite number, or the numbers of examples differ.
+    """
+    if y is None:
+        return examples
+    numbers = check_number(y, len(examples))
+    for number, value in enumerate(numbers):
+        if isinstance(value, bool | str) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+            raise ValueError(f"`y[{number}]` must be a finite number. Received: {value!r:.100}")
+    return [dataclasses.replace(example, label=float(value)) for example, value in zip(examples, numbers, strict=True)]
+
+
+def with_tags(examples: list[TaggedExample], y: Any, labels: Sequence[str]) -> list[TaggedExample]:
+    """Return the examples with a tag for each word.
+
+    Args:
+        examples: N examples.
+        y: for each example a list of tags, by name or number; None to leave the examples as they are.
+        labels: the names by id.
+
+    Raises:
+        ValueError: an item is not a list of tags, or their number is not that of the words.
+    """
+    if y is None:
+        return examples
+    tagged = []
+    for number, (example, given) in enumerate(zip(examples, check_number(y, len(examples)), strict=True)):
+        if isinstance(given, str | bytes) or not hasattr(given, "__len__"):
+            raise ValueError(f"`y[{number}]` must be a list of tags. Received: {given!r:.100}")
+        if len(given) != len(example.word_offsets):
+            raise ValueError(
+                f"`y[{number}]` must have a tag for each of {len(example.word_offsets)} words. Received: {len(given)}"
+            )
+        tags = tuple(class_name(tag, labels, f"`y[{number}][{place}]`") for place, tag in enumerate(given))
+        tagged.append(dataclasses.replace(example, tags=tags))
+    return tagged
+
+
+def class_name(value: Any, labels: Sequence[str], where: str) -> str:
+    """Return the name of a class that is given by its name or its id.
+
+    Args:
+        value: a name, or an integer.
+        labels: the names by id.
+        where: the item, for messages.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    if isinstance(value, bool | np.bool_) and str(value) in labels:
+        return str(value)
+    if isinstance(value, str) and value in labels:
+        return value
+    whole = isinstance(value, int | np.integer | bool | np.bool_) or (
+        isinstance(value, float | np.floating) and float(value).is_integer()
+    )
+    if whole and 0 <= int(value) < len(labels):
+        return labels[int(value)]
+    raise ValueError(
+        f"{where} must be a class ({', '.join(labels[:20])}{', ...' if len(labels) > 20 else ''}) or its number, 0 to "
+        f"{len(labels) - 1}. Received: {value!r:.100}"
+    )
+
+
+def check_number(y: Any, number: int, name: str = "y") -> list[Any]:
+    """Return the targets as a list.
+
+    Args:
+        y: targets: a list, an array or the column of a table.
+        number: the number of inputs.
+        name: the argument's name, for messages.
+
+    Raises:
+        ValueError: there is another number of targets than of inputs.
+    """
+    if isinstance(y, str | bytes | Mapping) or not hasattr(y, "__len__"):
+        raise ValueError(f"`{name}` must be a list with an item for each of `x`. Received: {y!r:.100}")
+    if len(y) != number:
+        raise ValueError(f"`{name}` must have as many items as `x`, {number}. Received: {len(y)}")
+    return np.asarray(y).tolist() if hasattr(y, "shape") else list(y)
+
+
+def _are(kind: type, x: Any) -> bool:
+    return isinstance(x, list | tuple) and bool(x) and all(isinstance(item, kind) for item in x)
+
+
+def _columns(x: Any, names: tuple[str, str], optional: int = 0) -> tuple[list[str], list[str] | None]:
+    """Return the two columns of an input; None for the second if `optional` is 1 and it is not given."""
+    if isinstance(x, Mapping) or hasattr(x, "columns"):
+        found = list(x)
+        if not set(names[: 2 - optional]) <= set(found) or not set(found) <= set(names):
+            wanted = " and ".join(f"`{name}`" for name in names[: 2 - optional])
+            perhaps = f", and perhaps `{names[1]}`" if optional else ""
+            raise ValueError(f"`x` must have the columns {wanted}{perhaps}. Received: {', '.join(map(str, found))}")
+        x = tuple(x[name] for name in names if name in found)
+        x = x if len(x) > 1 else x[0]
+    if not isinstance(x, tuple):
+        if not optional:
+            raise ValueError(
+                f"`x` must be a tuple ({_PLURAL[names[0]]}, {_PLURAL[names[1]]}). Received: a {type(x).__name__}"
+            )
+        return list_of_texts("x", x), None
+    if len(x) != 2 or any(isinstance(part, str | bytes) for part in x):
+        raise ValueError(
+            f"`x` must be {'a list of texts, or ' * optional}a tuple ({_PLURAL[names[0]]}, {_PLURAL[names[1]]}) of two "
+            f"lists. Received: a tuple of {len(x)}, {x!r:.100}"
+        )
+    first, second = (list_of_texts(f"x[{number}]", part) for number, part in enumerate(x))
+    if len(first) != len(second):
+        raise ValueError(f"`x[1]` must have as many texts as `x[0]`, {len(first)}. Received: {len(second)}")
+    return first, second
+
+
+def _answers(number: int, given: Any) -> tuple[tuple[str, int], ...]:
+    """Return the answers that one item of `y` holds."""
+    if given is None:
+        return ()
+    if isinstance(given, Mapping):
+        texts, starts = given.get("text"), given.get("answer_start")
+        if isinstance(texts, str):
+            texts, starts = [texts], [starts]
+        if texts is not None and starts is not None and len(texts) == len(starts):
+            given = list(zip(list(texts), list(starts), strict=True))
+    elif isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
+        given = [given]
+    if not isinstance(given, list | tuple) or not all(
+        isinstance(item, list | tuple)
+        and len(item) == 2
+        and isinstance(item[0], str)
+        and isinstance(item[1], int | np.integer)
+        for item in given
+    ):
+        raise ValueError(
+            f"`y[{number}]` must be {{'text': [...], 'answer_start': [...]}}, or (text, start). "
+            f"Received: {given!r:.100}"
+        )
+    return tuple((text, int(start)) for text, start in given)

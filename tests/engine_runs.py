@@ -1,0 +1,126 @@
+"""The same short trainings through either engine, that of Keras's backend, from the same random weights.
+
+As a script, it trains through JAX, on some numbers of devices of a CPU, and writes what it finds to a file:
+
+    KERAS_BACKEND=jax python engine_runs.py OUT.npz CASE:DEVICES[:FIELD=VALUE...] ...
+"""
+
+import itertools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from small_corpus import corpus_documents
+from small_model import SMALL, TASK_CONFIGS, packed_pretraining_batch, random_pretraining_batch
+from small_records import TOKENIZER
+
+from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.examples import QuestionExample, RetrievalExample, TaggedExample, TextExample
+from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.objectives.objective import pretraining_objective
+from bert_tf.tasks import task_of
+from bert_tf.training.throughput import counting_tokens
+
+ROWS = 8
+TRAIN = TrainConfig(
+    num_steps=20, batch_size=ROWS, learning_rate=1e-3, warmup_steps=5, jit_compile=False, ema_decay=0.9, seed=3
+)
+MODEL = SMALL.replace(
+    vocab_size=TOKENIZER.vocab_size, dropout_rate=0.1, attention_dropout_rate=0.1, max_position_embeddings=64
+)
+TASKS = tuple(TASK_CONFIGS)
+PRETRAINING = {"unpacked": random_pretraining_batch, "packed": packed_pretraining_batch}
+
+
+def _sentences() -> list[str]:
+    return [document[0] for document in corpus_documents(24)]
+
+
+def _examples(task: str) -> list[Any]:
+    """Return 24 labelled examples."""
+    texts = _sentences()
+    if task == "tagging":
+        return [
+            TaggedExample.from_words(text.split(), ["B-LOC" if word == "the" else "O" for word in text.split()])
+            for text in texts
+        ]
+    if task == "question_answering":
+        words = [text.split()[2] for text in texts]
+        return [
+            QuestionExample("who was it", text, str(number), ((word, text.index(word)),))
+            for number, (text, word) in enumerate(zip(texts, words, strict=True))
+        ]
+    if task == "retrieval":
+        return [RetrievalExample(" ".join(text.split()[:3]), text) for text in texts]
+    labels = {
+        "classification": lambda text: str("the old" in text.lower()),
+        "multi_label": lambda text: tuple(word for word in ("old", "river", "the") if word in text),
+        "regression": lambda text: len(text) / 50.0,
+    }
+    return [TextExample(text, label=labels[task](text)) for text in texts]
+
+
+def _of_task(task: str) -> tuple[Callable[[], keras.Model], Any, list[dict[str, np.ndarray]]]:
+    task_object = task_of(TASK_CONFIGS[task])
+    examples = _examples(task)
+    labels = task_object.label_names_of_parts(examples)
+    rows = task_object.encode(examples, labels, TOKENIZER, training=True)
+    batches = [batch for _, batch in rows.batches(ROWS)]
+    return lambda: task_object.make_model(MODEL, labels), task_object.objective(training=True), batches
+
+
+def _of_pretraining(kind: str) -> tuple[Callable[[], keras.Model], Any, list[dict[str, np.ndarray]]]:
+    batches = [PRETRAINING[kind](seed, rows=ROWS, vocab_size=TOKENIZER.vocab_size) for seed in range(5)]
+    return lambda: BertPretrainer(MODEL), pretraining_objective(), batches
+
+
+def train(engine: Any, case: str, settings: TrainConfig = TRAIN) -> dict[str, np.ndarray]:
+    """Train through an engine, and return the metrics of each step, and all values at the end, by name."""
+    make_model, objective, batches = (_of_pretraining if case in PRETRAINING else _of_task)(case)
+    keras.utils.set_random_seed(settings.seed)
+    state = engine.make_state(make_model, settings)
+    state.start_averages()
+    steps = engine.make_steps(state, counting_tokens(objective), train=settings, optimizer=OptimizerConfig())
+    values, _ = steps(engine.batches(lambda start, shard: _Data(batches), 0), settings.num_steps)
+    found = {f"metric/{name}": values[:, place] for place, name in enumerate(steps.names)}
+    return found | {f"value/{name}": np.asarray(value.numpy()) for name, value in state.variables().items()}
+
+
+class _Data:
+    """Endless batches, with as much of a `tf.data.Dataset` as both engines need."""
+
+    def __init__(self, batches: list[dict[str, np.ndarray]]) -> None:
+        self._batches = batches
+
+    def as_numpy_iterator(self) -> Any:
+        return itertools.cycle(self._batches)
+
+    def __iter__(self) -> Any:
+        import tensorflow as tf
+
+        first = self._batches[0]
+        signature = {
+            name: tf.TensorSpec([array.shape[0], *[None] * (array.ndim - 1)], array.dtype)
+            for name, array in first.items()
+        }
+        return iter(tf.data.Dataset.from_generator(self.as_numpy_iterator, output_signature=signature))
+
+
+def main(target: str, *runs: str) -> None:
+    from bert_tf.training.jax_engine.devices import Devices, attached_devices
+    from bert_tf.training.jax_engine.engine import JaxEngine
+
+    devices = attached_devices(num_devices=8).devices
+    found = {}
+    for run in runs:
+        case, count, *fields = run.split(":")
+        changes = {name: type(getattr(TRAIN, name))(eval(value)) for name, value in (f.split("=") for f in fields)}
+        arrays = train(JaxEngine(Devices(devices[: int(count)])), case, TRAIN.replace(**changes))
+        found |= {f"{run}/{name}": array for name, array in arrays.items()}
+    np.savez(target, **found)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
