@@ -6,6 +6,11 @@ One code path serves packed and unpacked rows. A row holds K >= 1 sequences, eac
 `[CLS] A [SEP] B [SEP]`. `input_mask` is 0 on padding and k on the tokens of sequence k = 1..K; an ordinary 0/1 mask is
 the case K = 1. A query attends to a key if both have the same non-zero number. `position_ids` restart in each
 sequence; `next_sentence_positions` are the indices of the `[CLS]` tokens.
+
+`order` narrows this, where a batch has it: a query attends to a key of its own sequence if the key's `order` is not
+larger than its own. Source 0 and target 1, 2, 3, ... make a sequence-to-sequence model of an encoder (Dong et al. 2019,
+"Unified Language Model Pre-training", section 2.3); 0 to L - 1 makes it a causal language model; 0 everywhere changes
+nothing.
 """
 
 import dataclasses
@@ -27,6 +32,9 @@ RECORD_NEXT_SENTENCE_LABELS = "next_sentence_labels"  # int64 [K]: 0 = B follows
 
 ID_NAMES = ("input_ids", "input_mask", "segment_ids")
 """The inputs of every model, int32 [B, L], in the order of lists of inputs. Positions count from 0 in each row."""
+
+ORDER = "order"
+"""An input that every model may have besides those of `encoder_batch`, int32 [B, L], at least 0 (see above)."""
 
 NO_NEXT_SENTENCE_LABEL = -1
 """The label of a sequence without a next-sentence objective (`--objective mlm`), whose weight is 0."""
@@ -203,7 +211,7 @@ BATCH_NAMES = frozenset().union(
     tagging_batch(None, None),
     question_answering_batch(None, None),
     retrieval_batch(None, None, 1),
-    ("target_weights",),
+    ("target_weights", ORDER),
 )
 """The names of all tensors that a batch may have."""
 

@@ -19,17 +19,26 @@ from bert_tf.layers.fused_attention import check_backend, fused_attention
 from bert_tf.layers.initializers import NeighbourHeads
 
 
-def attention_allowed(input_mask: Tensor) -> Tensor:
+def attention_allowed(input_mask: Tensor, order: Tensor | None = None) -> Tensor:
     """Return whether each query (third axis) may read each key (last axis), bool [B, 1, L, L].
 
     Args:
         input_mask: int [B, L], 0 on padding, k on the tokens of a row's k-th sequence. A token reads the tokens of its
             own sequence. An ordinary 0/1 mask is a row with one sequence.
+        order: int [B, L]. A token reads no token of a larger `order` than its own. None for no such rule.
     """
+    queries, keys = _queries_and_keys(input_mask)
+    allowed = ops.logical_and(ops.equal(queries, keys), ops.greater(keys, 0))
+    if order is None:
+        return allowed
+    return ops.logical_and(allowed, ops.greater_equal(*_queries_and_keys(order)))
+
+
+def _queries_and_keys(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values [B, L] of tokens as those of queries, [B, 1, L, 1], and of keys, [B, 1, 1, L]."""
     # LiteRT has no slice that adds two axes at once.
-    rows = ops.expand_dims(input_mask, 1)  # [B, 1, L]
-    queries, keys = ops.expand_dims(rows, 3), ops.expand_dims(rows, 2)
-    return ops.logical_and(ops.equal(queries, keys), ops.greater(keys, 0))
+    rows = ops.expand_dims(tokens, 1)  # [B, 1, L]
+    return ops.expand_dims(rows, 3), ops.expand_dims(rows, 2)
 
 
 def attention_probabilities(scores: Tensor, allowed: Tensor, training: bool = False) -> Tensor:

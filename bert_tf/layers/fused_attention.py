@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from bert_tf.features import Tensor
+from bert_tf.features import ORDER, Batch, Tensor
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -82,6 +82,22 @@ def check_backend() -> None:
         raise ValueError(
             "attention must be plain on this backend of Keras: fused attention has kernels on JAX with a GPU or a TPU "
             f"(`KERAS_BACKEND=jax`, `--engine jax`). Received: fused, on {keras.backend.backend()}"
+        )
+
+
+def check_no_order(inputs: Batch) -> None:
+    """Check that a model's inputs have no `order`.
+
+    Splash attention takes the numbers of sequences alone, and a mask of all pairs, made for each batch, would have the
+    size that fused attention saves.
+
+    Raises:
+        ValueError: they have an `order`.
+    """
+    if ORDER in inputs:
+        raise ValueError(
+            "attention must be plain (`model.attention`) for inputs with `order`: the kernels of fused attention know "
+            "the sequences of a row, but no order within them. Received: fused"
         )
 
 

@@ -13,7 +13,7 @@ from keras import ops
 from bert_tf.configs import BertConfig
 from bert_tf.features import ID_NAMES, Batch, Tensor
 from bert_tf.layers.base import constructor_arguments, seed_part
-from bert_tf.layers.fused_attention import has_kernel
+from bert_tf.layers.fused_attention import check_no_order, has_kernel
 from bert_tf.layers.heads import ClassificationHead
 from bert_tf.layers.random_bits import row_seeds
 from bert_tf.models.inputs import model_inputs
@@ -66,8 +66,15 @@ class BertModel(TextModel):
         return seed_part(seed, self.config.num_layers + 1)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Apply the model to inputs under any name and in any form that `models.inputs.model_inputs` takes."""
-        return super().__call__(model_inputs(inputs, self.required_inputs), *args, **kwargs)
+        """Apply the model to inputs under any name and in any form that `models.inputs.model_inputs` takes.
+
+        Raises:
+            ValueError: the inputs are wrong, or have an `order`, which fused attention does not know.
+        """
+        batch = model_inputs(inputs, self.required_inputs)
+        if self.config.attention == "fused":
+            check_no_order(batch)
+        return super().__call__(batch, *args, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
         """Mark the model as built: its weights depend on the configuration alone, and exist already."""

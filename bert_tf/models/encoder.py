@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from bert_tf.configs import BertConfig
-from bert_tf.features import Batch, Tensor
+from bert_tf.features import ORDER, Batch, Tensor
 from bert_tf.layers.attention import attention_allowed
 from bert_tf.layers.base import seed_part
 from bert_tf.layers.embeddings import BertEmbeddings
@@ -89,7 +89,8 @@ class BertEncoder(BertModel):
         Args:
             inputs: `input_ids` int [B, L], and optionally `input_mask` int [B, L] (0 on padding, k on the tokens of the
                 row's k-th sequence; 1 by default), `segment_ids` int [B, L] (0 by default), `position_ids` int [B, L]
-                (0 to L - 1 by default). See `bert_tf.features`.
+                (0 to L - 1 by default) and `order` int [B, L] (by which a token reads no token of a larger number).
+                See `bert_tf.features`.
             training: whether dropout is applied.
             seed: integer scalar from which all dropout masks are made, or one for each row, integers [B]; with None,
                 each layer counts its own calls.
@@ -109,7 +110,8 @@ class BertEncoder(BertModel):
         if position_ids is None:
             position_ids = ops.broadcast_to(ops.arange(ops.shape(input_ids)[1]), ops.shape(input_ids))
         # A fused kernel takes the numbers of the sequences, [B, L], instead of [B, 1, L, L].
-        allowed = input_mask if self.config.attention == "fused" else attention_allowed(input_mask)
+        fused = self.config.attention == "fused"
+        allowed = input_mask if fused else attention_allowed(input_mask, inputs.get(ORDER))
         x = self.embeddings(input_ids, segment_ids, position_ids, training=training, seed=seed_part(seed, 0))
         for number, block in enumerate(self.blocks, 1):
             x = block(x, allowed, training=training, seed=seed_part(seed, number))

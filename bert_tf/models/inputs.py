@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from bert_tf.features import BATCH_NAMES, ID_NAMES, INPUT_ALIASES, Batch, Tensor, encoder_batch
+from bert_tf.features import BATCH_NAMES, ID_NAMES, INPUT_ALIASES, ORDER, Batch, Tensor, encoder_batch
 
 
 def model_inputs(inputs: Any, required: Iterable[str] = ("input_ids",)) -> Batch:
@@ -23,7 +23,7 @@ def model_inputs(inputs: Any, required: Iterable[str] = ("input_ids",)) -> Batch
         required: names of the inputs that must be there.
 
     Returns:
-        The tensors by name. `input_ids`, `input_mask`, `segment_ids` and `position_ids` hold integers, [B, L].
+        The tensors by name. `input_ids`, `input_mask`, `segment_ids`, `position_ids` and `order` hold integers, [B, L].
 
     Raises:
         ValueError: a name is unknown or given twice, a required input is missing, or a tensor has a wrong shape or
@@ -34,7 +34,7 @@ def model_inputs(inputs: Any, required: Iterable[str] = ("input_ids",)) -> Batch
         if name not in given:
             raise ValueError(f"`inputs` must have `{name}`. Received: {', '.join(sorted(given)) or 'no inputs'}")
     batch = {name: _as_tensor(tensor) for name, tensor in given.items()}
-    for name in encoder_batch(None, None).keys() & batch.keys():
+    for name in (encoder_batch(None, None).keys() | {ORDER}) & batch.keys():
         batch[name] = _integers(name, batch[name])
         _check_shape(name, batch[name], batch["input_ids"])
     return batch

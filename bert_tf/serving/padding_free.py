@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from bert_tf.features import ORDER
 from bert_tf.layers.attention import SelfAttention, attention_allowed, attention_probabilities
 from bert_tf.layers.base import activation, normalized
 from bert_tf.layers.transformer_block import TransformerBlock
@@ -62,7 +63,7 @@ def without_padding(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
     Returns:
         A function of the model's inputs, among them `input_mask`, `segment_ids` and `position_ids`.
     """
-    return _with_heads(model, lambda inputs: _encode(_encoder(model), inputs, _packing(inputs["input_mask"])))
+    return _with_heads(model, lambda inputs: _encode(_encoder(model), inputs, _packing(inputs)))
 
 
 def in_one_matrix(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
@@ -80,7 +81,7 @@ def in_one_matrix(model: keras.Model) -> Callable[[dict[str, Any]], Any]:
     def encode(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
         shape = inputs["input_ids"].shape
         positions = tf.broadcast_to(tf.range(shape[1]), shape)
-        return _encode(_encoder(model), {"position_ids": positions} | inputs, _Packing(_allowed(inputs["input_mask"])))
+        return _encode(_encoder(model), {"position_ids": positions} | inputs, _Packing(_allowed(inputs)))
 
     return _with_heads(model, encode)
 
@@ -107,19 +108,21 @@ def _encode(encoder: BertEncoder, inputs: dict[str, Any], packing: _Packing) -> 
     return {"sequence_output": sequence_output, "pooled_output": encoder.pooler(sequence_output[:, 0])}
 
 
-def _allowed(input_mask: Any) -> tf.Tensor:
-    return attention_allowed(tf.convert_to_tensor(input_mask))
+def _allowed(inputs: dict[str, Any]) -> tf.Tensor:
+    order = inputs.get(ORDER)
+    input_mask = tf.convert_to_tensor(inputs["input_mask"])
+    return attention_allowed(input_mask, None if order is None else tf.convert_to_tensor(order))
 
 
-def _packing(input_mask: Any) -> _Packing:
-    input_mask = tf.convert_to_tensor(input_mask)
+def _packing(inputs: dict[str, Any]) -> _Packing:
+    input_mask = tf.convert_to_tensor(inputs["input_mask"])
     is_token = tf.reshape(input_mask, [-1]) > 0
     found = tf.cast(tf.where(is_token)[:, 0], tf.int32)
     # Without rows, there is no position to repeat.
     missing = tf.where(tf.size(is_token) > 0, _size(tf.size(found)) - tf.size(found), 0)
     positions = tf.pad(found, [[0, missing]])
     tokens = tf.maximum(tf.cumsum(tf.cast(is_token, tf.int32)) - 1, 0)
-    return _Packing(_allowed(input_mask), positions, tokens)
+    return _Packing(_allowed(inputs), positions, tokens)
 
 
 def _size(count: tf.Tensor) -> tf.Tensor:

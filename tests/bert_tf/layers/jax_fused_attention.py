@@ -140,6 +140,8 @@ def messages(found):
             fused_attention(x, x, x, mask)
 
     found["error/cpu"], found["error/float32"] = refused(lambda: call(None)), refused(lambda: call("gpu"))
+    encoder, ids = BertEncoder(SMALL.replace(num_layers=1, attention="fused")), np.ones((1, 6), "int32")
+    found["error/order"] = refused(lambda: encoder({"input_ids": ids, "order": ids}))
     found["error/dropout"] = refused(lambda: SelfAttention(8, 2, implementation="fused", dropout_rate=0.1))
 
 

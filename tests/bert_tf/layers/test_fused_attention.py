@@ -90,6 +90,7 @@ def test_devices_and_dtypes_without_a_kernel_are_named(found):
     )
     assert "must compute in bfloat16 or float16 (`train.precision`" in found["error/float32"].item()
     assert found["error/dropout"].item().startswith("`dropout_rate` must be 0 with fused attention")
+    assert found["error/order"].item().startswith("attention must be plain (`model.attention`) for inputs with `order`")
 
 
 def test_saved_models_have_fused_attention_where_there_is_a_kernel(found):

@@ -32,10 +32,13 @@ SCRIPT = Path(__file__).with_name("jax_outputs.py")
         },
     ],
 )
-def test_jax_equals_tensorflow(changes, tmp_path):
+@pytest.mark.parametrize("has_order", [False, True])
+def test_jax_equals_tensorflow(changes, has_order, tmp_path):
     pytest.importorskip("jax")
     config = SMALL.replace(**changes)
     batch = packed_pretraining_batch()
+    if has_order:
+        batch["order"] = batch["position_ids"]
     pretrainer, classifier = BertPretrainer(config), BertClassifier(config, num_classes=3, pooling="mean")
     arrays = {f"batch/{name}": array for name, array in batch.items()}
     arrays |= {f"config/{name}": np.array(value) for name, value in config.to_dict().items() if value is not None}

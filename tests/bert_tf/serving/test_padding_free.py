@@ -99,7 +99,7 @@ def test_rows_without_tokens_give_finite_outputs():
 def test_padding_is_left_out():
     lengths = np.random.default_rng(0).integers(5, 60, 32)
     mask = tf.constant(np.arange(64) < lengths[:, None], tf.int32)
-    packing = padding_free._packing(mask)
+    packing = padding_free._packing({"input_mask": mask})
     assert lengths.sum() <= len(packing.positions) <= 1.07 * lengths.sum() < 0.7 * mask.numpy().size
     np.testing.assert_array_equal(packing.positions[: lengths.sum()], np.flatnonzero(mask))
     tokens = packing.tokens.numpy()[np.flatnonzero(mask)]
