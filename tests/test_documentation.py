@@ -27,6 +27,7 @@ _TRAINING = [
     "--set=train.batch_size=8",
     "--set=train.eval_batch_size=8",
     "--set=train.jit_compile=false",
+    "--set=train.precision=float32",
 ]
 _MODEL = [
     "--set=model.num_layers=1",

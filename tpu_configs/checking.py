@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from bert_tf.configs import PretrainingConfig
 from bert_tf.models.flops import pretraining_step_flops
+from bert_tf.training.native_precision import TPU
 from tpu_configs.batches import predictions_in
 from tpu_configs.compiler import GIB, DoesNotFitError, Program
 from tpu_configs.measurements import JaxMeasurement, Measurement
@@ -143,6 +144,7 @@ def check(
         DoesNotFitError: a device's memory is too small.
         ValueError: the step cannot run on a TPU, or its gradients are not summed over all replicas.
     """
+    config = config.replace(train=config.train.with_precision(TPU.precision))
     config.model.check_fits(config.model.vocab_size, max_seq_length)
     compiled = compile_step(topology, config, rows=rows, max_seq_length=max_seq_length)
     reduced = set(compiled.program.all_reduces)

@@ -15,6 +15,7 @@ from bert_tf.configs import PretrainingConfig
 from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
+from bert_tf.training.native_precision import TPU
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.state import TrainState
 from bert_tf.training.tensorflow_engine.step import TrainStep
@@ -94,7 +95,7 @@ def pretraining_step(config: PretrainingConfig, num_replicas: int) -> tuple[Step
         num_replicas: the number of devices of the topology.
     """
     # As under a strategy, the step is not compiled by itself and not split into parts for CPU cores.
-    train = config.train.replace(jit_compile=False, concurrent_parts=1)
+    train = config.train.with_precision(TPU.precision).replace(jit_compile=False, concurrent_parts=1)
     state = TrainState(BertPretrainer(config.model, dtype=DTYPE_POLICIES[train.precision]), train.precision, train)
     step = TrainStep(
         state,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Self
 
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
 
@@ -48,7 +49,7 @@ class OptimizerConfig(Config):
 
 
 DTYPE_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-"""The Keras dtype policy of each value of `train.precision`."""
+"""The Keras dtype policy of each value of `train.precision` but `auto`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +82,9 @@ class TrainConfig(Config):
             can show the share that is used; 0 if it is unknown.
         profile_steps: two steps between which a profile for TensorBoard is made; empty for none.
         seed: seed of initial weights, masks, dropout and the order of the data.
-        precision: precision of the computation: `float32`, `bfloat16`, or `float16` with loss scaling (a T4 has no
-            bfloat16). Variables, LayerNorm, softmax and losses stay float32.
+        precision: precision of the computation: `float32`, `bfloat16`, or `float16` with loss scaling. `auto` is the
+            one that the devices multiply natively, which a run fixes when it begins (`training/native_precision.py`).
+            Variables, LayerNorm, softmax and losses stay float32.
         jit_compile: whether XLA compiles the step on one device; with several devices, the strategy decides.
         xla_scope: the unit that XLA compiles: the whole `step`, or each of the `fused` operations between the matrix
             products (`bert_tf/fusion.py`), because a CPU multiplies bfloat16 matrices much faster outside XLA.
@@ -117,7 +119,7 @@ class TrainConfig(Config):
     peak_tflops: float = 0.0
     profile_steps: tuple[int, ...] = ()
     seed: int = 0
-    precision: str = "float32"
+    precision: str = "auto"
     jit_compile: bool = True
     xla_scope: str = "auto"
     concurrent_parts: int = 1
@@ -156,11 +158,15 @@ class TrainConfig(Config):
             except re.error as error:
                 raise ConfigError(f"`frozen` must be regular expressions ({error}). Received: {pattern!r}") from None
         check_choice("xla_scope", self.xla_scope, ("auto", "step", "fused"))
-        check_choice("precision", self.precision, tuple(DTYPE_POLICIES))
+        check_choice("precision", self.precision, ("auto", *DTYPE_POLICIES))
+
+    def with_precision(self, precision: str) -> Self:
+        """Return the settings with this precision in place of `auto`; unchanged if they have another."""
+        return self.replace(precision=precision) if self.precision == "auto" else self
 
     @property
     def dtype_policy(self) -> str:
-        """The Keras dtype policy of `precision`. Variables are always float32."""
+        """The Keras dtype policy of `precision`, which must not be `auto`. Variables are always float32."""
         return DTYPE_POLICIES[self.precision]
 
 

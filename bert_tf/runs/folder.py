@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from absl import logging
 
 from bert_tf.configs import ConfigError, FinetuningConfig, PretrainingConfig
+from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.examples import DIGESTS
 from bert_tf.runs import run_lock
 from bert_tf.runs.descriptions import RunDescription
@@ -131,8 +132,7 @@ def claim(run_dir: str, description: RunDescription, tokenizer: WordPieceTokeniz
         files.require_writable_folder(run_dir)
     path = os.path.join(run_dir, CONFIG_FILE)
     new = description.to_dict()
-    checkpoints_exist = files.exists(os.path.join(run_dir, "checkpoints"))
-    if files.exists(path) and (checkpoints_exist or files.exists(os.path.join(run_dir, METRICS_FILE))):
+    if _has_begun(run_dir):
         old = _with_new_fields(files.read_json(path))
         differences = _differences(old, new)
         if old.get("vocab_hash") != new["vocab_hash"]:
@@ -143,10 +143,29 @@ def claim(run_dir: str, description: RunDescription, tokenizer: WordPieceTokeniz
                 f"it. Received: {run_dir!r}"
             )
         _check_same_data(old, new, run_dir)
-    elif checkpoints_exist:
+    elif files.exists(os.path.join(run_dir, "checkpoints")) and not files.exists(path):
         raise ValueError(f"`run_dir` holds checkpoints, but no {CONFIG_FILE}. Received: {run_dir!r}")
     files.write_text(os.path.join(run_dir, VOCAB_FILE), "".join(f"{token}\n" for token in tokenizer.tokens))
     files.write_json(path, new)
+
+
+def precision_of(run_dir: str) -> str | None:
+    """Return the precision of the run that has begun in a folder; None if none has, or its description is damaged."""
+    if not _has_begun(run_dir):
+        return None
+    try:
+        found = files.read_json(os.path.join(run_dir, CONFIG_FILE))["experiment"]["train"]["precision"]
+    except (ValueError, KeyError, TypeError):
+        return None  # `claim` reports it
+    return found if found in DTYPE_POLICIES else None
+
+
+def _has_begun(run_dir: str) -> bool:
+    """Return whether a run with a description has made its first report or checkpoint."""
+    signs = ("checkpoints", METRICS_FILE)
+    return files.exists(os.path.join(run_dir, CONFIG_FILE)) and any(
+        files.exists(os.path.join(run_dir, name)) for name in signs
+    )
 
 
 def read_run(run_dir: str) -> tuple[RunDescription, WordPieceTokenizer]:

@@ -15,6 +15,7 @@ from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.training.batch_shards import BatchShard
+from bert_tf.training.native_precision import NativePrecision
 
 if TYPE_CHECKING:
     import keras
@@ -129,6 +130,10 @@ class Engine(Protocol):
     @property
     def has_fused_attention(self) -> bool:
         """Return whether the devices have a kernel for fused attention (`layers.fused_attention`)."""
+        ...
+
+    def native_precision(self) -> NativePrecision:
+        """Return the precision that the devices of this process multiply natively."""
         ...
 
     def describe(self) -> str:

@@ -29,6 +29,7 @@ from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
 from bert_tf.training.engine import Dataset, Engine, OutputsOf, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
+from bert_tf.training.precision_choice import with_precision
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 
@@ -78,6 +79,7 @@ def finetune(
     """
     engine.check_batch("train.batch_size", config.train.batch_size)
     attention = attention_of(config.model, engine, run_dir)
+    config = config.replace(train=with_precision(config.train, engine, run_dir))
     task = task_of(config.task)
     labels = _labels(task, train_examples, eval_examples, test_examples)
     pretrained, tokenizer, encoder = _starting_point(

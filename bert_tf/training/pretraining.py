@@ -27,6 +27,7 @@ from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.engine import Dataset, Engine, Evaluate, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.phases import Phase, phases_of, remaining
+from bert_tf.training.precision_choice import with_precision
 from bert_tf.utils.arguments import renamed
 
 # The fields that a checkpoint's weights depend on. Dropout and initialisation may differ.
@@ -118,11 +119,12 @@ def pretrain(
         FloatingPointError: the loss or the gradient is not finite.
         Preempted: SIGTERM was received. A checkpoint of the last step was saved.
     """
-    train, phases = config.train, phases_of(config)
-    for phase in phases:
+    for phase in phases_of(config):
         engine.check_batch("train.batch_size", phase.train.batch_size)
-    engine.check_batch("train.eval_batch_size", train.eval_batch_size)
+    engine.check_batch("train.eval_batch_size", config.train.eval_batch_size)
     attention = attention_of(config.model, engine, run_dir)
+    config = config.replace(train=with_precision(config.train, engine, run_dir))
+    train, phases = config.train, phases_of(config)
     train_of = _of_phases(train_records, phases, "train_data")
     eval_of = _of_phases(eval_records, phases, "eval_data") if eval_records else []
     tokenizer = train_of[0].tokenizer

@@ -3,7 +3,7 @@
 Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2: 1M steps of 256 sequences, 90 % of
            them at length 128.
 Command:   bert-tf pretrain --config bert_base --train_data records --eval_data records/heldout --model_dir run
-Hardware:  a TPU v3-8 or 8 GPUs of 16 GB; `--set train.precision=float16` on a T4 or V100.
+Hardware:  a TPU v3-8 or 8 GPUs of 16 GB.
 Time:      4 days on 4 Cloud TPUs (16 chips) in the paper. This project has not run it.
 Expect:    a held-out masked-LM loss of about 1.4 nats on Wikipedia and books, as the published model has.
 """
@@ -25,6 +25,5 @@ def get_config() -> PretrainingConfig:
             log_every=100,
             checkpoint_every=1000,
             eval_every=10_000,
-            precision="bfloat16",
         ),
     )

@@ -4,7 +4,7 @@ Paper:     Devlin et al. 2018, "BERT", section 3.1 and appendix A.2: 1M steps of
            length 128, then 512 "to learn the positional embeddings", under one schedule of the learning rate.
 Command:   bert-tf pretrain --config bert_base_two_phases --train_data records128,records512
            --eval_data records128/heldout,records512/heldout --model_dir run
-Hardware:  a TPU v3-8 or 8 GPUs of 16 GB; `--set train.precision=float16` on a T4 or V100.
+Hardware:  a TPU v3-8 or 8 GPUs of 16 GB.
 Time:      4 days on 4 Cloud TPUs (16 chips) in the paper. This project has not run it.
 Expect:    a held-out masked-LM loss of about 1.4 nats on Wikipedia and books, as the published model has.
 
@@ -28,7 +28,6 @@ def get_config() -> PretrainingConfig:
             log_every=100,
             checkpoint_every=1000,
             eval_every=10_000,
-            precision="bfloat16",
         ),
         phases=(
             PhaseConfig(max_seq_length=128, share=0.9),

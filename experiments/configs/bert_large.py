@@ -24,6 +24,5 @@ def get_config() -> PretrainingConfig:
             log_every=100,
             checkpoint_every=1000,
             eval_every=10_000,
-            precision="bfloat16",
         ),
     )

@@ -23,5 +23,6 @@ def get_config() -> PretrainingConfig:
             checkpoint_every=10,
             eval_every=10,
             eval_batch_size=32,
+            precision="float32",  # so that its losses are the same on every processor
         ),
     )

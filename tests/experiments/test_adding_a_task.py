@@ -134,7 +134,9 @@ def get_config():
         vocab_size={vocab_size}, hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64,
         max_position_embeddings=24, dropout_rate=0.0, attention_dropout_rate=0.0,
     )
-    train = TrainConfig(batch_size=8, learning_rate=5e-3, eval_batch_size=8, log_every=0, jit_compile=False)
+    train = TrainConfig(
+        batch_size=8, learning_rate=5e-3, eval_batch_size=8, log_every=0, precision="float32", jit_compile=False
+    )
     return FinetuningConfig(
         model=model, task=GradingConfig(max_seq_length=16, num_grades=4), train=train, num_epochs=60, evals_per_epoch=0
     )

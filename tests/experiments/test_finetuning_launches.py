@@ -13,6 +13,7 @@ CONFIG = f"--config={REPOSITORY}/experiments/configs/classification.py"
 LABELS = ("land", "river", "road")
 _SMALL = [
     "--set=train.jit_compile=false",
+    "--set=train.precision=float32",
     "--set=task.max_seq_length=16",
     "--set=train.batch_size=8",
     "--set=train.eval_batch_size=8",

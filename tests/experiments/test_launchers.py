@@ -54,6 +54,7 @@ COMMANDS = {
         "--eval_file=train.tsv",
         "--init_checkpoint=run",
         "--model_dir=classifier",
+        "--set=train.precision=float32",
         "--set=task.max_seq_length=32",
         *_TRAINING,
     ],

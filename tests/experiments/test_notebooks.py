@@ -112,7 +112,10 @@ def test_fine_tune_and_serve(tmp_path):
         "DEV_FILE": "dev.tsv",
         "WEIGHTS": str(weights),
         "SETTINGS": ["num_epochs=1", "train.batch_size=8", "train.steps_per_loop=3", "train.log_every=3"],
-        "TASK_SETTINGS": ["task.max_seq_length=16", "task.bucket_lengths=8,16", "train.jit_compile=false"],
+        "TASK_SETTINGS": [
+            *("task.max_seq_length=16", "task.bucket_lengths=8,16"),
+            *("train.jit_compile=false", "train.precision=float32"),
+        ],
         "SENTENCES": sentences[:2],
     }
     printed = _run("fine_tune_and_serve.ipynb", parameters, tmp_path)

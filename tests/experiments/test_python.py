@@ -30,6 +30,7 @@ SETTINGS = {
     "epochs": 2,
     "learning_rate": 1e-2,
     "eval_batch_size": 8,
+    "precision": "float32",
     "set": {"train.jit_compile": False, "train.steps_per_loop": 2},
     "strategy": "one_device",
     "patience": 5,
@@ -101,7 +102,10 @@ def test_the_function_and_the_launcher_give_the_same_bits(folder, finetuned, mon
         "--init_checkpoint=run",
         "--model_dir=launched",
         "--strategy=one_device",
-        *(f"--set=train.{name}" for name in ("jit_compile=false", "steps_per_loop=2", "eval_batch_size=8")),
+        *(
+            f"--set=train.{name}"
+            for name in ("jit_compile=false", "precision=float32", "steps_per_loop=2", "eval_batch_size=8")
+        ),
         *(f"--set={name}" for name in ("task.max_seq_length=16", "num_epochs=2", "patience=5")),
         *(f"--set=train.{name}" for name in ("batch_size=8", "learning_rate=1e-2")),
     ]

@@ -35,6 +35,7 @@ TRAIN = TrainConfig(
     eval_every=4,
     log_every=2,
     eval_batch_size=8,
+    precision="float32",
     jit_compile=False,
 )
 

@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from bert_tf.layers.fused_attention import compiled_for
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.cluster import VARIABLE, Cluster, cluster_from_environment
+from bert_tf.training.native_precision import TPU, NativePrecision, of_gpu
 
 AXIS = "data"
 """The name of the mesh's axis."""
@@ -62,6 +63,15 @@ class Devices:
     def shard(self) -> BatchShard:
         """The rows of every global batch that this process reads."""
         return BatchShard(self.index, self.num_processes)
+
+    def native_precision(self) -> NativePrecision:
+        """Return the precision that the devices multiply natively."""
+        if self.platform == "tpu":
+            return TPU
+        if self.platform == "cpu":
+            return NativePrecision("float32", "the programs that JAX compiles for a CPU multiply float32")
+        version = re.fullmatch(r"(\d+)\.(\d+)", str(getattr(self.devices[0], "compute_capability", "")))
+        return of_gpu((int(version[1]), int(version[2])) if version else None)
 
     def describe(self) -> str:
         """Return a text that says which devices are used."""

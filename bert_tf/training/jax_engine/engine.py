@@ -16,6 +16,7 @@ from bert_tf.training.jax_engine.inner_loop import InnerLoop
 from bert_tf.training.jax_engine.profiling import JaxProfile
 from bert_tf.training.jax_engine.state import JaxState
 from bert_tf.training.jax_engine.step import TrainStep
+from bert_tf.training.native_precision import NativePrecision
 
 
 class JaxEngine:
@@ -57,6 +58,10 @@ class JaxEngine:
     def has_fused_attention(self) -> bool:
         """Return whether the devices have a kernel of fused attention."""
         return self.devices.platform in PLATFORMS
+
+    def native_precision(self) -> NativePrecision:
+        """Return the precision that the devices multiply natively."""
+        return self.devices.native_precision()
 
     def describe(self) -> str:
         """Return a text that says which devices were found and which are used."""

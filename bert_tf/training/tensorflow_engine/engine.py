@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.objectives.objective import Objective
+from bert_tf.training import native_precision
 from bert_tf.training.engine import DatasetFrom, Evaluate, OutputsOf, State
 from bert_tf.training.tensorflow_engine.averages import averaging
 from bert_tf.training.tensorflow_engine.distribution import Distribution, make_distribution
@@ -59,6 +60,16 @@ class TensorFlowEngine:
     def has_fused_attention(self) -> bool:
         """Return False: TensorFlow has no kernel for fused attention."""
         return False
+
+    def native_precision(self) -> native_precision.NativePrecision:
+        """Return the precision that the devices of this worker multiply natively, the oldest of several GPUs."""
+        if self.is_tpu:
+            return native_precision.TPU
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.get_visible_devices("GPU")]
+        if details:
+            versions = [found.get("compute_capability") for found in details]
+            return native_precision.of_gpu(None if None in versions else min(versions))
+        return native_precision.of_cpu(native_precision.cpu_flags())
 
     def describe(self) -> str:
         """Return a text that says which devices were found and which are used."""

@@ -34,6 +34,7 @@ CONFIG = PretrainingConfig(
         eval_every=3,
         eval_batch_size=16,
         keep_checkpoints=3,
+        precision="float32",
         jit_compile=False,
     ),
 )

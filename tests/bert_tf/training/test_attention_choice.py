@@ -15,7 +15,9 @@ from bert_tf.training.finetuning import finetune
 from bert_tf.training.pretraining import pretrain
 from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 
-TRAIN = TrainConfig(num_steps=1, warmup_steps=0, batch_size=2, steps_per_loop=1, log_every=1, jit_compile=False)
+TRAIN = TrainConfig(
+    num_steps=1, warmup_steps=0, batch_size=2, steps_per_loop=1, log_every=1, precision="float32", jit_compile=False
+)
 TEXTS = Examples([TextExample("a b", label="red"), TextExample("c d", label="blue")], "texts")
 FUSED = SMALL.replace(attention="fused")
 

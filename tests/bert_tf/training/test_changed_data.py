@@ -11,7 +11,9 @@ from bert_tf.examples import Examples, TextExample
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 
-TRAIN = TrainConfig(num_steps=1, warmup_steps=0, batch_size=2, steps_per_loop=1, log_every=0, jit_compile=False)
+TRAIN = TrainConfig(
+    num_steps=1, warmup_steps=0, batch_size=2, steps_per_loop=1, log_every=0, precision="float32", jit_compile=False
+)
 CONFIG = FinetuningConfig(task=ClassificationConfig(max_seq_length=8), train=TRAIN, num_epochs=None)
 TEXTS = [TextExample("a b", label="red"), TextExample("c d", label="blue")]
 SWAPPED = [dataclasses.replace(text, label=other.label) for text, other in zip(TEXTS, TEXTS[::-1], strict=True)]

@@ -30,6 +30,7 @@ TRAIN = TrainConfig(
     eval_every=2,
     eval_batch_size=16,
     keep_checkpoints=10,
+    precision="float32",
     jit_compile=False,
 )
 PHASES = (PhaseConfig(max_seq_length=16, share=0.67), PhaseConfig(max_seq_length=32, share=0.33, batch_size=4))

@@ -9,7 +9,9 @@ from bert_tf.examples import Examples, TaggedExample, TextExample
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 
-TRAIN = TrainConfig(num_steps=1, warmup_steps=0, batch_size=2, steps_per_loop=1, log_every=0, jit_compile=False)
+TRAIN = TrainConfig(
+    num_steps=1, warmup_steps=0, batch_size=2, steps_per_loop=1, log_every=0, precision="float32", jit_compile=False
+)
 TEXTS = Examples([TextExample("a b", label="red"), TextExample("c d", label="blue")], "texts")
 WORDS = Examples([TaggedExample.from_words(["a", "b"], ["O", "B-X"])], "words")
 

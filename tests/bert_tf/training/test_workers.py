@@ -183,6 +183,7 @@ def finetuning_command(engine, folder, model_dir):
         "train.log_every": 6,
         "train.eval_every": 6,
         "train.checkpoint_every": 6,
+        "train.precision": "float32",
     }
     command = ["experiments.finetune", f"--engine={engine}", "--config=experiments/configs/classification.py"]
     command += [f"--model_dir={model_dir}"]
