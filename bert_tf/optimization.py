@@ -55,8 +55,10 @@ def learning_rate_at(step: Tensor, train: TrainConfig, optimizer: OptimizerConfi
     The rate warms up linearly over `warmup_steps`, and then follows `decay_schedule`. `linear` decays to zero at
     `num_steps`, on a line that starts at step 0 and not at the end of the warm-up (google-research/bert
     `create_optimizer`). `linear_after_warmup` decays on a line that starts at the end of the warm-up (transformers
-    `get_linear_schedule_with_warmup`). `constant` does not decay. `schedule_start` and `schedule_steps` replace step 0
-    and `num_steps`.
+    `get_linear_schedule_with_warmup`). `constant` does not decay. `warmup_stable_decay` is constant up to the last
+    `decay_share` of the steps, and then decays linearly to zero (Hu et al. 2024, "MiniCPM", section 4, whose decay is
+    exponential; linear in Hägele et al. 2024, "Scaling laws and compute-optimal training beyond fixed training
+    durations"). `schedule_start` and `schedule_steps` replace step 0 and `num_steps`.
 
     Args:
         step: number of the update, counted from 0.
@@ -72,6 +74,8 @@ def learning_rate_at(step: Tensor, train: TrainConfig, optimizer: OptimizerConfi
         rate = rate * ops.maximum(0.0, 1.0 - step / num_steps)
     elif optimizer.decay_schedule == "linear_after_warmup":
         rate = rate * ops.maximum(0.0, (num_steps - step) / max(1, num_steps - train.warmup_steps))
+    elif optimizer.decay_schedule == "warmup_stable_decay":
+        rate = rate * ops.clip((num_steps - step) / (optimizer.decay_share * num_steps), 0.0, 1.0)
     if train.warmup_steps:
         warmup = train.learning_rate * step / train.warmup_steps
         rate = ops.where(step < train.warmup_steps, warmup, rate)

@@ -6,6 +6,9 @@ from typing import Self
 
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
 
+DECAY_SCHEDULES = ("linear", "linear_after_warmup", "constant", "warmup_stable_decay")
+"""The values of `optimizer.decay_schedule`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(Config):
@@ -21,8 +24,10 @@ class OptimizerConfig(Config):
             them; fine-tuning should (Zhang et al. 2021, Mosbach et al. 2021).
         clip_norm: largest global norm of the gradient; 0 for no limit.
         decay_schedule: decay of the learning rate: `linear` to zero at the last step, counted from step 0, as in
-            google-research/bert; `linear_after_warmup`, counted from the end of the warm-up, as in transformers; or
-            `constant` after the warm-up.
+            google-research/bert; `linear_after_warmup`, counted from the end of the warm-up, as in transformers;
+            `constant` after the warm-up; or `warmup_stable_decay`, constant up to a last part that decays linearly to
+            zero (Hu et al. 2024).
+        decay_share: that part's share of the steps.
         layer_decay: factor of the learning rate from a layer to the one below it, with heads and pooler on top; 1 for
             the same rate everywhere.
     """
@@ -35,12 +40,14 @@ class OptimizerConfig(Config):
     bias_correction: bool = False
     clip_norm: float = 1.0
     decay_schedule: str = "linear"
+    decay_share: float = 0.1
     layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("name", self.name, ("adamw", "lamb"))
-        check_choice("decay_schedule", self.decay_schedule, ("linear", "linear_after_warmup", "constant"))
+        check_choice("decay_schedule", self.decay_schedule, DECAY_SCHEDULES)
+        check_range("decay_share", self.decay_share, 1e-6, high=1.0)
         check_range("layer_decay", self.layer_decay, 1e-6, high=1.0)
         for name in ("beta1", "beta2"):
             check_range(name, getattr(self, name), 0.0, high=1.0)

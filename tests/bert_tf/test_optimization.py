@@ -154,6 +154,19 @@ def test_other_schedules():
     assert rates == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0, 0.0])
 
 
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [(0, 0.0), (5, 1.0), (10, 2.0), (50, 2.0), (80, 2.0), (90, 1.0), (95, 0.5), (99, 0.1), (100, 0.0), (120, 0.0)],
+)
+def test_a_stable_rate_decays_at_the_end(step, rate):
+    train = TrainConfig(num_steps=100, warmup_steps=10, learning_rate=2.0)
+    optimizer = OptimizerConfig(decay_schedule="warmup_stable_decay", decay_share=0.2)
+    assert float(learning_rate_at(step, train, optimizer)) == pytest.approx(rate, abs=1e-6)
+    # A schedule that begins later, of a phase, has the same rates.
+    phase = train.replace(num_steps=130, schedule_start=30, schedule_steps=100)
+    assert float(learning_rate_at(step + 30, phase, optimizer)) == pytest.approx(rate, abs=1e-6)
+
+
 def test_the_clip_factor_limits_the_global_norm():
     gradients = [np.array([3.0, 0.0], "float32"), np.array([[4.0]], "float32")]
     norm = global_norm(gradients)

@@ -211,6 +211,8 @@ class TestOverride:
         (OptimizerConfig, "beta2", 1.5),
         (OptimizerConfig, "clip_norm", -1.0),
         (OptimizerConfig, "decay_schedule", "cosine"),
+        (OptimizerConfig, "decay_share", 0.0),
+        (OptimizerConfig, "decay_share", 1.5),
         (TrainConfig, "batch_size", 0),
         (TrainConfig, "gradient_accumulation_steps", 0),
         (TrainConfig, "gradient_accumulation_steps", 5),

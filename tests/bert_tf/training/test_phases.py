@@ -64,10 +64,11 @@ def test_steps_and_schedules():
     assert (first.begin, first.train.num_steps, first.train.batch_size, first.max_seq_length) == (0, 670, 8, 16)
     assert (second.begin, second.train.num_steps, second.train.batch_size, second.max_seq_length) == (670, 1000, 4, 32)
     optimizer = OptimizerConfig()
-    for step in (0, 50, 99, 100, 400, 669, 670, 800, 999):
-        phase = first if step < 670 else second
-        found = float(learning_rate_at(step, phase.train, optimizer))
-        assert found == pytest.approx(float(learning_rate_at(step, config.train, optimizer)), rel=1e-6), step
+    for schedule in (optimizer, OptimizerConfig(decay_schedule="warmup_stable_decay", decay_share=0.5)):
+        for step in (0, 50, 99, 100, 400, 669, 670, 800, 999):
+            phase = first if step < 670 else second
+            found = float(learning_rate_at(step, phase.train, schedule))
+            assert found == pytest.approx(float(learning_rate_at(step, config.train, schedule)), rel=1e-6), step
 
     own = (PHASES[0], PHASES[1].replace(learning_rate=0.5, warmup_steps=10))
     _, second = phases_of(config.replace(phases=own))
