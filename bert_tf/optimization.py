@@ -1,9 +1,11 @@
-"""The optimizers AdamW and LAMB and their learning-rate schedules, as pure functions.
+"""The optimizers AdamW, LAMB and Muon and their learning-rate schedules, as pure functions.
 
 A training step applies an update in place or statelessly. AdamW follows google-research/bert `optimization.py`
 (`AdamWeightDecayOptimizer`): no bias correction, decoupled weight decay of all weights but LayerNorm and biases, and
-epsilon outside the root. LAMB follows You et al. 2020, algorithm 2, with the same
-exclusions.
+epsilon outside the root. LAMB follows You et al. 2020, algorithm 2, with the same exclusions. Muon (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon) updates the matrices of the encoder's blocks, and AdamW everything else. Its
+steps have the size of AdamW's (Liu et al. 2025, "Muon is scalable for LLM training", section 2.2), so that one learning
+rate and one weight decay serve both.
 """
 
 import re
@@ -17,6 +19,10 @@ from bert_tf.features import Tensor
 MOMENTS = ("first_moment", "second_moment")
 """The optimizer's state for each weight: float32 of the weight's shape, initially zero."""
 
+_MUON_MOMENTUM = 0.95
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the coefficients that Jordan et al. found for five iterations
+_MUON_STEP_SIZE = 0.2  # the root mean square of AdamW's steps, by Liu et al.
+
 AVERAGE_PREFIX = "average:"
 """The prefix, in a checkpoint, of the name of a weight's moving average."""
 
@@ -29,6 +35,22 @@ def is_decayed(name: str) -> bool:
     """
     last = name.rsplit("/", 1)[-1]
     return last not in ("gamma", "beta") and not last.endswith("bias")
+
+
+def matrices_in(name: str) -> int:
+    """Return the number of matrices, side by side in a weight, that Muon orthogonalises; 0 for a weight of AdamW.
+
+    They are the kernels of the encoder's blocks. The kernel of query, key and value holds three, because each is a map
+    of its own; their heads are not separated.
+
+    >>> [matrices_in(f"encoder/block_0/{name}/kernel") for name in ("attention/query_key_value", "output_dense")]
+    [3, 1]
+    >>> [matrices_in(name) for name in ("encoder/embeddings/word_embeddings/embeddings", "masked_lm/dense/kernel")]
+    [0, 0]
+    """
+    if not re.match(r"encoder/block_\d+/.*kernel$", name):
+        return 0
+    return 3 if name.endswith("/query_key_value/kernel") else 1
 
 
 def layer_factors(names: Sequence[str], layer_decay: float) -> list[float]:
@@ -123,6 +145,43 @@ def average_share(step: Tensor, decay: float) -> Tensor:
     return 1.0 - ops.minimum(decay, (1.0 + count) / (10.0 + count))
 
 
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Return the nearest matrices with orthogonal rows or columns, roughly, by five Newton-Schulz iterations.
+
+    The singular values of the result are between about 0.7 and 1.2, and those of a zero matrix are zero.
+
+    Args:
+        matrices: float32 [M, rows, columns].
+    """
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    x = ops.transpose(matrices, (0, 2, 1)) if is_tall else matrices  # the products below are of the shorter side
+    x = x / (ops.sqrt(ops.sum(ops.square(x), axis=(1, 2), keepdims=True)) + 1e-7)
+    a, b, c = _NEWTON_SCHULZ
+    for _ in range(5):
+        squared = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
+        x = a * x + ops.matmul(b * squared + c * ops.matmul(squared, squared), x)
+    return ops.transpose(x, (0, 2, 1)) if is_tall else x
+
+
+def _muon_direction(gradient: Tensor, momentum: Tensor, matrices: int) -> Tensor:
+    """Return the direction of Muon for a weight of `matrices` matrices side by side, float32 [rows, columns]."""
+    rows, width = gradient.shape
+    columns = width // matrices
+    nesterov = gradient + _MUON_MOMENTUM * momentum
+    apart = ops.transpose(ops.reshape(nesterov, (rows, matrices, columns)), (1, 0, 2))
+    beside = ops.reshape(ops.transpose(orthogonalised(apart), (1, 0, 2)), (rows, width))
+    return _MUON_STEP_SIZE * max(rows, columns) ** 0.5 * beside
+
+
+def _adam_direction(first: Tensor, second: Tensor, step: Tensor, config: OptimizerConfig) -> Tensor:
+    """Return the direction of AdamW without weight decay, float32 of the moments' shape."""
+    if config.bias_correction:
+        count = ops.cast(step, "float32") + 1.0
+        first = first / (1.0 - ops.power(ops.cast(config.beta1, "float32"), count))
+        second = second / (1.0 - ops.power(ops.cast(config.beta2, "float32"), count))
+    return first / (ops.sqrt(second) + config.epsilon)
+
+
 def update(
     weight: Tensor,
     gradient: Tensor,
@@ -133,30 +192,31 @@ def update(
     learning_rate: Tensor,
     decayed: bool,
     config: OptimizerConfig,
+    matrices: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return a weight and its moments after one update.
 
     Args:
         weight: float32 of any shape.
         gradient: float32 of the weight's shape, like the moments.
-        first_moment: running mean of gradients.
-        second_moment: running mean of the gradients' squares.
+        first_moment: running mean of gradients; for a weight of Muon, their decaying sum.
+        second_moment: running mean of the gradients' squares; for a weight of Muon, unused.
         step: number of updates made before this one.
         learning_rate: float32 scalar, the result of `learning_rate_at`.
         decayed: whether weight decay applies, the result of `is_decayed`.
         config: name and constants of the optimizer.
+        matrices: number of matrices that Muon orthogonalises, the result of `matrices_in`; others ignore it.
 
     Returns:
         New weight, first moment and second moment.
     """
-    first = config.beta1 * first_moment + (1.0 - config.beta1) * gradient
-    second = config.beta2 * second_moment + (1.0 - config.beta2) * ops.square(gradient)
-    first_hat, second_hat = first, second
-    if config.bias_correction:
-        count = ops.cast(step, "float32") + 1.0
-        first_hat = first / (1.0 - ops.power(ops.cast(config.beta1, "float32"), count))
-        second_hat = second / (1.0 - ops.power(ops.cast(config.beta2, "float32"), count))
-    direction = first_hat / (ops.sqrt(second_hat) + config.epsilon)
+    if config.name == "muon" and matrices:
+        first, second = _MUON_MOMENTUM * first_moment + gradient, second_moment
+        direction = _muon_direction(gradient, first, matrices)
+    else:
+        first = config.beta1 * first_moment + (1.0 - config.beta1) * gradient
+        second = config.beta2 * second_moment + (1.0 - config.beta2) * ops.square(gradient)
+        direction = _adam_direction(first, second, step, config)
     if decayed and config.weight_decay:
         direction = direction + config.weight_decay * weight
     if config.name == "lamb" and decayed:

@@ -3,6 +3,8 @@
 As a script, it trains through JAX, on some numbers of devices of a CPU, and writes what it finds to a file:
 
     KERAS_BACKEND=jax python engine_runs.py OUT.npz CASE:DEVICES[:FIELD=VALUE...] ...
+
+The fields are those of `TrainConfig`, and `optimizer`, the name of the update rule.
 """
 
 import itertools
@@ -76,13 +78,14 @@ def _of_pretraining(kind: str) -> tuple[Callable[[], keras.Model], Any, list[dic
     return lambda: BertPretrainer(MODEL), pretraining_objective(), batches
 
 
-def train(engine: Any, case: str, settings: TrainConfig = TRAIN) -> dict[str, np.ndarray]:
+def train(engine: Any, case: str, settings: TrainConfig = TRAIN, *, optimizer: str = "adamw") -> dict[str, np.ndarray]:
     """Train through an engine, and return the metrics of each step, and all values at the end, by name."""
     make_model, objective, batches = (_of_pretraining if case in PRETRAINING else _of_task)(case)
     keras.utils.set_random_seed(settings.seed)
     state = engine.make_state(make_model, settings)
     state.start_averages()
-    steps = engine.make_steps(state, counting_tokens(objective), train=settings, optimizer=OptimizerConfig())
+    rule = OptimizerConfig(name=optimizer)
+    steps = engine.make_steps(state, counting_tokens(objective), train=settings, optimizer=rule)
     values, _ = steps(engine.batches(lambda start, shard: _Data(batches), 0), settings.num_steps)
     found = {f"metric/{name}": values[:, place] for place, name in enumerate(steps.names)}
     return found | {f"value/{name}": np.asarray(value.numpy()) for name, value in state.variables().items()}
@@ -116,8 +119,11 @@ def main(target: str, *runs: str) -> None:
     found = {}
     for run in runs:
         case, count, *fields = run.split(":")
-        changes = {name: type(getattr(TRAIN, name))(eval(value)) for name, value in (f.split("=") for f in fields)}
-        arrays = train(JaxEngine(Devices(devices[: int(count)])), case, TRAIN.replace(**changes))
+        values = dict(field.split("=") for field in fields)
+        optimizer = values.pop("optimizer", "adamw")
+        changes = {name: type(getattr(TRAIN, name))(eval(value)) for name, value in values.items()}
+        settings = TRAIN.replace(**changes)
+        arrays = train(JaxEngine(Devices(devices[: int(count)])), case, settings, optimizer=optimizer)
         found |= {f"{run}/{name}": array for name, array in arrays.items()}
     np.savez(target, **found)
 

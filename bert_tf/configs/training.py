@@ -15,8 +15,9 @@ class OptimizerConfig(Config):
     """The update rule and its schedule (`bert_tf/optimization.py`).
 
     Attributes:
-        name: `adamw` (Loshchilov and Hutter 2019) or `lamb` (You et al. 2020).
-        beta1: decay of the first moment.
+        name: `adamw` (Loshchilov and Hutter 2019), `lamb` (You et al. 2020), or `muon` (Jordan et al. 2024) for the
+            kernels of the encoder's blocks, with `adamw` for all other weights.
+        beta1: decay of the first moment; that of `muon` is 0.95.
         beta2: decay of the second moment.
         epsilon: constant that is added to the root of the second moment.
         weight_decay: decoupled weight decay, of all weights but biases and LayerNorm.
@@ -45,7 +46,7 @@ class OptimizerConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("name", self.name, ("adamw", "lamb"))
+        check_choice("name", self.name, ("adamw", "lamb", "muon"))
         check_choice("decay_schedule", self.decay_schedule, DECAY_SCHEDULES)
         check_range("decay_share", self.decay_share, 1e-6, high=1.0)
         check_range("layer_decay", self.layer_decay, 1e-6, high=1.0)

@@ -6,7 +6,15 @@ from small_model import SMALL
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.weights import named_weights
-from bert_tf.optimization import clip_factor, global_norm, is_decayed, learning_rate_at, update
+from bert_tf.optimization import (
+    clip_factor,
+    global_norm,
+    is_decayed,
+    learning_rate_at,
+    matrices_in,
+    orthogonalised,
+    update,
+)
 
 
 def _random(*shape, seed=0):
@@ -103,6 +111,88 @@ def test_lamb_updates_a_zero_weight_like_adamw():
     lamb, _, _ = update(zero, one, zero, zero, step=0, learning_rate=np.float32(0.1), decayed=True, config=config)
     assert np.array_equal(plain, lamb)
     assert np.isfinite(lamb).all()
+
+
+def _muon_steps(start, gradients, rates, matrices, config):
+    weight, first, second = (np.asarray(x, "float32") for x in (start, 0 * start, 0 * start))
+    for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True)):
+        weight, first, second = update(
+            weight,
+            gradient,
+            first,
+            second,
+            step=step,
+            learning_rate=np.float32(rate),
+            decayed=True,
+            config=config,
+            matrices=matrices,
+        )
+    assert not np.any(second)
+    return np.asarray(weight)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5)])
+def test_muon_equals_that_of_keras(shape):
+    import keras
+
+    rates = (0.05, 0.03, 0.02, 0.01)
+    start = _random(*shape).astype("float32")
+    gradients = [_random(*shape, seed=seed).astype("float32") for seed in range(1, 5)]
+    variable = keras.Variable(start)
+    optimizer = keras.optimizers.Muon(weight_decay=0.1)
+    for gradient, rate in zip(gradients, rates, strict=True):
+        optimizer.learning_rate = rate
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+    found = _muon_steps(start, gradients, rates, 1, OptimizerConfig(name="muon", weight_decay=0.1))
+    np.testing.assert_allclose(found, variable.numpy(), rtol=1e-4, atol=1e-5)
+    assert np.abs(found - start).max() > 0.02, "the weights moved by far more than the tolerance"
+
+
+def test_muon_takes_query_key_and_value_apart():
+    config = OptimizerConfig(name="muon", weight_decay=0.0)
+    start, gradient = _random(4, 12).astype("float32"), _random(4, 12, seed=1).astype("float32")
+    gradient[:, 4:8] *= 100.0  # would be most of the whole matrix
+    whole = _muon_steps(start, [gradient], [0.1], 3, config)
+    for place in range(3):
+        part = slice(4 * place, 4 * place + 4)
+        alone = _muon_steps(start[:, part], [gradient[:, part]], [0.1], 1, config)
+        np.testing.assert_allclose(whole[:, part], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one():
+    matrices = _random(2, 8, 5).astype("float32") * np.array([[[1e-3]], [[1e3]]], "float32")
+    found = np.linalg.svd(np.asarray(orthogonalised(matrices)), compute_uv=False)
+    assert found.shape == (2, 5)
+    assert found.min() > 0.6
+    assert found.max() < 1.3
+    assert not np.any(orthogonalised(np.zeros((1, 3, 4), "float32")))
+
+
+def test_muon_updates_the_kernels_of_blocks_alone():
+    names = list(named_weights(BertPretrainer(SMALL.replace(num_layers=1))))
+    assert {name: matrices_in(name) for name in names if matrices_in(name)} == {
+        "encoder/block_0/attention/query_key_value/kernel": 3,
+        "encoder/block_0/attention/output_dense/kernel": 1,
+        "encoder/block_0/intermediate_dense/kernel": 1,
+        "encoder/block_0/output_dense/kernel": 1,
+    }
+    start, gradient = _random(4, 3).astype("float32"), _random(4, 3, seed=1).astype("float32")
+    zero = np.zeros_like(start)
+    adamw, muon = (
+        update(
+            start,
+            gradient,
+            zero,
+            zero,
+            step=0,
+            learning_rate=np.float32(0.1),
+            decayed=True,
+            config=OptimizerConfig(name=name),
+        )
+        for name in ("adamw", "muon")
+    )
+    for expected, found in zip(adamw, muon, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_kernels_and_embeddings_are_decayed():

@@ -162,6 +162,7 @@ class TrainStep:
                 learning_rate=rate * layer_factor,
                 decayed=optimization.is_decayed(name),
                 config=optimizer,
+                matrices=optimization.matrices_in(name),
             )
             if finite is not None:
                 updated = tuple(jnp.where(finite, after, before) for after, before in zip(updated, old, strict=True))

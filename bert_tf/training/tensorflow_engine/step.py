@@ -157,6 +157,7 @@ class TrainStep:
                 learning_rate=rate * layer_factors[index],
                 decayed=optimization.is_decayed(names[index]),
                 config=optimizer,
+                matrices=optimization.matrices_in(names[index]),
             )
             for variable, before, after in zip(group, old, new, strict=True):
                 variable.assign(after if finite is None else tf.where(finite, after, before))

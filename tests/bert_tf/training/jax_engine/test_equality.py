@@ -84,6 +84,15 @@ def test_settings_equal_tensorflow(tmp_path):
         require_equal(runs[f"packed:1:{change}"], engine_runs.train(TensorFlowEngine(), "packed", settings), tolerance)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("optimizer", ["lamb", "muon"])
+def test_rules_of_whole_matrices_equal_tensorflow_on_any_number_of_devices(optimizer, tmp_path):
+    one, two = (f"packed:1:optimizer={optimizer}", f"packed:2:optimizer={optimizer}:shard_optimizer=True")
+    runs = trained(tmp_path, one, two)
+    require_equal(runs[one], engine_runs.train(TensorFlowEngine(), "packed", optimizer=optimizer), 5e-5)
+    require_equal(runs[two], runs[one], 5e-5)
+
+
 def test_golden_loss_curve(tmp_path):
     """The curve is that of the TensorFlow engine; 50 steps through JAX stay within 1e-3, the first 10 within 1e-5."""
     expected = json.loads((GOLDEN / "loss_curve.json").read_text(encoding="utf-8"))

@@ -229,10 +229,12 @@ def test_rows_that_cannot_be_split():
         step(_tensors(random_pretraining_batch(rows=6)))
 
 
-def test_the_loss_falls():
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_loss_falls(name):
     state = _state()
+    optimizer = OptimizerConfig(name=name)
     step = tf.function(
-        TrainStep(state, pretraining_objective(), train=TRAIN, optimizer=OptimizerConfig(), distribution=Distribution())
+        TrainStep(state, pretraining_objective(), train=TRAIN, optimizer=optimizer, distribution=Distribution())
     )
     batch = _tensors(random_pretraining_batch())
     losses = [step(batch)["masked_lm_loss"] for _ in range(25)]
