@@ -30,7 +30,7 @@ from data_pipelines.corpora.documents import Document
 from data_pipelines.records import beam_runner, local_runner
 from data_pipelines.records.advice import advice
 from data_pipelines.records.document_shards import ShardFunction, input_shards
-from data_pipelines.records.manifest import HELD_OUT_FOLDER, Manifest, PreparationConfig, read_manifest
+from data_pipelines.records.manifest import HELD_OUT_FOLDER, OBJECTIVES, Manifest, PreparationConfig, read_manifest
 from data_pipelines.records.packing import DEFAULT_SEQUENCES_PER_ROW
 from data_pipelines.records.writer import RecordFolderWriter, remove_records
 
@@ -146,8 +146,8 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "objective",
         "nsp",
-        ["nsp", "mlm"],
-        "The kind of sequences. nsp: next-sentence pairs; mlm: full sentences without pairs.",
+        OBJECTIVES,
+        "The kind of sequences. nsp: next-sentence pairs; sop: segments in order or swapped; mlm: full sentences.",
     )
     command_line.define_flags()
     flags.DEFINE_float("short_seq_prob", 0.1, "The share of documents that are cut into shorter sequences.")

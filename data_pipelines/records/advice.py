@@ -32,6 +32,11 @@ def advice(statistics: Statistics, config: PreparationConfig) -> list[str]:
             )
         elif not statistics.random_next_share:
             found.append("no next sentence is random, because no two documents of a shard have text")
+    if config.objective == "sop" and statistics.examples and not statistics.random_next_share:
+        found.append(
+            "no segments are swapped, because hardly a document has two sentences. `sentences` split makes sentences "
+            "of paragraphs"
+        )
     if statistics.unknown_share > MOST_UNKNOWN_SHARE:
         found.append(
             f"{statistics.unknown_share:.1%} of the text's tokens are [UNK]: `vocab_file` must be of the language of "

@@ -55,7 +55,7 @@ def input_shards(documents: Iterable[Document], holdout: float, objective: str) 
         documents: the documents, which are read once. Blank sentences, and documents without other sentences, are left
             out.
         holdout: the share of documents that `documents.is_held_out` holds out.
-        objective: `nsp`, which needs two documents in each part, or `mlm`, which needs one.
+        objective: `nsp`, which needs two documents in each part; the others need one.
 
     Raises:
         ValueError: there are too few documents. It is raised when all of them have been read.

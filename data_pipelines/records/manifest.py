@@ -35,6 +35,8 @@ MANIFEST_FILE = "manifest.json"
 VOCABULARY_FILE = "vocab.txt"
 TOKEN_COUNTS_FILE = "token_counts.npy"
 HELD_OUT_FOLDER = "heldout"
+OBJECTIVES = ("nsp", "sop", "mlm")
+"""The kinds of sequences (`PreparationConfig.objective`)."""
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
@@ -49,7 +51,8 @@ class PreparationConfig(Config):
     Attributes:
         max_seq_length: L, the number of tokens in a row, special tokens included.
         max_sequences_per_row: K; 1 for rows of one sequence, more to pack several.
-        objective: `nsp` for next-sentence pairs, `mlm` for full sentences without pairs.
+        objective: `nsp` for next-sentence pairs, `sop` for pairs in order or swapped (ALBERT), `mlm` for full sentences
+            without pairs.
         short_seq_prob: the share of documents that are cut into shorter sequences than a row can hold.
         dupe_factor: the number of passes over the documents, each with other random splits and pairs.
         seed: the seed of every random choice.
@@ -64,9 +67,9 @@ class PreparationConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.objective not in ("nsp", "mlm"):
-            raise ConfigError(f"`objective` must be nsp or mlm. Received: {self.objective!r}")
-        shortest = 5 if self.objective == "nsp" else 3
+        if self.objective not in OBJECTIVES:
+            raise ConfigError(f"`objective` must be {', '.join(OBJECTIVES)}. Received: {self.objective!r}")
+        shortest = 3 if self.objective == "mlm" else 5
         for name, low in (
             ("max_seq_length", shortest),
             ("max_sequences_per_row", 1),
@@ -101,7 +104,8 @@ class Statistics(Config):
         documents, sentences, tokens: counts of the text, without special tokens, in one pass whatever the dupe factor.
         examples: the number of sequences in all records.
         records: the number of rows.
-        random_next_share: the share of the sequences with a next-sentence label whose second segment is random.
+        random_next_share: the share of the sequences with a next-sentence label whose second segment is random; with
+            the objective `sop`, whose segments are swapped.
         unknown_share: the share of the text's tokens that are `[UNK]`.
         row_fill: the share of the rows' positions that hold a token and not padding.
         used_share: the share of the text's tokens that are in at least one row; None where it was not counted.
@@ -126,7 +130,7 @@ class Statistics(Config):
             f"({self.unknown_share:.2%} [UNK]"
             + (f", {self.used_share:.1%} in rows" if self.used_share is not None else "")
             + f") -> {self.examples:,} sequences in {self.records:,} rows, "
-            f"{self.row_fill:.1%} filled; random next: {self.random_next_share:.1%}"
+            f"{self.row_fill:.1%} filled; random or swapped next: {self.random_next_share:.1%}"
             + (f"; to be masked: {self.expected_masked_share:.1%}" if self.expected_masked_share is not None else "")
         )
 

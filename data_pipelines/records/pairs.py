@@ -1,4 +1,4 @@
-"""Sequences for pre-training, cut from tokenized documents: next-sentence pairs, or full sentences.
+"""Sequences for pre-training, cut from tokenized documents: pairs of segments, or full sentences.
 
 A sequence is one or two spans of the shard's tokens, so that no token is copied before a row is written. All random
 choices come from the generator, which the caller seeds from (seed, shard name).
@@ -20,6 +20,7 @@ SPECIALS_IN_PAIR = 3  # [CLS] A [SEP] B [SEP]
 SPECIALS_IN_SINGLE = 2  # [CLS] A [SEP]
 IS_NEXT = 0
 IS_RANDOM = 1
+IS_SWAPPED = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,14 +193,58 @@ def next_sentence_pairs(
                 label = IS_NEXT
                 second_start = bounds[split]
                 second_length = bounds[sentence] - second_start
-            if first_length + second_length > longest:
-                first_cut, second_cut = _cuts(first_length, second_length, longest)
-                first_start += _from_front(generator, first_cut)
-                first_length -= first_cut
-                second_start += _from_front(generator, second_cut)
-                second_length -= second_cut
-            yield SegmentPair(first_start, first_length, second_start, second_length, label)
+            pair = SegmentPair(first_start, first_length, second_start, second_length, label)
+            yield _truncated(pair, longest, generator)
             chunk = sentence
+
+
+def sentence_order_pairs(
+    corpus: TokenizedDocuments, max_seq_length: int, *, short_seq_prob: float, generator: Random
+) -> Iterator[SegmentPair]:
+    """Make pairs of consecutive segments, half of them swapped (Lan et al. 2020, "ALBERT", section 3.1).
+
+    Segments are collected, split and truncated as in `next_sentence_pairs`. Label 0 is the order of the text, and 1 the
+    other one. A sentence that stays alone becomes a sequence without a label, where ALBERT's code takes a random
+    second segment.
+
+    Args:
+        corpus: the documents, any number of them.
+        max_seq_length: L, at least 5.
+        short_seq_prob: the share of documents that are cut into shorter sequences.
+        generator: the generator of all random choices.
+
+    Yields:
+        The pairs, document by document in random order.
+    """
+    longest = max_seq_length - SPECIALS_IN_PAIR
+    corpus = cut_long_sentences(corpus, longest)
+    bounds = corpus.sentence_bounds
+    for first_sentence, end in shuffled(corpus.documents, generator):
+        target = _target_length(generator, longest, 2, short_seq_prob)
+        chunk = first_sentence
+        while chunk < end:
+            sentence = _filled(bounds, chunk, end, target)
+            if sentence - chunk == 1:
+                yield SegmentPair(bounds[chunk], bounds[sentence] - bounds[chunk], 0, 0, NO_NEXT_SENTENCE_LABEL)
+            else:
+                split = chunk + _uniform(generator, 1, sentence - chunk - 1)
+                segments = [(bounds[chunk], bounds[split]), (bounds[split], bounds[sentence])]
+                label = IS_NEXT if generator.random() < 0.5 else IS_SWAPPED
+                (first, first_end), (second, second_end) = reversed(segments) if label == IS_SWAPPED else segments
+                pair = SegmentPair(first, first_end - first, second, second_end - second, label)
+                yield _truncated(pair, longest, generator)
+            chunk = sentence
+
+
+def _truncated(pair: SegmentPair, longest: int, generator: Random) -> SegmentPair:
+    """Return the pair with at most `longest` tokens of text, of whose longer segment either end is cut by chance."""
+    first_start, first_length, second_start, second_length, label = pair
+    if first_length + second_length <= longest:
+        return pair
+    first_cut, second_cut = _cuts(first_length, second_length, longest)
+    first_start += _from_front(generator, first_cut)
+    second_start += _from_front(generator, second_cut)
+    return SegmentPair(first_start, first_length - first_cut, second_start, second_length - second_cut, label)
 
 
 def _filled(bounds: list[int], first: int, end: int, target: int) -> int:

@@ -16,11 +16,12 @@ from data_pipelines.corpora.documents import Document
 from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, token_dtype
 from data_pipelines.records.packing import pack_rows
 from data_pipelines.records.pairs import (
-    IS_RANDOM,
+    IS_NEXT,
     SegmentPair,
     TokenizedDocuments,
     full_sentences,
     next_sentence_pairs,
+    sentence_order_pairs,
     shuffled,
     tokenize_documents,
     used_tokens,
@@ -113,8 +114,9 @@ class ShardBuilder:
             sequences = self._sequences(corpus, Random(f"{self._config.seed}/shard {number}/pass {duplicate}"))
             used |= used_tokens(corpus, sequences)
             counts["examples"] += len(sequences)
-            counts["labelled"] += sum(pair.label != features.NO_NEXT_SENTENCE_LABEL for pair in sequences)
-            counts["random_next"] += sum(pair.label == IS_RANDOM for pair in sequences)
+            labels = [pair.label for pair in sequences if pair.label != features.NO_NEXT_SENTENCE_LABEL]
+            counts["labelled"] += len(labels)
+            counts["random_next"] += sum(label != IS_NEXT for label in labels)
             rows = self._rows(sequences)
             counts["predicted"] += self._predictions(rows)
             for first in range(0, len(rows), MAX_RECORDS_PER_SHARD):
@@ -128,9 +130,9 @@ class ShardBuilder:
         return BuiltShard(shard_files, token_counts, counts, sum(map(document_bytes, documents)))
 
     def _sequences(self, corpus: TokenizedDocuments, generator: Random) -> list[SegmentPair]:
-        # Without a second document there are no random second segments. The text is kept, and learnt from unlabelled.
-        pairs = self._config.objective == "nsp" and len(corpus.documents) > 1
-        make = next_sentence_pairs if pairs else full_sentences
+        make = {"nsp": next_sentence_pairs, "sop": sentence_order_pairs, "mlm": full_sentences}[self._config.objective]
+        if make is next_sentence_pairs and len(corpus.documents) == 1:
+            make = full_sentences  # there are no random second segments; the text is learnt from without a label
         sequences = make(
             corpus,
             self._config.max_seq_length,

@@ -100,6 +100,15 @@ def test_full_sentences_have_no_label(tmp_path):
     assert {row["next_sentence_labels"][0] for row in rows_of(tmp_path)} == {NO_NEXT_SENTENCE_LABEL}
 
 
+def test_half_of_the_pairs_of_segments_are_swapped(tmp_path, small_shards):
+    manifest = make(tmp_path, CONFIG.replace(objective="sop"))
+    labels = [label for row in rows_of(tmp_path) for label in row["next_sentence_labels"]]
+    assert set(labels) == {0, 1, NO_NEXT_SENTENCE_LABEL}
+    labelled = [label for label in labels if label != NO_NEXT_SENTENCE_LABEL]
+    assert manifest.statistics.random_next_share == pytest.approx(np.mean(labelled))
+    assert 0.3 < np.mean(labelled) < 0.7
+
+
 def test_large_vocabularies_take_four_bytes_a_token(tmp_path):
     tokenizer = WordPieceTokenizer.from_tokens([*TOKENIZER.tokens, *(f"filler{i}" for i in range(70_000))])
     create_pretraining_data(corpus_documents(4), tokenizer, str(tmp_path), config=CONFIG)
@@ -255,6 +264,7 @@ def test_a_shard_with_a_single_document_is_kept_without_pairs(tmp_path, small_sh
         ([["zq zw zx", "zv zt"] * 3, ["zr zs", "zu zy"] * 3], {}, "100.0% of the text's tokens are \\[UNK\\]"),
         (corpus_documents(60), {"max_seq_length": 1024}, "published models have 512 positions.*1024"),
         ([[LONG], ["\u0301"]], {}, "no next sentence is random"),
+        ([["the old boat"]] * 9, {"objective": "sop"}, "no segments are swapped"),
     ],
 )
 def test_records_that_lose_text_or_teach_little_are_told(tmp_path, documents, changes, message):
@@ -276,7 +286,7 @@ def test_ordinary_records_are_no_reason_to_warn(tmp_path):
         ({"max_seq_length": 100_000}, "`max_seq_length` must be at most 32768. Received: 100000"),
         ({"max_sequences_per_row": 0}, "`max_sequences_per_row` must be at least 1. Received: 0"),
         ({"max_sequences_per_row": 65}, "`max_sequences_per_row` must be at most 64. Received: 65"),
-        ({"objective": "nsb"}, "`objective` must be nsp or mlm. Received: 'nsb'"),
+        ({"objective": "nsb"}, "`objective` must be nsp, sop, mlm. Received: 'nsb'"),
         ({"short_seq_prob": 1.5}, "`short_seq_prob` must be between 0 and 1. Received: 1.5"),
         ({"dupe_factor": 0}, "`dupe_factor` must be at least 1. Received: 0"),
     ],

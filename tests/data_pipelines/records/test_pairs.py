@@ -9,11 +9,13 @@ from bert_tf.features import NO_NEXT_SENTENCE_LABEL
 from data_pipelines.records.pairs import (
     IS_NEXT,
     IS_RANDOM,
+    IS_SWAPPED,
     SegmentPair,
     _cuts,
     cut_long_sentences,
     full_sentences,
     next_sentence_pairs,
+    sentence_order_pairs,
     shuffled,
     tokenize_documents,
     used_tokens,
@@ -100,6 +102,34 @@ def test_sentences_that_a_random_second_segment_displaced_are_used_again():
     assert len(used) >= 0.8 * len(corpus.tokens)
 
 
+def test_segments_follow_each_other_or_are_swapped():
+    corpus = cut_long_sentences(random_corpus(), 61)
+    pairs = list(sentence_order_pairs(corpus, 64, short_seq_prob=0.1, generator=Random(2)))
+    assert max(pair.num_tokens for pair in pairs) == 64
+    labels = [pair.label for pair in pairs if pair.second_length]
+    assert 0.4 < np.mean(labels) < 0.6
+    for pair in pairs:
+        first, second = (pair.first_start, pair.first_length), (pair.second_start, pair.second_length)
+        if not pair.second_length:
+            assert pair.label == NO_NEXT_SENTENCE_LABEL
+            assert first[0] in corpus.sentence_bounds
+            assert first[0] + first[1] in corpus.sentence_bounds, "a sentence alone is whole"
+            continue
+        (start, length), (next_start, _) = (second, first) if pair.label == IS_SWAPPED else (first, second)
+        assert document_of(corpus, start) == document_of(corpus, next_start)
+        gap = next_start - (start + length)
+        assert gap >= 0  # truncation cuts either segment at its ends
+        if pair.num_tokens < 64:
+            assert gap == 0
+
+
+def test_swapping_loses_no_token():
+    corpus = corpus_of([[3, 4, 5, 6], [7], [2, 2]])
+    pairs = list(sentence_order_pairs(corpus, 64, short_seq_prob=0.0, generator=Random(5)))
+    assert used_tokens(corpus, pairs).all()
+    assert sorted(pair.first_length + pair.second_length for pair in pairs) == [4, 7, 18]
+
+
 def test_only_sentences_that_are_longer_than_a_row_are_cut():
     corpus = corpus_of([[4, 25, 9], [9], [30]])
     cut = cut_long_sentences(corpus, 9)
@@ -109,7 +139,7 @@ def test_only_sentences_that_are_longer_than_a_row_are_cut():
     assert cut_long_sentences(corpus, 30) is corpus
 
 
-@pytest.mark.parametrize("make", [next_sentence_pairs, full_sentences])
+@pytest.mark.parametrize("make", [next_sentence_pairs, sentence_order_pairs, full_sentences])
 def test_long_sentences_lose_no_token(make):
     corpus = corpus_of([[800], [30, 900, 12], [5000]])
     sequences = list(make(corpus, 128, short_seq_prob=0.0, generator=Random(3)))
