@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bert_tf.models.pretrainer import BertPretrainer
     from bert_tf.models.question_answerer import BertQuestionAnswerer
     from bert_tf.models.regressor import BertRegressor
+    from bert_tf.models.seq2seq_model import BertSeq2Seq
     from bert_tf.models.token_classifier import BertTokenClassifier
     from bert_tf.preprocessing.preprocessor import Preprocessor
     from bert_tf.serving.predictor import load
@@ -43,6 +44,7 @@ __all__ = [
     "BertPretrainer",
     "BertQuestionAnswerer",
     "BertRegressor",
+    "BertSeq2Seq",
     "BertTokenClassifier",
     "ModelCard",
     "Preprocessor",
@@ -68,6 +70,7 @@ _HOMES = {
     "BertPretrainer": "bert_tf.models.pretrainer",
     "BertQuestionAnswerer": "bert_tf.models.question_answerer",
     "BertRegressor": "bert_tf.models.regressor",
+    "BertSeq2Seq": "bert_tf.models.seq2seq_model",
     "BertTokenClassifier": "bert_tf.models.token_classifier",
     "ModelCard": "bert_tf.conversion.hub_card",
     "Preprocessor": "bert_tf.preprocessing.preprocessor",
@@ -98,6 +101,7 @@ _KERAS_MODULES = (
     "bert_tf.models.pretrainer",
     "bert_tf.models.question_answerer",
     "bert_tf.models.regressor",
+    "bert_tf.models.seq2seq_model",
     "bert_tf.models.token_classifier",
 )
 

@@ -136,6 +136,32 @@ class RetrievalExample:
 
 
 @dataclasses.dataclass(frozen=True)
+class Seq2SeqExample:
+    """A source text and the target text that is to be generated from it.
+
+    Attributes:
+        text: the source.
+        target: the target; None if the file was read without targets.
+        group: see `TextExample`.
+        source: file and line, for messages.
+    """
+
+    text: str
+    target: str | None = None
+    group: str | None = None
+    source: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def labelled(self) -> bool:
+        """True if the target is known."""
+        return self.target is not None
+
+    def without_label(self) -> "Seq2SeqExample":
+        """Return the example without its target, as `TextExample.without_label`."""
+        return dataclasses.replace(self, target=None)
+
+
+@dataclasses.dataclass(frozen=True)
 class Examples:
     """Examples of one kind, and their source.
 

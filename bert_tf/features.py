@@ -203,6 +203,28 @@ def retrieval_batch(batch_size: int | None, max_seq_length: int | None, passages
     }
 
 
+def seq2seq_batch(batch_size: int | None, max_seq_length: int | None, predictions: int) -> dict[str, Feature]:
+    """Return the features of sequence to sequence, whose rows hold one source and its target, or several such pairs.
+
+    Args:
+        batch_size: B; None if it varies.
+        max_seq_length: L; None if it varies.
+        predictions: P, the largest number of target tokens in a row, each target's `[SEP]` included.
+
+    Returns:
+        The features of `encoder_batch`; `order` int32 [B, L], 0 on sources and 1, 2, 3, ... on targets; the positions
+        before the target tokens, `next_token_positions` int32 [B, P]; these tokens, `next_token_ids` int32 [B, P]; and
+        `next_token_weights` float32 [B, P], 0 where a row has fewer.
+    """
+    per_prediction = (batch_size, predictions)
+    return encoder_batch(batch_size, max_seq_length) | {
+        ORDER: Feature((batch_size, max_seq_length), "int32"),
+        "next_token_positions": Feature(per_prediction, "int32"),
+        "next_token_ids": Feature(per_prediction, "int32"),
+        "next_token_weights": Feature(per_prediction, "float32"),
+    }
+
+
 BATCH_NAMES = frozenset().union(
     pretraining_batch(None, 1, 1),
     classification_batch(None, None),
@@ -211,7 +233,8 @@ BATCH_NAMES = frozenset().union(
     tagging_batch(None, None),
     question_answering_batch(None, None),
     retrieval_batch(None, None, 1),
-    ("target_weights", ORDER),
+    seq2seq_batch(None, None, 1),
+    ("target_weights",),
 )
 """The names of all tensors that a batch may have."""
 

@@ -22,6 +22,7 @@ MODELS = (
     "question_answering",
     "regression",
     "retrieval",
+    "seq2seq",
     "tagging",
 )
 

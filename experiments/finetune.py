@@ -1,4 +1,4 @@
-"""Fine-tune a pre-trained BERT on labelled texts, tagged words, questions or passages.
+"""Fine-tune a pre-trained BERT on labelled texts, tagged words, questions, passages or pairs of source and target.
 
 ```bash
 bert-tf finetune --config classification --train_file train.tsv --eval_file dev.tsv --init_checkpoint run \
@@ -29,7 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "train_file",
         None,
-        "Labelled examples: .tsv, .csv, .jsonl, .conll, .json (SQuAD) or tfds:NAME[SPLIT].",
+        "Labelled examples: .tsv, .csv, .jsonl, .conll, .json (SQuAD), tfds:NAME[SPLIT], or texts SOURCES,TARGETS.",
         required=True,
     )
     flags.DEFINE_string("eval_file", None, "Labelled examples to evaluate on during training.")

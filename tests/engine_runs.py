@@ -19,7 +19,7 @@ from small_model import SMALL, TASK_CONFIGS, packed_pretraining_batch, random_pr
 from small_records import TOKENIZER
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.examples import QuestionExample, RetrievalExample, TaggedExample, TextExample
+from bert_tf.examples import QuestionExample, RetrievalExample, Seq2SeqExample, TaggedExample, TextExample
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.tasks import task_of
@@ -56,6 +56,8 @@ def _examples(task: str) -> list[Any]:
         ]
     if task == "retrieval":
         return [RetrievalExample(" ".join(text.split()[:3]), text) for text in texts]
+    if task == "seq2seq":
+        return [Seq2SeqExample(text, " ".join(text.split()[:3])) for text in texts]
     labels = {
         "classification": lambda text: str("the old" in text.lower()),
         "multi_label": lambda text: tuple(word for word in ("old", "river", "the") if word in text),

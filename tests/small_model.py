@@ -13,6 +13,7 @@ from bert_tf.configs.tasks import (
     QuestionAnsweringConfig,
     RegressionConfig,
     RetrievalConfig,
+    Seq2SeqConfig,
     TaggingConfig,
 )
 from bert_tf.features import classification_batch, pretraining_batch
@@ -41,6 +42,7 @@ TASK_CONFIGS: dict[str, Any] = {
         max_seq_length=24, max_query_length=6, doc_stride=8, n_best_size=5, max_answer_length=6
     ),
     "retrieval": RetrievalConfig(max_seq_length=24, max_query_length=12),
+    "seq2seq": Seq2SeqConfig(max_seq_length=24, max_target_length=10),
 }
 """A small task of each kind."""
 

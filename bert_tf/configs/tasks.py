@@ -322,6 +322,49 @@ class RetrievalConfig(TaskConfig):
         return self.max_query_length + (1 + self.num_negatives) * self.max_seq_length
 
 
+@dataclasses.dataclass(frozen=True)
+class Seq2SeqConfig(TaskConfig):
+    """Sequence to sequence: a target text for each source text (Dong et al. 2019, section 2.3).
+
+    Attributes:
+        max_seq_length: tokens of a source and its target, with `[CLS]`, `[SEP]` and `[SEP]`.
+        max_target_length: largest number of tokens of a target, with its `[SEP]`. The source has the rest of the row,
+            and is cut to it.
+        source_column: column of the source.
+        target_column: column of the target.
+        group_column: column of the group, whose examples `--split` keeps together; None for no groups.
+        packed: whether a row of training holds as many pairs as fit. Batches are then full of tokens, and their
+            `train.batch_size` rows hold more pairs.
+    """
+
+    kind: str = "seq2seq"
+    max_seq_length: int = 256
+    max_target_length: int = 64
+    source_column: str = "source"
+    target_column: str = "target"
+    group_column: str | None = None
+    packed: bool = False
+
+    @property
+    def num_segments(self) -> int:
+        """The number of texts in a row."""
+        return 2
+
+    @property
+    def max_source_length(self) -> int:
+        """The largest number of tokens of a source, with `[CLS]` and `[SEP]`."""
+        return self.max_seq_length - self.max_target_length
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("max_target_length", self.max_target_length, 2)
+        if self.max_source_length < 3:
+            raise ConfigError(
+                "`max_seq_length` must hold `max_target_length` tokens and at least 3 of the source. "
+                f"Received: max_seq_length={self.max_seq_length}, max_target_length={self.max_target_length}"
+            )
+
+
 AnyTaskConfig = (
     ClassificationConfig
     | MultiLabelConfig
@@ -329,5 +372,6 @@ AnyTaskConfig = (
     | TaggingConfig
     | QuestionAnsweringConfig
     | RetrievalConfig
+    | Seq2SeqConfig
 )
 """The configuration of any task. In a dictionary, `kind` names the task; classification is the default."""

@@ -80,6 +80,8 @@ def heads_and_task(
                 report.ignored[tensors.pop(name)[0]] = "a head of another kind"
         held = [head for head in held if head not in alike or head in tasks]
     chosen = {task: head for head, task in tasks.items()}
+    if wanted in TASKS and TASKS[wanted].keeps_head and set(TASKS[wanted].heads) <= set(held):
+        return TASKS[wanted].heads, wanted  # a head of pre-training that the task goes on with
     if wanted in chosen:
         return (chosen[wanted],), wanted
     pretraining = tuple(head for head in Pretraining.heads if head in held)

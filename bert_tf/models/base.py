@@ -14,7 +14,7 @@ from bert_tf.configs import BertConfig
 from bert_tf.features import ID_NAMES, Batch, Tensor
 from bert_tf.layers.base import constructor_arguments, seed_part
 from bert_tf.layers.fused_attention import check_no_order, has_kernel
-from bert_tf.layers.heads import ClassificationHead
+from bert_tf.layers.heads import ClassificationHead, MaskedLMHead
 from bert_tf.layers.random_bits import row_seeds
 from bert_tf.models.inputs import model_inputs
 from bert_tf.models.text_model import TextModel
@@ -55,6 +55,20 @@ class BertModel(TextModel):
         )
         head.build((None, size))
         return head
+
+    def make_masked_lm_head(self) -> MaskedLMHead:
+        """Return a masked-LM head for this configuration, named `masked_lm` and without weights yet."""
+        c = self.config
+        return MaskedLMHead(
+            vocab_size=c.vocab_size,
+            hidden_size=c.hidden_size,
+            hidden_act=c.hidden_act,
+            layer_norm_epsilon=c.layer_norm_epsilon,
+            initializer_range=c.initializer_range,
+            embedding_size=c.embedding_size,
+            dtype=self.dtype_policy,
+            name="masked_lm",
+        )
 
     @staticmethod
     def seeds_of_rows(seed: Tensor | None, inputs: Batch) -> Tensor | None:

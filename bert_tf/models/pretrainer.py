@@ -10,7 +10,7 @@ from keras import ops
 
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
-from bert_tf.layers.heads import ClassificationHead, MaskedLMHead, gather_positions
+from bert_tf.layers.heads import ClassificationHead, gather_positions
 from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 
@@ -35,16 +35,7 @@ class BertPretrainer(BertModel):
         super().__init__(config, **kwargs)
         c = self.config
         self.encoder = BertEncoder(c, dtype=self.dtype_policy, name="encoder")
-        self.masked_lm = MaskedLMHead(
-            vocab_size=c.vocab_size,
-            hidden_size=c.hidden_size,
-            hidden_act=c.hidden_act,
-            layer_norm_epsilon=c.layer_norm_epsilon,
-            initializer_range=c.initializer_range,
-            embedding_size=c.embedding_size,
-            dtype=self.dtype_policy,
-            name="masked_lm",
-        )
+        self.masked_lm = self.make_masked_lm_head()
         # Class 0 means that B follows A, class 1 that B is random. As in Google's code, no dropout precedes it.
         self.next_sentence = ClassificationHead(
             2, c.hidden_size, initializer_range=c.initializer_range, dtype=self.dtype_policy, name="next_sentence"

@@ -191,6 +191,16 @@ def question_answering_losses(outputs: Batch, batch: Batch) -> Sums:
     return {"answer_loss": ((start + end) / 2.0, weight)}
 
 
+def seq2seq_losses(logits: Tensor, batch: Batch) -> Sums:
+    """Return `seq2seq_loss` per target token.
+
+    Args:
+        logits: outputs of `BertSeq2Seq`, [B, P, V].
+        batch: a batch of `features.seq2seq_batch`.
+    """
+    return {"seq2seq_loss": cross_entropy(logits, batch["next_token_ids"], batch["next_token_weights"])}
+
+
 def retrieval_losses(vectors: Tensor, batch: Batch, temperature: float) -> Sums:
     """Return `retrieval_loss` per query: the cross-entropy in nats of its passage among all passages of the batch.
 

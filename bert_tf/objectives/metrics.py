@@ -7,7 +7,7 @@ from keras import ops
 
 from bert_tf.features import Batch, Tensor
 from bert_tf.fusion import fused
-from bert_tf.objectives.losses import Sums, in_batch_scores, logits_of
+from bert_tf.objectives.losses import Sums, cross_entropies, in_batch_scores, logits_of
 
 
 def accuracy(logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,6 +83,25 @@ def classification_metrics(logits: Tensor, batch: Batch) -> Sums:
 def tagging_metrics(logits: Tensor, batch: Batch) -> Sums:
     """Return `accuracy` per word."""
     return {"accuracy": accuracy(logits, batch["tag_ids"], batch["tag_weights"])}
+
+
+def seq2seq_metrics(logits: Tensor, batch: Batch) -> Sums:
+    """Return `token_accuracy` per target token."""
+    return {"token_accuracy": accuracy(logits, batch["next_token_ids"], batch["next_token_weights"])}
+
+
+def target_tokens(logits: Tensor, batch: Batch) -> Batch:
+    """Return what is known of each target token, instead of logits of the whole vocabulary.
+
+    Args:
+        logits: outputs of `BertSeq2Seq`, [B, P, V].
+        batch: a batch of `features.seq2seq_batch`.
+
+    Returns:
+        `log_probabilities` float32 [B, P], and `right_tokens` float32 [B, P], 1 for a token with the greatest logit.
+    """
+    ids = batch["next_token_ids"]
+    return {"log_probabilities": -cross_entropies(logits, ids), "right_tokens": right_answers(logits, ids)}
 
 
 def retrieval_metrics(vectors: Tensor, batch: Batch) -> Sums:

@@ -15,9 +15,17 @@ from bert_tf.objectives.losses import (
     question_answering_losses,
     regression_losses,
     retrieval_losses,
+    seq2seq_losses,
     tagging_losses,
 )
-from bert_tf.objectives.metrics import classification_metrics, pretraining_metrics, retrieval_metrics, tagging_metrics
+from bert_tf.objectives.metrics import (
+    classification_metrics,
+    pretraining_metrics,
+    retrieval_metrics,
+    seq2seq_metrics,
+    tagging_metrics,
+    target_tokens,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Objective:
         gathered_features: features whose rows all replicas gather, for losses and metrics that compare rows with each
             other. Empty if each row has a loss of its own.
         batch_metrics: metrics of the batch alone, such as its number of tokens.
+        kept: the part of the model's outputs that is kept for each row of an evaluation (`Engine.make_outputs`).
     """
 
     losses: Callable[[Tensor | Batch, Batch], Sums]
@@ -41,6 +50,7 @@ class Objective:
     metrics: Callable[[Tensor | Batch, Batch], Sums]
     gathered_features: tuple[str, ...] = ()
     batch_metrics: Callable[[Batch], Sums] = lambda batch: {}
+    kept: Callable[[Tensor | Batch, Batch], Tensor | Batch] = lambda outputs, batch: outputs
 
 
 def pretraining_objective(log_unigram: Tensor | None = None) -> Objective:
@@ -114,6 +124,12 @@ def retrieval_objective(temperature: float) -> Objective:
         retrieval_metrics,
         gathered_features=("query_ids", "passage_ids", "passage_weights"),
     )
+
+
+def seq2seq_objective() -> Objective:
+    """Return the objective of each target token, given the source and the target before it."""
+    weights = _weighted_by("seq2seq_loss", "next_token_weights")
+    return Objective(seq2seq_losses, weights, seq2seq_metrics, kept=target_tokens)
 
 
 def no_objective() -> Objective:

@@ -187,6 +187,8 @@ class TaskPreprocessor:
         """
         if self.task is not None:
             rows = self.task.encode(examples, self.description.labels, self.tokenizer, training=training)
+            if weights is not None and getattr(self.task.config, "packed", False):
+                raise ValueError("`sample_weight` needs `packed=False`, because a packed row holds several examples")
             if weights is not None:
                 of_rows = weights[[_example_of(source) for source in rows.sources]]
                 name = self.task.target_weights

@@ -5,6 +5,7 @@ from bert_tf.tasks.base import Task
 from bert_tf.tasks.model_kinds import Encoder, ModelKind, Pretraining
 from bert_tf.tasks.question_answering import QuestionAnswering
 from bert_tf.tasks.retrieval import Retrieval
+from bert_tf.tasks.seq2seq import Seq2Seq
 from bert_tf.tasks.tagging import Tagging
 from bert_tf.tasks.texts import Classification, MultiLabel, Regression
 
@@ -19,6 +20,7 @@ TASKS: dict[str, type[Task]] = {
         Tagging,
         QuestionAnswering,
         Retrieval,
+        Seq2Seq,
     )
 }
 """The fine-tuning tasks by the `kind` of their configuration."""

@@ -20,6 +20,7 @@ class ModelKind(abc.ABC):
         kind: the name of the kind in descriptions, configurations and messages.
         heads: the parts that the outputs depend on, besides the encoder's blocks, by the start of their weights' names.
                 The model's own head is the last.
+        keeps_head: whether fine-tuning goes on with the head of a checkpoint, where it has one.
         has_classes: whether the model has a number of classes of its own.
         has_pooling: whether the model can read texts by `pooling`.
         methods: the methods of `serving.predictor.Predictor` that answer with this model. `embed` and `search` need no
@@ -34,6 +35,7 @@ class ModelKind(abc.ABC):
 
     kind: ClassVar[str]
     heads: ClassVar[tuple[str, ...]] = ()
+    keeps_head: ClassVar[bool] = False
     has_classes: ClassVar[bool] = False
     has_pooling: ClassVar[bool] = False
     methods: ClassVar[tuple[str, ...]] = ()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf.examples import QuestionExample, RetrievalExample, TaggedExample, TextExample
+from bert_tf.examples import QuestionExample, RetrievalExample, Seq2SeqExample, TaggedExample, TextExample
 from bert_tf.tokenization.texts import list_of_texts
 
 _PLURAL = {
@@ -132,6 +132,26 @@ def retrieval_examples(x: Any) -> list[RetrievalExample]:
             query, passage, tuple(list_of_texts(f"negatives[{number}]", list(others))), source=f"`x[{number}]`"
         )
         for number, (query, passage, others) in enumerate(zip(queries, passages or (), wrong, strict=True))
+    ]
+
+
+def seq2seq_examples(x: Any, y: Any) -> list[Seq2SeqExample]:
+    """Return the examples of sources, with targets if `y` is given.
+
+    Args:
+        x: a list, array or column of texts; or examples.
+        y: the target of each, as texts; None for no targets.
+
+    Raises:
+        ValueError: an item is not a text, or the numbers differ.
+    """
+    if _are(Seq2SeqExample, x):
+        return list(x)
+    sources = list_of_texts("x", x)
+    targets = [None] * len(sources) if y is None else list_of_texts("y", check_number(y, len(sources)))
+    return [
+        Seq2SeqExample(source, target, source=f"`x[{number}]`")
+        for number, (source, target) in enumerate(zip(sources, targets, strict=True))
     ]
 
 

@@ -66,7 +66,7 @@ def finetune(
         test_examples: examples that the result is scored on once, at the end. Their scores are returned under `test`.
         data: a description of what the run reads, which is kept with it; None for the paths of the examples.
         allow_random_heads: whether a pooler that `init_checkpoint` lacks may start from random weights. The head of the
-            task always does.
+            task always does, but for a task that goes on with the head of a pre-training (`keeps_head`).
 
     Returns:
         Loss and scores of the result on `eval_examples`; without evaluation, losses and metrics of the last steps.
@@ -105,7 +105,12 @@ def finetune(
         best = BestEvaluation(run_dir, state.model, main_score, keep=keeps, patience=config.patience)
         hooks = Hooks(
             evaluate=partial(_evaluate, held_out, outputs_of, main_score) if held_out is not None else None,
-            initialize=partial(initialize, pretrained=pretrained, reinitialize_layers=config.reinitialize_layers),
+            initialize=partial(
+                initialize,
+                pretrained=pretrained,
+                reinitialize_layers=config.reinitialize_layers,
+                heads=task.heads if task.keeps_head else (),
+            ),
             after_evaluation=best,
             describe_batch=train_data.describe_batch,
             still_held=lock.check,
@@ -325,7 +330,9 @@ def _warn_of_other_labels(pretrained: Pretrained, kind: str, labels: Sequence[st
         )
 
 
-def initialize(state: State, pretrained: Pretrained | None, reinitialize_layers: int) -> None:
+def initialize(
+    state: State, pretrained: Pretrained | None, reinitialize_layers: int, *, heads: Sequence[str] = ()
+) -> None:
     """Assign the pre-trained weights to the encoder of a fresh model.
 
     Args:
@@ -333,13 +340,15 @@ def initialize(state: State, pretrained: Pretrained | None, reinitialize_layers:
         pretrained: the pre-trained weights; None to change nothing.
         reinitialize_layers: number of last blocks that keep their fresh weights, together with the pooler. A pooler
             that `pretrained` lacks keeps them too.
+        heads: heads that go on with the weights of `pretrained`, where it has them.
 
     Raises:
         ValueError: a weight of the encoder is missing.
     """
     if pretrained is None:
         return
-    encoder = {name: weight for name, weight in named_weights(state.model).items() if name.startswith("encoder/")}
+    weights = named_weights(state.model)
+    encoder = {name: weight for name, weight in weights.items() if name.startswith("encoder/")}
     kept = pretrained.config.num_layers - reinitialize_layers
     missing = []
     for name, weight in encoder.items():
@@ -357,3 +366,10 @@ def initialize(state: State, pretrained: Pretrained | None, reinitialize_layers:
             )
     if missing:
         logging.warning("%s has no pooler: it starts from random weights", pretrained.source)
+    for head in heads:
+        own = [name for name in weights if name.startswith(f"{head}/")]
+        if all(name in pretrained.weights for name in own):
+            for name in own:
+                weights[name].assign(pretrained.weights[name])
+        else:
+            logging.warning("%s has no head %s: it starts from random weights", pretrained.source, head)

@@ -14,10 +14,19 @@ from bert_tf.configs.tasks import (
     MultiLabelConfig,
     QuestionAnsweringConfig,
     RetrievalConfig,
+    Seq2SeqConfig,
     TaggingConfig,
     TextTaskConfig,
 )
-from bert_tf.examples import Examples, QuestionExample, RetrievalExample, TaggedExample, TextExample
+from bert_tf.examples import (
+    Examples,
+    QuestionExample,
+    RetrievalExample,
+    Seq2SeqExample,
+    TaggedExample,
+    TextExample,
+)
+from data_pipelines.finetuning import seq2seq
 from data_pipelines.finetuning.question_answering import questions_of_rows
 from data_pipelines.finetuning.retrieval import pairs_of_questions, pairs_of_rows
 from data_pipelines.finetuning.tables import plain
@@ -32,7 +41,7 @@ PAIR_COLUMN = "text_pair"
 Items = list[tuple[str, Any]]
 """Examples before they are read, each with its source: a dictionary of fields, a tuple, or an example object."""
 
-_EXAMPLES = (TextExample, TaggedExample, QuestionExample, RetrievalExample)
+_EXAMPLES = (TextExample, TaggedExample, QuestionExample, RetrievalExample, Seq2SeqExample)
 
 
 def items_of(name: str, data: Any, config: AnyTaskConfig) -> Items:
@@ -119,6 +128,10 @@ def _read_pairs(rows: Items, config: RetrievalConfig, strict: bool) -> list[Any]
     return pairs_of_rows(rows, config)
 
 
+def _read_sources_and_targets(rows: Items, config: Any, strict: bool) -> list[Any]:
+    return seq2seq.pairs_of_rows(rows, config)
+
+
 def _read_texts(rows: Items, config: Any, strict: bool) -> list[Any]:
     return texts_of_rows(rows, config)
 
@@ -151,6 +164,7 @@ _KINDS = {
     "tagging": _Kind(TaggedExample, _read_tagged, ("lists of words", "lists of tags")),
     "question_answering": _Kind(QuestionExample, _read_questions, ("questions", "contexts", "answers"), 3),
     "retrieval": _Kind(RetrievalExample, _read_pairs, ("queries", "passages", "negatives")),
+    "seq2seq": _Kind(Seq2SeqExample, _read_sources_and_targets, ("sources", "targets")),
 }
 
 
@@ -270,6 +284,8 @@ def _fields_of_example(example: Any) -> Any:
         return (example.words, None if example.tags is None else list(example.tags))
     if isinstance(example, RetrievalExample):
         return (example.query, example.passage, *([list(example.negatives)] if example.negatives else []))
+    if isinstance(example, Seq2SeqExample):
+        return (example.text, example.target)
     answers = [{"text": text, "answer_start": start} for text, start in example.answers] if example.labelled else None
     return {
         "question": example.question,
@@ -302,6 +318,8 @@ def _fields_of_tuple(source: str, values: tuple[Any, ...], config: AnyTaskConfig
                 f"{source}: must have no negatives, because `task.num_negatives` is 0. Received: {values[2]!r:.100}"
             )
         return dict(zip((config.query_column, config.passage_column, config.negatives_column), values, strict=False))
+    if isinstance(config, Seq2SeqConfig):
+        return dict(zip((config.source_column, config.target_column), values, strict=True))
     return dict(zip(("question", "context", "answers"), values, strict=True))
 
 

@@ -10,6 +10,7 @@ from bert_tf.utils.arguments import renamed
 from data_pipelines.finetuning.in_memory import MEMORY
 from data_pipelines.finetuning.question_answering import read_questions
 from data_pipelines.finetuning.retrieval import read_pairs
+from data_pipelines.finetuning.seq2seq import SEPARATOR, read_sources_and_targets
 from data_pipelines.finetuning.splits import Split
 from data_pipelines.finetuning.tables import TFDS
 from data_pipelines.finetuning.tagging import read_tagged
@@ -39,6 +40,10 @@ def _read_pairs(path: str, config: Any, *, labelled: bool, strict: bool) -> list
     return read_pairs(path, config)
 
 
+def _read_sources_and_targets(path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
+    return read_sources_and_targets(path, config, labelled=labelled)
+
+
 READERS: dict[str, Reader] = {
     "classification": _read_texts,
     "multi_label": _read_texts,
@@ -46,6 +51,7 @@ READERS: dict[str, Reader] = {
     "tagging": _read_tagged,
     "question_answering": _read_questions,
     "retrieval": _read_pairs,
+    "seq2seq": _read_sources_and_targets,
 }
 """The reader of each kind of task."""
 
@@ -54,7 +60,8 @@ def read_examples(path: str, config: AnyTaskConfig, *, labelled: bool = True, st
     """Return the examples of a file, read by the reader of the task's kind.
 
     Args:
-        path: a local or remote file, or a data set as `tfds:NAME[SPLIT]`, in a format of the reader.
+        path: a local or remote file, or a data set as `tfds:NAME[SPLIT]`, in a format of the reader. Sequence to
+            sequence also takes two text files, `SOURCES,TARGETS`.
         config: the configuration of the task (`bert_tf.configs.tasks`).
         labelled: whether labels are read.
         strict: whether an answer that is not at the position that the file gives is an error (question answering).
@@ -63,7 +70,8 @@ def read_examples(path: str, config: AnyTaskConfig, *, labelled: bool = True, st
         FileNotFoundError: there is no such file.
         ValueError: the file does not suit the task. The message names file and line.
     """
-    if not path.startswith(TFDS) and not files.exists(path):
+    in_two_files = config.kind == "seq2seq" and SEPARATOR in path  # which the reader looks for
+    if not path.startswith(TFDS) and not in_two_files and not files.exists(path):
         raise FileNotFoundError(f"`path` must be a file that exists. Received: {path!r}")
     return Examples(READERS[config.kind](path, config, labelled=labelled, strict=strict), path)
 

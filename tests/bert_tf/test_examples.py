@@ -4,13 +4,14 @@ import dataclasses
 
 import pytest
 
-from bert_tf.examples import Examples, QuestionExample, RetrievalExample, TaggedExample, TextExample
+from bert_tf.examples import Examples, QuestionExample, RetrievalExample, Seq2SeqExample, TaggedExample, TextExample
 
 EXAMPLES = {
     "text": TextExample("river", "boat", "ja", "g"),
     "tagged": TaggedExample("a river", ((0, 1), (2, 7)), ("O", "B-LOC"), "g"),
     "question": QuestionExample("who?", "the miller", "1", (("miller", 4),), True, "g"),
     "retrieval": RetrievalExample("river", "a boat", ("a mill",), "g"),
+    "seq2seq": Seq2SeqExample("river", "a boat", "g"),
 }
 OTHER_VALUES = {
     "label": 1.5,

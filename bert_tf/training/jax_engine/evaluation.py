@@ -51,7 +51,7 @@ def make_outputs(
         model: the model, which is called without dropout.
         devices: the devices.
         batch_size: the number of rows at a time, which is rounded up to a multiple of the devices.
-        objective: the losses and metrics of labelled examples; None for none.
+        objective: the losses and metrics of labelled examples, and what is `kept` of the outputs; None for none.
 
     Returns:
         A function of N encoded examples. It returns a list of N outputs, in their order, and the objective's losses
@@ -63,7 +63,9 @@ def make_outputs(
 
     def outputs_and_sums(values: Any, batch: Batch) -> tuple[Any, Sums]:
         outputs = evaluated_call(model, values, batch, devices)
-        return outputs, {} if objective is None else objective.losses(outputs, batch)
+        if objective is None:
+            return outputs, {}
+        return objective.kept(outputs, batch), objective.losses(outputs, batch)
 
     compiled = jax.jit(outputs_and_sums, out_shardings=devices.replicated)
 

@@ -51,7 +51,7 @@ def make_outputs(
         model: the model, which is called without dropout.
         distribution: the replicas.
         batch_size: the number of rows at a time, which is rounded up to a multiple of the replicas.
-        objective: the losses and metrics of labelled examples; None for none.
+        objective: the losses and metrics of labelled examples, and what is `kept` of the outputs; None for none.
 
     Returns:
         A function of N encoded examples. It returns a list of N outputs, in their order, and the objective's losses
@@ -65,7 +65,8 @@ def make_outputs(
         outputs = model(batch, training=False)
         sums = {} if objective is None else objective.losses(outputs, batch)
         reduced = distribution.all_reduce(tf.nest.flatten(sums)) if sums else []
-        return outputs, tf.nest.pack_sequence_as(sums, reduced)
+        kept = outputs if objective is None else objective.kept(outputs, batch)
+        return kept, tf.nest.pack_sequence_as(sums, reduced)
 
     @tf.function(reduce_retracing=True)
     def run(batch: Any) -> tuple[Any, Any]:

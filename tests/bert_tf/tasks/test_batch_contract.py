@@ -44,6 +44,13 @@ def _retrieval(lengths, rng):
     return token_features, {"passage_ids": rng.integers(0, 9, (COUNT, 3)).astype(np.int32), "passage_weights": weights}
 
 
+def _seq2seq(lengths, rng):
+    ids = rng.integers(0, 9, (2, COUNT, 4)).astype(np.int32)
+    weights = rng.random((COUNT, 4)).astype(np.float32)
+    features = {"next_token_positions": ids[0], "next_token_ids": ids[1], "next_token_weights": weights}
+    return {"order": _per_token(lengths, rng, "int32")}, features
+
+
 FEATURES = {
     "no labels": _plain,
     "texts": _texts,
@@ -51,6 +58,7 @@ FEATURES = {
     "tagging": _tagging,
     "question_answering": _question_answering,
     "retrieval": _retrieval,
+    "seq2seq": _seq2seq,
 }
 
 

@@ -1,0 +1,62 @@
+"""Sources and targets from tables and from parallel files of lines."""
+
+import gzip
+import json
+
+import pytest
+
+from bert_tf.configs.tasks import Seq2SeqConfig
+from bert_tf.examples import Seq2SeqExample
+from data_pipelines.finetuning.labelled import read_examples
+
+CONFIG = Seq2SeqConfig()
+EXAMPLES = [Seq2SeqExample("ein Boot", "a boat"), Seq2SeqExample("der Fluss", "the river")]
+
+
+def test_tables_and_parallel_files_hold_the_same_examples(tmp_path):
+    rows = [{"source": example.text, "target": example.target} for example in EXAMPLES]
+    (tmp_path / "a.tsv").write_text("source\ttarget\n" + "".join(f"{r['source']}\t{r['target']}\n" for r in rows))
+    (tmp_path / "a.csv").write_text("source,target\n" + "".join(f"{r['source']},{r['target']}\n" for r in rows))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "a.de").write_text("".join(f"{r['source']}\n" for r in rows))
+    (tmp_path / "a.en.gz").write_bytes(gzip.compress("".join(f"{r['target']}\n" for r in rows).encode()))
+    names = [str(tmp_path / f"a.{suffix}") for suffix in ("tsv", "csv", "jsonl")]
+    for path in [*names, f"{tmp_path}/a.de,{tmp_path}/a.en.gz"]:
+        assert read_examples(path, CONFIG).examples == EXAMPLES, path
+        unlabelled = [example.without_label() for example in EXAMPLES]
+        assert read_examples(path, CONFIG, labelled=False).examples == unlabelled, path
+    (tmp_path / "a.txt").write_text((tmp_path / "a.de").read_text())
+    assert read_examples(str(tmp_path / "a.txt"), CONFIG, labelled=False).examples == unlabelled
+
+
+def test_columns_and_groups_have_names(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("article\tsummary\tpage\na b\tc\tp1\n")
+    config = CONFIG.replace(source_column="article", target_column="summary", group_column="page")
+    [example] = read_examples(str(path), config).examples
+    assert example == Seq2SeqExample("a b", "c", "p1")
+    assert example.source == f"{path}, line 2"
+
+
+def test_bad_files_are_named(tmp_path):
+    def write(name, text):
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    sources, short = write("s.txt", "a\nb\n"), write("t.txt", "c\n")
+    empty, gap = write("e.txt", ""), write("g.txt", "a\n\n")
+    for path, message in {
+        write("a.tsv", "source\ttarget\na\t\n"): r"a.tsv, line 2, column 'target': must not be empty",
+        write("b.tsv", "source\ttarget\n\tb\n"): r"b.tsv, line 2, column 'source': must not be empty",
+        write("c.tsv", "source\tgoal\na\tb\n"): r"c.tsv, line 2.*'target'",
+        write("d.tsv", "source\ttarget\n"): r"`path` must name a file with at least one example",
+        f"{sources},{short}": r"two files with as many lines. Received: 2 lines in .*s.txt and 1 in .*t.txt",
+        f"{sources},{gap}": r"g.txt, line 2: must not be empty",
+        f"{empty},{empty}": r"`path` must name a file with at least one example",
+        f"{sources},{sources},{sources}": r"`path` must name one or two text files",
+        sources: r"`path` must name two text files, SOURCES,TARGETS, or a table with columns 'source' and 'target'",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            read_examples(path, CONFIG)
+    with pytest.raises(FileNotFoundError, match=r"`path` must name files that exist.*without '.*none.txt'"):
+        read_examples(f"{sources},{tmp_path}/none.txt", CONFIG)
