@@ -182,6 +182,7 @@ def main(_: Sequence[str]) -> None:
         short_seq_prob=values.short_seq_prob,
         dupe_factor=values.dupe_factor,
         seed=values.seed,
+        deduplicate=values.deduplicate,
     )
     with renamed(documents="input"):
         manifest = create_pretraining_data(

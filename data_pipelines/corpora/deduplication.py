@@ -9,7 +9,7 @@ import hashlib
 import re
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 RUN_LENGTH = 8
 """The number of words in a run."""
@@ -113,6 +113,11 @@ class ExactDuplicateFilter:
         if self._used[number] > self._MAX_LOAD * len(table):
             self._tables[number] = self._grown(table)
         return True
+
+    def judged(self, documents: Iterable[Sequence[str]]) -> Iterator[tuple[Sequence[str], bool]]:
+        """Yield each document, and whether it is new."""
+        for document in documents:
+            yield document, self.admit(document)
 
     def num_bytes(self) -> int:
         """Return the memory that the hashes take, in bytes."""

@@ -21,6 +21,16 @@ _NAMED = re.compile(r"([A-Za-z0-9_-]+)=(.*)", re.S)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 
 
+class _DeduplicationParser(flags.EnumParser):
+    """The parser of --deduplicate, whose value may be left out."""
+
+    def __init__(self) -> None:
+        super().__init__(mixtures.DEDUPLICATION)
+
+    def parse(self, argument: str) -> str:
+        return super().parse({"true": "exact", "false": "none"}.get(argument, argument))
+
+
 def define() -> None:
     """Define the flags. Only a module that is launched may call this: launchers define flags of the same names."""
     flags.DEFINE_multi_string(
@@ -51,7 +61,17 @@ def define() -> None:
     flags.DEFINE_string("tfds_dir", None, "The folder of TFDS data sets; TFDS's own folder if not given.")
     flags.DEFINE_string("tfds_split", "train", "The part of a TFDS data set to read, such as train[:10%].")
     flags.DEFINE_bool("clean", False, "Whether to repair Unicode and to drop control characters and HTML mark-up.")
-    flags.DEFINE_bool("deduplicate", False, "Whether to leave out documents that are equal to an earlier one.")
+    flags.DEFINE_flag(
+        flags.Flag(
+            _DeduplicationParser(),
+            flags.ArgumentSerializer(),
+            "deduplicate",
+            "none",
+            "Which documents to leave out. exact, or no value: those that are equal to an earlier one; near: those of "
+            "which most runs of eight words are in earlier ones.",
+            boolean=True,  # --deduplicate needs no value
+        )
+    )
     flags.DEFINE_integer(
         "min_document_length", 0, "The fewest characters of a document; shorter documents are left out."
     )
@@ -105,7 +125,7 @@ def read(values: Any) -> Iterator[Sequence[str]]:
                 f"--input {' --input '.join(values.input)}"
             )
         documents = _read_corpus(",".join(values.input), "input", options, values.num_workers)
-        return mixtures.without_duplicates(documents) if values.deduplicate else documents
+        return mixtures.without_duplicates(documents, values.deduplicate, num_workers=values.num_workers)
     mixtures.check_shares(list(named), weights, values.temperature)
     by_name = {}
     for name, patterns in named.items():
@@ -119,6 +139,7 @@ def read(values: Any) -> Iterator[Sequence[str]]:
         temperature=values.temperature,
         deduplicate=values.deduplicate,
         seed=values.seed,
+        num_workers=values.num_workers,
     )
     return renamed_items(mixed, corpora="input")
 

@@ -17,14 +17,42 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from data_pipelines.corpora.deduplication import ExactDuplicateFilter
 from data_pipelines.corpora.documents import Document
+from data_pipelines.corpora.near_duplicates import NearDuplicateDocumentFilter
 
 Corpora = Mapping[str, Callable[[], Iterable[Document]]]
 """A reader for the name of each corpus; each call reads the same documents from the start."""
 
 
-def without_duplicates(documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield the documents, except those with exactly the sentences of an earlier one."""
-    return filter(ExactDuplicateFilter().admit, documents)
+DEDUPLICATION = ("none", "exact", "near")
+"""Whether duplicates are left out: not at all, only equal documents, or documents that mostly repeat earlier ones."""
+
+
+def without_duplicates(
+    documents: Iterable[Document], deduplicate: str = "exact", *, num_workers: int = 1
+) -> Iterator[Document]:
+    """Yield the documents, except the duplicates of earlier ones.
+
+    Args:
+        documents: the documents, which are read once.
+        deduplicate: one of `DEDUPLICATION`.
+        num_workers: the number of processes that compare near-duplicates; 0 for one a core. The answer is the same.
+
+    Raises:
+        ValueError: `deduplicate` is none of `DEDUPLICATION`.
+    """
+    judged = _judge(deduplicate, num_workers)
+    return (document for document, new in judged(documents) if new)
+
+
+def _judge(deduplicate: str, num_workers: int) -> Callable[[Iterable[Document]], Iterator[tuple[Document, bool]]]:
+    """Return the function that yields each document and whether it is new among all documents it was ever given."""
+    if deduplicate == "near":
+        return NearDuplicateDocumentFilter(num_workers=num_workers).judged
+    if deduplicate == "exact":
+        return ExactDuplicateFilter().judged
+    if deduplicate == "none":
+        return lambda documents: ((document, True) for document in documents)
+    raise ValueError(f"`deduplicate` must be one of {', '.join(DEDUPLICATION)}. Received: {deduplicate!r}")
 
 
 def check_shares(names: Sequence[str], weights: Mapping[str, float] | None, temperature: float | None) -> None:
@@ -77,8 +105,9 @@ def mixed_documents(
     *,
     weights: Mapping[str, float] | None = None,
     temperature: float | None = None,
-    deduplicate: bool = False,
+    deduplicate: str = "none",
     seed: int = 0,
+    num_workers: int = 1,
     report: Callable[[str], None] = print,
 ) -> Iterator[Document]:
     """Yield the documents of several corpora, repeated or subsampled to their shares, as this module describes.
@@ -92,42 +121,44 @@ def mixed_documents(
         corpora: the corpora by name.
         weights: a number above 0 for each corpus, from which the shares follow.
         temperature: a number of at least 1, from which the shares follow instead.
-        deduplicate: whether a document that occurred before, in any corpus, is left out.
+        deduplicate: which duplicates of earlier documents, of any corpus, are left out (`DEDUPLICATION`).
         seed: the random seed of subsampling.
+        num_workers: see `without_duplicates`.
         report: the function that receives a line of text for each corpus.
 
     Yields:
         The documents, the same ones for the same arguments.
 
     Raises:
-        ValueError: as `check_shares`; or, at the first document, a corpus holds only duplicates of earlier documents.
+        ValueError: as `check_shares` and `without_duplicates`; or, at the first document, a corpus holds only
+            duplicates of earlier documents.
     """
     check_shares(list(corpora), weights, temperature)
     if weights is None and temperature is None:
         documents = (document for read in corpora.values() for document in read())
-        return without_duplicates(documents) if deduplicate else documents
-    return _mixed(corpora, weights=weights, temperature=temperature, deduplicate=deduplicate, seed=seed, report=report)
+        return without_duplicates(documents, deduplicate, num_workers=num_workers)
+    judged = _judge(deduplicate, num_workers)
+    return _mixed(corpora, judged, weights=weights, temperature=temperature, seed=seed, report=report)
 
 
 def _mixed(
     corpora: Corpora,
+    judged: Callable[[Iterable[Document]], Iterator[tuple[Document, bool]]],
     *,
     weights: Mapping[str, float] | None,
     temperature: float | None,
-    deduplicate: bool,
     seed: int,
     report: Callable[[str], None],
 ) -> Iterator[Document]:
     sentences = dict.fromkeys(corpora, 0)
     dropped = {name: array("Q") for name in corpora}
-    admit = ExactDuplicateFilter().admit if deduplicate else lambda _: True
     for name, read in corpora.items():
-        for number, document in enumerate(read()):
-            if admit(document):
+        for number, (document, new) in enumerate(judged(read())):
+            if new:
                 sentences[name] += len(document)
             else:
                 dropped[name].append(number)
-    del admit  # frees its hashes
+    del judged  # frees its hashes
     empty = [name for name, count in sentences.items() if not count]
     if empty:
         raise ValueError(

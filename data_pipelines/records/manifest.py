@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf.configs import Config, ConfigError
+from bert_tf.configs.base import check_choice
 from bert_tf.tokenization.options import TokenizerOptions
 from bert_tf.tokenization.vocab_files import first_difference
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -56,6 +57,8 @@ class PreparationConfig(Config):
         short_seq_prob: the share of documents that are cut into shorter sequences than a row can hold.
         dupe_factor: the number of passes over the documents, each with other random splits and pairs.
         seed: the seed of every random choice.
+        deduplicate: which duplicates were left out when the documents were read (`none`, `exact` or `near`). It only
+            says so: `create_pretraining_data` takes the documents as they come.
     """
 
     max_seq_length: int = 128
@@ -64,11 +67,13 @@ class PreparationConfig(Config):
     short_seq_prob: float = 0.1
     dupe_factor: int = 1
     seed: int = 0
+    deduplicate: str = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.objective not in OBJECTIVES:
             raise ConfigError(f"`objective` must be {', '.join(OBJECTIVES)}. Received: {self.objective!r}")
+        check_choice("deduplicate", self.deduplicate, ("none", "exact", "near"))
         shortest = 3 if self.objective == "mlm" else 5
         for name, low in (
             ("max_seq_length", shortest),
@@ -292,10 +297,13 @@ def _file_size(path: str) -> int | None:
 
 def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) -> dict[str, Any]:
     """Return the fields of the manifest that say how records are made."""
-    # Without options, shards that an earlier version began have the same fingerprints.
+    # Without these, shards that an earlier version began have the same fingerprints.
     options = {"tokenizer_options": tokenizer.options.to_dict()} if tokenizer.options.changes() else {}
+    settings = config.to_dict()
+    if settings["deduplicate"] == "none":
+        del settings["deduplicate"]
     return (
-        config.to_dict()
+        settings
         | options
         | {
             "format_version": FORMAT_VERSION,

@@ -177,7 +177,8 @@ class RecordFolderWriter:
 
     def _difference(self, settings: dict[str, Any]) -> str:
         """Return the existing folder's settings that differ from the new ones, as text."""
-        wanted = self._settings
+        unsaid = {"deduplicate": "none"}  # of folders that do not say it (`record_settings`)
+        wanted, settings = unsaid | self._settings, unsaid | settings
         return ", ".join(f"{name}={settings.get(name)!r}" for name in wanted if settings.get(name) != wanted[name])
 
     def _prepare_folder(self) -> set[int]:

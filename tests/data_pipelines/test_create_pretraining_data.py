@@ -343,6 +343,22 @@ def test_the_launcher_writes_records_and_prints_their_statistics(tmp_path):
     assert contents_of(tmp_path / "library") == contents_of(tmp_path / "records")
 
 
+@pytest.mark.parametrize(
+    ("flag", "kind", "documents"), [("--deduplicate", "exact", 15), ("--deduplicate=near", "near", 10)]
+)
+def test_the_launcher_leaves_out_duplicates_and_says_so_in_the_manifest(tmp_path, flag, kind, documents):
+    texts = ["\n".join(document) for document in corpus_documents(10)]
+    copies = [*texts, *texts[:5], *(text.upper() for text in texts[:5])]
+    (tmp_path / "a.txt").write_text("\n\n".join(copies) + "\n")
+    (tmp_path / "vocab.txt").write_text("\n".join(TOKENIZER.tokens) + "\n")
+    files = (f"--input={tmp_path}/a.txt", f"--vocab_file={tmp_path}/vocab.txt", f"--output_dir={tmp_path}/records")
+    process = launch(*files, "--max_seq_length=64", flag)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    manifest = read_manifest(str(tmp_path / "records"))
+    assert (manifest.deduplicate, manifest.statistics.documents) == (kind, documents)
+
+
 def test_worker_processes_need_no_tensorflow():
     """They import the launcher's module when they start; TensorFlow would cost each seconds and hundreds of MB."""
     code = "import sys, data_pipelines.create_pretraining_data; sys.exit('tensorflow' in sys.modules)"

@@ -4,6 +4,7 @@ import pytest
 from launch_many import launch_many
 
 READ, PREPARE, VOCABULARY = (f"experiments.benchmarks.{name}" for name in ("read_data", "prepare_data", "create_vocab"))
+DEDUPLICATE = "experiments.benchmarks.deduplicate"
 GPU, STEP = "experiments.benchmarks.gpu_race", "experiments.benchmarks.jax_step"
 SCORES = [
     "experiments.benchmarks.finetune_results",
@@ -26,6 +27,7 @@ CASES = {
         ["--memory_megabytes", "'many'"],
     ),
     "text that is not there": ([VOCABULARY, "--work_dir=out", "--input=absent.txt"], ["absent.txt"]),
+    "no documents": ([DEDUPLICATE, "--input=absent.txt", "--documents=0"], ["documents", "0"]),
     "a model that is not raced": ([GPU, "--output=out", "--models=bert_base,bert_huge"], ["--models", "bert_huge"]),
     "no length": ([GPU, "--output=out", "--lengths="], ["--lengths"]),
     "no step": ([STEP, "--steps=0"], ["steps", "0"]),

@@ -12,7 +12,7 @@ DEFAULTS = {
     "tfds_dir": None,
     "tfds_split": "train",
     "clean": False,
-    "deduplicate": False,
+    "deduplicate": "none",
     "min_document_length": 0,
     "skip_unreadable": False,
     "weights": None,
@@ -40,7 +40,7 @@ def test_inputs_without_names_are_one_corpus(folder):
 
 
 def test_options_reach_the_documents(folder):
-    assert list(input_flags.read(_flags(f"{folder}/*.txt", deduplicate=True))) == [
+    assert list(input_flags.read(_flags(f"{folder}/*.txt", deduplicate="exact"))) == [
         ["One."],
         ["Two."],
         ["Three is longer."],
@@ -49,7 +49,7 @@ def test_options_reach_the_documents(folder):
 
 
 def test_named_corpora_are_mixed(folder, capsys):
-    values = _flags(f"a={folder}/a.txt", f"b={folder}/b.txt", weights=["a=1", " b=4"], deduplicate=True)
+    values = _flags(f"a={folder}/a.txt", f"b={folder}/b.txt", weights=["a=1", " b=4"], deduplicate="exact")
     documents = list(input_flags.read(values))
     # Sentences without duplicates: two in a, one in b; so b is read 0.8 x 3 / 1 times.
     assert documents.count(["Three is longer."]) in (2, 3)
@@ -106,3 +106,10 @@ def test_unreadable_corpora_are_reported_before_the_first_document(folder):
 def test_contradicting_flags_are_errors(inputs, values, message):
     with pytest.raises(ValueError, match=message):
         input_flags.read(_flags(*inputs, **values))
+
+
+def test_near_duplicates_are_left_out(tmp_path):
+    sentence = "The old miller carried a heavy lantern along the narrow road before the storm"
+    (tmp_path / "a.txt").write_text(f"{sentence}.\n\n{sentence.upper()}, 2.\n\nAnother one.\n")
+    values = _flags(f"{tmp_path}/a.txt", deduplicate="near")
+    assert list(input_flags.read(values)) == [[f"{sentence}."], ["Another one."]]

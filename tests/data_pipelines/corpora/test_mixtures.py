@@ -86,10 +86,14 @@ def test_duplicates_are_left_out_within_and_between_corpora_in_every_pass():
     first, second, third = ["One."], ["Two."], ["Three.", "Four."]
     readers = {"a": [first, second, first].__iter__, "b": [second, third, third, first].__iter__}
     for arguments in ({}, {"temperature": 5.0}):  # both corpora have two sentences, so their shares are equal
-        assert list(mixed_documents(readers, deduplicate=True, report=_silent, **arguments)) == [first, second, third]
-    repeated = mixed_documents(readers, deduplicate=True, report=_silent, weights={"a": 1, "b": 7})
+        assert list(mixed_documents(readers, deduplicate="exact", report=_silent, **arguments)) == [
+            first,
+            second,
+            third,
+        ]
+    repeated = mixed_documents(readers, deduplicate="exact", report=_silent, weights={"a": 1, "b": 7})
     assert [document for document in repeated if document not in (first, second)] in ([third], [third] * 2)
-    exactly = mixed_documents(readers, deduplicate=True, report=_silent, weights={"a": 1, "b": 1})
+    exactly = mixed_documents(readers, deduplicate="exact", report=_silent, weights={"a": 1, "b": 1})
     assert list(exactly) == [first, second, third]
 
 
@@ -129,7 +133,7 @@ def test_shares_out_of_range_are_errors(arguments, message):
 def test_a_corpus_that_holds_only_duplicates_is_an_error():
     readers = {"a": [["One."]].__iter__, "b": [["One."]].__iter__}
     with pytest.raises(ValueError, match=r"`corpora` must each hold .*'b', whose documents are all duplicates"):
-        list(mixed_documents(readers, temperature=2.0, deduplicate=True))
+        list(mixed_documents(readers, temperature=2.0, deduplicate="exact"))
 
 
 def test_documents_are_not_kept_in_memory():

@@ -15,6 +15,7 @@ from small_corpus import corpus_documents, write_corpus
 from small_records import CONFIG, TOKENIZER, contents_of, make
 
 from bert_tf.utils import file_systems
+from data_pipelines.corpora.mixtures import without_duplicates
 from data_pipelines.records import shards, writer
 from data_pipelines.records.manifest import read_manifest
 
@@ -232,6 +233,26 @@ def test_an_interrupted_run_with_other_settings_is_replaced_only_on_demand(tmp_p
     make(tmp_path / "records", overwrite=True)
     make(tmp_path / "new")
     assert contents_of(tmp_path / "records") == contents_of(tmp_path / "new")
+
+
+def test_a_run_without_near_duplicates_is_continued_to_the_same_bytes(tmp_path):
+    documents = [document for document in corpus_documents(60) for _ in range(2)]  # every other one is left out
+    config = CONFIG.replace(deduplicate="near")
+    before = interrupted(tmp_path / "records", list(without_duplicates(documents, "near")), after=20, config=config)
+    make(tmp_path / "records", config, without_duplicates(documents, "near", num_workers=2))
+    assert before
+    assert rebuilt(before) == set()
+    manifest = make(tmp_path / "undisturbed", config, without_duplicates(documents, "near"))
+    assert contents_of(tmp_path / "records") == contents_of(tmp_path / "undisturbed")
+    assert (manifest.deduplicate, manifest.statistics.documents) == ("near", 60)
+
+
+@pytest.mark.parametrize(("first", "then"), [("none", "near"), ("near", "none"), ("exact", "near")])
+def test_a_run_that_leaves_out_other_duplicates_is_replaced_only_on_demand(tmp_path, first, then):
+    before = interrupted(tmp_path / "records", config=CONFIG.replace(deduplicate=first))
+    with pytest.raises(ValueError, match=rf"with other settings \(deduplicate='{first}'\)"):
+        make(tmp_path / "records", config=CONFIG.replace(deduplicate=then))
+    assert rebuilt(before) == set()
 
 
 def test_an_interrupted_overwriting_run_is_continued_by_the_same_command(tmp_path):
