@@ -27,13 +27,16 @@ DOCS = .venv-docs/.installed
 SOURCES = bert_tf data_pipelines experiments tpu_configs tests docs
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-long test-release tpu-check docs dist lint format clean
+.PHONY: help quickstart checkpoint test test-long test-release tpu-check docs dist lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 quickstart: $(INSTALLED)  ## the whole path on this machine; ARGS="--corpus 'docs/*.txt'" for your own text
 	@$(BIN)/python -m experiments.quickstart $(ARGS)
+
+checkpoint: $(INSTALLED)  ## pre-train BERT-mini on the documentation of packages (three hours on two cores; goes on after a stop); ARGS="--dry_run"
+	@$(BIN)/python -m experiments.checkpoint $(ARGS)
 
 test: $(WEIGHTS)  ## the quick tests; ARGS="tests/test_files.py" for some of them
 	@$(PYTEST) $(ARGS)

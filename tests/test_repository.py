@@ -13,7 +13,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 MAX_LINES = 400
 MAX_LAUNCHER_LINES = 100
 MINOR_VERSIONS = ("2.20", "2.21")
-TARGETS = {"help", "quickstart", "test", "test-long", "test-release", "tpu-check", "docs", "dist", "lint", "format"}
+TARGETS = {
+    "help",
+    "quickstart",
+    "checkpoint",
+    "test",
+    "test-long",
+    "test-release",
+    "tpu-check",
+    "docs",
+    "dist",
+    "lint",
+    "format",
+}
 TARGETS |= {"clean"}
 
 SETUP = configparser.ConfigParser()
