@@ -16,6 +16,7 @@ COMMANDS = {
     "finetune": "experiments.finetune",
     "evaluate": "experiments.evaluate",
     "predict": "experiments.predict",
+    "generate": "experiments.generate",
     "index": "experiments.index",
     "search": "experiments.search",
     "export-saved-model": "experiments.export_saved_model",

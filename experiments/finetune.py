@@ -83,7 +83,9 @@ def main(_: Sequence[str]) -> None:
     )
     print(json_text.dumps(result.summary if isinstance(result, SweepResult) else result.scores, indent=2))
     if not isinstance(result, SweepResult):
-        launching.suggest(f"bert-tf export-saved-model --model_dir {values.model_dir}")
+        generates = config.task.kind == "seq2seq"
+        following = "generate --input texts.txt --output texts.jsonl" if generates else "export-saved-model"
+        launching.suggest(f"bert-tf {following} --model_dir {values.model_dir}")
 
 
 if __name__ == "__main__":

@@ -185,19 +185,22 @@ class SelfAttention(BertLayer):
         x, bias = product(self.context(x, allowed, training, seed), self.output_dense, training)
         return x + ops.cast(bias, x.dtype)
 
+    def heads(self, x: Tensor, training: bool = False) -> list[Tensor]:
+        """Return query (times 1 / sqrt(H)), key and value of each head, [B, N, L, H], of x, float [B, L, D]."""
+        return fused(
+            split_heads,
+            *product(ops.cast(x, self.compute_dtype), self.query_key_value, training),
+            num_heads=self.num_heads,
+            training=training,
+        )
+
     def context(self, x: Tensor, allowed: Tensor, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the context vectors of all heads side by side, [B, L, D], the input of the output product.
 
         The arguments are those of `call`.
         """
-        x = ops.cast(x, self.compute_dtype)
         batch, length, _ = ops.shape(x)
-        query, key, value = fused(
-            split_heads,
-            *product(x, self.query_key_value, training),
-            num_heads=self.num_heads,
-            training=training,
-        )
+        query, key, value = self.heads(x, training)
         if self.implementation == "fused":
             context = fused_attention(query, key, value, allowed)  # [B, N, L, H]
         else:

@@ -132,6 +132,10 @@ class TransformerBlock(BertLayer):
     def _attend_and_feed_forward(self, x: Tensor, allowed: Tensor, training: bool, seed: Tensor) -> Tensor:
         x = ops.cast(x, self.compute_dtype)
         context = self.attention.context(x, allowed, training, seed_part(seed, 0))
+        return self.after_attention(x, context, training, seed)
+
+    def after_attention(self, x: Tensor, context: Tensor, training: bool = False, seed: Tensor | None = None) -> Tensor:
+        """Return the block's output, [B, L, D], of its input x and of its heads' context vectors, both [B, L, D]."""
         attended = product(context, self.attention.output_dense, training)
         x = self._add(x, *attended, self.attention_layer_norm, training, seed_part(seed, 1))
         contracted = recomputed(

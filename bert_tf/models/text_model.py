@@ -179,6 +179,10 @@ class TextModel(keras.Model):
         """Return the answer to each question (`serving.methods.question_answering.QuestionAnsweringMethods.answer`)."""
         return self._answer("answer", questions, contexts)
 
+    def generate(self, texts: Sequence[str], **options: Any) -> list[dict[str, Any]]:
+        """Return the text that a model for sequence to sequence generates from each text (`GenerationMethods`)."""
+        return self._answer("generate", texts, **options)
+
     def embed(self, texts: Sequence[str], **options: Any) -> np.ndarray:
         """Return a vector for each text (`serving.methods.embedding.EmbeddingMethods.embed`)."""
         return self._answer("embed", texts, **options)

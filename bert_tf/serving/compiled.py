@@ -20,6 +20,22 @@ def compiled(model: Any) -> Callable[[dict[str, Any]], Any]:
     return tf.function(without_padding(model) if isinstance(model, keras.Model) else model, reduce_retracing=True)
 
 
+def compiled_function(model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a compiled function of tensors and arrays that reads the model's weights, for each shape that occurs."""
+    if keras.backend.backend() == "tensorflow":
+        return tf.function(function, autograph=False)
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    @jax.jit
+    def pure(values: list[Any], *arguments: Any) -> Any:
+        with keras.StatelessScope(state_mapping=list(zip(model.variables, values, strict=True))):
+            return function(*arguments)
+
+    return lambda *arguments: pure([variable.value for variable in model.variables], *arguments)
+
+
 def compiled_vectors(model: Any) -> Callable[[dict[str, Any], str], Any]:
     """Return a compiled function of (inputs, pooling) that computes the vectors of texts by the encoder."""
     encoder = model

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from bert_tf.configs import FinetuningConfig, TrainConfig
 from bert_tf.conversion.loading import load_encoder, load_pretrained
 from bert_tf.models.weights import named_weights
 from bert_tf.runs import folder as run_folder
+from bert_tf.serving.predictor import load
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from data_pipelines.finetuning.labelled import read_examples
+from experiments import prediction, prediction_inputs
 from experiments.evaluation import evaluate
 
 TRAIN = TrainConfig(
@@ -92,3 +96,41 @@ def test_a_model_is_published_as_one_of_masked_tokens(tmp_path):
     for name, weight in named_weights(model).items():
         if not name.startswith("encoder/pooler/"):
             np.testing.assert_array_equal(named_weights(again)[name].numpy(), weight.numpy(), err_msg=name)
+
+
+@pytest.mark.long  # three programs start
+def test_the_command_writes_a_text_for_each_line(tmp_path):
+    write_run(tmp_path / "run", "seq2seq")
+    (tmp_path / "texts.txt").write_text("the old miller\nboat\n")
+    (tmp_path / "texts.tsv").write_text("text\nthe old miller\nboat\n")
+    flags = ["--model_dir", str(tmp_path / "run"), "--beams", "2", "--max_length", "5"]
+
+    def run(name, output, *others):
+        paths = ["--input", str(tmp_path / name), "--output", str(tmp_path / output)]
+        return subprocess.run(
+            [sys.executable, "-m", "experiments.generate", *flags, *paths, *others],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    for name, others in (("texts.txt", ()), ("texts.tsv", ("--source_column", "text"))):
+        result = run(name, f"{name}.jsonl", *others)
+        assert result.returncode == 0, result.stderr
+        lines = [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
+        assert [line["text"] for line in lines] == ["the old miller", "boat"]
+        expected = load(str(tmp_path / "run")).generate(["the old miller", "boat"], beams=2, max_length=5)
+        assert [line["generated"] for line in lines] == [answer["generated"] for answer in expected]
+    refused = run("texts.txt", "no.jsonl", "--num_return", "3")
+    assert refused.returncode != 0
+    assert "--num_return must be from 1 to the 2" in refused.stderr
+
+
+def test_predict_generates(tmp_path):
+    predictor = load(str(write_run(tmp_path / "run", "seq2seq")))
+    (tmp_path / "texts.txt").write_text("the old miller\nboat\n")
+    inputs = prediction_inputs.read_inputs(str(tmp_path / "texts.txt"), predictor)
+    answers = list(prediction.answers(predictor, inputs))
+    assert [answer["text"] for answer in answers] == ["the old miller", "boat"]
+    expected = predictor.generate(["the old miller", "boat"])
+    assert [answer["generated"] for answer in answers] == [answer["generated"] for answer in expected]

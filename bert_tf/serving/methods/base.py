@@ -52,8 +52,6 @@ class BasePredictor:
         """
         if self.task is None:
             raise ValueError(f"`predict` needs a fine-tuned model. Received: {self._described()}")
-        if not self.task.methods:
-            raise ValueError(f"`predict` needs a model that answers. Received: {self._described()}")
         examples = items_of("examples", examples)
         for number, example in enumerate(examples):
             self._check(number, example)

@@ -1,0 +1,85 @@
+"""Generate a text for each text of a file, such as its summary or its translation.
+
+```sh
+bert-tf generate --model_dir summarizer --input texts.txt --output summaries.jsonl
+```
+
+`--temperature`, `--top_k`, `--top_p` and `--seed` draw texts at random instead of searching for the likeliest.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from bert_tf.utils import files, json_text, launching
+from bert_tf.utils.arguments import renamed
+
+_TOGETHER = 256
+_OPTIONS = (
+    *("max_length", "beams", "length_penalty", "no_repeat_ngram", "temperature", "top_k", "top_p", "seed"),
+    "num_return",
+)
+
+
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("model_dir", None, "A run of sequence to sequence, or its published weights.", required=True)
+    flags.DEFINE_string("task", None, "The task of published weights, seq2seq, because they do not say it.")
+    flags.DEFINE_string("input", None, "A text file with one source a line (.txt), or a table.", required=True)
+    flags.DEFINE_string("output", None, "The file to write: one JSON object a line.", required=True)
+    flags.DEFINE_string("source_column", None, "The column of the sources, if it is not that of the training files.")
+    flags.DEFINE_integer("max_length", None, "The largest number of tokens of a text; by default that of training.")
+    flags.DEFINE_integer("beams", None, "The number of hypotheses of beam search; 4 by default.")
+    flags.DEFINE_float("length_penalty", 0.6, "The exponent of the normalisation of scores by length.")
+    flags.DEFINE_integer("no_repeat_ngram", 3, "n-grams of so many tokens occur at most once in a text; 0 for no rule.")
+    flags.DEFINE_float("temperature", None, "Draw texts, with logits divided by this number.")
+    flags.DEFINE_integer("top_k", None, "Draw texts from so many likeliest tokens at each step.")
+    flags.DEFINE_float("top_p", None, "Draw texts from the likeliest tokens whose probabilities sum to this.")
+    flags.DEFINE_integer("seed", None, "Draw texts, with this random seed.")
+    flags.DEFINE_integer("num_return", 1, "The number of texts for each source.")
+    flags.DEFINE_integer("batch_size", 32, "The number of hypotheses to compute at a time.", lower_bound=1)
+
+
+def generated(predictor: Any, texts: Sequence[str], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield one JSON object for each source, in order: `text`, and what `Predictor.generate` returns for it."""
+    from bert_tf.tasks.long_texts import CutReports
+    from bert_tf.utils.progress import progress_bar
+
+    cut = CutReports()
+    with progress_bar(label="generating", unit="text", total=len(texts)) as bar:
+        for start in range(0, len(texts), _TOGETHER):
+            some = texts[start : start + _TOGETHER]
+            with cut.collecting():
+                found = predictor.generate(some, **options)
+            yield from ({"text": text} | answer for text, answer in zip(some, found, strict=True))
+            bar.update(len(some))
+    cut.report()
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags and the sources, and write the texts."""
+    from bert_tf.serving.predictor import load
+    from data_pipelines.finetuning.labelled import read_examples
+
+    values = flags.FLAGS
+    with renamed(folder="output"):
+        files.require_writable_folder(os.path.dirname(values.output) or ".")
+    if not values.input.startswith("tfds:") and not files.exists(values.input):
+        raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
+    with renamed(path="model_dir"):
+        predictor = load(values.model_dir, values.task, batch_size=values.batch_size)
+    options: dict[str, Any] = {name: values[name].value for name in _OPTIONS}
+    predictor.generate([], **options)  # a wrong model or option is refused before the file is read
+    assert predictor.task is not None
+    columns = {"source_column": values.source_column} if values.source_column else {}
+    with renamed(path="input"):
+        examples = read_examples(values.input, predictor.task.config.replace(**columns), labelled=False).examples
+    found = generated(predictor, [example.text for example in examples], options)
+    files.write_text(values.output, "".join(json_text.dumps(answer) + "\n" for answer in found))
+    print(f"{values.output}: {len(examples)} texts")
+
+
+if __name__ == "__main__":
+    launching.run(main, define_flags)
