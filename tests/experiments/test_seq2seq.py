@@ -22,7 +22,13 @@ from experiments import prediction, prediction_inputs
 from experiments.evaluation import evaluate
 
 TRAIN = TrainConfig(
-    batch_size=8, learning_rate=1e-2, steps_per_loop=4, log_every=0, eval_batch_size=8, jit_compile=False
+    batch_size=8,
+    learning_rate=1e-2,
+    steps_per_loop=4,
+    log_every=0,
+    eval_batch_size=8,
+    precision="float32",
+    jit_compile=False,
 )
 
 

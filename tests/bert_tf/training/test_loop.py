@@ -39,6 +39,7 @@ TRAIN = TrainConfig(
     eval_every=4,
     eval_batch_size=4,
     keep_checkpoints=10,
+    precision="float32",
     jit_compile=False,
 )
 
