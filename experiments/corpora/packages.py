@@ -6,6 +6,7 @@ pip, and unpacked into a folder.
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -81,6 +82,7 @@ def fetch(source: Source, folder: Path) -> Path:
         raise OSError(f"The package {source.name} could not be downloaded. {command[0]} says: {reason}")
     target = folder / found[-1].name
     os.replace(found[-1], target)
+    shutil.rmtree(partial)
     return target
 
 

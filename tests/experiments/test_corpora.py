@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -132,6 +133,30 @@ def test_chinese_prose_is_taken_from_pages_and_catalogues(tmp_path):
     assert "".join(page[0]) == CHINESE
     assert "".join(catalogue[0]).replace(" ", "") == CHINESE * 2
     assert other == []
+
+
+def test_a_package_is_downloaded_once_and_whole(tmp_path, monkeypatch):
+    calls = []
+
+    def download(command, *, cwd, **_):
+        calls.append(command)
+        (cwd / "tool-docs_2.0-1_all.deb").write_bytes(b"package")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(packages.subprocess, "run", download)
+    source = Source("tool-docs", "debian", "MIT", "2.0-1")
+    for _ in range(2):
+        package = packages.fetch(source, tmp_path / "downloads")
+    assert [command[:2] for command in calls] == [["apt-get", "download"]]
+    assert list((tmp_path / "downloads").iterdir()) == [package]
+    assert packages.version_of(package) == "2.0-1"
+
+
+def test_a_failed_download_says_why(tmp_path, monkeypatch):
+    failed = subprocess.CompletedProcess([], 100, "", "Reading\nE: Unable to locate package gone\n")
+    monkeypatch.setattr(packages.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(OSError, match=r"gone could not be downloaded. apt-get says: E: Unable to locate package gone"):
+        packages.fetch(Source("gone", "debian", "MIT", "1"), tmp_path)
 
 
 def test_bad_input_is_named(tmp_path):
