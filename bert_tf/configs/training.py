@@ -174,7 +174,12 @@ class TrainConfig(Config):
 
     @property
     def dtype_policy(self) -> str:
-        """The Keras dtype policy of `precision`, which must not be `auto`. Variables are always float32."""
+        """The Keras dtype policy of `precision`. Variables are always float32.
+
+        Raises:
+            ConfigError: the precision is `auto`, which `with_precision` replaces first.
+        """
+        check_choice("precision", self.precision, tuple(DTYPE_POLICIES))
         return DTYPE_POLICIES[self.precision]
 
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import pytest
 from small_model import SMALL, write_run, write_vocab
 
-from bert_tf.configs import ClassificationConfig, FinetuningConfig, TrainConfig
+from bert_tf.configs import ClassificationConfig, ConfigError, FinetuningConfig, TrainConfig
 from bert_tf.examples import Examples, TextExample
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training import native_precision
@@ -163,3 +163,9 @@ def test_a_run_is_described_with_the_precision_that_was_chosen(monkeypatch, tmp_
     # On another processor, the run goes on as it began. It has made its one step.
     assert train("avx2") == first
     assert json.loads((run / "config.json").read_text())["experiment"]["train"]["precision"] == "bfloat16"
+
+
+def test_a_choice_that_was_not_made_has_no_policy():
+    with pytest.raises(ConfigError, match=r"`precision` must be one of float32, bfloat16, float16\. Received: 'auto'"):
+        _ = AUTO.dtype_policy
+    assert AUTO.with_precision("bfloat16").dtype_policy == "mixed_bfloat16"
