@@ -24,7 +24,7 @@ Corpora = Mapping[str, Callable[[], Iterable[Document]]]
 
 
 DEDUPLICATION = ("none", "exact", "near")
-"""Whether duplicates are left out: not at all, only equal documents, or documents that mostly repeat earlier ones."""
+"""The duplicates that are left out: none, equal documents, or those that mostly repeat earlier ones, too."""
 
 
 def without_duplicates(

@@ -169,7 +169,7 @@ class GenerationMethods(BasePredictor):
 
     @cached_property
     def _generated(self) -> np.ndarray:
-        """Whether each row of the model's embeddings is a token that may be generated, bool [V]."""
+        """The mask of the tokens that may be generated, bool [V]."""
         tokenizer = self.tokenizer
         allowed = np.zeros(self.description.model.vocab_size, bool)
         allowed[: len(tokenizer)] = [bool(token) and not _UNUSED.fullmatch(token) for token in tokenizer.tokens]

@@ -21,7 +21,7 @@ TEXTS = Examples([TextExample("a b", label="red"), TextExample("c d", label="blu
 
 
 class Devices:
-    """What the choice asks of an engine, for processes with these precisions, of which this one is the first."""
+    """An engine for the choice: processes whose devices have these precisions; this one is the first."""
 
     is_chief = True
 
