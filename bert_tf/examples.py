@@ -143,13 +143,20 @@ class Seq2SeqExample:
         text: the source.
         target: the target; None if the file was read without targets.
         group: see `TextExample`.
+        other_targets: further targets that are as good, such as other translations; () for none.
         source: file and line, for messages.
     """
 
     text: str
     target: str | None = None
     group: str | None = None
+    other_targets: tuple[str, ...] = ()
     source: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All targets, which generated texts are compared with; () if none is known."""
+        return () if self.target is None else (self.target, *self.other_targets)
 
     @property
     def labelled(self) -> bool:
@@ -157,8 +164,8 @@ class Seq2SeqExample:
         return self.target is not None
 
     def without_label(self) -> "Seq2SeqExample":
-        """Return the example without its target, as `TextExample.without_label`."""
-        return dataclasses.replace(self, target=None)
+        """Return the example without its targets, as `TextExample.without_label`."""
+        return dataclasses.replace(self, target=None, other_targets=())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -331,7 +331,8 @@ class Seq2SeqConfig(TaskConfig):
         max_target_length: largest number of tokens of a target, with its `[SEP]`. The source has the rest of the row,
             and is cut to it.
         source_column: column of the source.
-        target_column: column of the target.
+        target_column: column of the target. A list (JSON lines) holds several targets that are as good.
+        reference_columns: columns of further targets, for tables whose fields hold no lists.
         group_column: column of the group, whose examples `--split` keeps together; None for no groups.
         packed: whether a row of training holds as many pairs as fit. Batches are then full of tokens, and their
             `train.batch_size` rows hold more pairs.
@@ -342,6 +343,7 @@ class Seq2SeqConfig(TaskConfig):
     max_target_length: int = 64
     source_column: str = "source"
     target_column: str = "target"
+    reference_columns: tuple[str, ...] = ()
     group_column: str | None = None
     packed: bool = False
 

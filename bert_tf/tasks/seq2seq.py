@@ -3,6 +3,7 @@
 Shapes: N rows, P predictions in a row.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -125,9 +126,15 @@ class Seq2Seq(Task[Seq2SeqExample]):
     ) -> EncodedExamples:
         """Encode the examples for `features.seq2seq_batch`; in training with `task.packed`, several pairs in a row.
 
-        The source of a row is the index of its example, or of the first one of a packed row. A source without target
-        has one position of weight 0, at which the model predicts the first token of a target.
+        In training, each of several targets is a pair of its own with the source, so that all of them are learnt from;
+        else the first one is the target. The source of a row is the index of its example, or of the first one of a
+        packed row. A source without target has one position of weight 0, at which the model predicts the first token
+        of a target.
         """
+        numbers = list(range(len(examples)))
+        if training:
+            each = [(number, one) for number, example in enumerate(examples) for one in _with_each_target(example)]
+            numbers, examples = [number for number, _ in each], [one for _, one in each]
         pairs = self.pairs(examples, tokenizer)
         rows = [[number] for number in range(len(pairs))]
         if training and self.config.packed:
@@ -147,7 +154,7 @@ class Seq2Seq(Task[Seq2SeqExample]):
             bucket_lengths=self.config.bucket_lengths,
             token_features=token_features,
             example_features=_next_tokens(packed),
-            sources=[row[0] for row in rows],
+            sources=[numbers[row[0]] for row in rows],
         )
 
     def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
@@ -199,6 +206,13 @@ class Seq2Seq(Task[Seq2SeqExample]):
     def main_score(self, labels: Sequence[str]) -> str:
         """Return `token_accuracy`."""
         return "token_accuracy"
+
+
+def _with_each_target(example: Seq2SeqExample) -> list[Seq2SeqExample]:
+    """Return an example for each of the targets, or the example itself if it has one at most."""
+    if not example.other_targets:
+        return [example]
+    return [dataclasses.replace(example, target=target, other_targets=()) for target in example.references]
 
 
 def packed_rows(lengths: Sequence[int], row_length: int) -> list[list[int]]:

@@ -285,7 +285,7 @@ def _fields_of_example(example: Any) -> Any:
     if isinstance(example, RetrievalExample):
         return (example.query, example.passage, *([list(example.negatives)] if example.negatives else []))
     if isinstance(example, Seq2SeqExample):
-        return (example.text, example.target)
+        return (example.text, list(example.references) if example.other_targets else example.target)
     answers = [{"text": text, "answer_start": start} for text, start in example.answers] if example.labelled else None
     return {
         "question": example.question,

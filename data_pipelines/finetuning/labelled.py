@@ -61,7 +61,7 @@ def read_examples(path: str, config: AnyTaskConfig, *, labelled: bool = True, st
 
     Args:
         path: a local or remote file, or a data set as `tfds:NAME[SPLIT]`, in a format of the reader. Sequence to
-            sequence also takes two text files, `SOURCES,TARGETS`.
+            sequence also takes text files, `SOURCES,TARGETS`.
         config: the configuration of the task (`bert_tf.configs.tasks`).
         labelled: whether labels are read.
         strict: whether an answer that is not at the position that the file gives is an error (question answering).

@@ -1,5 +1,7 @@
 """The reader of sources and targets, from tables and from parallel files of lines."""
 
+from typing import Any
+
 from bert_tf.configs.tasks import Seq2SeqConfig
 from bert_tf.examples import Seq2SeqExample
 from bert_tf.utils import files
@@ -10,18 +12,22 @@ SEPARATOR = ","
 
 
 def read_sources_and_targets(path: str, config: Seq2SeqConfig, *, labelled: bool = True) -> list[Seq2SeqExample]:
-    """Return the examples of a table (`tables.read_rows`), or of two parallel files of lines.
+    """Return the examples of a table (`tables.read_rows`), or of parallel files of lines.
+
+    An example may have several targets: a list in the target's column, `task.reference_columns`, or further files.
+    Lists may have different lengths, since all metrics of generated texts allow it; columns and files hold a target for
+    each example.
 
     Args:
-        path: a table; two text files, `SOURCES,TARGETS`, whose lines belong together; or, without targets, a text file
-            (`.txt`) of sources.
+        path: a table; text files, `SOURCES,TARGETS` or `SOURCES,TARGETS,TARGETS,...`, whose lines belong together; or,
+            without targets, a text file (`.txt`) of sources.
         config: the settings of the task, which name the columns.
         labelled: whether targets are read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing, a source or a target is empty, the files have different numbers of lines, or
-            there are no examples. The message names file and line.
+        ValueError: a column is missing, a source or a target is empty, a list of targets holds none or something else,
+            the files have different numbers of lines, or there are no examples. The message names file and line.
     """
     if SEPARATOR in path and not path.startswith(tables.TFDS) and not files.exists(path):
         examples = _of_lines(path.split(SEPARATOR), path, labelled=labelled)
@@ -42,23 +48,38 @@ def read_sources_and_targets(path: str, config: Seq2SeqConfig, *, labelled: bool
 def pairs_of_rows(rows: tables.TableRows, config: Seq2SeqConfig, *, labelled: bool = True) -> list[Seq2SeqExample]:
     """Return the examples of a table's rows. Arguments and errors are those of `read_sources_and_targets`."""
     group = config.group_column
-    return [
-        Seq2SeqExample(
-            text=tables.text_field(row, config.source_column, source),
-            target=tables.text_field(row, config.target_column, source) if labelled else None,
-            group=None if group is None else tables.text_field(row, group, source),
-            source=source,
+    examples = []
+    for source, row in rows:
+        targets = _targets(row, config, source) if labelled else []
+        examples.append(
+            Seq2SeqExample(
+                text=tables.text_field(row, config.source_column, source),
+                target=targets[0] if targets else None,
+                other_targets=tuple(targets[1:]),
+                group=None if group is None else tables.text_field(row, group, source),
+                source=source,
+            )
         )
-        for source, row in rows
-    ]
+    return examples
+
+
+def _targets(row: dict[str, Any], config: Seq2SeqConfig, source: str) -> list[str]:
+    """Return the targets of a row, at least one: those of its target's column, then those of the further columns."""
+    column = config.target_column
+    value = tables.field(row, column, source)
+    if isinstance(value, list) and not (value and all(isinstance(text, str) and text.strip() for text in value)):
+        raise ValueError(
+            f"{source}, column {column!r}: must be a text, or a list of at least one text, none of them empty. "
+            f"Received: {value!r:.200}"
+        )
+    texts = [text.strip() for text in value] if isinstance(value, list) else [tables.text_field(row, column, source)]
+    return texts + [tables.text_field(row, other, source) for other in config.reference_columns]
 
 
 def _of_lines(paths: list[str], path: str, *, labelled: bool) -> list[Seq2SeqExample]:
-    """Return the examples of one text file of sources, or of two of sources and targets."""
-    if len(paths) > 2:
-        raise ValueError(f"`path` must name one or two text files, SOURCES,TARGETS. Received: {path!r}")
+    """Return the examples of a text file of sources, and of files of their targets."""
     columns = []
-    for name in paths[: 2 if labelled else 1]:
+    for name in paths if labelled else paths[:1]:
         if not files.exists(name):
             raise FileNotFoundError(f"`path` must name files that exist. Received: {path!r}, without {name!r}")
         lines = [line.strip() for line in files.iterate_lines(name)]
@@ -67,11 +88,14 @@ def _of_lines(paths: list[str], path: str, *, labelled: bool) -> list[Seq2SeqExa
             raise ValueError(f"{name}, line {empty}: must not be empty. Received: an empty line")
         columns.append(lines)
     if len({len(lines) for lines in columns}) > 1:
-        raise ValueError(
-            f"`path` must name two files with as many lines. Received: {len(columns[0])} lines in {paths[0]} and "
-            f"{len(columns[1])} in {paths[1]}"
-        )
+        numbers = [f"{len(lines)} in {name}" for name, lines in zip(paths, columns, strict=False)]
+        raise ValueError(f"`path` must name files with as many lines. Received: numbers of lines {', '.join(numbers)}")
     return [
-        Seq2SeqExample(texts[0], texts[1] if labelled else None, source=f"{paths[0]}, line {number}")
+        Seq2SeqExample(
+            text=texts[0],
+            target=texts[1] if labelled else None,
+            other_targets=tuple(texts[2:]),
+            source=f"{paths[0]}, line {number}",
+        )
         for number, texts in enumerate(zip(*columns, strict=True), 1)
     ]

@@ -11,7 +11,7 @@ EXAMPLES = {
     "tagged": TaggedExample("a river", ((0, 1), (2, 7)), ("O", "B-LOC"), "g"),
     "question": QuestionExample("who?", "the miller", "1", (("miller", 4),), True, "g"),
     "retrieval": RetrievalExample("river", "a boat", ("a mill",), "g"),
-    "seq2seq": Seq2SeqExample("river", "a boat", "g"),
+    "seq2seq": Seq2SeqExample("river", "a boat", "g", ("one boat",)),
 }
 OTHER_VALUES = {
     "label": 1.5,
@@ -20,6 +20,7 @@ OTHER_VALUES = {
     "answers": (("miller", 5),),
     "labelled": False,
     "negatives": (),
+    "other_targets": (),
 }
 
 

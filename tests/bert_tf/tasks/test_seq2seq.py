@@ -64,6 +64,20 @@ def test_packed_rows_have_the_loss_and_the_gradients_of_the_pairs(tokenizer):
         np.testing.assert_allclose(one, other, atol=2e-4)
 
 
+def test_training_has_a_pair_for_each_target(tokenizer):
+    example = Seq2SeqExample("river", "a boat", other_targets=("the river", "e"))
+    examples = [EXAMPLES[0], example]
+    rows = TASK.encode(examples, (), tokenizer, training=True)
+    assert rows.sources == [0, 1, 1, 1]
+    each = [Seq2SeqExample("river", target) for target in example.references]
+    expected = TASK.encode([EXAMPLES[0], *each], (), tokenizer)
+    for name, values in {**expected.token_features, **expected.example_features}.items():
+        np.testing.assert_array_equal((rows.token_features | rows.example_features)[name], values, err_msg=name)
+    held_out = TASK.encode(examples, (), tokenizer)
+    assert held_out.sources == [0, 1]
+    np.testing.assert_array_equal(held_out.lengths, expected.lengths[:2])
+
+
 def test_packing_fills_rows_and_leaves_out_nothing():
     lengths = np.random.default_rng(0).integers(1, 40, 300).tolist()
     rows = packed_rows(lengths, 40)

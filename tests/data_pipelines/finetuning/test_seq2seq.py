@@ -7,6 +7,7 @@ import pytest
 
 from bert_tf.configs.tasks import Seq2SeqConfig
 from bert_tf.examples import Seq2SeqExample
+from data_pipelines.finetuning.in_memory import examples_of, items_of
 from data_pipelines.finetuning.labelled import read_examples
 
 CONFIG = Seq2SeqConfig()
@@ -38,6 +39,35 @@ def test_columns_and_groups_have_names(tmp_path):
     assert example.source == f"{path}, line 2"
 
 
+def test_an_example_may_have_several_targets(tmp_path):
+    expected = [
+        Seq2SeqExample("ein Boot", "a boat", other_targets=("one boat",)),
+        Seq2SeqExample("der Fluss", "the river", other_targets=("that river",)),
+    ]
+    lists = [{"source": example.text, "target": example.references} for example in expected]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lists))
+    lines = [f"{example.text}\t{example.target}\t{example.other_targets[0]}\n" for example in expected]
+    (tmp_path / "a.tsv").write_text("source\ttarget\tsecond\n" + "".join(lines))
+    for number, name in enumerate(("a.de", "a.en", "b.en")):
+        texts = [(example.text, *example.references)[number] for example in expected]
+        (tmp_path / name).write_text("".join(f"{text}\n" for text in texts))
+    with_column = CONFIG.replace(reference_columns=("second",))
+    for path, config in {
+        f"{tmp_path}/a.jsonl": CONFIG,
+        f"{tmp_path}/a.tsv": with_column,
+        f"{tmp_path}/a.de,{tmp_path}/a.en,{tmp_path}/b.en": CONFIG,
+    }.items():
+        assert read_examples(path, config).examples == expected, path
+        alone = [example.without_label() for example in expected]
+        assert read_examples(path, config, labelled=False).examples == alone, path
+    assert examples_of(items_of("train", expected, CONFIG), CONFIG).examples == expected
+    (tmp_path / "b.jsonl").write_text('{"source": "a", "target": ["b", "c"]}\n{"source": "d", "target": ["e"]}\n')
+    assert [example.references for example in read_examples(f"{tmp_path}/b.jsonl", CONFIG).examples] == [
+        ("b", "c"),
+        ("e",),
+    ]
+
+
 def test_bad_files_are_named(tmp_path):
     def write(name, text):
         (tmp_path / name).write_text(text)
@@ -50,13 +80,19 @@ def test_bad_files_are_named(tmp_path):
         write("b.tsv", "source\ttarget\n\tb\n"): r"b.tsv, line 2, column 'source': must not be empty",
         write("c.tsv", "source\tgoal\na\tb\n"): r"c.tsv, line 2.*'target'",
         write("d.tsv", "source\ttarget\n"): r"`path` must name a file with at least one example",
-        f"{sources},{short}": r"two files with as many lines. Received: 2 lines in .*s.txt and 1 in .*t.txt",
+        f"{sources},{short}": r"files with as many lines. Received: numbers of lines 2 in .*s.txt, 1 in .*t.txt",
+        f"{sources},{sources},{short}": r"as many lines. Received: numbers of lines 2 in .*, 2 in .*, 1 in",
+        write("a.jsonl", '{"source": "a", "target": []}\n'): r"a.jsonl, line 1, column 'target': .* at least one text",
+        write("b.jsonl", '{"source": "a", "target": ["b", " "]}\n'): r"b.jsonl, line 1, .* none of them empty",
+        write("c.jsonl", '{"source": "a", "target": [1]}\n'): r"c.jsonl, line 1, column 'target': must be a text, or",
         f"{sources},{gap}": r"g.txt, line 2: must not be empty",
         f"{empty},{empty}": r"`path` must name a file with at least one example",
-        f"{sources},{sources},{sources}": r"`path` must name one or two text files",
         sources: r"`path` must name two text files, SOURCES,TARGETS, or a table with columns 'source' and 'target'",
     }.items():
         with pytest.raises(ValueError, match=message):
             read_examples(path, CONFIG)
+    path = write("f.tsv", "source\ttarget\tsecond\na\tb\tc\nd\te\t\n")
+    with pytest.raises(ValueError, match=r"f.tsv, line 3, column 'second': must not be empty"):
+        read_examples(path, CONFIG.replace(reference_columns=("second",)))
     with pytest.raises(FileNotFoundError, match=r"`path` must name files that exist.*without '.*none.txt'"):
         read_examples(f"{sources},{tmp_path}/none.txt", CONFIG)
