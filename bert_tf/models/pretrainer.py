@@ -92,3 +92,18 @@ class BertPretrainer(BertModel):
         """
         probabilities = ops.softmax(ops.cast(logits, "float32"), axis=-1)
         return ops.top_k(probabilities[..., :vocab_size], count)
+
+    @staticmethod
+    def log_probabilities_of(logits: Tensor, ids: Tensor) -> Tensor:
+        """Return the logarithm of the probability of one token at each masked position.
+
+        Args:
+            logits: `masked_lm_logits`, float [B, P, V].
+            ids: the tokens, int [B, P].
+
+        Returns:
+            float32 [B, P].
+        """
+        logits = ops.cast(logits, "float32")
+        of_tokens = ops.take_along_axis(logits, ops.expand_dims(ids, -1), axis=-1)[..., 0]
+        return of_tokens - ops.logsumexp(logits, axis=-1)

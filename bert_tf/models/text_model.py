@@ -205,6 +205,14 @@ class TextModel(keras.Model):
         """Return the likeliest tokens at each `[MASK]` (`serving.methods.masked_lm.MaskedLMMethods.fill_mask`)."""
         return self._answer("fill_mask", texts, top_k)
 
+    def log_likelihood(self, texts: Sequence[str], **options: Any) -> list[dict[str, Any]]:
+        """Return the pseudo-log-likelihood of each text (`serving.methods.likelihood.LikelihoodMethods`)."""
+        return self._answer("log_likelihood", texts, **options)
+
+    def perplexity(self, texts: Sequence[str], **options: Any) -> float:
+        """Return the pseudo-perplexity of all texts together (`LikelihoodMethods.perplexity`)."""
+        return self._answer("perplexity", texts, **options)
+
     def export_for_serving(self, export_dir: str, options: Any = None, **kwargs: Any) -> str:
         """Write a SavedModel that takes raw strings, with the tokenizer inside (`serving.export.export_saved_model`).
 

@@ -4,6 +4,7 @@ from bert_tf.serving.loading import read_model
 from bert_tf.serving.methods.base import BATCH_SIZE
 from bert_tf.serving.methods.embedding import EmbeddingMethods
 from bert_tf.serving.methods.generation import GenerationMethods
+from bert_tf.serving.methods.likelihood import LikelihoodMethods
 from bert_tf.serving.methods.masked_lm import MaskedLMMethods
 from bert_tf.serving.methods.question_answering import QuestionAnsweringMethods
 from bert_tf.serving.methods.tagging import TaggingMethods
@@ -11,7 +12,13 @@ from bert_tf.serving.methods.text import TextMethods
 
 
 class Predictor(
-    GenerationMethods, TextMethods, TaggingMethods, QuestionAnsweringMethods, EmbeddingMethods, MaskedLMMethods
+    GenerationMethods,
+    TextMethods,
+    TaggingMethods,
+    QuestionAnsweringMethods,
+    EmbeddingMethods,
+    MaskedLMMethods,
+    LikelihoodMethods,
 ):
     """A trained model with its tokenizer and labels, and the methods of its task.
 
@@ -36,8 +43,9 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
-    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `generate`, `fill_mask`, `embed` and
-    `search` (`tasks.ModelKind.methods`). A fine-tuned model embeds and searches by its encoder, unless it is an export.
+    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `generate`, `fill_mask`,
+    `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`). A fine-tuned model embeds and
+    searches by its encoder, unless it is an export.
 
     Args:
         path: a run's folder (the weights of the best evaluation if they were kept, else of the newest complete

@@ -37,6 +37,7 @@ cases = {
 published = bert_tf.BertPretrainer(config)
 published.set_tokenizer(tokenizer)
 assert len(published.fill_mask(["the [MASK] miller"], top_k=2)[0][0]) == 2
+assert published.log_likelihood(["the miller"])[0]["log_likelihood"] < 0.0
 published.save_pretrained(f"{sys.argv[1]}/published")
 for name, (classes, x, y, ask) in cases.items():
     options = {"classes": classes} if classes else {}

@@ -241,6 +241,10 @@ def test_masked_lms_answer_as_the_predictor_does(served):
     exported = load(case.path)
     for one, other in zip(exported.fill_mask(texts), predicted, strict=True):
         assert [[token for token, _ in mask] for mask in one] == [[token for token, _ in mask] for mask in other]
+    by_export, by_predictor = (
+        [answer["log_likelihood"] for answer in one.log_likelihood(TEXTS)] for one in (exported, case.predictor)
+    )
+    assert by_export == pytest.approx(by_predictor, rel=1e-4)
     vectors = case.predictor.embed(TEXTS)
     served_vectors = case.signatures["embedding"](text=tf.constant(TEXTS))["embedding"]
     np.testing.assert_allclose(served_vectors, vectors, atol=1e-5)

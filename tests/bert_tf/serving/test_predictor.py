@@ -125,7 +125,10 @@ def test_more_tokens_than_the_vocabulary_has_are_refused(masked_lm):
 
 def test_every_method_that_a_kind_of_model_names_exists():
     named = {method for kind in MODEL_KINDS.values() for method in kind.methods}
-    assert named == {"classify", "score", "tag", "answer", "fill_mask", "embed", "search", "generate"}
+    assert named == {
+        *("classify", "score", "tag", "answer", "embed", "search", "generate"),
+        *("fill_mask", "log_likelihood", "perplexity"),
+    }
     assert all(callable(getattr(Predictor, method)) for method in named)
 
 
@@ -134,7 +137,7 @@ def test_methods_of_other_tasks_are_refused(classifier, masked_lm):
         ValueError, match=r"`fill_mask` needs a model for pretraining.*for classification, .*`classify`"
     ):
         classifier.fill_mask(["[MASK]"])
-    message = "`classify` needs a model for classification or multi_label.*for pretraining, .*`fill_mask` and `embed`"
+    message = "`classify` needs a model for classification or multi_label.*for pretraining, .*`fill_mask` and .*`embed`"
     with pytest.raises(ValueError, match=message):
         masked_lm.classify(["text"])
     with pytest.raises(ValueError, match="`predict` needs a fine-tuned model"):
