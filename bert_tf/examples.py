@@ -169,6 +169,25 @@ class Seq2SeqExample:
 
 
 @dataclasses.dataclass(frozen=True)
+class NBestList:
+    """The hypotheses of a recognizer or a translator for one input.
+
+    Attributes:
+        id: the name of the input.
+        texts: the hypotheses, at least one. A hypothesis may be empty.
+        scores: the score of each hypothesis, a log-probability or any number that is larger for better ones.
+        reference: the right text, if it is known.
+        source: file and line, for messages.
+    """
+
+    id: str
+    texts: tuple[str, ...]
+    scores: tuple[float, ...]
+    reference: str | None = None
+    source: str = dataclasses.field(default="", compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
 class Examples:
     """Examples of one kind, and their source.
 

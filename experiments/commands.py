@@ -17,6 +17,8 @@ COMMANDS = {
     "evaluate": "experiments.evaluate",
     "predict": "experiments.predict",
     "generate": "experiments.generate",
+    "likelihood": "experiments.likelihood",
+    "rescore": "experiments.rescore",
     "index": "experiments.index",
     "search": "experiments.search",
     "export-saved-model": "experiments.export_saved_model",

@@ -44,7 +44,7 @@ SMALL = {
 OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The README comes last: its first example asks models that the pages have made.
 PAGES = (
-    *("installation", "data", "pretraining", "finetuning", "serving", "python", "keras", "migration"),
+    *("installation", "data", "pretraining", "finetuning", "serving", "python", "scoring", "keras", "migration"),
     *("weights", "limits", "engines", "tpu"),
 )
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]

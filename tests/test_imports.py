@@ -21,7 +21,7 @@ data_pipelines.create_vocab data_pipelines.create_pretraining_data data_pipeline
 data_pipelines.verify_records
 data_pipelines.input
 data_pipelines.records data_pipelines.finetuning data_pipelines.vocabulary
-data_pipelines.corpora data_pipelines.alphabet data_pipelines.vocabulary_fit
+data_pipelines.corpora data_pipelines.alphabet data_pipelines.vocabulary_fit data_pipelines.nbest_lists
 bert_tf.raw_text
 bert_tf.serving
 bert_tf.training

@@ -3,6 +3,7 @@
 Shapes: R rows, P predictions in a row.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -13,19 +14,21 @@ import numpy as np
 from bert_tf.features import encoder_batch
 from bert_tf.serving.methods.base import BasePredictor, texts_of
 from bert_tf.tasks.encoded import EncodedExamples
-from bert_tf.tasks.long_texts import report_cut
+from bert_tf.tasks.long_texts import CutReports, report_cut
 from bert_tf.tokenization.rows import RowOptions
+from bert_tf.utils.progress import progress_bar
 
 MASKS = ("token", "word_l2r", "whole_word")
 """What is masked while a token is scored.
 
-The token alone (`token`: Salazar et al. 2020, "Masked Language Model Scoring"), the token and those that follow it in its
-word (`word_l2r`), or all of its word (`whole_word`). The last two are PLL-word-l2r and PLL-whole-word of Kauf and Ivanova
-2023, "A Better Way to Do Masked Language Model Scoring": the first one scores long words too high, because the rest of a
-word gives the masked token away.
+The token alone (`token`: Salazar et al. 2020, "Masked Language Model Scoring"), the token and those that follow it in
+its word (`word_l2r`), or all of its word (`whole_word`). The last two are PLL-word-l2r and PLL-whole-word of Kauf and
+Ivanova 2023, "A Better Way to Do Masked Language Model Scoring": `token` scores long words too
+high, because the rest of a word gives the masked token away.
 """
 
 _BATCHES_AT_A_TIME = 16  # Rows of so many batches are in memory together, sorted by length.
+_TEXTS_AT_A_TIME = 1024
 
 
 class _Row(NamedTuple):
@@ -39,7 +42,9 @@ class _Row(NamedTuple):
 class LikelihoodMethods(BasePredictor):
     """The methods that score texts by the masked-LM head."""
 
-    def log_likelihood(self, texts: Sequence[str], *, mask: str = "token", tokens: bool = False) -> list[dict[str, Any]]:
+    def log_likelihood(
+        self, texts: Sequence[str], *, mask: str = "token", tokens: bool = False
+    ) -> list[dict[str, Any]]:
         """Return the pseudo-log-likelihood of each text: the sum over its tokens, each predicted from all others.
 
         This ranks texts, such as the hypotheses of a speech recognizer. It is not the logarithm of a probability of the
@@ -116,7 +121,7 @@ class LikelihoodMethods(BasePredictor):
         """Yield the positions that are masked and those that are predicted, for each row of a text."""
         continues = self._continues[np.asarray(ids[1:-1], np.int64)]
         starts = [1, *(np.flatnonzero(~continues[1:]) + 2).tolist(), len(ids) - 1]
-        for start, end in zip(starts, starts[1:], strict=False):
+        for start, end in itertools.pairwise(starts):
             if mask == "whole_word" and start < end:
                 yield slice(start, end), list(range(start, end))
             elif mask != "whole_word":
@@ -151,3 +156,16 @@ class LikelihoodMethods(BasePredictor):
             for index, scores in zip(indices, values, strict=True):
                 row = some[index]
                 found[row.text][row.positions] = scores[: len(row.positions)]
+
+
+def log_likelihoods(predictor: LikelihoodMethods, texts: Sequence[str], **options: Any) -> Iterator[dict[str, Any]]:
+    """Yield the answer of `Predictor.log_likelihood` to each text, in order, and show the progress."""
+    cut = CutReports()
+    with progress_bar(label="scoring", unit="text", total=len(texts)) as bar:
+        for start in range(0, len(texts), _TEXTS_AT_A_TIME):
+            some = texts[start : start + _TEXTS_AT_A_TIME]
+            with cut.collecting():
+                found = predictor.log_likelihood(some, **options)
+            yield from found
+            bar.update(len(some))
+    cut.report()
