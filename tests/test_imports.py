@@ -351,6 +351,7 @@ _IMPORT_ALL = """
 import importlib, sys
 
 EXTRAS = {"tensorflow_text", "keras_hub", "keras_nlp", "tensorflow_datasets", "huggingface_hub", "apache_beam"}
+EXTRAS |= {"rouge_score", "sacrebleu", "polib"}
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):

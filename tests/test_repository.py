@@ -74,7 +74,7 @@ def project(tmp_path):
     """Return a folder with the Makefile and empty files for what it depends on."""
     (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
     (tmp_path / "tests").mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "tests/weights.txt"):
+    for name in ("setup.cfg", "pyproject.toml", "tests/packages.txt"):
         (tmp_path / name).touch()
     return tmp_path
 

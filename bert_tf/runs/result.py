@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 _Read = TypeVar("_Read")
-_LOWER_IS_BETTER = ("loss", "mse")
+_LOWER_IS_BETTER = ("loss", "mse", "perplexity")
 
 
 def result_tensors(names: Iterable[str], use_average: bool) -> dict[str, str]:

