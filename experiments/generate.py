@@ -25,20 +25,22 @@ _OPTIONS = (
 
 def define_flags() -> None:
     """Define the flags of this command."""
-    flags.DEFINE_string("model_dir", None, "A run of sequence to sequence, or its published weights.", required=True)
+    flags.DEFINE_string("model_dir", None, "A run of sequence to sequence, its export, or weights.", required=True)
     flags.DEFINE_string("task", None, "The task of published weights, seq2seq, because they do not say it.")
     flags.DEFINE_string("input", None, "A text file with one source a line (.txt), or a table.", required=True)
     flags.DEFINE_string("output", None, "The file to write: one JSON object a line.", required=True)
     flags.DEFINE_string("source_column", None, "The column of the sources, if it is not that of the training files.")
     flags.DEFINE_integer("max_length", None, "The largest number of tokens of a text; by default that of training.")
     flags.DEFINE_integer("beams", None, "The number of hypotheses of beam search; 4 by default.")
-    flags.DEFINE_float("length_penalty", 0.6, "The exponent of the normalisation of scores by length.")
-    flags.DEFINE_integer("no_repeat_ngram", 3, "n-grams of so many tokens occur at most once in a text; 0 for no rule.")
+    flags.DEFINE_float("length_penalty", None, "The exponent of the normalisation of scores by length; 0.6 by default.")
+    flags.DEFINE_integer(
+        "no_repeat_ngram", None, "n-grams of so many tokens occur once at most; 3 by default, 0: no rule."
+    )
     flags.DEFINE_float("temperature", None, "Draw texts, with logits divided by this number.")
     flags.DEFINE_integer("top_k", None, "Draw texts from so many likeliest tokens at each step.")
     flags.DEFINE_float("top_p", None, "Draw texts from the likeliest tokens whose probabilities sum to this.")
     flags.DEFINE_integer("seed", None, "Draw texts, with this random seed.")
-    flags.DEFINE_integer("num_return", 1, "The number of texts for each source.")
+    flags.DEFINE_integer("num_return", None, "The number of texts for each source; 1 by default.")
     flags.DEFINE_integer("batch_size", 32, "The number of hypotheses to compute at a time.", lower_bound=1)
 
 

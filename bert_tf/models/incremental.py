@@ -1,12 +1,11 @@
 """The encoder token by token: the keys and values of the tokens before are kept, so that each is computed once.
 
-They are equal to those of whole rows with an `order`: no token reads those after it.
+They are equal to those of whole rows with an `order`: no token reads those after it. The kept keys and values never
+move. When a hypothesis goes on from another one, only `slots` changes, which says whose tokens it reads.
 
 Shapes: B sources, G hypotheses of each, S length of the sources, T length of the targets, D hidden, N heads, H head
 size, V vocabulary.
 """
-
-from typing import Any
 
 import keras
 from keras import ops
@@ -27,8 +26,7 @@ def read_sources(model: keras.Model, inputs: Batch) -> tuple[Tensor, Memory]:
         inputs: `input_ids`, `input_mask`, `segment_ids` and `position_ids`, int32 [B, S], of one source in each row.
 
     Returns:
-        The logarithms of the probabilities of each target's first token, float32 [B, V], and the keys and values of the
-        sources, [B, N, S, H].
+        The logits of each target's first token, float32 [B, V], and the keys and values of the sources, [B, N, S, H].
     """
     encoder, mask = model.encoder, inputs["input_mask"]
     allowed = attention_allowed(mask)
@@ -38,25 +36,32 @@ def read_sources(model: keras.Model, inputs: Batch) -> tuple[Tensor, Memory]:
         query, key, value = block.attention.heads(x)
         x = block.after_attention(x, _joined(_attended(query, key, value, allowed)))
         memory.append((key, value))
-    last = ops.sum(mask, axis=1, keepdims=True) - 1  # the source's [SEP]
-    return _log_probabilities(model, x, last)[:, 0], memory
+    last = ops.maximum(ops.sum(mask, axis=1, keepdims=True) - 1, 0)  # the source's [SEP]; a row may be empty
+    return _logits(model, x, last)[:, 0], memory
 
 
-def empty_targets(encoder: BertEncoder, hypotheses: int, length: int) -> Memory:
-    """Return keys and values of targets without tokens, [B * G, N, T, H], zeros.
+def empty_targets(encoder: BertEncoder, sources: Tensor, hypotheses: int, length: int) -> Memory:
+    """Return keys and values of targets without tokens, zeros, [B * N, T, G * H].
 
     Args:
         encoder: the encoder.
-        hypotheses: B * G.
+        sources: B.
+        hypotheses: G.
         length: T.
     """
     c = encoder.config
-    shape = (hypotheses, c.num_heads, length, c.hidden_size // c.num_heads)
+    shape = (sources * c.num_heads, length, hypotheses * (c.hidden_size // c.num_heads))
     return [(ops.zeros(shape, encoder.compute_dtype), ops.zeros(shape, encoder.compute_dtype)) for _ in encoder.blocks]
 
 
 def read_token(
-    model: keras.Model, sources: Memory, source_mask: Tensor, targets: Memory, step: dict[str, Any]
+    model: keras.Model,
+    sources: Memory,
+    source_mask: Tensor,
+    targets: Memory,
+    tokens: Tensor,
+    slots: Tensor,
+    number: Tensor,
 ) -> tuple[Tensor, Memory]:
     """Return what a model for sequence to sequence knows after one more token of each target.
 
@@ -64,62 +69,57 @@ def read_token(
         model: a `BertSeq2Seq`.
         sources: the keys and values of the sources, [B, N, S, H].
         source_mask: int32 [B, S], 0 on padding.
-        targets: the keys and values of the targets' tokens so far, [B * G, N, T, H].
-        step: `parents` int32 [B * G], the hypothesis that each one goes on from; `tokens` int32 [B * G], its new token;
-            and `number` int32 [], the index of this token in the target.
+        targets: the keys and values of the targets' tokens so far, [B * N, T, G * H].
+        tokens: int32 [B, G], the new token of each target.
+        slots: int32 [B, G, T], the hypothesis at whose place the keys and values of each token are.
+        number: int32 [], the index of the new tokens in the targets.
 
     Returns:
-        The logarithms of the probabilities of the next token, float32 [B * G, V], and the new keys and values.
+        The logits of the next token, float32 [B, G, V], and the keys and values with those of the new tokens.
     """
-    encoder, number, rows = model.encoder, step["number"], ops.shape(step["tokens"])[0]
-    sizes = ops.sum(source_mask, axis=1)
-    positions = ops.expand_dims(ops.repeat(sizes, rows // ops.shape(source_mask)[0], axis=0) + number, -1)
-    ids = ops.expand_dims(step["tokens"], -1)  # [B * G, 1]
-    x = encoder.embeddings(ids, ops.ones_like(ids), ops.cast(positions, ids.dtype))
-    places = ops.arange(targets[0][0].shape[2], dtype="int32")
-    is_new = ops.reshape(ops.equal(places, number), (1, 1, -1, 1))
-    known = ops.less_equal(places, number)
+    encoder = model.encoder
+    positions = ops.broadcast_to(ops.sum(source_mask, axis=1, keepdims=True) + number, ops.shape(tokens))
+    x = encoder.embeddings(tokens, ops.ones_like(tokens), ops.cast(positions, tokens.dtype))  # [B, G, D]
+    batch, group, _ = ops.shape(x)
+    own = ops.equal(ops.expand_dims(slots, -1), ops.arange(group, dtype="int32"))  # [B, G, T, G]
+    known = ops.less_equal(ops.arange(slots.shape[2], dtype="int32"), number)
+    in_target = ops.reshape(ops.logical_and(own, known[:, None]), (batch, 1, group, slots.shape[2] * group))
+    in_source = ops.broadcast_to((source_mask > 0)[:, None, None], (batch, 1, group, ops.shape(source_mask)[1]))
+    allowed = ops.concatenate([in_source, in_target], axis=-1)
     memory = []
     for block, source, target in zip(encoder.blocks, sources, targets, strict=True):
-        query, *new = block.attention.heads(x)
-        kept = [ops.take(old, step["parents"], axis=0) for old in target]
-        key, value = (ops.where(is_new, one, old) for one, old in zip(new, kept, strict=True))
-        context = _over_source_and_target(query, source, (key, value), source_mask, known)
-        x = block.after_attention(x, _joined(context))
-        memory.append((key, value))
-    return _log_probabilities(model, x, ops.zeros_like(ids))[:, 0], memory
+        query, key, value = block.attention.heads(x)  # [B, N, G, H]
+        kept = _written(target[0], key, number), _written(target[1], value, number)
+        x = block.after_attention(x, _joined(_over_source_and_target(query, source, kept, allowed)))
+        memory.append(kept)
+    indices = ops.broadcast_to(ops.arange(group, dtype="int32"), (batch, group))
+    return _logits(model, x, indices), memory
+
+
+def _written(kept: Tensor, new: Tensor, number: Tensor) -> Tensor:
+    """Return the keys or values of targets, [B * N, T, G * H], with those of the new tokens, [B, N, G, H].
+
+    Only these are written: TensorFlow and XLA change a tensor in place that nothing else reads.
+    """
+    rows = ops.shape(kept)[0]
+    indices = ops.stack([ops.arange(rows, dtype="int32"), ops.full((rows,), number, dtype="int32")], axis=1)
+    return ops.scatter_update(kept, indices, ops.reshape(new, (rows, kept.shape[2])))
 
 
 def _over_source_and_target(
-    query: Tensor,
-    source: tuple[Tensor, Tensor],
-    target: tuple[Tensor, Tensor],
-    source_mask: Tensor,
-    known: Tensor,
+    query: Tensor, source: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor], allowed: Tensor
 ) -> Tensor:
-    """Return the context vectors of one new token of each hypothesis, [B * G, N, 1, H].
+    """Return the context vectors of one new token of each hypothesis, [B, N, G, H].
 
-    The hypotheses of a source share its keys and values.
+    The hypotheses of a source share its keys and values. Of the targets' [B, N, T * G, H], each reads its own.
     """
-    rows, heads, *_ = ops.shape(query)
-    sources = ops.shape(source_mask)[0]
-    group = rows // sources
-
-    def by_source(x: Tensor) -> Tensor:  # [B * G, N, 1, X] -> [B, N, G, X]
-        return ops.transpose(ops.reshape(x, (sources, group, heads, -1)), (0, 2, 1, 3))
-
-    def by_hypothesis(x: Tensor) -> Tensor:  # and back
-        return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (rows, heads, 1, -1))
-
-    on_source = by_hypothesis(ops.matmul(by_source(query), ops.swapaxes(source[0], 2, 3)))
-    on_target = ops.matmul(query, ops.swapaxes(target[0], 2, 3))
-    in_source = ops.reshape(ops.repeat(source_mask > 0, group, axis=0), (rows, 1, 1, -1))
-    in_target = ops.broadcast_to(ops.reshape(known, (1, 1, 1, -1)), (rows, 1, 1, known.shape[0]))
-    allowed = ops.concatenate([in_source, in_target], axis=-1)
+    batch, heads, _, size = ops.shape(query)
+    key, value = (ops.reshape(tensor, (batch, heads, -1, size)) for tensor in target)
+    on_source = ops.matmul(query, ops.swapaxes(source[0], 2, 3))
+    on_target = ops.matmul(query, ops.swapaxes(key, 2, 3))
     shares = attention_probabilities(ops.concatenate([on_source, on_target], axis=-1), allowed)
-    length = source_mask.shape[1]
-    read = by_hypothesis(ops.matmul(by_source(shares[..., :length]), source[1]))
-    return read + ops.matmul(shares[..., length:], target[1])
+    length = ops.shape(source[0])[2]
+    return ops.matmul(shares[..., :length], source[1]) + ops.matmul(shares[..., length:], value)
 
 
 def _attended(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ def _joined(context: Tensor) -> Tensor:
     return ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, heads * size))
 
 
-def _log_probabilities(model: keras.Model, x: Tensor, positions: Tensor) -> Tensor:
-    """Return the logarithms of the probabilities at the positions [B, P] of x, float32 [B, P, V]."""
+def _logits(model: keras.Model, x: Tensor, positions: Tensor) -> Tensor:
+    """Return the logits at the positions [B, P] of x, float32 [B, P, V]."""
     logits = model.outputs_of({"sequence_output": x}, {"next_token_positions": positions})
-    return ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+    return ops.cast(logits, "float32")

@@ -5,7 +5,7 @@ they are declared here and import what they need when they are called; no other 
 """
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import keras
@@ -182,6 +182,10 @@ class TextModel(keras.Model):
     def generate(self, texts: Sequence[str], **options: Any) -> list[dict[str, Any]]:
         """Return the text that a model for sequence to sequence generates from each text (`GenerationMethods`)."""
         return self._answer("generate", texts, **options)
+
+    def stream(self, text: str, **options: Any) -> Iterator[str]:
+        """Return the parts of the text that is generated from a text, as they come (`GenerationMethods.stream`)."""
+        return self._answer("stream", text, **options)
 
     def embed(self, texts: Sequence[str], **options: Any) -> np.ndarray:
         """Return a vector for each text (`serving.methods.embedding.EmbeddingMethods.embed`)."""

@@ -4,6 +4,7 @@ import dataclasses
 
 from bert_tf.configs import BertConfig, Config, FinetuningConfig, PretrainingConfig
 from bert_tf.configs.base import check_choice
+from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.configs.tasks import AnyTaskConfig, TextTaskConfig
 from bert_tf.tokenization.options import TokenizerOptions
 
@@ -58,6 +59,7 @@ class ModelDescription(_Description):
         has_pooler: whether the pooler has trained weights.
         experiment: the experiment that trained the model, as a dictionary for the model card.
         data: the data that the model was trained on, as a dictionary for the model card.
+        decoding: the options by which an export generates texts; None for all other models.
     """
 
     task_config: AnyTaskConfig | None = None
@@ -66,6 +68,7 @@ class ModelDescription(_Description):
     experiment: dict = dataclasses.field(default_factory=dict)
     data: dict = dataclasses.field(default_factory=dict)
     tokenizer_options: TokenizerOptions = dataclasses.field(default_factory=TokenizerOptions)
+    decoding: DecodingOptions | None = None
 
     @property
     def takes_pairs(self) -> bool | None:

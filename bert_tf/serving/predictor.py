@@ -43,7 +43,7 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
-    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `generate`, `fill_mask`,
+    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `generate`, `stream`, `fill_mask`,
     `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`). A fine-tuned model embeds and
     searches by its encoder, unless it is an export.
 

@@ -33,6 +33,14 @@ class SavedModel(ExportedModel):
         # Without positions to predict at, a pre-trained model is an encoder.
         is_encoder = not inputs.keys() >= set(MODEL_KINDS[self._task].head_inputs)
         signature = self._signatures["encoder" if is_encoder else "token_ids"]
-        names = signature.structured_input_signature[1]
-        outputs = signature(**{name: tf.convert_to_tensor(inputs[name], tf.int32) for name in names})
+        outputs = _answered(signature, inputs)
         return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
+
+    def generate(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return what `models.generation.Generation` returns for the inputs of a model for sequence to sequence."""
+        return _answered(self._signatures["token_ids"], inputs)
+
+
+def _answered(signature: Any, inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
+    names = signature.structured_input_signature[1]
+    return signature(**{name: tf.convert_to_tensor(inputs[name], tf.int32) for name in names})

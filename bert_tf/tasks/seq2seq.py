@@ -52,7 +52,7 @@ class Seq2Seq(Task[Seq2SeqExample]):
     kind = "seq2seq"
     heads = ("masked_lm",)
     keeps_head = True
-    methods = ("generate",)
+    methods = ("generate", "stream")
     output = "next_token_logits"
     head_inputs = ("next_token_positions",)
     pipeline_tag = "text2text-generation"

@@ -1,26 +1,23 @@
-"""The method of models for sequence to sequence, which generates texts.
+"""The methods of models for sequence to sequence, which generate texts."""
 
-Shapes: B sources, G hypotheses of each, S length of the sources, V vocabulary.
-"""
-
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.examples import Seq2SeqExample
-from bert_tf.serving.decoding import DecodingOptions, Hypothesis, Search
+from bert_tf.features import ID_NAMES
+from bert_tf.serving.decoding import Hypothesis, check_room, decoding_options, generated_tokens
+from bert_tf.serving.exported import ExportedModel
 from bert_tf.serving.methods.base import BasePredictor, items_of, texts_of
 from bert_tf.tasks.seq2seq import Seq2Seq
-from bert_tf.tokenization.detokenization import detokenized
-
-_UNUSED = re.compile(r"\[unused\d+\]")
+from bert_tf.tokenization.detokenization import detokenized, finished_text
 
 
 class GenerationMethods(BasePredictor):
-    """The method of models for sequence to sequence."""
+    """The methods of models for sequence to sequence."""
 
     def generate(
         self,
@@ -28,30 +25,32 @@ class GenerationMethods(BasePredictor):
         *,
         max_length: int | None = None,
         beams: int | None = None,
-        length_penalty: float = 0.6,
-        no_repeat_ngram: int | None = 3,
+        length_penalty: float | None = None,
+        no_repeat_ngram: int | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-        num_return: int = 1,
+        num_return: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return the text that the model generates from each text: by beam search, or by sampling.
 
         The special tokens, `[UNK]` and `[unusedN]` are never generated. A text ends where the model generates `[SEP]`,
-        or after `max_length` tokens.
+        or after `max_length` tokens. What is generated from a text does not depend on the other texts.
+
+        The options of an export are fixed, but for `seed`. They may be left out.
 
         Args:
             texts: any number of source texts. Those that exceed the model's sources are cut, with a warning.
             max_length: largest number of tokens of a generated text, with `[SEP]`; None for `task.max_target_length`.
             beams: number of hypotheses of beam search, 1 for the likeliest token at each step; None for 4.
-            length_penalty: exponent of the normalisation by length (Wu et al. 2016); 0 for none.
-            no_repeat_ngram: n-grams of so many tokens occur once at most in a text; None or 0 for no such rule.
+            length_penalty: exponent of the normalisation by length (Wu et al. 2016); 0 for none, None for 0.6.
+            no_repeat_ngram: n-grams of so many tokens occur once at most in a text; 0 for no such rule, None for 3.
             temperature: divisor of the logits. This, `top_k`, `top_p` or `seed` makes the method sample.
             top_k: sampling chooses from so many likeliest tokens.
             top_p: sampling chooses from the likeliest tokens whose probabilities sum to this (Holtzman et al. 2020).
-            seed: random seed of sampling, which fixes the result of a call with the same texts.
-            num_return: number of texts for each source: the best of the beams, or so many samples.
+            seed: random seed of sampling, which together with a text fixes what is generated from it.
+            num_return: number of texts for each source: the best of the beams, or so many samples; None for 1.
 
         Returns:
             For each source, `generated`, its `score` (the log-probability normalised by length, by which beams are
@@ -60,30 +59,66 @@ class GenerationMethods(BasePredictor):
 
         Raises:
             ValueError: the model is not one of sequence to sequence, an item is not a string or has no token, or an
-                option is out of range.
+                option is out of range or not that of an export.
         """
         self._require("generate")
-        sampled = any(option is not None for option in (temperature, top_k, top_p, seed))
-        if sampled and beams not in (None, 1):
-            raise ValueError(f"`beams` must be left out for sampling (`num_return` samples). Received: {beams}")
-        task = self.task
-        assert isinstance(task, Seq2Seq)
-        options = DecodingOptions(
-            max_length=task.config.max_target_length if max_length is None else max_length,
-            beams=num_return if sampled else 4 if beams is None else beams,
-            num_return=num_return,
+        options = self._options(
+            max_length=max_length,
+            beams=beams,
             length_penalty=length_penalty,
-            no_repeat_ngram=no_repeat_ngram or 0,
-            sampled=sampled,
-            temperature=1.0 if temperature is None else temperature,
+            no_repeat_ngram=no_repeat_ngram,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            num_return=num_return,
+        )
+        examples = _examples("texts", texts)
+        return [_answer(found, self.tokenizer.tokens) for found in self.hypotheses(examples, options)]
+
+    def stream(
+        self,
+        text: str,
+        *,
+        max_length: int | None = None,
+        no_repeat_ngram: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """Yield the text that the model generates from a text, word by word, as soon as each is known.
+
+        The parts together are the text of `generate(beams=1)` with the same options. A word is known when the next one
+        begins.
+
+        Args:
+            text: the source text.
+            max_length: see `generate`, as for all others.
+            no_repeat_ngram: see there.
+            temperature: see there.
+            top_k: see there.
+            top_p: see there.
+            seed: see there.
+
+        Raises:
+            ValueError: as in `generate`; or the model is an export, which answers with whole texts alone.
+        """
+        self._require("stream")
+        if isinstance(self.model, ExportedModel):
+            raise ValueError(f"`stream` needs a run or published weights. Received: the export {self.source}")
+        options = self._options(
+            max_length=max_length,
+            beams=1,
+            no_repeat_ngram=no_repeat_ngram,
+            temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             seed=seed,
         )
-        examples = [
-            Seq2SeqExample(text, source=f"`texts[{number}]`") for number, text in enumerate(texts_of("texts", texts))
-        ]
-        return [_answer(found, self.tokenizer.tokens) for found in self.hypotheses(examples, options)]
+        check_room(self.description, options)
+        [(_, inputs)] = self._sources(_examples("text", [text]), options)
+        return self._parts(inputs, options)
 
     def predict(self, examples: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the answers of a fine-tuned model; a model for sequence to sequence generates (`BasePredictor`)."""
@@ -101,86 +136,107 @@ class GenerationMethods(BasePredictor):
             examples: any number of examples, whose targets are not read.
             options: the options.
         """
-        task = self.task
-        assert isinstance(task, Seq2Seq)
-        positions = self.description.model.max_position_embeddings
-        if task.config.max_source_length + options.max_length > positions:
-            raise ValueError(
-                f"`max_length` must be at most {positions - task.config.max_source_length}, the model's {positions} "
-                f"positions without {task.config.max_source_length} of the source. Received: {options.max_length}"
-            )
-        rows = task.encode([example.without_label() for example in examples], (), self.tokenizer)
+        check_room(self.description, options)
         found: list[list[Hypothesis]] = [[] for _ in examples]
-        together = max(1, self.batch_size // options.beams)
-        seeds = np.random.SeedSequence(options.seed)
-        of_text = seeds.spawn(len(examples)) if options.sampled else []
-        for indices, batch in rows.batches(together, fill=False):
-            searches = [
-                Search(
-                    options,
-                    self.tokenizer.sep_id,
-                    self._generated,
-                    random=[np.random.default_rng(one) for one in of_text[index].spawn(options.beams)]
-                    if options.sampled
-                    else (),
-                )
-                for index in indices
-            ]
-            self._search(batch, searches, options)
-            for index, search in zip(indices, searches, strict=True):
-                found[index] = search.results()
+        for indices, inputs in self._sources(examples, options):
+            outputs = {name: np.asarray(output) for name, output in self._generation(options)(inputs).items()}
+            for index, *targets in zip(indices, *(outputs[name] for name in _OUTPUTS), strict=True):
+                found[index] = [
+                    Hypothesis(tuple(tokens[:length].tolist()), float(total), float(score))
+                    for tokens, length, total, score in zip(*targets, strict=True)
+                    if np.isfinite(score)
+                ]
         return found
 
-    def _search(self, batch: dict[str, np.ndarray], searches: list[Search], options: DecodingOptions) -> None:
-        """Run the searches of a batch of sources to their ends."""
-        start, targets_of, go_on = self._decoder
-        names = ("input_ids", "input_mask", "segment_ids", "position_ids")
-        inputs = {name: np.ascontiguousarray(batch[name]) for name in names}
-        first, sources = start(inputs)
-        log_probabilities = np.repeat(np.asarray(first)[:, None], options.beams, axis=1)  # [B, G, V]
-        targets = targets_of(len(searches) * options.beams, options.max_length)
-        for number in range(options.max_length):
-            for search, values in zip(searches, log_probabilities, strict=True):
-                search.step(values)
-            if all(search.done for search in searches):
-                return
-            parents = [row * options.beams + parent for row, search in enumerate(searches) for parent in search.parents]
-            tokens = [tokens[-1] for search in searches for tokens in search.tokens]
-            step = {
-                "parents": np.array(parents, np.int32),
-                "tokens": np.array(tokens, np.int32),
-                "number": np.int32(number),
-            }
-            following, targets = go_on(sources, inputs["input_mask"], targets, step)
-            log_probabilities = np.asarray(following).reshape(log_probabilities.shape)
+    def _options(self, **given: Any) -> DecodingOptions:
+        fixed = self.description.decoding
+        if fixed is None:
+            return decoding_options(self.description, given)
+        for name, value in given.items():
+            own = getattr(fixed, name)
+            if value is not None and value != own and not (name == "seed" and fixed.sampled):
+                raise ValueError(f"`{name}` must be that of the export, {own}, or left out. Received: {value!r}")
+        return fixed.replace(seed=given["seed"])
 
-    @cached_property
-    def _decoder(self) -> tuple[Any, Any, Any]:
-        """The compiled functions `read_sources` and `read_token` of the model, with `empty_targets` between them."""
-        from bert_tf.models import incremental
+    def _sources(
+        self, examples: Sequence[Seq2SeqExample], options: DecodingOptions
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Yield the indices of each batch's sources, and the inputs of `Generation` for them."""
+        assert isinstance(self.task, Seq2Seq)
+        rows = self.task.encode([example.without_label() for example in examples], (), self.tokenizer)
+        seed = int(np.random.SeedSequence().generate_state(1)[0] >> 1) if options.seed is None else options.seed
+        names = (*ID_NAMES, "position_ids")
+        for indices, batch in rows.batches(max(1, self.batch_size // options.beams), fill=False):
+            inputs = {name: np.ascontiguousarray(batch[name]) for name in names}
+            if options.sampled:
+                inputs["seeds"] = np.full((len(indices), 1), seed, np.int32)
+            yield indices, inputs
+
+    def _generation(self, options: DecodingOptions) -> Callable[[dict[str, np.ndarray]], Mapping[str, Any]]:
+        """Return the compiled function of `models.generation.Generation`."""
+        if isinstance(self.model, ExportedModel):
+            return self.model.generate
+        return self._compiled_generation(options).whole
+
+    def _compiled_generation(self, options: DecodingOptions) -> "_Compiled":
+        """Return the compiled functions for these options, which are made once."""
+        from bert_tf.models.generation import Generation
         from bert_tf.serving.compiled import compiled_function
 
-        model = self.model
-        return (
-            compiled_function(model, lambda inputs: incremental.read_sources(model, inputs)),
-            lambda hypotheses, length: incremental.empty_targets(model.encoder, hypotheses, length),
-            compiled_function(model, lambda *arguments: incremental.read_token(model, *arguments)),
-        )
+        key = options.replace(seed=None)
+        if key not in self._compiled_generations:
+            allowed = generated_tokens(self.tokenizer, self.description.model.vocab_size)
+            generation = Generation(self.model, options, allowed, self.tokenizer.sep_id)
+            functions = (generation, generation.start, generation.step)
+            self._compiled_generations[key] = _Compiled(
+                generation, *(compiled_function(self.model, function) for function in functions)
+            )
+        return self._compiled_generations[key]
 
     @cached_property
-    def _generated(self) -> np.ndarray:
-        """The mask of the tokens that may be generated, bool [V]."""
-        tokenizer = self.tokenizer
-        allowed = np.zeros(self.description.model.vocab_size, bool)
-        allowed[: len(tokenizer)] = [bool(token) and not _UNUSED.fullmatch(token) for token in tokenizer.tokens]
-        allowed[[tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.mask_id]] = False
-        return allowed
+    def _compiled_generations(self) -> dict[DecodingOptions, "_Compiled"]:
+        return {}
+
+    def _parts(self, inputs: dict[str, np.ndarray], options: DecodingOptions) -> Iterator[str]:
+        compiled, tokens, given = self._compiled_generation(options), self.tokenizer.tokens, ""
+        seeds, sources, state = compiled.start(inputs)
+        while compiled.generation.goes_on(state):
+            ids = np.asarray(state["tokens"])[0, 0, : int(state["number"])]
+            known = finished_text(tokens[index] for index in ids)
+            if known != given:
+                yield known[len(given) :]
+            given = known
+            state = compiled.step(sources, inputs["input_mask"], seeds, state)
+        results = compiled.generation.results(state)
+        ids = np.asarray(results["tokens"])[0, 0, : int(results["lengths"][0, 0])]
+        if (text := _text(tokens, ids)) != given:
+            yield text[len(given) :]
+
+
+class _Compiled(NamedTuple):
+    """A generation, and its compiled functions."""
+
+    generation: Any
+    whole: Callable[..., Any]
+    start: Callable[..., Any]
+    step: Callable[..., Any]
+
+
+_OUTPUTS = ("tokens", "lengths", "log_probabilities", "scores")
+
+
+def _examples(name: str, texts: Sequence[str]) -> list[Seq2SeqExample]:
+    return [Seq2SeqExample(text, source=f"`{name}[{number}]`") for number, text in enumerate(texts_of(name, texts))]
+
+
+def _text(tokens: Sequence[str], ids: Iterable[int]) -> str:
+    return detokenized(tokens[index] for index in ids if tokens[index] != "[SEP]")
 
 
 def _answer(hypotheses: Sequence[Hypothesis], tokens: Sequence[str]) -> dict[str, Any]:
     answers = [
         {
-            "generated": detokenized(tokens[index] for index in hypothesis.tokens if tokens[index] != "[SEP]"),
+            "generated": _text(tokens, hypothesis.tokens),
             "score": hypothesis.score,
             "log_probability": hypothesis.log_probability,
         }

@@ -11,8 +11,9 @@ import pytest
 from small_model import write_run
 
 import bert_tf
+from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.examples import Seq2SeqExample
-from bert_tf.serving.decoding import DecodingOptions, banned_by_ngrams, beam_step, normalized_score, sampled_token
+from bert_tf.serving.decoding import generated_tokens
 from bert_tf.serving.predictor import load
 
 TEXTS = ["the old miller", "boat", "a sailor near the river a b c d e f", "the river"]
@@ -22,6 +23,10 @@ FORBIDDEN = ("[PAD]", "[UNK]", "[CLS]", "[MASK]")
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
     return load(str(write_run(tmp_path_factory.mktemp("runs") / "seq2seq", "seq2seq", num_layers=2)))
+
+
+def _allowed(predictor):
+    return generated_tokens(predictor.tokenizer, predictor.description.model.vocab_size)
 
 
 def _found(predictor, texts=TEXTS, **options):
@@ -64,7 +69,7 @@ def test_scores_are_the_models_own(predictor, options):
 
 
 def test_one_beam_takes_the_likeliest_token_at_each_step(predictor):
-    allowed = predictor._generated
+    allowed = _allowed(predictor)
     for text, [found] in zip(TEXTS, _found(predictor, beams=1, num_return=1), strict=True):
         tokens = []
         while len(tokens) < 8 and predictor.tokenizer.sep_id not in tokens:
@@ -75,9 +80,9 @@ def test_one_beam_takes_the_likeliest_token_at_each_step(predictor):
 
 def test_beams_find_what_all_sequences_would(predictor):
     # Two tokens: as many beams as tokens find the best of all pairs.
-    count = int(predictor._generated.sum())
+    count = int(_allowed(predictor).sum())
     [[best]] = _found(predictor, TEXTS[:1], max_length=2, beams=count, num_return=1, length_penalty=0.0)
-    end, allowed = predictor.tokenizer.sep_id, np.flatnonzero(predictor._generated)
+    end, allowed = predictor.tokenizer.sep_id, np.flatnonzero(_allowed(predictor))
     first = _log_probabilities(predictor, TEXTS[0], [end])[0]
     totals = {(end,): first[end]}
     rows = [_row(predictor, TEXTS[0], [token, end]) for token in allowed]
@@ -89,7 +94,7 @@ def test_beams_find_what_all_sequences_would(predictor):
     assert best.tokens == max(totals, key=totals.get)
 
 
-@pytest.mark.parametrize("options", [{}, {"beams": 1, "num_return": 1}])
+@pytest.mark.parametrize("options", [{}, {"beams": 1, "num_return": 1}, {"sampled": True, "seed": 4, "top_k": 9}])
 def test_texts_together_are_generated_as_each_alone(predictor, options):
     together = _found(predictor, **options)
     for text, found in zip(TEXTS, together, strict=True):
@@ -113,7 +118,8 @@ def test_a_seed_fixes_the_samples(predictor):
     first, again, other = (_found(predictor, sampled=True, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
-    assert len({one.tokens for one in first[0]}) > 1
+    assert len({one.tokens for found in first for one in found}) == 3 * len(TEXTS)  # each has random numbers of its own
+    assert _found(predictor, sampled=True) != _found(predictor, sampled=True)
     [likeliest] = _found(predictor, TEXTS[:1], beams=1, num_return=1)
     assert _found(predictor, TEXTS[:1], sampled=True, top_k=1, seed=5)[0][2].tokens == likeliest[0].tokens
 
@@ -123,30 +129,18 @@ def test_ngrams_are_not_repeated(predictor):
         for one in found:
             pairs = list(zip(one.tokens, one.tokens[1:], strict=False))
             assert len(set(pairs)) == len(pairs)
-    assert banned_by_ngrams([1, 2, 1, 3, 1], 2) == {2, 3}
-    assert banned_by_ngrams([1, 2, 3], 1) == {1, 2, 3}
-    assert banned_by_ngrams([1], 2) == banned_by_ngrams([1, 1, 1], 0) == set()
 
 
-def test_steps_choose_as_their_formulas_say():
-    log_probabilities = np.log(np.array([[0.5, 0.3, 0.2], [0.6, 0.1, 0.3]]))
-    found = beam_step(np.log([0.4, 0.6]), log_probabilities, np.array([[True] * 3, [False, True, True]]))
-    assert [(parent, token) for _, parent, token in found] == [(0, 0), (1, 2), (0, 1), (0, 2)]
-    assert np.exp(found[0][0]) == pytest.approx(0.2)
-    assert normalized_score(-6.0, 7, 1.0) == -3.0
-    random, shares = np.random.default_rng(0), np.log(np.array([0.5, 0.3, 0.15, 0.05]))
-
-    def drawn(**changes):
-        options = DecodingOptions(max_length=1, beams=1, sampled=True, **changes)
-        draws = [sampled_token(shares, np.array([True, True, True, False]), options, random) for _ in range(4000)]
-        return np.bincount(draws, minlength=4) / 4000
-
-    np.testing.assert_allclose(drawn(), np.array([0.5, 0.3, 0.15, 0]) / 0.95, atol=0.03)
-    np.testing.assert_allclose(drawn(top_k=2), [0.625, 0.375, 0, 0], atol=0.03)
-    np.testing.assert_allclose(drawn(top_p=0.6), [0.625, 0.375, 0, 0], atol=0.03)
-    np.testing.assert_allclose(drawn(top_p=0.5), [1, 0, 0, 0], atol=0.0)
-    squares = np.array([0.25, 0.09, 0.0225, 0])
-    np.testing.assert_allclose(drawn(temperature=0.5), squares / squares.sum(), atol=0.03)
+@pytest.mark.parametrize("options", [{}, {"seed": 3}, {"top_p": 0.9, "temperature": 2.0, "seed": 5}, {"max_length": 1}])
+def test_a_stream_has_the_parts_of_the_text(predictor, options):
+    for text in TEXTS:
+        parts = list(predictor.stream(text, **options))
+        [answer] = predictor.generate([text], beams=1, **options)
+        assert "".join(parts) == answer["generated"]
+        assert all(parts)
+        assert len(parts) > 3 or len(answer["generated"].split()) < 5
+    with pytest.raises(ValueError, match=r"`text\[0\]`: the source must have at least one token"):
+        predictor.stream(" ")
 
 
 def test_answers_are_texts_with_scores(predictor):
@@ -158,6 +152,7 @@ def test_answers_are_texts_with_scores(predictor):
     assert predictor.generate([]) == []
     model = bert_tf.BertSeq2Seq.from_pretrained(predictor.source, max_length=24, max_target_length=10)
     assert model.generate(TEXTS)[1]["generated"] == predictor.generate(TEXTS)[1]["generated"]
+    assert list(model.stream(TEXTS[0])) == list(predictor.stream(TEXTS[0]))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +166,7 @@ def test_answers_are_texts_with_scores(predictor):
         ({"temperature": 0.0}, r"`temperature` must be above 0"),
         ({"seed": 1, "beams": 4}, r"`beams` must be left out for sampling"),
         ({"length_penalty": -1.0}, r"`length_penalty` must be at least 0"),
+        ({"seed": -1}, r"`seed` must be from 0 to 2147483647"),
     ],
 )
 def test_options_out_of_range_are_named(predictor, options, message):
