@@ -23,6 +23,7 @@ COMMANDS = {
     "search": "experiments.search",
     "export-saved-model": "experiments.export_saved_model",
     "query-saved-model": "experiments.query_saved_model",
+    "serve": "experiments.serve",
     "convert-checkpoint": "experiments.convert_checkpoint",
     "quickstart": "experiments.quickstart",
     "tpu-check": "tpu_configs.check",

@@ -22,7 +22,7 @@ data_pipelines.verify_records
 data_pipelines.input
 data_pipelines.records data_pipelines.finetuning data_pipelines.vocabulary
 data_pipelines.corpora data_pipelines.alphabet data_pipelines.vocabulary_fit data_pipelines.nbest_lists
-bert_tf.raw_text
+bert_tf.raw_text bert_tf.server
 bert_tf.serving
 bert_tf.training
 bert_tf.conversion
@@ -351,7 +351,7 @@ _IMPORT_ALL = """
 import importlib, sys
 
 EXTRAS = {"tensorflow_text", "keras_hub", "keras_nlp", "tensorflow_datasets", "huggingface_hub", "apache_beam"}
-EXTRAS |= {"rouge_score", "sacrebleu", "polib"}
+EXTRAS |= {"rouge_score", "sacrebleu", "polib", "starlette", "uvicorn", "prometheus_client"}
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):

@@ -16,7 +16,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.folder_contents import subfolders
 
-_GRAPH_FILE = "saved_model.pb"
+GRAPH_FILE = "saved_model.pb"
 _LITE_SUFFIX = ".tflite"
 
 
@@ -83,11 +83,20 @@ def _is_installed(package: str) -> bool:
 
 def _newest_version(path: str) -> str | None:
     """Return the folder of the newest SavedModel: `path` itself or the highest number in it; None if there is none."""
-    if files.exists(os.path.join(path, _GRAPH_FILE)):
+    if files.exists(os.path.join(path, GRAPH_FILE)):
         return path
+    versions = export_versions(path)
+    return os.path.join(path, versions[-1]) if versions else None
+
+
+def export_versions(path: str) -> list[str]:
+    """Return the names of the versions in an export's folder, which are numbers, in ascending order.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
     numbers = [name for name in subfolders(path) if name.isdecimal()]
-    versions = [name for name in numbers if files.exists(os.path.join(path, name, _GRAPH_FILE))]
-    return os.path.join(path, max(versions, key=int)) if versions else None
+    return sorted((name for name in numbers if files.exists(os.path.join(path, name, GRAPH_FILE))), key=int)
 
 
 def _read_assets(version: str, path: str) -> tuple[ModelDescription, WordPieceTokenizer]:

@@ -8,6 +8,23 @@ from bert_tf.serving.exported import ExportedModel
 from bert_tf.tasks import MODEL_KINDS
 
 
+def load_graph(path: str) -> Any:
+    """Return a SavedModel with its signatures, which must not outlive it.
+
+    Args:
+        path: the folder of one version.
+
+    Raises:
+        ImportError: TensorFlow Text, whose operations the graph has, is not installed.
+        OSError: there is no such SavedModel.
+    """
+    try:
+        import tensorflow_text  # noqa: F401  (registers operations)
+    except ImportError as error:
+        raise ImportError(f"an export needs TensorFlow Text: pip install 'bert_tf[text]' ({error})") from error
+    return tf.saved_model.load(path)
+
+
 class SavedModel(ExportedModel):
     """A SavedModel of `serving.export`, called in the same way as the Keras model that it was made of.
 
@@ -20,11 +37,7 @@ class SavedModel(ExportedModel):
     """
 
     def __init__(self, path: str, task: str) -> None:
-        try:
-            import tensorflow_text  # noqa: F401  (registers operations)
-        except ImportError as error:
-            raise ImportError(f"an export needs TensorFlow Text: pip install 'bert_tf[text]' ({error})") from error
-        self._loaded = tf.saved_model.load(path)  # keeps the variables alive
+        self._loaded = load_graph(path)  # keeps the variables alive
         self._signatures = self._loaded.signatures
         self._task = task
 

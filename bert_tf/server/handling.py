@@ -1,0 +1,141 @@
+"""The answers to requests of TensorFlow Serving's REST interface, apart from HTTP."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bert_tf.server import json_examples, json_tensors
+from bert_tf.server.asking import Asking
+from bert_tf.server.errors import RequestError, invalid
+from bert_tf.server.models import ServedModels
+from bert_tf.server.options import ServerOptions
+from bert_tf.server.paths import ModelPath
+from bert_tf.server.served_version import ServedVersion, Signature
+from bert_tf.utils import json_text
+
+TOO_LARGE = 413
+
+# A body of this size is read by another thread: the event loop would stand still for a millisecond or more.
+_LARGE_BODY = 16_384
+
+
+class Handling:
+    """Answers requests by the models of a server.
+
+    Args:
+        models: the models.
+        asking: what runs them.
+        options: the settings, of which the limits count here.
+    """
+
+    def __init__(self, models: ServedModels, asking: Asking, options: ServerOptions) -> None:
+        self.models = models
+        self.asking = asking
+        self.options = options
+
+    def show(self, path: ModelPath) -> bytes:
+        """Return the body of the answer to a GET request: the status or the metadata of a model.
+
+        Raises:
+            RequestError: there is no such model or version.
+        """
+        shown = self.models.metadata(path) if path.verb == "metadata" else self.models.status(path)
+        return json_text.dumps(shown).encode()
+
+    async def answer(self, path: ModelPath, body: bytes) -> tuple[bytes, int]:
+        """Return the body of the answer to a POST request, and the number of rows that were asked.
+
+        Args:
+            path: the model and the verb.
+            body: the body of the request.
+
+        Raises:
+            RequestError: the request is not as it must be, too large, or the model refuses it.
+        """
+        version = self.models.version(path)
+        if len(body) < _LARGE_BODY:
+            signature, inputs, in_rows = self.read(path, version, body)
+        else:
+            signature, inputs, in_rows = await asyncio.to_thread(self.read, path, version, body)
+        rows = max(map(_rows, inputs.values()), default=1)
+        outputs = await self.asking.ask(version, signature, inputs)
+        if sum(array.size for array in outputs.values()) < _LARGE_BODY // 4:
+            return self.write(path, outputs, in_rows), rows
+        return await asyncio.to_thread(self.write, path, outputs, in_rows), rows
+
+    def read(
+        self, path: ModelPath, version: ServedVersion, body: bytes
+    ) -> tuple[Signature, Mapping[str, np.ndarray], bool]:
+        """Return the signature and the inputs of a request, and whether they came in rows."""
+        request = json_tensors.parse_object(body)
+        signature = version.signature(json_tensors.signature_name(request))
+        in_rows = False
+        if path.verb == "predict":
+            self._check_number(_length(request.get("instances")))
+            inputs, in_rows = json_tensors.predict_inputs(request, signature.inputs)
+        else:
+            check_method(signature, path.verb)
+            self._check_number(_length(request.get("examples")))
+            inputs = {"inputs": json_examples.examples(request)}
+        self._check_sizes(inputs)
+        return signature, inputs, in_rows
+
+    def write(self, path: ModelPath, outputs: Mapping[str, np.ndarray], in_rows: bool) -> bytes:
+        """Return the body of the answer that holds the outputs."""
+        if path.verb == "predict":
+            return json_tensors.predict_answer(outputs, in_rows)
+        if path.verb == "classify":
+            return json_examples.classify_answer(outputs)
+        return json_examples.regress_answer(outputs)
+
+    def _check_number(self, rows: int) -> None:
+        if rows > self.options.max_texts:
+            raise RequestError(
+                TOO_LARGE, f"A request must hold at most {self.options.max_texts} texts. Received: {rows}"
+            )
+
+    def _check_sizes(self, inputs: Mapping[str, np.ndarray]) -> None:
+        for array in inputs.values():
+            self._check_number(_rows(array))
+            if array.dtype == object:
+                longest = max(map(len, array.reshape(-1)), default=0)
+                if longest > self.options.max_characters:
+                    raise RequestError(
+                        TOO_LARGE,
+                        f"A text must hold at most {self.options.max_characters} bytes. Received: {longest}",
+                    )
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
+
+
+def _rows(array: np.ndarray) -> int:
+    return len(array) if array.ndim else 1
+
+
+def check_method(signature: Signature, verb: str) -> None:
+    """Check that a signature has the inputs and outputs of Classify or Regress.
+
+    As in TensorFlow Serving, its method name does not matter.
+
+    Raises:
+        RequestError: it has others.
+    """
+    outputs = {"classify": {"classes", "scores"}, "regress": {"outputs"}}[verb]
+    if signature.inputs.keys() != {"inputs"} or signature.inputs["inputs"].dtype != "DT_STRING":
+        raise invalid(
+            f"Signature '{signature.name}' must have one input, 'inputs', for {verb} requests. Received: "
+            f"{', '.join(sorted(signature.inputs))}"
+        )
+    if not signature.outputs or not signature.outputs.keys() <= outputs:
+        raise invalid(
+            f"Signature '{signature.name}' must have the outputs {' and '.join(sorted(outputs))} for {verb} requests. "
+            f"Received: {', '.join(sorted(signature.outputs))}"
+        )
+    for name, info in signature.outputs.items():
+        axes = 1 if verb == "regress" else 2
+        if info.shape is not None and len(info.shape) not in (axes, 2):
+            raise invalid(f"Output '{name}' of signature '{signature.name}' must have {axes} axes for {verb} requests.")

@@ -1,0 +1,166 @@
+"""The models of a server by name, and the versions of each that answer.
+
+```
+folder/1/saved_model.pb  folder/2/saved_model.pb ...    the newest versions are loaded; without more, the newest alone
+```
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+from bert_tf.server.errors import NOT_FOUND, RequestError, invalid
+from bert_tf.server.paths import ModelPath
+from bert_tf.server.served_version import ServedVersion
+from bert_tf.serving.loading import export_versions
+
+AVAILABLE, LOADING, UNLOADING, END = "AVAILABLE", "LOADING", "UNLOADING", "END"
+"""The states of a version (tensorflow/serving, apis/get_model_status.proto)."""
+
+_OK = "OK"
+
+
+@dataclasses.dataclass
+class VersionState:
+    """The state of a version.
+
+    Attributes:
+        state: one of the states above.
+        error_code: `OK`, or the name of an error code if the version could not be loaded.
+        error_message: the error.
+    """
+
+    state: str
+    error_code: str = _OK
+    error_message: str = ""
+
+    def to_json(self, number: int) -> dict[str, object]:
+        """Return the JSON of a `ModelVersionStatus`."""
+        status = {"error_code": self.error_code, "error_message": self.error_message}
+        return {"version": str(number), "state": self.state, "status": status}
+
+
+class ServedModel:
+    """The versions of one model.
+
+    Args:
+        name: the name in paths.
+        folder: the folder of an export's versions.
+        labels: names of versions, such as `{"stable": 1}`.
+        num_versions: the number of newest versions to hold.
+
+    Raises:
+        ValueError: the folder holds no version of an export.
+    """
+
+    def __init__(self, name: str, folder: str, labels: Mapping[str, int] | None = None, num_versions: int = 1) -> None:
+        self.name = name
+        self.folder = folder
+        self.labels = dict(labels or {})
+        self.num_versions = num_versions
+        self.loaded: dict[int, ServedVersion] = {}
+        self.states: dict[int, VersionState] = {}
+        if not export_versions(folder):
+            raise ValueError(f"`models` must name folders of versions of exports. Received: {folder!r} for {name!r}")
+
+    def load(self) -> None:
+        """Load the newest versions. The newest one that can be loaded answers where no version is asked for.
+
+        Raises:
+            ValueError: none of the versions can be loaded.
+        """
+        for number in sorted(self.folders(), reverse=True):
+            if len(self.loaded) == self.num_versions:
+                break
+            self.load_version(number)
+        if not self.loaded:
+            reasons = "; ".join(f"{number}: {state.error_message}" for number, state in self.states.items())
+            raise ValueError(
+                f"`models`: no version of {self.name!r} can be loaded. Received: {self.folder!r} ({reasons})"
+            )
+
+    def folders(self) -> dict[int, str]:
+        """Return the folders of the versions by their numbers."""
+        return {int(name): os.path.join(self.folder, name) for name in export_versions(self.folder)}
+
+    def load_version(self, number: int) -> None:
+        """Load a version, or note why it cannot be loaded."""
+        self.states[number] = VersionState(LOADING)
+        try:
+            version = ServedVersion(self.folders()[number], number)
+        except Exception as error:  # whatever a graph or a file raises, the other versions go on
+            message = str(error).split("\n", 1)[0][:300]
+            self.states[number] = VersionState(END, "INTERNAL", message or type(error).__name__)
+            return
+        self.loaded[number] = version
+        self.states[number] = VersionState(AVAILABLE)
+
+    def number_of(self, path: ModelPath) -> int | None:
+        """Return the version that a path asks for, or None for the newest.
+
+        Raises:
+            RequestError: no version has this label.
+        """
+        if path.label is None:
+            return path.version
+        if path.label not in self.labels:
+            raise invalid(f"Unrecognized servable version label: {path.label[:80]}")
+        return self.labels[path.label]
+
+
+class ServedModels:
+    """The models of a server.
+
+    Args:
+        models: the models.
+    """
+
+    def __init__(self, *models: ServedModel) -> None:
+        self.by_name = {model.name: model for model in models}
+
+    def version(self, path: ModelPath) -> ServedVersion:
+        """Return the version that answers a request.
+
+        Raises:
+            RequestError: there is no such model, version or label.
+        """
+        model = self.by_name.get(path.name)
+        number = path.version
+        if model is not None:
+            number = model.number_of(path)
+            loaded = dict(model.loaded)  # another thread may add one
+            found = loaded.get(max(loaded, default=0) if number is None else number)
+            if found is not None:
+                return found
+        name = path.name[:80]
+        asked = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+        raise RequestError(NOT_FOUND, f"Servable not found for request: {asked}")
+
+    def status(self, path: ModelPath) -> dict[str, object]:
+        """Return the JSON of a `GetModelStatusResponse`: the states of one version or of all, the newest first.
+
+        Raises:
+            RequestError: there is no such model, version or label.
+        """
+        model = self.by_name.get(path.name)
+        if model is None:
+            raise RequestError(NOT_FOUND, f"Could not find any versions of model {path.name[:80]}")
+        number = model.number_of(path)
+        states = dict(model.states)
+        if number is not None and number not in states:
+            raise RequestError(NOT_FOUND, f"Could not find version {number} of model {path.name}")
+        shown = sorted(states, reverse=True) if number is None else [number]
+        return {"model_version_status": [states[each].to_json(each) for each in shown]}
+
+    def metadata(self, path: ModelPath) -> dict[str, object]:
+        """Return the JSON of a `GetModelMetadataResponse`: the signatures of a version.
+
+        Raises:
+            RequestError: there is no such model, version or label.
+        """
+        version = self.version(path)
+        signatures = {name: signature.described for name, signature in version.signatures.items()}
+        return {
+            "model_spec": {"name": path.name, "signature_name": "", "version": str(version.number)},
+            "metadata": {"signature_def": {"signature_def": signatures}},
+        }

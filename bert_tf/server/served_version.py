@@ -1,0 +1,155 @@
+"""One version of an exported model, as a server holds it: its signatures, and what they return."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bert_tf.server.errors import invalid, of_tensorflow
+from bert_tf.server.json_tensors import TensorInfo
+from bert_tf.serving.loading import GRAPH_FILE
+from bert_tf.utils import files
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A signature of a SavedModel.
+
+    Attributes:
+        name: its name.
+        inputs: its inputs by name; none for one that cannot be asked.
+        outputs: its outputs by name.
+        described: the JSON of its `SignatureDef`.
+    """
+
+    name: str
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
+    described: Mapping[str, Any]
+
+    @property
+    def joins(self) -> bool:
+        """Whether requests can be answered together, each as if it were alone.
+
+        Every input and output has a first axis of any size, and outputs have no other such axis: its size would depend
+        on the other requests.
+        """
+        inputs, outputs = ([info.shape for info in infos.values()] for infos in (self.inputs, self.outputs))
+        if not inputs or not all(shape and shape[0] is None for shape in (*inputs, *outputs)):
+            return False
+        return all(shape is not None and None not in shape[1:] for shape in outputs)
+
+
+class ServedVersion:
+    """A loaded SavedModel.
+
+    Args:
+        folder: the folder of one version.
+        number: the number of the version.
+
+    Raises:
+        ImportError: TensorFlow Text, whose operations the graph has, is not installed.
+        OSError: the folder holds no SavedModel.
+        Exception: TensorFlow cannot load the graph.
+    """
+
+    def __init__(self, folder: str, number: int) -> None:
+        from bert_tf.serving.saved_model import load_graph
+
+        self.number = number
+        self.signatures = _read_signatures(folder)
+        self._graph = load_graph(folder)  # keeps the variables alive
+
+    def signature(self, name: str) -> Signature:
+        """Return a signature that can be asked.
+
+        Args:
+            name: its name, "" for the default one.
+
+        Raises:
+            RequestError: there is no such signature.
+        """
+        name = name or DEFAULT_SIGNATURE
+        if name not in self.signatures:
+            raise invalid(f'Serving signature name: "{name[:80]}" not found in signature def')
+        if not self.signatures[name].inputs:
+            raise invalid(f"Failed to get input map for signature: {name}")
+        return self.signatures[name]
+
+    def run(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the outputs of a signature. Threads may call this at the same time.
+
+        Args:
+            name: the name of the signature.
+            inputs: its inputs by name, strings as objects of type `bytes`.
+
+        Raises:
+            RequestError: the inputs do not fit the signature, or the graph refuses them.
+        """
+        import tensorflow as tf
+
+        tensors = {}
+        for input_name, info in self.signatures[name].inputs.items():
+            array = inputs[input_name]
+            if info.shape is not None and not _fits(array.shape, info.shape):
+                raise invalid(
+                    f"Input '{input_name}' must have the shape {_shown(info.shape)}. Received: {_shown(array.shape)}"
+                )
+            tensors[input_name] = tf.constant(array, tf.dtypes.as_dtype(info.dtype.removeprefix("DT_").lower()))
+        try:
+            outputs = self._graph.signatures[name](**tensors)
+            return {output: np.asarray(tensor.numpy(), _dtype(tensor)) for output, tensor in outputs.items()}
+        except tf.errors.OpError as error:
+            raise of_tensorflow(error) from None
+
+
+def _dtype(tensor: Any) -> Any:
+    return object if tensor.dtype.name == "string" else None  # a single string comes as `bytes`
+
+
+def _fits(shape: tuple[int, ...], allowed: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(allowed) and all(most in (None, size) for size, most in zip(shape, allowed, strict=True))
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
+
+
+def _read_signatures(folder: str) -> dict[str, Signature]:
+    from google.protobuf import json_format
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    try:
+        graph = saved_model_pb2.SavedModel.FromString(files.read_bytes(os.path.join(folder, GRAPH_FILE)))
+    except DecodeError as error:
+        raise OSError(f"{folder}: {GRAPH_FILE} is damaged ({error})") from None
+    tagged = [meta for meta in graph.meta_graphs if "serve" in meta.meta_info_def.tags]
+    if not tagged:
+        raise OSError(f"{folder}: {GRAPH_FILE} has no graph with the tag 'serve'")
+    return {
+        name: Signature(
+            name=name,
+            inputs=_infos(proto.inputs),
+            outputs=_infos(proto.outputs),
+            described=json_format.MessageToDict(
+                proto, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            ),
+        )
+        for name, proto in sorted(tagged[0].signature_def.items())
+    }
+
+
+def _infos(protos: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    from tensorflow.core.framework import types_pb2
+
+    infos = {}
+    for name, proto in sorted(protos.items()):
+        sizes = tuple(None if dim.size < 0 else dim.size for dim in proto.tensor_shape.dim)
+        shape = None if proto.tensor_shape.unknown_rank else sizes
+        infos[name] = TensorInfo(types_pb2.DataType.Name(proto.dtype), shape)
+    return infos

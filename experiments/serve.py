@@ -1,0 +1,77 @@
+"""Serve exported models on this machine, by the REST interface of TensorFlow Serving.
+
+```bash
+bert-tf serve --export_dir classifier/export --port 8501
+curl -d '{"instances": ["A text.", "Another one."]}' localhost:8501/v1/models/model:predict
+```
+"""
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_tf.utils import launching
+from bert_tf.utils.arguments import renamed
+
+
+def define_flags() -> None:
+    """Define the flags of this command."""
+    flags.DEFINE_string("export_dir", None, "The folder of an export's versions, from bert-tf export-saved-model.")
+    flags.DEFINE_string("name", "model", "The name of the model of --export_dir in paths.")
+    flags.DEFINE_list("models", [], "Several models instead: NAME=FOLDER,NAME=FOLDER.")
+    flags.DEFINE_list("labels", [], "Labels of versions: LABEL=VERSION, or NAME:LABEL=VERSION for several models.")
+    flags.DEFINE_integer("num_versions", 1, "The number of newest versions to serve.", lower_bound=1)
+    flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0 for all of this machine.")
+    flags.DEFINE_integer("port", 8501, "The port to listen at; 0 for any free one.", 0, 65535)
+    flags.DEFINE_integer("max_request_bytes", 8 * 2**20, "The largest body of a request.", lower_bound=1)
+    flags.DEFINE_integer("max_texts", 1024, "The largest number of texts in a request.", lower_bound=1)
+    flags.DEFINE_integer("max_characters", 100_000, "The largest number of UTF-8 bytes in a text.", lower_bound=1)
+    flags.DEFINE_integer("max_requests", 512, "The number of requests held at a time.", lower_bound=1)
+    flags.DEFINE_float("timeout", 30.0, "The seconds that a request may take to arrive, and to be answered.", 0.001)
+    flags.DEFINE_integer("parallel", 1, "The number of threads that run models, on all cores each.", lower_bound=1)
+    flags.DEFINE_string("api_key_file", None, "A file of keys, one a line, one of which requests must have.")
+    flags.DEFINE_list("cors_origins", [], "The origins of pages in browsers that may ask; none by default.")
+    flags.DEFINE_string("certificate_file", None, "The certificate in PEM, for HTTPS.")
+    flags.DEFINE_string("key_file", None, "The key of the certificate, if it is in another file.")
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags, load the models and serve them."""
+    from bert_tf.server import options as settings
+    from bert_tf.server.models import ServedModel, ServedModels
+    from bert_tf.server.running import Server, tls_context
+
+    values = flags.FLAGS
+    if bool(values.export_dir) == bool(values.models):
+        raise ValueError(
+            "either --export_dir or --models must be given. Received: " + ("both" if values.models else "none")
+        )
+    if values.key_file and not values.certificate_file:
+        raise ValueError(f"--key_file needs --certificate_file. Received: {values.key_file!r} alone")
+    folders = settings.parse_models(values.models or [f"{values.name}={values.export_dir}"])
+    labels = settings.parse_labels(values.labels, list(folders))
+    options = settings.ServerOptions(
+        max_request_bytes=values.max_request_bytes,
+        max_texts=values.max_texts,
+        max_characters=values.max_characters,
+        max_requests=values.max_requests,
+        timeout=values.timeout,
+        parallel=values.parallel,
+        api_keys=settings.read_api_keys(values.api_key_file) if values.api_key_file else (),
+        cors_origins=values.cors_origins,
+    )
+    tls = tls_context(values.certificate_file, values.key_file) if values.certificate_file else None
+    with renamed(models="models" if values.models else "export_dir"):
+        models = [ServedModel(name, folder, labels[name], values.num_versions) for name, folder in folders.items()]
+        try:
+            server = Server(ServedModels(*models), options, host=values.host, port=values.port, tls=tls)
+        except ImportError as error:
+            sys.exit(f"error: {error}")
+        for model in models:
+            model.load()
+    server.run(lambda: print("\n".join(f"{server.url}/v1/models/{model.name}" for model in models), flush=True))
+
+
+if __name__ == "__main__":
+    launching.run(main, define_flags)
