@@ -19,6 +19,7 @@ COMMANDS = {
     "generate": "experiments.generate",
     "likelihood": "experiments.likelihood",
     "rescore": "experiments.rescore",
+    "complete": "experiments.complete",
     "index": "experiments.index",
     "search": "experiments.search",
     "export-saved-model": "experiments.export_saved_model",

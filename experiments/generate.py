@@ -8,7 +8,7 @@ bert-tf generate --model_dir summarizer --input texts.txt --output summaries.jso
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -16,7 +16,6 @@ from absl import flags
 from bert_tf.utils import files, json_text, launching
 from bert_tf.utils.arguments import renamed
 
-_TOGETHER = 256
 _OPTIONS = (
     *("max_length", "beams", "length_penalty", "no_repeat_ngram", "temperature", "top_k", "top_p", "seed"),
     "num_return",
@@ -44,26 +43,11 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", 32, "The number of hypotheses to compute at a time.", lower_bound=1)
 
 
-def generated(predictor: Any, texts: Sequence[str], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield one JSON object for each source, in order: `text`, and what `Predictor.generate` returns for it."""
-    from bert_tf.tasks.long_texts import CutReports
-    from bert_tf.utils.progress import progress_bar
-
-    cut = CutReports()
-    with progress_bar(label="generating", unit="text", total=len(texts)) as bar:
-        for start in range(0, len(texts), _TOGETHER):
-            some = texts[start : start + _TOGETHER]
-            with cut.collecting():
-                found = predictor.generate(some, **options)
-            yield from ({"text": text} | answer for text, answer in zip(some, found, strict=True))
-            bar.update(len(some))
-    cut.report()
-
-
 def main(_: Sequence[str]) -> None:
     """Read the flags and the sources, and write the texts."""
     from bert_tf.serving.predictor import load
     from data_pipelines.finetuning.labelled import read_examples
+    from experiments.prediction import answers_to_texts
 
     values = flags.FLAGS
     with renamed(folder="output"):
@@ -78,7 +62,8 @@ def main(_: Sequence[str]) -> None:
     columns = {"source_column": values.source_column} if values.source_column else {}
     with renamed(path="input"):
         examples = read_examples(values.input, predictor.task.config.replace(**columns), labelled=False).examples
-    found = generated(predictor, [example.text for example in examples], options)
+    texts = [example.text for example in examples]
+    found = answers_to_texts(predictor.generate, texts, options, label="generating")
     files.write_text(values.output, "".join(json_text.dumps(answer) + "\n" for answer in found))
     print(f"{values.output}: {len(examples)} texts")
 

@@ -1,6 +1,6 @@
-"""The answers of `bert-tf predict`."""
+"""The answers of `bert-tf predict`, `generate` and `complete`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_tf.examples import QuestionExample, Seq2SeqExample, TaggedExample, TextExample
@@ -10,6 +10,7 @@ from bert_tf.utils.progress import progress_bar
 from experiments.prediction_inputs import gives_vectors
 
 _TOGETHER = 1024
+_TOGETHER_IN_STEPS = 256
 
 
 def answers(
@@ -38,6 +39,28 @@ def answers(
                 found = _answers(predictor, some, top_k=top_k, embed=embed, long_texts=long_texts)
             for given, answer in zip(some, found, strict=True):
                 yield _shown(given) | answer
+            bar.update(len(some))
+    cut.report()
+
+
+def answers_to_texts(
+    method: Callable[..., list[dict[str, Any]]], texts: Sequence[str], options: Mapping[str, Any], *, label: str
+) -> Iterator[dict[str, Any]]:
+    """Yield one JSON object for each text, in order: `text`, and what a method of the predictor answers in many steps.
+
+    Args:
+        method: `Predictor.generate` or `Predictor.complete`.
+        texts: the texts.
+        options: the method's options.
+        label: the label of the progress bar.
+    """
+    cut = CutReports()
+    with progress_bar(label=label, unit="text", total=len(texts)) as bar:
+        for start in range(0, len(texts), _TOGETHER_IN_STEPS):
+            some = texts[start : start + _TOGETHER_IN_STEPS]
+            with cut.collecting():
+                found = method(some, **options)
+            yield from ({"text": text} | answer for text, answer in zip(some, found, strict=True))
             bar.update(len(some))
     cut.report()
 

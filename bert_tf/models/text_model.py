@@ -217,6 +217,10 @@ class TextModel(keras.Model):
         """Return the pseudo-perplexity of all texts together (`LikelihoodMethods.perplexity`)."""
         return self._answer("perplexity", texts, **options)
 
+    def complete(self, texts: Sequence[str], **options: Any) -> list[dict[str, Any]]:
+        """Return each text with its spans of masks filled (`serving.methods.completion.CompletionMethods`)."""
+        return self._answer("complete", texts, **options)
+
     def export_for_serving(self, export_dir: str, options: Any = None, **kwargs: Any) -> str:
         """Write a SavedModel that takes raw strings, with the tokenizer inside (`serving.export.export_saved_model`).
 

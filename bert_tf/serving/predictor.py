@@ -2,6 +2,7 @@
 
 from bert_tf.serving.loading import read_model
 from bert_tf.serving.methods.base import BATCH_SIZE
+from bert_tf.serving.methods.completion import CompletionMethods
 from bert_tf.serving.methods.embedding import EmbeddingMethods
 from bert_tf.serving.methods.generation import GenerationMethods
 from bert_tf.serving.methods.likelihood import LikelihoodMethods
@@ -19,6 +20,7 @@ class Predictor(
     EmbeddingMethods,
     MaskedLMMethods,
     LikelihoodMethods,
+    CompletionMethods,
 ):
     """A trained model with its tokenizer and labels, and the methods of its task.
 
@@ -44,8 +46,8 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
     The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `generate`, `stream`, `fill_mask`,
-    `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`). A fine-tuned model embeds and
-    searches by its encoder, unless it is an export.
+    `complete`, `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`). A fine-tuned model
+    embeds and searches by its encoder, unless it is an export.
 
     Args:
         path: a run's folder (the weights of the best evaluation if they were kept, else of the newest complete

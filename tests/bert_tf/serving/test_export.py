@@ -245,6 +245,10 @@ def test_masked_lms_answer_as_the_predictor_does(served):
         [answer["log_likelihood"] for answer in one.log_likelihood(TEXTS)] for one in (exported, case.predictor)
     )
     assert by_export == pytest.approx(by_predictor, rel=1e-4)
+    spans = ["the [MASK:3] boat", "a heavy [MASK]."]
+    for one, other in zip(exported.complete(spans), case.predictor.complete(spans), strict=True):
+        assert one["completed"] == other["completed"]
+        assert one["log_probability"] == pytest.approx(other["log_probability"], abs=1e-4)
     vectors = case.predictor.embed(TEXTS)
     served_vectors = case.signatures["embedding"](text=tf.constant(TEXTS))["embedding"]
     np.testing.assert_allclose(served_vectors, vectors, atol=1e-5)

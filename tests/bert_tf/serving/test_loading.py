@@ -261,7 +261,7 @@ def test_an_unknown_task_is_refused(tmp_path):
 
 def test_predictor_has_the_methods_of_every_task():
     methods = {method for kind in MODEL_KINDS.values() for method in kind.methods}
-    assert {"classify", "fill_mask", "log_likelihood", "embed", "generate"} <= methods
+    assert {"classify", "fill_mask", "complete", "log_likelihood", "embed", "generate"} <= methods
     assert all(callable(getattr(Predictor, method)) for method in methods)
 
 
