@@ -14,6 +14,11 @@ from absl import flags
 from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
 
+_OPTIONS = (
+    *("max_request_bytes", "max_texts", "max_characters", "max_requests", "max_batch_texts", "max_queue_texts"),
+    *("timeout", "latency_budget", "parallel", "cors_origins"),
+)
+
 
 def define_flags() -> None:
     """Define the flags of this command."""
@@ -29,6 +34,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("max_characters", 100_000, "The largest number of UTF-8 bytes in a text.", lower_bound=1)
     flags.DEFINE_integer("max_requests", 512, "The number of requests held at a time.", lower_bound=1)
     flags.DEFINE_float("timeout", 30.0, "The seconds that a request may take to arrive, and to be answered.", 0.001)
+    flags.DEFINE_integer("max_batch_texts", 64, "The largest number of texts computed together.", lower_bound=1)
+    flags.DEFINE_float("latency_budget", 0.1, "The seconds that a batch of several requests may take.", 0.0001)
+    flags.DEFINE_integer("max_queue_texts", 4096, "The number of texts that may wait for the model.", lower_bound=1)
     flags.DEFINE_integer("parallel", 1, "The number of threads that run models, on all cores each.", lower_bound=1)
     flags.DEFINE_string("api_key_file", None, "A file of keys, one a line, one of which requests must have.")
     flags.DEFINE_list("cors_origins", [], "The origins of pages in browsers that may ask; none by default.")
@@ -52,14 +60,8 @@ def main(_: Sequence[str]) -> None:
     folders = settings.parse_models(values.models or [f"{values.name}={values.export_dir}"])
     labels = settings.parse_labels(values.labels, list(folders))
     options = settings.ServerOptions(
-        max_request_bytes=values.max_request_bytes,
-        max_texts=values.max_texts,
-        max_characters=values.max_characters,
-        max_requests=values.max_requests,
-        timeout=values.timeout,
-        parallel=values.parallel,
         api_keys=settings.read_api_keys(values.api_key_file) if values.api_key_file else (),
-        cors_origins=values.cors_origins,
+        **{name: values.get_flag_value(name, None) for name in _OPTIONS},
     )
     tls = tls_context(values.certificate_file, values.key_file) if values.certificate_file else None
     with renamed(models="models" if values.models else "export_dir"):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf.server import json_examples, json_tensors
-from bert_tf.server.asking import Asking
+from bert_tf.server.batching import Batcher
 from bert_tf.server.errors import RequestError, invalid
 from bert_tf.server.models import ServedModels
 from bert_tf.server.options import ServerOptions
@@ -26,13 +26,13 @@ class Handling:
 
     Args:
         models: the models.
-        asking: what runs them.
+        batcher: what runs them.
         options: the settings, of which the limits count here.
     """
 
-    def __init__(self, models: ServedModels, asking: Asking, options: ServerOptions) -> None:
+    def __init__(self, models: ServedModels, batcher: Batcher, options: ServerOptions) -> None:
         self.models = models
-        self.asking = asking
+        self.batcher = batcher
         self.options = options
 
     def show(self, path: ModelPath) -> bytes:
@@ -60,7 +60,7 @@ class Handling:
         else:
             signature, inputs, in_rows = await asyncio.to_thread(self.read, path, version, body)
         rows = max(map(_rows, inputs.values()), default=1)
-        outputs = await self.asking.ask(version, signature, inputs)
+        outputs = await self.batcher.ask(version, signature, inputs)
         if sum(array.size for array in outputs.values()) < _LARGE_BODY // 4:
             return self.write(path, outputs, in_rows), rows
         return await asyncio.to_thread(self.write, path, outputs, in_rows), rows

@@ -16,6 +16,9 @@ class ServerOptions:
         max_characters: the largest number of UTF-8 bytes in a text.
         max_requests: the number of requests held at a time; more are refused with 503.
         timeout: seconds after which a request ends with an error: 408 if it has not arrived, 504 if it has no answer.
+        max_batch_texts: the largest number of rows that are computed together.
+        latency_budget: seconds that a batch of several requests is expected to take at most.
+        max_queue_texts: the number of rows that wait for the model; more are refused with 429.
         parallel: the number of threads that run models. TensorFlow uses all cores in each of them.
         api_keys: keys, one of which a request must have; without any, every request is answered.
         cors_origins: the origins of pages in browsers that may ask; none by default.
@@ -26,6 +29,9 @@ class ServerOptions:
     max_characters: int = 100_000
     max_requests: int = 512
     timeout: float = 30.0
+    max_batch_texts: int = 64
+    latency_budget: float = 0.1
+    max_queue_texts: int = 4096
     parallel: int = 1
     api_keys: Sequence[str] = ()
     cors_origins: Sequence[str] = ()

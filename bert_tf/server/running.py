@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from bert_tf.server.application import make_application
-from bert_tf.server.asking import Asking
+from bert_tf.server.batching import Batcher
 from bert_tf.server.connections import protocol_class
 from bert_tf.server.handling import Handling
 from bert_tf.server.models import ServedModels
@@ -81,12 +81,12 @@ class Server:
         check_installed()
         import uvicorn
 
-        self._asking = Asking(options.parallel)
+        self._batcher = Batcher(options)
         self._socket = _listening(host, port)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http{'s' if tls else ''}://{shown}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            make_application(Handling(models, self._asking, options), options),
+            make_application(Handling(models, self._batcher, options), options),
             http=protocol_class(options),
             ws="none",
             lifespan="off",
@@ -107,7 +107,7 @@ class Server:
         try:
             await self._uvicorn.serve(sockets=[self._socket])
         finally:
-            self._asking.close()
+            self._batcher.close()
 
     def stop(self) -> None:
         """Let `serve` return once the requests that it holds are answered. Threads may call this."""
