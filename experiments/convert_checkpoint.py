@@ -3,6 +3,7 @@
 ```bash
 bert-tf convert-checkpoint --input bert-base-uncased --format google --output_dir bert_base_google
 bert-tf convert-checkpoint --input run --format huggingface --output_dir for_transformers
+bert-tf convert-checkpoint --input run --vocab_file extended.txt --format huggingface --output_dir for_the_domain
 ```
 """
 
@@ -41,6 +42,9 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "allow_random_heads", False, "Whether heads that --task needs and --input lacks may start from random weights."
     )
+    flags.DEFINE_string(
+        "vocab_file", None, "An extended or reduced vocabulary (`create-vocab --extend`) for which the model is made."
+    )
 
 
 def main(_: Sequence[str]) -> None:
@@ -55,6 +59,7 @@ def main(_: Sequence[str]) -> None:
             values.format,
             task=values.task,
             allow_random_heads=values.allow_random_heads,
+            vocab_file=values.vocab_file,
         )
     print(report)
     print(values.output_dir)

@@ -10,6 +10,7 @@ from bert_tf.conversion.hub_card import ModelCard
 from bert_tf.conversion.loading import load_pretrained, read_pretrained, warn_of_surprises
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
+from bert_tf.conversion.vocabularies import with_vocabulary
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 FORMATS: dict[str, Callable[[Pretrained, str], None]] = {
@@ -33,6 +34,7 @@ def convert_checkpoint(
     *,
     task: str | None = None,
     allow_random_heads: bool = False,
+    vocab_file: str | None = None,
 ) -> ConversionReport:
     """Read a BERT in any known format and write it in another.
 
@@ -43,6 +45,7 @@ def convert_checkpoint(
         task: the task of the model to write, as in `loading.load_pretrained`; None to write the weights as they are.
         allow_random_heads: whether a head that `task` needs and `path` lacks may start from random numbers, with seed
             0.
+        vocab_file: an extended or a reduced vocabulary for which the model is made (`vocabularies.with_vocabulary`).
 
     Returns:
         The report of what happened to every tensor.
@@ -62,6 +65,8 @@ def convert_checkpoint(
         tokenizer = read.tokenizer() if read.tokens is not None else None
         pretrained = Pretrained.of_model(model, tokenizer, read.labels)
         pretrained.report = read.report
+    if vocab_file is not None:
+        pretrained = with_vocabulary(pretrained, vocab_file)
     write(pretrained, output_dir)
     return pretrained.report
 

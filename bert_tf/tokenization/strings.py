@@ -41,9 +41,9 @@ class StringEncoder:
         self._word_ids = StringCache(self.encode_word)
         self._word_tokens = StringCache(self._tokens)
 
-    def encode_word(self, word: str) -> tuple[int, ...]:
-        """Return the ids of a word's tokens."""
-        return tuple([index for index, _ in self._tokens(word)])
+    def encode_word(self, word: str, continues: bool = False) -> tuple[int, ...]:
+        """Return the ids of the tokens of a word, or of the part of one that `continues` it."""
+        return tuple([index for index, _ in self._tokens(word, continues)])
 
     def _encode_string(self, string: str) -> tuple[int, ...]:
         if string.isascii():
@@ -70,13 +70,13 @@ class StringEncoder:
                 tokens.append((index, min(word.starts[start:end]), max(word.ends[start:end])))
         return tokens
 
-    def _tokens(self, word: str) -> list[tuple[int, int]]:
+    def _tokens(self, word: str, continues: bool = False) -> list[tuple[int, int]]:
         """Split a word, longest match first: the id and length of each token, or one `[UNK]` for the whole word."""
         length = len(word)
         if length > self._longest_word:
             return [(self._unk_id, length)]
         tokens: list[tuple[int, int]] = []
-        vocabulary = self._first_ids
+        vocabulary = self._next_ids if continues else self._first_ids
         start = 0
         while start < length:
             for end in range(min(length, start + self._longest_token), start, -1):

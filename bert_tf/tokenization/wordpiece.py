@@ -211,6 +211,10 @@ class WordPieceTokenizer(Vocabulary):
             ids.extend(self._encode_plain(part.text) if part.token_id is None else [part.token_id])
         return ids
 
+    def ids_of_token(self, token: str) -> list[int]:
+        """Return the ids that stand for a token of another vocabulary, such as `river` or `##s`, or that of `[UNK]`."""
+        return list(self._strings.encode_word(token.removeprefix("##"), token.startswith("##")))
+
     def _parts(self, text: str, parse_special_tokens: bool | Collection[str] = False) -> list[Part]:
         """Return a text, cut at the tokens that are found before the text is cut into words."""
         parts = [whole(text)]
