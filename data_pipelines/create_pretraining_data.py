@@ -25,7 +25,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.progress import progress_bar
-from data_pipelines.corpora import input_flags
+from data_pipelines.corpora import beam_stages, input_flags
 from data_pipelines.corpora.documents import Document
 from data_pipelines.records import beam_runner, local_runner
 from data_pipelines.records.advice import advice
@@ -59,7 +59,8 @@ def create_pretraining_data(
     how it recognises them) and builds the others, and the bytes are those of an uninterrupted run.
 
     Args:
-        documents: the documents, each a list of sentences, which are read once.
+        documents: the documents, each a list of sentences, which are read once. The workers of the runner `beam` read
+            a `corpus.Corpus`; this process reads, and stages for them, any other iterable.
         tokenizer: the tokenizer of the vocabulary.
         output_dir: the folder to write, local or remote.
         config: the sequence length, packing, objective and seed.
@@ -92,7 +93,7 @@ def create_pretraining_data(
     for contradiction in vocabulary_warnings(tokenizer):
         warn(contradiction)
     with renamed(options="beam_options"):
-        pipeline = beam_runner.make_pipeline(beam_options) if runner == "beam" else None
+        pipeline = beam_stages.make_pipeline(beam_options) if runner == "beam" else None
     held_out_config = config.replace(dupe_factor=1)
     held_out_dir = os.path.join(output_dir, HELD_OUT_FOLDER)
     with renamed(folder="output_dir"):
@@ -103,13 +104,21 @@ def create_pretraining_data(
     else:
         remove_records(held_out_dir)  # an earlier run's records would pass for those of this run
 
-    shards = input_shards(documents, holdout, config.objective)
     function = ShardFunction(tokenizer, config, held_out_config)
     writers = (writer, held_out_writer)
     if pipeline is None:
+        shards = input_shards(documents, holdout, config.objective)
         done = local_runner.run(shards, function, writers=writers, num_workers=num_workers)
     else:
-        done = beam_runner.run(shards, function, writers=writers, output_dir=output_dir, pipeline=pipeline)
+        done = beam_runner.run(
+            documents,
+            function,
+            holdout=holdout,
+            objective=config.objective,
+            writers=writers,
+            output_dir=output_dir,
+            pipeline=pipeline,
+        )
     kept = 0
     with contextlib.closing(done), progress_bar(label="records", total=input_bytes, unit="B", unit_scale=True) as bar:
         for shard in done:

@@ -20,6 +20,11 @@ from bert_tf.utils.file_systems import file_system, os_errors
 _CHUNK_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+Span = tuple[int, int | None]
+"""The first byte of a part of a file, and the byte after its last; None for the end of the file."""
+
+_WHOLE: Span = (0, None)
+
 
 def exists(path: str) -> bool:
     """Return whether a file or folder exists.
@@ -78,15 +83,18 @@ def open_to_write(path: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def read_bytes(path: str) -> bytes:
-    """Return the file's contents.
+def read_bytes(path: str, span: Span = _WHOLE) -> bytes:
+    """Return the file's contents, or those of a part of it.
 
     Raises:
         FileNotFoundError: there is no such file.
         OSError: it cannot be read.
     """
+    start, end = span
     with open_to_read(path) as file:
-        return file.read()
+        if start:
+            file.seek(start)
+        return file.read() if end is None else file.read(end - start)
 
 
 def read_text(path: str) -> str:
@@ -106,7 +114,7 @@ def read_text(path: str) -> str:
         raise ValueError(f"{path}: not UTF-8 at byte {start} (0x{data[start]:02x}); {remedy}") from None
 
 
-def iterate_lines(path: str, skipped: list[int] | None = None) -> Iterator[str]:
+def iterate_lines(path: str, skipped: list[int] | None = None, span: Span = _WHOLE) -> Iterator[str]:
     r"""Iterate over the file's lines without their ends (LF or CR LF), and without a byte-order mark.
 
     Names that end in `.gz`, `.bz2` or `.zst` are decompressed as they are read. Reads are large: the line iterator of
@@ -115,6 +123,7 @@ def iterate_lines(path: str, skipped: list[int] | None = None) -> Iterator[str]:
     Args:
         path: the file.
         skipped: receives the numbers of the lines that are not UTF-8, which are left out. None makes them an error.
+        span: the part of the file to read, of whole lines. Lines are numbered from its start.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -122,18 +131,19 @@ def iterate_lines(path: str, skipped: list[int] | None = None) -> Iterator[str]:
             message names file and line.
     """
     if skipped is None:
-        yield from _lines(path, None)
+        yield from _lines(path, None, span)
         return
     bad: set[int] = set()
-    yield from (line for number, line in enumerate(_lines(path, bad), 1) if number not in bad)
+    yield from (line for number, line in enumerate(_lines(path, bad, span), 1) if number not in bad)
     skipped += sorted(bad)
 
 
-def _lines(path: str, bad: set[int] | None) -> Iterator[str]:
+def _lines(path: str, bad: set[int] | None, span: Span) -> Iterator[str]:
     """Iterate over all lines. `bad`, if given, receives the numbers of those that are not UTF-8, which are empty."""
     number, remedy = 1, ""
+    mark = _BYTE_ORDER_MARK if span[0] == 0 else b""
     started: list[bytes] = []  # the parts of a line whose end has not been read yet
-    for chunk in decompressed(_chunks(path), path):
+    for chunk in decompressed(chunks(path, span), path):
         remedy = remedy or remedy_for(chunk, path)
         whole, newline, rest = chunk.rpartition(b"\n")
         if not newline:
@@ -141,23 +151,32 @@ def _lines(path: str, bad: set[int] | None) -> Iterator[str]:
             continue
         lines = b"".join([*started, whole])
         started = [rest]
-        yield from _decoded_lines(path, lines, number, bad, remedy)
+        yield from _decoded_lines(path, lines.removeprefix(mark), number, bad, remedy)
         number += lines.count(b"\n") + 1
+        mark = b""
     last = b"".join(started)
     if last:
-        yield from _decoded_lines(path, last, number, bad, remedy)
+        yield from _decoded_lines(path, last.removeprefix(mark), number, bad, remedy)
 
 
-def _chunks(path: str) -> Iterator[bytes]:
+def chunks(path: str, span: Span = _WHOLE) -> Iterator[bytes]:
+    """Iterate over the bytes of a file, or of a part of it, in chunks of at most 1 MiB.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read.
+    """
+    position, end = span
     with open_to_read(path) as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        if position:
+            file.seek(position)
+        while chunk := file.read(_CHUNK_BYTES if end is None else min(_CHUNK_BYTES, end - position)):
+            position += len(chunk)
             yield chunk
 
 
 def _decoded_lines(path: str, data: bytes, first_number: int, bad: set[int] | None, remedy: str) -> list[str]:
     """Return the lines of `data`, which starts at line `first_number` and does not end in a line's end."""
-    if first_number == 1:
-        data = data.removeprefix(_BYTE_ORDER_MARK)
     try:
         return [line.rstrip("\r") for line in data.decode("utf-8").split("\n")]
     except UnicodeDecodeError as error:
@@ -295,7 +314,7 @@ def sha256(path: str) -> str:
         OSError: it cannot be read.
     """
     digest = hashlib.sha256()
-    for chunk in _chunks(path):
+    for chunk in chunks(path):
         digest.update(chunk)
     return digest.hexdigest()
 
@@ -354,12 +373,15 @@ def read_json_lines(path: str) -> list[Any]:
     return [_json_of(line, f"{path}, line {number}") for number, line in enumerate(iterate_lines(path), 1)]
 
 
-def iterate_json_objects(path: str, skipped: list[int] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+def iterate_json_objects(
+    path: str, skipped: list[int] | None = None, span: Span = _WHOLE
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Iterate over the JSON objects of a file that has one on each line. Blank lines are skipped.
 
     Args:
         path: the file.
         skipped: as for `iterate_lines`.
+        span: as for `iterate_lines`.
 
     Yields:
         The source of each object, `FILE, line N`, and the object.
@@ -369,7 +391,7 @@ def iterate_json_objects(path: str, skipped: list[int] | None = None) -> Iterato
         ValueError: a line is no JSON object; the message names file and line.
     """
     bad: set[int] | None = None if skipped is None else set()
-    for number, line in enumerate(_lines(path, bad), 1):
+    for number, line in enumerate(_lines(path, bad, span), 1):
         if not line.strip():
             if skipped is not None and bad and number in bad:
                 skipped.append(number)

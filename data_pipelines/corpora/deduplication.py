@@ -100,9 +100,10 @@ class ExactDuplicateFilter:
 
     def admit(self, document: Sequence[str]) -> bool:
         """Return whether the document is new, and remember it if it is."""
-        digest = hashlib.blake2b("\n".join(document).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        # Zero marks an empty entry.
-        fingerprint = int.from_bytes(digest, "little") or 1
+        return self.admit_fingerprint(document_fingerprint(document))
+
+    def admit_fingerprint(self, fingerprint: int) -> bool:
+        """Return whether the document with this `document_fingerprint` is new, and remember it if it is."""
         number = fingerprint % self._TABLES
         table = self._tables[number]
         index = _index_of(fingerprint, table)
@@ -128,6 +129,12 @@ class ExactDuplicateFilter:
         for fingerprint in filter(None, table):
             larger[_index_of(fingerprint, larger)] = fingerprint
         return larger
+
+
+def document_fingerprint(document: Sequence[str]) -> int:
+    """Return a hash of a document of 64 bits, which is never 0, because that marks an empty entry of a table."""
+    digest = hashlib.blake2b("\n".join(document).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") or 1
 
 
 def _index_of(fingerprint: int, table: array) -> int:

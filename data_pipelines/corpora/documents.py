@@ -6,13 +6,55 @@ documents.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import marshal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from bert_tf.tokenization import unicode_tables as ucd
 from bert_tf.utils import files
 
 Document = Sequence[str]
 """The sentences of a document."""
+
+Item = TypeVar("Item")
+
+# This version of marshal's format writes equal lists as equal bytes, and three times as fast as pickle. Later versions
+# write references, which depend on which strings happen to be the same object.
+_MARSHAL_VERSION = 2
+
+
+def pack_documents(documents: Sequence[Document]) -> bytes:
+    """Return the documents as bytes, which are equal exactly if the documents are equal."""
+    return marshal.dumps([list(document) for document in documents], _MARSHAL_VERSION)
+
+
+def unpack_documents(packed: bytes | memoryview) -> list[list[str]]:
+    """Return the documents that were packed. The bytes must come from this program, since marshal trusts them."""
+    return marshal.loads(packed)
+
+
+def num_characters(document: Document) -> int:
+    """Return the number of characters in the sentences of a document."""
+    return sum(map(len, document))
+
+
+def document_bytes(document: Document) -> int:
+    """Return the document's size as UTF-8 text with a line end after each sentence."""
+    return sum(1 + (len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))) for line in document)
+
+
+def in_groups(items: Iterable[Item], characters_of: Callable[[Item], int], least: int) -> Iterator[list[Item]]:
+    """Yield the items in lists, each of which ends with the item that brings it to `least` characters."""
+    group: list[Item] = []
+    characters = 0
+    for item in items:
+        group.append(item)
+        characters += characters_of(item)
+        if characters >= least:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
 
 
 def is_blank(text: str) -> bool:

@@ -5,16 +5,16 @@ order. With an equal `--holdout`, they hold out the same documents.
 """
 
 import dataclasses
-import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
 from bert_tf.utils import files
-from bert_tf.utils.arguments import renamed, renamed_items
+from bert_tf.utils.arguments import renamed
 from data_pipelines.corpora import mixtures, readers
+from data_pipelines.corpora.corpus import Corpus, Source
 
 # NAME=GLOBS. A path that looks like this can be written with `./` before it.
 _NAMED = re.compile(r"([A-Za-z0-9_-]+)=(.*)", re.S)
@@ -95,8 +95,8 @@ def define() -> None:
     flags.DEFINE_integer("seed", 0, "The random seed.")
 
 
-def read(values: Any) -> Iterator[Sequence[str]]:
-    """Return an iterator over the documents that the flags name.
+def read(values: Any) -> Corpus:
+    """Return the documents that the flags name, which are read whenever they are iterated over.
 
     Args:
         values: `flags.FLAGS`, or an object with these flags and `num_workers` as attributes.
@@ -118,37 +118,28 @@ def read(values: Any) -> Iterator[Sequence[str]]:
         skip_unreadable=values.skip_unreadable,
     )
     weights = None if values.weights is None else _weights(values.weights)
-    if not named:
-        if weights is not None or values.temperature is not None:
-            raise ValueError(
-                "--weights and --temperature need corpora with names, given as --input NAME=GLOBS. Received: "
-                f"--input {' --input '.join(values.input)}"
-            )
-        documents = _read_corpus(",".join(values.input), "input", options, values.num_workers)
-        return mixtures.without_duplicates(documents, values.deduplicate, num_workers=values.num_workers)
-    mixtures.check_shares(list(named), weights, values.temperature)
-    by_name = {}
-    for name, patterns in named.items():
-        own = dataclasses.replace(options, language=languages.get(name, options.language))
-        by_name[name] = functools.partial(_read_corpus, patterns, f"--input {name}", own, values.num_workers)
-    for reader in by_name.values():
-        reader()  # an unreadable corpus raises its error now, and not when its turn comes
-    mixed = mixtures.mixed_documents(
-        by_name,
+    if not named and (weights is not None or values.temperature is not None):
+        raise ValueError(
+            "--weights and --temperature need corpora with names, given as --input NAME=GLOBS. Received: "
+            f"--input {' --input '.join(values.input)}"
+        )
+    sources = {
+        name: Source(
+            patterns, dataclasses.replace(options, language=languages.get(name, options.language)), f"--input {name}"
+        )
+        for name, patterns in named.items()
+    }
+    corpus = Corpus(
+        sources or {"": Source(",".join(values.input), options, "input")},
+        name="input",
         weights=weights,
         temperature=values.temperature,
         deduplicate=values.deduplicate,
         seed=values.seed,
         num_workers=values.num_workers,
     )
-    return renamed_items(mixed, corpora="input")
-
-
-def _read_corpus(patterns: str, name: str, options: readers.ReadingOptions, num_workers: int) -> Iterator[list[str]]:
-    """Return the documents of one corpus, with errors that call its patterns `name`."""
-    with renamed(patterns=name):
-        documents = readers.read_documents(patterns, options, num_workers=num_workers)
-    return renamed_items(documents, patterns=name)
+    corpus.check()
+    return corpus
 
 
 def num_bytes(values: Any) -> int | None:

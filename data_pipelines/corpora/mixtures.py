@@ -14,10 +14,13 @@ sentences as well) and 0.3 (T = 3.33) in XLM-R (Conneau et al. 2020, section 3).
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from data_pipelines.corpora.deduplication import ExactDuplicateFilter
 from data_pipelines.corpora.documents import Document
 from data_pipelines.corpora.near_duplicates import NearDuplicateDocumentFilter
+
+Item = TypeVar("Item")
 
 Corpora = Mapping[str, Callable[[], Iterable[Document]]]
 """A reader for the name of each corpus; each call reads the same documents from the start."""
@@ -40,8 +43,12 @@ def without_duplicates(
     Raises:
         ValueError: `deduplicate` is none of `DEDUPLICATION`.
     """
-    judged = _judge(deduplicate, num_workers)
-    return (document for document, new in judged(documents) if new)
+    return only_new(documents, _judge(deduplicate, num_workers))
+
+
+def only_new(items: Iterable[Item], judged: Callable[[Iterable[Item]], Iterator[tuple[Item, bool]]]) -> Iterator[Item]:
+    """Yield the items that `judged` calls new."""
+    return (item for item, new in judged(items) if new)
 
 
 def _judge(deduplicate: str, num_workers: int) -> Callable[[Iterable[Document]], Iterator[tuple[Document, bool]]]:
@@ -137,25 +144,47 @@ def mixed_documents(
     if weights is None and temperature is None:
         documents = (document for read in corpora.values() for document in read())
         return without_duplicates(documents, deduplicate, num_workers=num_workers)
-    judged = _judge(deduplicate, num_workers)
-    return _mixed(corpora, judged, weights=weights, temperature=temperature, seed=seed, report=report)
+    return mixed(
+        corpora,
+        _judge(deduplicate, num_workers),
+        sentences_of=len,
+        hash_of=lambda document: mixing_hash(document, seed),
+        weights=weights,
+        temperature=temperature,
+        report=report,
+    )
 
 
-def _mixed(
-    corpora: Corpora,
-    judged: Callable[[Iterable[Document]], Iterator[tuple[Document, bool]]],
+def mixed(
+    corpora: Mapping[str, Callable[[], Iterable[Item]]],
+    judged: Callable[[Iterable[Item]], Iterator[tuple[Item, bool]]],
     *,
+    sentences_of: Callable[[Item], int],
+    hash_of: Callable[[Item], int],
     weights: Mapping[str, float] | None,
     temperature: float | None,
-    seed: int,
     report: Callable[[str], None],
-) -> Iterator[Document]:
+) -> Iterator[Item]:
+    """Yield the documents of a mixture with weights or a temperature, or what stands for documents.
+
+    Args:
+        corpora: for each corpus the function that reads it; each call gives the same items.
+        judged: yields items, and whether each is new among all items that it was ever given.
+        sentences_of: returns an item's number of sentences.
+        hash_of: returns the `mixing_hash` of an item.
+        weights: see `mixed_documents`.
+        temperature: see `mixed_documents`.
+        report: see `mixed_documents`.
+
+    Raises:
+        ValueError: as `mixed_documents`.
+    """
     sentences = dict.fromkeys(corpora, 0)
     dropped = {name: array("Q") for name in corpora}
     for name, read in corpora.items():
         for number, (document, new) in enumerate(judged(read())):
             if new:
-                sentences[name] += len(document)
+                sentences[name] += sentences_of(document)
             else:
                 dropped[name].append(number)
     del judged  # frees its hashes
@@ -178,12 +207,12 @@ def _mixed(
             if fraction <= 0:
                 continue
             for document in _without(read(), dropped[name]):
-                if fraction >= 1 or _uniform(document, seed) < fraction:
+                if fraction >= 1 or hash_of(document) / 2**64 < fraction:
                     yield document
         whole += 1
 
 
-def _without(documents: Iterable[Document], numbers: Iterable[int]) -> Iterator[Document]:
+def _without(documents: Iterable[Item], numbers: Iterable[int]) -> Iterator[Item]:
     """Yield the documents, except those whose numbers are among the ascending `numbers`."""
     left_out = iter(numbers)
     following = next(left_out, None)
@@ -194,8 +223,8 @@ def _without(documents: Iterable[Document], numbers: Iterable[int]) -> Iterator[
             yield document
 
 
-def _uniform(document: Document, seed: int) -> float:
-    """Return a number from 0 to 1 that depends on text and seed only, and not on the hash that holds documents out."""
+def mixing_hash(document: Document, seed: int) -> int:
+    """Return a hash of 64 bits that depends on text and seed only, and not on the hash that holds documents out."""
     text = "\n".join(document).encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(text, digest_size=8, key=f"mixing {seed}".encode()).digest()
-    return int.from_bytes(digest, "little") / 2**64
+    return int.from_bytes(digest, "little")

@@ -12,14 +12,17 @@ import collections
 import contextlib
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from bert_tf.tokenization import unicode_tables as ucd
 from bert_tf.utils.processes import ordered_map
 from data_pipelines.corpora.deduplication import RUN_LENGTH
-from data_pipelines.corpora.documents import Document
+from data_pipelines.corpora.documents import Document, in_groups, num_characters
+
+Item = TypeVar("Item")
 
 SKETCH_SIZE = 32
 """The largest number of runs in a sketch."""
@@ -64,13 +67,26 @@ class NearDuplicateDocumentFilter:
         waiting: collections.deque[list[Document]] = collections.deque()
 
         def texts() -> Iterator[list[str]]:
-            for group in _groups(documents):
+            for group in in_groups(documents, num_characters, _GROUP_CHARACTERS):
                 waiting.append(group)
                 yield ["\n".join(document)[:MAX_CHARACTERS] for document in group]
 
         with contextlib.closing(ordered_map(sketches, texts(), self._num_workers)) as groups:
             for group in groups:
                 yield from zip(waiting.popleft(), self._judge(group), strict=True)
+
+    def judged_by_sketch(
+        self, items: Iterable[Item], sketch_of: Callable[[Item], np.ndarray], characters_of: Callable[[Item], int]
+    ) -> Iterator[tuple[Item, bool]]:
+        """Yield each item, and whether the document that it stands for is new. The answers are those of `judged`.
+
+        Args:
+            items: what stands for the documents, in their order.
+            sketch_of: returns a document's sketch (`sketches`).
+            characters_of: returns a document's number of characters.
+        """
+        for group in in_groups(items, characters_of, _GROUP_CHARACTERS):
+            yield from zip(group, self._judge(list(map(sketch_of, group))), strict=True)
 
     def num_bytes(self) -> int:
         """Return the memory that the hashes take, in bytes."""
@@ -209,19 +225,6 @@ def _smallest(runs: np.ndarray) -> np.ndarray:
     """Return at most `SKETCH_SIZE` of the smallest different values, sorted."""
     runs = np.sort(runs)
     return runs[np.append(True, runs[1:] != runs[:-1])][:SKETCH_SIZE]
-
-
-def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    group: list[Document] = []
-    characters = 0
-    for document in documents:
-        group.append(document)
-        characters += sum(map(len, document))
-        if characters >= _GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group
 
 
 @functools.cache

@@ -3,10 +3,12 @@
 files and data sets -> raw documents -> (cleaning, splitting into sentences, in several processes) -> documents
 """
 
+import collections
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from absl import logging
 
@@ -15,20 +17,20 @@ from bert_tf.utils.decompression import compression_suffix
 from bert_tf.utils.file_patterns import matching_files
 from bert_tf.utils.processes import ordered_map
 from data_pipelines.corpora.cleaning import clean_text
-from data_pipelines.corpora.documents import is_blank
+from data_pipelines.corpora.documents import in_groups, is_blank
+from data_pipelines.corpora.file_parts import FilePart, is_json, span_of
 from data_pipelines.corpora.sentences import split_sentences
 from data_pipelines.corpora.tfds_texts import tfds_texts
 
 TFDS_PREFIX = "tfds:"
 """The start of a pattern that names a TFDS data set."""
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-"""The suffixes of files with a JSON object on each line."""
 
 # The approximate number of characters that a process receives at a time.
 _GROUP_CHARACTERS = 1 << 18
 _BLANK_LINES = re.compile(r"\n\s*\n")
 # Ends of lines other than LF and CR LF: CR, vertical tab, form feed and Unicode's separators of lines and paragraphs.
 _OTHER_LINE_ENDS = re.compile("[\r\x0b\x0c\u2028\u2029]")
+Item = TypeVar("Item")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -110,23 +112,48 @@ def read_documents(
             the documents hold no sentence.
     """
     options = options or ReadingOptions()
+    paths, names = matching_sources(patterns)
+    # A data set that cannot be read raises its error now.
+    texts = [_data_set(name, options) for name in names]
+    raw = _raw_documents(map(FilePart, paths), texts, options, _warn_of_skipped)
+    return not_empty(_processed(raw, options, num_workers), patterns, len(paths) + len(texts))
+
+
+def matching_sources(patterns: str) -> tuple[list[str], list[str]]:
+    """Return the files and the names of the TFDS data sets that `patterns` match, both in the order of reading.
+
+    Args:
+        patterns: as in `read_documents`.
+
+    Raises:
+        FileNotFoundError: a pattern matches no file.
+    """
     parts = patterns.split(",")
     names = [part.strip() for part in parts if part.strip().startswith(TFDS_PREFIX)]
-    data_sets = [name.removeprefix(TFDS_PREFIX) for name in names]
     globs = ",".join(part for part in parts if part.strip() not in names)
-    paths = matching_files(globs) if globs or not data_sets else []
-    texts = [
-        tfds_texts(
-            name,
-            text_field=options.text_field,
-            tfds_split=options.tfds_split,
-            tfds_dir=options.tfds_dir,
-            skip_unreadable=options.skip_unreadable,
-        )
-        for name in data_sets
-    ]
-    raw = _raw_documents(paths, texts, options)
-    return _not_empty(_processed(raw, options, num_workers), patterns, len(paths) + len(texts))
+    paths = matching_files(globs) if globs or not names else []
+    return paths, [name.removeprefix(TFDS_PREFIX) for name in names]
+
+
+def read_sources(
+    parts: Sequence[FilePart],
+    data_sets: Sequence[str],
+    options: ReadingOptions,
+    on_skipped: Callable[[str, list[int]], None],
+) -> Iterator[list[str]]:
+    """Yield the documents of parts of files, then those of data sets, as `read_documents` does for all of a corpus.
+
+    Args:
+        parts: the parts of files.
+        data_sets: the names of TFDS data sets.
+        options: the options of reading.
+        on_skipped: receives the name of each file with unreadable lines, and the numbers of these lines.
+
+    Raises:
+        ValueError: as `read_documents`, except that there may be no documents.
+    """
+    texts = [_data_set(name, options) for name in data_sets]
+    return _processed(_raw_documents(parts, texts, options, on_skipped), options, num_workers=1)
 
 
 def text_files(patterns: str) -> list[str] | None:
@@ -147,28 +174,53 @@ def text_files(patterns: str) -> list[str] | None:
     return None if any(compression_suffix(path) for path in paths) else paths
 
 
+def _data_set(name: str, options: ReadingOptions) -> Iterator[str]:
+    return tfds_texts(
+        name,
+        text_field=options.text_field,
+        tfds_split=options.tfds_split,
+        tfds_dir=options.tfds_dir,
+        skip_unreadable=options.skip_unreadable,
+    )
+
+
 def _raw_documents(
-    paths: Sequence[str], texts: Sequence[Iterator[str]], options: ReadingOptions
+    parts: Iterable[FilePart],
+    texts: Sequence[Iterator[str]],
+    options: ReadingOptions,
+    on_skipped: Callable[[str, list[int]], None],
 ) -> Iterator[_RawDocument]:
-    for path in paths:
+    for part in parts:
         skipped: list[int] | None = [] if options.skip_unreadable else None
-        if path.removesuffix(compression_suffix(path)).endswith(JSON_SUFFIXES):
-            for text in _json_texts(path, options.text_field, skipped):
-                yield _RawDocument(_lines_with_text(text), running=False)
-        else:
-            for lines in _blocks(path, skipped):
-                yield _RawDocument(lines, running=True)
+        try:
+            yield from _documents_of_part(part, options, skipped)
+        except ValueError:
+            if part.start:  # lines were counted from there: the error comes again, with the number of its line
+                collections.deque(_documents_of_part(FilePart(part.path), options, skipped), maxlen=0)
+            raise
         if skipped:
-            logging.warning(
-                "%s: left out %d lines without readable text, first line %d", path, len(skipped), skipped[0]
-            )
+            on_skipped(part.path, skipped)
     for data_set in texts:
         for text in data_set:
             yield _RawDocument(_lines_with_text(text), running=False)
 
 
-def _json_texts(path: str, text_field: str, skipped: list[int] | None) -> Iterator[str]:
-    for source, value in files.iterate_json_objects(path, skipped):
+def _documents_of_part(part: FilePart, options: ReadingOptions, skipped: list[int] | None) -> Iterator[_RawDocument]:
+    span = span_of(part)
+    if is_json(part.path):
+        for text in _json_texts(part.path, options.text_field, skipped, span):
+            yield _RawDocument(_lines_with_text(text), running=False)
+    else:
+        for lines in _blocks(part.path, skipped, span):
+            yield _RawDocument(lines, running=True)
+
+
+def _warn_of_skipped(path: str, lines: Sequence[int]) -> None:
+    logging.warning("%s: left out %d lines without readable text, first line %d", path, len(lines), lines[0])
+
+
+def _json_texts(path: str, text_field: str, skipped: list[int] | None, span: files.Span) -> Iterator[str]:
+    for source, value in files.iterate_json_objects(path, skipped, span):
         text = value.get(text_field)
         if text is None and skipped is not None:
             skipped.append(int(source.rpartition(" ")[2]))
@@ -195,10 +247,10 @@ def _lines(text: str) -> list[str]:
     return text.split("\n")
 
 
-def _blocks(path: str, skipped: list[int] | None) -> Iterator[list[str]]:
+def _blocks(path: str, skipped: list[int] | None, span: files.Span) -> Iterator[list[str]]:
     """Yield the blocks of lines between blank lines."""
     lines: list[str] = []
-    for read in files.iterate_lines(path, skipped):
+    for read in files.iterate_lines(path, skipped, span):
         for line in map(str.strip, _lines(read)):
             if not is_blank(line):
                 lines.append(line)
@@ -214,21 +266,9 @@ def _processed(raw: Iterator[_RawDocument], options: ReadingOptions, num_workers
     if not options.clean and options.sentences == "line":
         num_workers = 1  # sending documents to other processes would take longer than the work
     process = functools.partial(_process_group, options=options)
-    for documents in ordered_map(process, _groups(raw), num_workers):
+    groups = in_groups(raw, lambda document: sum(map(len, document.lines)), _GROUP_CHARACTERS)
+    for documents in ordered_map(process, groups, num_workers):
         yield from documents
-
-
-def _groups(raw: Iterator[_RawDocument]) -> Iterator[list[_RawDocument]]:
-    group: list[_RawDocument] = []
-    characters = 0
-    for document in raw:
-        group.append(document)
-        characters += sum(map(len, document.lines))
-        if characters >= _GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group
 
 
 def _process_group(group: list[_RawDocument], options: ReadingOptions) -> list[list[str]]:
@@ -250,7 +290,17 @@ def _sentences(document: _RawDocument, options: ReadingOptions) -> list[str]:
     return [sentence for line in lines for sentence in split_sentences(line, options.language)]
 
 
-def _not_empty(documents: Iterator[list[str]], patterns: str, count: int) -> Iterator[list[str]]:
+def not_empty(documents: Iterable[Item], patterns: str, count: int) -> Iterator[Item]:
+    """Yield the documents of a corpus, or what stands for them.
+
+    Args:
+        documents: the documents.
+        patterns: the patterns that name the corpus.
+        count: the number of its files and data sets.
+
+    Raises:
+        ValueError: there are no documents.
+    """
     empty = True
     for document in documents:
         empty = False

@@ -6,18 +6,22 @@ shard depend on the stream alone, never on the process or machine that builds th
 
 import hashlib
 import json
-import marshal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from data_pipelines.corpora.documents import Document, is_held_out, without_blanks
+from data_pipelines.corpora.documents import (
+    Document,
+    document_bytes,
+    is_held_out,
+    pack_documents,
+    unpack_documents,
+    without_blanks,
+)
 from data_pipelines.records.manifest import BuiltShard, PreparationConfig, record_settings
 from data_pipelines.records.shards import DocumentGrouper, ShardBuilder
 
-# This version of marshal's format writes equal lists as equal bytes, and three times as fast as pickle. Later versions
-# write references, which depend on which strings happen to be the same object.
-_MARSHAL_VERSION = 2
+Item = TypeVar("Item")
 
 # Changes whenever the same documents and settings give other records or counts, so that a run continues none of an
 # interrupted run of an earlier version.
@@ -38,38 +42,48 @@ class InputShard(NamedTuple):
     packed_documents: bytes
 
 
-def pack_documents(documents: Sequence[Document]) -> bytes:
-    """Return the documents as bytes, which are equal exactly if the documents are equal."""
-    return marshal.dumps([list(document) for document in documents], _MARSHAL_VERSION)
-
-
-def unpack_documents(packed: bytes) -> list[list[str]]:
-    """Return the documents that were packed. The bytes must come from this program, since marshal trusts them."""
-    return marshal.loads(packed)
-
-
 def input_shards(documents: Iterable[Document], holdout: float, objective: str) -> Iterator[InputShard]:
     """Yield the documents in shards. Memory holds two shards.
 
     Args:
         documents: the documents, which are read once. Blank sentences, and documents without other sentences, are left
             out.
-        holdout: the share of documents that `documents.is_held_out` holds out.
+        holdout: as for `cut_into_shards`, from what `documents.is_held_out` says.
+        objective: as for `cut_into_shards`.
+
+    Raises:
+        ValueError: as `cut_into_shards`.
+    """
+    described = (
+        (document, bool(holdout) and is_held_out(document, holdout), document_bytes(document))
+        for document in without_blanks(documents)
+    )
+    for held_out, number, group in cut_into_shards(described, holdout, objective):
+        yield InputShard(held_out, number, pack_documents(group))
+
+
+def cut_into_shards(
+    documents: Iterable[tuple[Item, bool, int]], holdout: float, objective: str
+) -> Iterator[tuple[bool, int, list[Item]]]:
+    """Yield whether a shard is held out, its number in its part, and its documents, for all shards of a stream.
+
+    Args:
+        documents: documents, or what stands for them, with whether each is held out, and its size in bytes.
+        holdout: the share of documents that is held out.
         objective: `nsp`, which needs two documents in each part; the others need one.
 
     Raises:
         ValueError: there are too few documents. It is raised when all of them have been read.
     """
-    groupers = (DocumentGrouper(), DocumentGrouper())
+    groupers: tuple[DocumentGrouper[Item], DocumentGrouper[Item]] = (DocumentGrouper(), DocumentGrouper())
     numbers = [0, 0]
 
-    def shard(held_out: bool, group: list[Document]) -> InputShard:
+    def shard(held_out: bool, group: list[Item]) -> tuple[bool, int, list[Item]]:
         numbers[held_out] += 1
-        return InputShard(held_out, numbers[held_out] - 1, pack_documents(group))
+        return held_out, numbers[held_out] - 1, group
 
-    for document in without_blanks(documents):
-        held_out = bool(holdout) and is_held_out(document, holdout)
-        group = groupers[held_out].add(document)
+    for document, held_out, num_bytes in documents:
+        group = groupers[held_out].add(document, num_bytes)
         if group:
             yield shard(held_out, group)
     least = 2 if objective == "nsp" else 1

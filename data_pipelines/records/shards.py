@@ -6,13 +6,14 @@ It runs in worker processes, which never import TensorFlow. It takes documents a
 import hashlib
 from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from bert_tf import features
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-from data_pipelines.corpora.documents import Document
+from data_pipelines.corpora.documents import Document, document_bytes
 from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, token_dtype
 from data_pipelines.records.packing import pack_rows
 from data_pipelines.records.pairs import (
@@ -27,6 +28,8 @@ from data_pipelines.records.pairs import (
     used_tokens,
 )
 from data_pipelines.records.tfrecords import bytes_feature, example_bytes, int64_feature, tfrecord_bytes
+
+Item = TypeVar("Item")
 
 _MEGABYTE = 1_000_000
 _SHARDS_A_SIZE = 16
@@ -43,13 +46,8 @@ def shard_bytes(number: int) -> int:
     return min(_LAST_SHARD_BYTES, _FIRST_SHARD_BYTES << min(number // _SHARDS_A_SIZE, 30))
 
 
-def document_bytes(document: Document) -> int:
-    """Return the document's size as UTF-8 text with a line end after each sentence."""
-    return sum(1 + (len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))) for line in document)
-
-
-class DocumentGrouper:
-    """A grouper of a stream of documents into input shards of at least two documents each.
+class DocumentGrouper(Generic[Item]):
+    """A grouper of a stream of documents, or of what stands for them, into input shards of at least two documents each.
 
     The last full shard is held back, so that a small rest can join it. Random second segments come from the same shard,
     so each shard needs several documents.
@@ -58,15 +56,15 @@ class DocumentGrouper:
     def __init__(self) -> None:
         self.documents = 0
         self._finished = 0
-        self._waiting: list[Document] = []
-        self._current: list[Document] = []
+        self._waiting: list[Item] = []
+        self._current: list[Item] = []
         self._current_bytes = 0
 
-    def add(self, document: Document) -> list[Document]:
-        """Take the next document, and return the next whole shard, or an empty list."""
+    def add(self, document: Item, num_bytes: int) -> list[Item]:
+        """Take the next document and its `document_bytes`, and return the next whole shard, or an empty list."""
         self.documents += 1
         self._current.append(document)
-        self._current_bytes += document_bytes(document)
+        self._current_bytes += num_bytes
         if self._current_bytes < shard_bytes(self._finished) or len(self._current) < 2:
             return []
         whole, self._waiting, self._current = self._waiting, self._current, []
@@ -74,7 +72,7 @@ class DocumentGrouper:
         self._finished += 1
         return whole
 
-    def finish(self) -> Iterator[list[Document]]:
+    def finish(self) -> Iterator[list[Item]]:
         """Yield the last one or two shards."""
         if self._waiting and (len(self._current) < 2 or self._current_bytes < shard_bytes(self._finished) // 2):
             yield self._waiting + self._current

@@ -112,6 +112,17 @@ def read_entry(folder: str, number: int) -> FinishedShard | None:
         return None
 
 
+def finished_shard(folder: str, number: int) -> FinishedShard | None:
+    """Return input shard `number` if it is finished and its record files are not damaged, or None."""
+    finished = read_entry(folder, number)
+    return finished if finished and _record_files_are_whole(folder, finished) else None
+
+
+def forget_shard(folder: str, number: int) -> None:
+    """Remove the journal entry of an input shard that will be built again."""
+    files.remove(_entry_path(folder, number))
+
+
 def _record_files_are_whole(folder: str, finished: FinishedShard) -> bool:
     """Return whether files have their checksums. After a power failure, a file may have its length but no contents."""
     for info in finished.shard_files:
@@ -195,12 +206,7 @@ class RecordFolderWriter:
 
     def finished(self, number: int) -> FinishedShard | None:
         """Return input shard `number` of an interrupted run, or None if it is not finished or its files are damaged."""
-        finished = read_entry(self.folder, number) if number in self._entries else None
-        return finished if finished and _record_files_are_whole(self.folder, finished) else None
-
-    def forget(self, number: int) -> None:
-        """Remove the journal entry of an input shard that will be built again."""
-        files.remove(_entry_path(self.folder, number))
+        return finished_shard(self.folder, number) if number in self._entries else None
 
     def write(self, number: int, built: BuiltShard, made_from: str) -> None:
         """Write input shard `number` and its journal entry.

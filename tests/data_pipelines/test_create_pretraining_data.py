@@ -179,7 +179,7 @@ def test_blank_sentences_and_documents_do_not_count(tmp_path):
 def test_groups_hold_two_documents_and_a_small_rest_joins_the_last(monkeypatch):
     monkeypatch.setattr(shards, "_FIRST_SHARD_BYTES", 100)
     grouper = shards.DocumentGrouper()
-    groups = [grouper.add(["x" * 150]) for _ in range(5)]
+    groups = [grouper.add(["x" * 150], 151) for _ in range(5)]
     groups += list(grouper.finish())
     assert [len(group) for group in groups if group] == [2, 3]
 

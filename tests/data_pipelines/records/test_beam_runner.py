@@ -1,24 +1,79 @@
+import gzip
 import os
+import random
 import sys
 
+import fake_beam
 import pytest
 import tensorflow as tf
 from small_corpus import corpus_documents
-from small_records import CONFIG, TOKENIZER, contents_of, make
+from small_records import CONFIG, contents_of, make
 
-from data_pipelines.records import beam_runner, shards, writer
-from data_pipelines.records.document_shards import InputShard, ShardFunction, pack_documents
+from data_pipelines.corpora import file_parts, near_duplicates
+from data_pipelines.corpora.corpus import Corpus, Source
+from data_pipelines.corpora.documents import write_documents
+from data_pipelines.corpora.readers import ReadingOptions
+from data_pipelines.records import shards
+from data_pipelines.records.document_shards import ShardFunction
+from data_pipelines.records.manifest import read_manifest
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    """Shards of 2 kB, so that a small corpus has many."""
+def small_pieces(monkeypatch):
+    """Shards of 2 kB and units of 5 kB, so that a small corpus has many."""
     monkeypatch.setattr(shards, "_FIRST_SHARD_BYTES", 2000)
+    monkeypatch.setattr(file_parts, "UNIT_BYTES", 5000)
+    monkeypatch.setattr(near_duplicates, "_GROUP_CHARACTERS", 3000)
 
 
 @pytest.fixture
 def beam():
+    """Apache Beam itself, an optional extra."""
     return pytest.importorskip("apache_beam", reason="Apache Beam is an optional extra")
+
+
+@pytest.fixture(params=["stand-in", "apache_beam"])
+def any_beam(request, monkeypatch):
+    """A pipeline in this process: of the stand-in, which is always there, and of Apache Beam."""
+    if request.param == "stand-in":
+        fake_beam.install(monkeypatch)
+    else:
+        request.getfixturevalue("beam")
+
+
+def _documents(count=60):
+    """Return documents of which some are equal to earlier ones, and some have one word changed."""
+    generator = random.Random(3)
+    documents = []
+    for number, document in enumerate(corpus_documents(count)):
+        documents.append(document)
+        if number % 5 == 1:
+            documents.append(list(generator.choice(documents)))
+        if number % 7 == 2:
+            near = list(generator.choice(documents))
+            documents.append([*near[:-1], near[-1].replace(" ", " rather ", 1)])
+    return documents
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A folder of one large file, JSON lines, a compressed file and an empty one."""
+    folder = tmp_path_factory.mktemp("texts")
+    documents = _documents()
+    write_documents(documents[:50], str(folder / "a.txt"))
+    lines = [f'{{"text": "{" ".join(document)}"}}\n' for document in documents[50:65]]
+    (folder / "b.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "c.txt.gz").write_bytes(gzip.compress("\n\n".join(map("\n".join, documents[65:])).encode()))
+    (folder / "d.txt").write_text("\n", encoding="utf-8")
+    return folder
+
+
+def _corpus(folder, deduplicate="none", **mixing):
+    options = ReadingOptions(sentences="split", clean=True)
+    if not mixing:
+        return Corpus({"": Source(f"{folder}/*", options)}, deduplicate=deduplicate)
+    sources = {"a": Source(f"{folder}/a.txt", options), "b": Source(f"{folder}/b.jsonl,{folder}/c.txt.gz", options)}
+    return Corpus(sources, deduplicate=deduplicate, seed=4, **mixing)
 
 
 def test_beam_options_need_the_runner(tmp_path):
@@ -37,26 +92,29 @@ def test_without_apache_beam_the_extra_is_named(tmp_path, monkeypatch):
     assert not (tmp_path / "records").exists()
 
 
-def test_what_a_worker_writes_is_what_the_local_runner_writes(tmp_path):
-    """The worker's function alone, without a pipeline: staged documents in, record files and journal entry out."""
-    documents = corpus_documents(60)
-    function = ShardFunction(TOKENIZER, CONFIG, CONFIG)
-    shard = InputShard(False, 0, pack_documents(documents))
-    staged = tmp_path / "staging" / "training-00000.documents"
-    staged.parent.mkdir()
-    staged.write_bytes(shard.packed_documents)
-    (tmp_path / "records").mkdir()
-    worker = beam_runner.StagedShard(False, 0, str(staged), str(tmp_path / "records"))
-    beam_runner.build_and_write(worker, function)
-    entry = writer.read_entry(str(tmp_path / "records"), 0)
-    assert entry.made_from == function.fingerprint(shard)
-    built = function.build(shard)
-    assert [info for info, _ in built.shard_files] == list(entry.shard_files)
-    for info, contents in built.shard_files:
-        assert (tmp_path / "records" / info.file_name).read_bytes() == contents
+@pytest.mark.parametrize("deduplicate", ["none", "exact", "near"])
+@pytest.mark.parametrize("mixing", [{}, {"weights": {"a": 1, "b": 3}}, {"temperature": 2.0}], ids=str)
+def test_beam_writes_the_bytes_of_the_local_runner(tmp_path, texts, any_beam, deduplicate, mixing, capsys):
+    config = CONFIG.replace(deduplicate=deduplicate)
+    make(tmp_path / "local", config, _corpus(texts, deduplicate, **mixing), holdout=0.2)
+    of_local = capsys.readouterr().out
+    make(tmp_path / "beam", config, _corpus(texts, deduplicate, **mixing), holdout=0.2, runner="beam")
+    assert capsys.readouterr().out == of_local
+    assert len(_corpus(texts).units()) > 5
+    assert len(contents_of(tmp_path / "local")) > 8
+    assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
 
 
-def test_beam_writes_the_bytes_of_the_local_runner(tmp_path, beam):
+def test_duplicates_are_found_among_documents_of_several_units(tmp_path, texts, any_beam):
+    found = {}
+    for deduplicate in ("none", "exact", "near"):
+        config = CONFIG.replace(deduplicate=deduplicate)
+        make(tmp_path / deduplicate, config, _corpus(texts, deduplicate), runner="beam")
+        found[deduplicate] = read_manifest(str(tmp_path / deduplicate)).statistics.documents
+    assert found["none"] == len(_documents()) > found["exact"] > found["near"] > 50
+
+
+def test_documents_of_this_process_are_staged_for_the_workers(tmp_path, any_beam):
     make(tmp_path / "local", holdout=0.2)
     make(tmp_path / "beam", holdout=0.2, runner="beam")
     assert len(contents_of(tmp_path / "local")) > 10
@@ -64,14 +122,19 @@ def test_beam_writes_the_bytes_of_the_local_runner(tmp_path, beam):
 
 
 @pytest.mark.long
-def test_beam_processes_write_the_bytes_of_the_local_runner(tmp_path, beam):
-    make(tmp_path / "local", holdout=0.2)
+def test_beam_processes_write_the_bytes_of_the_local_runner(tmp_path, beam, monkeypatch):
+    monkeypatch.undo()  # workers have the real sizes
+    write_documents(_documents(20_000), str(tmp_path / "texts" / "a.txt"))
+    config = CONFIG.replace(deduplicate="near")
+    make(tmp_path / "local", config, _corpus(tmp_path / "texts", "near"), holdout=0.2)
     options = "--direct_running_mode=multi_processing --direct_num_workers=2"
-    make(tmp_path / "beam", holdout=0.2, runner="beam", beam_options=options)
+    corpus = _corpus(tmp_path / "texts", "near")
+    make(tmp_path / "beam", config, corpus, holdout=0.2, runner="beam", beam_options=options)
+    assert len(contents_of(tmp_path / "local")) > 5
     assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
 
 
-def test_a_failed_pipeline_is_reported_and_continued(tmp_path, beam, monkeypatch):
+def test_a_failed_pipeline_is_reported_and_continued(tmp_path, texts, any_beam, monkeypatch):
     build = ShardFunction.build
 
     def failing(self, shard):
@@ -80,19 +143,66 @@ def test_a_failed_pipeline_is_reported_and_continued(tmp_path, beam, monkeypatch
         return build(self, shard)
 
     monkeypatch.setattr(ShardFunction, "build", failing)
-    with pytest.raises(OSError, match=r"The Beam pipeline failed .* of \d+ shards missing.*disk is broken"):
-        make(tmp_path / "beam", runner="beam")
+    with pytest.raises(OSError, match=r"The Beam pipeline failed\. Finished shards are kept.*disk is broken"):
+        make(tmp_path / "beam", documents=_corpus(texts), runner="beam")
     kept = {
         path: os.stat(path).st_mtime_ns
         for path in tf.io.gfile.glob(str(tmp_path / "beam" / "shard-*.tfrecord"))
         if "shard-00004" not in path
     }
+    assert kept
     assert not (tmp_path / "beam" / "manifest.json").exists()
     monkeypatch.setattr(ShardFunction, "build", build)
-    make(tmp_path / "beam", runner="beam")
+    make(tmp_path / "beam", documents=_corpus(texts), runner="beam")
     assert {path: os.stat(path).st_mtime_ns for path in kept} == kept
-    make(tmp_path / "local")
+    make(tmp_path / "local", documents=_corpus(texts))
     assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
+
+
+def test_shards_of_other_documents_are_built_again(tmp_path, texts, any_beam):
+    (tmp_path / "texts").mkdir()
+    for name in ("a.txt", "b.jsonl"):
+        (tmp_path / "texts" / name).write_bytes((texts / name).read_bytes())
+    with pytest.raises(RuntimeError, match="enough"):
+        make(tmp_path / "beam", documents=_stopping(_corpus(texts)))
+    assert (tmp_path / "beam" / "shard-00001.finished.json").exists()
+    text = (texts / "a.txt").read_text("utf-8")
+    (tmp_path / "texts" / "a.txt").write_text(text.replace("Near the river", "by the river", 1) + "\nmore text.\n")
+    corpus = _corpus(tmp_path / "texts")
+    make(tmp_path / "beam", documents=corpus, runner="beam")
+    make(tmp_path / "local", documents=corpus)
+    assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
+
+
+def _stopping(documents):
+    for number, document in enumerate(documents):
+        if number == 40:
+            raise RuntimeError("enough")
+        yield document
+
+
+def test_bad_input_is_reported_as_by_the_local_runner(tmp_path, any_beam):
+    lines = [f"A sentence of some words, number {number}.\n\n" for number in range(400)]
+    lines[301] = "caf\udce9\n"  # a byte of Latin-1, in the third unit
+    path = tmp_path / "a.txt"
+    path.write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
+    for runner in ("local", "beam"):
+        with pytest.raises(ValueError, match=rf"^{path}, line 603: not UTF-8 \(byte 0xe9\)"):
+            make(tmp_path / runner, documents=Corpus({"": Source(str(path))}), runner=runner)
+    skipping = Corpus({"": Source(str(path), ReadingOptions(skip_unreadable=True))})
+    for runner in ("local", "beam"):
+        make(tmp_path / runner, documents=skipping, runner=runner)
+    assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
+    path.write_text("\n")
+    for runner in ("local", "beam"):
+        with pytest.raises(
+            ValueError, match=r"`input` must name files with at least one sentence\. Received: .*a\.txt"
+        ):
+            make(tmp_path / f"{runner}2", documents=Corpus({"": Source(str(path), name="input")}), runner=runner)
+    path.write_text("one.\n")
+    for runner in ("local", "beam"):
+        with pytest.raises(ValueError, match=r"`documents` must hold at least 2 training documents"):
+            make(tmp_path / f"{runner}3", documents=Corpus({"": Source(str(path))}), runner=runner)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +216,11 @@ def test_bad_beam_options_are_reported_before_anything_is_read(tmp_path, beam, o
     with pytest.raises(ValueError, match=message):
         make(tmp_path / "records", documents=iter([]), runner="beam", beam_options=options)
     assert not (tmp_path / "records").exists()
+
+
+def test_the_launching_process_reads_no_documents(tmp_path, texts, any_beam, monkeypatch):
+    def refuse(self):
+        raise AssertionError("the launching process read the corpus")
+
+    monkeypatch.setattr(Corpus, "__iter__", refuse)
+    assert make(tmp_path, documents=_corpus(texts), runner="beam").statistics.documents == len(_documents())
