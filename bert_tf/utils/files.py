@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from bert_tf.utils import json_text
-from bert_tf.utils.decompression import decompressed
+from bert_tf.utils import json_text, text_lines
 from bert_tf.utils.file_kinds import remedy_for
 from bert_tf.utils.file_systems import file_system, os_errors
 
 _CHUNK_BYTES = 1 << 20
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Span = tuple[int, int | None]
 """The first byte of a part of a file, and the byte after its last; None for the end of the file."""
@@ -110,7 +108,7 @@ def read_text(path: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         # "utf-8-sig" counts from after the mark.
-        start = error.start + (len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0)
+        start = error.start + (len(text_lines.BYTE_ORDER_MARK) if data.startswith(text_lines.BYTE_ORDER_MARK) else 0)
         raise ValueError(f"{path}: not UTF-8 at byte {start} (0x{data[start]:02x}); {remedy}") from None
 
 
@@ -139,24 +137,7 @@ def iterate_lines(path: str, skipped: list[int] | None = None, span: Span = _WHO
 
 
 def _lines(path: str, bad: set[int] | None, span: Span) -> Iterator[str]:
-    """Iterate over all lines. `bad`, if given, receives the numbers of those that are not UTF-8, which are empty."""
-    number, remedy = 1, ""
-    mark = _BYTE_ORDER_MARK if span[0] == 0 else b""
-    started: list[bytes] = []  # the parts of a line whose end has not been read yet
-    for chunk in decompressed(chunks(path, span), path):
-        remedy = remedy or remedy_for(chunk, path)
-        whole, newline, rest = chunk.rpartition(b"\n")
-        if not newline:
-            started.append(chunk)
-            continue
-        lines = b"".join([*started, whole])
-        started = [rest]
-        yield from _decoded_lines(path, lines.removeprefix(mark), number, bad, remedy)
-        number += lines.count(b"\n") + 1
-        mark = b""
-    last = b"".join(started)
-    if last:
-        yield from _decoded_lines(path, last.removeprefix(mark), number, bad, remedy)
+    return text_lines.lines_of(chunks(path, span), path, bad, from_start=not span[0])
 
 
 def chunks(path: str, span: Span = _WHOLE) -> Iterator[bytes]:
@@ -173,21 +154,6 @@ def chunks(path: str, span: Span = _WHOLE) -> Iterator[bytes]:
         while chunk := file.read(_CHUNK_BYTES if end is None else min(_CHUNK_BYTES, end - position)):
             position += len(chunk)
             yield chunk
-
-
-def _decoded_lines(path: str, data: bytes, first_number: int, bad: set[int] | None, remedy: str) -> list[str]:
-    """Return the lines of `data`, which starts at line `first_number` and does not end in a line's end."""
-    try:
-        return [line.rstrip("\r") for line in data.decode("utf-8").split("\n")]
-    except UnicodeDecodeError as error:
-        if bad is not None and b"\n" in data:
-            parts = enumerate(data.split(b"\n"), first_number)
-            return [line for number, part in parts for line in _decoded_lines(path, part, number, bad, remedy)]
-        number = first_number + data.count(b"\n", 0, error.start)
-        if bad is not None:
-            bad.add(number)
-            return [""]
-        raise ValueError(f"{path}, line {number}: not UTF-8 (byte 0x{data[error.start]:02x}); {remedy}") from None
 
 
 @contextmanager
