@@ -5,13 +5,15 @@ Starlette and Uvicorn, of the extra `server`, are imported by the functions that
 
 import asyncio
 import contextlib
-import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from bert_tf.server import paths
-from bert_tf.server.errors import CLIENT_CLOSED, GATEWAY_TIMEOUT, INTERNAL, NOT_FOUND, RequestError
+from bert_tf.server.access_log import AccessLog
+from bert_tf.server.errors import CLIENT_CLOSED, GATEWAY_TIMEOUT, INTERNAL, NOT_FOUND, UNAVAILABLE, RequestError
+from bert_tf.server.gate import RECORD, Gate, Held
 from bert_tf.server.handling import TOO_LARGE, Handling
+from bert_tf.server.metrics import Metrics
 from bert_tf.server.options import ServerOptions
 from bert_tf.utils import json_text
 
@@ -20,36 +22,53 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 _JSON = "application/json"
 
 
-def make_application(handling: Handling, options: ServerOptions) -> "Starlette":
+def make_application(
+    handling: Handling, options: ServerOptions, *, metrics: Metrics, held: Held, log: AccessLog
+) -> "Starlette":
     """Return the application that answers by a server's models.
 
     Args:
         handling: what answers requests, apart from HTTP.
         options: the settings.
+        metrics: counts requests, and is shown at `/metrics`.
+        held: the number of requests that the server holds, which the application keeps.
+        log: the access log.
     """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.cors import CORSMiddleware
+    from starlette.responses import Response
     from starlette.routing import Route
 
     async def models(request: "Request") -> "Response":
         method, raw_path = request.method, request.scope["raw_path"].decode("ascii", "replace")
         if not raw_path.lower().startswith("/v1/"):
             raise HTTPException(NOT_FOUND)
-        path = paths.parse(method, raw_path)
+        path, record = paths.parse(method, raw_path), request.scope[RECORD]
+        record.verb, record.model = path.verb, path.name if path.name in handling.models.by_name else ""
         if method != "POST":
             return _response(handling.show(path))
         body = await _body(request, options)
-        answer, _ = await _while_connected(request, handling.answer(path, body), options.timeout)
+        record.bytes = len(body)
+        answer = await _while_connected(request, handling.answer(path, body, record), options.timeout)
         return _response(answer)
+
+    async def health(request: "Request") -> "Response":
+        return _response(json_text.dumps({"status": "ok"}).encode())
+
+    async def ready(request: "Request") -> "Response":
+        missing = handling.models.not_ready()
+        if missing:
+            raise RequestError(UNAVAILABLE, f"No version answers of: {', '.join(missing)}.", retry_after=1)
+        return await health(request)
+
+    async def metrics_page(request: "Request") -> "Response":
+        page, content_type = metrics.page()
+        return Response(page, headers={"content-type": content_type})
 
     async def refused(request: "Request", error: Any) -> "Response":
         return _error(error)
@@ -61,7 +80,7 @@ def make_application(handling: Handling, options: ServerOptions) -> "Starlette":
     async def broken(request: "Request", error: Exception) -> "Response":
         return _response(_error_body(f"Internal error: {type(error).__name__}"), INTERNAL)
 
-    middleware = [Middleware(_Limits, options=options)]
+    middleware = [Middleware(Gate, options=options, held=held, metrics=metrics, log=log, refused=_error)]
     if options.cors_origins:
         origins = list(options.cors_origins)
         headers = ["content-type", "authorization"]
@@ -69,7 +88,12 @@ def make_application(handling: Handling, options: ServerOptions) -> "Starlette":
             0, Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=headers)
         )
     return Starlette(
-        routes=[Route("/{rest:path}", models, methods=["GET", "POST"])],
+        routes=[
+            Route("/healthz", health),
+            Route("/readyz", ready),
+            Route("/metrics", metrics_page),
+            Route("/{rest:path}", models, methods=["GET", "POST"]),
+        ],
         exception_handlers={RequestError: refused, HTTPException: unknown, Exception: broken},
         middleware=middleware,
     )
@@ -133,43 +157,3 @@ async def _while_connected(request: "Request", answer: Awaitable[Any], timeout: 
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await task
-
-
-class _Limits:
-    """Middleware that checks the key, bounds the number of requests and their time, before a body is read."""
-
-    def __init__(self, app: Any, options: ServerOptions) -> None:
-        self._app = app
-        self._options = options
-        self._keys = [key.encode() for key in options.api_keys]
-        self._requests = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        error = None if self._has_key(scope) else RequestError(401, "A key is needed: Authorization: Bearer KEY.")
-        if error is None and self._requests >= self._options.max_requests:
-            message = f"The server holds {self._requests} requests, the most it may. Try again later."
-            error = RequestError(503, message, retry_after=1)
-        if error is not None:
-            await _error(error)(scope, receive, send)
-            return
-        self._requests += 1
-        try:
-            # The parts have limits of their own. This one ends a client that does not read its answer.
-            async with asyncio.timeout(3 * self._options.timeout):
-                await self._app(scope, receive, send)
-        except TimeoutError:
-            return  # Uvicorn closes the connection
-        finally:
-            self._requests -= 1
-
-    def _has_key(self, scope: Scope) -> bool:
-        if not self._keys:
-            return True
-        headers = dict(scope["headers"])
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        given = given.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
-        # All keys are compared, so that the time does not tell which one was near.
-        return sum(hmac.compare_digest(given, key) for key in self._keys) > 0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf.server import json_examples, json_tensors
+from bert_tf.server.access_log import RequestRecord
 from bert_tf.server.batching import Batcher
 from bert_tf.server.errors import RequestError, invalid
 from bert_tf.server.models import ServedModels
@@ -44,26 +45,28 @@ class Handling:
         shown = self.models.metadata(path) if path.verb == "metadata" else self.models.status(path)
         return json_text.dumps(shown).encode()
 
-    async def answer(self, path: ModelPath, body: bytes) -> tuple[bytes, int]:
-        """Return the body of the answer to a POST request, and the number of rows that were asked.
+    async def answer(self, path: ModelPath, body: bytes, record: RequestRecord) -> bytes:
+        """Return the body of the answer to a POST request.
 
         Args:
             path: the model and the verb.
             body: the body of the request.
+            record: what is known of the request; its version and its number of texts are noted in it.
 
         Raises:
             RequestError: the request is not as it must be, too large, or the model refuses it.
         """
         version = self.models.version(path)
+        record.version = version.number
         if len(body) < _LARGE_BODY:
             signature, inputs, in_rows = self.read(path, version, body)
         else:
             signature, inputs, in_rows = await asyncio.to_thread(self.read, path, version, body)
-        rows = max(map(_rows, inputs.values()), default=1)
+        record.texts = max(map(_rows, inputs.values()), default=1)
         outputs = await self.batcher.ask(version, signature, inputs)
         if sum(array.size for array in outputs.values()) < _LARGE_BODY // 4:
-            return self.write(path, outputs, in_rows), rows
-        return await asyncio.to_thread(self.write, path, outputs, in_rows), rows
+            return self.write(path, outputs, in_rows)
+        return await asyncio.to_thread(self.write, path, outputs, in_rows)
 
     def read(
         self, path: ModelPath, version: ServedVersion, body: bytes

@@ -7,6 +7,7 @@ folder/1/saved_model.pb  folder/2/saved_model.pb ...    the newest versions are 
 
 import dataclasses
 import os
+import threading
 from collections.abc import Mapping
 
 from bert_tf.server.errors import NOT_FOUND, RequestError, invalid
@@ -60,40 +61,59 @@ class ServedModel:
         self.num_versions = num_versions
         self.loaded: dict[int, ServedVersion] = {}
         self.states: dict[int, VersionState] = {}
+        self._lock = threading.Lock()
         if not export_versions(folder):
             raise ValueError(f"`models` must name folders of versions of exports. Received: {folder!r} for {name!r}")
 
     def load(self) -> None:
-        """Load the newest versions. The newest one that can be loaded answers where no version is asked for.
+        """Load the newest versions, when the server starts.
 
         Raises:
             ValueError: none of the versions can be loaded.
         """
-        for number in sorted(self.folders(), reverse=True):
-            if len(self.loaded) == self.num_versions:
-                break
-            self.load_version(number)
+        self.refresh()
         if not self.loaded:
             reasons = "; ".join(f"{number}: {state.error_message}" for number, state in self.states.items())
-            raise ValueError(
-                f"`models`: no version of {self.name!r} can be loaded. Received: {self.folder!r} ({reasons})"
-            )
+            raise ValueError(f"`models`: no version of {self.name!r} loads. Received: {self.folder!r} ({reasons})")
 
-    def folders(self) -> dict[int, str]:
-        """Return the folders of the versions by their numbers."""
-        return {int(name): os.path.join(self.folder, name) for name in export_versions(self.folder)}
+    def refresh(self) -> None:
+        """Load new versions, then let go of those that are not among the newest. Another thread may answer meanwhile.
 
-    def load_version(self, number: int) -> None:
-        """Load a version, or note why it cannot be loaded."""
+        A version that cannot be loaded is left out, so that an older one goes on to answer, until its folder is
+        removed. If the folder holds no version that can be loaded, those that are loaded stay. Requests that have a
+        version keep it until they are answered.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        with self._lock:
+            folders = {int(name): os.path.join(self.folder, name) for name in export_versions(self.folder)}
+            for number in self.states.keys() - folders.keys() - self.loaded.keys():
+                del self.states[number]
+            kept: set[int] = set()
+            for number in sorted(folders, reverse=True):
+                if len(kept) < self.num_versions and (number in self.loaded or self._load(number, folders[number])):
+                    kept.add(number)
+            for number in self.loaded.keys() - kept if kept else ():
+                self.states[number] = VersionState(UNLOADING)
+                self.loaded = {other: version for other, version in self.loaded.items() if other != number}
+                self.states[number] = VersionState(END)
+
+    def _load(self, number: int, folder: str) -> bool:
+        """Load a version, or note why it cannot be loaded. Return whether it answers."""
+        if self.states.get(number, VersionState(END)).error_code != _OK:
+            return False
         self.states[number] = VersionState(LOADING)
         try:
-            version = ServedVersion(self.folders()[number], number)
+            version = ServedVersion(folder, number)
+            version.warm_up()
         except Exception as error:  # whatever a graph or a file raises, the other versions go on
             message = str(error).split("\n", 1)[0][:300]
             self.states[number] = VersionState(END, "INTERNAL", message or type(error).__name__)
-            return
-        self.loaded[number] = version
+            return False
+        self.loaded = {**self.loaded, number: version}
         self.states[number] = VersionState(AVAILABLE)
+        return True
 
     def number_of(self, path: ModelPath) -> int | None:
         """Return the version that a path asks for, or None for the newest.
@@ -128,7 +148,7 @@ class ServedModels:
         number = path.version
         if model is not None:
             number = model.number_of(path)
-            loaded = dict(model.loaded)  # another thread may add one
+            loaded = model.loaded  # another thread may put another dictionary in its place
             found = loaded.get(max(loaded, default=0) if number is None else number)
             if found is not None:
                 return found
@@ -146,11 +166,19 @@ class ServedModels:
         if model is None:
             raise RequestError(NOT_FOUND, f"Could not find any versions of model {path.name[:80]}")
         number = model.number_of(path)
-        states = dict(model.states)
+        states = model.states.copy()
         if number is not None and number not in states:
             raise RequestError(NOT_FOUND, f"Could not find version {number} of model {path.name}")
         shown = sorted(states, reverse=True) if number is None else [number]
         return {"model_version_status": [states[each].to_json(each) for each in shown]}
+
+    def not_ready(self) -> list[str]:
+        """Return the names of the models none of whose versions answers."""
+        return [name for name, model in self.by_name.items() if not model.loaded]
+
+    def newest(self) -> dict[str, int]:
+        """Return the newest version of each model that answers."""
+        return {name: max(model.loaded) for name, model in self.by_name.items() if model.loaded}
 
     def metadata(self, path: ModelPath) -> dict[str, object]:
         """Return the JSON of a `GetModelMetadataResponse`: the signatures of a version.

@@ -21,6 +21,8 @@ class ServerOptions:
         max_queue_texts: the number of rows that wait for the model; more are refused with 429.
         parallel: the number of threads that run models. TensorFlow uses all cores in each of them.
         api_keys: keys, one of which a request must have; without any, every request is answered.
+        poll_seconds: the time between two looks for new versions.
+        access_log: the file of the access log; "-" for standard error; None for none.
         cors_origins: the origins of pages in browsers that may ask; none by default.
     """
 
@@ -33,6 +35,8 @@ class ServerOptions:
     latency_budget: float = 0.1
     max_queue_texts: int = 4096
     parallel: int = 1
+    poll_seconds: float = 1.0
+    access_log: str | None = None
     api_keys: Sequence[str] = ()
     cors_origins: Sequence[str] = ()
 

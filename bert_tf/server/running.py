@@ -5,14 +5,18 @@ import contextlib
 import signal
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from bert_tf.server.access_log import AccessLog
 from bert_tf.server.application import make_application
 from bert_tf.server.batching import Batcher
 from bert_tf.server.connections import protocol_class
+from bert_tf.server.gate import Held
 from bert_tf.server.handling import Handling
+from bert_tf.server.metrics import Metrics
 from bert_tf.server.models import ServedModels
 from bert_tf.server.options import ServerOptions
 
@@ -27,10 +31,12 @@ def check_installed() -> None:
         ImportError: it is not.
     """
     try:
+        import prometheus_client  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"the server needs Starlette and Uvicorn: pip install 'bert_tf[server]' ({error})") from error
+        needs = "Starlette, Uvicorn and prometheus-client"
+        raise ImportError(f"the server needs {needs}: pip install 'bert_tf[server]' ({error})") from error
 
 
 def tls_context(certificate: str, key: str | None) -> ssl.SSLContext:
@@ -65,7 +71,7 @@ class Server:
         tls: the settings of TLS, or None for plain HTTP.
 
     Raises:
-        ImportError: Starlette or Uvicorn is not installed.
+        ImportError: what the server needs is not installed.
         OSError: the address is in use or is none of this machine.
     """
 
@@ -81,12 +87,16 @@ class Server:
         check_installed()
         import uvicorn
 
-        self._batcher = Batcher(options)
+        held = Held()
+        metrics = Metrics(lambda: self._batcher.waiting, lambda: held.number, models.newest)
+        self._models, self._poll_seconds = models, options.poll_seconds
+        self._batcher = Batcher(options, metrics.batch)
         self._socket = _listening(host, port)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http{'s' if tls else ''}://{shown}:{self._socket.getsockname()[1]}"
+        handling, log = Handling(models, self._batcher, options), AccessLog(options.access_log)
         config = uvicorn.Config(
-            make_application(Handling(models, self._batcher, options), options),
+            make_application(handling, options, metrics=metrics, held=held, log=log),
             http=protocol_class(options),
             ws="none",
             lifespan="off",
@@ -104,10 +114,21 @@ class Server:
 
         Requests that have arrived by then are still answered.
         """
+        looking = asyncio.create_task(self._look_for_versions())
         try:
             await self._uvicorn.serve(sockets=[self._socket])
         finally:
+            looking.cancel()
             self._batcher.close()
+
+    async def _look_for_versions(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            for model in self._models.by_name.values():
+                try:
+                    await asyncio.to_thread(model.refresh)
+                except OSError as error:  # of the file system: the next look may succeed
+                    print(f"warning: {model.folder}: {error}", file=sys.stderr)
 
     def stop(self) -> None:
         """Let `serve` return once the requests that it holds are answered. Threads may call this."""

@@ -61,6 +61,7 @@ class ServedVersion:
         from bert_tf.serving.saved_model import load_graph
 
         self.number = number
+        self._folder = folder
         self.signatures = _read_signatures(folder)
         self._graph = load_graph(folder)  # keeps the variables alive
 
@@ -79,6 +80,21 @@ class ServedVersion:
         if not self.signatures[name].inputs:
             raise invalid(f"Failed to get input map for signature: {name}")
         return self.signatures[name]
+
+    def warm_up(self) -> None:
+        """Run the export's own warm-up requests, so that no user waits for what TensorFlow does once.
+
+        Raises:
+            ValueError: their file is damaged.
+            RequestError: the graph refuses one of them.
+        """
+        from bert_tf.serving.warmup import read_requests
+
+        for name, inputs in read_requests(self._folder):
+            signature = self.signature(name)
+            if signature.inputs.keys() != inputs.keys():
+                raise ValueError(f"a warm-up request must have the inputs of {signature.name}: {sorted(inputs)}")
+            self.run(signature.name, inputs)
 
     def run(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the outputs of a signature. Threads may call this at the same time.

@@ -6,9 +6,11 @@ four small messages do not require the package `tensorflow-serving-api`.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from bert_tf.utils import files
 
@@ -116,3 +118,62 @@ def write_requests(
     with tf.io.TFRecordWriter(path) as writer:
         for log in logs:
             writer.write(log)
+
+
+def read_requests(folder: str) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yield the warm-up requests of an export: a signature's name, and its inputs by name. There may be none.
+
+    Args:
+        folder: the folder of one version.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    path = os.path.join(folder, WARMUP_FILE)
+    if not files.exists(path):
+        return
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        try:
+            ((kind, log),) = [(number, value) for number, value in _fields_of(record) if number in _LOGS.values()]
+            request = _fields_of(dict(_fields_of(log))[1])
+            signature = dict(_fields_of(dict(request)[1])).get(3, b"").decode()
+            inputs: dict[str, np.ndarray] = {}
+            if kind == _LOGS["predict"]:
+                for entry in (dict(_fields_of(value)) for number, value in request if number == 2):
+                    proto = tf.make_tensor_proto(0)
+                    proto.ParseFromString(entry[2])
+                    array = tf.make_ndarray(proto)
+                    inputs[entry[1].decode()] = array.astype(object) if array.dtype.kind == "S" else array
+            else:
+                examples = _fields_of(dict(_fields_of(dict(request)[2]))[1])
+                inputs["inputs"] = np.array([example for _, example in examples], object)
+        except (KeyError, IndexError, ValueError, TypeError, DecodeError) as error:
+            raise ValueError(f"{path}: must hold requests of TensorFlow Serving ({error})") from None
+        yield signature, inputs
+
+
+def _fields_of(message: bytes) -> list[tuple[int, bytes]]:
+    """Return the numbers and the bytes of a message's fields that hold strings or messages, in order."""
+    found, position = [], 0
+    while position < len(message):
+        key, position = _read_varint(message, position)
+        if key & 7 not in (0, 2):
+            raise ValueError(f"a field of wire type {key & 7}")
+        value, position = _read_varint(message, position)
+        if key & 7 == 2:
+            if position + value > len(message):
+                raise ValueError("a field that ends too early")
+            found.append((key >> 3, message[position : position + value]))
+            position += value
+    return found
+
+
+def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+    """Return a number and the position after it."""
+    value = shift = 0
+    while True:
+        digit = message[position]
+        value |= (digit & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if digit < 0x80:
+            return value, position

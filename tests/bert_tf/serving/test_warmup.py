@@ -105,3 +105,25 @@ def test_long_messages_are_written_with_their_lengths(tmp_path):
         )
         text = np.atleast_1d(_inputs(_read(tmp_path / str(length))[0].predict_log.request)["text"])[0]
         assert len(text.split()) == length - 2
+
+
+@pytest.mark.parametrize("method", ["predict", "classify", "regress"])
+def test_requests_are_read_as_they_were_written(tmp_path, method):
+    assert list(warmup.read_requests(str(tmp_path))) == []
+    warmup.write_requests(str(tmp_path), ["question", "context"], method, word="the", lengths=[8, 200], has_mask=False)
+    first, second, example = warmup.read_requests(str(tmp_path))
+    assert first[0] == second[0] == "serving_default"
+    assert second[1]["question"].tolist() == [b"the"]
+    assert second[1]["context"].tolist() == [b" ".join([b"the"] * 196)]
+    proto = warmup.example_proto({"question": "the", "context": "the the the the"})
+    assert (example[0], example[1]["inputs"].tolist()) == ("examples", [proto])
+
+
+@pytest.mark.parametrize("record", [b"", b"\x32\x05", b"\x32\x02\x0a\x00", b"\x35abcd", b"\x80"])
+def test_a_file_of_something_else_is_named(tmp_path, record):
+    path = tmp_path / warmup.WARMUP_FILE
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(record)
+    with pytest.raises(ValueError, match=r"tf_serving_warmup_requests: must hold requests of TensorFlow Serving"):
+        list(warmup.read_requests(str(tmp_path)))
