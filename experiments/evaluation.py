@@ -1,10 +1,15 @@
 """The evaluation of a run on records or on a labelled file."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bert_tf.configs import FinetuningConfig, PretrainingConfig
+from bert_tf.configs.base import check_choice
+from bert_tf.configs.generation_metrics import GENERATION_METRICS
+from bert_tf.configs.tasks import Seq2SeqConfig
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs import folder as run_folder
+from bert_tf.scoring.seq2seq import check_packages
 from bert_tf.tasks import task_of
 from bert_tf.training.choose_engine import make_engine
 from bert_tf.training.finetuning import score
@@ -20,6 +25,8 @@ def evaluate(
     batch_size: int = 128,
     part: str | None = None,
     strict: bool = False,
+    generation_metrics: Sequence[str] | None = None,
+    beams: int | None = None,
 ) -> dict[str, Any]:
     """Return the losses (nats) and metrics of a run's model on all of `eval_data`, computed on one device in float32.
 
@@ -31,6 +38,9 @@ def evaluate(
         part: the part (`train`, `eval` or `test`) of the run's own file to evaluate on instead; only a run made with
             `--split` has parts.
         strict: whether to raise an error for an answer that is not found at its `answer_start`.
+        generation_metrics: for a run of sequence to sequence, the metrics of generated texts to compute; None for those
+            that the run computed in training.
+        beams: the number of hypotheses of the beam search that generates; None for that of the run.
 
     Raises:
         FileNotFoundError: a file or folder is missing or incomplete.
@@ -38,7 +48,16 @@ def evaluate(
     """
     if (eval_data is None) == (part is None):
         raise ValueError(f"one of `eval_data` and `part` must be given. Received: {eval_data!r} and {part!r}")
+    for metric in generation_metrics or ():
+        check_choice("generation_metrics", metric, GENERATION_METRICS)
+    with renamed(metrics="generation_metrics"):
+        check_packages(generation_metrics or ())
     model, description, tokenizer = run_folder.load_run(run_dir)
+    if generation_metrics and description.task != "seq2seq":
+        raise ValueError(
+            "`generation_metrics` needs a run of sequence to sequence. "
+            f"Received: {', '.join(generation_metrics)} for {run_dir!r}, a run of {description.task}"
+        )
     if description.task == "pretraining":
         if eval_data is None:
             raise ValueError(f"`part` needs a run made with --split. Received: {run_dir!r}, which was pre-trained")
@@ -49,7 +68,10 @@ def evaluate(
         data = folder.evaluation_dataset(masking, batch_size)
         with folder.naming_bad_records():
             return make_engine(strategy="one_device").make_evaluation(model, pretraining_objective())(data)
-    config = FinetuningConfig.from_dict(description.experiment).task
+    experiment = FinetuningConfig.from_dict(description.experiment)
+    config = experiment.task
+    if beams is not None and isinstance(config, Seq2SeqConfig):
+        config = config.replace(generation_beams=beams)
     if eval_data is not None:
         with renamed(path="eval_data"):
             examples = read_examples(eval_data, config, strict=strict)
@@ -63,4 +85,5 @@ def evaluate(
         tokenizer=tokenizer,
         engine=make_engine(strategy="one_device"),
         batch_size=batch_size,
+        generation_metrics=experiment.generation_metrics if generation_metrics is None else generation_metrics,
     )

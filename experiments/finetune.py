@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from absl import flags
 
 from bert_tf.configs import FinetuningConfig
+from bert_tf.scoring.seq2seq import check_packages
 from bert_tf.tokenization import command_line
 from bert_tf.utils import json_text, launching
+from bert_tf.utils.arguments import renamed
 from experiments import engine_flag, launch
 
 
@@ -53,6 +55,9 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags and files, fine-tune once or for each seed and setting, and print the scores."""
+    config = launch.config_from_flags(FinetuningConfig)
+    with renamed(metrics="task.generation_metrics"):
+        check_packages(config.generation_metrics)  # in the first second
     engine_flag.choose_backend()
     from bert_tf.training.sweeps import parse_grid
     from data_pipelines.finetuning.labelled import read_parts
@@ -61,7 +66,6 @@ def main(_: Sequence[str]) -> None:
     from tpu_configs import preflight
 
     values = flags.FLAGS
-    config = launch.config_from_flags(FinetuningConfig)
     if tpu := launch.tpu_from_flags():
         names = ("train_file", "eval_file", "test_file", "vocab_file", "init_checkpoint", "model_dir")
         paths = {f"--{name}": getattr(values, name) for name in names}

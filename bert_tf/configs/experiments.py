@@ -4,8 +4,9 @@ import dataclasses
 from typing import Self
 
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
+from bert_tf.configs.generation_metrics import GENERATION_METRICS
 from bert_tf.configs.model import BertConfig
-from bert_tf.configs.tasks import AnyTaskConfig, ClassificationConfig
+from bert_tf.configs.tasks import AnyTaskConfig, ClassificationConfig, Seq2SeqConfig
 from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
 
 
@@ -97,7 +98,7 @@ class FinetuningConfig(Config):
         keep_best: whether the result has the weights of the best evaluation instead of the last ones.
         patience: number of evaluations without a better score after which training stops; 0 for never.
         metric: the score that `keep_best` and `patience` use; None for the task's own. Lower errors and losses
-            (`*loss`, `mse`) are better.
+            (`*loss`, `mse`, `perplexity`) are better.
     """
 
     model: BertConfig = dataclasses.field(default_factory=BertConfig)
@@ -124,6 +125,14 @@ class FinetuningConfig(Config):
                 "`model.attention` fused needs `task.encoder_dropout_rate` 0 or none, because that is the dropout of "
                 f"attention probabilities too. Received: encoder_dropout_rate={self.task.encoder_dropout_rate}"
             )
+
+    @property
+    def generation_metrics(self) -> tuple[str, ...]:
+        """The metrics of generated texts that evaluations compute: `metric` too, if it is one."""
+        if not isinstance(self.task, Seq2SeqConfig):
+            return ()
+        own = [self.metric] if self.metric in GENERATION_METRICS else []
+        return tuple(dict.fromkeys([*self.task.generation_metrics, *own]))
 
     def with_steps(self, steps_per_epoch: int) -> Self:
         """Return the configuration with the steps that follow from `num_epochs`; unchanged if that is None.

@@ -3,6 +3,7 @@
 import dataclasses
 
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
+from bert_tf.configs.generation_metrics import GENERATION_METRICS, METRIC_TOKENIZERS
 from bert_tf.configs.tag_schemes import TAG_SCHEMES, tag_scheme_named
 
 
@@ -336,6 +337,10 @@ class Seq2SeqConfig(TaskConfig):
         group_column: column of the group, whose examples `--split` keeps together; None for no groups.
         packed: whether a row of training holds as many pairs as fit. Batches are then full of tokens, and their
             `train.batch_size` rows hold more pairs.
+        generation_metrics: metrics of the texts that the model generates from the held-out sources, among
+            `GENERATION_METRICS`, in every evaluation. () for none, because generation takes time.
+        generation_beams: number of hypotheses of its beam search; 1 for the likeliest token at each step.
+        metric_tokenizer: what these metrics count as words, one of `METRIC_TOKENIZERS`; `zh` for Chinese.
     """
 
     kind: str = "seq2seq"
@@ -346,6 +351,9 @@ class Seq2SeqConfig(TaskConfig):
     reference_columns: tuple[str, ...] = ()
     group_column: str | None = None
     packed: bool = False
+    generation_metrics: tuple[str, ...] = ()
+    generation_beams: int = 1
+    metric_tokenizer: str = "13a"
 
     @property
     def num_segments(self) -> int:
@@ -360,6 +368,10 @@ class Seq2SeqConfig(TaskConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("max_target_length", self.max_target_length, 2)
+        for metric in self.generation_metrics:
+            check_choice("generation_metrics", metric, GENERATION_METRICS)
+        check_range("generation_beams", self.generation_beams, 1)
+        check_choice("metric_tokenizer", self.metric_tokenizer, METRIC_TOKENIZERS)
         if self.max_source_length < 3:
             raise ConfigError(
                 "`max_seq_length` must hold `max_target_length` tokens and at least 3 of the source. "

@@ -1,20 +1,11 @@
-"""The options of generation, the tokens that may be generated, and what is found.
+"""The options of generation, and what is found."""
 
-Shapes: V vocabulary.
-"""
-
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.configs.tasks import Seq2SeqConfig
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.tokenization.wordpiece import WordPieceTokenizer
-
-_UNUSED = re.compile(r"\[unused\d+\]")
 
 _BEAMS = 4
 _SAMPLING = ("temperature", "top_k", "top_p", "seed")
@@ -72,16 +63,3 @@ def check_room(description: ModelDescription, options: DecodingOptions) -> None:
             f"`max_length` must be at most {room}, the model's {positions} positions without "
             f"{config.max_source_length} of the source. Received: {options.max_length}"
         )
-
-
-def generated_tokens(tokenizer: WordPieceTokenizer, vocab_size: int) -> np.ndarray:
-    """Return the mask of the tokens that may be generated, bool [V]: neither special nor unused ones nor `[UNK]`.
-
-    Args:
-        tokenizer: the tokenizer.
-        vocab_size: V, the rows of the model's embeddings, which may be more than there are tokens.
-    """
-    allowed = np.zeros(vocab_size, bool)
-    allowed[: len(tokenizer)] = [bool(token) and not _UNUSED.fullmatch(token) for token in tokenizer.tokens]
-    allowed[[tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.mask_id]] = False
-    return allowed

@@ -207,6 +207,23 @@ class Seq2Seq(Task[Seq2SeqExample]):
         """Return `token_accuracy`."""
         return "token_accuracy"
 
+    def generation_scores(
+        self, examples: Sequence[Seq2SeqExample], texts: Sequence[str], metrics: Sequence[str], *, lower_case: bool
+    ) -> dict[str, float]:
+        """Return the metrics of the texts that a model generated from labelled examples.
+
+        Args:
+            examples: the examples.
+            texts: the text for each.
+            metrics: the names of the metrics.
+            lower_case: whether case is ignored, as for a model without case.
+        """
+        from bert_tf.scoring.seq2seq import generation_scores
+
+        references = [example.references for example in examples]
+        tokenizer = self.config.metric_tokenizer
+        return generation_scores(references, texts, metrics, tokenizer=tokenizer, lower_case=lower_case)
+
 
 def _with_each_target(example: Seq2SeqExample) -> list[Seq2SeqExample]:
     """Return an example for each of the targets, or the example itself if it has one at most."""

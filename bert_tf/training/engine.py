@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.features import Batch
 from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.training.batch_shards import BatchShard
@@ -32,6 +33,9 @@ DatasetFrom = Callable[[int, BatchShard], Dataset]
 
 Evaluate = Callable[[Dataset], dict[str, float]]
 """A function from global batches, the last one filled up with weight 0, to losses and metrics over all of them."""
+
+Compute = Callable[[Any, Batch], Any]
+"""A function of a Keras model and a batch, of `keras.ops`, to a structure of tensors [B, ...]."""
 
 OutputsOf = Callable[[EncodedExamples], tuple[list[Any], dict[str, float]]]
 """A function from encoded examples to the outputs for each (NumPy arrays without a batch axis), and metrics."""
@@ -185,13 +189,21 @@ class Engine(Protocol):
         """Return a function that evaluates the model, without dropout, on a whole data set of batches."""
         ...
 
-    def make_outputs(self, model: "keras.Model", batch_size: int, objective: Objective | None = None) -> OutputsOf:
+    def make_outputs(
+        self,
+        model: "keras.Model",
+        batch_size: int,
+        objective: Objective | None = None,
+        *,
+        compute: Compute | None = None,
+    ) -> OutputsOf:
         """Return a function that gives the model's outputs, without dropout, for each of some encoded examples.
 
         Args:
             model: the model.
             batch_size: the number of rows at a time, which is rounded up to a multiple of the number of devices.
             objective: the losses and metrics of labelled examples; None for none.
+            compute: what is computed instead of the model's call, such as the texts that it generates; None for that.
         """
         ...
 

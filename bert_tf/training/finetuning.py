@@ -20,6 +20,7 @@ from bert_tf.models.weights import named_weights
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.result import BestEvaluation, restore_result
+from bert_tf.scoring.seq2seq import check_packages
 from bert_tf.tasks import Task, task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.reachability import vocabulary_warnings
@@ -27,7 +28,8 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.attention_choice import attention_of
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
-from bert_tf.training.engine import Dataset, Engine, OutputsOf, State
+from bert_tf.training.engine import Dataset, Engine, State
+from bert_tf.training.held_out import HeldOut, Scorer
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.precision_choice import with_precision
 from bert_tf.utils import files
@@ -77,6 +79,8 @@ def finetune(
         FloatingPointError: the loss or the gradient is not finite.
         Preempted: the process received SIGTERM, and wrote a checkpoint of the last step.
     """
+    with renamed(metrics="task.generation_metrics"):
+        check_packages(config.generation_metrics)
     engine.check_batch("train.batch_size", config.train.batch_size)
     attention = attention_of(config.model, engine, run_dir)
     config = config.replace(train=with_precision(config.train, engine, run_dir))
@@ -88,7 +92,7 @@ def finetune(
     main_score = config.metric or task.main_score(labels)
     train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), engine)
     held_out, test = (
-        _HeldOut.of(part, task, labels, tokenizer) if part else None for part in (eval_examples, test_examples)
+        HeldOut.of(part, task, labels, tokenizer) if part else None for part in (eval_examples, test_examples)
     )
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
     train = config.train
@@ -100,11 +104,19 @@ def finetune(
         keras.utils.set_random_seed(train.seed)
         make_model = partial(run_folder.model_of, description, train.dtype_policy, attention=attention)
         state = engine.make_state(make_model, train)
-        outputs_of = engine.make_outputs(state.model, train.eval_batch_size, task.objective(training=False))
+        scorer = Scorer(
+            state.model,
+            task,
+            labels,
+            tokenizer,
+            engine=engine,
+            batch_size=train.eval_batch_size,
+            generation_metrics=config.generation_metrics,
+        )
         keeps = config.keep_best and engine.is_chief
         best = BestEvaluation(run_dir, state.model, main_score, keep=keeps, patience=config.patience)
         hooks = Hooks(
-            evaluate=partial(_evaluate, held_out, outputs_of, main_score) if held_out is not None else None,
+            evaluate=partial(_evaluate, held_out, scorer, main_score) if held_out is not None else None,
             initialize=partial(
                 initialize,
                 pretrained=pretrained,
@@ -133,7 +145,7 @@ def finetune(
             # Workers wait here until the chief has written what all of them read.
             engine.require_agreement("step at the end", state.num_updates)
             restore_result(run_dir, state.model, use_average=train.use_average)
-            results = results | {"test": test.scores(outputs_of)}
+            results = results | {"test": scorer(test)}
         if engine.is_chief:
             files.write_json(os.path.join(run_dir, SCORES_FILE), results)
         return results
@@ -184,28 +196,8 @@ class _TrainingData:
         return f"encoded rows {', '.join(map(str, sorted(numbers)))} of {self.path}, counted from 0"
 
 
-@dataclasses.dataclass(frozen=True)
-class _HeldOut:
-    """Labelled examples to score a model on, and their encoded rows."""
-
-    task: Task
-    labels: Sequence[str]
-    examples: Sequence[Any]
-    rows: EncodedExamples
-
-    @classmethod
-    def of(cls, examples: Examples, task: Task, labels: Sequence[str], tokenizer: WordPieceTokenizer) -> "_HeldOut":
-        return cls(task, labels, examples.examples, task.encode(examples.examples, labels, tokenizer))
-
-    def scores(self, outputs_of: OutputsOf) -> dict[str, Any]:
-        """Return loss and the task's scores of a model's outputs."""
-        outputs, losses = outputs_of(self.rows)
-        answers = self.task.answers(self.examples, self.rows, outputs, labels=self.labels)
-        return losses | self.task.scores(self.examples, answers, self.labels)
-
-
-def _evaluate(held_out: _HeldOut, outputs_of: OutputsOf, main_score: str) -> dict[str, Any]:
-    scores = held_out.scores(outputs_of)
+def _evaluate(held_out: HeldOut, scorer: Scorer, main_score: str) -> dict[str, Any]:
+    scores = scorer(held_out)
     if main_score not in scores:
         raise ValueError(f"`metric` must be one of {', '.join(scores)}. Received: {main_score!r}")
     return scores
@@ -273,6 +265,7 @@ def score(
     tokenizer: WordPieceTokenizer,
     engine: Engine,
     batch_size: int,
+    generation_metrics: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return loss and scores of a fine-tuned model on labelled examples, the same that `finetune` reports.
 
@@ -284,13 +277,22 @@ def score(
         tokenizer: the run's tokenizer.
         engine: the devices and processes.
         batch_size: number of rows computed at a time.
+        generation_metrics: metrics of generated texts to compute too.
 
     Raises:
         ValueError: a label is not one of `labels`.
     """
     _warn_of_labels(task, labels, examples)
-    held_out = _HeldOut.of(examples, task, labels, tokenizer)
-    return held_out.scores(engine.make_outputs(model, batch_size, task.objective(training=False)))
+    scorer = Scorer(
+        model,
+        task,
+        labels,
+        tokenizer,
+        engine=engine,
+        batch_size=batch_size,
+        generation_metrics=generation_metrics,
+    )
+    return scorer(HeldOut.of(examples, task, labels, tokenizer))
 
 
 def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from bert_tf.configs import FinetuningConfig, TrainConfig
 from bert_tf.conversion.loading import load_encoder, load_pretrained
 from bert_tf.models.weights import named_weights
 from bert_tf.runs import folder as run_folder
+from bert_tf.scoring.seq2seq import generation_scores
 from bert_tf.serving.predictor import load
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.finetuning import finetune
@@ -44,9 +47,11 @@ def pairs(tmp_path):
 @pytest.mark.parametrize("packed", [False, True])
 def test_from_a_file_to_scores(packed, pairs, tmp_path):
     tokenizer = WordPieceTokenizer(str(write_vocab(tmp_path / "vocab.txt")))
-    task = TASK_CONFIGS["seq2seq"].replace(packed=packed)
+    task = TASK_CONFIGS["seq2seq"].replace(packed=packed, generation_metrics=("exact_match", "distinct_1"))
     model = SMALL.replace(vocab_size=tokenizer.vocab_size, num_layers=1)
-    config = FinetuningConfig(model=model, task=task, train=TRAIN, num_epochs=40, evals_per_epoch=0)
+    config = FinetuningConfig(
+        model=model, task=task, train=TRAIN, num_epochs=40, evals_per_epoch=0, metric="exact_match"
+    )
     examples, run = read_examples(pairs, task), str(tmp_path / "run")
     scores = finetune(config, examples, examples, run_dir=run, engine=TensorFlowEngine(), tokenizer=tokenizer)
     assert scores["token_accuracy"] > 0.5
@@ -54,6 +59,100 @@ def test_from_a_file_to_scores(packed, pairs, tmp_path):
     assert json.loads((tmp_path / "run" / "scores.json").read_text()) == scores
     again = evaluate(run, pairs, batch_size=5)
     assert again == pytest.approx({name: scores[name] for name in again}, rel=1e-4)
+    generated = load(run).generate([example.text for example in examples.examples], beams=1)
+    right = [one["generated"] == example.target for one, example in zip(generated, examples.examples, strict=True)]
+    assert 0.0 < scores["exact_match"] == np.mean(right)
+
+
+METRICS = ["rougeL", "bleu", "chrf"]
+
+
+def test_the_best_weights_are_chosen_by_a_metric_of_generated_texts(pairs, tmp_path, caplog):
+    pytest.importorskip("rouge_score", reason="pip install -r tests/packages.txt")
+    tokenizer = WordPieceTokenizer(str(write_vocab(tmp_path / "vocab.txt")))
+    model = SMALL.replace(vocab_size=tokenizer.vocab_size, num_layers=1)
+    task, run = TASK_CONFIGS["seq2seq"], str(tmp_path / "run")
+    config = FinetuningConfig(model=model, task=task, train=TRAIN, num_epochs=8, evals_per_epoch=1, metric="rougeL")
+    examples = read_examples(pairs, task)
+    with caplog.at_level(logging.INFO):
+        scores = finetune(config, examples, examples, run_dir=run, engine=TensorFlowEngine(), tokenizer=tokenizer)
+    found = [evaluation["rougeL"] for evaluation in _evaluations(run)]
+    assert len(set(found)) > 1
+    assert scores["rougeL"] == max(found)
+    assert scores["best_step"] == 2 * (1 + found.index(max(found)))
+    # The run computes it again, and the command others too.
+    assert evaluate(run, pairs)["rougeL"] == pytest.approx(max(found))
+    others = evaluate(run, pairs, generation_metrics=METRICS)
+    assert set(METRICS) <= set(others)
+    assert others["rougeL"] == pytest.approx(max(found))
+    assert "distinct_1" not in others
+    with_beams = evaluate(run, pairs, generation_metrics=["exact_match", "chrf"], beams=4)
+    generated = load(run).generate([example.text for example in examples.examples])
+    texts = [answer["generated"] for answer in generated]
+    expected = generation_scores([example.references for example in examples.examples], texts, lower_case=True)
+    assert with_beams["chrf"] == pytest.approx(expected["chrf"])
+    with pytest.raises(ValueError, match=r"`generation_metrics` must be one of rouge1, .*Received: 'meteor'"):
+        evaluate(run, pairs, generation_metrics=["meteor"])
+
+
+def _evaluations(run):
+    lines = [json.loads(line) for line in Path(run, "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "eval"]
+
+
+_EVALUATION = """
+import json, sys
+from experiments.evaluation import evaluate
+print(json.dumps(evaluate(sys.argv[1], sys.argv[2], generation_metrics=sys.argv[3:])))
+"""
+
+
+@pytest.mark.long  # another backend starts and compiles
+def test_jax_generates_what_tensorflow_scores(pairs, tmp_path):
+    pytest.importorskip("jax")
+    pytest.importorskip("rouge_score", reason="pip install -r tests/packages.txt")
+    run = str(write_run(tmp_path / "run", "seq2seq"))
+    command = [sys.executable, "-c", _EVALUATION, run, pairs, *METRICS]
+    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    expected = evaluate(run, pairs, generation_metrics=METRICS)
+    assert json.loads(result.stdout) == pytest.approx(expected, rel=1e-4)
+
+
+_WITHOUT_PACKAGE = """
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *others: None if name == "rouge_score" else found(name, *others)
+from bert_tf.utils import launching
+from experiments import {command}
+try:
+    launching.run({command}.main, {command}.define_flags)
+finally:
+    print(sorted({{"keras", "tensorflow", "jax"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "flags"),
+    [
+        (
+            "finetune",
+            "`task.generation_metrics`",
+            ["--config=summarization", "--set=metric=rougeL", "--train_file=a.tsv", "--model_dir=out"],
+        ),
+        ("evaluate", "--generation_metrics", ["--generation_metrics=rougeL", "--eval_data=a.tsv", "--model_dir=out"]),
+    ],
+)
+def test_a_missing_package_is_named_before_anything_is_imported(command, name, flags, tmp_path):
+    program = _WITHOUT_PACKAGE.format(command=command)
+    result = subprocess.run(
+        [sys.executable, "-c", program, *flags], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: {name} must be metrics whose packages are installed; rougeL needs rouge_score")
+    assert "pip install 'bert_tf[generation]'" in line
+    assert result.stdout.strip() == "[]"
 
 
 def _start_of(source, pairs, tmp_path):

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bert_tf.serving.decoding import generated_tokens
 from bert_tf.serving.methods.base import BasePredictor, texts_of
 from bert_tf.serving.unmasking import Unmasking, UnmaskingOptions
 from bert_tf.tasks.long_texts import report_cut
+from bert_tf.tokenization.generated import generated_tokens
 from bert_tf.tokenization.masked_spans import MaskedText, masked_text
 from bert_tf.tokenization.rows import RowOptions
 

@@ -1,6 +1,6 @@
 """The methods of models for sequence to sequence, which generate texts."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -9,11 +9,12 @@ import numpy as np
 from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.examples import Seq2SeqExample
 from bert_tf.features import ID_NAMES
-from bert_tf.serving.decoding import Hypothesis, check_room, decoding_options, generated_tokens
+from bert_tf.serving.decoding import Hypothesis, check_room, decoding_options
 from bert_tf.serving.exported import ExportedModel
 from bert_tf.serving.methods.base import BasePredictor, items_of, texts_of
 from bert_tf.tasks.seq2seq import Seq2Seq
-from bert_tf.tokenization.detokenization import detokenized, finished_text
+from bert_tf.tokenization.detokenization import finished_text
+from bert_tf.tokenization.generated import generated_text, generated_tokens
 
 
 class GenerationMethods(BasePredictor):
@@ -209,7 +210,7 @@ class GenerationMethods(BasePredictor):
             state = compiled.step(sources, inputs["input_mask"], seeds, state)
         results = compiled.generation.results(state)
         ids = np.asarray(results["tokens"])[0, 0, : int(results["lengths"][0, 0])]
-        if (text := _text(tokens, ids)) != given:
+        if (text := generated_text(tokens, ids)) != given:
             yield text[len(given) :]
 
 
@@ -229,14 +230,10 @@ def _examples(name: str, texts: Sequence[str]) -> list[Seq2SeqExample]:
     return [Seq2SeqExample(text, source=f"`{name}[{number}]`") for number, text in enumerate(texts_of(name, texts))]
 
 
-def _text(tokens: Sequence[str], ids: Iterable[int]) -> str:
-    return detokenized(tokens[index] for index in ids if tokens[index] != "[SEP]")
-
-
 def _answer(hypotheses: Sequence[Hypothesis], tokens: Sequence[str]) -> dict[str, Any]:
     answers = [
         {
-            "generated": _text(tokens, hypothesis.tokens),
+            "generated": generated_text(tokens, hypothesis.tokens),
             "score": hypothesis.score,
             "log_probability": hypothesis.log_probability,
         }

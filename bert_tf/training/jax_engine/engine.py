@@ -9,7 +9,7 @@ import keras
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.layers.fused_attention import PLATFORMS
 from bert_tf.objectives.objective import Objective
-from bert_tf.training.engine import DatasetFrom, Evaluate, OutputsOf, State
+from bert_tf.training.engine import Compute, DatasetFrom, Evaluate, OutputsOf, State
 from bert_tf.training.jax_engine.devices import Devices, attached_devices
 from bert_tf.training.jax_engine.evaluation import make_evaluation, make_outputs
 from bert_tf.training.jax_engine.inner_loop import InnerLoop
@@ -107,9 +107,16 @@ class JaxEngine:
         """Return a function that evaluates the model on a whole data set of batches (`evaluation.make_evaluation`)."""
         return make_evaluation(model, objective, self.devices)
 
-    def make_outputs(self, model: keras.Model, batch_size: int, objective: Objective | None = None) -> OutputsOf:
+    def make_outputs(
+        self,
+        model: keras.Model,
+        batch_size: int,
+        objective: Objective | None = None,
+        *,
+        compute: Compute | None = None,
+    ) -> OutputsOf:
         """Return a function that gives the model's outputs for encoded examples (`evaluation.make_outputs`)."""
-        return make_outputs(model, self.devices, batch_size, objective=objective)
+        return make_outputs(model, self.devices, batch_size, objective=objective, compute=compute)
 
     def sum_over_processes(self, values: Sequence[float]) -> list[float]:
         """Return the sum of each number over the processes. All of them must call it at the same point."""

@@ -9,7 +9,7 @@ from bert_tf.features import Batch
 from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
-from bert_tf.training.engine import Dataset, Evaluate, OutputsOf
+from bert_tf.training.engine import Compute, Dataset, Evaluate, OutputsOf
 from bert_tf.training.jax_engine.devices import Devices
 from bert_tf.training.jax_engine.step import evaluated_call, model_values
 from bert_tf.training.over_batches import outputs_by_row, ratios_over
@@ -43,7 +43,12 @@ def make_evaluation(model: keras.Model, objective: Objective, devices: Devices) 
 
 
 def make_outputs(
-    model: keras.Model, devices: Devices, batch_size: int, *, objective: Objective | None = None
+    model: keras.Model,
+    devices: Devices,
+    batch_size: int,
+    *,
+    objective: Objective | None = None,
+    compute: Compute | None = None,
 ) -> OutputsOf:
     """Return a function that gives the model's outputs for each of some encoded examples.
 
@@ -52,6 +57,7 @@ def make_outputs(
         devices: the devices.
         batch_size: the number of rows at a time, which is rounded up to a multiple of the devices.
         objective: the losses and metrics of labelled examples, and what is `kept` of the outputs; None for none.
+        compute: what is computed instead of the model's call; None for that.
 
     Returns:
         A function of N encoded examples. It returns a list of N outputs, in their order, and the objective's losses
@@ -62,7 +68,7 @@ def make_outputs(
     batch_size = -(-batch_size // count) * count
 
     def outputs_and_sums(values: Any, batch: Batch) -> tuple[Any, Sums]:
-        outputs = evaluated_call(model, values, batch, devices)
+        outputs = evaluated_call(model, values, batch, devices, compute)
         if objective is None:
             return outputs, {}
         return objective.kept(outputs, batch), objective.losses(outputs, batch)
@@ -72,12 +78,12 @@ def make_outputs(
     def outputs_of(examples: EncodedExamples) -> tuple[list[Any], dict[str, float]]:
         values = _placed(model, devices)
 
-        def compute(batch: dict[str, Any]) -> tuple[Any, Sums]:
+        def compute_batch(batch: dict[str, Any]) -> tuple[Any, Sums]:
             outputs, sums = compiled(values, devices.place_batch(batch))
             return jax.tree.map(devices.fetch, outputs), sums
 
         in_one_length = devices.platform == "tpu"
-        return outputs_by_row(examples.in_one_length() if in_one_length else examples, batch_size, compute)
+        return outputs_by_row(examples.in_one_length() if in_one_length else examples, batch_size, compute_batch)
 
     return outputs_of
 

@@ -17,6 +17,7 @@ from bert_tf.fusion import recomputing
 from bert_tf.layers.random_bits import fold_in
 from bert_tf.objectives.objective import Objective
 from bert_tf.training import loss_scale
+from bert_tf.training.engine import Compute
 from bert_tf.training.jax_engine.devices import AXIS, Devices
 from bert_tf.training.jax_engine.state import Arrays, JaxState
 from bert_tf.training.step_metrics import NONFINITE_GRADIENT
@@ -202,10 +203,23 @@ def _pair(total: Any, weight: Any) -> Tensor:
     return jnp.stack([jnp.asarray(total, "float32"), jnp.asarray(weight, "float32")])
 
 
-def evaluated_call(model: keras.Model, values: tuple[list[Any], list[Any]], batch: Batch, devices: Devices) -> Any:
-    """Return the model's outputs for a batch, without dropout, as a pure function of its values (`model_values`)."""
+def evaluated_call(
+    model: keras.Model,
+    values: tuple[list[Any], list[Any]],
+    batch: Batch,
+    devices: Devices,
+    compute: Compute | None = None,
+) -> Any:
+    """Return the model's outputs for a batch, without dropout, as a pure function of its values (`model_values`).
+
+    With `compute`, return what it computes instead.
+    """
     with devices.compiled_for():
-        return model.stateless_call(*values, batch, training=False)[0]
+        if compute is None:
+            return model.stateless_call(*values, batch, training=False)[0]
+        variables = [*model.trainable_variables, *model.non_trainable_variables]
+        with keras.StatelessScope(state_mapping=list(zip(variables, [*values[0], *values[1]], strict=True))):
+            return compute(model, batch)
 
 
 def model_values(model: keras.Model) -> tuple[list[Any], list[Any]]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.objectives.objective import Objective
 from bert_tf.training import native_precision
-from bert_tf.training.engine import DatasetFrom, Evaluate, OutputsOf, State
+from bert_tf.training.engine import Compute, DatasetFrom, Evaluate, OutputsOf, State
 from bert_tf.training.tensorflow_engine.averages import averaging
 from bert_tf.training.tensorflow_engine.distribution import Distribution, make_distribution
 from bert_tf.training.tensorflow_engine.evaluation import make_evaluation, make_outputs
@@ -112,9 +112,16 @@ class TensorFlowEngine:
         """Return a function that evaluates the model on a whole data set of batches (`evaluation.make_evaluation`)."""
         return make_evaluation(model, objective, self.distribution)
 
-    def make_outputs(self, model: keras.Model, batch_size: int, objective: Objective | None = None) -> OutputsOf:
+    def make_outputs(
+        self,
+        model: keras.Model,
+        batch_size: int,
+        objective: Objective | None = None,
+        *,
+        compute: Compute | None = None,
+    ) -> OutputsOf:
         """Return a function that gives the model's outputs for encoded examples (`evaluation.make_outputs`)."""
-        return make_outputs(model, self.distribution, batch_size, objective=objective)
+        return make_outputs(model, self.distribution, batch_size, objective=objective, compute=compute)
 
     def sum_over_processes(self, values: Sequence[float]) -> list[float]:
         """Return the sum of each number over the workers. All of them must call it at the same point."""

@@ -9,7 +9,7 @@ from bert_tf.features import Batch
 from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Objective
 from bert_tf.tasks.encoded import EncodedExamples
-from bert_tf.training.engine import Dataset, Evaluate, OutputsOf
+from bert_tf.training.engine import Compute, Dataset, Evaluate, OutputsOf
 from bert_tf.training.over_batches import outputs_by_row, ratios_over
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 
@@ -43,7 +43,12 @@ def make_evaluation(model: keras.Model, objective: Objective, distribution: Dist
 
 
 def make_outputs(
-    model: keras.Model, distribution: Distribution, batch_size: int, *, objective: Objective | None = None
+    model: keras.Model,
+    distribution: Distribution,
+    batch_size: int,
+    *,
+    objective: Objective | None = None,
+    compute: Compute | None = None,
 ) -> OutputsOf:
     """Return a function that gives the model's outputs for each of some encoded examples.
 
@@ -52,6 +57,7 @@ def make_outputs(
         distribution: the replicas.
         batch_size: the number of rows at a time, which is rounded up to a multiple of the replicas.
         objective: the losses and metrics of labelled examples, and what is `kept` of the outputs; None for none.
+        compute: what is computed instead of the model's call; None for that.
 
     Returns:
         A function of N encoded examples. It returns a list of N outputs, in their order, and the objective's losses
@@ -62,7 +68,7 @@ def make_outputs(
     batch_size = -(-batch_size // replicas) * replicas
 
     def step(batch: Batch) -> tuple[Any, Sums]:
-        outputs = model(batch, training=False)
+        outputs = model(batch, training=False) if compute is None else compute(model, batch)
         sums = {} if objective is None else objective.losses(outputs, batch)
         reduced = distribution.all_reduce(tf.nest.flatten(sums)) if sums else []
         kept = outputs if objective is None else objective.kept(outputs, batch)
@@ -72,11 +78,11 @@ def make_outputs(
     def run(batch: Any) -> tuple[Any, Any]:
         return distribution.run_and_gather(step, batch)
 
-    def compute(batch: dict[str, Any]) -> tuple[Any, Any]:
+    def compute_batch(batch: dict[str, Any]) -> tuple[Any, Any]:
         outputs, sums = run(distribution.place(batch))
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs), sums
 
     def outputs_of(examples: EncodedExamples) -> tuple[list[Any], dict[str, float]]:
-        return outputs_by_row(examples.in_one_length() if distribution.is_tpu else examples, batch_size, compute)
+        return outputs_by_row(examples.in_one_length() if distribution.is_tpu else examples, batch_size, compute_batch)
 
     return outputs_of

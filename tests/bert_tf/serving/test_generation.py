@@ -13,8 +13,8 @@ from small_model import write_run
 import bert_tf
 from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.examples import Seq2SeqExample
-from bert_tf.serving.decoding import generated_tokens
 from bert_tf.serving.predictor import load
+from bert_tf.tokenization.generated import generated_tokens
 
 TEXTS = ["the old miller", "boat", "a sailor near the river a b c d e f", "the river"]
 FORBIDDEN = ("[PAD]", "[UNK]", "[CLS]", "[MASK]")
