@@ -13,10 +13,11 @@ from typing import Any
 from absl import flags
 
 from bert_tf.examples import Examples
-from bert_tf.serving.options import PRECISIONS, QUANTIZATIONS, ExportOptions
+from bert_tf.serving.options import GENERATION_OPTIONS, PRECISIONS, QUANTIZATIONS, ExportOptions
 from bert_tf.utils import launching
 from bert_tf.utils.arguments import renamed
 from bert_tf.utils.keras_backend import VARIABLE
+from experiments.generation_flags import define_generation_flags
 
 
 def define_flags() -> None:
@@ -29,13 +30,16 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "fixed_batch_size", None, "Compute batches of exactly this many rows of full length, which TPUs need."
     )
-    flags.DEFINE_integer("top_k", 5, "The number of tokens that a pre-trained model gives for each [MASK].")
+    flags.DEFINE_integer(
+        "top_k", None, "The number of tokens given for each [MASK], 5 by default; for seq2seq as in `generate`."
+    )
     flags.DEFINE_list("litert", [], f"The LiteRT files to write as well: {', '.join(QUANTIZATIONS)}.")
     flags.DEFINE_list(
         "litert_lengths", [], "Write LiteRT files for one row of exactly this many tokens each, such as 16,128."
     )
     flags.DEFINE_string("eval_data", None, "A labelled file; the model card shows the scores of everything exported.")
     flags.DEFINE_string("weights_license", None, "The licence of the weights, for the model card.")
+    define_generation_flags()
 
 
 def _read_eval_data(path: str, config: Any) -> Examples:
@@ -59,6 +63,7 @@ def main(_: Sequence[str]) -> None:
         values.top_k,
         tuple(values.litert),
         tuple(launching.whole_numbers(values.litert_lengths, "litert_lengths")),
+        **{name: values[name].value for name in GENERATION_OPTIONS if name != "top_k"},
     )
     reader = None
     if values.eval_data:

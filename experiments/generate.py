@@ -13,13 +13,12 @@ from typing import Any
 
 from absl import flags
 
+from bert_tf.serving.options import GENERATION_OPTIONS
 from bert_tf.utils import files, json_text, launching
 from bert_tf.utils.arguments import renamed
+from experiments.generation_flags import define_generation_flags
 
-_OPTIONS = (
-    *("max_length", "beams", "length_penalty", "no_repeat_ngram", "temperature", "top_k", "top_p", "seed"),
-    "num_return",
-)
+_OPTIONS = (*GENERATION_OPTIONS, "seed")
 
 
 def define_flags() -> None:
@@ -29,17 +28,9 @@ def define_flags() -> None:
     flags.DEFINE_string("input", None, "A text file with one source a line (.txt), or a table.", required=True)
     flags.DEFINE_string("output", None, "The file to write: one JSON object a line.", required=True)
     flags.DEFINE_string("source_column", None, "The column of the sources, if it is not that of the training files.")
-    flags.DEFINE_integer("max_length", None, "The largest number of tokens of a text; by default that of training.")
-    flags.DEFINE_integer("beams", None, "The number of hypotheses of beam search; 4 by default.")
-    flags.DEFINE_float("length_penalty", None, "The exponent of the normalisation of scores by length; 0.6 by default.")
-    flags.DEFINE_integer(
-        "no_repeat_ngram", None, "n-grams of so many tokens occur once at most; 3 by default, 0: no rule."
-    )
-    flags.DEFINE_float("temperature", None, "Draw texts, with logits divided by this number.")
     flags.DEFINE_integer("top_k", None, "Draw texts from so many likeliest tokens at each step.")
-    flags.DEFINE_float("top_p", None, "Draw texts from the likeliest tokens whose probabilities sum to this.")
     flags.DEFINE_integer("seed", None, "Draw texts, with this random seed.")
-    flags.DEFINE_integer("num_return", None, "The number of texts for each source; 1 by default.")
+    define_generation_flags()
     flags.DEFINE_integer("batch_size", 32, "The number of hypotheses to compute at a time.", lower_bound=1)
 
 

@@ -13,6 +13,7 @@ for each input: `{"question": "Who?", "context": "She did."}`.
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import app, flags
 
@@ -45,17 +46,20 @@ def read_texts(path: str, names: Sequence[str]) -> dict[str, list[str]]:
     return columns
 
 
-def query(signature: object, texts: Mapping[str, Sequence[str]]) -> list[dict]:
+def query(signature: Any, texts: Mapping[str, Sequence[str]], seed: int = 0) -> list[dict]:
     """Return the named outputs for each row of texts, as plain lists, numbers and strings.
 
     Args:
         signature: a signature of a loaded SavedModel.
         texts: lists of equal length by the names of the inputs.
+        seed: the seed of every row, for a model that draws texts.
     """
     import tensorflow as tf
 
     inputs = {name: tf.constant(list(column), tf.string) for name, column in texts.items()}
-    outputs = signature(**inputs)  # type: ignore[operator]
+    rows = len(next(iter(texts.values())))
+    inputs |= {name: tf.fill([rows], seed) for name in signature.structured_input_signature[1] if name not in texts}
+    outputs = signature(**inputs)
 
     def plain(value: object) -> object:
         if isinstance(value, list):
@@ -71,6 +75,7 @@ def define_flags() -> None:
     flags.DEFINE_string("saved_model", None, "The folder of one version of a SavedModel.", required=True)
     flags.DEFINE_string("input", None, "A file with one text a line, or JSON lines.", required=True)
     flags.DEFINE_string("output", None, "The file to write: one JSON object a line.", required=True)
+    flags.DEFINE_integer("seed", 0, "The random seed, for a model that draws texts.", lower_bound=0)
 
 
 def main(_: Sequence[str]) -> None:
@@ -81,8 +86,9 @@ def main(_: Sequence[str]) -> None:
     try:
         loaded = tf.saved_model.load(flags.FLAGS.saved_model)  # must outlive its signatures
         signature = loaded.signatures["serving_default"]
-        texts = read_texts(flags.FLAGS.input, sorted(signature.structured_input_signature[1]))
-        answers = query(signature, texts)
+        names = signature.structured_input_signature[1].keys() - {"seed"}  # that of a model that draws texts
+        texts = read_texts(flags.FLAGS.input, sorted(names))
+        answers = query(signature, texts, flags.FLAGS.seed)
         with tf.io.gfile.GFile(flags.FLAGS.output, "w") as file:
             file.write("".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
     except (OSError, ValueError, tf.errors.OpError) as error:

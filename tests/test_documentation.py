@@ -1,10 +1,10 @@
 """The commands and the Python of README.md and of docs/ run as printed.
 
 Every command of ```bash blocks that starts with `bert-tf`, and every ```python block, runs in the order of PAGES. They
-share a folder with what the pages take for granted: `docs/*.txt`, `train.tsv`, `dev.tsv`, `texts.txt` and `masked.txt`.
-What would take hours is made small by flags appended to the command (SMALL); everything before them is as printed.
-What a page has made already is not made again: the same command runs once. Blocks marked ```sh or ```console are only
-shown: installations, clusters.
+share a folder with what the pages take for granted: `docs/*.txt`, `train.tsv`, `dev.tsv`, `pairs.tsv`, `texts.txt` and
+`masked.txt`. What would take hours is made small by flags appended to the command (SMALL); everything before them is as
+printed. What a page has made already is not made again: the same command runs once. Blocks marked ```sh or ```console
+are only shown: installations, clusters.
 """
 
 import json
@@ -164,6 +164,8 @@ def _prepare(folder: Path) -> None:
     (folder / "train.tsv").write_text("\n".join([header, *rows[:60]]) + "\n", encoding="utf-8")
     (folder / "dev.tsv").write_text("\n".join([header, *rows[60:90]]) + "\n", encoding="utf-8")
     (folder / "masked.txt").write_text("the [MASK:3] near the river\n", encoding="utf-8")
+    pairs = [f"{text}\t{' '.join(text.split()[:3])}" for text in sentences[:60]]
+    (folder / "pairs.tsv").write_text("\n".join(["source\ttarget", *pairs]) + "\n", encoding="utf-8")
     (folder / "texts.txt").write_text("\n".join(sentences[:7]) + "\n", encoding="utf-8")
 
 

@@ -19,11 +19,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
 from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving import litert, litert_export, model_card
+from bert_tf.serving.decoding import check_room, decoding_options
 from bert_tf.serving.loading import read_model
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import Predictor
@@ -32,6 +34,7 @@ from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.signatures.masked_lm import MaskedLMSignatures
 from bert_tf.serving.signatures.question_answering import QuestionAnswererSignatures
+from bert_tf.serving.signatures.seq2seq import Seq2SeqSignatures
 from bert_tf.serving.signatures.tagging import TaggerSignatures
 from bert_tf.serving.signatures.text import ClassifierSignatures, MultiLabelClassifierSignatures, RegressorSignatures
 from bert_tf.serving.tensorflow_process import export_by_tensorflow
@@ -39,6 +42,7 @@ from bert_tf.serving.trained import of_model
 from bert_tf.serving.warmup import write_requests
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tasks.model_kinds import ModelKind
+from bert_tf.tasks.seq2seq import Seq2Seq
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files, json_text
 from bert_tf.utils.arguments import renamed
@@ -54,6 +58,7 @@ _SIGNATURES: dict[type[ModelKind], type[Signatures]] = {
         RegressorSignatures,
         TaggerSignatures,
         QuestionAnswererSignatures,
+        Seq2SeqSignatures,
     )
 }
 
@@ -133,6 +138,9 @@ def export_saved_model(
             f"`litert_lengths` must be at most {description.max_seq_length}, the model's longest row. "
             f"Received: {max(options.litert_lengths)}"
         )
+    description = description.replace(decoding=_decoding(description, options))
+    if read_examples is not None and description.decoding is not None:
+        raise ValueError("`eval_data` scores classes, tags, numbers and answers. Received: a model for seq2seq")
     signatures = signatures_of(description.task)
     examples = _examples(description, read_examples) if read_examples else ()
     precise = _in_precision(model, options.precision)
@@ -160,10 +168,29 @@ def export_saved_model(
             "compiled by XLA": "yes" if options.jit_compile or options.fixed_batch_size else "no",
             "rows at a time": options.fixed_batch_size or "any number",
         }
+        if description.decoding is not None:
+            chosen = {name: value for name, value in description.decoding.to_dict().items() if value is not None}
+            details["generation"] = ", ".join(f"{name} {value}" for name, value in chosen.items())
         metrics = model_card.run_metrics(path)
         page = model_card.card(description, path, license_name, metrics=metrics, details=details, scores=scores)
         files.write_text(os.path.join(folder, model_card.CARD_FILE), page)
     return version
+
+
+def _decoding(description: ModelDescription, options: ExportOptions) -> DecodingOptions | None:
+    """Return the options by which an export generates texts; None for another task than sequence to sequence."""
+    given = options.of_generation()
+    if description.task != Seq2Seq.kind:
+        others = [name for name in given if name != "top_k"]
+        if others:
+            raise ValueError(
+                f"`{others[0]}` needs a model for {Seq2Seq.kind}. "
+                f"Received: {given[others[0]]} for one of {description.task}"
+            )
+        return None
+    decoding = decoding_options(description, given)
+    check_room(description, decoding)
+    return decoding
 
 
 @contextlib.contextmanager
@@ -207,6 +234,7 @@ def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, descri
         word=word,
         lengths=module.bucket_lengths,
         has_mask=module.needs_mask,
+        number_inputs=module.number_inputs,
     )
 
 

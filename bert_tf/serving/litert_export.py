@@ -18,10 +18,10 @@ def check_task(task: str) -> None:
     """Check that models for `task` can be converted, as they read nothing but the encoder's inputs.
 
     Raises:
-        ValueError: the task is `pretraining`.
+        ValueError: the task is `pretraining` or `seq2seq`.
     """
     if MODEL_KINDS[task].head_inputs:
-        raise ValueError("`litert` takes encoders and fine-tuned models. Received: a pre-trained model with its heads")
+        raise ValueError(f"`litert` takes encoders and fine-tuned models of one step. Received: a model for {task}")
 
 
 def write_litert(model: Any, task: str, path: str, *, quantization: str = "float32", length: int | None = None) -> int:
@@ -38,7 +38,7 @@ def write_litert(model: Any, task: str, path: str, *, quantization: str = "float
         The file's size in bytes.
 
     Raises:
-        ValueError: the task is `pretraining`.
+        ValueError: the task is `pretraining` or `seq2seq`.
     """
     check_task(task)
     module = tf.Module()

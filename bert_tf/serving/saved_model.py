@@ -50,8 +50,9 @@ class SavedModel(ExportedModel):
         return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
 
     def generate(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Return what `models.generation.Generation` returns for the inputs of a model for sequence to sequence."""
-        return _answered(self._signatures["token_ids"], inputs)
+        """Return what `models.generation.Generation` returns for its inputs; for a model for sequence to sequence."""
+        seed = {"seed": inputs["seeds"][:, 0]} if "seeds" in inputs else {}
+        return _answered(self._signatures["token_ids"], inputs | seed)
 
 
 def _answered(signature: Any, inputs: dict[str, Any]) -> dict[str, tf.Tensor]:

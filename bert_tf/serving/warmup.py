@@ -69,7 +69,7 @@ def example_log(method: str, signature: str, examples: Sequence[Mapping[str, str
 
 
 def example_proto(texts: Mapping[str, str]) -> bytes:
-    """Return a serialized `tf.train.Example` of texts."""
+    """Return a serialized `tf.train.Example` of texts by the names of their features."""
     feature = {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()])) for name, text in texts.items()
     }
@@ -92,7 +92,14 @@ def texts_of_length(names: Sequence[str], word: str, length: int, *, has_mask: b
 
 
 def write_requests(
-    folder: str, text_inputs: Sequence[str], examples_method: str, *, word: str, lengths: Sequence[int], has_mask: bool
+    folder: str,
+    text_inputs: Sequence[str],
+    examples_method: str,
+    *,
+    word: str,
+    lengths: Sequence[int],
+    has_mask: bool,
+    number_inputs: Sequence[str] = (),
 ) -> None:
     """Write the warm-up requests of an export: a text for each length, and one example.
 
@@ -103,11 +110,14 @@ def write_requests(
         word: a word of one token.
         lengths: the lengths that rows are padded to.
         has_mask: whether texts need a `[MASK]`.
+        number_inputs: names of the inputs of `serving_default` that are numbers.
     """
     logs = []
+    numbers = {name: tf.constant([0]) for name in number_inputs}
     for length in lengths[: _MAX_REQUESTS - 1]:
         texts = texts_of_length(text_inputs, word, length, has_mask=has_mask)
-        logs.append(predict_log("serving_default", {name: tf.constant([text]) for name, text in texts.items()}))
+        inputs = {name: tf.constant([text]) for name, text in texts.items()} | numbers
+        logs.append(predict_log("serving_default", inputs))
     example = texts_of_length(text_inputs, word, lengths[0], has_mask=has_mask)
     if examples_method == "predict":
         logs.append(predict_log("examples", {"inputs": tf.constant([example_proto(example)])}))

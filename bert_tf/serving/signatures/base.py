@@ -4,7 +4,7 @@ Axes: B texts, R rows, L length.
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -23,6 +23,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
 _STRINGS = tf.TensorSpec([None], tf.string)
+_NUMBERS = tf.TensorSpec([None], tf.int32)
 
 
 def named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
@@ -46,6 +47,9 @@ class Signatures(tf.Module, abc.ABC):
     text_inputs: tuple[str, ...] = ("text",)
     """The inputs of `serving_default`, each string [B], and the features of a `tf.train.Example` of `examples`."""
 
+    number_inputs: tuple[str, ...] = ()
+    """Further inputs of every signature, each int32 [B]. In a `tf.train.Example` of `examples` they may be left out."""
+
     id_inputs: tuple[str, ...] = ID_NAMES
     """The inputs of `token_ids`, each int32 [B, None]."""
 
@@ -62,15 +66,20 @@ class Signatures(tf.Module, abc.ABC):
         # The module holds only the weights. A Keras model in a tf.Module would be traced and saved a second time.
         self.weights = [variable.value for variable in named_weights(model).values()]
         self.options = options
-        self.max_seq_length = description.max_seq_length
+        self.max_seq_length = self.longest_row(description)
         self.task: Any = description.task_config
         given = self.task.bucket_lengths if self.task else ()
         # Rows have one of a few lengths, as in evaluation, or a single length if the model has a fixed shape.
-        lengths = sorted({*given, self.max_seq_length}) if given else default_bucket_lengths(self.max_seq_length)
+        shorter = sorted({length for length in given if length < self.max_seq_length})
+        lengths = [*shorter, self.max_seq_length] if given else default_bucket_lengths(self.max_seq_length)
         self.bucket_lengths = tuple(lengths[-1:] if options.fixed_batch_size else lengths)
         self.graph_tokenizer = GraphTokenizer(tokenizer)
         head_inputs = set(self.id_inputs) - set(ID_NAMES)
         self.forward = self.function(model, (*features.encoder_batch(None, None), *head_inputs))
+
+    def longest_row(self, description: ModelDescription) -> int:
+        """Return the largest number of tokens in a row of texts."""
+        return description.max_seq_length
 
     def function(self, model: Any, names: tuple[str, ...]) -> Callable[[Tensors], Any]:
         """Return the model as a graph function of rows, with the inputs `names`."""
@@ -107,15 +116,19 @@ class Signatures(tf.Module, abc.ABC):
 
     def signatures(self) -> dict[str, Any]:
         """Return the functions to save, keyed by the names of their signatures."""
+        names = (*self.text_inputs, *self.number_inputs)
 
-        @tf.function(input_signature=[named(_STRINGS, name) for name in self.text_inputs], autograph=False)
-        def serving_default(*texts: tf.Tensor) -> Tensors:
-            return self.from_texts(**dict(zip(self.text_inputs, texts, strict=True)))
+        @tf.function(input_signature=self._specs(_STRINGS, self.text_inputs), autograph=False)
+        def serving_default(*given: tf.Tensor) -> Tensors:
+            return self.from_texts(**dict(zip(names, given, strict=True)))
 
         @tf.function(input_signature=[named(_STRINGS, "inputs")], autograph=False)
         def examples(inputs: tf.Tensor) -> Tensors:
             schema = {name: tf.io.FixedLenFeature([], tf.string) for name in self.text_inputs}
-            return self.for_examples(self.from_texts(**tf.io.parse_example(inputs, schema)))
+            schema |= {name: tf.io.FixedLenFeature([], tf.int64, 0) for name in self.number_inputs}
+            given = tf.io.parse_example(inputs, schema)
+            numbers = {name: tf.cast(given[name], tf.int32) for name in self.number_inputs}
+            return self.for_examples(self.from_texts(**given | numbers))
 
         return {
             "serving_default": serving_default,
@@ -126,9 +139,9 @@ class Signatures(tf.Module, abc.ABC):
     def of_ids(self, answer: Callable[[Tensors], Tensors], names: tuple[str, ...]) -> Any:
         """Return a signature that applies `answer` to token ids from the caller."""
 
-        @tf.function(input_signature=[named(_IDS, name) for name in names], autograph=False)
-        def token_ids(*ids: tf.Tensor) -> Tensors:
-            inputs = dict(zip(names, ids, strict=True))
+        @tf.function(input_signature=self._specs(_IDS, names), autograph=False)
+        def token_ids(*given: tf.Tensor) -> Tensors:
+            inputs = dict(zip((*names, *self.number_inputs), given, strict=True))
             if self.options.fixed_batch_size:
                 for name in ID_NAMES:
                     missing = self.max_seq_length - tf.shape(inputs[name])[1]
@@ -138,3 +151,7 @@ class Signatures(tf.Module, abc.ABC):
             return answer(inputs)
 
         return token_ids
+
+    def _specs(self, spec: tf.TensorSpec, names: Sequence[str]) -> list[tf.TensorSpec]:
+        """Return the inputs of a signature: those of `names`, and the numbers."""
+        return [*(named(spec, name) for name in names), *(named(_NUMBERS, name) for name in self.number_inputs)]

@@ -39,10 +39,10 @@ class MaskedLMSignatures(EncoderSignatures):
         self.encoder = self.function(model.encoder, (*ID_NAMES, "position_ids"))
         self.tokens = tf.constant(tokenizer.tokens)
         self.mask_id = tokenizer.mask_id
-        if self.options.top_k > tokenizer.vocab_size:
+        self.top_k = 5 if options.top_k is None else options.top_k
+        if self.top_k > tokenizer.vocab_size:
             raise ValueError(
-                f"`top_k` must be at most the {tokenizer.vocab_size} tokens of the vocabulary. "
-                f"Received: {self.options.top_k}"
+                f"`top_k` must be at most the {tokenizer.vocab_size} tokens of the vocabulary. Received: {self.top_k}"
             )
 
     def from_texts(self, text: tf.Tensor) -> Tensors:
@@ -53,7 +53,7 @@ class MaskedLMSignatures(EncoderSignatures):
         positions = tf.ragged.boolean_mask(indices, is_mask)
         outputs = self.forward(inputs | {"masked_lm_positions": positions.to_tensor()})
         logits, vocab_size = outputs["masked_lm_logits"], self.tokens.shape[0]
-        probabilities, ids = BertPretrainer.likeliest_tokens(logits, vocab_size, self.options.top_k)
+        probabilities, ids = BertPretrainer.likeliest_tokens(logits, vocab_size, self.top_k)
         return {
             "tokens": tf.gather(self.tokens, ids),
             "probabilities": probabilities,
