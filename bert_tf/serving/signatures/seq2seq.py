@@ -11,12 +11,12 @@ from bert_tf.features import ID_NAMES
 from bert_tf.models.generation import Generation
 from bert_tf.preprocessing.graph_detokenizer import GraphDetokenizer
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.serving.decoding import generated_tokens
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.static_shapes import Tensors, shaped
 from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tasks.seq2seq import Seq2Seq
+from bert_tf.tokenization.generated import generated_tokens
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 
