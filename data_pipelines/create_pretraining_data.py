@@ -86,14 +86,9 @@ def create_pretraining_data(
         raise ValueError(f"`holdout` must be at least 0 and less than 1. Received: {holdout}")
     if num_workers < 0:
         raise ValueError(f"`num_workers` must be at least 0. Received: {num_workers}")
-    if runner not in ("local", "beam"):
-        raise ValueError(f"`runner` must be local or beam. Received: {runner!r}")
-    if beam_options and runner != "beam":
-        raise ValueError(f"`beam_options` must be empty unless `runner` is beam. Received: {beam_options!r}")
+    pipeline = beam_stages.pipeline_of(runner, beam_options)
     for contradiction in vocabulary_warnings(tokenizer):
         warn(contradiction)
-    with renamed(options="beam_options"):
-        pipeline = beam_stages.make_pipeline(beam_options) if runner == "beam" else None
     held_out_config = config.replace(dupe_factor=1)
     held_out_dir = os.path.join(output_dir, HELD_OUT_FOLDER)
     with renamed(folder="output_dir"):
@@ -167,13 +162,7 @@ def define_flags() -> None:
         f"The share of documents that are held out for evaluation; their records go to OUTPUT_DIR/{HELD_OUT_FOLDER}.",
     )
     flags.DEFINE_integer("num_workers", 0, "The number of processes; 0 for one a core. It does not change the records.")
-    flags.DEFINE_enum(
-        "runner",
-        "local",
-        ["local", "beam"],
-        "Where shards are built. local: in processes of this machine; beam: in an Apache Beam pipeline.",
-    )
-    flags.DEFINE_string("beam_options", "", "With --runner=beam, Beam's pipeline options in one string.")
+    beam_stages.define_flags()
     flags.DEFINE_bool(
         "overwrite",
         False,

@@ -7,6 +7,7 @@ The second form adds words of a domain to a published vocabulary; `bert-tf conve
 the model that fits it.
 """
 
+import functools
 import os
 import shlex
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from bert_tf.tokenization import command_line
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files, launching
 from bert_tf.utils.arguments import renamed
-from data_pipelines import vocabulary
-from data_pipelines.corpora import input_flags
+from data_pipelines import beam_word_counts, vocabulary
+from data_pipelines.corpora import beam_stages, input_flags
 from data_pipelines.vocabulary_extension import extend_vocab
+from data_pipelines.word_counts import CountWords, count_words
 
 _OF_NEW = ("vocab_size", "limit_alphabet", "num_unused", "user_tokens")
 _OF_EXTENSION = ("num_new", "keep")
@@ -62,6 +64,7 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "num_workers", 0, "The number of processes; 0 for one a core. It does not change the vocabulary."
     )
+    beam_stages.define_flags()
 
 
 def main(_: Sequence[str]) -> None:
@@ -73,8 +76,13 @@ def main(_: Sequence[str]) -> None:
     if given := [name for name in wrong if values[name].present]:
         rule = "left out with" if wrong is _OF_NEW else "given together with"
         raise ValueError(f"`{given[0]}` must be {rule} `extend`. Received: {values[given[0]].value!r}")
+    pipeline = beam_stages.pipeline_of(values.runner, values.beam_options)
+    count: CountWords = count_words
+    if pipeline is not None:
+        staging_dir = f"{values.output}.staging"
+        count = functools.partial(beam_word_counts.count_words, pipeline=pipeline, staging_dir=staging_dir)
     if values.extend is not None:
-        _extend(values)
+        _extend(values, count)
     else:
         with renamed(documents="input"):
             vocabulary.create_vocab(
@@ -89,6 +97,7 @@ def main(_: Sequence[str]) -> None:
                 user_tokens=values.user_tokens,
                 holdout=values.holdout,
                 num_workers=values.num_workers,
+                count=count,
                 warn=launching.warn,
             )
     inputs = " ".join(f"--input {shlex.quote(value)}" for value in values.input)
@@ -99,7 +108,7 @@ def main(_: Sequence[str]) -> None:
     )
 
 
-def _extend(values: Any) -> None:
+def _extend(values: Any, count: CountWords) -> None:
     """Extend the vocabulary of --extend."""
     with renamed(path="extend"):
         if files.is_folder(values.extend):
@@ -118,6 +127,7 @@ def _extend(values: Any) -> None:
             min_frequency=values.min_frequency,
             holdout=values.holdout,
             num_workers=values.num_workers,
+            count=count,
             warn=launching.warn,
         )
 

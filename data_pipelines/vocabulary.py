@@ -7,8 +7,6 @@ until the vocabulary is full.
 """
 
 import collections
-import dataclasses
-import functools
 import itertools
 import re
 import warnings
@@ -17,49 +15,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from bert_tf.tokenization.options import TokenizerOptions
 from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, BasicTokenizer
 from bert_tf.utils import files
-from bert_tf.utils.processes import ordered_map
-from bert_tf.utils.progress import progress_bar
 from data_pipelines.alphabet import by_frequency, choose_alphabet, extended_alphabet
-from data_pipelines.corpora.documents import Document, is_held_out, without_blanks
+from data_pipelines.corpora.documents import Document
 from data_pipelines.vocabulary_fit import fit_warnings, vocabulary_statistics
-
-SAMPLE_EVERY = 20
-"""Without held-out documents, every 20th document is used for the statistics."""
-
-# The approximate number of characters that a worker receives at a time, and the number of distinct strings that it
-# counts before it cuts them into words. Both bound memory and change no counts.
-_GROUP_CHARACTERS = 1 << 20
-_MAX_DISTINCT_STRINGS = 1 << 19
+from data_pipelines.word_counts import SAMPLE_EVERY, CountWords, basic_tokenizer, count_words
 
 # The trainer takes text instead of counts. Counts with a larger sum are scaled down, so that training takes a minute at
 # most. Rounding affects only words that are far too rare to be learnt from so much text.
 _MAX_OCCURRENCES = 200_000_000
 
 _RESERVED_TOKEN = re.compile(r"\[[^\s\[\]]+\]")
-
-
-@dataclasses.dataclass
-class WordCounts:
-    """The number of times that each word occurs.
-
-    Attributes:
-        words: the counts in the documents from which tokens are learnt.
-        sample_words: the counts in the documents that are used for the statistics: the held-out ones, or every 20th.
-        documents: the number of documents from which tokens are learnt.
-        held_out_documents: the number of held-out documents.
-    """
-
-    words: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    sample_words: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    documents: int = 0
-    held_out_documents: int = 0
-
-    def add(self, other: "WordCounts") -> None:
-        """Add the counts of other documents."""
-        self.words.update(other.words)
-        self.sample_words.update(other.sample_words)
-        self.documents += other.documents
-        self.held_out_documents += other.held_out_documents
 
 
 def create_vocab(
@@ -75,6 +40,7 @@ def create_vocab(
     user_tokens: Sequence[str] = (),
     holdout: float = 0.0,
     num_workers: int = 1,
+    count: CountWords = count_words,
     report: Callable[[str], None] = print,
     warn: Callable[[str], None] = warnings.warn,
 ) -> list[str]:
@@ -96,6 +62,7 @@ def create_vocab(
         user_tokens: words, continuations (`##...`) or reserved tokens (`[...]`) that the vocabulary must contain.
         holdout: the share of held-out documents, from which nothing is learnt (`documents.is_held_out`).
         num_workers: the number of processes that count words; 0 for one a core. The vocabulary is the same.
+        count: the function that counts words, here or on other machines (`beam_word_counts`).
         report: the function that receives two lines of text about the counts and the fit.
         warn: the function that receives warnings about a vocabulary that is not full, or leaves much unknown.
 
@@ -107,9 +74,7 @@ def create_vocab(
         OSError: `output` cannot be written.
     """
     _check_user_tokens(user_tokens, basic_tokenizer(do_lower_case, options))
-    counts = count_words(
-        documents, do_lower_case=do_lower_case, options=options, holdout=holdout, num_workers=num_workers
-    )
+    counts = count(documents, do_lower_case=do_lower_case, options=options, holdout=holdout, num_workers=num_workers)
     held_out = f", {counts.held_out_documents:,} more held out" if holdout else ""
     report(
         f"counted {counts.words.total():,} words, {len(counts.words):,} distinct, "
@@ -135,44 +100,6 @@ def create_vocab(
     if output is not None:
         files.write_text(output, "".join(token + "\n" for token in tokens))
     return tokens
-
-
-def count_words(
-    documents: Iterable[Document],
-    *,
-    do_lower_case: bool = True,
-    options: TokenizerOptions | None = None,
-    holdout: float = 0.0,
-    num_workers: int = 1,
-) -> WordCounts:
-    """Count the words of documents. Memory grows only with the number of distinct words.
-
-    Args:
-        documents: see `create_vocab`.
-        do_lower_case: see `create_vocab`.
-        options: see `create_vocab`.
-        holdout: see `create_vocab`.
-        num_workers: see `create_vocab`.
-
-    Raises:
-        ValueError: the documents that are not held out hold no word; `holdout` or `num_workers` is out of range.
-    """
-    if not 0.0 <= holdout < 1.0:
-        raise ValueError(f"`holdout` must be at least 0 and less than 1. Received: {holdout!r}")
-    counts = WordCounts()
-    groups = _groups(documents)
-    make_basic_tokenizer = functools.partial(basic_tokenizer, do_lower_case, options)
-    count_group = functools.partial(_count_group, make_basic_tokenizer=make_basic_tokenizer, holdout=holdout)
-    with progress_bar(label="words", unit=" documents") as bar:
-        for group_counts in ordered_map(count_group, groups, num_workers):
-            counts.add(group_counts)
-            bar.update(group_counts.documents + group_counts.held_out_documents)
-    if not counts.words:
-        raise ValueError(
-            f"`documents` must hold at least one word. Received: {counts.documents} documents without words, and "
-            f"{counts.held_out_documents} held out"
-        )
-    return counts
 
 
 def learn_vocab(
@@ -299,16 +226,6 @@ def _repeated(counts: Mapping[str, int], most: int = 1000) -> Iterator[str]:
         yield (word + " ") * rest
 
 
-def basic_tokenizer(do_lower_case: bool, options: TokenizerOptions | None) -> BasicTokenizer:
-    """Return the splitter into words of a tokenizer with these options."""
-    options = options or TokenizerOptions()
-    return BasicTokenizer(
-        do_lower_case,
-        strip_accents=options.strip_accents,
-        tokenize_chinese_chars=options.tokenize_chinese_chars,
-    )
-
-
 def _stands_alone(character: str, options: TokenizerOptions | None) -> bool:
     """Return whether the tokenizer always cuts text before and after the character."""
     return basic_tokenizer(False, options).fold(character).startswith(" ")
@@ -322,55 +239,3 @@ def _check_user_tokens(user_tokens: Sequence[str], words_of: BasicTokenizer) -> 
                 "`user_tokens` must be single words as the tokenizer cuts them, continuations that start with ##, or "
                 f"reserved tokens in square brackets. Received: {token!r}, cut into {words_of.words(word)}"
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Group:
-    """A run of consecutive documents, whose first is document number `first`."""
-
-    first: int
-    documents: list[Document]
-
-
-def _groups(documents: Iterable[Document]) -> Iterator[_Group]:
-    first = characters = 0
-    group: list[Document] = []
-    for document in without_blanks(documents):
-        group.append(document)
-        characters += sum(map(len, document))
-        if characters >= _GROUP_CHARACTERS:
-            yield _Group(first, group)
-            first, characters, group = first + len(group), 0, []
-    if group:
-        yield _Group(first, group)
-
-
-def _count_group(group: _Group, make_basic_tokenizer: Callable[[], BasicTokenizer], holdout: float) -> WordCounts:
-    words_of = make_basic_tokenizer()
-    counts = WordCounts()
-    # Strings between spaces are counted first, so that each distinct string is cut into words once.
-    strings: collections.Counter[str] = collections.Counter()
-    sample_strings: collections.Counter[str] = collections.Counter()
-
-    def cut_into_words() -> None:
-        for source, target in ((strings, counts.words), (sample_strings, counts.sample_words)):
-            for string, count in source.items():
-                for word in words_of.split_word(string):
-                    target[word] += count
-            source.clear()
-
-    for number, document in enumerate(group.documents, group.first):
-        held_out = holdout > 0 and is_held_out(document, holdout)
-        counts.documents += not held_out
-        counts.held_out_documents += held_out
-        targets = [sample_strings] if held_out else [strings]
-        if not holdout and number % SAMPLE_EVERY == 0:
-            targets.append(sample_strings)
-        for sentence in document:
-            found = words_of.split_spaces(sentence)
-            for target in targets:
-                target.update(found)
-        if len(strings) + len(sample_strings) > _MAX_DISTINCT_STRINGS:
-            cut_into_words()
-    cut_into_words()
-    return counts

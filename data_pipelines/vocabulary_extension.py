@@ -13,8 +13,9 @@ from bert_tf.tokenization.vocabulary import SPECIAL_TOKENS
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from data_pipelines.corpora.documents import Document
-from data_pipelines.vocabulary import count_words, learn_vocab
+from data_pipelines.vocabulary import learn_vocab
 from data_pipelines.vocabulary_fit import vocabulary_statistics
+from data_pipelines.word_counts import CountWords, count_words
 
 KEEP = ("all", "used")
 """What is kept of the old vocabulary: all tokens, with their ids, or those that the documents use."""
@@ -34,6 +35,7 @@ def extend_vocab(
     min_frequency: int = 2,
     holdout: float = 0.0,
     num_workers: int = 1,
+    count: CountWords = count_words,
     report: Callable[[str], None] = print,
     warn: Callable[[str], None] = warnings.warn,
 ) -> list[str]:
@@ -52,6 +54,7 @@ def extend_vocab(
         min_frequency: a pair of tokens that occurs less often becomes no new token, as for `create_vocab`.
         holdout: the share of held-out documents, from which nothing is learnt.
         num_workers: the number of processes that count words; 0 for one a core.
+        count: as for `create_vocab`.
         report: the function that receives lines of text about the counts and the fit.
         warn: the function that receives a warning if there are fewer new tokens than asked for.
 
@@ -64,7 +67,7 @@ def extend_vocab(
     if num_new < (least := 1 if keep == "all" else 0):
         raise ValueError(f"`num_new` must be at least {least} for `keep` {keep}. Received: {num_new}")
     lower_case, options = tokenizer.do_lower_case, tokenizer.options
-    counts = count_words(documents, do_lower_case=lower_case, options=options, holdout=holdout, num_workers=num_workers)
+    counts = count(documents, do_lower_case=lower_case, options=options, holdout=holdout, num_workers=num_workers)
     report(f"counted {counts.words.total():,} words, {len(counts.words):,} distinct, in {counts.documents:,} documents")
     kept = list(tokenizer.tokens) if keep == "all" else used_tokens(tokenizer, counts.words)
     new = new_tokens(tokenizer, counts.words, num_new, min_frequency=min_frequency) if num_new else []

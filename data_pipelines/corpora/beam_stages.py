@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from absl import logging
+from absl import flags, logging
 
 from bert_tf.utils import files
 from data_pipelines.corpora.corpus import Corpus, StagedUnit, WorkUnit
@@ -31,15 +31,33 @@ _BAD_INPUT = "bad-input-"
 Piece = TypeVar("Piece")
 
 
-def make_pipeline(options: str) -> Any:
-    """Return an empty `apache_beam.Pipeline`.
+def define_flags() -> None:
+    """Define the flags that choose where a command works."""
+    flags.DEFINE_enum(
+        "runner",
+        "local",
+        ["local", "beam"],
+        "Where the work is done. local: in processes of this machine; beam: in an Apache Beam pipeline.",
+    )
+    flags.DEFINE_string("beam_options", "", "With --runner=beam, Beam's pipeline options in one string.")
+
+
+def pipeline_of(runner: str, beam_options: str) -> Any:
+    """Return an empty `apache_beam.Pipeline`, or None for the runner `local`.
 
     Args:
-        options: Beam's pipeline options in one string, such as `--runner=DataflowRunner --project=p`.
+        runner: `local` or `beam`.
+        beam_options: Beam's pipeline options in one string, such as `--runner=DataflowRunner --project=p`.
 
     Raises:
-        ValueError: Apache Beam is not installed, or refuses the options.
+        ValueError: the runner is another one, has no options, Apache Beam is not installed, or refuses the options.
     """
+    if runner not in ("local", "beam"):
+        raise ValueError(f"`runner` must be local or beam. Received: {runner!r}")
+    if runner == "local":
+        if beam_options:
+            raise ValueError(f"`beam_options` must be empty unless `runner` is beam. Received: {beam_options!r}")
+        return None
     try:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
@@ -48,14 +66,23 @@ def make_pipeline(options: str) -> Any:
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):  # argparse prints all options that Beam has
-            parsed = PipelineOptions(shlex.split(options))
+            parsed = PipelineOptions(shlex.split(beam_options))
             parsed.get_all_options()  # Beam itself reads each option when it is needed
             return beam.Pipeline(options=parsed)
     except SystemExit:
         reason = complaints.getvalue().strip().rpartition("error: ")[2]
     except Exception as error:
         reason = " ".join(str(error).split())
-    raise ValueError(f"`options` must be options of Apache Beam, which says {reason!r}. Received: {options!r}")
+    raise ValueError(
+        f"`beam_options` must be options of Apache Beam, which says {reason!r}. Received: {beam_options!r}"
+    )
+
+
+def staging_of(documents: Iterable[Document], folder: str, holdout: float = 0.0) -> Staging:
+    """Return the description of the staging of documents, whose table holds what a `Corpus` needs to choose them."""
+    if isinstance(documents, Corpus):
+        return Staging(folder, holdout, documents.deduplicate, documents.seed)
+    return Staging(folder, holdout)
 
 
 def chosen_pieces(
@@ -67,7 +94,7 @@ def chosen_pieces(
     """Add the steps that stage a corpus and cut the chosen documents into pieces.
 
     Args:
-        pipeline: the pipeline of `make_pipeline`.
+        pipeline: the pipeline of `pipeline_of`.
         documents: a `Corpus`, which workers read; this process reads, and stages, anything else.
         staging: where documents are staged; what the folder holds is removed.
         cut: the function from the rows of the chosen documents to pieces, which is sent to a worker.
@@ -165,7 +192,7 @@ def _bad_input_recorded(staging: Staging, name: str) -> Iterator[None]:
 
 
 def run(
-    pipeline: Any, staging: Staging, *, what: str, report: Callable[[str], None] = print
+    pipeline: Any, staging: Staging, *, what: str = "", report: Callable[[str], None] = print
 ) -> Generator[None, None, None]:
     """Run a pipeline with `chosen_pieces` to its end, and yield whenever it is worth looking at what is finished.
 

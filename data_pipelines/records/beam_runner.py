@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from bert_tf.utils import files
 from data_pipelines.corpora import beam_stages
-from data_pipelines.corpora.corpus import Corpus
 from data_pipelines.corpora.documents import Document, pack_documents
 from data_pipelines.corpora.staging import DocumentRow, Run, Staging, joined
 from data_pipelines.records.document_shards import InputShard, ShardFunction, cut_into_shards
@@ -82,7 +81,7 @@ def run(
         writers: the writers of training and of held-out records.
         output_dir: the folder where documents are staged. Workers must reach it, the writers' folders and the files of
             the corpus by the same paths.
-        pipeline: the pipeline of `beam_stages.make_pipeline`, which this function runs.
+        pipeline: the pipeline of `beam_stages.pipeline_of`, which this function runs.
 
     Raises:
         ValueError: as `input_shards` and `readers.read_documents`.
@@ -90,12 +89,7 @@ def run(
     """
     import apache_beam as beam
 
-    staging = Staging(
-        os.path.join(output_dir, STAGING_FOLDER),
-        holdout,
-        documents.deduplicate if isinstance(documents, Corpus) else "none",
-        documents.seed if isinstance(documents, Corpus) else 0,
-    )
+    staging = beam_stages.staging_of(documents, os.path.join(output_dir, STAGING_FOLDER), holdout)
     folders = (writers[False].folder, writers[True].folder)
     cut = ShardCutter(staging, objective, folders)
     shards = beam_stages.chosen_pieces(pipeline, documents, staging, cut)

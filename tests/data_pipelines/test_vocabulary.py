@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from bert_tf.tokenization.wordpiece import SPECIAL_TOKENS, WordPieceTokenizer
-from data_pipelines import vocabulary
+from data_pipelines import vocabulary, word_counts
 from data_pipelines.corpora.documents import is_held_out, write_documents
-from data_pipelines.vocabulary import count_words, create_vocab, learn_vocab
+from data_pipelines.vocabulary import create_vocab, learn_vocab
+from data_pipelines.word_counts import count_words
 
 
 def _documents(count=60, seed=0):
@@ -53,8 +54,8 @@ def test_counts_exclude_held_out_documents():
 def test_counts_do_not_depend_on_groups_or_workers(monkeypatch):
     documents = _documents()
     expected = count_words(documents)
-    monkeypatch.setattr(vocabulary, "_GROUP_CHARACTERS", 500)
-    monkeypatch.setattr(vocabulary, "_MAX_DISTINCT_STRINGS", 10)
+    monkeypatch.setattr(word_counts, "_GROUP_CHARACTERS", 500)
+    monkeypatch.setattr(word_counts, "_MAX_DISTINCT_STRINGS", 10)
     assert count_words(documents) == expected
     assert count_words(documents, num_workers=2) == expected
 

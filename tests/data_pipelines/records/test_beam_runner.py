@@ -1,12 +1,9 @@
-import gzip
 import os
-import random
 import sys
 
-import fake_beam
 import pytest
 import tensorflow as tf
-from small_corpus import corpus_documents
+from beam_corpus import corpus_of, repeating_documents
 from small_records import CONFIG, contents_of, make
 
 from data_pipelines.corpora import file_parts, near_duplicates
@@ -24,56 +21,6 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(shards, "_FIRST_SHARD_BYTES", 2000)
     monkeypatch.setattr(file_parts, "UNIT_BYTES", 5000)
     monkeypatch.setattr(near_duplicates, "_GROUP_CHARACTERS", 3000)
-
-
-@pytest.fixture
-def beam():
-    """Apache Beam itself, an optional extra."""
-    return pytest.importorskip("apache_beam", reason="Apache Beam is an optional extra")
-
-
-@pytest.fixture(params=["stand-in", "apache_beam"])
-def any_beam(request, monkeypatch):
-    """A pipeline in this process: of the stand-in, which is always there, and of Apache Beam."""
-    if request.param == "stand-in":
-        fake_beam.install(monkeypatch)
-    else:
-        request.getfixturevalue("beam")
-
-
-def _documents(count=60):
-    """Return documents of which some are equal to earlier ones, and some have one word changed."""
-    generator = random.Random(3)
-    documents = []
-    for number, document in enumerate(corpus_documents(count)):
-        documents.append(document)
-        if number % 5 == 1:
-            documents.append(list(generator.choice(documents)))
-        if number % 7 == 2:
-            near = list(generator.choice(documents))
-            documents.append([*near[:-1], near[-1].replace(" ", " rather ", 1)])
-    return documents
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory):
-    """A folder of one large file, JSON lines, a compressed file and an empty one."""
-    folder = tmp_path_factory.mktemp("texts")
-    documents = _documents()
-    write_documents(documents[:50], str(folder / "a.txt"))
-    lines = [f'{{"text": "{" ".join(document)}"}}\n' for document in documents[50:65]]
-    (folder / "b.jsonl").write_text("".join(lines), encoding="utf-8")
-    (folder / "c.txt.gz").write_bytes(gzip.compress("\n\n".join(map("\n".join, documents[65:])).encode()))
-    (folder / "d.txt").write_text("\n", encoding="utf-8")
-    return folder
-
-
-def _corpus(folder, deduplicate="none", **mixing):
-    options = ReadingOptions(sentences="split", clean=True)
-    if not mixing:
-        return Corpus({"": Source(f"{folder}/*", options)}, deduplicate=deduplicate)
-    sources = {"a": Source(f"{folder}/a.txt", options), "b": Source(f"{folder}/b.jsonl,{folder}/c.txt.gz", options)}
-    return Corpus(sources, deduplicate=deduplicate, seed=4, **mixing)
 
 
 def test_beam_options_need_the_runner(tmp_path):
@@ -96,11 +43,11 @@ def test_without_apache_beam_the_extra_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("mixing", [{}, {"weights": {"a": 1, "b": 3}}, {"temperature": 2.0}], ids=str)
 def test_beam_writes_the_bytes_of_the_local_runner(tmp_path, texts, any_beam, deduplicate, mixing, capsys):
     config = CONFIG.replace(deduplicate=deduplicate)
-    make(tmp_path / "local", config, _corpus(texts, deduplicate, **mixing), holdout=0.2)
+    make(tmp_path / "local", config, corpus_of(texts, deduplicate, **mixing), holdout=0.2)
     of_local = capsys.readouterr().out
-    make(tmp_path / "beam", config, _corpus(texts, deduplicate, **mixing), holdout=0.2, runner="beam")
+    make(tmp_path / "beam", config, corpus_of(texts, deduplicate, **mixing), holdout=0.2, runner="beam")
     assert capsys.readouterr().out == of_local
-    assert len(_corpus(texts).units()) > 5
+    assert len(corpus_of(texts).units()) > 5
     assert len(contents_of(tmp_path / "local")) > 8
     assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
 
@@ -109,9 +56,9 @@ def test_duplicates_are_found_among_documents_of_several_units(tmp_path, texts, 
     found = {}
     for deduplicate in ("none", "exact", "near"):
         config = CONFIG.replace(deduplicate=deduplicate)
-        make(tmp_path / deduplicate, config, _corpus(texts, deduplicate), runner="beam")
+        make(tmp_path / deduplicate, config, corpus_of(texts, deduplicate), runner="beam")
         found[deduplicate] = read_manifest(str(tmp_path / deduplicate)).statistics.documents
-    assert found["none"] == len(_documents()) > found["exact"] > found["near"] > 50
+    assert found["none"] == len(repeating_documents()) > found["exact"] > found["near"] > 50
 
 
 def test_documents_of_this_process_are_staged_for_the_workers(tmp_path, any_beam):
@@ -124,11 +71,11 @@ def test_documents_of_this_process_are_staged_for_the_workers(tmp_path, any_beam
 @pytest.mark.long
 def test_beam_processes_write_the_bytes_of_the_local_runner(tmp_path, beam, monkeypatch):
     monkeypatch.undo()  # workers have the real sizes
-    write_documents(_documents(20_000), str(tmp_path / "texts" / "a.txt"))
+    write_documents(repeating_documents(20_000), str(tmp_path / "texts" / "a.txt"))
     config = CONFIG.replace(deduplicate="near")
-    make(tmp_path / "local", config, _corpus(tmp_path / "texts", "near"), holdout=0.2)
+    make(tmp_path / "local", config, corpus_of(tmp_path / "texts", "near"), holdout=0.2)
     options = "--direct_running_mode=multi_processing --direct_num_workers=2"
-    corpus = _corpus(tmp_path / "texts", "near")
+    corpus = corpus_of(tmp_path / "texts", "near")
     make(tmp_path / "beam", config, corpus, holdout=0.2, runner="beam", beam_options=options)
     assert len(contents_of(tmp_path / "local")) > 5
     assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
@@ -144,7 +91,7 @@ def test_a_failed_pipeline_is_reported_and_continued(tmp_path, texts, any_beam, 
 
     monkeypatch.setattr(ShardFunction, "build", failing)
     with pytest.raises(OSError, match=r"The Beam pipeline failed\. Finished shards are kept.*disk is broken"):
-        make(tmp_path / "beam", documents=_corpus(texts), runner="beam")
+        make(tmp_path / "beam", documents=corpus_of(texts), runner="beam")
     kept = {
         path: os.stat(path).st_mtime_ns
         for path in tf.io.gfile.glob(str(tmp_path / "beam" / "shard-*.tfrecord"))
@@ -153,9 +100,9 @@ def test_a_failed_pipeline_is_reported_and_continued(tmp_path, texts, any_beam, 
     assert kept
     assert not (tmp_path / "beam" / "manifest.json").exists()
     monkeypatch.setattr(ShardFunction, "build", build)
-    make(tmp_path / "beam", documents=_corpus(texts), runner="beam")
+    make(tmp_path / "beam", documents=corpus_of(texts), runner="beam")
     assert {path: os.stat(path).st_mtime_ns for path in kept} == kept
-    make(tmp_path / "local", documents=_corpus(texts))
+    make(tmp_path / "local", documents=corpus_of(texts))
     assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
 
 
@@ -164,11 +111,11 @@ def test_shards_of_other_documents_are_built_again(tmp_path, texts, any_beam):
     for name in ("a.txt", "b.jsonl"):
         (tmp_path / "texts" / name).write_bytes((texts / name).read_bytes())
     with pytest.raises(RuntimeError, match="enough"):
-        make(tmp_path / "beam", documents=_stopping(_corpus(texts)))
+        make(tmp_path / "beam", documents=_stopping(corpus_of(texts)))
     assert (tmp_path / "beam" / "shard-00001.finished.json").exists()
     text = (texts / "a.txt").read_text("utf-8")
     (tmp_path / "texts" / "a.txt").write_text(text.replace("Near the river", "by the river", 1) + "\nmore text.\n")
-    corpus = _corpus(tmp_path / "texts")
+    corpus = corpus_of(tmp_path / "texts")
     make(tmp_path / "beam", documents=corpus, runner="beam")
     make(tmp_path / "local", documents=corpus)
     assert contents_of(tmp_path / "beam") == contents_of(tmp_path / "local")
@@ -218,9 +165,9 @@ def test_bad_beam_options_are_reported_before_anything_is_read(tmp_path, beam, o
     assert not (tmp_path / "records").exists()
 
 
-def test_the_launching_process_reads_no_documents(tmp_path, texts, any_beam, monkeypatch):
+def test_the_launching_process_reads_norepeating_documents(tmp_path, texts, any_beam, monkeypatch):
     def refuse(self):
         raise AssertionError("the launching process read the corpus")
 
     monkeypatch.setattr(Corpus, "__iter__", refuse)
-    assert make(tmp_path, documents=_corpus(texts), runner="beam").statistics.documents == len(_documents())
+    assert make(tmp_path, documents=corpus_of(texts), runner="beam").statistics.documents == len(repeating_documents())
