@@ -8,12 +8,19 @@ from bert_tf.utils import json_text
 
 _MAX_HEAD_BYTES = 65_536
 
+MAX_EVENT_BYTES = 2**20
+"""The limit that h11 has for the head. It must not be reached before the other: h11's error is 400, and not 431."""
+
+_SECONDS_AFTER_REFUSAL = 5.0
+
+_MAX_REFUSED_BYTES = 64 * 2**20
+"""The most bytes that are read of a request after it was refused."""
+
 
 def protocol_class(options: ServerOptions) -> type[asyncio.Protocol]:
     """Return the class of connections.
 
-    The head of a request must arrive within the time-out and have a bounded size: Uvicorn bounds the latter, and says
-    400 where 431 is meant, but not the former.
+    The head of a request must arrive within the time-out and have a bounded size. Uvicorn bounds the size alone.
 
     Args:
         options: the settings, of which the time-out counts here.
@@ -24,54 +31,73 @@ def protocol_class(options: ServerOptions) -> type[asyncio.Protocol]:
     class Connection(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
         _head_bytes = 0
+        _refused_bytes: int | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._await_head()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._head_arrived()
+            self._end_timer()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self.conn.their_state is not h11.IDLE:
-                self._head_arrived()
+            if self._refused_bytes is None:
+                super().data_received(data)
+                if self.conn.their_state is h11.IDLE:
+                    self._head_bytes += len(data)
+                    if self._head_bytes > _MAX_HEAD_BYTES:
+                        self._refuse(431, f"The head of a request must hold at most {_MAX_HEAD_BYTES} bytes.")
                 return
-            self._await_head()
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self._refuse(431, f"The head of a request must hold at most {_MAX_HEAD_BYTES} bytes.")
+            self._refused_bytes += len(data)
+            if self._refused_bytes > _MAX_REFUSED_BYTES:
+                self.transport.close()
+
+        def handle_events(self) -> None:
+            super().handle_events()
+            # The rest of a body whose request is answered already is read, for the reason that `_refuse` gives.
+            is_answered = self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE
+            if is_answered or (self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]):
+                self._await_head()
+            elif self.conn.their_state is not h11.IDLE:
+                self._head_bytes = 0
+                self._end_timer()
 
         def send_400_response(self, msg: str) -> None:
             self._refuse(400, msg)
 
         def _await_head(self) -> None:
-            if self._timer is None:
+            if self._timer is None and self._refused_bytes is None:
                 message = f"The head of the request must arrive within {options.timeout:g} s."
                 self._timer = self.loop.call_later(options.timeout, self._refuse, 408, message)
 
-        def _head_arrived(self) -> None:
-            self._head_bytes = 0
+        def _end_timer(self) -> None:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
 
         def _refuse(self, status: int, message: str) -> None:
-            self._head_arrived()
-            if self.transport.is_closing():
+            """Answer, and end the connection when the client has, or after a while.
+
+            Closing it at once, while data arrive, would take the answer from a client that is still sending.
+            """
+            self._end_timer()
+            if self.transport.is_closing() or self._refused_bytes is not None:
                 return
+            self._refused_bytes = 0
             body = json_text.dumps({"error": message}).encode()
-            headers = [
-                ("content-type", "application/json"),
-                ("content-length", str(len(body))),
-                ("connection", "close"),
-            ]
+            headers = [("content-type", "application/json"), ("connection", "close")]
+            headers.append(("content-length", str(len(body))))
             try:
                 head = self.conn.send(h11.Response(status_code=status, headers=headers))
                 self.transport.write(head + self.conn.send(h11.Data(data=body)) + self.conn.send(h11.EndOfMessage()))
-            except h11.LocalProtocolError:
-                pass  # an answer is on its way already
-            self.transport.close()
+            except h11.LocalProtocolError:  # an answer is on its way already
+                self.transport.close()
+                return
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+                self._timer = self.loop.call_later(_SECONDS_AFTER_REFUSAL, self.transport.close)
+            else:
+                self.transport.close()
 
     return Connection

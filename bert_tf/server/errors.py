@@ -42,8 +42,8 @@ class RequestError(Exception):
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
-        if self.status in (408, 413):
-            headers["connection"] = "close"  # the rest of the request is not read
+        if self.status == 408:
+            headers["connection"] = "close"  # the rest of the request will not come
         return headers
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bert_tf.server.access_log import AccessLog
 from bert_tf.server.application import make_application
 from bert_tf.server.batching import Batcher
-from bert_tf.server.connections import protocol_class
+from bert_tf.server.connections import MAX_EVENT_BYTES, protocol_class
 from bert_tf.server.gate import Held
 from bert_tf.server.handling import Handling
 from bert_tf.server.metrics import Metrics
@@ -103,6 +103,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            h11_max_incomplete_event_size=MAX_EVENT_BYTES,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(options.timeout) + 1,
             ssl_context_factory=None if tls is None else lambda _config, _default: tls,
