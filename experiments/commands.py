@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "experiments.evaluate",
     "predict": "experiments.predict",
     "generate": "experiments.generate",
+    "explain": "experiments.explain",
     "likelihood": "experiments.likelihood",
     "rescore": "experiments.rescore",
     "complete": "experiments.complete",

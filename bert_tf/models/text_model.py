@@ -221,6 +221,16 @@ class TextModel(keras.Model):
         """Return each text with its spans of masks filled (`serving.methods.completion.CompletionMethods`)."""
         return self._answer("complete", texts, **options)
 
+    def explain(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Return the part of each token in the answers (`serving.methods.explanation.ExplanationMethods.explain`)."""
+        return self._answer("explain", texts, text_pairs, **options)
+
+    def attention(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Return the attention probabilities of all layers and heads (`ExplanationMethods.attention`)."""
+        return self._answer("attention", texts, text_pairs)
+
     def export_for_serving(self, export_dir: str, options: Any = None, **kwargs: Any) -> str:
         """Write a SavedModel that takes raw strings, with the tokenizer inside (`serving.export.export_saved_model`).
 
@@ -257,7 +267,7 @@ class TextModel(keras.Model):
 
         save_pretrained(self, output_dir, output_format)
 
-    def _answer(self, method: str, *args: Any, **options: Any) -> Any:
+    def _answer(self, method: str, /, *args: Any, **options: Any) -> Any:
         from bert_tf.raw_text.answering import predictor_of
 
         return getattr(predictor_of(self, method), method)(*args, **options)

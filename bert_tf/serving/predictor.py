@@ -4,6 +4,7 @@ from bert_tf.serving.loading import read_model
 from bert_tf.serving.methods.base import BATCH_SIZE
 from bert_tf.serving.methods.completion import CompletionMethods
 from bert_tf.serving.methods.embedding import EmbeddingMethods
+from bert_tf.serving.methods.explanation import ExplanationMethods
 from bert_tf.serving.methods.generation import GenerationMethods
 from bert_tf.serving.methods.likelihood import LikelihoodMethods
 from bert_tf.serving.methods.masked_lm import MaskedLMMethods
@@ -20,6 +21,7 @@ class Predictor(
     EmbeddingMethods,
     MaskedLMMethods,
     LikelihoodMethods,
+    ExplanationMethods,
     CompletionMethods,
 ):
     """A trained model with its tokenizer and labels, and the methods of its task.
@@ -47,7 +49,7 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
 
     The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `generate`, `stream`, `fill_mask`,
     `complete`, `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`). A fine-tuned model
-    embeds and searches by its encoder, unless it is an export.
+    embeds and searches by its encoder, unless it is an export. `explain` and `attention` show why a model answered so.
 
     Args:
         path: a run's folder (the weights of the best evaluation if they were kept, else of the newest complete

@@ -1,0 +1,41 @@
+"""The page of explanations: one HTML file that needs no network, with coloured texts and attention."""
+
+import base64
+import importlib.resources
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_DATA = "__DATA__"
+
+
+def explanation_page(
+    explanations: Sequence[dict[str, Any]],
+    texts: Sequence[Sequence[str]],
+    *,
+    attention: Sequence[dict[str, Any]] | None = None,
+    about: str = "",
+) -> str:
+    """Return a page with each text on the colours of its attributions, and with attention as a matrix and as lines.
+
+    Args:
+        explanations: what `Predictor.explain` returned.
+        texts: the text, or both texts of a pair, of each explanation.
+        attention: what `Predictor.attention` returned for the same texts; None to leave it out. The page keeps 8 bits
+            of each weight.
+        about: a sentence about model and method.
+    """
+    items = []
+    for number, (explanation, both) in enumerate(zip(explanations, texts, strict=True)):
+        item = {**explanation, "texts": list(both)}
+        if attention is not None:
+            weights = np.asarray(attention[number]["weights"])
+            quantized = np.round(weights * 255.0).astype(np.uint8).tobytes()
+            item["attention"] = {"shape": list(weights.shape), "weights": base64.b64encode(quantized).decode("ascii")}
+        items.append(item)
+    # "</script>" or "<!--" in a text must not end the element that holds the data.
+    data = json.dumps({"about": about, "explanations": items}, ensure_ascii=False).replace("<", "\\u003c")
+    template = importlib.resources.files("bert_tf.serving").joinpath("explanation_page.html").read_text("utf-8")
+    return template.replace(_DATA, data, 1)
