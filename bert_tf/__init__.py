@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bert_tf.models.seq2seq_model import BertSeq2Seq
     from bert_tf.models.token_classifier import BertTokenClassifier
     from bert_tf.preprocessing.preprocessor import Preprocessor
+    from bert_tf.server.client import Client
     from bert_tf.serving.predictor import load
     from bert_tf.tokenization.wordpiece import WordPieceTokenizer
     from experiments.python.finetune import finetune
@@ -46,6 +47,7 @@ __all__ = [
     "BertRegressor",
     "BertSeq2Seq",
     "BertTokenClassifier",
+    "Client",
     "ModelCard",
     "Preprocessor",
     "WordPieceTokenizer",
@@ -72,6 +74,7 @@ _HOMES = {
     "BertRegressor": "bert_tf.models.regressor",
     "BertSeq2Seq": "bert_tf.models.seq2seq_model",
     "BertTokenClassifier": "bert_tf.models.token_classifier",
+    "Client": "bert_tf.server.client",
     "ModelCard": "bert_tf.conversion.hub_card",
     "Preprocessor": "bert_tf.preprocessing.preprocessor",
     "WordPieceTokenizer": "bert_tf.tokenization.wordpiece",
