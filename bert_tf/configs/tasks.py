@@ -331,9 +331,12 @@ class Seq2SeqConfig(TaskConfig):
         max_seq_length: tokens of a source and its target, with `[CLS]`, `[SEP]` and `[SEP]`.
         max_target_length: largest number of tokens of a target, with its `[SEP]`. The source has the rest of the row,
             and is cut to it.
+        truncation_side: the end at which such a source is cut, `right` or `left`; a dialogue needs its last turns.
         source_column: column of the source.
         target_column: column of the target. A list (JSON lines) holds several targets that are as good.
         reference_columns: columns of further targets, for tables whose fields hold no lists.
+        turns_column: column of the turns of a dialogue, a list (JSON lines), instead of sources and targets; each
+            turn but the first is a target. Dialogues are groups.
         group_column: column of the group, whose examples `--split` keeps together; None for no groups.
         packed: whether a row of training holds as many pairs as fit. Batches are then full of tokens, and their
             `train.batch_size` rows hold more pairs.
@@ -346,9 +349,11 @@ class Seq2SeqConfig(TaskConfig):
     kind: str = "seq2seq"
     max_seq_length: int = 256
     max_target_length: int = 64
+    truncation_side: str = "right"
     source_column: str = "source"
     target_column: str = "target"
     reference_columns: tuple[str, ...] = ()
+    turns_column: str | None = None
     group_column: str | None = None
     packed: bool = False
     generation_metrics: tuple[str, ...] = ()
@@ -368,6 +373,7 @@ class Seq2SeqConfig(TaskConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("max_target_length", self.max_target_length, 2)
+        check_choice("truncation_side", self.truncation_side, ("right", "left"))
         for metric in self.generation_metrics:
             check_choice("generation_metrics", metric, GENERATION_METRICS)
         check_range("generation_beams", self.generation_beams, 1)

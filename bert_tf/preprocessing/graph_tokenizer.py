@@ -14,7 +14,7 @@ from bert_tf.preprocessing.graph_added_tokens import MAX_ADDED_TOKENS, matcher_o
 from bert_tf.preprocessing.graph_tables import Characters, Expansion, PagedTable, Text, row_starts
 from bert_tf.tokenization import unicode_tables as ucd
 from bert_tf.tokenization.basic import BasicTokenizer
-from bert_tf.tokenization.wordpiece import MASK, WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import MASK, SEP, WordPieceTokenizer
 
 _SPACE, _CAPITAL_SIGMA, _FINAL_SIGMA = map(ord, " Σς")
 
@@ -59,7 +59,7 @@ class GraphTokenizer(tf.Module):
                 "tokenization in the graph needs TensorFlow Text of the same version as TensorFlow: "
                 f"pip install 'bert_tf[text]' ({error})"
             ) from error
-        self._mask_id, self._pad_id = tokenizer.mask_id, tokenizer.pad_id
+        self._parsed_ids, self._pad_id = {MASK: tokenizer.mask_id, SEP: tokenizer.sep_id}, tokenizer.pad_id
         self._cls_id, self._sep_id = tokenizer.cls_id, tokenizer.sep_id
         self._max_characters = tokenizer.options.max_input_chars_per_word
         added_ids = self._make_added_tokens(tokenizer)
@@ -118,25 +118,25 @@ class GraphTokenizer(tf.Module):
             cuts = [character for character in characters if " " in basic_tokenizer.clean(character)]
             self._cuts_strings = PagedTable.of_characters(cuts + added)
 
-    def tokenize(self, texts: tf.Tensor, parse_mask: bool = False) -> tf.RaggedTensor:
+    def tokenize(self, texts: tf.Tensor, parsed: str | None = None) -> tf.RaggedTensor:
         """Return the ids of each text.
 
         Args:
             texts: string [B], UTF-8.
-            parse_mask: whether a literal `[MASK]` becomes the mask token, as in
-                `encode(text, parse_special_tokens=["[MASK]"])`.
+            parsed: `[MASK]` or `[SEP]`, whose literal becomes the token, as in
+                `encode(text, parse_special_tokens=[parsed])`; None for neither.
 
         Returns:
             int32 [B, None].
         """
-        if not parse_mask:
+        if parsed is None:
             return self._tokenize(texts)
         # Invalid bytes are dropped first, since they could interrupt a `[MASK]`.
-        parts = tf.strings.split(tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore"), MASK)
-        # A mask follows each part of a text. The one after the last part is removed again.
+        parts = tf.strings.split(tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore"), parsed)
+        # The token follows each part of a text. The one after the last part is removed again.
         ids = self._tokenize(parts.flat_values)
-        masks = tf.fill([ids.nrows(), tf.constant(1, tf.int64)], self._mask_id)
-        joined = parts.with_flat_values(tf.concat([ids, masks], axis=1)).merge_dims(1, 2)
+        found = tf.fill([ids.nrows(), tf.constant(1, tf.int64)], self._parsed_ids[parsed])
+        joined = parts.with_flat_values(tf.concat([ids, found], axis=1)).merge_dims(1, 2)
         return joined[:, :-1]
 
     def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:

@@ -181,7 +181,7 @@ class Preprocessor:
             if len(tensors) > 1:  # one text would be taken for the pair of every other
                 sizes = [tf.size(tensor) for tensor in tensors]
                 tf.debugging.assert_equal(*sizes, "`x` must hold as many texts as pairs")
-            ids = [graph.tokenize(tensor, parse_mask=self.parse_mask) for tensor in tensors]
+            ids = [graph.tokenize(tensor, MASK if self.parse_mask else None) for tensor in tensors]
             if self._options.long_texts == "head_tail":
                 ids[0] = head_and_tail(ids[0], self.max_length - 2)
             rows = graph.pack_rows(*_pad(ids), self.max_length)

@@ -17,7 +17,7 @@ from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.long_texts import report_cut
 from bert_tf.tasks.model_kinds import Architectures
-from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import SEP, WordPieceTokenizer
 
 if TYPE_CHECKING:
     import keras
@@ -93,11 +93,13 @@ class Seq2Seq(Task[Seq2SeqExample]):
     def pairs(self, examples: Sequence[Seq2SeqExample], tokenizer: WordPieceTokenizer) -> list[Pair]:
         """Return the ids of each example, and warn of sources that were cut.
 
+        A literal `[SEP]` in a source is the token, which separates the parts of a source.
+
         Raises:
             ValueError: a source or a target has no token, or a target is longer than `task.max_target_length`.
         """
         config, longest = self.config, self.config.max_source_length
-        sources = tokenizer.encode_batch([example.text for example in examples])
+        sources = tokenizer.encode_batch([example.text for example in examples], [SEP])
         targets = tokenizer.encode_batch([example.target or "" for example in examples])
         pairs = []
         for example, source, target in zip(examples, sources, targets, strict=True):
@@ -109,7 +111,8 @@ class Seq2Seq(Task[Seq2SeqExample]):
                     f"{example.source}: the target, with [SEP], must have at most `task.max_target_length` tokens, "
                     f"{config.max_target_length}. Received: {len(target) + 1} tokens, {example.target!r:.100}"
                 )
-            ids = [tokenizer.cls_id, *source[: longest - 2], tokenizer.sep_id]
+            first = max(0, len(source) - longest + 2) if config.truncation_side == "left" else 0
+            ids = [tokenizer.cls_id, *source[first : first + longest - 2], tokenizer.sep_id]
             pairs.append(Pair(ids, [*target, tokenizer.sep_id] if example.labelled else []))
         advice = "A larger `task.max_seq_length` may help"
         num_cut = sum(len(source) > longest - 2 for source in sources)

@@ -241,9 +241,11 @@ class WordPieceTokenizer(Vocabulary):
     def _encode_plain(self, text: str) -> list[int]:
         return list(chain.from_iterable(map(self._strings.ids.__getitem__, self.basic_tokenizer.split_spaces(text))))
 
-    def encode_batch(self, texts: Iterable[str | bytes]) -> list[list[int]]:
+    def encode_batch(
+        self, texts: Iterable[str | bytes], parse_special_tokens: bool | Collection[str] = False
+    ) -> list[list[int]]:
         """Return the ids of each text, as `encode` does for one."""
-        ids, lengths = self.encode_ragged(texts)
+        ids, lengths = self.encode_ragged(texts, parse_special_tokens)
         ends = np.cumsum(lengths)
         flat = ids.tolist()
         return [flat[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]

@@ -7,7 +7,8 @@ Command:   bert-tf finetune --config seq2seq --train_file pairs.tsv --eval_file 
            --init_checkpoint bert-base-uncased --model_dir writer
            The files have the columns `source` and `target` (.tsv, .csv, .jsonl), or are two parallel text files,
            `--train_file sources.txt,targets.txt`.
-           `summarization` and `translation` are this experiment with the lengths of these tasks.
+           `summarization`, `translation`, `question_generation` and `dialogue` are this experiment with the lengths
+           of these tasks.
 Hardware:  a GPU of 16 GB for base.
 Time:      not measured.
 Expect:    a toy task (copies of three to five letters) over 99 % exact with a model of two layers, in a minute on two

@@ -4,8 +4,8 @@ Paper:     Dong et al. 2019, "Unified Language Model Pre-training", section 2.3,
            translations.
 Command:   bert-tf finetune --config translation --train_file train.en,train.de --eval_file dev.en,dev.de
            --init_checkpoint bert-base-multilingual-cased --model_dir translator
-           Parallel text files, a sentence a line, or tables with the columns `source` and `target`. The vocabulary must
-           hold both languages.
+           Parallel text files, a sentence a line, tables with the columns `source` and `target`, or a message catalogue
+           of gettext (.po). The vocabulary must hold both languages.
 Hardware:  a GPU of 16 GB for base.
 Time:      not measured.
 Expect:    not measured.

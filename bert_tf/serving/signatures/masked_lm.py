@@ -15,7 +15,7 @@ from bert_tf.serving.signatures.base import named
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.static_shapes import Tensors
 from bert_tf.tasks.model_kinds import Pretraining
-from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import MASK, WordPieceTokenizer
 
 
 class MaskedLMSignatures(EncoderSignatures):
@@ -47,7 +47,7 @@ class MaskedLMSignatures(EncoderSignatures):
 
     def from_texts(self, text: tf.Tensor) -> Tensors:
         """Return the class's outputs of `serving_default`."""
-        inputs = self.rows(self.graph_tokenizer.tokenize(text, parse_mask=True))
+        inputs = self.rows(self.graph_tokenizer.tokenize(text, MASK))
         is_mask = inputs["input_ids"] == self.mask_id
         indices = tf.broadcast_to(tf.range(tf.shape(is_mask)[1]), tf.shape(is_mask))
         positions = tf.ragged.boolean_mask(indices, is_mask)

@@ -17,7 +17,7 @@ from bert_tf.serving.static_shapes import Tensors, shaped
 from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tasks.seq2seq import Seq2Seq
 from bert_tf.tokenization.generated import generated_tokens
-from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.tokenization.wordpiece import SEP, WordPieceTokenizer
 
 
 class Seq2SeqSignatures(Signatures):
@@ -56,7 +56,10 @@ class Seq2SeqSignatures(Signatures):
 
     def from_texts(self, text: tf.Tensor, **numbers: tf.Tensor) -> Tensors:
         """Return the class's outputs of `serving_default`."""
-        inputs = self.rows(self.graph_tokenizer.tokenize(text)) | numbers
+        ids = self.graph_tokenizer.tokenize(text, SEP)
+        if self.task.truncation_side == "left":
+            ids = ids[:, -(self.max_seq_length - 2) :]
+        inputs = self.rows(ids) | numbers
         mask = inputs["input_mask"]
         has_tokens = tf.reduce_sum(mask, axis=1, keepdims=True) > 2  # besides [CLS] and [SEP]
         found = self.from_ids(inputs | {"input_mask": tf.where(has_tokens, mask, 0)})

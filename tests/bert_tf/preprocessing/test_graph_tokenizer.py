@@ -29,7 +29,7 @@ class Pair:
         signature = [tf.TensorSpec([None], tf.string)]
         self.tokenize = tf.function(self.graph.tokenize, input_signature=signature)
         self.tokenize_masked = tf.function(
-            lambda texts: self.graph.tokenize(texts, parse_mask=True), input_signature=signature
+            lambda texts: self.graph.tokenize(texts, "[MASK]"), input_signature=signature
         )
 
     def differences(self, texts):
@@ -196,7 +196,7 @@ def test_saved_model_in_a_fresh_process_without_this_project(pairs, tmp_path):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "texts")])
     def serve(texts):
-        return graph.pack_rows(graph.tokenize(texts, parse_mask=True), None, 12)
+        return graph.pack_rows(graph.tokenize(texts, "[MASK]"), None, 12)
 
     module = tf.Module()
     module.graph_tokenizer, module.serve = graph, serve
@@ -212,7 +212,7 @@ def test_saved_model_in_a_fresh_process_without_this_project(pairs, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (
         json.loads(done.stdout)
-        == graph.pack_rows(graph.tokenize(_tensor([text]), True), None, 12)["input_ids"].numpy().tolist()
+        == graph.pack_rows(graph.tokenize(_tensor([text]), "[MASK]"), None, 12)["input_ids"].numpy().tolist()
     )
 
 

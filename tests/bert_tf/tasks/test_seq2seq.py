@@ -94,6 +94,23 @@ def test_sources_are_cut_with_a_warning(tokenizer, caplog):
     assert "1 of 1 sources have more than 8 tokens and were cut" in caplog.text
 
 
+def test_a_source_may_have_parts_and_lose_its_beginning(tokenizer):
+    example = Seq2SeqExample("the old miller [SEP] saw a boat [SEP] near the river", "boat")
+    [pair] = task_of(TASK.config.replace(max_seq_length=24)).pairs([example], tokenizer)
+    assert pair.source.count(tokenizer.sep_id) == 3
+    words = ["[CLS]", "the", "old", "miller", "[SEP]"]
+    assert pair.source[:5] == tokenizer.convert_tokens_to_ids(words)
+    [last] = task_of(TASK.config.replace(truncation_side="left")).pairs([example], tokenizer)
+    assert last.source == [tokenizer.cls_id, *pair.source[-7:]]
+    short = [
+        task_of(TASK.config.replace(truncation_side=side)).pairs(EXAMPLES, tokenizer) for side in ("left", "right")
+    ]
+    assert short[0] == short[1]
+    # In a target, `[SEP]` is no token: it would end the text.
+    [pair] = TASK.pairs([Seq2SeqExample("a", "b [SEP] c")], tokenizer)
+    assert pair.target.count(tokenizer.sep_id) == 1
+
+
 def test_a_source_alone_predicts_the_first_token(tokenizer):
     rows = TASK.encode([EXAMPLES[0].without_label()], (), tokenizer)
     assert rows.lengths.tolist() == [5]

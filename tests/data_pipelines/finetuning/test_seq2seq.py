@@ -68,6 +68,48 @@ def test_an_example_may_have_several_targets(tmp_path):
     ]
 
 
+def test_the_turns_of_a_dialogue_are_targets(tmp_path):
+    config = CONFIG.replace(turns_column="turns")
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"turns": ["Hi.", " Hello. ", "Bye."]}\n{"turns": ["a", "b"]}\n{"source": "c", "target": "d"}\n')
+    assert read_examples(str(path), config).examples == [
+        Seq2SeqExample("Hi.", "Hello.", "0"),
+        Seq2SeqExample("Hi. [SEP] Hello.", "Bye.", "0"),
+        Seq2SeqExample("a", "b", "1"),
+        Seq2SeqExample("c", "d"),
+    ]
+    path.write_text('{"turns": ["Hi.", "Hello."], "page": "p"}\n{"turns": ["a"], "page": "q"}\n')
+    unlabelled = read_examples(str(path), config.replace(group_column="page"), labelled=False).examples
+    assert unlabelled == [Seq2SeqExample("Hi. [SEP] Hello.", group="p"), Seq2SeqExample("a", group="q")]
+    for text, message in {
+        '{"turns": ["a"]}': r"a.jsonl, line 1, column 'turns': must be a list of at least 2 turns",
+        '{"turns": ["a", " "]}': r"a.jsonl, line 1, column 'turns': .* not empty",
+        '{"turns": "a"}': r"a.jsonl, line 1, column 'turns': must be a list",
+        '{"turn": ["a", "b"]}': r"a.jsonl, line 1: must have a column 'turns'",
+    }.items():
+        path.write_text(text + "\n")
+        with pytest.raises(ValueError, match=message):
+            read_examples(str(path), config)
+
+
+def test_questions_are_targets_of_their_answer_and_context(tmp_path):
+    answers = [{"text": "a boat ", "answer_start": 10}, {"text": "boat", "answer_start": 12}]
+    questions = [
+        {"id": "q1", "question": "What is it? ", "answers": answers},
+        {"id": "q2", "question": "Why?", "answers": [], "is_impossible": True},
+    ]
+    squad = {"data": [{"title": "Boats", "paragraphs": [{"context": "He saw it a boat .", "qas": questions}]}]}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(squad))
+    expected = Seq2SeqExample("a boat [SEP] He saw it a boat .", "What is it?", "Boats")
+    assert read_examples(str(path), CONFIG).examples == [expected]
+    assert read_examples(str(path), CONFIG, labelled=False).examples == [expected.without_label()]
+    squad["data"][0]["paragraphs"][0]["qas"] = questions[1:]
+    path.write_text(json.dumps(squad))
+    with pytest.raises(ValueError, match=r"at least one example. Received: '.*a.json', which has none"):
+        read_examples(str(path), CONFIG)
+
+
 def test_bad_files_are_named(tmp_path):
     def write(name, text):
         (tmp_path / name).write_text(text)
