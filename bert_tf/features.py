@@ -100,7 +100,12 @@ def encoder_batch(batch_size: int | None, max_seq_length: int | None) -> dict[st
 
 
 def pretraining_batch(
-    batch_size: int | None, max_seq_length: int, predictions: int, *, max_sequences_per_row: int = 1
+    batch_size: int | None,
+    max_seq_length: int,
+    predictions: int,
+    *,
+    max_sequences_per_row: int = 1,
+    ordered: bool = False,
 ) -> dict[str, Feature]:
     """Return the features of a pre-training batch.
 
@@ -109,15 +114,20 @@ def pretraining_batch(
         max_seq_length: L.
         predictions: P, the largest number of masked-LM predictions in a row.
         max_sequences_per_row: K.
+        ordered: whether some rows are read left to right or as sequence to sequence (`configs.MixtureConfig`).
 
     Returns:
-        The features of `encoder_batch`, `masked_lm_positions` and `masked_lm_ids` int32 [B, P], `masked_lm_weights`
-        float32 [B, P], `next_sentence_positions` and `next_sentence_labels` int32 [B, K], and `next_sentence_weights`
-        float32 [B, K]. If a weight is 0, its position and label are 0 too.
+        The features of `encoder_batch`, with `order` int32 [B, L] if the batch is ordered, `masked_lm_positions` and
+        `masked_lm_ids` int32 [B, P], `masked_lm_weights` float32 [B, P], `next_sentence_positions` and
+        `next_sentence_labels` int32 [B, K], and `next_sentence_weights` float32 [B, K]. If a weight is 0, its position
+        and label are 0 too.
     """
     per_prediction = (batch_size, predictions)
     per_sequence = (batch_size, max_sequences_per_row)
-    return encoder_batch(batch_size, max_seq_length) | {
+    encoder = encoder_batch(batch_size, max_seq_length)
+    if ordered:
+        encoder[ORDER] = encoder["input_ids"]
+    return encoder | {
         "masked_lm_positions": Feature(per_prediction, "int32"),
         "masked_lm_ids": Feature(per_prediction, "int32"),
         "masked_lm_weights": Feature(per_prediction, "float32"),

@@ -64,8 +64,8 @@ def evaluate(
         with renamed(path="eval_data"):
             folder = RecordFolder(eval_data, tokenizer=tokenizer)
         description.model.check_fits(tokenizer.vocab_size, folder.max_seq_length)
-        masking = PretrainingConfig.from_dict(description.experiment).eval_masking
-        data = folder.evaluation_dataset(masking, batch_size)
+        pretraining = PretrainingConfig.from_dict(description.experiment)
+        data = folder.evaluation_dataset(pretraining.eval_masking, batch_size, mixture=pretraining.eval_mixture)
         with folder.naming_bad_records():
             return make_engine(strategy="one_device").make_evaluation(model, pretraining_objective())(data)
     experiment = FinetuningConfig.from_dict(description.experiment)

@@ -33,7 +33,19 @@ MODEL = SMALL.replace(
     vocab_size=TOKENIZER.vocab_size, dropout_rate=0.1, attention_dropout_rate=0.1, max_position_embeddings=64
 )
 TASKS = tuple(TASK_CONFIGS)
-PRETRAINING = {"unpacked": random_pretraining_batch, "packed": packed_pretraining_batch}
+
+
+def _mixed(*args: Any, **options: Any) -> dict[str, np.ndarray]:
+    """Return a packed batch of rows of the three kinds of `configs.MixtureConfig` in turn."""
+    batch = packed_pretraining_batch(*args, **options)
+    kinds = np.arange(len(batch["input_ids"]))[:, None] % 3
+    batch["order"] = (batch["position_ids"] * np.where(kinds == 2, batch["segment_ids"], kinds)).astype(np.int32)
+    for name in ("next_sentence_positions", "next_sentence_labels", "next_sentence_weights"):
+        batch[name] = np.where(kinds == 0, batch[name], 0).astype(batch[name].dtype)
+    return batch
+
+
+PRETRAINING = {"unpacked": random_pretraining_batch, "packed": packed_pretraining_batch, "mixed": _mixed}
 
 
 def _sentences() -> list[str]:

@@ -16,7 +16,8 @@ def pretraining_features(
         sequences: K, the largest number of sequences in a row; 1 for rows that are not packed.
     """
     predictions = predictions_in(config, max_seq_length)
-    return pretraining_batch(rows, max_seq_length, predictions, max_sequences_per_row=sequences)
+    ordered = not config.mixture.is_bidirectional
+    return pretraining_batch(rows, max_seq_length, predictions, max_sequences_per_row=sequences, ordered=ordered)
 
 
 def predictions_in(config: PretrainingConfig, max_seq_length: int) -> int:

@@ -203,9 +203,13 @@ def check_records(
             # In a graph, nothing is read.
             with tf.Graph().as_default():
                 if flag == "--train_data":
-                    data = folder.training_dataset(config.masking, phase.train.batch_size, seed=phase.train.seed)
+                    data = folder.training_dataset(
+                        config.masking, phase.train.batch_size, seed=phase.train.seed, mixture=config.mixture
+                    )
                 else:
-                    data = folder.evaluation_dataset(config.eval_masking, phase.train.eval_batch_size)
+                    data = folder.evaluation_dataset(
+                        config.eval_masking, phase.train.eval_batch_size, mixture=config.eval_mixture
+                    )
                 check_static(path, data.element_spec)
 
 

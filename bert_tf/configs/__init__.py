@@ -5,7 +5,7 @@ A configuration holds plain values only. Its dictionary form (`to_dict`) is the 
 """
 
 from bert_tf.configs.base import Config, ConfigError
-from bert_tf.configs.experiments import FinetuningConfig, MaskingConfig, PretrainingConfig
+from bert_tf.configs.experiments import FinetuningConfig, MaskingConfig, MixtureConfig, PretrainingConfig
 from bert_tf.configs.model import PUBLISHED_SIZES, BertConfig
 from bert_tf.configs.tasks import ClassificationConfig
 from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
@@ -18,6 +18,7 @@ __all__ = [
     "ConfigError",
     "FinetuningConfig",
     "MaskingConfig",
+    "MixtureConfig",
     "OptimizerConfig",
     "PhaseConfig",
     "PretrainingConfig",

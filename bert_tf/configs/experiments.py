@@ -51,6 +51,37 @@ class MaskingConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
+class MixtureConfig(Config):
+    """The kinds of rows in a pre-training, by their frequencies (`data_pipelines/input/mixture.py`).
+
+    The defaults are BERT's. 1 for each kind is UniLM's objective without its right-to-left rows (Dong et al. 2019,
+    "Unified Language Model Pre-training"), and makes a model that `--task seq2seq` fine-tunes from a good start.
+
+    Attributes:
+        bidirectional: frequency of rows whose tokens read all tokens of their sequence. Next sentences are predicted in
+            these rows alone.
+        left_to_right: frequency of rows whose tokens read no token after them.
+        seq2seq: frequency of rows whose tokens of A read A, and whose tokens of B read A and no token after them.
+    """
+
+    bidirectional: float = 1.0
+    left_to_right: float = 0.0
+    seq2seq: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("bidirectional", "left_to_right", "seq2seq"):
+            check_range(name, getattr(self, name), 0.0, high=1e6)
+        if not self.bidirectional + self.left_to_right + self.seq2seq:
+            raise ConfigError("`bidirectional`, `left_to_right` or `seq2seq` must be above 0. Received: 0 for each")
+
+    @property
+    def is_bidirectional(self) -> bool:
+        """True if all rows are bidirectional, so that their tokens have no `order`."""
+        return not self.left_to_right and not self.seq2seq
+
+
+@dataclasses.dataclass(frozen=True)
 class PretrainingConfig(Config):
     """A pre-training experiment, as `bert-tf pretrain --config` takes it.
 
@@ -59,6 +90,8 @@ class PretrainingConfig(Config):
         masking: masks of the training batches.
         eval_masking: masks of the evaluation; by default the published 15 % of tokens, so that runs with different
             training masks can be compared.
+        mixture: the kinds of rows in the training batches.
+        eval_mixture: the kinds of rows in the evaluation; by default bidirectional ones alone.
         optimizer: the update rule.
         train: the training loop.
         phases: consecutive parts of the training, on records of different lengths; empty for one length.
@@ -67,6 +100,8 @@ class PretrainingConfig(Config):
     model: BertConfig = dataclasses.field(default_factory=BertConfig)
     masking: MaskingConfig = MaskingConfig()
     eval_masking: MaskingConfig = MaskingConfig()
+    mixture: MixtureConfig = MixtureConfig()
+    eval_mixture: MixtureConfig = MixtureConfig()
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     phases: tuple[PhaseConfig, ...] = ()
@@ -76,6 +111,12 @@ class PretrainingConfig(Config):
         shares = sum(phase.share for phase in self.phases)
         if self.phases and abs(shares - 1.0) > 1e-3:
             raise ConfigError(f"the `share`s of all `phases` must add up to 1. Received: {shares:g}")
+        ordered = not (self.mixture.is_bidirectional and self.eval_mixture.is_bidirectional)
+        if self.model.attention == "fused" and ordered:
+            raise ConfigError(
+                "`model.attention` must be plain for a `mixture` or `eval_mixture` with rows of other kinds than "
+                "bidirectional: the kernels of fused attention know no order within a sequence. Received: fused"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

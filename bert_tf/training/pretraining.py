@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from bert_tf.configs import MaskingConfig, PretrainingConfig
+from bert_tf.configs import MaskingConfig, MixtureConfig, PretrainingConfig
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.features import predictions_per_row
@@ -70,6 +70,7 @@ class PretrainingRecords(Protocol):
         start_step: int,
         input_pipeline_id: int,
         num_input_pipelines: int,
+        mixture: MixtureConfig,
     ) -> Dataset:
         """Return endless batches, or one pipeline's rows of them, which depend on the arguments alone."""
         ...
@@ -78,7 +79,7 @@ class PretrainingRecords(Protocol):
         """Return a text that names the records in the batch of a step."""
         ...
 
-    def evaluation_dataset(self, masking: MaskingConfig, batch_size: int) -> Dataset:
+    def evaluation_dataset(self, masking: MaskingConfig, batch_size: int, *, mixture: MixtureConfig) -> Dataset:
         """Return every record once, with fixed masks."""
         ...
 
@@ -193,6 +194,7 @@ class _PhaseData:
             start_step=start - self._phase.begin,
             input_pipeline_id=shard.index,
             num_input_pipelines=shard.count,
+            mixture=self._config.mixture,
         )
 
     def describe_batch(self, step: int) -> str:
@@ -205,8 +207,10 @@ class _PhaseData:
         held_out = self._held_out
         if held_out is None:
             return None
-        batch_size = self._phase.train.eval_batch_size
-        return lambda: evaluate(held_out.evaluation_dataset(self._config.eval_masking, batch_size))
+        config, batch_size = self._config, self._phase.train.eval_batch_size
+        return lambda: evaluate(
+            held_out.evaluation_dataset(config.eval_masking, batch_size, mixture=config.eval_mixture)
+        )
 
     def step_flops(self, row_length: int) -> float:
         masking = self._config.masking

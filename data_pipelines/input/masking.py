@@ -128,6 +128,15 @@ class PartOfBatches:
     batch_size: int
     num_batches: int = 1
 
+    def row_numbers(self, first_batch: tf.Tensor) -> tf.Tensor:
+        """Return the numbers of the rows among all rows of all batches, int64 [num_batches x rows].
+
+        Args:
+            first_batch: the number of the first of the batches, int64.
+        """
+        starts = (first_batch + tf.range(self.num_batches, dtype=tf.int64)) * self.batch_size + self.first_row
+        return tf.reshape(starts[:, None] + tf.range(self.rows, dtype=tf.int64), [-1])
+
 
 def mask_batch(
     rows: Mapping[str, tf.Tensor],

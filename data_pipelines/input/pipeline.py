@@ -1,6 +1,6 @@
 """The input pipeline: record folder -> batches of static shape, a pure function of (manifest, seed, step).
 
-    shards -> streams (each a seeded order of its own records) -> parse -> interleave -> batch -> mask -> prefetch
+    shards -> streams (each a seeded order of its own records) -> parse -> interleave -> batch -> mask, mix -> prefetch
 
 The records, in the manifest's order, are cut into a fixed number of equal ranges, one for each stream. A stream reads
 its range again and again. In each epoch, it visits its stretches of shards in another order and shuffles the records
@@ -17,8 +17,9 @@ import math
 import tensorflow as tf
 
 from bert_tf import features
-from bert_tf.configs import MaskingConfig
+from bert_tf.configs import MaskingConfig, MixtureConfig
 from data_pipelines.input.masking import MaskingVocabulary, PartOfBatches, mask_batch, num_predictions
+from data_pipelines.input.mixture import mixed
 from data_pipelines.input.record_streams import (
     MASK_STREAM,
     RECORDS_OF_A_SHARD,
@@ -34,9 +35,12 @@ from data_pipelines.records.parsing import parse_rows
 
 MAX_STREAMS = 16
 _TOKENS_TOGETHER = 1 << 17  # 1,024 rows of 128; more would not fit into the cache
+_BIDIRECTIONAL = MixtureConfig()
 
 
-def static_batch_spec(folder: str, masking: MaskingConfig, batch_size: int) -> dict[str, features.Feature]:
+def static_batch_spec(
+    folder: str, masking: MaskingConfig, batch_size: int, mixture: MixtureConfig = _BIDIRECTIONAL
+) -> dict[str, features.Feature]:
     """Return the shapes and dtypes of a folder's batches (`features.pretraining_batch`), from its manifest alone.
 
     Raises:
@@ -48,6 +52,7 @@ def static_batch_spec(folder: str, masking: MaskingConfig, batch_size: int) -> d
         manifest.max_seq_length,
         num_predictions(masking, manifest.max_seq_length),
         max_sequences_per_row=manifest.max_sequences_per_row,
+        ordered=not mixture.is_bidirectional,
     )
 
 
@@ -70,12 +75,13 @@ def training_dataset(
     num_input_pipelines: int = 1,
     num_threads: int = 1,
     skipped: Skipped | None = None,
+    mixture: MixtureConfig = _BIDIRECTIONAL,
 ) -> tf.data.Dataset:
     """Return endless training batches, from that of step `start_step` on.
 
-    The batch of a step depends only on the manifest, `masking`, `batch_size`, `seed` and the step. Each stream reads
-    each of its records once an epoch. The batches of several pipelines (one a host), put together in their order, equal
-    the batch of a single pipeline, masks included.
+    The batch of a step depends only on the manifest, `masking`, `mixture`, `batch_size`, `seed` and the step. Each
+    stream reads each of its records once an epoch. The batches of several pipelines (one a host), put together in their
+    order, equal the batch of a single pipeline, masks and kinds of rows included.
 
     Args:
         folder: the record folder.
@@ -88,6 +94,7 @@ def training_dataset(
         num_threads: the number of threads of the pipeline. One thread leaves the other cores to the step.
         skipped: the records that cannot be used; None to stop at the first one. Each is replaced by an empty row, whose
             weights are all 0. No other row of any batch changes.
+        mixture: the kinds of rows.
 
     Returns:
         A dataset of `features.pretraining_batch` with static shapes. Reading raises `tf.errors.DataLossError` on a
@@ -129,6 +136,7 @@ def training_dataset(
             seed=tf.random.experimental.stateless_fold_in(mask_seed, group),
             part=part,
         )
+        batch = mixed(batch, part.row_numbers(group * steps), mixture)
         if steps == 1:
             return batch
         return {name: tf.reshape(values, [steps, part.rows, values.shape[1]]) for name, values in batch.items()}
@@ -181,6 +189,7 @@ def evaluation_dataset(
     seed: int = 0,
     num_threads: int = 1,
     skipped: Skipped | None = None,
+    mixture: MixtureConfig = _BIDIRECTIONAL,
 ) -> tf.data.Dataset:
     """Return every record once, in order, with the same masks each time the dataset is read.
 
@@ -191,6 +200,7 @@ def evaluation_dataset(
         seed: the seed of the masks. Runs to be compared need the same seed.
         num_threads: the number of threads of the pipeline.
         skipped: as in `training_dataset`.
+        mixture: the kinds of rows.
 
     Returns:
         A finite dataset of `features.pretraining_batch` with static shapes.
@@ -207,7 +217,8 @@ def evaluation_dataset(
         padded = tf.pad(serialized, [[0, batch_size - tf.shape(serialized)[0]]], constant_values="")
         rows = source.parse(tf.ensure_shape(padded, [batch_size]))
         batch_seed = tf.random.experimental.stateless_fold_in(mask_seed, number)
-        return mask_batch(rows, masking, predictions=source.predictions, vocabulary=source.vocabulary, seed=batch_seed)
+        batch = mask_batch(rows, masking, predictions=source.predictions, vocabulary=source.vocabulary, seed=batch_seed)
+        return mixed(batch, number * batch_size + tf.range(batch_size, dtype=tf.int64), mixture)
 
     shards = ShardReader(source.folder, source.manifest, skipped)
     sizes = tf.constant([shard.records for shard in source.manifest.shards], tf.int64)

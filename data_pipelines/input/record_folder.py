@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bert_tf.configs import MaskingConfig
+from bert_tf.configs import MaskingConfig, MixtureConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils.arguments import renamed
 from data_pipelines.input import pipeline
@@ -24,6 +24,8 @@ from data_pipelines.records.manifest import (
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+_BIDIRECTIONAL = MixtureConfig()
 
 
 class RecordFolder:
@@ -113,11 +115,17 @@ class RecordFolder:
         start_step: int = 0,
         input_pipeline_id: int = 0,
         num_input_pipelines: int = 1,
+        mixture: MixtureConfig = _BIDIRECTIONAL,
     ) -> "tf.data.Dataset":
         """Return endless training batches, or one pipeline's part of them (`pipeline.training_dataset`).
 
         A warning is given if `masking` asks for whole words, but no word of the records has a second token.
+
+        Raises:
+            ValueError: the mixture has rows of sequence to sequence, and no sequence of the records has a second
+                segment.
         """
+        self._check_pairs("mixture", mixture)
         if masking.strategy == "whole_word" and not self.token_counts()[np.array(self.tokenizer.continuation)].any():
             warnings.warn(
                 f"{self.path}: `masking.strategy` whole_word chooses as token does here: no record holds a token that "
@@ -133,7 +141,15 @@ class RecordFolder:
             input_pipeline_id=input_pipeline_id,
             num_input_pipelines=num_input_pipelines,
             skipped=self._skipped,
+            mixture=mixture,
         )
+
+    def _check_pairs(self, name: str, mixture: MixtureConfig) -> None:
+        if mixture.seq2seq and self.manifest.objective == "mlm":
+            raise ValueError(
+                f"`{name}.seq2seq` must be 0 for records of full sentences (--objective mlm), which have no second "
+                f"segment to generate. Received: {mixture.seq2seq:g}, for {self.path!r}"
+            )
 
     def describe_batch(self, batch_size: int, seed: int, step: int) -> str:
         """Return a text that lists, by shard, the records in the batch that `training_dataset` gives for a step."""
@@ -145,6 +161,15 @@ class RecordFolder:
             for shard, numbers in sorted(by_shard.items())
         )
 
-    def evaluation_dataset(self, masking: MaskingConfig, batch_size: int, seed: int = 0) -> "tf.data.Dataset":
-        """Return every record once, with masks that are always the same (`pipeline.evaluation_dataset`)."""
-        return pipeline.evaluation_dataset(self.path, masking, batch_size, seed=seed, skipped=self._skipped)
+    def evaluation_dataset(
+        self, masking: MaskingConfig, batch_size: int, seed: int = 0, *, mixture: MixtureConfig = _BIDIRECTIONAL
+    ) -> "tf.data.Dataset":
+        """Return every record once, with masks that are always the same (`pipeline.evaluation_dataset`).
+
+        Raises:
+            ValueError: as in `training_dataset`.
+        """
+        self._check_pairs("eval_mixture", mixture)
+        return pipeline.evaluation_dataset(
+            self.path, masking, batch_size, seed=seed, skipped=self._skipped, mixture=mixture
+        )

@@ -7,7 +7,7 @@ import pytest
 from small_corpus import write_corpus
 from small_model import SMALL, write_vocab
 
-from bert_tf.configs import ClassificationConfig, FinetuningConfig, PretrainingConfig, TrainConfig
+from bert_tf.configs import ClassificationConfig, FinetuningConfig, MixtureConfig, PretrainingConfig, TrainConfig
 from bert_tf.models.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
 from bert_tf.runs import checkpoints
@@ -129,6 +129,18 @@ def test_evaluate_gives_the_metrics_of_the_run(folder, pretrained):
     again = evaluate(str(run), str(folder / "records" / "heldout"), batch_size=TRAIN.eval_batch_size)
     assert again == {name: pytest.approx(metrics[name], rel=1e-5) for name in again}
     assert "masked_lm_loss" in again
+
+
+def test_a_mixture_of_kinds_of_rows_is_trained_and_evaluated(folder, config, pretrained):
+    kinds = MixtureConfig(left_to_right=1.0, seq2seq=1.0)
+    mixed = config.replace(mixture=kinds, eval_mixture=MixtureConfig(bidirectional=0.0, left_to_right=1.0))
+    metrics = _pretrain(folder, mixed, "mixed")
+    assert np.isfinite(metrics["masked_lm_loss"])
+    assert abs(metrics["masked_lm_loss"] - pretrained[1]["masked_lm_loss"]) > 1e-4
+    again = evaluate(str(folder / "mixed"), str(folder / "records" / "heldout"), batch_size=TRAIN.eval_batch_size)
+    assert again["masked_lm_loss"] == pytest.approx(metrics["masked_lm_loss"], rel=1e-5)
+    with pytest.raises(ValueError, match=r"`run_dir` holds another experiment: .*mixture"):
+        _pretrain(folder, config, "mixed")
 
 
 @pytest.mark.long
