@@ -37,6 +37,7 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "litert_lengths", [], "Write LiteRT files for one row of exactly this many tokens each, such as 16,128."
     )
+    flags.DEFINE_bool("onnx", False, "Whether to write a file for ONNX Runtime as well.")
     flags.DEFINE_string("eval_data", None, "A labelled file; the model card shows the scores of everything exported.")
     flags.DEFINE_string("weights_license", None, "The licence of the weights, for the model card.")
     define_generation_flags()
@@ -63,6 +64,7 @@ def main(_: Sequence[str]) -> None:
         values.top_k,
         tuple(values.litert),
         tuple(launching.whole_numbers(values.litert_lengths, "litert_lengths")),
+        values.onnx,
         **{name: values[name].value for name in GENERATION_OPTIONS if name != "top_k"},
     )
     reader = None

@@ -352,7 +352,8 @@ _IMPORT_ALL = """
 import importlib, sys
 
 EXTRAS = {"tensorflow_text", "keras_hub", "keras_nlp", "tensorflow_datasets", "huggingface_hub", "apache_beam"}
-EXTRAS |= {"rouge_score", "sacrebleu", "polib", "starlette", "uvicorn", "prometheus_client"}
+EXTRAS |= {"rouge_score", "sacrebleu", "polib", "starlette", "uvicorn", "prometheus_client", "onnx"}
+EXTRAS |= {"onnxruntime"}
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):

@@ -3,6 +3,7 @@
 ```
 model_dir/export/<version>/  saved_model.pb  variables/  assets/vocab.txt config.json [labels.txt]
                              assets.extra/tf_serving_warmup_requests  MODEL_CARD.md  [litert/model_*.tflite]
+                             [onnx/model.onnx]
 ```
 
 Signatures: `serving_default` takes UTF-8 strings, `token_ids` the encoder's inputs, `examples` serialized
@@ -24,7 +25,7 @@ from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.serving import litert, litert_export, model_card
+from bert_tf.serving import litert, litert_export, model_card, onnx_export, onnx_model
 from bert_tf.serving.decoding import check_room, decoding_options
 from bert_tf.serving.loading import read_model
 from bert_tf.serving.options import ExportOptions
@@ -112,7 +113,7 @@ def export_saved_model(
     Raises:
         FileNotFoundError: there is no such model, or no complete checkpoint.
         ValueError: `path` is an export, the model is for another task than `task`, or an option does not fit the model.
-        ImportError: TensorFlow Text is not installed.
+        ImportError: TensorFlow Text is not installed; or `onnx`, for an ONNX file.
     """
     options = options or ExportOptions()
     if keras.backend.backend() != "tensorflow":
@@ -133,6 +134,8 @@ def export_saved_model(
         files.require_writable_folder(export_dir)
     if options.litert:
         litert_export.check_task(description.task)
+    if options.onnx:
+        onnx_export.check_model(model)
     if max(options.litert_lengths, default=0) > description.max_seq_length:
         raise ValueError(
             f"`litert_lengths` must be at most {description.max_seq_length}, the model's longest row. "
@@ -159,6 +162,10 @@ def export_saved_model(
                 fixed = os.path.join(folder, "litert", litert.file_name(quantization, length))
                 litert_export.write_litert(model, description.task, fixed, quantization=quantization, length=length)
             variants[f"LiteRT, {quantization}, {size / 1e6:.1f} MB"] = partial(litert.LiteModel, file, description.task)
+        if options.onnx:
+            file = os.path.join(folder, "onnx", onnx_model.FILE)
+            size = onnx_export.write_onnx(model, file)
+            variants[f"ONNX, {size / 1e6:.1f} MB"] = partial(onnx_model.OnnxModel, file, description.task)
         scores = {
             name: _scores(make(), description, tokenizer, examples) for name, make in variants.items() if examples
         }

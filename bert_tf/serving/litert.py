@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf.features import ID_NAMES
-from bert_tf.serving.exported import ExportedModel
+from bert_tf.serving.exported import ArrayModel
 from bert_tf.serving.litert_file import check_litert_file
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.utils import files
@@ -34,7 +34,7 @@ def file_name(quantization: str, length: int | None = None) -> str:
     return f"model_{quantization}{'' if length is None else f'_1x{length}'}.tflite"
 
 
-class LiteModel(ExportedModel):
+class LiteModel(ArrayModel):
     """A `.tflite` file of `litert_export.write_litert`, called in the same way as the Keras model that it was made of.
 
     Threads may share it; it computes one call at a time.
@@ -53,7 +53,7 @@ class LiteModel(ExportedModel):
     """
 
     def __init__(self, path: str, task: str) -> None:
-        self._task = task
+        super().__init__(task)
         self._path = path
         contents = files.read_bytes(path)
         check_litert_file(contents, path)
@@ -68,18 +68,6 @@ class LiteModel(ExportedModel):
         self._fixed_files = {} if self.length else _fixed_files(path)
         self._fixed: dict[int, LiteModel] = {}
         self._lock = threading.Lock()  # an interpreter has one set of tensors, and uses all cores for one call
-
-    def __call__(self, inputs: Mapping[str, np.ndarray]) -> Any:
-        """Return the outputs of the model as arrays. It cannot be called in a graph.
-
-        Args:
-            inputs: `input_ids`, `input_mask` and `segment_ids`, int32 [B, L]; others are ignored.
-
-        Raises:
-            ValueError: a row has more tokens than a file of a fixed length takes.
-        """
-        outputs = self.run(inputs)
-        return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the outputs by name. Arguments as in `__call__`."""

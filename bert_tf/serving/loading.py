@@ -1,7 +1,7 @@
 """The loading of models from runs, exports and published weights.
 
 Each is loaded as a function of the encoder's inputs, a description as a run writes it, and a tokenizer. TensorFlow and
-Keras are imported for what needs them only: a `.tflite` file is read without.
+Keras are imported for what needs them only: `.tflite` and `.onnx` files are read without.
 """
 
 import importlib.util
@@ -11,13 +11,15 @@ from typing import Any
 from bert_tf.conversion.heads import check_same_task, check_task
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import ModelDescription
+from bert_tf.serving.exported import ArrayModel
 from bert_tf.serving.litert import LiteModel
+from bert_tf.serving.onnx_model import OnnxModel
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.folder_contents import subfolders
 
 GRAPH_FILE = "saved_model.pb"
-_LITE_SUFFIX = ".tflite"
+_LITE_SUFFIX, _ONNX_SUFFIX = ".tflite", ".onnx"
 
 
 def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
@@ -25,8 +27,8 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
 
     Args:
         path: a run's folder; the folder of an export's version, or of several versions (the newest is taken); a
-            `.tflite` file of any length in it; or any published weights that `conversion.loading.read_pretrained`
-            takes, or a folder of Sentence Transformers.
+            `.tflite` file of any length or a `.onnx` file in it; or any published weights that
+            `conversion.loading.read_pretrained` takes, or a folder of Sentence Transformers.
         task: the task of the model, a key of `tasks.MODEL_KINDS`, which decides what the head of published weights is
             for where they do not say; None for the task found at `path`.
 
@@ -39,27 +41,21 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
         FileNotFoundError: nothing has this name, or there is no complete checkpoint.
         ValueError: files are damaged, weights are missing, the model is not a BERT, it is for another task than `task`,
             or the `.tflite` file has a fixed length.
-        ImportError: what the path needs is not installed: `ai-edge-litert` for a `.tflite` file, TensorFlow for all
-            else, and TensorFlow Text for an export.
+        ImportError: what the path needs is not installed: `ai-edge-litert` for a `.tflite` file, `onnxruntime` for a
+            `.onnx` file, TensorFlow for all else, and TensorFlow Text for an export.
     """
     if task is not None:
         check_task(task)
     path = os.fspath(path).rstrip("/") or path
-    if path.endswith(_LITE_SUFFIX):
+    if path.endswith((_LITE_SUFFIX, _ONNX_SUFFIX)):
         if not files.exists(path):
             raise FileNotFoundError(f"`path`: no such file. Received: {path!r}")
         description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)), path)
         check_same_task(task, description.task, path)
-        model = LiteModel(path, description.task)
-        if model.length is not None:
-            raise ValueError(
-                "`path` must name the file for any length, which uses the files of fixed lengths beside it. "
-                f"Received: {path!r}, of {model.length} tokens"
-            )
-        return model, description, tokenizer
+        return _read_file(path, description.task), description, tokenizer
     if not _is_installed("tensorflow"):
         raise ImportError(
-            "`path`: everything but a .tflite file needs TensorFlow, which is not installed (pip install "
+            "`path`: everything but .tflite and .onnx files needs TensorFlow, which is not installed (pip install "
             f"'bert_tf[cpu,text]'). Received: {path!r}"
         )
     version = _newest_version(path)
@@ -72,6 +68,19 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
     from bert_tf.serving.trained import read_trained
 
     return read_trained(path, task)
+
+
+def _read_file(path: str, task: str) -> ArrayModel:
+    """Return the model in a file of an export."""
+    if path.endswith(_ONNX_SUFFIX):
+        return OnnxModel(path, task)
+    model = LiteModel(path, task)
+    if model.length is not None:
+        raise ValueError(
+            "`path` must name the file for any length, which uses the files of fixed lengths beside it. "
+            f"Received: {path!r}, of {model.length} tokens"
+        )
+    return model
 
 
 def _is_installed(package: str) -> bool:

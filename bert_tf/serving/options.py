@@ -30,6 +30,7 @@ class ExportOptions:
         litert: formats of the LiteRT files to write beside the SavedModel, some of `QUANTIZATIONS`.
         litert_lengths: row lengths for which further LiteRT files are written, each for one row of that many tokens.
             They are the fastest for a single text, and suit processors that need fixed shapes.
+        onnx: whether an ONNX file is written beside the SavedModel, in float32 whatever `precision` says.
         max_length: an option of `Predictor.generate`, by which a model for sequence to sequence generates texts, as all
             that follow; None for its default.
         beams: see there.
@@ -46,6 +47,7 @@ class ExportOptions:
     top_k: int | None = None
     litert: tuple[str, ...] = ()
     litert_lengths: tuple[int, ...] = ()
+    onnx: bool = False
     max_length: int | None = None
     beams: int | None = None
     length_penalty: float | None = None

@@ -30,7 +30,7 @@ class Predictor(
     caller's order.
 
     Args:
-        model: a `BertEncoder`, a `BertPretrainer` or a fine-tuned model; or a `SavedModel` or `LiteModel` of one.
+        model: a `BertEncoder`, a `BertPretrainer` or a fine-tuned model; or a `SavedModel` or an `ArrayModel` of one.
         description: the description of the run that trained it.
         tokenizer: the tokenizer of its vocabulary.
         batch_size: number of rows computed at a time.
@@ -53,9 +53,9 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
 
     Args:
         path: a run's folder (the weights of the best evaluation if they were kept, else of the newest complete
-            checkpoint); a SavedModel of `export_saved_model` or the folder of its versions; a `.tflite` file in it, the
-            fastest for one short text; or published weights: a folder or a name of Hugging
-            Face, a folder of Sentence Transformers, a checkpoint of Google, or a preset of KerasHub.
+            checkpoint); a SavedModel of `export_saved_model` or the folder of its versions; a `.tflite` or `.onnx` file
+            in it; or published weights: a folder or a name of Hugging Face, a folder of Sentence Transformers, a
+            checkpoint of Google, or a preset of KerasHub.
         task: the task of the model, a key of `tasks.MODEL_KINDS` such as `tagging`. It is needed for published weights
             that do not say what their head is for. `encoder` leaves their head out. None for the task found at `path`.
         batch_size: number of rows computed at a time.
@@ -64,7 +64,7 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
         FileNotFoundError: nothing has this name, or there is no complete checkpoint.
         ValueError: files are damaged, weights are missing, the model is not a BERT, it is for another task than `task`,
             or `task` is None and published weights do not say what their head is for.
-        ImportError: what the path needs is not installed: `ai-edge-litert` for a `.tflite` file, TensorFlow for all
-            else, and TensorFlow Text for an export.
+        ImportError: what the path needs is not installed: `ai-edge-litert` for a `.tflite` file, `onnxruntime` for a
+            `.onnx` file, TensorFlow for all else, and TensorFlow Text for an export.
     """
     return Predictor(*read_model(path, task), batch_size=batch_size, source=str(path))

@@ -19,7 +19,7 @@ from data_pipelines.finetuning.texts import read_texts
 from experiments.benchmarks.peer_environments import python_of
 
 WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "serve_workers")
-OURS = ("saved_model", "predictor", "litert")
+OURS = ("saved_model", "predictor", "litert", "onnx")
 IMPLEMENTATIONS = (*OURS, "transformers", "onnxruntime", "keras_hub")
 BATCH_SIZE = 32
 LATENCY_CALLS = 40
@@ -33,8 +33,8 @@ def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict
     """Copy the weights to the work folder, and make this project's exports there.
 
     Returns:
-        The path that each implementation loads: a copy of the weights, the folder of the SavedModel, or the LiteRT
-            file.
+        The path that each implementation loads: a copy of the weights, the folder of the SavedModel, or the LiteRT or
+            ONNX file.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -49,11 +49,14 @@ def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict
             raise FileNotFoundError(f"--weights must hold model.safetensors. Received: {weights!r}")
         copy_folder(weights, copied)
     version = os.path.join(work_dir, "export", "1")
-    exported = {"saved_model": version, "litert": os.path.join(version, "litert", "model_float32.tflite")}
+    exported = {
+        "saved_model": version,
+        "litert": os.path.join(version, "litert", "model_float32.tflite"),
+        "onnx": os.path.join(version, "onnx", "model.onnx"),
+    }
     if set(exported) & set(implementations) and not files.exists(version):
-        export_saved_model(
-            copied, os.path.dirname(version), ExportOptions(litert=("float32",), litert_lengths=(16, 128))
-        )
+        options = ExportOptions(litert=("float32",), litert_lengths=(16, 128), onnx="onnx" in implementations)
+        export_saved_model(copied, os.path.dirname(version), options)
     return {name: exported.get(name, copied) for name in implementations}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_tf import features
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.serving.litert import LiteModel
+from bert_tf.serving.exported import ArrayModel
 from bert_tf.tasks import MODEL_KINDS, task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -39,7 +39,7 @@ class BasePredictor:
         if description.task_config is not None:
             self.task = task_of(description.task_config)
         self._forward: Any = model
-        if not isinstance(model, LiteModel):
+        if not isinstance(model, ArrayModel):
             from bert_tf.serving.compiled import compiled
 
             self._forward = compiled(model)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors, unit_vectors
-from bert_tf.serving.exported import ExportedModel
+from bert_tf.serving.exported import ArrayModel, ExportedModel
 from bert_tf.serving.index import PassageIndex, build_index, check_top_k, load_index
-from bert_tf.serving.litert import LiteModel
 from bert_tf.serving.methods.base import BasePredictor, texts_of
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tasks.long_texts import CutReports, pooled, report_cut, rows_of_texts
@@ -163,7 +162,7 @@ class EmbeddingMethods(BasePredictor):
 
     @functools.cached_property
     def _vectors(self) -> Any:
-        if isinstance(self.model, LiteModel):
+        if isinstance(self.model, ArrayModel):
             return self._array_vectors
         from bert_tf.serving.compiled import compiled_vectors
 

@@ -89,7 +89,7 @@ import sys
 import bert_tf
 
 sys.modules["tensorflow"] = None
-for path in ("some/run", "no.tflite"):
+for path in ("some/run", "no.tflite", "no.onnx"):
     try:
         bert_tf.load(path)
     except (ImportError, FileNotFoundError) as error:
@@ -97,7 +97,8 @@ for path in ("some/run", "no.tflite"):
 """
     lines = run_without((), tmp_path, program).splitlines()
     assert lines == [
-        "`path`: everything but a .tflite file needs TensorFlow, which is not installed "
+        "`path`: everything but .tflite and .onnx files needs TensorFlow, which is not installed "
         "(pip install 'bert_tf[cpu,text]'). Received: 'some/run'",
         "`path`: no such file. Received: 'no.tflite'",
+        "`path`: no such file. Received: 'no.onnx'",
     ]
