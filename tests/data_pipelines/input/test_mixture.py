@@ -15,6 +15,7 @@ from data_pipelines.input.masking import encoder_features
 from data_pipelines.input.mixture import BLOCK_ROWS, mixed, row_kinds
 from data_pipelines.input.pipeline import static_batch_spec
 from data_pipelines.input.record_folder import RecordFolder
+from tpu_configs.batches import pretraining_features
 
 MASKING = MaskingConfig()
 THIRDS = MixtureConfig(bidirectional=1, left_to_right=1, seq2seq=1)
@@ -115,6 +116,9 @@ def test_a_later_start_and_several_hosts_give_the_same_batches(folder, eights):
 def test_shapes_are_known_before_reading_and_an_evaluation_is_numbered_too(folder):
     spec = static_batch_spec(folder.path, MASKING, 8, THIRDS)
     assert spec["order"] == spec["input_ids"]
+    sequences = folder.max_sequences_per_row
+    compiled = pretraining_features(PretrainingConfig(mixture=THIRDS), 8, CONFIG.max_seq_length, sequences=sequences)
+    assert compiled == spec
     data = folder.evaluation_dataset(MASKING, 8, mixture=THIRDS)
     for dataset in (folder.training_dataset(MASKING, 8, seed=0, mixture=THIRDS), data):
         element = dataset.element_spec.items()
