@@ -154,7 +154,7 @@ def _cut_all(
     corpus: Corpus | None,
     staging: Staging,
     cut: Callable[[Iterator[DocumentRow]], Iterable[Piece]],
-) -> list[Piece]:
+) -> Iterator[Piece]:
     return cut_units(sorted(keyed[1]), corpus, staging, cut)
 
 
@@ -163,8 +163,8 @@ def cut_units(
     corpus: Corpus | None,
     staging: Staging,
     cut: Callable[[Iterator[DocumentRow]], Iterable[Piece]],
-) -> list[Piece]:
-    """Return the pieces of the chosen documents of all units, on one worker, and leave a report for the launcher."""
+) -> Iterator[Piece]:
+    """Yield the pieces of the chosen documents of all units, on one worker, and leave a report for the launcher."""
     lines: list[str] = []
     with _bad_input_recorded(staging, "of all units"):
         rows: Iterator[DocumentRow]
@@ -172,13 +172,12 @@ def cut_units(
             rows = (row for unit in units for row in staging.rows(unit.number))
         else:
             rows = corpus.chosen(units, staging, lines.append)
-        pieces = list(cut(rows))
+        yield from cut(rows)
     skipped: dict[str, int] = {}
     for unit in units:
         for path, count in unit.skipped.items():
             skipped[path] = skipped.get(path, 0) + count
     files.write_json(os.path.join(staging.folder, _REPORT), {"lines": lines, "skipped": skipped})
-    return pieces
 
 
 @contextlib.contextmanager

@@ -45,20 +45,18 @@ class ShardCutter:
         self._objective = objective
         self._records_folders = records_folders
 
-    def __call__(self, rows: Iterator[DocumentRow]) -> list[PlannedShard]:
-        """Return the shards, and leave their numbers for the launching process.
+    def __call__(self, rows: Iterator[DocumentRow]) -> Iterator[PlannedShard]:
+        """Yield the shards, and leave their numbers for the launching process.
 
         Raises:
             ValueError: as `cut_into_shards`.
         """
         described = ((row.run, row.run.held_out, row.text_bytes) for row in rows)
-        shards = [
-            PlannedShard(held_out, number, joined(runs), self._records_folders[held_out])
-            for held_out, number, runs in cut_into_shards(described, self._staging.holdout, self._objective)
-        ]
-        numbers = [[shard.number for shard in shards if shard.held_out == part] for part in (False, True)]
-        files.write_json(os.path.join(self._staging.folder, _SHARDS), [len(part) for part in numbers])
-        return shards
+        counts = [0, 0]
+        for held_out, number, runs in cut_into_shards(described, self._staging.holdout, self._objective):
+            counts[held_out] += 1
+            yield PlannedShard(held_out, number, joined(runs), self._records_folders[held_out])
+        files.write_json(os.path.join(self._staging.folder, _SHARDS), counts)
 
 
 def run(
