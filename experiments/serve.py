@@ -35,11 +35,13 @@ def define_flags() -> None:
     flags.DEFINE_integer("max_requests", 512, "The number of requests held at a time.", lower_bound=1)
     flags.DEFINE_float("timeout", 30.0, "The seconds that a request may take to arrive, and to be answered.", 0.001)
     flags.DEFINE_integer("max_batch_texts", 64, "The largest number of texts computed together.", lower_bound=1)
-    flags.DEFINE_float("latency_budget", 0.1, "The seconds that a batch of several requests may take.", 0.0001)
+    flags.DEFINE_float("latency_budget", 0.5, "The seconds that a batch of several requests may take.", 0.0001)
     flags.DEFINE_integer("max_queue_texts", 4096, "The number of texts that may wait for the model.", lower_bound=1)
     flags.DEFINE_integer("parallel", 1, "The number of threads that run models, on all cores each.", lower_bound=1)
     flags.DEFINE_float("poll_seconds", 1.0, "The seconds between two looks for new versions.", 0.001)
-    flags.DEFINE_string("access_log", "-", "The file of the access log, one JSON object a request; - for stderr.")
+    flags.DEFINE_string(
+        "access_log", "-", "The file of the access log, one JSON object a request; - for stderr, '' for none."
+    )
     flags.DEFINE_string("api_key_file", None, "A file of keys, one a line, one of which requests must have.")
     flags.DEFINE_list("cors_origins", [], "The origins of pages in browsers that may ask; none by default.")
     flags.DEFINE_string("certificate_file", None, "The certificate in PEM, for HTTPS.")

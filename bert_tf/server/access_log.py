@@ -42,7 +42,7 @@ class AccessLog:
     """Writes the access log.
 
     Args:
-        target: a file, to which lines are appended; "-" for standard error; None for nowhere.
+        target: a file, to which lines are appended; "-" for standard error; None or "" for nowhere.
     """
 
     def __init__(self, target: str | None) -> None:
@@ -50,7 +50,7 @@ class AccessLog:
 
     def write(self, record: RequestRecord) -> None:
         """Write the line of a request. An error of the file is reported, and the request is none the worse for it."""
-        if self._target is None:
+        if not self._target:
             return
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         values = {"time": now, **dataclasses.asdict(record), "seconds": round(record.seconds, 6)}

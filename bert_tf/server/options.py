@@ -32,7 +32,7 @@ class ServerOptions:
     max_requests: int = 512
     timeout: float = 30.0
     max_batch_texts: int = 64
-    latency_budget: float = 0.1
+    latency_budget: float = 0.5
     max_queue_texts: int = 4096
     parallel: int = 1
     poll_seconds: float = 1.0

@@ -32,6 +32,14 @@ CASES = {
     "no length": ([GPU, "--output=out", "--lengths="], ["--lengths"]),
     "no step": ([STEP, "--steps=0"], ["steps", "0"]),
     "a backend that is not JAX": ([STEP, "--steps=1"], ["KERAS_BACKEND=tensorflow"]),
+    "no texts for a server": (
+        ["experiments.benchmarks.serve_load", "--url=http://127.0.0.1:1", "--texts=absent.txt"],
+        ["absent.txt"],
+    ),
+    "no clients": (
+        ["experiments.benchmarks.serve_load", "--url=http://127.0.0.1:1", f"--texts={__file__}", "--clients=1,0"],
+        ["--clients", "at least 1", "1,0"],
+    ),
     "one repetition": ([VOCABULARY, "--work_dir=out", "--repetitions=1"], ["repetitions", "1"]),
 }
 

@@ -1,5 +1,6 @@
 """The command `bert-tf serve`, in a process of its own, which ends well when it is told to."""
 
+import asyncio
 import json
 import signal
 import ssl
@@ -10,7 +11,10 @@ import urllib.request
 
 import pytest
 from launch_many import launch_many
-from small_server import TIMEOUT, write_version
+from small_server import TIMEOUT, serving, write_version
+
+from bert_tf.server.models import ServedModel
+from experiments.benchmarks.serve_load import measure
 
 pytest.importorskip("tensorflow_text")
 pytest.importorskip("starlette")
@@ -83,3 +87,14 @@ def test_wrong_flags(folder):
     for name, result, (_, parts) in zip(cases, results, cases.values(), strict=True):
         assert result.returncode == 2, name
         assert [part for part in parts if part not in result.stderr.splitlines()[-1]] == [], result.stderr
+
+
+def test_the_load_generator_asks_each_request_once(folder):
+    with serving(ServedModel("graph", str(folder / "export"))) as url:
+        found = asyncio.run(measure(f"{url}/v1/models/graph", ["a", "b c", "bad"], clients=4, requests=30))
+    assert found["statuses"] == {"200": 20, "400": 10}
+    assert found["clients"] == 4
+    assert found["texts_per_second"] > 0
+    assert 0 < found["latency_50_ms"] <= found["latency_99_ms"]
+    with pytest.raises(OSError, match=r"refused|Connect"):
+        asyncio.run(measure("http://127.0.0.1:1/v1/models/graph", ["a"], clients=1, requests=1))
