@@ -7,6 +7,7 @@ docstrings. Where TensorFlow and its companions are installed, they give 10 to 2
 import ast
 import dataclasses
 import gc
+import inspect
 import itertools
 import multiprocessing
 import os
@@ -101,6 +102,18 @@ def python_documentation(packages: Collection[str] | None = None, num_workers: i
     return modules
 
 
+def installed_docstrings(packages: Collection[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Yield each docstring of the modules that `python_documentation` reads, with its package, sorted by module.
+
+    Args:
+        packages: see `python_documentation`.
+    """
+    for source in _source_files():
+        if packages is None or source.package in packages:
+            for docstring in docstrings(_tree_of(source)):
+                yield source.package, inspect.cleandoc(docstring)
+
+
 def _roots() -> list[Path]:
     """Return the folders of the standard library and of installed packages."""
     paths = sysconfig.get_paths()
@@ -143,13 +156,7 @@ def _read_all(sources: list[_SourceFile], num_workers: int) -> Iterator[list[_Do
 
 def _read_documents(source: _SourceFile) -> list[_Document]:
     """Return the prose of one source file, or nothing if it is a template or otherwise cannot be parsed."""
-    data = Path(source.path).read_bytes()  # the interpreter's own files are always local
-    if b'"""' not in data and b"'''" not in data:
-        return []
-    try:
-        tree = _parse(data)
-    except (SyntaxError, ValueError, RecursionError):
-        return []
+    tree = _tree_of(source)
     if source.module == _TOPICS_MODULE:
         texts = {f"{_TOPICS_MODULE}.{topic}": [text] for topic, text in _topics(tree)}
     else:
@@ -161,6 +168,17 @@ def _read_documents(source: _SourceFile) -> list[_Document]:
             described = [(sentences, fingerprints(" ".join(sentences))) for sentences in paragraphs]
             documents.append((source.package, module, described))
     return documents
+
+
+def _tree_of(source: _SourceFile) -> ast.Module:
+    """Return the syntax tree of a file; an empty one if it has no docstrings or cannot be parsed."""
+    data = Path(source.path).read_bytes()  # the interpreter's own files are always local
+    if b'"""' not in data and b"'''" not in data:
+        return ast.Module([], [])
+    try:
+        return _parse(data)
+    except (SyntaxError, ValueError, RecursionError):
+        return ast.Module([], [])
 
 
 def _parse(data: bytes) -> ast.Module:

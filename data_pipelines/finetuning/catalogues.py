@@ -1,6 +1,7 @@
-"""The reader of message catalogues (`.po`) of gettext, whose messages and translations are sources and targets."""
+"""The reader of gettext's message catalogues (`.po`, `.mo`): messages are sources, and translations are targets."""
 
 import re
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ def read_catalogue(path: str, *, labelled: bool = True) -> list[Seq2SeqExample]:
     numbers. Where the language has one form, it is the target of both.
 
     Args:
-        path: the file, local or remote, in UTF-8.
+        path: the file, local or remote, in UTF-8. A compiled one (`.mo`) holds translated messages alone.
         labelled: whether translations are read. If not, all messages that are not obsolete are sources.
 
     Raises:
@@ -29,17 +30,18 @@ def read_catalogue(path: str, *, labelled: bool = True) -> list[Seq2SeqExample]:
         raise ValueError(
             f"`path` with .po needs polib: pip install 'bert_tf[generation]'. Received: {path!r}"
         ) from None
-    text = files.read_text(path)
+    is_compiled = path.lower().endswith(".mo")
+    data: Any = files.read_bytes(path) if is_compiled else files.read_text(path)
     try:
-        catalogue = polib.pofile(text)
-    except (OSError, ValueError, IndexError) as error:
+        catalogue = polib.mofile(data) if is_compiled else polib.pofile(data)
+    except (OSError, ValueError, IndexError, struct.error) as error:
         line = re.search(r"line \d+", str(error))  # the whole message may hold the text of the file
         raise ValueError(f"{path}{f', {line[0]}' if line else ''}: not a message catalogue") from None
+    entries = catalogue.translated_entries() if labelled else [entry for entry in catalogue if not entry.obsolete]
     return [
         example
-        for entry in catalogue
-        if not entry.obsolete and (not labelled or (entry.translated() and not entry.fuzzy))
-        for example in _examples(entry, f"{path}, line {entry.linenum}", labelled)
+        for entry in entries
+        for example in _examples(entry, path if is_compiled else f"{path}, line {entry.linenum}", labelled)
     ]
 
 

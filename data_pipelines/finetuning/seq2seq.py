@@ -26,7 +26,7 @@ def read_sources_and_targets(path: str, config: Seq2SeqConfig, *, labelled: bool
         path: a table; text files, `SOURCES,TARGETS` or `SOURCES,TARGETS,TARGETS,...`, whose lines belong together; or,
             without targets, a text file (`.txt`) of sources. A SQuAD file (`.json`) holds questions to generate: the
             source is an answer, `[SEP]` and the context (Dong et al. 2019, section 3.3), and articles are groups. A
-            message catalogue (`.po`) holds translations (`catalogues.read_catalogue`).
+            message catalogue (`.po`, `.mo`) holds translations (`catalogues.read_catalogue`).
         config: the settings of the task, which name the columns.
         labelled: whether targets are read.
 
@@ -44,7 +44,7 @@ def read_sources_and_targets(path: str, config: Seq2SeqConfig, *, labelled: bool
                 f"{config.source_column!r} and {config.target_column!r}. Received: {path!r}"
             )
         examples = _of_lines([path], path, labelled=False)
-    elif tables.suffix_of(path) == ".po":
+    elif path.lower().endswith((".po", ".mo")):
         examples = read_catalogue(path, labelled=labelled)
     elif path.lower().endswith(".json"):
         examples = questions_as_targets(read_questions(path), labelled=labelled)

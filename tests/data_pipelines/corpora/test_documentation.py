@@ -115,3 +115,12 @@ def test_docstrings_come_in_the_order_of_the_source():
         f'      """g {long}"""\ntry:\n  pass\nfinally:\n  def h():\n    """h {long}"""\n'
     )
     assert [text[0] for text in documentation.docstrings(tree)] == list("mafgh")
+
+
+def test_docstrings_of_packages_come_without_indentation(environment):
+    _, site = environment
+    install(site, "paint/brush.py", '"""A brush.\n\n    It has hairs.\n    """\n')
+    install(site, "paint/broken.py", '"""')
+    install(site, "glue/a.py", '"""A glue."""\n')
+    assert list(documentation.installed_docstrings(["paint"])) == [("paint", "A brush.\n\nIt has hairs.")]
+    assert [package for package, _ in documentation.installed_docstrings()] == ["glue", "paint"]
