@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from bert_tf.server import paths
+from bert_tf.server import embeddings, openapi, paths
 from bert_tf.server.access_log import AccessLog
 from bert_tf.server.errors import CLIENT_CLOSED, GATEWAY_TIMEOUT, INTERNAL, NOT_FOUND, UNAVAILABLE, RequestError
 from bert_tf.server.gate import RECORD, Gate, Held
@@ -57,6 +57,16 @@ def make_application(
         answer = await _while_connected(request, handling.answer(path, body, record), options.timeout)
         return _response(answer)
 
+    async def embed(request: "Request") -> "Response":
+        record = request.scope[RECORD]
+        body = await _body(request, options)
+        record.bytes = len(body)
+        answer = await _while_connected(request, embeddings.answer(handling, body, record), options.timeout)
+        return _response(answer)
+
+    async def interface(request: "Request") -> "Response":
+        return _response(json_text.dumps(openapi.description(options)).encode())
+
     async def health(request: "Request") -> "Response":
         return _response(json_text.dumps({"status": "ok"}).encode())
 
@@ -92,6 +102,8 @@ def make_application(
             Route("/healthz", health),
             Route("/readyz", ready),
             Route("/metrics", metrics_page),
+            Route("/openapi.json", interface),
+            Route("/v1/embeddings", embed, methods=["POST"]),
             Route("/{rest:path}", models, methods=["GET", "POST"]),
         ],
         exception_handlers={RequestError: refused, HTTPException: unknown, Exception: broken},

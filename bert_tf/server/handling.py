@@ -82,7 +82,9 @@ class Handling:
             check_method(signature, path.verb)
             self._check_number(_length(request.get("examples")))
             inputs = {"inputs": json_examples.examples(request)}
-        self._check_sizes(inputs)
+            self._check_text(json_examples.longest_text(request))
+            return signature, inputs, False
+        self.check_sizes(inputs)
         return signature, inputs, in_rows
 
     def write(self, path: ModelPath, outputs: Mapping[str, np.ndarray], in_rows: bool) -> bytes:
@@ -99,16 +101,21 @@ class Handling:
                 TOO_LARGE, f"A request must hold at most {self.options.max_texts} texts. Received: {rows}"
             )
 
-    def _check_sizes(self, inputs: Mapping[str, np.ndarray]) -> None:
+    def check_sizes(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Check the number of texts and their lengths.
+
+        Raises:
+            RequestError: they exceed the limits.
+        """
         for array in inputs.values():
             self._check_number(_rows(array))
             if array.dtype == object:
-                longest = max(map(len, array.reshape(-1)), default=0)
-                if longest > self.options.max_characters:
-                    raise RequestError(
-                        TOO_LARGE,
-                        f"A text must hold at most {self.options.max_characters} bytes. Received: {longest}",
-                    )
+                self._check_text(max(map(len, array.reshape(-1)), default=0))
+
+    def _check_text(self, longest: int) -> None:
+        limit = self.options.max_characters
+        if longest > limit:
+            raise RequestError(TOO_LARGE, f"A text must hold at most {limit} bytes. Received: {longest}")
 
 
 def _length(value: Any) -> int:

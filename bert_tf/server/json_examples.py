@@ -37,6 +37,13 @@ def examples(request: Mapping[str, Any]) -> np.ndarray:
     return protos
 
 
+def longest_text(request: Mapping[str, Any]) -> int:
+    """Return the number of bytes of the longest text in a request whose examples have been made."""
+    features = (value for example in (request.get("context", {}), *request["examples"]) for value in example.values())
+    values = (value for feature in features for value in (feature if isinstance(feature, list) else [feature]))
+    return max((len(_value(value, "")) for value in values if isinstance(value, str | dict)), default=0)  # type: ignore[arg-type]
+
+
 def _features(example: Any) -> "dict[str, tf.train.Feature]":
     if not isinstance(example, dict):
         raise invalid(f"Example must be JSON object. Received: {shortened(example)}")

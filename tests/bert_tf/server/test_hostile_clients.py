@@ -204,6 +204,9 @@ def test_long_texts(url):
     assert (answer.status, answer.value["error"]) == (413, "A text must hold at most 100000 bytes. Received: 100010")
     coded = {"b64": base64.b64encode(text.encode()).decode()}
     assert ask(url + PREDICT, {"inputs": {"text": [coded]}}).status == 413
+    examples = {"signature_name": "examples", "examples": [{"text": [text[:100_000]]}], "context": {"n": [1, 2]}}
+    assert ask(f"{url}/v1/models/classifier:classify", examples).status == 200
+    assert ask(f"{url}/v1/models/classifier:classify", examples | {"context": {"x": ["", text]}}).status == 413
     assert ask(f"{url}/v1/models/classifier:predict", {"instances": [text[:100_000]]}).status == 200
 
 
