@@ -13,6 +13,7 @@ COMMANDS = {
     "convert-records": "data_pipelines.convert_records",
     "configs": "",
     "pretrain": "experiments.pretrain",
+    "adapt": "experiments.adapt",
     "finetune": "experiments.finetune",
     "evaluate": "experiments.evaluate",
     "predict": "experiments.predict",

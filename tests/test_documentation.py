@@ -39,6 +39,7 @@ _MODEL = [
 SMALL = {
     "create-vocab": ["--vocab_size=200"],
     "pretrain": [*_TRAINING, *_MODEL],
+    "adapt": _TRAINING,
     "finetune": _TRAINING,
 }
 OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")

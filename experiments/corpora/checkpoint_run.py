@@ -23,12 +23,12 @@ from data_pipelines.records.manifest import MANIFEST_FILE, PreparationConfig
 from data_pipelines.vocabulary import create_vocab
 from experiments.corpora import assembly, package_texts
 from experiments.corpora.packages import Source
+from experiments.corpora.staged_run import StagedRun
 
 HOLDOUT = 0.02
-SETTINGS_FILE = "settings.json"
 
 
-class CheckpointRun:
+class CheckpointRun(StagedRun):
     """The stages of `make checkpoint` in one local folder.
 
     Args:
@@ -53,7 +53,6 @@ class CheckpointRun:
         max_seq_length: int = 128,
     ) -> None:
         config.model.check_fits(config.model.vocab_size, max_seq_length)
-        self.output_dir = output_dir
         self.config = config
         self._sources = sources
         self._corpus = corpus
@@ -62,15 +61,8 @@ class CheckpointRun:
             with renamed(patterns="corpus"):
                 read_documents(corpus)
         settings = {"corpus": corpus, "vocab_size": config.model.vocab_size, "max_seq_length": max_seq_length}
-        path = self.path(SETTINGS_FILE)
-        standing = files.read_json(path) if files.exists(path) else settings
-        if standing != settings:
-            raise ValueError(
-                f"`output_dir` must be a new folder, or one that was begun with the same settings ({standing}). "
-                f"Received: {output_dir!r}, and {settings}"
-            )
-        self._settings = settings
-        self._stages = {
+        super().__init__(output_dir, settings)
+        self.stages = {
             "corpus": (self.path("corpus", assembly.HELD_OUT_FILE), self.write_corpus),
             "vocabulary": (self.path("vocab.txt"), self.write_vocabulary),
             "records": (
@@ -83,14 +75,9 @@ class CheckpointRun:
             ),
         }
 
-    def path(self, *parts: str) -> str:
-        """Return a path in the folder."""
-        return os.path.join(self.output_dir, *parts)
-
     def plan(self) -> list[str]:
         """Return a line for each stage that says whether its files are complete."""
-        lines = [f"{name}: {'complete' if files.exists(path) else 'to do'}" for name, (path, _) in self._stages.items()]
-        return [*lines, f"pre-training: {self.config.train.num_steps} steps in {self.path('run')}"]
+        return [*super().plan(), f"pre-training: {self.config.train.num_steps} steps in {self.path('run')}"]
 
     def run(self) -> dict[str, Any]:
         """Run the stages that are not complete, then pre-train, and return the metrics of the held-out documents.
@@ -99,13 +86,7 @@ class CheckpointRun:
             ValueError: the text is too small, or as `pretrain`.
             OSError: a file cannot be written.
         """
-        with renamed(folder="output_dir"):
-            files.require_writable_folder(self.output_dir)
-        files.write_json(self.path(SETTINGS_FILE), self._settings)
-        for name, (path, write) in self._stages.items():
-            print(f"\n== {name}{' (complete)' if files.exists(path) else ''}", flush=True)
-            if not files.exists(path):
-                write()
+        self.run_stages()
         print("\n== pre-training", flush=True)
         return self.pretrain()
 

@@ -15,7 +15,15 @@ from bert_tf.configs.experiment_files import (
 from bert_tf.utils.arguments import renamed
 
 CONFIGS = Path(__file__).resolve().parents[3] / "experiments" / "configs"
-PRETRAINING = {"bert_base", "bert_base_two_phases", "bert_large", "bert_mini_day", "bert_tiny_debug", "quickstart"}
+PRETRAINING = {
+    "adaptation",
+    "bert_base",
+    "bert_base_two_phases",
+    "bert_large",
+    "bert_mini_day",
+    "bert_tiny_debug",
+    "quickstart",
+}
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("[a-z]*.py")), ids=lambda path: path.stem)
