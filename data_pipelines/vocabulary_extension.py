@@ -18,7 +18,7 @@ from data_pipelines.vocabulary_fit import vocabulary_statistics
 from data_pipelines.word_counts import CountWords, count_words
 
 KEEP = ("all", "used")
-"""What is kept of the old vocabulary: all tokens, with their ids, or those that the documents use."""
+"""The part of the old vocabulary that is kept: all tokens, with their ids, or those that the documents use."""
 
 _CANDIDATES = 8
 

@@ -14,7 +14,7 @@ _DYNAMIC = "its output's shape depends on values"
 REFUSED = dict.fromkeys(
     ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunc", "Print", "PrintV2", "LogString"), _HOST
 )
-"""For each refused operation, the reason. Every operation on strings is refused as well."""
+"""The refused operations, each with the reason. Every operation on strings is refused as well."""
 # Strings may pass through these operations. The message of an assert does no harm, and other uses are found later.
 _CARRIERS = {"Const", "Identity", "IdentityN", "Placeholder", "If", "StatelessIf", "While", "StatelessWhile"}
 _CARRIERS |= {"PartitionedCall", "StatefulPartitionedCall"}
@@ -30,7 +30,7 @@ DOUBTFUL = {
     "Assert": "it is dropped on a TPU: nothing is checked there",
     "CheckNumericsV2": "it is dropped on a TPU: nothing is checked there",
 }
-"""For each operation that a step should avoid, the reason."""
+"""The operations that a step should avoid, each with the reason."""
 _DOUBLE = "float64 is emulated on a TPU, many times slower"
 _STRING = "a TPU has no strings"
 

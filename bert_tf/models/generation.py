@@ -17,7 +17,7 @@ from bert_tf.models.decoding import NEVER
 from bert_tf.models.incremental import Memory, empty_targets, read_sources, read_token
 
 State = dict[str, Any]
-"""What is known between two tokens.
+"""The state of a search between two tokens.
 
     number: int32 [], the number of tokens so far.
     tokens, slots: int32 [B, G, T], the hypotheses, and where their keys and values are (`incremental.read_token`).

@@ -11,7 +11,7 @@ STDERR = "-"
 
 @dataclasses.dataclass
 class RequestRecord:
-    """What is known of a request.
+    """The facts of a request for the access log.
 
     Attributes:
         method: `GET` or `POST`.

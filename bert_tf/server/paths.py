@@ -13,7 +13,7 @@ _SHOWN = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?:/(?P<verb>met
 
 @dataclasses.dataclass(frozen=True)
 class ModelPath:
-    """What a path names.
+    """The model, version and action that a path names.
 
     Attributes:
         name: the name of the model; never a path of files.

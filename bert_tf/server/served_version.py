@@ -33,7 +33,7 @@ class Signature:
 
     @property
     def joins(self) -> bool:
-        """Whether requests can be answered together, each as if it were alone.
+        """True if requests can be answered together, each as if it were alone.
 
         Every input and output has a first axis of any size, and outputs have no other such axis: its size would depend
         on the other requests.

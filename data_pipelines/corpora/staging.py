@@ -55,7 +55,7 @@ class Run(NamedTuple):
 
 
 class DocumentRow(NamedTuple):
-    """What decides about a document.
+    """The facts that decide about a document.
 
     Attributes:
         run: where the document is staged.
@@ -78,7 +78,7 @@ class DocumentRow(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Staging:
-    """Where documents are staged, and what is needed to choose among them.
+    """The place where documents are staged, and the settings that choose among them.
 
     Attributes:
         folder: the folder, which all machines reach by this path.

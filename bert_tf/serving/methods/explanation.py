@@ -40,7 +40,7 @@ class _Row(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """What is explained: the name of the answer, its value's indices, the head's inputs, and a position for rollout."""
+    """The answer that is explained: its name, its values' indices, the head's inputs, and a position for rollout."""
 
     name: str
     indices: list[int]

@@ -19,11 +19,11 @@ from bert_tf.tokenization.rows import RowOptions
 from bert_tf.utils.progress import progress_bar
 
 MASKS = ("token", "word_l2r", "whole_word")
-"""What is masked while a token is scored.
+"""The masks while a token is scored.
 
-The token alone (`token`: Salazar et al. 2020, "Masked Language Model Scoring"), the token and those that follow it in
-its word (`word_l2r`), or all of its word (`whole_word`). The last two are PLL-word-l2r and PLL-whole-word of Kauf and
-Ivanova 2023, "A Better Way to Do Masked Language Model Scoring": `token` scores long words too
+Masked is the token alone (`token`: Salazar et al. 2020, "Masked Language Model Scoring"), the token and those that
+follow it in its word (`word_l2r`), or all of its word (`whole_word`). The last two are PLL-word-l2r and PLL-whole-word
+of Kauf and Ivanova 2023, "A Better Way to Do Masked Language Model Scoring": `token` scores long words too
 high, because the rest of a word gives the masked token away.
 """
 
