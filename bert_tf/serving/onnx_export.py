@@ -147,14 +147,7 @@ class _Graph:
     def _block(self, block: TransformerBlock, x: str, forbidden: str) -> str:
         attention = block.attention
         head_size = attention.hidden_size // attention.num_heads
-        query, key, value = (
-            self._dense_of(x, kernel, bias)
-            for kernel, bias in zip(
-                np.split(_array(attention.query_key_value.kernel), 3, axis=1),
-                np.split(_array(attention.query_key_value.bias), 3),
-                strict=True,
-            )
-        )
+        query, key, value = self._split(self._dense(x, attention.query_key_value), 3, axis=2)  # [B, L, D] each
         shape = self._constant([0, 0, attention.num_heads, head_size], np.int64)  # 0 keeps the size of an axis
 
         def heads(x: str, order: Sequence[int]) -> str:
@@ -190,10 +183,7 @@ class _Graph:
 
     def _dense(self, x: str, dense: Any) -> str:
         """Return the product and the bias of a dense layer, without its activation."""
-        return self._dense_of(x, _array(dense.kernel), _array(dense.bias))
-
-    def _dense_of(self, x: str, kernel: np.ndarray, bias: np.ndarray) -> str:
-        return self._add("Add", self._add("MatMul", x, self._constant(kernel)), self._constant(bias))
+        return self._add("Add", self._add("MatMul", x, self._constant(dense.kernel)), self._constant(dense.bias))
 
     def _norm(self, x: str, norm: Any) -> str:
         gamma, beta = self._constant(norm.gamma), self._constant(norm.beta)
