@@ -31,11 +31,12 @@ def define_flags() -> None:
 def pair_of(package: str, docstring: str) -> Iterator[Pair]:
     """Yield the pair of a docstring, if it has one."""
     summary, *rest = docstring_prose.paragraphs(docstring) or [[]]
+    # The first prose of a docstring is no summary where something else precedes it.
+    is_first = bool(summary) and summary[0].split()[:1] == docstring.split(None, 1)[:1]
     text = " ".join(sentence for paragraph in rest for sentence in paragraph)
     if (
-        len(summary) == 1
-        and summary[0].split()[:1]
-        == docstring.split(None, 1)[:1]  # prose that stands first, not the first that is prose
+        is_first
+        and len(summary) == 1
         and len(summary[0].split()) in _SUMMARY_WORDS
         and len(text.split()) in _SOURCE_WORDS
     ):
