@@ -357,6 +357,7 @@ def main(_: Sequence[str]) -> None:
         run.serve(eval_file)
     run.finish()
     launching.suggest(f"bert-tf predict --model_dir {run.path('classifier')} --input texts.txt --output answers.jsonl")
+    launching.suggest(f"bert-tf serve --export_dir {run.path('classifier', 'export')}  (pip install 'bert_tf[server]')")
 
 
 if __name__ == "__main__":

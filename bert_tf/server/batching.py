@@ -37,6 +37,7 @@ class _Lane(NamedTuple):
     version: ServedVersion
     signature: str
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    counts: tuple[tuple[str, str], ...]
     alone: object
 
 
@@ -74,13 +75,15 @@ class Batcher:
         """
         sizes = {len(array) if array.ndim else -1 for array in inputs.values()}
         rows = max(1, *sizes)
-        joins = signature.joins and len(sizes) == 1 and min(sizes) > 0
+        joins = signature.counts is not None and len(sizes) == 1 and min(sizes) > 0
+        counts = tuple((signature.counts or {}).items())
         if self.waiting and self.waiting + rows > self._options.max_queue_texts:
             message = f"{self.waiting} texts wait for the model, and at most {self._options.max_queue_texts} may."
             raise RequestError(TOO_MANY, message, retry_after=self._seconds_to_wait())
         shapes = tuple((name, array.shape[1:]) for name, array in sorted(inputs.items())) if joins else ()
-        lane = _Lane(version, signature.name, shapes, None if joins else object())
-        size = self._options.max_batch_texts if joins else rows
+        lane = _Lane(version, signature.name, shapes, counts, None if joins else object())
+        # Parts of a request whose outputs differ in width could not be put together.
+        size = self._options.max_batch_texts if joins and not counts else rows
         items = []
         for start in range(0, rows, size):
             part = {name: array[start : start + size] for name, array in inputs.items()} if joins else inputs
@@ -180,16 +183,38 @@ def _answers(lane: _Lane, requests: Sequence[Arrays]) -> Sequence[Arrays | Excep
         joined = {name: np.concatenate([request[name] for request in requests]) for name in requests[0]}
         sizes = [len(next(iter(request.values()))) for request in requests]
         try:
-            outputs = lane.version.run(lane.signature, joined)
-            if all(len(array) == sum(sizes) for array in outputs.values()):
-                ends = np.cumsum(sizes)
-                return [
-                    {name: array[end - size : end] for name, array in outputs.items()}
-                    for size, end in zip(sizes, ends, strict=True)
-                ]
-        except Exception:
-            pass
+            return _split(lane.version.run(lane.signature, joined), sizes, dict(lane.counts))
+        except Exception:  # one request is the cause: the others must not fail with it
+            return [_answer(lane, request) for request in requests]
     return [_answer(lane, request) for request in requests]
+
+
+def _split(outputs: Arrays, sizes: Sequence[int], counts: Mapping[str, str]) -> list[Arrays]:
+    """Return the outputs of each request, without the padding to the longest row of the others.
+
+    Args:
+        outputs: the outputs of all.
+        sizes: the number of rows of each request.
+        counts: `Signature.counts`.
+
+    Raises:
+        ValueError: an output does not have a row for each that was asked, or not the width that is counted.
+    """
+    widths = {name: outputs[count] for name, count in counts.items()}
+    for name, array in outputs.items():
+        if len(array) != sum(sizes) or (name in widths and array.shape[1] != widths[name].max()):
+            raise ValueError(f"output {name!r} has the shape {array.shape} for {sum(sizes)} rows")
+    found: list[Arrays] = []
+    end = 0
+    for size in sizes:
+        rows = slice(end, end := end + size)
+        found.append(
+            {
+                name: array[rows, : widths[name][rows].max()] if name in widths else array[rows]
+                for name, array in outputs.items()
+            }
+        )
+    return found
 
 
 def _answer(lane: _Lane, request: Arrays) -> Arrays | Exception:

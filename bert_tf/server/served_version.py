@@ -1,6 +1,7 @@
 """One version of an exported model, as a server holds it: its signatures, and what they return."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -31,17 +32,26 @@ class Signature:
     outputs: Mapping[str, TensorInfo]
     described: Mapping[str, Any]
 
-    @property
-    def joins(self) -> bool:
-        """True if requests can be answered together, each as if it were alone.
+    @functools.cached_property
+    def counts(self) -> Mapping[str, str] | None:
+        """The outputs whose second axis grows with the longest row, each with the output that counts a row's items.
 
-        Every input and output has a first axis of any size, and outputs have no other such axis: its size would depend
-        on the other requests.
+        None if requests cannot be answered together, each as if it were alone: an input or output has no first axis of
+        any size, or an axis of an output depends on the other requests and no output of an export's name counts it.
         """
         inputs, outputs = ([info.shape for info in infos.values()] for infos in (self.inputs, self.outputs))
         if not inputs or not all(shape and shape[0] is None for shape in (*inputs, *outputs)):
-            return False
-        return all(shape is not None and None not in shape[1:] for shape in outputs)
+            return None
+        counts = {}
+        for name, info in self.outputs.items():
+            assert info.shape is not None
+            if None in info.shape[1:]:
+                known = ("num_spans",) if name.startswith("span_") else ("num_words", "num_masks")
+                found = [count for count in known if count in self.outputs]
+                if not found or None in info.shape[2:]:
+                    return None
+                counts[name] = found[0]
+        return counts
 
 
 class ServedVersion:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +98,45 @@ def test_a_signature_whose_outputs_depend_on_other_rows_is_asked_alone():
     assert version.calls[1:] == [["a"], ["b", "c"]]
 
 
+class Words(Version):
+    """A version that splits texts into words, and also returns what nothing counts if `wide`."""
+
+    def __init__(self, wide=0):
+        super().__init__()
+        self.wide = wide
+
+    def run(self, name, inputs):
+        super().run(name, inputs)
+        rows = [text.decode().split() for text in inputs["text"]]
+        width = max(map(len, rows)) + self.wide
+        words = np.array([row + [""] * (width - len(row)) for row in rows], object).reshape(len(rows), width)
+        counts = np.array(list(map(len, rows)), np.int32)
+        return {"words": words, "num_words": counts, "size": counts}
+
+
+@pytest.mark.parametrize("wide", [0, 1])
+def test_answers_have_the_width_of_their_own_rows(wide):
+    infos = {"words": TensorInfo("DT_STRING", (None, None)), "num_words": TensorInfo("DT_INT32", (None,))}
+    signature = Signature("counted", {"text": TEXT}, infos, {})
+    assert signature.counts == {"words": "num_words"}
+
+    async def run():
+        version, batcher = Words(wide), Batcher(ServerOptions(latency_budget=1e9))
+        tasks = []
+        for request in (["first"], ["a b c", "d"], ["e"], [""]):
+            tasks.append(asyncio.create_task(batcher.ask(version, signature, texts(*request))))
+            await asyncio.sleep(0)
+        await asyncio.to_thread(version.started.wait, 60)
+        version.go_on.set()
+        return [(await task)["words"].tolist() for task in tasks], version.calls
+
+    answers, calls = asyncio.run(run())
+    extra = [""] * wide
+    assert answers == [[["first", *extra]], [["a", "b", "c", *extra], ["d", "", "", *extra]], [["e", *extra]], [extra]]
+    # Where the width is not the one that is counted, each is asked once more, alone.
+    assert calls == [["first"], ["a b c", "d", "e", ""], *([["a b c", "d"], ["e"], [""]] if wide else [])]
+
+
 def test_an_error_belongs_to_its_request():
     version = Version()
     good, bad, also, broken = ask_while_busy(version, [["a"], ["bad"], ["bb"], ["c", "broken"]])
@@ -152,20 +190,28 @@ def test_shapes_are_not_mixed():
     assert calls == [(1, 2), (3, 3), (2, 2), (1, 0), (0, 2)]
 
 
-@pytest.fixture
-def answerer_export(tmp_path):
+TASKS = ("classification", "question_answering", "tagging", "pretraining")
+
+
+@pytest.mark.parametrize("task", [pytest.param(task, marks=[pytest.mark.long] * (task != TASKS[0])) for task in TASKS])
+def test_answers_equal_those_of_requests_alone(task, request, tmp_path):
     pytest.importorskip("tensorflow_text")
     from bert_tf.serving.export import export_saved_model
 
-    return Path(export_saved_model(str(write_run(tmp_path / "run", "question_answering")))).parent
-
-
-@pytest.mark.parametrize("export", ["classifier_export", pytest.param("answerer_export", marks=pytest.mark.long)])
-def test_answers_equal_those_of_requests_alone(export, request):
-    version = ServedVersion(str(request.getfixturevalue(export) / "1"), 1)
+    if task == "classification":
+        folder = str(request.getfixturevalue("classifier_export") / "1")
+    else:
+        folder = export_saved_model(str(write_run(tmp_path / "run", task)))
+    version = ServedVersion(folder, 1)
     signature = version.signature("")
-    assert signature.joins
-    given = ["the old miller", "", "a young sailor forgot the letter near the river " * 3, "é [MASK] \u200d", "river"]
+    assert signature.counts is not None
+    given = [
+        "the old miller",
+        "",
+        "a young sailor forgot the letter near the river " * 3,
+        "é [MASK] \u200d [MASK]",
+        "river [MASK]",
+    ]
     requests = [
         {name: texts(*given[start : start + size])["text"] for name in signature.inputs}
         for start, size in ((0, 1), (1, 3), (4, 1), (2, 2))
