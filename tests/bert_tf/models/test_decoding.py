@@ -36,6 +36,16 @@ def test_beams_go_on_as_the_formula_says():
     assert decoding.normalized_scores(-6.0, 7, 1.0) == -3.0
 
 
+@pytest.mark.parametrize("size", [7, 64, 130, 1024])
+def test_the_largest_values_are_those_of_a_sort(size):
+    values = np.random.default_rng(size).permuted(np.tile(np.arange(size, dtype=np.float32), (3, 2, 1)), axis=-1)
+    for count in (1, 2, 7):
+        found, indices = map(np.asarray, decoding.largest(values, count))
+        expected = np.argsort(-values, axis=-1, kind="stable")[..., :count]
+        np.testing.assert_array_equal(indices, expected)
+        np.testing.assert_array_equal(found, np.take_along_axis(values, expected, axis=-1))
+
+
 def test_equal_continuations_come_in_their_order():
     equal = np.zeros((1, 2, 5), np.float32)
     _, parents, tokens = map(np.asarray, decoding.best_continuations(np.zeros((1, 2), np.float32), equal, equal))
