@@ -92,15 +92,22 @@ def _text_of(length: int, sentences: Sequence[str], tokenizer: WordPieceTokenize
 
 
 class Worker:
-    """The process of a worker (`serve_workers/serving_protocol.py`)."""
+    """The process of a worker, which answers lines of JSON (`serve_workers/serving_protocol.py`).
 
-    def __init__(self, name: str, python: str, folder: str) -> None:
+    Args:
+        name: the implementation, one of `OURS` or a peer.
+        python: the interpreter.
+        folder: the worker's only argument.
+        workers: the folder of the workers' files.
+    """
+
+    def __init__(self, name: str, python: str, folder: str, workers: str = WORKERS) -> None:
         own = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
         if name in OURS:
             own["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(WORKERS)))
         self.name = name
         self.process = subprocess.Popen(
-            [python, os.path.join(WORKERS, f"worker_{name}.py"), folder],
+            [python, os.path.join(workers, f"worker_{name}.py"), folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -125,7 +132,7 @@ class Worker:
     def ask(self, case: dict[str, Any]) -> dict[str, Any]:
         """Let the worker compute a case."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"batch_size": BATCH_SIZE} | case) + "\n")
+        self.process.stdin.write(json.dumps(case) + "\n")
         self.process.stdin.flush()
         return self.read()
 
@@ -162,7 +169,7 @@ def race(
     for number in progress_bar(range(rounds + 1), label="racing", unit="round"):
         for case, asked in cases.items():
             for name, worker in workers.items():
-                answer = worker.ask(asked if number else asked | {"repeat": 1})
+                answer = worker.ask({"batch_size": BATCH_SIZE} | asked | ({} if number else {"repeat": 1}))
                 if number:  # the first round warms up
                     seconds[case, name] += answer["seconds"]
                     tokenizing[case, name] += answer["tokenize_seconds"]
