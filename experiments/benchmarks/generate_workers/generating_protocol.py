@@ -1,8 +1,8 @@
 """The code that the workers of the generation benchmark share. It needs Python alone: each has its own environment.
 
 A worker loads one implementation's model and then answers each line of its standard input, a JSON object with `texts`,
-`beams` and `tokens`, by one line: `{"seconds": ..., "processor_seconds": ..., "tokens": [of each text]}`. The processor's
-seconds are those of all threads.
+`beams` and `tokens`, by one line: `{"seconds": ..., "processor_seconds": ..., "tokens": [of each text]}`. The second
+number is that of all threads.
 """
 
 import json

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from generating_protocol import Generate, serve
 
@@ -16,8 +17,8 @@ def start(folder: str) -> tuple[Generate, dict[str, str]]:
     import torch
     import transformers
 
-    with open(os.path.join(folder, "sizes.json"), encoding="utf-8") as file:
-        sizes = json.load(file)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # by default it leaves out hyper-threads, which TensorFlow uses
+    sizes = json.loads(Path(folder, "sizes.json").read_text(encoding="utf-8"))
     encoder = transformers.BertConfig(**sizes["model"])
     decoder = transformers.BertConfig(**sizes["model"], is_decoder=True, add_cross_attention=True)
     config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
