@@ -37,6 +37,6 @@ def test_answers_are_plain():
     def signature(text):
         return {"upper": tf.strings.upper(text), "lengths": tf.stack([tf.strings.length(text)] * 2, axis=1)}
 
-    answers = query(signature, {"text": ["a", "bc"]})
+    answers = query(signature.get_concrete_function(), {"text": ["a", "bc"]})
     assert answers == [{"lengths": [1, 1], "upper": "A"}, {"lengths": [2, 2], "upper": "BC"}]
     assert json.loads(json.dumps(answers)) == answers
