@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from bert_tf.server import embeddings, openapi, paths
+from bert_tf.server import embeddings, openapi, page, paths
 from bert_tf.server.access_log import AccessLog
 from bert_tf.server.errors import CLIENT_CLOSED, GATEWAY_TIMEOUT, INTERNAL, NOT_FOUND, UNAVAILABLE, RequestError
 from bert_tf.server.gate import RECORD, Gate, Held
@@ -67,6 +67,9 @@ def make_application(
     async def interface(request: "Request") -> "Response":
         return _response(json_text.dumps(openapi.description(options)).encode())
 
+    async def start(request: "Request") -> "Response":
+        return Response(page.page(list(handling.models.by_name)), headers=page.HEADERS, media_type="text/html")
+
     async def health(request: "Request") -> "Response":
         return _response(json_text.dumps({"status": "ok"}).encode())
 
@@ -99,6 +102,7 @@ def make_application(
         )
     return Starlette(
         routes=[
+            Route("/", start),
             Route("/healthz", health),
             Route("/readyz", ready),
             Route("/metrics", metrics_page),

@@ -18,7 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 RECORD = "bert_tf.record"
 """The key of a request's record in its scope."""
 
-OPEN_PATHS = ("/healthz", "/readyz")
+OPEN_PATHS = ("/", "/healthz", "/readyz")
 """The paths that need no key and are answered however many requests the server holds."""
 
 

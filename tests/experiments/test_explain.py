@@ -2,6 +2,8 @@
 
 import base64
 import json
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -78,6 +80,29 @@ def test_the_page_holds_the_explanations_and_the_attention(folder, results):
         np.testing.assert_allclose(weights.reshape(answer["weights"].shape) / 255.0, answer["weights"], atol=0.0025)
     assert not [attributes for _, attributes in tags if {"src", "href"} & set(attributes)]  # nothing from elsewhere
     assert (folder / "pictures" / "001.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium: apt-get install chromium")
+def test_a_browser_shows_the_page(folder, results, tmp_path):
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom"]
+    page = (folder / "page.html").read_text("utf-8")
+    opened = tmp_path / "opened.html"
+    opened.write_text(page.replace('element(parent, "details")', 'element(parent, "details", { open: "" })'), "utf-8")
+    shown = subprocess.run(
+        [*command, f"--user-data-dir={tmp_path}", f"file://{opened}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    articles = shown.split("<article>")[1:]
+    assert len(articles) == len(TEXTS)
+    assert articles[0].count("<mark") == 4  # a token each
+    for article, item in zip(articles, page_of(page)[0]["explanations"], strict=True):
+        layers, heads, length, _ = item["attention"]["shape"]
+        assert article.count("<rect") == length**2  # the matrix of the first layer
+        assert article.count("<option") == layers + heads + 1 + 2
+    assert "&lt;</mark>" in articles[1]  # the second text holds markup, which is shown as it is
 
 
 def test_a_word_of_a_tagger_may_be_chosen(folder, results):

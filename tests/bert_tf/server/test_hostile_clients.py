@@ -147,7 +147,6 @@ PATHS = {
     "/v1/models/graph/labels/..%2f1": 400,
     "/v1/models/" + "x" * 5000: 404,
     "/..": 404,
-    "/": 404,
     "/v1/": 400,
     "//v1/models/graph": 404,
 }

@@ -1,0 +1,175 @@
+"""The page at `/`: what it is made of, and, where a browser is installed, what it shows for each kind of model."""
+
+import re
+import shutil
+import subprocess
+import urllib.parse
+from html import unescape
+
+import pytest
+import tensorflow as tf
+from small_server import ask, serving
+
+from bert_tf.server.models import ServedModel
+from bert_tf.server.page import page
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+SENTENCE = "the \U0001f600 miller lives by the river"  # JavaScript counts the face as two
+
+
+class Kinds(tf.Module):
+    """The outputs of each kind of model for one text, with numbers that a page must show."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def classification(self, text):
+        rows = tf.size(text)
+        return {
+            "labels": tf.repeat(["land"], rows),
+            "probabilities": tf.tile([[0.125, 0.875]], [rows, 1]),
+            "logits": tf.tile([[0.0, 2.0]], [rows, 1]),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+    def examples(self, inputs):
+        rows = tf.size(inputs)
+        return {"classes": tf.tile([["water", "land"]], [rows, 1]), "scores": tf.tile([[0.125, 0.875]], [rows, 1])}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def regression(self, text):
+        return {"values": tf.cast(tf.strings.length(text), tf.float32) / 8.0}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def tagging(self, text):
+        found = {
+            "words": [["the", "miller"]],
+            "tags": [["O", "B-PER"]],
+            "starts": [[0, 6]],
+            "ends": [[3, 12]],
+            "num_words": [2],
+            "span_labels": [["PER", "LOC"]],
+            "span_texts": [["miller", "river"]],
+            "span_starts": [[6, 26]],
+            "span_ends": [[12, 31]],
+            "num_spans": [2],
+        }
+        return {name: tf.constant(value) for name, value in found.items()}
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "question"), tf.TensorSpec([None], tf.string, "context")]
+    )
+    def question_answering(self, question, context):
+        found = {
+            "starts": [26],
+            "ends": [31],
+            "n_best_answers": [["river", "miller"]],
+            "n_best_starts": [[26, 6]],
+            "n_best_ends": [[31, 12]],
+            "n_best_scores": [[4.0, 1.0]],
+            "n_best_probabilities": [[0.75, 0.25]],
+            "num_answers": [2],
+        }
+        answers = {"answers": tf.strings.substr(context, 26, 5, unit="UTF8_CHAR")}
+        return answers | {name: tf.constant(value) for name, value in found.items()}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def pretraining(self, text):
+        found = {"tokens": [[["old", "young"]]], "probabilities": [[[0.625, 0.25]]], "num_masks": [1]}
+        return {name: tf.constant(value) for name, value in found.items()}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text"), tf.TensorSpec([None], tf.int32, "seed")])
+    def seq2seq(self, text, seed):
+        return {
+            "texts": tf.strings.join(["<b>", text, "</b> ", tf.strings.as_string(seed)]),
+            "scores": tf.repeat([-0.5], tf.size(text)),
+            "log_probabilities": tf.repeat([-1.0], tf.size(text)),
+            "num_tokens": tf.repeat([7], tf.size(text)),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def encoder(self, text):
+        return {"embedding": tf.tile([[0.5, -0.25, 1.0]], [tf.size(text), 1])}
+
+
+KINDS = ("classification", "regression", "tagging", "question_answering", "pretraining", "seq2seq", "encoder")
+SHOWN = {  # what the page says, without its markup
+    "classification": ["Answer: land", "land", "0.875", "water", "0.125"],
+    "regression": ["Value: 4.2500"],
+    "tagging": ["miller PER", "river LOC"],
+    "question_answering": ["Answer: river", "0.750", "0.250"],
+    "pretraining": ["[MASK] 1", "old", "0.625", "young", "0.250"],
+    "seq2seq": [f"<b>{SENTENCE}</b> 3", "score -0.5000, 7 tokens"],
+    "encoder": ["A vector of 3 numbers: 0.5000, -0.2500, 1.0000"],
+}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder, kinds = tmp_path_factory.mktemp("models"), Kinds()
+    for kind in KINDS:
+        more = {"examples": kinds.examples} if kind == "classification" else {}
+        tf.saved_model.save(
+            kinds, str(folder / kind / "1"), signatures={"serving_default": getattr(kinds, kind), **more}
+        )
+    models = [ServedModel(kind, str(folder / kind), {}, 1) for kind in KINDS]
+    with serving(*models) as url:
+        yield url
+
+
+def seen(url, *flags):
+    """Return the text of a page after its scripts have run."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", *flags]
+    result = subprocess.run([*command, "--dump-dom", url], capture_output=True, text=True, timeout=120, check=True)
+    body = re.sub(r"<script.*?</script>|<details.*?</details>|<style.*?</style>", "", result.stdout, flags=re.S)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def test_the_page_is_one_file_that_names_the_models(address):
+    answer = ask(f"{address}/")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert '["classification", "regression",' in answer.value
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']""", answer.value)
+
+
+def test_the_page_needs_no_key_and_its_questions_do(tmp_path):
+    kinds = Kinds()
+    tf.saved_model.save(kinds, str(tmp_path / "m" / "1"), signatures={"serving_default": kinds.regression})
+    with serving(ServedModel("m", str(tmp_path / "m"), {}, 1), api_keys=("secret",)) as url:
+        assert ask(f"{url}/").status == 200
+        assert ask(f"{url}/v1/models/m/metadata").status == 401
+
+
+def test_names_cannot_break_the_page():
+    text = page(["</script><script>alert(1)</script>"])
+    assert text.count("<script") == page(["m"]).count("<script")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_browser_shows_the_answer(address, kind, tmp_path):
+    texts = {"question": "where?", "context": SENTENCE} if kind == "question_answering" else {"text": SENTENCE}
+    link = urllib.parse.urlencode(
+        {"model": kind, **texts, "seed": "3"} if kind == "seq2seq" else {"model": kind, **texts}
+    )
+    picture = tmp_path / "page.png"
+    text = seen(f"{address}/#{link}", f"--user-data-dir={tmp_path / 'profile'}")
+    for part in SHOWN[kind]:
+        assert part in text
+    subprocess.run(
+        [
+            *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--window-size=700,900", f"--screenshot={picture}"),
+            f"{address}/#{link}",
+        ],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
+def test_a_browser_shows_what_the_server_refuses(address, tmp_path):
+    text = seen(f"{address}/#model=regression&text={'x' * 100_001}", f"--user-data-dir={tmp_path}")
+    assert "A text must hold at most 100000 bytes. Received: 100001" in text
