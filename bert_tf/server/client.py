@@ -137,6 +137,28 @@ class Client:
             answers.append([list(zip(*mask, strict=True))[:top_k] for mask in masks])
         return answers
 
+    def generate(self, texts: Sequence[str], *, seed: int = 0) -> list[dict[str, Any]]:
+        """Return what `Predictor.generate` returns with the export's own options.
+
+        Args:
+            texts: any number of texts.
+            seed: the random seed, for an export that draws texts; others take none into account.
+
+        Raises:
+            ValueError: as `classify`.
+            OSError: as `classify`.
+        """
+        answers = []
+        for row in self._ask("generate", "texts", numbers={"seed": seed}, text=texts):
+            names = ("texts", "scores", "log_probabilities")
+            columns = [value if isinstance(value, list) else [value] for value in (row[name] for name in names)]
+            found = [
+                {"generated": text, "score": score, "log_probability": log_probability}
+                for text, score, log_probability in zip(*columns, strict=True)
+            ]
+            answers.append(found[0] if len(found) == 1 else found[0] | {"alternatives": found})
+        return answers
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Return what `Predictor.embed` returns with the model's own settings, float32 [N, D]. Raises as `classify`."""
         signature = "serving_default" if "embedding" in self._outputs("serving_default") else "embedding"
@@ -158,7 +180,13 @@ class Client:
         return self.signatures.get(signature, {}).get("outputs", {})
 
     def _ask(
-        self, method: str, output: str, signature: str = "serving_default", **columns: Sequence[str] | None
+        self,
+        method: str,
+        output: str,
+        signature: str = "serving_default",
+        *,
+        numbers: Mapping[str, int] | None = None,
+        **columns: Sequence[str] | None,
     ) -> list[dict[str, Any]]:
         """Return the outputs of a signature for each row.
 
@@ -166,10 +194,13 @@ class Client:
             method: the method that is called, for messages.
             output: an output that the signature of this method has.
             signature: the name of the signature.
+            numbers: the number of every row for an input of numbers; left out where the signature has no such input.
             **columns: the texts of each input; None for an input that was not given.
         """
         outputs = self._outputs(signature)
         inputs = set(self.signatures.get(signature, {}).get("inputs", {}))
+        fixed = {name: value for name, value in (numbers or {}).items() if name in inputs}
+        inputs -= fixed.keys()
         if output not in outputs:
             raise ValueError(f"`{method}` needs a model that returns {output}. Received: {self.url}")
         arguments = {"text": "texts", "text_pair": "text_pairs", "question": "questions", "context": "contexts"}
@@ -184,7 +215,8 @@ class Client:
         number = len(next(iter(given.values())))
         rows: list[dict[str, Any]] = []
         for start in range(0, number, self._batch_size):
-            part = {name: texts[start : start + self._batch_size] for name, texts in given.items()}
+            part: dict[str, Any] = {name: texts[start : start + self._batch_size] for name, texts in given.items()}
+            part |= {name: [value] * min(self._batch_size, number - start) for name, value in fixed.items()}
             found = self._send(":predict", {"signature_name": signature, "inputs": part})["outputs"]
             named = found if len(outputs) > 1 else {output: found}
             rows += [dict(zip(named, values, strict=True)) for values in zip(*named.values(), strict=True)]

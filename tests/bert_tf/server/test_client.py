@@ -30,8 +30,16 @@ CASES = {
         lambda model: model.answer(["who saw the boat", "the miller"], [TEXTS[0], TEXTS[2]]),
     ),
     "pretraining": ({}, lambda model: model.fill_mask(["the [MASK] [MASK]", "a [MASK] river"])),
+    "seq2seq": ({}, lambda model: model.generate(TEXTS[::2])),
+    "several": ({"export": {"num_return": 2, "beams": 3}}, lambda model: model.generate(TEXTS[::2])),
+    "drawn": ({"export": {"top_k": 5}}, lambda model: model.generate(TEXTS[::2], seed=7)),
 }
-TASKS = {"pairs": "classification", "unanswerable": "question_answering"}
+TASKS = {
+    "pairs": "classification",
+    "unanswerable": "question_answering",
+    "several": "seq2seq",
+    "drawn": "seq2seq",
+}
 
 
 def assert_near(found, expected):
@@ -54,10 +62,13 @@ def assert_near(found, expected):
 @pytest.mark.parametrize("name", CASES)
 def test_answers_are_those_of_the_predictor(name, tmp_path):
     from bert_tf.serving.export import export_saved_model
+    from bert_tf.serving.options import ExportOptions
 
     options, ask = CASES[name]
-    run = write_run(tmp_path / "run", TASKS.get(name, name), **options)
-    export_saved_model(str(run), str(tmp_path / "export"))
+    exported = ExportOptions(**options.get("export", {}))
+    of_run = {name: value for name, value in options.items() if name != "export"}
+    run = write_run(tmp_path / "run", TASKS.get(name, name), **of_run)
+    export_saved_model(str(run), str(tmp_path / "export"), exported)
     with serving(ServedModel("model", str(tmp_path / "export"))) as url:
         client = bert_tf.Client(f"{url}/v1/models/model")
         predictor = bert_tf.load(str(tmp_path / "export"))
