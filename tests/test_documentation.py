@@ -42,6 +42,7 @@ SMALL = {
     "adapt": _TRAINING,
     "finetune": _TRAINING,
 }
+_MAKERS = ("create-vocab", "create-pretraining-data", "pretrain", "adapt", "finetune", "export-saved-model")
 OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The README comes last: its first example asks models that the pages have made.
 PAGES = (
@@ -190,7 +191,9 @@ def test_commands_run_as_printed(tmp_path):
             if command.startswith("bert-tf"):
                 name, flags = name_and_flags(command)
                 outputs = [flags[flag] for flag in OUTPUT_FLAGS if flag in flags]
-                if name in ("create-vocab", "create-pretraining-data", "pretrain", "finetune", "export-saved-model"):
+                if name == "export-saved-model":
+                    outputs = [flags.get("export_dir") or f"{flags['model_dir']}/export"]
+                if name in _MAKERS:
                     if outputs[0] in made:
                         continue
                     made.add(outputs[0])
