@@ -7,6 +7,7 @@ import numpy as np
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.tokenization.vocab_files import read_vocab_file
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.utils import files
 
 _TABLE = "encoder/embeddings/word_embeddings/embeddings"
 _BIAS = "masked_lm/output_bias"
@@ -29,6 +30,8 @@ def with_vocabulary(pretrained: Pretrained, vocab_file: str) -> Pretrained:
         ValueError: the model has no vocabulary, the new one lacks a special or an added token, or half of its tokens or
             more are not the model's.
     """
+    if not files.exists(vocab_file):
+        raise FileNotFoundError(f"`vocab_file` must be a file that exists. Received: {vocab_file!r}")
     old = pretrained.tokenizer()
     tokens = read_vocab_file(vocab_file)
     new = WordPieceTokenizer.from_tokens(tokens, old.do_lower_case, old.options)

@@ -129,7 +129,7 @@ class ExplanationMethods(BasePredictor):
 
         if not isinstance(self.model, keras.Model):
             raise ValueError(
-                "`explain` and `attention` need the model itself, a run or published weights, because an export has no "
+                "an explanation needs the model itself, a run or published weights, because an export has no "
                 f"gradients. Received: {self._described()}"
             )
         return Attributor(self.model, self.batch_size)

@@ -40,6 +40,9 @@ assert len(published.fill_mask(["the [MASK] miller"], top_k=2)[0][0]) == 2
 [completed] = published.complete(["the [MASK:3] miller", "a [MASK]"], seed=1)[:1]
 assert completed["completed"].split()[::4] == ["the", "miller"]
 assert published.log_likelihood(["the miller"])[0]["log_likelihood"] < 0.0
+[explanation] = published.explain(["the [MASK] miller"])
+difference = explanation["value"] - explanation["baseline_value"]
+assert abs(sum(token["attribution"] for token in explanation["tokens"]) - difference) <= 0.0101 * abs(difference)
 published.save_pretrained(f"{sys.argv[1]}/published")
 for name, (classes, x, y, ask) in cases.items():
     options = {"classes": classes} if classes else {}
