@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,27 +10,23 @@ import keras
 from absl import logging
 
 from bert_tf.configs import BertConfig, FinetuningConfig, TrainConfig
-from bert_tf.conversion.heads import made_up_labels
-from bert_tf.conversion.loading import read_pretrained
-from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import DIGESTS, Examples
 from bert_tf.models.flops import encoder_step_flops
-from bert_tf.models.weights import named_weights
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.result import BestEvaluation, restore_result
 from bert_tf.scoring.seq2seq import check_packages
 from bert_tf.tasks import Task, task_of
 from bert_tf.tasks.encoded import EncodedExamples
-from bert_tf.tokenization.reachability import vocabulary_warnings
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.attention_choice import attention_of
 from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
-from bert_tf.training.engine import Dataset, Engine, State
+from bert_tf.training.engine import Dataset, Engine
 from bert_tf.training.held_out import HeldOut, Scorer
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.precision_choice import with_precision
+from bert_tf.training.starting_point import initialize, starting_point
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 
@@ -86,7 +81,7 @@ def finetune(
     config = config.replace(train=with_precision(config.train, engine, run_dir))
     task = task_of(config.task)
     labels = _labels(task, train_examples, eval_examples, test_examples)
-    pretrained, tokenizer, encoder = _starting_point(
+    pretrained, tokenizer, encoder = starting_point(
         config, labels, init_checkpoint=init_checkpoint, tokenizer=tokenizer, allow_random_heads=allow_random_heads
     )
     main_score = config.metric or task.main_score(labels)
@@ -203,38 +198,6 @@ def _evaluate(held_out: HeldOut, scorer: Scorer, main_score: str) -> dict[str, A
     return scores
 
 
-def _starting_point(
-    config: FinetuningConfig,
-    labels: Sequence[str],
-    *,
-    init_checkpoint: str | None,
-    tokenizer: WordPieceTokenizer | None,
-    allow_random_heads: bool,
-) -> tuple[Pretrained | None, WordPieceTokenizer, BertConfig]:
-    """Return the pre-trained weights (None for random ones), the tokenizer and the encoder's configuration."""
-    if (init_checkpoint is None) == (tokenizer is None):
-        raise ValueError(
-            "one of `init_checkpoint` (pre-trained weights) and `vocab_file` (random weights) must be given. "
-            f"Received: {'neither' if tokenizer is None else 'both'}"
-        )
-    pretrained, encoder = None, config.model
-    if init_checkpoint is not None:
-        with renamed(path="init_checkpoint"):
-            pretrained = read_pretrained(init_checkpoint, config.task.kind)
-        pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
-        new = (*task_of(config.task).heads[-1:], *pooler)
-        pretrained.check_heads(config.task.kind, allow_random_heads, new=new)
-        _warn_of_other_labels(pretrained, config.task.kind, labels)
-        tokenizer, encoder = pretrained.tokenizer(), pretrained.config
-    assert tokenizer is not None
-    for contradiction in vocabulary_warnings(tokenizer):
-        logging.warning("%s", contradiction)
-    encoder = _executed_as(config.model, _with_dropout(encoder, config.task.encoder_dropout_rate))
-    encoder.check_fits(tokenizer.vocab_size, config.task.max_seq_length, num_segments=config.task.num_segments)
-    _check_reinitialized(config, encoder)
-    return pretrained, tokenizer, encoder
-
-
 def _description(
     config: FinetuningConfig,
     encoder: BertConfig,
@@ -298,80 +261,3 @@ def score(
 def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:
     """Return the examples, padded to one length on a TPU, because it compiles a program for each shape."""
     return rows.in_one_length() if engine.is_tpu else rows
-
-
-def _with_dropout(encoder: BertConfig, rate: float | None) -> BertConfig:
-    return encoder if rate is None else encoder.replace(dropout_rate=rate, attention_dropout_rate=rate)
-
-
-def _executed_as(model: BertConfig, encoder: BertConfig) -> BertConfig:
-    """Return an encoder with the options of execution of the experiment's model."""
-    changes: dict[str, Any] = {"recompute": model.recompute, "attention": model.attention}
-    if model.attention == "fused":
-        changes["attention_dropout_rate"] = model.attention_dropout_rate  # 0, as its kernels need
-    return encoder.replace(**changes)
-
-
-def _check_reinitialized(config: FinetuningConfig, encoder: BertConfig) -> None:
-    if config.reinitialize_layers > encoder.num_layers:
-        raise ValueError(
-            f"`reinitialize_layers` must be at most the encoder's {encoder.num_layers} layers. "
-            f"Received: {config.reinitialize_layers}"
-        )
-
-
-def _warn_of_other_labels(pretrained: Pretrained, kind: str, labels: Sequence[str]) -> None:
-    """Warn if a checkpoint of the same task has other labels, as happens with a wrong file or column."""
-    made_up = set(made_up_labels(len(pretrained.labels)))
-    if pretrained.task == kind and set(pretrained.labels) not in (set(), made_up, set(labels)):
-        logging.warning(
-            "%s is for the labels %s, but the training examples have %s: the new head learns these",
-            pretrained.source,
-            ", ".join(pretrained.labels),
-            ", ".join(labels),
-        )
-
-
-def initialize(
-    state: State, pretrained: Pretrained | None, reinitialize_layers: int, *, heads: Sequence[str] = ()
-) -> None:
-    """Assign the pre-trained weights to the encoder of a fresh model.
-
-    Args:
-        state: the state of the run, whose model is changed.
-        pretrained: the pre-trained weights; None to change nothing.
-        reinitialize_layers: number of last blocks that keep their fresh weights, together with the pooler. A pooler
-            that `pretrained` lacks keeps them too.
-        heads: heads that go on with the weights of `pretrained`, where it has them.
-
-    Raises:
-        ValueError: a weight of the encoder is missing.
-    """
-    if pretrained is None:
-        return
-    weights = named_weights(state.model)
-    encoder = {name: weight for name, weight in weights.items() if name.startswith("encoder/")}
-    kept = pretrained.config.num_layers - reinitialize_layers
-    missing = []
-    for name, weight in encoder.items():
-        block = re.match(r"encoder/block_(\d+)/", name)
-        is_pooler = name.startswith("encoder/pooler/")
-        if reinitialize_layers and (is_pooler or (block and int(block[1]) >= kept)):
-            continue
-        if name in pretrained.weights:
-            weight.assign(pretrained.weights[name])
-        elif is_pooler:
-            missing.append(name)
-        else:
-            raise ValueError(
-                f"`init_checkpoint` must hold the whole encoder; {name!r} is missing. Received: {pretrained.source!r}"
-            )
-    if missing:
-        logging.warning("%s has no pooler: it starts from random weights", pretrained.source)
-    for head in heads:
-        own = [name for name in weights if name.startswith(f"{head}/")]
-        if all(name in pretrained.weights for name in own):
-            for name in own:
-                weights[name].assign(pretrained.weights[name])
-        else:
-            logging.warning("%s has no head %s: it starts from random weights", pretrained.source, head)

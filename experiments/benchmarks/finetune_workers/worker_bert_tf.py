@@ -17,7 +17,7 @@ from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.tasks import task_of
-from bert_tf.training import finetuning
+from bert_tf.training import starting_point
 from bert_tf.training.encoded_batches import steps_per_epoch, training_dataset
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.evaluation import make_outputs
@@ -46,7 +46,7 @@ class BertTf(Implementation):
         self.distribution = Distribution()
         model = self.task.make_model(pretrained.config, case.labels, DTYPE_POLICIES[case.precision])
         state = TrainState(model, case.precision)
-        finetuning.initialize(state, pretrained, reinitialize_layers=0)
+        starting_point.initialize(state, pretrained, reinitialize_layers=0)
         objective = self.task.objective(training=True)
         step = TrainStep(
             state, objective, train=config.train, optimizer=config.optimizer, distribution=self.distribution
