@@ -116,13 +116,16 @@ class Grading(Task):
 '''
 
 SETTINGS = """
+import dataclasses
+
+from bert_tf.configs.tasks.base import TaskConfig
+
+
 @dataclasses.dataclass(frozen=True)
 class GradingConfig(TaskConfig):
     kind: str = "grading"
     num_grades: int = 5
-
-
-AnyTaskConfig = GradingConfig | """
+"""
 
 EXPERIMENT = """
 from bert_tf.configs import BertConfig, FinetuningConfig, TrainConfig
@@ -143,13 +146,17 @@ def get_config():
 """
 
 NEW_FILES = {
+    "bert_tf/configs/tasks/grading.py": SETTINGS,
     "bert_tf/models/grader.py": HEAD,
     "data_pipelines/finetuning/grades.py": READER,
     "bert_tf/tasks/grading.py": TASK,
 }
 # Each line that names the new task, and what it is put in front of.
 NAMED = {
-    "bert_tf/configs/tasks.py": [("AnyTaskConfig = ", SETTINGS)],
+    "bert_tf/configs/tasks/__init__.py": [
+        ("from bert_tf.configs.tasks.question", "from bert_tf.configs.tasks.grading import GradingConfig\n"),
+        ("    ClassificationConfig", "    GradingConfig\n    |"),
+    ],
     "bert_tf/tasks/__init__.py": [
         ("from bert_tf.tasks.question_answering", "from bert_tf.tasks.grading import Grading\n"),
         ("        Classification,", "        Grading,\n"),
@@ -173,7 +180,7 @@ def sources(tmp_path_factory):
         text = (folder / path).read_text(encoding="utf-8")
         for place, new in changes:
             assert text.count(f"\n{place}") == 1, f"{path}: {place!r}"
-            text = text.replace(f"\n{place}", f"\n{new}{'' if new is SETTINGS else place}")
+            text = text.replace(f"\n{place}", f"\n{new}{place}")
         (folder / path).write_text(text, encoding="utf-8")
     return folder
 
@@ -191,10 +198,10 @@ def _launch(sources, command, *arguments):
 
 
 def test_a_task_touches_few_files():
-    new = ["bert_tf/models/grader.py", "bert_tf/tasks/grading.py", "data_pipelines/finetuning/grades.py"]
-    named_in = ["bert_tf/configs/tasks.py", "bert_tf/tasks/__init__.py", "data_pipelines/finetuning/labelled.py"]
-    assert sorted(NEW_FILES) == new, "a head, the task and a reader; an experiment comes with them"
-    assert sorted(NAMED) == named_in, "its settings, and its name among the tasks and the readers"
+    new = ["bert_tf/configs/tasks/grading.py", "bert_tf/models/grader.py", "bert_tf/tasks/grading.py"]
+    lists = ["bert_tf/configs/tasks/__init__.py", "bert_tf/tasks/__init__.py", "data_pipelines/finetuning/labelled.py"]
+    assert sorted(NEW_FILES) == [*new, "data_pipelines/finetuning/grades.py"], "settings, a head, the task and a reader"
+    assert sorted(NAMED) == lists, "its name among the settings, the tasks and the readers"
 
 
 def test_contributing_names_every_file_that_the_task_is_named_in():
