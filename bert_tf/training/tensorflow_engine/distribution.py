@@ -355,7 +355,19 @@ def _on_local_devices(num_devices: int | None, strategy: str) -> Distribution:
     devices = devices[: num_devices or len(devices)]
     if len(devices) == 1 and strategy == "auto":
         return Distribution(found=_devices_found(gpus))
-    return Distribution(tf.distribute.MirroredStrategy([device.name for device in devices]), found=_devices_found(gpus))
+    return Distribution(_MirroredStrategy([device.name for device in devices]), found=_devices_found(gpus))
+
+
+class _MirroredStrategy(tf.distribute.MirroredStrategy):
+    """MirroredStrategy whose collective operations have keys of their own for each number of devices.
+
+    TensorFlow counts the keys from 1 in each strategy, and refuses a key that came with another number of devices
+    before: a process that used four devices could not use two.
+    """
+
+    def __init__(self, devices: list[str]) -> None:
+        self._collective_key_base = 1000 * len(devices)
+        super().__init__(devices)
 
 
 def _make_logical_devices(count: int) -> None:

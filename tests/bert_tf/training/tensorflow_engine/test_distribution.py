@@ -347,6 +347,14 @@ def test_wishes_that_contradict_each_other(monkeypatch, wish, message):
         make_distribution(**wish)
 
 
+def test_numbers_of_devices_follow_each_other_in_a_process():
+    for count in (2, 4, 2):
+        distribution = make_distribution(num_devices=count)
+        step = tf.function(lambda rows, own=distribution: own.run(lambda row: own.all_reduce([row])[0], rows))
+        [rows] = list(distribution.split(tf.data.Dataset.range(count).batch(count, drop_remainder=True)))
+        assert step(rows).numpy().tolist() == [sum(range(count))]
+
+
 def test_wrong_wishes():
     with pytest.raises(ValueError, match=r"`num_devices` must be at most the 4 found\. Received: 5"):
         make_distribution(num_devices=5)
