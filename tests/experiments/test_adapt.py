@@ -68,6 +68,7 @@ def test_a_domain_is_learnt_and_its_words_become_tokens(make_run, tmp_path):
         make_run(num_new=3)
 
 
+@pytest.mark.long  # a second adaptation from the start
 def test_without_new_words_the_vocabulary_stays(make_run, tmp_path):
     run = make_run(num_new=0, replay=None)
     assert [line.split(":")[0] for line in run.plan()] == ["corpus", "vocabulary", "records"]

@@ -24,6 +24,7 @@ def test_records_are_as_preparation_makes_them(tmp_path, small_shards, slots):
     require_sound(str(tmp_path), manifest, read_vocabulary(str(tmp_path), manifest))
 
 
+@pytest.mark.long  # seven readers
 def test_all_read_batches_of_the_same_rows(tmp_path, small_shards):
     pipelines = reading_race.readers(str(tmp_path), length=128, slots=1, rows=300)
     assert len(pipelines) == 7

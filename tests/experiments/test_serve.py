@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long  # two models in a process of its own
 def test_the_command_serves_over_tls_with_keys_until_it_is_told_to_end(folder):
     command = ["--models=a=export,b=export", "--labels=b:stable=1", "--port=0", "--api_key_file=keys.txt"]
     tls = ["--certificate_file=cert.pem", "--key_file=key.pem"]

@@ -131,6 +131,7 @@ def test_evaluate_gives_the_metrics_of_the_run(folder, pretrained):
     assert "masked_lm_loss" in again
 
 
+@pytest.mark.long  # a run of its own
 def test_a_mixture_of_kinds_of_rows_is_trained_and_evaluated(folder, config, pretrained):
     kinds = MixtureConfig(left_to_right=1.0, seq2seq=1.0)
     mixed = config.replace(mixture=kinds, eval_mixture=MixtureConfig(bidirectional=0.0, left_to_right=1.0))

@@ -137,6 +137,7 @@ def test_texts_together_are_explained_as_each_alone(predictor_of):
     assert predictor.explain([]) == []
 
 
+@pytest.mark.long  # a classifier is trained
 def test_the_tokens_that_are_blamed_are_those_that_decide():
     """Faithfulness: an answer falls faster without its most important tokens than without random ones."""
     random = np.random.default_rng(0)

@@ -129,6 +129,7 @@ def test_compiled_exports_generate_the_same(run, tmp_path, options):
         np.testing.assert_allclose(outputs["scores"], [answer["score"] for answer in some], atol=1e-5)
 
 
+@pytest.mark.long  # an export of its own
 def test_a_long_source_of_parts_may_lose_its_beginning(run, tmp_path):
     model = bert_tf.BertSeq2Seq.from_pretrained(str(run), max_length=24, max_target_length=10, truncation_side="left")
     path = export_saved_model(model, str(tmp_path), ExportOptions(beams=1, max_length=4))

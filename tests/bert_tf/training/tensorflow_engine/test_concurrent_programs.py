@@ -97,6 +97,7 @@ def test_the_log_of_programs_is_understood():
     assert (_compilations(alone), _compilations(together)) == ((1, 0), (1, 1))
 
 
+@pytest.mark.long  # dozens of programs are compiled, in a process of its own
 @pytest.mark.skipif(tf.__version__.startswith("2.20."), reason="TensorFlow 2.20 does not log what begins")
 def test_each_program_is_compiled_alone():
     env = os.environ | _LOG | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
