@@ -1,4 +1,4 @@
-"""Serve exported models on this machine, by the REST interface of TensorFlow Serving.
+"""Serve exported models on this machine, by the REST and gRPC interfaces of TensorFlow Serving.
 
 ```bash
 bert-tf serve --export_dir classifier/export --port 8501
@@ -29,6 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_versions", 1, "The number of newest versions to serve.", lower_bound=1)
     flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0 for all of this machine.")
     flags.DEFINE_integer("port", 8501, "The port to listen at; 0 for any free one.", 0, 65535)
+    flags.DEFINE_integer("grpc_port", None, "The port of gRPC, 8500 in TensorFlow Serving; none by default.", 0, 65535)
     flags.DEFINE_integer("max_request_bytes", 8 * 2**20, "The largest body of a request.", lower_bound=1)
     flags.DEFINE_integer("max_texts", 1024, "The largest number of texts in a request.", lower_bound=1)
     flags.DEFINE_integer("max_characters", 100_000, "The largest number of UTF-8 bytes in a text.", lower_bound=1)
@@ -44,7 +45,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("api_key_file", None, "A file of keys, one a line, one of which requests must have.")
     flags.DEFINE_list("cors_origins", [], "The origins of pages in browsers that may ask; none by default.")
-    flags.DEFINE_string("certificate_file", None, "The certificate in PEM, for HTTPS.")
+    flags.DEFINE_string("certificate_file", None, "The certificate in PEM, for HTTPS and gRPC with TLS.")
     flags.DEFINE_string("key_file", None, "The key of the certificate, if it is in another file.")
 
 
@@ -52,7 +53,8 @@ def main(_: Sequence[str]) -> None:
     """Read the flags, load the models and serve them."""
     from bert_tf.server import options as settings
     from bert_tf.server.models import ServedModel, ServedModels
-    from bert_tf.server.running import Server, tls_context
+    from bert_tf.server.running import Server
+    from bert_tf.server.tls import read_tls
 
     values = flags.FLAGS
     if bool(values.export_dir) == bool(values.models):
@@ -67,16 +69,18 @@ def main(_: Sequence[str]) -> None:
         api_keys=settings.read_api_keys(values.api_key_file) if values.api_key_file else (),
         **{name: values.get_flag_value(name, None) for name in _OPTIONS},
     )
-    tls = tls_context(values.certificate_file, values.key_file) if values.certificate_file else None
+    tls = read_tls(values.certificate_file, values.key_file) if values.certificate_file else None
     with renamed(models="models" if values.models else "export_dir"):
         models = [ServedModel(name, folder, labels[name], values.num_versions) for name, folder in folders.items()]
         try:
-            server = Server(ServedModels(*models), options, host=values.host, port=values.port, tls=tls)
+            ports = {"port": values.port, "grpc_port": values.grpc_port}
+            server = Server(ServedModels(*models), options, host=values.host, **ports, tls=tls)
         except ImportError as error:
             sys.exit(f"error: {error}")
         for model in models:
             model.load()
-    server.run(lambda: print("\n".join(f"{server.url}/v1/models/{model.name}" for model in models), flush=True))
+    addresses = [f"{url}/v1/models/{name}" for name in folders for url in (server.url, server.grpc_url) if url]
+    server.run(lambda: print("\n".join(addresses), flush=True))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import tensorflow as tf
 from bert_tf.server.models import ServedModel, ServedModels
 from bert_tf.server.options import ServerOptions
 from bert_tf.server.running import Server, in_thread
+from bert_tf.server.tls import Tls
 
 TIMEOUT = 60.0
 """A guard: no test waits for it."""
@@ -116,8 +117,15 @@ def answer_of(response: http.client.HTTPResponse) -> Answer:
 @contextmanager
 def serving(*models: ServedModel, **options: Any):
     """Serve models while the block runs, and yield the address."""
-    server = Server(ServedModels(*models), ServerOptions(**options))
+    with serving_both(*models, grpc_port=None, **options) as (url, _):
+        yield url
+
+
+@contextmanager
+def serving_both(*models: ServedModel, grpc_port: int | None = 0, tls: Tls | None = None, **options: Any):
+    """Serve models while the block runs, and yield the address of REST and that of gRPC."""
+    server = Server(ServedModels(*models), ServerOptions(**options), grpc_port=grpc_port, tls=tls)
     for model in models:
         model.load()
     with in_thread(server) as url:
-        yield url
+        yield url, server.grpc_url

@@ -9,11 +9,9 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from bert_tf.server import embeddings, openapi, page, paths
-from bert_tf.server.access_log import AccessLog
 from bert_tf.server.errors import CLIENT_CLOSED, GATEWAY_TIMEOUT, INTERNAL, NOT_FOUND, UNAVAILABLE, RequestError
-from bert_tf.server.gate import RECORD, Gate, Held
+from bert_tf.server.gate import RECORD, Admission, Gate
 from bert_tf.server.handling import TOO_LARGE, Handling
-from bert_tf.server.metrics import Metrics
 from bert_tf.server.options import ServerOptions
 from bert_tf.utils import json_text
 
@@ -25,17 +23,13 @@ if TYPE_CHECKING:
 _JSON = "application/json"
 
 
-def make_application(
-    handling: Handling, options: ServerOptions, *, metrics: Metrics, held: Held, log: AccessLog
-) -> "Starlette":
+def make_application(handling: Handling, options: ServerOptions, admission: Admission) -> "Starlette":
     """Return the application that answers by a server's models.
 
     Args:
         handling: what answers requests, apart from HTTP.
         options: the settings.
-        metrics: counts requests, and is shown at `/metrics`.
-        held: the number of requests that the server holds, which the application keeps.
-        log: the access log.
+        admission: what admits requests. Its metrics are shown at `/metrics`.
     """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
@@ -80,7 +74,7 @@ def make_application(
         return await health(request)
 
     async def metrics_page(request: "Request") -> "Response":
-        page, content_type = metrics.page()
+        page, content_type = admission.metrics.page()
         return Response(page, headers={"content-type": content_type})
 
     async def refused(request: "Request", error: Any) -> "Response":
@@ -93,7 +87,7 @@ def make_application(
     async def broken(request: "Request", error: Exception) -> "Response":
         return _response(_error_body(f"Internal error: {type(error).__name__}"), INTERNAL)
 
-    middleware = [Middleware(Gate, options=options, held=held, metrics=metrics, log=log, refused=_error)]
+    middleware = [Middleware(Gate, options=options, admission=admission, refused=_error)]
     if options.cors_origins:
         origins = list(options.cors_origins)
         headers = ["content-type", "authorization"]

@@ -1,40 +1,41 @@
 """A client of `bert-tf serve` and of TensorFlow Serving, with the predictor's methods."""
 
 import functools
-import json
 import re
 import ssl
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from bert_tf.server.grpc_transport import GrpcTransport
+from bert_tf.server.rest_transport import RestTransport
 from bert_tf.serving.methods.base import texts_of
-from bert_tf.utils import json_text
 
-_BUSY = (429, 503)
-_LONGEST_WAIT = 60
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?|grpcs?)://(?P<host>[^/]+)/v1/models/(?P<name>[^/:]+)"
+    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+)
 
 
 class Client:
-    """An export behind the REST interface of TensorFlow Serving, asked as `load` would ask it here.
+    """An export behind the interfaces of TensorFlow Serving, asked as `load` would ask it here.
 
     >>> client = Client("http://localhost:8501/v1/models/classifier")
     >>> client.classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
     Args:
-        url: the address of the model; `/versions/2` or `/labels/stable` at its end asks one version.
+        url: the address of the model, `grpc://localhost:8500/v1/models/classifier` for gRPC, `https` and `grpcs` with
+            TLS; `/versions/2` or `/labels/stable` at its end asks one version.
         api_key: the key of the server, if it needs one.
         timeout: seconds to wait for an answer.
         batch_size: the number of texts in a request.
         retries: how often a request is sent again that the server was too busy for, after the time that it names.
-        tls: the settings of HTTPS; None for those of the system.
+        tls: the settings of TLS; None for those of the system. gRPC takes the certificates that they trust.
 
     Raises:
+        ImportError: the address is one of gRPC, and what it needs is not installed.
         ValueError: the address is not one of a model, or a number is not above 0.
     """
 
@@ -48,10 +49,11 @@ class Client:
         retries: int = 3,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        if not re.fullmatch(r"https?://[^/]+/v1/models/[^/:]+(/versions/\d+|/labels/[^/:]+)?", url):
+        address = _ADDRESS.fullmatch(url)
+        if not address:
             raise ValueError(
-                "`url` must be the address of a model, such as http://localhost:8501/v1/models/model. "
-                f"Received: {url!r}"
+                "`url` must be the address of a model, such as http://localhost:8501/v1/models/model or "
+                f"grpc://localhost:8500/v1/models/model. Received: {url!r}"
             )
         if batch_size < 1 or timeout <= 0 or retries < 0:
             raise ValueError(
@@ -59,14 +61,9 @@ class Client:
                 f"Received: {batch_size}, {timeout} and {retries}"
             )
         self.url = url
-        self._headers = {"content-type": "application/json"}
-        if api_key is not None:
-            self._headers["authorization"] = f"Bearer {api_key}"
-        self._timeout = timeout
         self._batch_size = batch_size
-        self._retries = retries
-        self._tls = tls
-        self._wait: Callable[[float], None] = time.sleep
+        make = GrpcTransport if address["scheme"].startswith("grpc") else RestTransport
+        self._transport = make(url, api_key=api_key, timeout=timeout, retries=retries, tls=tls)
 
     def classify(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return what `Predictor.classify` returns.
@@ -168,13 +165,11 @@ class Client:
     @functools.cached_property
     def signatures(self) -> dict[str, Any]:
         """The signatures of the model by name, as `SignatureDef`s in JSON."""
-        return self._send("/metadata")["metadata"]["signature_def"]["signature_def"]
+        return self._transport.signatures()
 
     @functools.cached_property
     def _classes(self) -> list[str]:
-        example = dict.fromkeys(self.signatures["serving_default"]["inputs"], "")
-        results = self._send(":classify", {"signature_name": "examples", "examples": [example]})["results"]
-        return [name for name, _ in results[0]]
+        return self._transport.classes("examples", dict.fromkeys(self.signatures["serving_default"]["inputs"], ""))
 
     def _outputs(self, signature: str) -> Mapping[str, Any]:
         return self.signatures.get(signature, {}).get("outputs", {})
@@ -217,42 +212,6 @@ class Client:
         for start in range(0, number, self._batch_size):
             part: dict[str, Any] = {name: texts[start : start + self._batch_size] for name, texts in given.items()}
             part |= {name: [value] * min(self._batch_size, number - start) for name, value in fixed.items()}
-            found = self._send(":predict", {"signature_name": signature, "inputs": part})["outputs"]
-            named = found if len(outputs) > 1 else {output: found}
-            rows += [dict(zip(named, values, strict=True)) for values in zip(*named.values(), strict=True)]
+            found = self._transport.predict(signature, part, self.signatures[signature])
+            rows += [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
         return rows
-
-    def _send(self, path: str, body: Any = None) -> Any:
-        """Return the JSON of an answer; a GET request if there is no body."""
-        data = None if body is None else json_text.dumps(body).encode()
-        for left in reversed(range(self._retries + 1)):
-            request = urllib.request.Request(self.url + path, data, self._headers)
-            try:
-                with urllib.request.urlopen(request, timeout=self._timeout, context=self._tls) as response:
-                    return json.load(response)
-            except urllib.error.HTTPError as error:
-                with error:
-                    message = _message(error)
-                if error.code not in _BUSY or not left:
-                    raise _exception(error.code, f"{self.url}: {message}") from None
-                after = error.headers.get("retry-after", "")
-                self._wait(min(int(after) if after.isdecimal() else 1, _LONGEST_WAIT))
-            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-                raise OSError(f"{self.url}: {getattr(error, 'reason', error)}") from None
-        raise AssertionError("the last attempt returns or raises")
-
-
-def _message(error: urllib.error.HTTPError) -> str:
-    text = error.read().decode(errors="replace")
-    try:
-        return str(json.loads(text)["error"])
-    except (ValueError, TypeError, KeyError):
-        return f"{error.code} {text[:200]}"
-
-
-def _exception(status: int, message: str) -> Exception:
-    if status in (401, 403):
-        return PermissionError(message)
-    if status == 404:
-        return FileNotFoundError(message)
-    return ValueError(message) if status in (400, 413) else OSError(message)

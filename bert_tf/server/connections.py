@@ -1,6 +1,7 @@
-"""The connections of a server: Uvicorn's protocol, with limits for the head of a request."""
+"""The connections of a server: its sockets, and Uvicorn's protocol with limits for the head of a request."""
 
 import asyncio
+import socket
 from typing import Any
 
 from bert_tf.server.options import ServerOptions
@@ -15,6 +16,29 @@ _SECONDS_AFTER_REFUSAL = 5.0
 
 _MAX_REFUSED_BYTES = 64 * 2**20
 """The most bytes that are read of a request after it was refused."""
+
+
+def listening(host: str, port: int, argument: str) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        host: the address.
+        port: the port, 0 for any free one.
+        argument: the name of the argument that holds the port, for messages.
+
+    Raises:
+        OSError: the address is in use or is none of this machine.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"`{argument}`: the server cannot listen at {host}:{port} ({error.strerror or error})") from None
+    return listener
 
 
 def protocol_class(options: ServerOptions) -> type[asyncio.Protocol]:

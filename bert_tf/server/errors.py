@@ -1,4 +1,4 @@
-"""The errors of requests: a status code of HTTP and a message, as TensorFlow Serving answers them."""
+"""The errors of requests: a status code of HTTP, a code of gRPC and a message, as TensorFlow Serving answers them."""
 
 from typing import Any
 
@@ -21,6 +21,12 @@ _STATUS_OF_CODE = {
     16: 401,  # unauthenticated
 }
 
+FAILED_PRECONDITION = 9
+
+# The code of each status, the first of those that share one.
+_CODE_OF_STATUS = {status: code for code, status in reversed(_STATUS_OF_CODE.items())} | {408: 4, 413: 3}
+_INTERNAL_CODE = 13
+
 
 class RequestError(Exception):
     """An error that a client is told.
@@ -29,13 +35,15 @@ class RequestError(Exception):
         status: the status code of HTTP.
         message: a sentence for the client.
         retry_after: the number of seconds after which the client may try again, or None.
+        code: the code of `tf.errors` and of gRPC; None for the one that the status stands for.
     """
 
-    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
+    def __init__(self, status: int, message: str, retry_after: int | None = None, code: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.retry_after = retry_after
+        self.code = _CODE_OF_STATUS.get(status, _INTERNAL_CODE) if code is None else code
 
     def headers(self) -> dict[str, str]:
         """Return the headers that the error adds to its answer."""
@@ -56,7 +64,8 @@ def of_tensorflow(error: Any) -> RequestError:
     """Return the error for a `tf.errors.OpError` that a model raised."""
     # "Graph execution error:" and the operation precede the reason; its name in the graph follows.
     reason = str(error.message).split("\n\t [[", 1)[0].split("\n")[-1].strip()
-    return RequestError(_STATUS_OF_CODE.get(int(error.error_code), INTERNAL), reason or type(error).__name__)
+    code = int(error.error_code)
+    return RequestError(_STATUS_OF_CODE.get(code, INTERNAL), reason or type(error).__name__, code=code)
 
 
 def shortened(value: object) -> str:

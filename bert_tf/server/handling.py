@@ -1,4 +1,4 @@
-"""The answers to requests of TensorFlow Serving's REST interface, apart from HTTP."""
+"""The answers to requests of TensorFlow Serving's REST interface, apart from HTTP, and what its two protocols share."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from bert_tf.utils import json_text
 
 TOO_LARGE = 413
 
-# A body of this size is read by another thread: the event loop would stand still for a millisecond or more.
-_LARGE_BODY = 16_384
+LARGE_BODY = 16_384
+"""A body of this size is read by another thread: the event loop would stand still for a millisecond or more."""
 
 
 class Handling:
@@ -58,15 +58,26 @@ class Handling:
         """
         version = self.models.version(path)
         record.version = version.number
-        if len(body) < _LARGE_BODY:
+        if len(body) < LARGE_BODY:
             signature, inputs, in_rows = self.read(path, version, body)
         else:
             signature, inputs, in_rows = await asyncio.to_thread(self.read, path, version, body)
-        record.texts = max(map(_rows, inputs.values()), default=1)
-        outputs = await self.batcher.ask(version, signature, inputs)
-        if sum(array.size for array in outputs.values()) < _LARGE_BODY // 4:
+        outputs = await self.run(version, signature, inputs, record)
+        if sum(array.size for array in outputs.values()) < LARGE_BODY // 4:
             return self.write(path, outputs, in_rows)
         return await asyncio.to_thread(self.write, path, outputs, in_rows)
+
+    async def run(
+        self, version: ServedVersion, signature: Signature, inputs: Mapping[str, np.ndarray], record: RequestRecord
+    ) -> Mapping[str, np.ndarray]:
+        """Return the outputs of a signature, and note the version and the number of texts in the record.
+
+        Raises:
+            RequestError: too many texts wait, or the model refuses the inputs.
+        """
+        record.version = version.number
+        record.texts = max(map(_rows, inputs.values()), default=1)
+        return await self.batcher.ask(version, signature, inputs)
 
     def read(
         self, path: ModelPath, version: ServedVersion, body: bytes
@@ -76,13 +87,13 @@ class Handling:
         signature = version.signature(json_tensors.signature_name(request))
         in_rows = False
         if path.verb == "predict":
-            self._check_number(_length(request.get("instances")))
+            self.check_number(_length(request.get("instances")))
             inputs, in_rows = json_tensors.predict_inputs(request, signature.inputs)
         else:
             check_method(signature, path.verb)
-            self._check_number(_length(request.get("examples")))
+            self.check_number(_length(request.get("examples")))
             inputs = {"inputs": json_examples.examples(request)}
-            self._check_text(json_examples.longest_text(request))
+            self.check_text(json_examples.longest_text(request))
             return signature, inputs, False
         self.check_sizes(inputs)
         return signature, inputs, in_rows
@@ -95,7 +106,8 @@ class Handling:
             return json_examples.classify_answer(outputs)
         return json_examples.regress_answer(outputs)
 
-    def _check_number(self, rows: int) -> None:
+    def check_number(self, rows: int) -> None:
+        """Check the number of a request's texts. Raises a RequestError if it exceeds the limit."""
         if rows > self.options.max_texts:
             raise RequestError(
                 TOO_LARGE, f"A request must hold at most {self.options.max_texts} texts. Received: {rows}"
@@ -108,11 +120,12 @@ class Handling:
             RequestError: they exceed the limits.
         """
         for array in inputs.values():
-            self._check_number(_rows(array))
+            self.check_number(_rows(array))
             if array.dtype == object:
-                self._check_text(max(map(len, array.reshape(-1)), default=0))
+                self.check_text(max(map(len, array.reshape(-1)), default=0))
 
-    def _check_text(self, longest: int) -> None:
+    def check_text(self, longest: int) -> None:
+        """Check the length of a request's longest text. Raises a RequestError if it exceeds the limit."""
         limit = self.options.max_characters
         if longest > limit:
             raise RequestError(TOO_LARGE, f"A text must hold at most {limit} bytes. Received: {longest}")

@@ -1,27 +1,24 @@
-"""The server: Uvicorn with the application, for a command or in a thread of a program."""
+"""The server: Uvicorn with the application, and gRPC beside it, for a command or in a thread of a program."""
 
 import asyncio
 import contextlib
 import signal
-import socket
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bert_tf.server.access_log import AccessLog
 from bert_tf.server.application import make_application
 from bert_tf.server.batching import Batcher
-from bert_tf.server.connections import MAX_EVENT_BYTES, protocol_class
-from bert_tf.server.gate import Held
+from bert_tf.server.connections import MAX_EVENT_BYTES, listening, protocol_class
+from bert_tf.server.gate import Admission, Held
+from bert_tf.server.grpc_service import GrpcService
 from bert_tf.server.handling import Handling
 from bert_tf.server.metrics import Metrics
 from bert_tf.server.models import ServedModels
 from bert_tf.server.options import ServerOptions
-
-if TYPE_CHECKING:
-    pass
+from bert_tf.server.tls import Tls
 
 
 def check_installed() -> None:
@@ -39,27 +36,6 @@ def check_installed() -> None:
         raise ImportError(f"the server needs {needs}: pip install 'bert_tf[server]' ({error})") from error
 
 
-def tls_context(certificate: str, key: str | None) -> ssl.SSLContext:
-    """Return the settings of TLS.
-
-    Args:
-        certificate: the file of the certificate, and of those that signed it, in PEM.
-        key: the file of its key; None if it is in the same file.
-
-    Raises:
-        ValueError: the files cannot be read, or do not hold a certificate and its key.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key)
-    except OSError as error:  # among them ssl.SSLError
-        received = certificate if key is None else f"{certificate} and {key}"
-        raise ValueError(
-            f"`certificate_file` must hold a certificate in PEM, with its key. Received: {received} ({error})"
-        ) from None
-    return context
-
-
 class Server:
     """A server of models, which holds its address from the beginning on.
 
@@ -68,11 +44,17 @@ class Server:
         options: the settings.
         host: the address to listen at.
         port: the port, 0 for any free one.
-        tls: the settings of TLS, or None for plain HTTP.
+        grpc_port: the port of gRPC, 0 for any free one; None for no gRPC.
+        tls: the certificate, or None for plain HTTP and gRPC.
+
+    Attributes:
+        url: the address of HTTP.
+        grpc_url: the address of gRPC, "" without it.
+        started: set once both answer.
 
     Raises:
         ImportError: what the server needs is not installed.
-        OSError: the address is in use or is none of this machine.
+        OSError: an address is in use or is none of this machine.
     """
 
     def __init__(
@@ -82,7 +64,8 @@ class Server:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        tls: ssl.SSLContext | None = None,
+        grpc_port: int | None = None,
+        tls: Tls | None = None,
     ) -> None:
         check_installed()
         import uvicorn
@@ -91,12 +74,18 @@ class Server:
         metrics = Metrics(lambda: self._batcher.waiting, lambda: held.number, models.newest)
         self._models, self._poll_seconds = models, options.poll_seconds
         self._batcher = Batcher(options, metrics.batch)
-        self._socket = _listening(host, port)
+        handling = Handling(models, self._batcher, options)
+        admission = Admission(options, held, metrics, AccessLog(options.access_log))
+        self._grpc = None
+        if grpc_port is not None:
+            self._grpc = GrpcService(handling, options, admission, host=host, port=grpc_port, tls=tls)
+        self.grpc_url = "" if self._grpc is None else self._grpc.url
+        self._socket = listening(host, port, "port")
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http{'s' if tls else ''}://{shown}:{self._socket.getsockname()[1]}"
-        handling, log = Handling(models, self._batcher, options), AccessLog(options.access_log)
+        self.started = threading.Event()
         config = uvicorn.Config(
-            make_application(handling, options, metrics=metrics, held=held, log=log),
+            make_application(handling, options, admission),
             http=protocol_class(options),
             ws="none",
             lifespan="off",
@@ -106,7 +95,7 @@ class Server:
             h11_max_incomplete_event_size=MAX_EVENT_BYTES,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(options.timeout) + 1,
-            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
         )
         self._uvicorn: uvicorn.Server = uvicorn.Server(config)
 
@@ -117,9 +106,15 @@ class Server:
         """
         looking = asyncio.create_task(self._look_for_versions())
         try:
+            if self._grpc is not None:
+                await self._grpc.start()
+            self.started.set()
             await self._uvicorn.serve(sockets=[self._socket])
         finally:
+            self.started.set()
             looking.cancel()
+            if self._grpc is not None:
+                await self._grpc.stop()
             self._batcher.close()
 
     async def _look_for_versions(self) -> None:
@@ -155,19 +150,6 @@ class Server:
                 signal.signal(number, handler)
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise OSError(f"`port`: the server cannot listen at {host}:{port} ({error.strerror or error})") from None
-    return listener
-
-
 @contextlib.contextmanager
 def in_thread(server: Server) -> Iterator[str]:
     """Serve in another thread while the block runs, and yield the server's address.
@@ -178,7 +160,8 @@ def in_thread(server: Server) -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="server")
     thread.start()
     try:
-        yield server.url  # its socket listens already: requests wait until the thread accepts them
+        server.started.wait()
+        yield server.url
     finally:
         server.stop()
         thread.join()

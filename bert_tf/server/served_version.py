@@ -145,8 +145,14 @@ def _shown(shape: tuple[int | None, ...]) -> str:
     return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"
 
 
-def _read_signatures(folder: str) -> dict[str, Signature]:
+def signature_json(proto: Any) -> dict[str, Any]:
+    """Return the JSON of a `SignatureDef`, with the names that its fields have in the protocol."""
     from google.protobuf import json_format
+
+    return json_format.MessageToDict(proto, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def _read_signatures(folder: str) -> dict[str, Signature]:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -162,9 +168,7 @@ def _read_signatures(folder: str) -> dict[str, Signature]:
             name=name,
             inputs=_infos(proto.inputs),
             outputs=_infos(proto.outputs),
-            described=json_format.MessageToDict(
-                proto, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            ),
+            described=signature_json(proto),
         )
         for name, proto in sorted(tagged[0].signature_def.items())
     }

@@ -7,7 +7,7 @@ from threading import Thread
 import numpy as np
 import pytest
 from small_model import write_run
-from small_server import serving, write_version
+from small_server import serving_both, write_version
 
 import bert_tf
 from bert_tf.server.models import ServedModel
@@ -15,6 +15,7 @@ from bert_tf.server.models import ServedModel
 pytest.importorskip("tensorflow_text")
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
+pytest.importorskip("tensorflow_serving.apis")
 
 TEXTS = ["The old miller.", "", "A young sailor forgot the letter, near the river", "naïve 漢字"]
 LONG = pytest.mark.long
@@ -69,11 +70,13 @@ def test_answers_are_those_of_the_predictor(name, tmp_path):
     of_run = {name: value for name, value in options.items() if name != "export"}
     run = write_run(tmp_path / "run", TASKS.get(name, name), **of_run)
     export_saved_model(str(run), str(tmp_path / "export"), exported)
-    with serving(ServedModel("model", str(tmp_path / "export"))) as url:
-        client = bert_tf.Client(f"{url}/v1/models/model")
+    with serving_both(ServedModel("model", str(tmp_path / "export"))) as urls:
+        client, over_grpc = (bert_tf.Client(f"{url}/v1/models/model") for url in urls)
         predictor = bert_tf.load(str(tmp_path / "export"))
         assert_near(ask(client), ask(predictor))
+        assert_near(ask(over_grpc), ask(predictor))
         if name == "pretraining":
+            np.testing.assert_allclose(over_grpc.embed(TEXTS), predictor.embed(TEXTS), atol=1e-5)
             np.testing.assert_allclose(client.embed(TEXTS), predictor.embed(TEXTS), atol=1e-5)
             assert_near(client.fill_mask(["[MASK]"], 2), predictor.fill_mask(["[MASK]"], 2))
             with pytest.raises(ValueError, match=r"`top_k` must be from 1 to 5, .* of the export\. Received: 6"):
@@ -81,12 +84,18 @@ def test_answers_are_those_of_the_predictor(name, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def url(classifier_export, tmp_path_factory):
+def urls(classifier_export, tmp_path_factory):
     folder = tmp_path_factory.mktemp("graph")
     write_version(folder, 1)
     models = [ServedModel("classifier", str(classifier_export), {"best": 1}), ServedModel("graph", str(folder))]
-    with serving(*models, api_keys=["secret"], max_texts=8) as address:
-        yield f"{address}/v1/models"
+    with serving_both(*models, api_keys=["secret"], max_texts=8) as addresses:
+        yield [f"{address}/v1/models" for address in addresses]
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def url(request, urls):
+    """The address of the models for each protocol."""
+    return urls[request.param == "grpc"]
 
 
 def test_a_classifier(url, classifier_export):
@@ -105,7 +114,7 @@ def test_wrong_calls(url):
     with pytest.raises(ValueError, match=r"`classify` needs `texts` for this model\. Received: text, text_pair"):
         client.classify(["a"], ["b"])
     for ask in (client.score, client.tag, client.fill_mask, client.embed):
-        with pytest.raises(ValueError, match=r"needs a model that returns .*\. Received: http"):
+        with pytest.raises(ValueError, match=r"needs a model that returns .*\. Received: (http|grpc)://"):
             ask(["a"])
     with pytest.raises(ValueError, match=r"`answer` needs a model that returns answers"):
         client.answer(["a"], ["b"])
@@ -120,12 +129,16 @@ def test_errors_of_the_server(url):
         bert_tf.Client(f"{url}/classifier/versions/2", api_key="secret").classify(["a"])
     with pytest.raises(ValueError, match=r"A request must hold at most 8 texts\. Received: 9"):
         bert_tf.Client(f"{url}/classifier", api_key="secret").classify(["a"] * 9)
-    with pytest.raises(OSError, match=r"http://127\.0\.0\.1:1/v1/models/m: .*refused"):
-        bert_tf.Client("http://127.0.0.1:1/v1/models/m").classify(["a"])
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_a_server_that_is_not_there(scheme):
+    with pytest.raises(OSError, match=rf"{scheme}://127\.0\.0\.1:1/v1/models/m: .*refused"):
+        bert_tf.Client(f"{scheme}://127.0.0.1:1/v1/models/m").classify(["a"])
 
 
 @pytest.mark.parametrize(
-    "url", ["", "localhost:8501", "http://localhost:8501", "http://x/v1/models/a:predict", "file:///a"]
+    "url", ["", "localhost:8501", "http://localhost:8501", "http://x/v1/models/a:predict", "file:///a", "grpc://x:1"]
 )
 def test_wrong_addresses(url):
     with pytest.raises(ValueError, match=r"`url` must be the address of a model, such as http://.*\. Received: "):
@@ -152,11 +165,11 @@ def test_a_busy_server_is_asked_again():
         thread.start()
         client = bert_tf.Client(f"http://127.0.0.1:{server.server_port}/v1/models/m")
         waits = []
-        client._wait = waits.append
+        client._transport.wait = waits.append
         assert client.signatures == {}
         statuses += [(503, None)] * 4
         again = bert_tf.Client(client.url)
-        again._wait = waits.append
+        again._transport.wait = waits.append
         with pytest.raises(OSError, match="busy"):
             again.embed(["a"])
         server.shutdown()

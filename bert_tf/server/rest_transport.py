@@ -1,0 +1,69 @@
+"""A client's requests over REST."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bert_tf.server.transport import BusyError, Transport
+from bert_tf.utils import json_text
+
+_BUSY = (429, 503)
+
+
+class RestTransport(Transport):
+    """A model behind an address of HTTP. Arguments as in `Transport`."""
+
+    def signatures(self) -> dict[str, Any]:
+        """Return the signatures of the model by name, as `SignatureDef`s in JSON."""
+        return self._send("/metadata")["metadata"]["signature_def"]["signature_def"]
+
+    def classes(self, signature: str, example: Mapping[str, str]) -> list[str]:
+        """Return the names of the classes that Classify gives an example."""
+        results = self._send(":classify", {"signature_name": signature, "examples": [example]})["results"]
+        return [name for name, _ in results[0]]
+
+    def predict(
+        self, signature: str, columns: Mapping[str, Sequence[Any]], described: Mapping[str, Any]
+    ) -> dict[str, list[Any]]:
+        """Return the outputs of a signature by name. Arguments as in `Transport.predict`."""
+        found = self._send(":predict", {"signature_name": signature, "inputs": columns})["outputs"]
+        return found if len(described["outputs"]) > 1 else {next(iter(described["outputs"])): found}
+
+    def _send(self, path: str, body: Any = None) -> Any:
+        """Return the JSON of an answer; a GET request if there is no body."""
+        data = None if body is None else json_text.dumps(body).encode()
+        return self._retried(lambda: self._sent(path, data))
+
+    def _sent(self, path: str, data: bytes | None) -> Any:
+        headers = {"content-type": "application/json", **self.headers}
+        request = urllib.request.Request(self.url + path, data, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout, context=self.tls) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                found = _exception(error.code, f"{self.url}: {_message(error)}")
+            if error.code not in _BUSY:
+                raise found from None
+            after = error.headers.get("retry-after", "")
+            raise BusyError(found, int(after) if after.isdecimal() else 1) from None
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            raise OSError(f"{self.url}: {getattr(error, 'reason', error)}") from None
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    text = error.read().decode(errors="replace")
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, TypeError, KeyError):
+        return f"{error.code} {text[:200]}"
+
+
+def _exception(status: int, message: str) -> Exception:
+    if status in (401, 403):
+        return PermissionError(message)
+    if status == 404:
+        return FileNotFoundError(message)
+    return ValueError(message) if status in (400, 413) else OSError(message)
