@@ -29,6 +29,9 @@ RECORD_INPUT_IDS = "input_ids"  # bytes: the row's token ids, little-endian uint
 RECORD_SEQUENCE_LENGTHS = "sequence_lengths"  # int64 [K]: tokens of each sequence, with special tokens
 RECORD_FIRST_SEGMENT_LENGTHS = "first_segment_lengths"  # int64 [K]: tokens of `[CLS] A [SEP]` in each
 RECORD_NEXT_SENTENCE_LABELS = "next_sentence_labels"  # int64 [K]: 0 = B follows A, 1 = random B
+# Only where a segmenter found the words: bytes, a bit for each token of the row, the lowest first. It is 1 if the token
+# is in the same word as the token before it in the text.
+RECORD_CONTINUES = "continues"
 
 ID_NAMES = ("input_ids", "input_mask", "segment_ids")
 """The inputs of every model, int32 [B, L], in the order of lists of inputs. Positions count from 0 in each row."""

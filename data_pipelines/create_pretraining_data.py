@@ -32,6 +32,7 @@ from data_pipelines.records.advice import advice
 from data_pipelines.records.document_shards import ShardFunction, input_shards
 from data_pipelines.records.manifest import HELD_OUT_FOLDER, OBJECTIVES, Manifest, PreparationConfig, read_manifest
 from data_pipelines.records.packing import DEFAULT_SEQUENCES_PER_ROW
+from data_pipelines.records.segmentation import NO_SEGMENTER, SEGMENTERS, Segmenter, installed
 from data_pipelines.records.writer import RecordFolderWriter, remove_records
 
 
@@ -47,6 +48,7 @@ def create_pretraining_data(
     input_bytes: int | None = None,
     runner: str = "local",
     beam_options: str = "",
+    segmenter: Segmenter | str | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Manifest:
     """Write the record folder `output_dir` and, with `holdout`, a second one, `output_dir/heldout`.
@@ -72,34 +74,42 @@ def create_pretraining_data(
         input_bytes: the size of the text, for the progress bar; None if it is not known.
         runner: `local` builds shards in processes of this machine, `beam` in an Apache Beam pipeline.
         beam_options: Beam's pipeline options in one string. The runner `beam` ignores `num_workers`.
+        segmenter: the segmenter that finds words in text without spaces, or the name of an installed one
+            (`segmentation.SEGMENTERS`). The records then say which tokens continue a word, for `masking.strategy`
+            whole_word, ngram and span; their tokens stay the same. None for none.
         warn: the function that receives warnings about lost text, random pairs and unknown tokens (`advice`).
 
     Returns:
         The manifest of the training records.
 
     Raises:
-        ValueError: an argument is out of range, `output_dir` holds other records, there are too few documents, or they
-            give no record.
+        ValueError: an argument is out of range, `output_dir` holds other records, the segmenter is not installed, there
+            are too few documents, or they give no record.
         OSError: a file cannot be written, or a worker process was killed.
     """
     if not 0.0 <= holdout < 1.0:
         raise ValueError(f"`holdout` must be at least 0 and less than 1. Received: {holdout}")
     if num_workers < 0:
         raise ValueError(f"`num_workers` must be at least 0. Received: {num_workers}")
+    if isinstance(segmenter, str):
+        segmenter = installed(segmenter)
     pipeline = beam_stages.pipeline_of(runner, beam_options)
     for contradiction in vocabulary_warnings(tokenizer):
         warn(contradiction)
     held_out_config = config.replace(dupe_factor=1)
     held_out_dir = os.path.join(output_dir, HELD_OUT_FOLDER)
     with renamed(folder="output_dir"):
-        writer = held_out_writer = RecordFolderWriter(output_dir, config, tokenizer, overwrite=overwrite)
+        writer = RecordFolderWriter(output_dir, config, tokenizer, overwrite=overwrite, segmenter=segmenter)
+    held_out_writer = writer
     if holdout:
         # The training manifest is written last: without it, the held-out records do not belong to a complete run.
-        held_out_writer = RecordFolderWriter(held_out_dir, held_out_config, tokenizer, overwrite=True)
+        held_out_writer = RecordFolderWriter(
+            held_out_dir, held_out_config, tokenizer, overwrite=True, segmenter=segmenter
+        )
     else:
         remove_records(held_out_dir)  # an earlier run's records would pass for those of this run
 
-    function = ShardFunction(tokenizer, config, held_out_config)
+    function = ShardFunction(tokenizer, config, held_out_config, segmenter)
     writers = (writer, held_out_writer)
     if pipeline is None:
         shards = input_shards(documents, holdout, config.objective)
@@ -154,6 +164,12 @@ def define_flags() -> None:
         "The kind of sequences. nsp: next-sentence pairs; sop: segments in order or swapped; mlm: full sentences.",
     )
     command_line.define_flags()
+    flags.DEFINE_enum(
+        "segmenter",
+        NO_SEGMENTER,
+        [NO_SEGMENTER, *SEGMENTERS],
+        "The segmenter whose words masks may fall on. jieba, rjieba: Chinese; sudachipy: Japanese; pythainlp: Thai.",
+    )
     flags.DEFINE_float("short_seq_prob", 0.1, "The share of documents that are cut into shorter sequences.")
     flags.DEFINE_integer("dupe_factor", 1, "The number of passes over the documents, each of which draws other pairs.")
     flags.DEFINE_float(
@@ -193,6 +209,7 @@ def main(_: Sequence[str]) -> None:
             overwrite=values.overwrite,
             runner=values.runner,
             beam_options=values.beam_options,
+            segmenter=None if values.segmenter == NO_SEGMENTER else values.segmenter,
             warn=launching.warn,
             input_bytes=input_flags.num_bytes(values),
         )

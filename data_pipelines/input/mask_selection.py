@@ -61,6 +61,7 @@ def choose_words(
     predictions: int,
     token_kinds: tf.Tensor,
     uniform: tf.Tensor,
+    continues: tf.Tensor | None = None,
     span_words: tf.Tensor | None = None,
     mean_span_words: float = 1.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -78,6 +79,7 @@ def choose_words(
         predictions: P.
         token_kinds: int8 [V], the kind of each token: `TEXT`, `CONTINUATION` or `SPECIAL`.
         uniform: float32 [B, R], random numbers in [0, 1), where R is `num_slots`.
+        continues: integer [B, L], 1 on tokens that continue a word; None if `CONTINUATION` tokens do.
         span_words: int32 [B, R], the number of words in the span that each slot tries; None for whole words.
         mean_span_words: the mean number of words in a span, as in `num_slots`.
 
@@ -89,10 +91,11 @@ def choose_words(
     num_slots_, num_sequences = uniform.shape[1], lengths.shape[1]
     row_starts = length * tf.range(batch)[:, None]
 
-    # Units are words and special tokens. After a special token, a `##` token that truncation left begins a word.
+    # Units are words and special tokens. After a special token, a rest that truncation left of a word is a word.
     kinds = tf.gather_nd(token_kinds, input_ids[:, :, None])  # takes half the time of `tf.gather` for single elements
     behind_special = tf.pad(kinds[:, :-1] == SPECIAL, [[0, 0], [1, 0]], constant_values=True)
-    begins = tf.reshape((kinds != CONTINUATION) | behind_special, [-1])
+    begins = behind_special | (kinds != CONTINUATION if continues is None else (continues == 0) | (kinds == SPECIAL))
+    begins = tf.reshape(begins, [-1])
     unit_positions = tf.pad(tf.cast(tf.where(begins)[:, 0], tf.int32), [[0, 1]], constant_values=_NOWHERE)
 
     ends = tf.cumsum(lengths, axis=1)

@@ -158,8 +158,9 @@ def mask_batch(
 
     - `token`: single tokens, all equally likely.
     - `whole_word` (google-research/bert, 2019-05-31): words in random order, where a word is a token with the `##`
-      tokens after it. A word with more tokens than the sequence still wants is skipped. Each token is masked, replaced
-      or kept by itself.
+      tokens after it, or a word of the segmenter (Cui et al. 2019, "Pre-Training with Whole Word Masking for Chinese
+      BERT"). A word with more tokens than the sequence still wants is skipped. Each token is masked, replaced or kept
+      by itself.
     - `ngram` (Lan et al. 2019, ALBERT, section 3.1): n words from a random word on. The probability of n is
       proportional to 1/n up to `max_span_words`. Each token is masked, replaced or kept by itself.
     - `span` (Joshi et al. 2020, SpanBERT, section 3.1): n words from a random word on, where n follows a geometric
@@ -170,7 +171,8 @@ def mask_batch(
 
     Args:
         rows: the rows, as in `encoder_features`. `[CLS]` and `[SEP]` occur only at the ends of segments, as in record
-            folders.
+            folders. `continues` integer [B, L], where a segmenter found the words: 1 on the tokens that continue one.
+            Without it, those are the `##` tokens.
         masking: the settings of masking.
         predictions: P.
         vocabulary: the ids of special tokens, and the tokens that continue words.
@@ -271,6 +273,7 @@ def _chosen(
         wanted=wanted,
         predictions=predictions,
         token_kinds=tf.constant(vocabulary.token_kinds()),
+        continues=rows.get(features.RECORD_CONTINUES),
         uniform=uniform(_SELECTION_STREAM, slots),
         span_words=span_words,
         mean_span_words=mean_words,

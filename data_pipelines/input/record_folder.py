@@ -11,6 +11,7 @@ import numpy as np
 from bert_tf.configs import MaskingConfig, MixtureConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils.arguments import renamed
+from bert_tf.utils.ideographs import is_written_without_spaces
 from data_pipelines.input import pipeline
 from data_pipelines.records import verification
 from data_pipelines.records.manifest import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _BIDIRECTIONAL = MixtureConfig()
+_MOST_UNSPACED_SHARE = 0.02
+"""The share of tokens without spaces between words above which masks of words need a segmenter."""
 
 
 class RecordFolder:
@@ -119,19 +122,14 @@ class RecordFolder:
     ) -> "tf.data.Dataset":
         """Return endless training batches, or one pipeline's part of them (`pipeline.training_dataset`).
 
-        A warning is given if `masking` asks for whole words, but no word of the records has a second token.
+        A warning is given if `masking` asks for words that the records do not hold (`_warn_of_words`).
 
         Raises:
             ValueError: the mixture has rows of sequence to sequence, and no sequence of the records has a second
                 segment.
         """
         self._check_pairs("mixture", mixture)
-        if masking.strategy == "whole_word" and not self.token_counts()[np.array(self.tokenizer.continuation)].any():
-            warnings.warn(
-                f"{self.path}: `masking.strategy` whole_word chooses as token does here: no record holds a token that "
-                f"continues a word (`##...`), as in Chinese text. Received: {self.path!r}",
-                stacklevel=2,
-            )
+        self._warn_of_words(masking.strategy)
         return pipeline.training_dataset(
             self.path,
             masking,
@@ -143,6 +141,35 @@ class RecordFolder:
             skipped=self._skipped,
             mixture=mixture,
         )
+
+    def _warn_of_words(self, strategy: str) -> None:
+        """Warn if the records lack the words that a strategy chooses, or hold words of a segmenter that it ignores."""
+        if self.manifest.is_segmented:
+            if strategy == "token":
+                warnings.warn(
+                    f"{self.path}: `masking.strategy` token does not use the words of {self.manifest.segmenter} that "
+                    f"the records hold, as whole_word, ngram and span do. Received: {self.path!r}",
+                    stacklevel=3,
+                )
+            return
+        if strategy == "token":
+            return
+        counts, tokens = self.token_counts(), self.tokenizer.tokens
+        unspaced = [is_written_without_spaces(token.removeprefix("##")[:1] or " ") for token in tokens]
+        share = counts[np.array(unspaced)].sum() / max(1, counts.sum())
+        if strategy == "whole_word" and not counts[np.array(self.tokenizer.continuation)].any():
+            warnings.warn(
+                f"{self.path}: `masking.strategy` whole_word chooses as token does here: no record holds a token that "
+                f"continues a word (`##...`), as in Chinese text (see --segmenter). Received: {self.path!r}",
+                stacklevel=3,
+            )
+        elif share > _MOST_UNSPACED_SHARE:
+            warnings.warn(
+                f"{self.path}: `masking.strategy` {strategy} knows no words in {share:.0%} of the tokens, whose script "
+                "sets no spaces between words: --segmenter of `bert-tf create-pretraining-data` finds them. "
+                f"Received: {self.path!r}",
+                stacklevel=3,
+            )
 
     def _check_pairs(self, name: str, mixture: MixtureConfig) -> None:
         if mixture.seq2seq and self.manifest.objective == "mlm":

@@ -19,6 +19,7 @@ from data_pipelines.corpora.documents import (
     without_blanks,
 )
 from data_pipelines.records.manifest import BuiltShard, PreparationConfig, record_settings
+from data_pipelines.records.segmentation import Segmenter
 from data_pipelines.records.shards import DocumentGrouper, ShardBuilder
 
 Item = TypeVar("Item")
@@ -116,14 +117,19 @@ class ShardFunction:
         tokenizer: the tokenizer of the vocabulary.
         config: the settings of the training shards.
         held_out_config: the settings of the held-out shards.
+        segmenter: the segmenter whose words the records hold; None for none.
     """
 
     def __init__(
-        self, tokenizer: WordPieceTokenizer, config: PreparationConfig, held_out_config: PreparationConfig
+        self,
+        tokenizer: WordPieceTokenizer,
+        config: PreparationConfig,
+        held_out_config: PreparationConfig,
+        segmenter: Segmenter | None = None,
     ) -> None:
         configs = (config, held_out_config)
-        self._builders = tuple(ShardBuilder(tokenizer, config) for config in configs)
-        self._settings = tuple(record_settings(config, tokenizer) for config in configs)
+        self._builders = tuple(ShardBuilder(tokenizer, config, segmenter) for config in configs)
+        self._settings = tuple(record_settings(config, tokenizer, segmenter) for config in configs)
 
     def settings(self, held_out: bool) -> dict[str, Any]:
         """Return the settings of the training or the held-out shards (`record_settings`)."""

@@ -25,9 +25,12 @@ from bert_tf.tokenization.vocab_files import first_difference
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from data_pipelines.records.foreign_records import refuse_google_records
+from data_pipelines.records.segmentation import NO_SEGMENTER, Segmenter
 from data_pipelines.records.tfrecords import read_tfrecords
 
 FORMAT_VERSION = 1
+SEGMENTED_FORMAT_VERSION = 2
+"""The format of records that hold the words of a segmenter. It differs in one feature (`features.RECORD_CONTINUES`)."""
 MAX_RECORDS_PER_SHARD = 100_000
 MAX_SEQUENCES_PER_ROW = 64
 MAX_SEQ_LENGTH = 32_768
@@ -142,7 +145,12 @@ class Statistics(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest(PreparationConfig):
-    """The description of a record folder, as `manifest.json` holds it."""
+    """The description of a record folder, as `manifest.json` holds it.
+
+    Attributes:
+        segmenter: the name of the segmenter that found the words of the text, or "none".
+        segmenter_version: its packages and their versions, or "".
+    """
 
     format_version: int
     vocab_hash: str
@@ -152,6 +160,13 @@ class Manifest(PreparationConfig):
     statistics: Statistics
     shards: tuple[ShardInfo, ...]
     tokenizer_options: TokenizerOptions = dataclasses.field(default_factory=TokenizerOptions)
+    segmenter: str = NO_SEGMENTER
+    segmenter_version: str = ""
+
+    @property
+    def is_segmented(self) -> bool:
+        """True if the records hold the words of a segmenter."""
+        return self.format_version == SEGMENTED_FORMAT_VERSION
 
     @property
     def num_records(self) -> int:
@@ -189,8 +204,11 @@ def read_manifest(folder: str, *, allow_damage: bool = False) -> Manifest:
             f"`folder` must hold {TOKEN_COUNTS_FILE}. An earlier version of this package wrote the folder: prepare it "
             f"again with `bert-tf create-pretraining-data`. Received: {folder!r}"
         )
-    if version != FORMAT_VERSION:
-        raise ValueError(f"`folder`: {path} must have format_version {FORMAT_VERSION}. Received: {version!r}")
+    if version not in (FORMAT_VERSION, SEGMENTED_FORMAT_VERSION):
+        raise ValueError(
+            f"`folder`: {path} must have format_version {FORMAT_VERSION} or {SEGMENTED_FORMAT_VERSION}. "
+            f"Received: {version!r}"
+        )
     try:
         manifest = Manifest.from_dict(values)
     except (ConfigError, TypeError) as error:  # TypeError: a field is missing
@@ -295,10 +313,14 @@ def _file_size(path: str) -> int | None:
         return None
 
 
-def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) -> dict[str, Any]:
+def record_settings(
+    config: PreparationConfig, tokenizer: WordPieceTokenizer, segmenter: Segmenter | None = None
+) -> dict[str, Any]:
     """Return the fields of the manifest that say how records are made."""
     # Without these, shards that an earlier version began have the same fingerprints.
-    options = {"tokenizer_options": tokenizer.options.to_dict()} if tokenizer.options.changes() else {}
+    options: dict[str, Any] = {"tokenizer_options": tokenizer.options.to_dict()} if tokenizer.options.changes() else {}
+    if segmenter is not None:
+        options |= {"segmenter": segmenter.name, "segmenter_version": segmenter.version}
     settings = config.to_dict()
     if settings["deduplicate"] == "none":
         del settings["deduplicate"]
@@ -306,7 +328,7 @@ def record_settings(config: PreparationConfig, tokenizer: WordPieceTokenizer) ->
         settings
         | options
         | {
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if segmenter is None else SEGMENTED_FORMAT_VERSION,
             "vocab_hash": tokenizer.vocab_hash,
             "vocab_size": tokenizer.vocab_size,
             "do_lower_case": tokenizer.do_lower_case,

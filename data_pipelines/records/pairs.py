@@ -32,11 +32,13 @@ class TokenizedDocuments:
         sentence_bounds: sentence s is `tokens[sentence_bounds[s] : sentence_bounds[s + 1]]`; sentences without a token
             are left out.
         documents: (first sentence, last sentence + 1) of each document; documents without a token are left out.
+        continues: uint8 [number of tokens], 1 on tokens that continue a word of a segmenter; None without one.
     """
 
     tokens: np.ndarray
     sentence_bounds: list[int]
     documents: list[tuple[int, int]]
+    continues: np.ndarray | None = None
 
     @property
     def num_sentences(self) -> int:
@@ -104,7 +106,7 @@ def cut_long_sentences(corpus: TokenizedDocuments, longest: int) -> TokenizedDoc
         new_bounds.append(end)
         first_parts.append(len(new_bounds) - 1)
     documents = [(first_parts[first], first_parts[end]) for first, end in corpus.documents]
-    return TokenizedDocuments(corpus.tokens, new_bounds, documents)
+    return dataclasses.replace(corpus, sentence_bounds=new_bounds, documents=documents)
 
 
 def used_tokens(corpus: TokenizedDocuments, sequences: Sequence[SegmentPair]) -> np.ndarray:

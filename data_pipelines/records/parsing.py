@@ -23,7 +23,7 @@ def parse_rows(serialized: tf.Tensor, folder: str, manifest: Manifest) -> dict[s
 
     Returns:
         `input_ids` [B, L], uint16 or int32 (`manifest.token_dtype`); `sequence_lengths`, `first_segment_lengths` and
-        `next_sentence_labels`, int32 [B, K].
+        `next_sentence_labels`, int32 [B, K]. If a segmenter found the words, `continues` uint8 [B, L].
 
     Raises:
         tf.errors.InvalidArgumentError: a record cannot be parsed or contradicts the manifest. It is raised when the
@@ -32,10 +32,10 @@ def parse_rows(serialized: tf.Tensor, folder: str, manifest: Manifest) -> dict[s
     length, num_sequences = manifest.max_seq_length, manifest.max_sequences_per_row
     dtype = token_dtype(manifest.vocab_size)
     per_sequence = tf.io.FixedLenFeature([num_sequences], tf.int64, [0] * num_sequences)
+    strings = [features.RECORD_INPUT_IDS, *([features.RECORD_CONTINUES] if manifest.is_segmented else [])]
     parsed = tf.io.parse_example(
         serialized,
-        {features.RECORD_INPUT_IDS: tf.io.FixedLenFeature([], tf.string, "")}
-        | dict.fromkeys(_PER_SEQUENCE, per_sequence),
+        dict.fromkeys(strings, tf.io.FixedLenFeature([], tf.string, "")) | dict.fromkeys(_PER_SEQUENCE, per_sequence),
     )
     raw = parsed[features.RECORD_INPUT_IDS]
     tokens = tf.io.decode_raw(raw, tf.as_dtype(dtype), fixed_length=length * dtype.itemsize)
@@ -56,5 +56,18 @@ def parse_rows(serialized: tf.Tensor, folder: str, manifest: Manifest) -> dict[s
             tf.cast(tf.reduce_max(tokens), tf.int32), manifest.vocab_size, where + "a token id is not below vocab_size"
         ),
     ]
+    rows["input_ids"] = tokens
+    if manifest.is_segmented:
+        bits = parsed[features.RECORD_CONTINUES]
+        rows[features.RECORD_CONTINUES] = _unpacked(bits, length)
+        what = where + "bits of continues and sequence_lengths"
+        checks.append(tf.debugging.assert_equal(tf.strings.length(bits), -(-row_lengths // 8), what))
     with tf.control_dependencies([check for check in checks if check is not None]):
-        return {name: tf.identity(value) for name, value in (rows | {"input_ids": tokens}).items()}
+        return {name: tf.identity(value) for name, value in rows.items()}
+
+
+def _unpacked(bits: tf.Tensor, length: int) -> tf.Tensor:
+    """Return bits, the lowest of each byte first, as uint8 [B, length]; what a row lacks is 0."""
+    packed = tf.io.decode_raw(bits, tf.uint8, fixed_length=-(-length // 8))
+    unpacked = tf.bitwise.right_shift(packed[:, :, None], tf.constant([*range(8)], tf.uint8)) & 1
+    return tf.reshape(unpacked, [-1, 8 * packed.shape[1]])[:, :length]

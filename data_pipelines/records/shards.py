@@ -3,6 +3,7 @@
 It runs in worker processes, which never import TensorFlow. It takes documents as strings and returns files as bytes.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -14,6 +15,7 @@ from bert_tf import features
 from bert_tf.configs import MaskingConfig
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from data_pipelines.corpora.documents import Document, document_bytes
+from data_pipelines.records import segmentation
 from data_pipelines.records.manifest import MAX_RECORDS_PER_SHARD, BuiltShard, PreparationConfig, ShardInfo, token_dtype
 from data_pipelines.records.packing import pack_rows
 from data_pipelines.records.pairs import (
@@ -86,14 +88,24 @@ class DocumentGrouper(Generic[Item]):
 class ShardBuilder:
     """A builder that tokenizes, pairs, shuffles, packs and serializes the documents of input shards."""
 
-    def __init__(self, tokenizer: WordPieceTokenizer, config: PreparationConfig) -> None:
+    def __init__(
+        self,
+        tokenizer: WordPieceTokenizer,
+        config: PreparationConfig,
+        segmenter: segmentation.Segmenter | None = None,
+    ) -> None:
         self._tokenizer = tokenizer
         self._config = config
+        self._segmenter = segmenter
         self._dtype = token_dtype(tokenizer.vocab_size)
 
     def build(self, number: int, documents: Sequence[Document]) -> BuiltShard:
-        """Return the record files of shard `number`."""
-        corpus = tokenize_documents(documents, self._tokenizer.encode_ragged)
+        """Return the record files of shard `number`.
+
+        Raises:
+            ValueError: the segmenter has another version here, or gives something else than the words of a text.
+        """
+        corpus = self._tokenized(documents)
         counts = {
             "documents": len(corpus.documents),
             "sentences": corpus.num_sentences,
@@ -126,6 +138,14 @@ class ShardBuilder:
                 token_counts += occurrences
         counts["used"] = int(np.count_nonzero(used))
         return BuiltShard(shard_files, token_counts, counts, sum(map(document_bytes, documents)))
+
+    def _tokenized(self, documents: Sequence[Document]) -> TokenizedDocuments:
+        if self._segmenter is None:
+            return tokenize_documents(documents, self._tokenizer.encode_ragged)
+        self._segmenter.require_version()
+        sentences = [sentence for document in documents for sentence in document]
+        ids, lengths, continues = segmentation.encode(self._tokenizer, self._segmenter, sentences)
+        return dataclasses.replace(tokenize_documents(documents, lambda _: (ids, lengths)), continues=continues)
 
     def _sequences(self, corpus: TokenizedDocuments, generator: Random) -> list[SegmentPair]:
         make = {"nsp": next_sentence_pairs, "sop": sentence_order_pairs, "mlm": full_sentences}[self._config.objective]
@@ -165,6 +185,7 @@ class ShardBuilder:
         cls = np.array(self._tokenizer.cls_id, self._dtype).tobytes()
         sep = np.array(self._tokenizer.sep_id, self._dtype).tobytes()
         padding = (0,) * self._config.max_sequences_per_row
+        continues = None if corpus.continues is None else corpus.continues.tobytes()
         all_ids = []
         records = []
         for row in rows:
@@ -175,16 +196,15 @@ class ShardBuilder:
                     ids += tokens[second_start * size : (second_start + second_length) * size] + sep
             all_ids.append(ids)
             rest = padding[len(row) :]
-            records.append(
-                example_bytes(
-                    bytes_feature(features.RECORD_INPUT_IDS, ids),
-                    int64_feature(features.RECORD_SEQUENCE_LENGTHS, (*[pair.num_tokens for pair in row], *rest)),
-                    int64_feature(
-                        features.RECORD_FIRST_SEGMENT_LENGTHS, (*[pair.first_length + 2 for pair in row], *rest)
-                    ),
-                    int64_feature(features.RECORD_NEXT_SENTENCE_LABELS, (*[pair.label for pair in row], *rest)),
-                )
-            )
+            entries = [
+                bytes_feature(features.RECORD_INPUT_IDS, ids),
+                int64_feature(features.RECORD_SEQUENCE_LENGTHS, (*[pair.num_tokens for pair in row], *rest)),
+                int64_feature(features.RECORD_FIRST_SEGMENT_LENGTHS, (*[pair.first_length + 2 for pair in row], *rest)),
+                int64_feature(features.RECORD_NEXT_SENTENCE_LABELS, (*[pair.label for pair in row], *rest)),
+            ]
+            if continues is not None:
+                entries.append(bytes_feature(features.RECORD_CONTINUES, _continues_of(row, continues)))
+            records.append(example_bytes(*entries))
         contents = tfrecord_bytes(records)
         occurrences = np.bincount(
             np.frombuffer(b"".join(all_ids), self._dtype), minlength=self._tokenizer.vocab_size
@@ -197,3 +217,13 @@ class ShardBuilder:
             sha256=hashlib.sha256(contents).hexdigest(),
         )
         return info, contents, occurrences
+
+
+def _continues_of(row: Sequence[SegmentPair], continues: bytes) -> bytes:
+    """Return the bits of a row's tokens, 0 on special tokens, from a byte for each token of the corpus."""
+    marks = b""
+    for first_start, first_length, second_start, second_length, _ in row:
+        marks += b"\0" + continues[first_start : first_start + first_length] + b"\0"
+        if second_length:
+            marks += continues[second_start : second_start + second_length] + b"\0"
+    return np.packbits(np.frombuffer(marks, np.uint8), bitorder="little").tobytes()

@@ -167,6 +167,11 @@ def _check_one(record: bytes | None, manifest: Manifest, tokenizer: WordPieceTok
     ids = np.frombuffer(raw[0], dtype)
     if tokens and ids.max() >= manifest.vocab_size:
         return f"token ids must be below the vocabulary's size, {manifest.vocab_size}. Received: {ids.max()}", 0
+    if manifest.is_segmented:
+        bits = feature[features.RECORD_CONTINUES].bytes_list.value
+        if len(bits) != 1 or len(bits[0]) != -(-tokens // 8):
+            sizes = [len(value) for value in bits]
+            return f"continues must hold a bit for each of {tokens} tokens. Received: strings of {sizes} bytes", 0
     if not specials_are_right(ids[None], np.array([lengths]), np.array([first_lengths]), tokenizer=tokenizer)[0]:
         return "[CLS] and [SEP] must be at the ends of segments, and nowhere else", 0
     return "", tokens

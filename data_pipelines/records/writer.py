@@ -27,6 +27,7 @@ from data_pipelines.records.manifest import (
     Statistics,
     record_settings,
 )
+from data_pipelines.records.segmentation import NO_SEGMENTER, Segmenter
 
 _SHARD_FILE = re.compile(r"shard-\d+(-\d+\.tfrecord|\.finished\.json)")
 # The temporary files that a killed process leaves (`files.written_whole`, `files.require_writable_folder`).
@@ -159,6 +160,7 @@ class RecordFolderWriter:
         tokenizer: the tokenizer of the vocabulary.
         overwrite: whether a complete record folder, or the shards of an interrupted run with other settings, may be
             replaced.
+        segmenter: the segmenter whose words the records hold; None for none.
 
     Raises:
         ValueError: the folder holds such records, and `overwrite` is false.
@@ -166,12 +168,18 @@ class RecordFolderWriter:
     """
 
     def __init__(
-        self, folder: str, config: PreparationConfig, tokenizer: WordPieceTokenizer, *, overwrite: bool = False
+        self,
+        folder: str,
+        config: PreparationConfig,
+        tokenizer: WordPieceTokenizer,
+        *,
+        overwrite: bool = False,
+        segmenter: Segmenter | None = None,
     ) -> None:
         self.folder = folder
         self._config = config
         self._tokenizer = tokenizer
-        self._settings = record_settings(config, tokenizer)
+        self._settings = record_settings(config, tokenizer, segmenter)
         self._shards: list[ShardInfo] = []
         self._token_counts = np.zeros(tokenizer.vocab_size, np.int64)
         self._counts: dict[str, int] = {}
@@ -188,7 +196,8 @@ class RecordFolderWriter:
 
     def _difference(self, settings: dict[str, Any]) -> str:
         """Return the existing folder's settings that differ from the new ones, as text."""
-        unsaid = {"deduplicate": "none"}  # of folders that do not say it (`record_settings`)
+        # What folders do not say (`record_settings`).
+        unsaid = {"deduplicate": "none", "segmenter": NO_SEGMENTER, "segmenter_version": ""}
         wanted, settings = unsaid | self._settings, unsaid | settings
         return ", ".join(f"{name}={settings.get(name)!r}" for name in wanted if settings.get(name) != wanted[name])
 

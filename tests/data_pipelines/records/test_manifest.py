@@ -30,7 +30,7 @@ def test_missing_and_cut_shards_are_reported(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"format_version": 1', '"format_version": 2', r"must have format_version 1\. Received: 2"),
+        ('"format_version": 1', '"format_version": 3', r"must have format_version 1 or 2\. Received: 3"),
         ('"do_lower_case": true,', "", r"is not the manifest of a record folder: .*do_lower_case"),
         (
             '"vocab_size"',
