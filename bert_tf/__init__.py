@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bert_tf.models.dual_encoder import BertDualEncoder
     from bert_tf.models.encoder import BertEncoder
     from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
+    from bert_tf.models.multiple_choice import BertMultipleChoice
     from bert_tf.models.pretrainer import BertPretrainer
     from bert_tf.models.question_answerer import BertQuestionAnswerer
     from bert_tf.models.regressor import BertRegressor
@@ -42,6 +43,7 @@ __all__ = [
     "BertDualEncoder",
     "BertEncoder",
     "BertMultiLabelClassifier",
+    "BertMultipleChoice",
     "BertPretrainer",
     "BertQuestionAnswerer",
     "BertRegressor",
@@ -69,6 +71,7 @@ _HOMES = {
     "BertDualEncoder": "bert_tf.models.dual_encoder",
     "BertEncoder": "bert_tf.models.encoder",
     "BertMultiLabelClassifier": "bert_tf.models.multi_label_classifier",
+    "BertMultipleChoice": "bert_tf.models.multiple_choice",
     "BertPretrainer": "bert_tf.models.pretrainer",
     "BertQuestionAnswerer": "bert_tf.models.question_answerer",
     "BertRegressor": "bert_tf.models.regressor",
@@ -101,6 +104,7 @@ _KERAS_MODULES = (
     "bert_tf.models.dual_encoder",
     "bert_tf.models.encoder",
     "bert_tf.models.multi_label_classifier",
+    "bert_tf.models.multiple_choice",
     "bert_tf.models.pretrainer",
     "bert_tf.models.question_answerer",
     "bert_tf.models.regressor",

@@ -169,6 +169,40 @@ class Seq2SeqExample:
 
 
 @dataclasses.dataclass(frozen=True)
+class ChoiceExample:
+    """A context and choices, of which one suits it.
+
+    Attributes:
+        context: the context.
+        choices: the choices, at least two.
+        label: the index of the right choice; None if the file was read without labels.
+        question: the text that precedes every choice: a question about the context, or the beginning of an ending; ""
+            for none.
+        group: see `TextExample`.
+        source: file and line, for messages.
+    """
+
+    context: str
+    choices: tuple[str, ...]
+    label: int | None = None
+    question: str = ""
+    group: str | None = None
+    source: str = dataclasses.field(default="", compare=False)
+
+    def without_label(self) -> "ChoiceExample":
+        """Return the example without its label, as `TextExample.without_label`."""
+        return dataclasses.replace(self, label=None)
+
+    def second_text(self, index: int) -> str:
+        """Return the text that follows the context in the sequence of a choice: the question, if any, and the choice.
+
+        >>> ChoiceExample("She took the boat.", ("rows.", "sleeps."), question="Then she").second_text(0)
+        'Then she rows.'
+        """
+        return f"{self.question} {self.choices[index]}" if self.question else self.choices[index]
+
+
+@dataclasses.dataclass(frozen=True)
 class NBestList:
     """The hypotheses of a recognizer or a translator for one input.
 

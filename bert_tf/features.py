@@ -238,6 +238,24 @@ def seq2seq_batch(batch_size: int | None, max_seq_length: int | None, prediction
     }
 
 
+def multiple_choice_batch(batch_size: int | None, max_seq_length: int | None, choices: int) -> dict[str, Feature]:
+    """Return the features of multiple choice, whose rows hold the context with each choice, one after the other.
+
+    Args:
+        batch_size: B; None if it varies.
+        max_seq_length: L, tokens of all these sequences together; None if it varies.
+        choices: K, the largest number of choices.
+
+    Returns:
+        The features of `encoder_batch`, with `input_mask` numbering the sequences; `choice_positions` int32 [B, K], the
+        positions of their `[CLS]` tokens, -1 where a row has fewer; `label_ids` int32 [B], the index of the right
+        choice; and `label_weights` float32 [B].
+    """
+    return classification_batch(batch_size, max_seq_length) | {
+        "choice_positions": Feature((batch_size, choices), "int32"),
+    }
+
+
 BATCH_NAMES = frozenset().union(
     pretraining_batch(None, 1, 1),
     classification_batch(None, None),
@@ -247,6 +265,7 @@ BATCH_NAMES = frozenset().union(
     question_answering_batch(None, None),
     retrieval_batch(None, None, 1),
     seq2seq_batch(None, None, 1),
+    multiple_choice_batch(None, None, 1),
     ("target_weights",),
 )
 """The names of all tensors that a batch may have."""

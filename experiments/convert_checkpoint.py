@@ -21,6 +21,7 @@ MODELS = (
     "multi_label",
     "pretraining",
     "question_answering",
+    "multiple_choice",
     "regression",
     "retrieval",
     "seq2seq",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bert_tf.examples import QuestionExample, Seq2SeqExample, TaggedExample, TextExample
+from bert_tf.examples import ChoiceExample, QuestionExample, Seq2SeqExample, TaggedExample, TextExample
 from bert_tf.serving.predictor import Predictor
 from bert_tf.tasks.long_texts import CutReports
 from bert_tf.utils.progress import progress_bar
@@ -76,9 +76,13 @@ def _answers(
     return predictor.tag(inputs) if isinstance(inputs[0], str) else predictor.predict(inputs)
 
 
-def _shown(given: str | TextExample | TaggedExample | QuestionExample | Seq2SeqExample) -> dict[str, Any]:
+def _shown(
+    given: str | TextExample | TaggedExample | QuestionExample | Seq2SeqExample | ChoiceExample,
+) -> dict[str, Any]:
     if isinstance(given, QuestionExample):
         return {}  # the answer names the question
+    if isinstance(given, ChoiceExample):
+        return {"context": given.context} | ({"question": given.question} if given.question else {})
     if isinstance(given, str | TaggedExample | Seq2SeqExample):
         return {"text": given if isinstance(given, str) else given.text}
     return {"text": given.text} | ({} if given.text_pair is None else {"text_pair": given.text_pair})

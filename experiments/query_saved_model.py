@@ -1,13 +1,11 @@
 """Ask an exported SavedModel for each line of a file, through its `serving_default` signature.
 
-It needs only TensorFlow and TensorFlow Text, and nothing of this project, as a client of TF Serving does.
-
 ```bash
 bert-tf query-saved-model --saved_model export/1 --input texts.txt --output answers.jsonl
 ```
 
-A line is a text. For models with several inputs, and in files that end in `.jsonl`, a line is a JSON object with a text
-for each input: `{"question": "Who?", "context": "She did."}`.
+A line is a text or, for several inputs and in `.jsonl` files, a JSON object with a text for each input (for `choices` a
+list): `{"question": "Who?", "context": "She did."}`. Only TensorFlow and TensorFlow Text are needed, as by a client.
 """
 
 import json
@@ -18,8 +16,8 @@ from typing import Any
 from absl import app, flags
 
 
-def read_texts(path: str, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the texts of a file by the names of the signature's inputs.
+def read_texts(path: str, names: Sequence[str], lists: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """Return the texts of a file by the names of the signature's inputs; lists of texts for those in `lists`.
 
     Raises:
         ValueError: a line is not a JSON object with these texts; the message names the line.
@@ -30,23 +28,23 @@ def read_texts(path: str, names: Sequence[str]) -> dict[str, list[str]]:
         lines = file.read().splitlines()
     if len(names) == 1 and not path.endswith(".jsonl"):
         return {names[0]: lines}
-    columns: dict[str, list[str]] = {name: [] for name in names}
+    columns: dict[str, list[Any]] = {name: [] for name in names}
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             row = None
         for name, column in columns.items():
-            if not isinstance(row, dict) or not isinstance(row.get(name), str):
-                raise ValueError(
-                    f"{path}, line {number}: must be a JSON object with the texts {', '.join(names)}. "
-                    f"Received: {line[:80]!r}"
-                )
-            column.append(row[name])
+            texts = row.get(name) if isinstance(row, dict) else None
+            own = texts if name in lists else [texts]
+            if not isinstance(own, list) or not all(isinstance(text, str) for text in own):
+                rule = f"must be a JSON object with the texts {', '.join(names)}"
+                raise ValueError(f"{path}, line {number}: {rule}. Received: {line[:80]!r}")
+            column.append(texts)
     return columns
 
 
-def query(signature: Any, texts: Mapping[str, Sequence[str]], seed: int = 0) -> list[dict]:
+def query(signature: Any, texts: Mapping[str, Sequence[Any]], seed: int = 0) -> list[dict]:
     """Return the named outputs for each row of texts, as plain lists, numbers and strings.
 
     Args:
@@ -56,7 +54,8 @@ def query(signature: Any, texts: Mapping[str, Sequence[str]], seed: int = 0) -> 
     """
     import tensorflow as tf
 
-    inputs = {name: tf.constant(list(column), tf.string) for name, column in texts.items()}
+    columns = {name: tf.ragged.constant(list(column), tf.string) for name, column in texts.items()}
+    inputs = {name: column.to_tensor("") if column.shape.rank == 2 else column for name, column in columns.items()}
     rows = len(next(iter(texts.values())))
     inputs |= {name: tf.fill([rows], seed) for name in signature.structured_input_signature[1] if name not in texts}
     outputs = signature(**inputs)
@@ -66,8 +65,8 @@ def query(signature: Any, texts: Mapping[str, Sequence[str]], seed: int = 0) -> 
             return [plain(item) for item in value]
         return value.decode() if isinstance(value, bytes) else value
 
-    columns = {name: plain(tensor.numpy().tolist()) for name, tensor in sorted(outputs.items())}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    answers = {name: plain(tensor.numpy().tolist()) for name, tensor in sorted(outputs.items())}
+    return [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
 
 
 def define_flags() -> None:
@@ -86,8 +85,9 @@ def main(_: Sequence[str]) -> None:
     try:
         loaded = tf.saved_model.load(flags.FLAGS.saved_model)  # must outlive its signatures
         signature = loaded.signatures["serving_default"]
-        names = signature.structured_input_signature[1].keys() - {"seed"}  # that of a model that draws texts
-        texts = read_texts(flags.FLAGS.input, sorted(names))
+        specs = signature.structured_input_signature[1]
+        names = sorted(specs.keys() - {"seed"})  # that of a model that draws texts
+        texts = read_texts(flags.FLAGS.input, names, [name for name in names if specs[name].shape.rank == 2])
         answers = query(signature, texts, flags.FLAGS.seed)
         with tf.io.gfile.GFile(flags.FLAGS.output, "w") as file:
             file.write("".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))

@@ -19,7 +19,14 @@ from small_model import SMALL, TASK_CONFIGS, packed_pretraining_batch, random_pr
 from small_records import TOKENIZER
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.examples import QuestionExample, RetrievalExample, Seq2SeqExample, TaggedExample, TextExample
+from bert_tf.examples import (
+    ChoiceExample,
+    QuestionExample,
+    RetrievalExample,
+    Seq2SeqExample,
+    TaggedExample,
+    TextExample,
+)
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.tasks import task_of
@@ -70,6 +77,11 @@ def _examples(task: str) -> list[Any]:
         return [RetrievalExample(" ".join(text.split()[:3]), text) for text in texts]
     if task == "seq2seq":
         return [Seq2SeqExample(text, " ".join(text.split()[:3])) for text in texts]
+    if task == "multiple_choice":
+        return [
+            ChoiceExample(text, (texts[number - 1], text, "a boat")[: 2 + number % 2], 1)
+            for number, text in enumerate(texts)
+        ]
     labels = {
         "classification": lambda text: str("the old" in text.lower()),
         "multi_label": lambda text: tuple(word for word in ("old", "river", "the") if word in text),

@@ -10,6 +10,7 @@ from bert_tf.configs import BertConfig, FinetuningConfig, PretrainingConfig
 from bert_tf.configs.tasks import (
     ClassificationConfig,
     MultiLabelConfig,
+    MultipleChoiceConfig,
     QuestionAnsweringConfig,
     RegressionConfig,
     RetrievalConfig,
@@ -43,6 +44,7 @@ TASK_CONFIGS: dict[str, Any] = {
     ),
     "retrieval": RetrievalConfig(max_seq_length=24, max_query_length=12),
     "seq2seq": Seq2SeqConfig(max_seq_length=24, max_target_length=10),
+    "multiple_choice": MultipleChoiceConfig(max_seq_length=24, max_choices=3),
 }
 """A small task of each kind."""
 

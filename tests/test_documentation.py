@@ -46,7 +46,18 @@ _MAKERS = ("create-vocab", "create-pretraining-data", "pretrain", "adapt", "fine
 OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The README comes last: its first example asks models that the pages have made.
 PAGES = (
-    *("installation", "data", "pretraining", "finetuning", "serving", "python", "scoring", "explaining", "keras"),
+    *(
+        "installation",
+        "data",
+        "pretraining",
+        "finetuning",
+        "choices",
+        "serving",
+        "python",
+        "scoring",
+        "explaining",
+        "keras",
+    ),
     *("migration", "weights", "limits", "engines", "tpu"),
 )
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]

@@ -32,8 +32,8 @@ _DECODER = "cls.predictions.decoder"
 _WRAPPERS = re.compile(r"^((module|model|_orig_mod)\.)+")
 """The prefixes that wrappers of PyTorch add to names: data parallelism, modules of trainers, `torch.compile`."""
 
-_OTHER_ARCHITECTURES = ("BertForMultipleChoice", "BertLMHeadModel")
-"""The classes of `transformers` on BERT whose head no task here has, or that others load (as a masked LM)."""
+_OTHER_ARCHITECTURES = ("BertLMHeadModel",)
+"""The classes of `transformers` on BERT whose weights other classes load (as a masked LM)."""
 
 
 def is_folder(path: str) -> bool:

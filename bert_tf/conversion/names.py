@@ -11,7 +11,10 @@ import numpy as np
 
 from bert_tf.configs import BertConfig
 
-HEADS = ("masked_lm", "next_sentence", "classification", "regression", "token_classification", "question_answering")
+HEADS = (
+    *("masked_lm", "next_sentence", "classification", "regression", "token_classification", "question_answering"),
+    "multiple_choice",
+)
 """The heads that an encoder may have. The names of their weights begin with these."""
 
 
@@ -186,8 +189,8 @@ def _head(config: BertConfig, head: str) -> Iterator[Weight]:
     elif head == "question_answering":
         yield from _output_layer(head, size, 2, "cls/squad/", "qa_outputs")
     else:
-        # Classifiers, taggers and regressors share their names; see `conversion.heads`.
-        classes = 1 if head == "regression" else None
+        # Classifiers, taggers, regressors and models that choose share their names; see `conversion.heads`.
+        classes = 1 if head in ("regression", "multiple_choice") else None
         keras_hub = "logits" if head == "classification" else None
         yield from _output_layer(head, size, classes, "", "classifier", keras_hub=keras_hub)
 

@@ -26,7 +26,8 @@ class Pretrained:
         weights: name in `models.weights.named_weights` -> float32 array.
         report: the report of what happened to the source's tensors.
         task: the task whose heads the source holds, a key of `tasks.MODEL_KINDS`: `encoder`, `pretraining`,
-            `classification`, `multi_label`, `regression`, `tagging`, `question_answering` or `retrieval`.
+            `classification`, `multi_label`, `regression`, `tagging`, `question_answering`, `multiple_choice` or
+            `retrieval`.
         tokens: the vocabulary's tokens by id; None if the source has no vocabulary.
         do_lower_case: whether texts are lower-cased.
         tokenizer_options: the other options of the tokenizer.

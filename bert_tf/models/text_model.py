@@ -106,7 +106,7 @@ class TextModel(keras.Model):
         if self._compile_loss is None and self.preprocessor is not None and isinstance(x, Mapping):
             task = self.preprocessor.task
             if task is not None and task.target_weights in x:
-                (total, weight), *others = task.objective(training or task.target is None).losses(y_pred, x).values()
+                (total, weight), *others = task.objective(training or task.joins_texts).losses(y_pred, x).values()
                 assert not others, "a task has one loss"
                 return total / keras.ops.maximum(weight, 1e-6)
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
@@ -178,6 +178,15 @@ class TextModel(keras.Model):
     def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[dict[str, Any]]:
         """Return the answer to each question (`serving.methods.question_answering.QuestionAnsweringMethods.answer`)."""
         return self._answer("answer", questions, contexts)
+
+    def choose(
+        self,
+        contexts: str | Sequence[str],
+        choices: Sequence[str] | Sequence[Sequence[str]],
+        questions: str | Sequence[str] | None = None,
+    ) -> Any:
+        """Return the likeliest choice for a context, or for each of several (`MultipleChoiceMethods.choose`)."""
+        return self._answer("choose", contexts, choices, questions)
 
     def generate(self, texts: Sequence[str], **options: Any) -> list[dict[str, Any]]:
         """Return the text that a model for sequence to sequence generates from each text (`GenerationMethods`)."""

@@ -151,13 +151,15 @@ class TaskPreprocessor:
         encoded = self.encode(self.examples(x), training=self.joins_texts)
         longest = int(encoded.lengths.max(initial=1))
         batch = encoded.batch(np.arange(len(encoded)), longest)
-        names = features.encoder_batch(None, None) if self.joins_texts else features.ID_NAMES
+        names: Sequence[str] = features.ID_NAMES
+        if self.task is not None and self.joins_texts:
+            names = (*features.encoder_batch(None, None), *self.task.joining_inputs)
         return {name: batch[name] for name in names}
 
     @property
     def joins_texts(self) -> bool:
-        """True if a row of training holds several texts, whose vectors the loss compares."""
-        return self.task is not None and self.task.target is None
+        """True if a row of training holds several texts, which the loss compares."""
+        return self.task is not None and self.task.joins_texts
 
     @property
     def _example_class(self) -> type:

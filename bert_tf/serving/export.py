@@ -34,6 +34,7 @@ from bert_tf.serving.saved_model import SavedModel
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.signatures.masked_lm import MaskedLMSignatures
+from bert_tf.serving.signatures.multiple_choice import MultipleChoiceSignatures
 from bert_tf.serving.signatures.question_answering import QuestionAnswererSignatures
 from bert_tf.serving.signatures.seq2seq import Seq2SeqSignatures
 from bert_tf.serving.signatures.tagging import TaggerSignatures
@@ -59,6 +60,7 @@ _SIGNATURES: dict[type[ModelKind], type[Signatures]] = {
         RegressorSignatures,
         TaggerSignatures,
         QuestionAnswererSignatures,
+        MultipleChoiceSignatures,
         Seq2SeqSignatures,
     )
 }
@@ -93,9 +95,9 @@ def export_saved_model(
     If Keras computes with another backend than TensorFlow, a process of its own makes the export.
 
     `serving_default` takes `text`, string [B]. A model of pairs also takes `text_pair`; a model of question answering
-    takes `question` and `context` instead. The class that `signatures_of` returns describes the outputs. A request may
-    hold any number of texts of any length. Texts that exceed the model's length are cut, or split into windows, as in
-    training.
+    takes `question` and `context` instead, and one of multiple choice `choices` too. The class that `signatures_of`
+    returns describes the outputs. A request may hold any number of texts of any length. Texts that exceed the model's
+    length are cut, or split into windows, as in training.
 
     Args:
         path: a run's folder, or the folder or the name of published weights; or a model that has its tokenizer. An
@@ -242,6 +244,7 @@ def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, descri
         lengths=module.bucket_lengths,
         has_mask=module.needs_mask,
         number_inputs=module.number_inputs,
+        list_inputs=module.list_inputs,
     )
 
 

@@ -16,6 +16,7 @@ from bert_tf.features import ID_NAMES
 from bert_tf.layers.transformer_block import TransformerBlock
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.multiple_choice import BertMultipleChoice
 from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.models.regressor import BertRegressor
 from bert_tf.models.token_classifier import BertTokenClassifier
@@ -26,7 +27,7 @@ OPSET = 20
 
 _IR_VERSION = 9  # the version of the file's format that came with the operations
 _FORBIDDEN = -1e9  # what the score of a key that may not be read becomes, as in `attention_probabilities`
-_HEADS = (BertClassifier, BertRegressor, BertTokenClassifier, BertQuestionAnswerer)
+_HEADS = (BertClassifier, BertRegressor, BertTokenClassifier, BertQuestionAnswerer, BertMultipleChoice)
 
 
 def check_model(model: Any) -> None:
@@ -39,7 +40,7 @@ def check_model(model: Any) -> None:
     outputs_of = getattr(type(model), "outputs_of", None)
     if not isinstance(model, BertEncoder) and outputs_of not in [head.outputs_of for head in _HEADS]:
         raise ValueError(
-            "`onnx` takes encoders and models that classify, tag, compute a number or answer questions. "
+            "`onnx` takes encoders and models that classify, tag, choose, compute a number or answer questions. "
             f"Received: a {type(model).__name__}"
         )
     _onnx()
@@ -96,6 +97,8 @@ class _Graph:
             pooled = self._pooled(encoder, self._mean(sequence))
         if isinstance(model, BertClassifier):
             self._output("logits", self._dense(pooled, model.classification.dense), ["B", model.num_classes])
+        elif isinstance(model, BertMultipleChoice):
+            self._output("logits", self._dense(pooled, model.multiple_choice.dense), ["B", 1])
         elif isinstance(model, BertRegressor):
             values = self._dense(pooled, model.regression.dense)
             self._output("values", self._squeezed(values, 1), ["B"])

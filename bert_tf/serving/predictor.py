@@ -8,6 +8,7 @@ from bert_tf.serving.methods.explanation import ExplanationMethods
 from bert_tf.serving.methods.generation import GenerationMethods
 from bert_tf.serving.methods.likelihood import LikelihoodMethods
 from bert_tf.serving.methods.masked_lm import MaskedLMMethods
+from bert_tf.serving.methods.multiple_choice import MultipleChoiceMethods
 from bert_tf.serving.methods.question_answering import QuestionAnsweringMethods
 from bert_tf.serving.methods.tagging import TaggingMethods
 from bert_tf.serving.methods.text import TextMethods
@@ -18,6 +19,7 @@ class Predictor(
     TextMethods,
     TaggingMethods,
     QuestionAnsweringMethods,
+    MultipleChoiceMethods,
     EmbeddingMethods,
     MaskedLMMethods,
     LikelihoodMethods,
@@ -47,9 +49,10 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
-    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `generate`, `stream`, `fill_mask`,
-    `complete`, `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`). A fine-tuned model
-    embeds and searches by its encoder, unless it is an export. `explain` and `attention` show why a model answered so.
+    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `choose`, `generate`, `stream`,
+    `fill_mask`, `complete`, `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`). A
+    fine-tuned model embeds and searches by its encoder, unless it is an export. `explain` and `attention` show why a
+    model answered so.
 
     Args:
         path: a run's folder (the weights of the best evaluation if they were kept, else of the newest complete

@@ -80,7 +80,7 @@ def texts_of_length(names: Sequence[str], word: str, length: int, *, has_mask: b
     """Return texts that together make a row of `length` tokens.
 
     Args:
-        names: names of the signature's inputs. The second text of a pair is the long one.
+        names: names of the signature's inputs. The first text is a word, the last one is long, and others are empty.
         word: a word of one token.
         length: number of tokens in the row, special ones included.
         has_mask: whether one of the tokens is `[MASK]`.
@@ -88,7 +88,7 @@ def texts_of_length(names: Sequence[str], word: str, length: int, *, has_mask: b
     if len(names) == 1:
         words = [word] * max(length - 2, 1)
         return {names[0]: " ".join(["[MASK]", *words[1:]] if has_mask else words)}
-    return {names[0]: word, names[1]: " ".join([word] * max(length - 4, 1))}
+    return dict.fromkeys(names, "") | {names[0]: word, names[-1]: " ".join([word] * max(length - 4, 1))}
 
 
 def write_requests(
@@ -100,6 +100,7 @@ def write_requests(
     lengths: Sequence[int],
     has_mask: bool,
     number_inputs: Sequence[str] = (),
+    list_inputs: Sequence[str] = (),
 ) -> None:
     """Write the warm-up requests of an export: a text for each length, and one example.
 
@@ -111,12 +112,14 @@ def write_requests(
         lengths: the lengths that rows are padded to.
         has_mask: whether texts need a `[MASK]`.
         number_inputs: names of the inputs of `serving_default` that are numbers.
+        list_inputs: those of `text_inputs` that hold several texts for each example.
     """
     logs = []
     numbers = {name: tf.constant([0]) for name in number_inputs}
     for length in lengths[: _MAX_REQUESTS - 1]:
         texts = texts_of_length(text_inputs, word, length, has_mask=has_mask)
-        inputs = {name: tf.constant([text]) for name, text in texts.items()} | numbers
+        inputs = {name: tf.constant([[text] if name in list_inputs else text]) for name, text in texts.items()}
+        inputs |= numbers
         logs.append(predict_log("serving_default", inputs))
     example = texts_of_length(text_inputs, word, lengths[0], has_mask=has_mask)
     if examples_method == "predict":

@@ -3,6 +3,7 @@
 from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.model_kinds import Encoder, ModelKind, Pretraining
+from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.question_answering import QuestionAnswering
 from bert_tf.tasks.retrieval import Retrieval
 from bert_tf.tasks.seq2seq import Seq2Seq
@@ -19,6 +20,7 @@ TASKS: dict[str, type[Task]] = {
         Regression,
         Tagging,
         QuestionAnswering,
+        MultipleChoice,
         Retrieval,
         Seq2Seq,
     )

@@ -30,12 +30,16 @@ class Task(ModelKind, Generic[Example]):
         target: the feature of a batch that a loss of Keras compares with the output; for several outputs, their
             features by name. None for a task whose loss compares the rows of a batch.
         target_weights: the feature of a batch that weights its rows or tokens in the loss.
+        joins_texts: whether a row of training holds several texts, which the loss compares, and one of evaluation one.
+        joining_inputs: the inputs that the model reads beside the encoder's where a row holds several texts.
     """
 
     config_class: ClassVar[type[TaskConfig]]
     example_class: ClassVar[type] = object
     target: ClassVar[str | Mapping[str, str] | None] = None
     target_weights: ClassVar[str]
+    joins_texts: ClassVar[bool] = False
+    joining_inputs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from bert_tf.examples import QuestionExample, RetrievalExample, Seq2SeqExample, TaggedExample, TextExample
+from bert_tf.examples import (
+    ChoiceExample,
+    QuestionExample,
+    RetrievalExample,
+    Seq2SeqExample,
+    TaggedExample,
+    TextExample,
+)
 from bert_tf.tokenization.texts import list_of_texts
 
 _PLURAL = {
@@ -153,6 +160,47 @@ def seq2seq_examples(x: Any, y: Any) -> list[Seq2SeqExample]:
         Seq2SeqExample(source, target, source=f"`x[{number}]`")
         for number, (source, target) in enumerate(zip(sources, targets, strict=True))
     ]
+
+
+def choice_examples(x: Any, y: Any) -> list[ChoiceExample]:
+    """Return the examples of contexts and choices, with the right choices if `y` is given.
+
+    Args:
+        x: a tuple `(contexts, choices)` with a list of choices for each context, or `(contexts, choices, questions)`; a
+            dictionary or table of `context`, `choices` and perhaps `question`; or examples.
+        y: the index of each right choice, counted from 0; None for none.
+
+    Raises:
+        ValueError: an item is not a text, a context has fewer than two choices, an index is not that of a choice, or
+            the numbers differ.
+    """
+    if _are(ChoiceExample, x):
+        examples = list(x)
+    else:
+        if isinstance(x, Mapping) or hasattr(x, "columns"):
+            x = tuple(x[name] for name in ("context", "choices", "question") if name in x)
+        if not isinstance(x, tuple) or not 2 <= len(x) <= 3 or any(isinstance(part, str | bytes) for part in x):
+            raise ValueError(f"`x` must be a tuple (contexts, choices), or with questions. Received: {x!r:.100}")
+        contexts = list_of_texts("x[0]", x[0])
+        lists = check_number(x[1], len(contexts), "x[1]")
+        questions = list_of_texts("x[2]", check_number(x[2], len(contexts), "x[2]")) if len(x) > 2 else None
+        examples = []
+        for number, (context, given) in enumerate(zip(contexts, lists, strict=True)):
+            choices = tuple(list_of_texts(f"x[1][{number}]", given))
+            if len(choices) < 2:
+                raise ValueError(f"`x[1][{number}]` must hold at least two choices. Received: {given!r:.100}")
+            question = questions[number] if questions else ""
+            examples.append(ChoiceExample(context, choices, question=question, source=f"`x[{number}]`"))
+    if y is None:
+        return examples
+    labelled = []
+    for number, (example, label) in enumerate(zip(examples, check_number(y, len(examples)), strict=True)):
+        whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
+        if not whole or not 0 <= label < len(example.choices):
+            last = len(example.choices) - 1
+            raise ValueError(f"`y[{number}]` must be the index of a choice, from 0 to {last}. Received: {label!r}")
+        labelled.append(dataclasses.replace(example, label=int(label)))
+    return labelled
 
 
 def with_classes(examples: list[TextExample], y: Any, labels: Sequence[str]) -> list[TextExample]:

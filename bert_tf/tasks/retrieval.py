@@ -37,6 +37,7 @@ class Retrieval(Task[RetrievalExample]):
     config_class = RetrievalConfig
     example_class = RetrievalExample
     target_weights = "passage_weights"
+    joins_texts = True
     config: RetrievalConfig
 
     @classmethod

@@ -12,6 +12,7 @@ from typing import Any
 from bert_tf.configs.tasks import (
     AnyTaskConfig,
     MultiLabelConfig,
+    MultipleChoiceConfig,
     QuestionAnsweringConfig,
     RetrievalConfig,
     Seq2SeqConfig,
@@ -19,6 +20,7 @@ from bert_tf.configs.tasks import (
     TextTaskConfig,
 )
 from bert_tf.examples import (
+    ChoiceExample,
     Examples,
     QuestionExample,
     RetrievalExample,
@@ -27,6 +29,7 @@ from bert_tf.examples import (
     TextExample,
 )
 from data_pipelines.finetuning import seq2seq
+from data_pipelines.finetuning.multiple_choice import choices_of_rows
 from data_pipelines.finetuning.question_answering import questions_of_rows
 from data_pipelines.finetuning.retrieval import pairs_of_questions, pairs_of_rows
 from data_pipelines.finetuning.tables import plain
@@ -41,7 +44,7 @@ PAIR_COLUMN = "text_pair"
 Items = list[tuple[str, Any]]
 """Examples before they are read, each with its source: a dictionary of fields, a tuple, or an example object."""
 
-_EXAMPLES = (TextExample, TaggedExample, QuestionExample, RetrievalExample, Seq2SeqExample)
+_EXAMPLES = (TextExample, TaggedExample, QuestionExample, RetrievalExample, Seq2SeqExample, ChoiceExample)
 
 
 def items_of(name: str, data: Any, config: AnyTaskConfig) -> Items:
@@ -132,6 +135,10 @@ def _read_sources_and_targets(rows: Items, config: Any, strict: bool) -> list[An
     return seq2seq.pairs_of_rows(rows, config)
 
 
+def _read_choices(rows: Items, config: Any, strict: bool) -> list[Any]:
+    return choices_of_rows(rows, config)
+
+
 def _read_texts(rows: Items, config: Any, strict: bool) -> list[Any]:
     return texts_of_rows(rows, config)
 
@@ -165,6 +172,7 @@ _KINDS = {
     "question_answering": _Kind(QuestionExample, _read_questions, ("questions", "contexts", "answers"), 3),
     "retrieval": _Kind(RetrievalExample, _read_pairs, ("queries", "passages", "negatives")),
     "seq2seq": _Kind(Seq2SeqExample, _read_sources_and_targets, ("sources", "targets")),
+    "multiple_choice": _Kind(ChoiceExample, _read_choices, ("contexts", "choices", "labels", "questions"), 3),
 }
 
 
@@ -286,6 +294,8 @@ def _fields_of_example(example: Any) -> Any:
         return (example.query, example.passage, *([list(example.negatives)] if example.negatives else []))
     if isinstance(example, Seq2SeqExample):
         return (example.text, list(example.references) if example.other_targets else example.target)
+    if isinstance(example, ChoiceExample):
+        return (example.context, list(example.choices), example.label, example.question)
     answers = [{"text": text, "answer_start": start} for text, start in example.answers] if example.labelled else None
     return {
         "question": example.question,
@@ -320,6 +330,9 @@ def _fields_of_tuple(source: str, values: tuple[Any, ...], config: AnyTaskConfig
         return dict(zip((config.query_column, config.passage_column, config.negatives_column), values, strict=False))
     if isinstance(config, Seq2SeqConfig):
         return dict(zip((config.source_column, config.target_column), values, strict=True))
+    if isinstance(config, MultipleChoiceConfig):
+        names = (config.context_column, config.choices_column, config.label_column, config.question_column)
+        return dict(zip(names, values, strict=False))
     return dict(zip(("question", "context", "answers"), values, strict=True))
 
 

@@ -8,6 +8,7 @@ from bert_tf.examples import DIGESTS, Examples
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 from data_pipelines.finetuning.in_memory import MEMORY
+from data_pipelines.finetuning.multiple_choice import read_choices
 from data_pipelines.finetuning.question_answering import read_questions
 from data_pipelines.finetuning.retrieval import read_pairs
 from data_pipelines.finetuning.seq2seq import SEPARATOR, read_sources_and_targets
@@ -44,6 +45,10 @@ def _read_sources_and_targets(path: str, config: Any, *, labelled: bool, strict:
     return read_sources_and_targets(path, config, labelled=labelled)
 
 
+def _read_choices(path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
+    return read_choices(path, config, labelled=labelled)
+
+
 READERS: dict[str, Reader] = {
     "classification": _read_texts,
     "multi_label": _read_texts,
@@ -52,6 +57,7 @@ READERS: dict[str, Reader] = {
     "question_answering": _read_questions,
     "retrieval": _read_pairs,
     "seq2seq": _read_sources_and_targets,
+    "multiple_choice": _read_choices,
 }
 """The reader of each kind of task."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from bert_tf.configs import FinetuningConfig
-from bert_tf.examples import QuestionExample, TaggedExample
+from bert_tf.examples import ChoiceExample, QuestionExample, TaggedExample
 from bert_tf.scoring.question_answering import question_answering_scores
 from bert_tf.scoring.tag_schemes import scheme_of
 from bert_tf.scoring.tagging import tagging_scores
@@ -35,6 +35,7 @@ class Benchmark:
         scores: the names of the reported scores, the main one first.
         num_epochs, learning_rate: the settings that all implementations share, like a batch of 32 rows.
         max_train_lines: the number of lines of the training file, without its header; None for all.
+        changes: other changes to the experiment, as for `--set`.
     """
 
     config: str
@@ -44,6 +45,7 @@ class Benchmark:
     num_epochs: int
     learning_rate: float = 1e-4
     max_train_lines: int | None = None
+    changes: tuple[str, ...] = ()
 
     def settings(self) -> list[str]:
         """Return changes to the experiment, as for `--set`. The last weights are scored, as for the peer."""
@@ -54,6 +56,7 @@ class Benchmark:
             "evals_per_epoch=0",
             "keep_best=false",
             "optimizer.decay_schedule=linear_after_warmup",
+            *self.changes,
         ]
 
 
@@ -62,6 +65,14 @@ BENCHMARKS = {
     "wnut17": Benchmark("conll2003.py", "wnut17/train.conll", "wnut17/test.conll", ("f1",), 2),
     "xquad": Benchmark(
         "squad.py", "xquad/xquad.en.json", "xquad/xquad.en.json", ("f1", "exact_match"), 8, learning_rate=3e-4
+    ),
+    "choices": Benchmark(
+        "multiple_choice.py",
+        "xquad/xquad.en.json",
+        "xquad/xquad.en.json",
+        ("accuracy",),
+        3,
+        changes=("task.max_seq_length=96",),
     ),
     "sst2": Benchmark("sst2.py", "sst2/train.tsv", "sst2/dev.tsv", ("accuracy",), 1, max_train_lines=_SST2_SENTENCES),
 }
@@ -151,6 +162,8 @@ def _line(example: Any) -> dict[str, Any]:
             "context": example.context,
             "answers": example.answers,
         }
+    if isinstance(example, ChoiceExample):
+        return {"context": example.context, "choices": example.choices, "label": example.label}
     if isinstance(example, TaggedExample):
         return {"words": example.words, "tags": example.tags}
     return {"text": example.text, "text_pair": example.text_pair, "label": example.label}
@@ -165,6 +178,9 @@ def scores(case: Case, examples: list[dict[str, Any]], answers: list[dict[str, A
         truth = [each["tags"] for each in examples]
         scheme = scheme_of({*case.labels, *(tag for tags in truth for tag in tags)})
         found = tagging_scores(truth, [each["tags"] for each in answers], scheme)
+    elif case.kind == "multiple_choice":
+        right = [answer["index"] == example["label"] for answer, example in zip(answers, examples, strict=True)]
+        found = {"accuracy": sum(right) / len(right)}
     else:
         names = [[each["label"] for each in lines] for lines in (examples, answers)]
         found = classification_scores(names[0], names[1], case.labels)

@@ -57,7 +57,8 @@ def finetune(
 
     Args:
         task: the kind of the task (`classification`, `multi_label`, `regression`, `tagging`, `question_answering`,
-            `retrieval`, `seq2seq`), the name or file of an experiment such as `sst2`, or a configuration of either.
+            `multiple_choice`, `retrieval`, `seq2seq`), the name or file of an experiment such as `sst2`, or a
+            configuration of either.
         train: the examples to learn: a file, as the command takes it; columns such as `(texts, labels)` or
             `((texts, pairs), labels)`; or rows, as dictionaries, a table, a data set or `bert_tf.examples` objects
             (`data_pipelines.finetuning.in_memory.items_of`).

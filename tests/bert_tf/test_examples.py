@@ -4,7 +4,15 @@ import dataclasses
 
 import pytest
 
-from bert_tf.examples import Examples, QuestionExample, RetrievalExample, Seq2SeqExample, TaggedExample, TextExample
+from bert_tf.examples import (
+    ChoiceExample,
+    Examples,
+    QuestionExample,
+    RetrievalExample,
+    Seq2SeqExample,
+    TaggedExample,
+    TextExample,
+)
 
 EXAMPLES = {
     "text": TextExample("river", "boat", "ja", "g"),
@@ -12,6 +20,7 @@ EXAMPLES = {
     "question": QuestionExample("who?", "the miller", "1", (("miller", 4),), True, "g"),
     "retrieval": RetrievalExample("river", "a boat", ("a mill",), "g"),
     "seq2seq": Seq2SeqExample("river", "a boat", "g", ("one boat",)),
+    "choice": ChoiceExample("river", ("a boat", "a mill"), 1, "where?", "g"),
 }
 OTHER_VALUES = {
     "label": 1.5,
@@ -20,6 +29,7 @@ OTHER_VALUES = {
     "answers": (("miller", 5),),
     "labelled": False,
     "negatives": (),
+    "choices": ("a boat", "the mill"),
     "other_targets": (),
 }
 

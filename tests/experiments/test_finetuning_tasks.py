@@ -10,6 +10,7 @@ from bert_tf.configs import FinetuningConfig, TrainConfig
 from bert_tf.configs.tasks import (
     ClassificationConfig,
     MultiLabelConfig,
+    MultipleChoiceConfig,
     QuestionAnsweringConfig,
     RegressionConfig,
     RetrievalConfig,
@@ -80,6 +81,17 @@ CASES = {
             f"the {letter} {place}\ta boat {letter} {place}\tboat\n" for letter in "abcdefgh" for place in PLACES
         ),
         RetrievalConfig(max_seq_length=12, max_query_length=8),
+    ),
+    "multiple_choice": (
+        "train.jsonl",
+        "".join(
+            json.dumps(
+                {"context": f"near the {PLACES[n % 2]} {n}", "choices": [*PLACES, "boat"][: 2 + n % 2], "label": n % 2}
+            )
+            + "\n"
+            for n in range(16)
+        ),
+        MultipleChoiceConfig(max_seq_length=12),
     ),
 }
 
@@ -172,6 +184,9 @@ def _check_answer(kind, answer, predictor):
         assert np.isfinite(predictor.score(["the road"])[0])
     elif kind == "retrieval":
         assert np.linalg.norm(answer["embedding"]) == pytest.approx(1.0, abs=1e-5)
+    elif kind == "multiple_choice":
+        assert answer["choice"] in PLACES
+        assert "near the" in answer["context"]
     elif kind == "tagging":
         text = "Old  miller, saw the river."
         [found] = predictor.tag([text])

@@ -1,6 +1,7 @@
 """Settings of the fine-tuning tasks: one dataclass for each task, distinguished by `kind` on disk."""
 
 from bert_tf.configs.tasks.base import TaskConfig
+from bert_tf.configs.tasks.multiple_choice import MultipleChoiceConfig
 from bert_tf.configs.tasks.question_answering import QuestionAnsweringConfig
 from bert_tf.configs.tasks.retrieval import RetrievalConfig
 from bert_tf.configs.tasks.seq2seq import Seq2SeqConfig
@@ -11,6 +12,7 @@ __all__ = [
     "AnyTaskConfig",
     "ClassificationConfig",
     "MultiLabelConfig",
+    "MultipleChoiceConfig",
     "QuestionAnsweringConfig",
     "RegressionConfig",
     "RetrievalConfig",
@@ -28,5 +30,6 @@ AnyTaskConfig = (
     | QuestionAnsweringConfig
     | RetrievalConfig
     | Seq2SeqConfig
+    | MultipleChoiceConfig
 )
 """The configuration of any task. In a dictionary, `kind` names the task; classification is the default."""

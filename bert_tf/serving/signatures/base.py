@@ -23,6 +23,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
 _IDS = tf.TensorSpec([None, None], tf.int32)
 _STRINGS = tf.TensorSpec([None], tf.string)
+_LISTS = tf.TensorSpec([None, None], tf.string)
 _NUMBERS = tf.TensorSpec([None], tf.int32)
 
 
@@ -46,6 +47,12 @@ class Signatures(tf.Module, abc.ABC):
 
     text_inputs: tuple[str, ...] = ("text",)
     """The inputs of `serving_default`, each string [B], and the features of a `tf.train.Example` of `examples`."""
+
+    list_inputs: tuple[str, ...] = ()
+    """Those of `text_inputs` that hold several texts for each example: string [B, None], filled up with ""."""
+
+    optional_inputs: tuple[str, ...] = ()
+    """Those of `text_inputs` that a `tf.train.Example` may leave out, for ""."""
 
     number_inputs: tuple[str, ...] = ()
     """Further inputs of every signature, each int32 [B]. In a `tf.train.Example` of `examples` they may be left out."""
@@ -124,9 +131,12 @@ class Signatures(tf.Module, abc.ABC):
 
         @tf.function(input_signature=[named(_STRINGS, "inputs")], autograph=False)
         def examples(inputs: tf.Tensor) -> Tensors:
-            schema = {name: tf.io.FixedLenFeature([], tf.string) for name in self.text_inputs}
+            schema: dict[str, Any] = {name: tf.io.FixedLenFeature([], tf.string) for name in self.text_inputs}
+            schema |= {name: tf.io.FixedLenFeature([], tf.string, "") for name in self.optional_inputs}
+            schema |= {name: tf.io.RaggedFeature(tf.string) for name in self.list_inputs}
             schema |= {name: tf.io.FixedLenFeature([], tf.int64, 0) for name in self.number_inputs}
             given = tf.io.parse_example(inputs, schema)
+            given |= {name: given[name].to_tensor("") for name in self.list_inputs}
             numbers = {name: tf.cast(given[name], tf.int32) for name in self.number_inputs}
             return self.for_examples(self.from_texts(**given | numbers))
 
@@ -154,4 +164,8 @@ class Signatures(tf.Module, abc.ABC):
 
     def _specs(self, spec: tf.TensorSpec, names: Sequence[str]) -> list[tf.TensorSpec]:
         """Return the inputs of a signature: those of `names`, and the numbers."""
-        return [*(named(spec, name) for name in names), *(named(_NUMBERS, name) for name in self.number_inputs)]
+        specs = {name: _LISTS if name in self.list_inputs else spec for name in names}
+        return [
+            *(named(each, name) for name, each in specs.items()),
+            *(named(_NUMBERS, name) for name in self.number_inputs),
+        ]

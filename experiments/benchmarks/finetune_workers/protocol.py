@@ -25,9 +25,9 @@ class Case:
     """A case: data, weights and settings, which are the same for all implementations.
 
     Attributes:
-        kind: `classification`, `tagging` or `question_answering`.
+        kind: `classification`, `tagging`, `question_answering` or `multiple_choice`.
         train, eval: the paths of files of JSON lines with `text`, `text_pair`, `label`; or `words`, `tags`; or `id`,
-                `question`, `context`, `answers` ([text, first character]).
+                `question`, `context`, `answers` ([text, first character]); or `context`, `choices`, `label`.
         labels: the sorted classes or tags; none for questions.
         weights: a folder of Hugging Face.
         num_epochs: the epochs of the schedule, which warms up over a tenth of its steps and then decays linearly.
@@ -82,7 +82,7 @@ class Implementation(Protocol):
         ...
 
     def predict(self) -> list[dict[str, Any]]:
-        """Return `label`, `tags`, or `id` and `answer` for each example of the evaluation file."""
+        """Return `label`, `tags`, `index`, or `id` and `answer` for each example of the evaluation file."""
         ...
 
 

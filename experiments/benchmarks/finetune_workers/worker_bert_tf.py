@@ -15,7 +15,7 @@ import keras
 from bert_tf.configs import FinetuningConfig
 from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.conversion.loading import read_pretrained
-from bert_tf.examples import QuestionExample, TaggedExample, TextExample
+from bert_tf.examples import ChoiceExample, QuestionExample, TaggedExample, TextExample
 from bert_tf.tasks import task_of
 from bert_tf.training import starting_point
 from bert_tf.training.encoded_batches import steps_per_epoch, training_dataset
@@ -72,6 +72,8 @@ def _examples(lines: Iterable[dict[str, Any]]) -> Iterable[Any]:
     for line in lines:
         if "words" in line:
             yield TaggedExample.from_words(line["words"], line["tags"])
+        elif "choices" in line:
+            yield ChoiceExample(line["context"], tuple(line["choices"]), line["label"])
         elif "context" in line:
             answers = tuple((text, start) for text, start in line.pop("answers"))
             yield QuestionExample(line["question"], line["context"], line["id"], answers)

@@ -24,6 +24,7 @@ class Transformers(Implementation):
             "classification": self._encode_texts,
             "tagging": self._encode_words,
             "question_answering": self._encode_questions,
+            "multiple_choice": self._encode_choices,
         }[case.kind]
         self.eval_examples = read_lines(case.eval)
         train_examples = read_lines(case.train)
@@ -46,6 +47,8 @@ class Transformers(Implementation):
     def _make_model(self) -> Any:
         if self.case.kind == "question_answering":
             return transformers.AutoModelForQuestionAnswering.from_pretrained(self.case.weights)
+        if self.case.kind == "multiple_choice":
+            return transformers.AutoModelForMultipleChoice.from_pretrained(self.case.weights)
         models = {
             "classification": transformers.AutoModelForSequenceClassification,
             "tagging": transformers.AutoModelForTokenClassification,
@@ -65,6 +68,18 @@ class Transformers(Implementation):
             {name: encoded[name][row] for name in INPUTS} | {"labels": ids[example["label"]]}
             for row, example in enumerate(examples)
         ]
+
+    def _encode_choices(self, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Encode a list of sequences for each example, one for each choice."""
+        rows = []
+        for example in examples:
+            contexts = [example["context"]] * len(example["choices"])
+            options = {"truncation": True, "max_length": self.case.max_seq_length}
+            encoded = self.tokenizer(contexts, example["choices"], **options)
+            choices = [{name: encoded[name][number] for name in INPUTS} for number in range(len(contexts))]
+            longest = max((choice["input_ids"] for choice in choices), key=len)
+            rows.append({"choices": choices, "input_ids": longest, "labels": example["label"]})
+        return rows
 
     def _encode_words(self, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Label the first token of each word. A longer sentence is cut, and continues in another row."""
@@ -124,15 +139,29 @@ class Transformers(Implementation):
             return None, None
         return touched[0], touched[-1]
 
-    def _batch(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def _batch_of_choices(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return [examples, choices, length], where examples with fewer choices are filled up with empty sequences."""
+        most = max(len(row["choices"]) for row in rows)
+        empty = {"input_ids": [self.tokenizer.cls_token_id], "token_type_ids": [0], "attention_mask": [1]}
+        flat = [choice for row in rows for choice in row["choices"] + [empty] * (most - len(row["choices"]))]
+        batch = self._padded(flat, {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": 0, "attention_mask": 0})
+        batch = {name: array.reshape(len(rows), most, -1) for name, array in batch.items()}
+        return batch | {"labels": torch.tensor([row["labels"] for row in rows])}
+
+    def _padded(self, rows: list[dict[str, Any]], padding: dict[str, int]) -> dict[str, Any]:
         longest = max(len(row["input_ids"]) for row in rows)
-        padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": 0, "attention_mask": 0}
-        if self.case.kind == "tagging":
-            padding["labels"] = IGNORED
-        batch = {
+        return {
             name: torch.tensor([row[name] + [filler] * (longest - len(row[name])) for row in rows])
             for name, filler in padding.items()
         }
+
+    def _batch(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.case.kind == "multiple_choice":
+            return self._batch_of_choices(rows)
+        padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": 0, "attention_mask": 0}
+        if self.case.kind == "tagging":
+            padding["labels"] = IGNORED
+        batch = self._padded(rows, padding)
         for name in ("labels", "start_positions", "end_positions"):
             if name in rows[0] and name not in batch:
                 batch[name] = torch.tensor([row[name] for row in rows])
@@ -151,6 +180,15 @@ class Transformers(Implementation):
             order = torch.randperm(len(self.train_rows), generator=self.random).tolist()
         return [order[start : start + size] for start in range(0, len(order), size)]
 
+    def _loss(self, batch: dict[str, Any]) -> Any:
+        """Return the model's own loss. That of choices would count the empty sequences as wrong choices."""
+        if self.case.kind != "multiple_choice":
+            return self.model(**batch).loss
+        labels = batch.pop("labels")
+        logits = self.model(**batch).logits.float()
+        is_choice = batch["attention_mask"].sum(-1) > 1
+        return torch.nn.functional.cross_entropy(logits.masked_fill(~is_choice, -1e9), labels)
+
     def train_epoch(self) -> float:
         """Answer the examples; see `Implementation`."""
         self.model.train()
@@ -158,7 +196,7 @@ class Transformers(Implementation):
         for numbers in self._epoch_batches():
             batch = self._batch([self.train_rows[row] for row in numbers])
             with self._precision():
-                loss = self.model(**batch).loss
+                loss = self._loss(batch)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
@@ -194,6 +232,11 @@ class Transformers(Implementation):
                         tags[number][word] = self.case.labels[best[position]]
             return [{"tags": found} for found in tags]
         answers: list[dict[str, Any]] = [{} for _ in self.eval_examples]
+        if self.case.kind == "multiple_choice":
+            for row, outputs, place in self._outputs():
+                logits = outputs.logits[place, : len(row["choices"])]
+                answers[row["number"]] = {"index": int(logits.argmax())}
+            return answers
         for row, outputs, place in self._outputs():
             answers[row["number"]] = {"label": self.case.labels[int(outputs.logits[place].argmax())]}
         return answers

@@ -12,6 +12,7 @@ from bert_tf.conversion.convert import convert_checkpoint, save_pretrained
 from bert_tf.conversion.loading import load_pretrained, read_pretrained
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
+from bert_tf.models.multiple_choice import BertMultipleChoice
 from bert_tf.models.regressor import BertRegressor
 from bert_tf.models.token_classifier import BertTokenClassifier
 from bert_tf.serving.predictor import load
@@ -35,7 +36,7 @@ def _hf(folder, classes=3, **config):
 @pytest.mark.parametrize(
     ("said", "classes", "received"),
     [
-        ({"architectures": ["BertForMultipleChoice"]}, 1, r"architectures \['BertForMultipleChoice'\]"),
+        ({"architectures": ["BertForMultipleChoice"]}, 3, r"architectures \['BertForMultipleChoice'\]"),
         ({"architectures": ["BertCrfForNer"]}, 3, r"architectures \['BertCrfForNer'\]"),
         ({"architectures": ["BertModel"]}, 3, r"architectures \['BertModel'\]"),
         ({"architectures": []}, 3, r"architectures \[\]"),
@@ -123,16 +124,17 @@ def _model(task):
         "multi_label": lambda: BertMultiLabelClassifier(CONFIG, 3),
         "tagging": lambda: BertTokenClassifier(CONFIG, 3),
         "regression": lambda: BertRegressor(CONFIG),
+        "multiple_choice": lambda: BertMultipleChoice(CONFIG),
     }
     model = models[task]()
     shake(model)
     return model
 
 
-@pytest.mark.parametrize("task", ["classification", "multi_label", "regression", "tagging"])
+@pytest.mark.parametrize("task", ["classification", "multi_label", "regression", "tagging", "multiple_choice"])
 def test_a_checkpoint_of_google_keeps_the_task_and_its_labels(task, tmp_path):
     model = _model(task)
-    labels = () if task == "regression" else tuple(LABELS.values())
+    labels = () if task in ("regression", "multiple_choice") else tuple(LABELS.values())
     tokenizer = WordPieceTokenizer.from_tokens(VOCABULARY)
     save_pretrained(model, str(tmp_path / "google"), "google", tokenizer=tokenizer, labels=labels)
     again, pretrained = load_pretrained(str(tmp_path / "google" / "bert_model.ckpt"))

@@ -82,6 +82,7 @@ def test_a_pretrainer_computes_its_heads(tmp_path):
         (("classifier",), {"classes": 1}, "BertForSequenceClassification", "regression"),
         (("classifier",), {"pooler": False}, "BertForTokenClassification", "tagging"),
         (("qa",), {"pooler": False}, "BertForQuestionAnswering", "question_answering"),
+        (("classifier",), {"classes": 1}, "BertForMultipleChoice", "multiple_choice"),
     ],
 )
 def test_round_trip_leaves_every_tensor_as_it_was(heads, options, architecture, task, tmp_path):

@@ -14,6 +14,7 @@ from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.dual_encoder import BertDualEncoder
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
+from bert_tf.models.multiple_choice import BertMultipleChoice
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.models.regressor import BertRegressor
@@ -31,6 +32,7 @@ MODELS = {
     # Their heads are dense layers of the pooled output, as a classifier's.
     "multi_label_classifier": lambda: BertMultiLabelClassifier(TINY, num_classes=3),
     "regressor": lambda: BertRegressor(TINY),
+    "multiple_choice": lambda: BertMultipleChoice(TINY),
 }
 
 

@@ -21,6 +21,7 @@ CLASSES = {
     "regression": (bert_tf.BertRegressor, "score", (TEXTS,)),
     "tagging": (bert_tf.BertTokenClassifier, "tag", (TEXTS,)),
     "question_answering": (bert_tf.BertQuestionAnswerer, "answer", (TEXTS, TEXTS)),
+    "multiple_choice": (bert_tf.BertMultipleChoice, "choose", (TEXTS, [["a boat", "the river"]] * 2)),
     "retrieval": (bert_tf.BertDualEncoder, "embed", (TEXTS,)),
 }
 
@@ -33,7 +34,7 @@ def test_a_run_answers_as_when_it_is_loaded(tmp_path, task):
     found, expected = (getattr(each, method)(*arguments) for each in (model, bert_tf.load(path)))
     if task in ("regression", "retrieval"):
         np.testing.assert_allclose(found, expected, atol=1e-6)
-    elif task in ("classification", "multi_label"):
+    elif task in ("classification", "multi_label", "multiple_choice"):
         for one, other in zip(found, expected, strict=True):
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)
     else:

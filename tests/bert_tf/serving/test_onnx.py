@@ -12,6 +12,7 @@ from without_packages import TENSORFLOW, run_without
 from bert_tf.examples import Examples, TextExample
 from bert_tf.models.classifier import BertClassifier
 from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.multiple_choice import BertMultipleChoice
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.models.regressor import BertRegressor
@@ -56,6 +57,7 @@ def _inputs(shape):
         ("regression", lambda: BertRegressor(SMALL)),
         ("tagging", lambda: BertTokenClassifier(SMALL, 4)),
         ("question_answering", lambda: BertQuestionAnswerer(SMALL)),
+        ("multiple_choice", lambda: BertMultipleChoice(SMALL)),
     ],
 )
 def test_files_compute_what_the_model_does(onnx, tmp_path, task, make):

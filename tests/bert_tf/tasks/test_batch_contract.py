@@ -51,6 +51,12 @@ def _seq2seq(lengths, rng):
     return {"order": _per_token(lengths, rng, "int32")}, features
 
 
+def _multiple_choice(lengths, rng):
+    token_features = {name: _per_token(lengths, rng, "int32") for name in ("input_mask", "position_ids")}
+    _, features = _texts(lengths, rng)
+    return token_features, features | {"choice_positions": rng.integers(-1, 9, (COUNT, 3)).astype(np.int32)}
+
+
 FEATURES = {
     "no labels": _plain,
     "texts": _texts,
@@ -59,6 +65,7 @@ FEATURES = {
     "question_answering": _question_answering,
     "retrieval": _retrieval,
     "seq2seq": _seq2seq,
+    "multiple_choice": _multiple_choice,
 }
 
 
