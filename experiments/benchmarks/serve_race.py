@@ -5,8 +5,9 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from data_pipelines.finetuning.texts import read_texts
 from experiments.benchmarks.peer_environments import python_of
 
 WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "serve_workers")
+SOURCES = os.path.dirname(os.path.dirname(os.path.dirname(WORKERS)))
+"""The folder of this project's packages."""
 OURS = ("saved_model", "predictor", "litert", "onnx")
 IMPLEMENTATIONS = (*OURS, "transformers", "onnxruntime", "keras_hub")
 BATCH_SIZE = 32
@@ -99,18 +102,23 @@ class Worker:
         python: the interpreter.
         folder: the worker's only argument.
         workers: the folder of the workers' files.
+        environment: further variables of the environment.
     """
 
-    def __init__(self, name: str, python: str, folder: str, workers: str = WORKERS) -> None:
+    def __init__(
+        self, name: str, python: str, folder: str, workers: str = WORKERS, environment: Mapping[str, str] | None = None
+    ) -> None:
         own = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
         if name in OURS:
-            own["PYTHONPATH"] = os.path.dirname(os.path.dirname(os.path.dirname(WORKERS)))
+            own["PYTHONPATH"] = SOURCES
+        own |= environment or {}
         self.name = name
+        self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  (a pipe that nobody reads would fill up)
         self.process = subprocess.Popen(
             [python, os.path.join(workers, f"worker_{name}.py"), folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._words,
             text=True,
             env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | own,
         )
@@ -122,11 +130,11 @@ class Worker:
             OSError: the worker has ended.
         """
         assert self.process.stdout is not None
-        assert self.process.stderr is not None
         line = self.process.stdout.readline()
         if not line:
-            words = self.process.stderr.read()[-2000:]
-            raise OSError(f"the worker {self.name!r} ended with code {self.process.wait()}: {words}")
+            code = self.process.wait()
+            self._words.seek(0)
+            raise OSError(f"the worker {self.name!r} ended with code {code}: {self._words.read()[-2000:]}")
         return json.loads(line)
 
     def ask(self, case: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +149,7 @@ class Worker:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
+        self._words.close()
 
 
 def race(

@@ -7,8 +7,15 @@ import keras_hub
 from protocol import Batch, Case
 
 
-def make_model(case: Case, jit_compile: bool) -> Any:
-    """Return the model, compiled for `fit` with AdamW and clipping as in this project."""
+def make_model(case: Case, jit_compile: bool | str, *, learning_rate: Any = None, beta2: float = 0.999) -> Any:
+    """Return the model, compiled for `fit` with AdamW and clipping as in this project.
+
+    Args:
+        case: the sizes.
+        jit_compile: as in `compile`.
+        learning_rate: a schedule; None for that of the case.
+        beta2: the decay of AdamW's second moments.
+    """
     if case.precision == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
     backbone = keras_hub.models.BertBackbone(
@@ -21,7 +28,12 @@ def make_model(case: Case, jit_compile: bool) -> Any:
         max_sequence_length=512,
     )
     model = keras_hub.models.BertMaskedLM(backbone)
-    optimizer = keras.optimizers.AdamW(case.learning_rate, weight_decay=0.01, global_clipnorm=1.0)
+    optimizer = keras.optimizers.AdamW(
+        case.learning_rate if learning_rate is None else learning_rate,
+        weight_decay=0.01,
+        beta_2=beta2,
+        global_clipnorm=1.0,
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -1,0 +1,70 @@
+"""Pre-training for equal times, compared with tf-models-official and keras-hub, on the records of `make checkpoint`.
+
+    python -m experiments.benchmarks.pretraining --checkpoint_dir runs/checkpoint --venvs ~/peers \
+        --work_dir /tmp/pretraining --minutes 40
+
+The time of a step is measured first, in turns; each then trains for as many steps as the minutes hold at that speed, so
+that the curves do not depend on what else the machine does. The same command continues an interrupted one. README.md in
+this folder gives the results.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+
+from absl import flags
+
+from bert_tf.utils import files
+from bert_tf.utils.launching import run
+from experiments.benchmarks import pretraining_picture
+from experiments.benchmarks.pretraining_race import ENTRANTS, PretrainingRace
+
+
+def define_flags() -> None:
+    """Define the flags of the benchmark."""
+    flags.DEFINE_string("checkpoint_dir", "runs/checkpoint", "The folder of `make checkpoint`, with its records.")
+    flags.DEFINE_string("work_dir", None, "The folder for batches, results and models.", required=True)
+    flags.DEFINE_string("venvs", None, "The folder of the peers' environments; missing ones are made.", required=True)
+    flags.DEFINE_string("config", "bert_mini_day", "This project's experiment.")
+    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "The precision of all.")
+    flags.DEFINE_float("minutes", 40.0, "The time of each training at the measured speed.", lower_bound=0.0)
+    flags.DEFINE_integer("batch_size", 32, "The number of rows of 128 tokens in a batch.", lower_bound=4)
+    flags.DEFINE_integer("rounds", 5, "The number of turns in which the speed is measured.", lower_bound=1)
+    flags.DEFINE_integer("steps", 10, "The number of steps in such a turn.", lower_bound=1)
+    flags.DEFINE_multi_string("only", [], "Part of the label of the trainings to run; may be repeated; all by default.")
+
+
+def main(_: Sequence[str]) -> None:
+    """Read the flags, time and train what is missing, and write the table and the picture."""
+    values = flags.FLAGS
+    entrants = [one for one in ENTRANTS if not values.only or any(part in one.label for part in values.only)]
+    if not entrants:
+        labels = ", ".join(one.label for one in ENTRANTS)
+        raise ValueError(f"--only must be part of a label: {labels}. Received: {', '.join(values.only)}")
+    race = PretrainingRace(
+        values.work_dir,
+        values.checkpoint_dir,
+        experiment=values.config,
+        precision=values.precision,
+        venvs=values.venvs,
+        batch_size=values.batch_size,
+    )
+    path = os.path.join(values.work_dir, "results.json")
+    found = files.read_json(path) if files.exists(path) else {"seconds_per_step": {}, "trainings": []}
+    speeds = found["seconds_per_step"]
+    missing = [one for one in entrants if one.label not in speeds]
+    if missing:
+        measured = race.seconds_per_step(missing, rounds=values.rounds, steps=values.steps)
+        speeds |= {one.label: seconds for one, seconds in measured.items()}
+        files.write_text(path, json.dumps(found, indent=1) + "\n")
+    for one in entrants:
+        if one.label not in [training["label"] for training in found["trainings"]]:
+            training = race.train(one, minutes=values.minutes, seconds_per_step=speeds[one.label])
+            found["trainings"].append(training)
+            files.write_text(path, json.dumps(found, indent=1) + "\n")
+        print(pretraining_picture.describe(found["trainings"]), flush=True)
+    pretraining_picture.write_picture(found["trainings"], os.path.join(values.work_dir, "pretraining.png"))
+
+
+if __name__ == "__main__":
+    run(main, define_flags)

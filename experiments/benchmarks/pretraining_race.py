@@ -1,0 +1,237 @@
+"""The race of the pre-training benchmark: each implementation trains for as long as the others."""
+
+import dataclasses
+import json
+import os
+import statistics
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bert_tf.configs import MaskingConfig, PretrainingConfig
+from bert_tf.utils import files
+from bert_tf.utils.progress import progress_bar
+from data_pipelines.corpora.readers import read_documents
+from data_pipelines.create_pretraining_data import create_pretraining_data
+from data_pipelines.input.record_folder import RecordFolder
+from data_pipelines.records.manifest import MANIFEST_FILE, PreparationConfig
+from data_pipelines.records.packing import DEFAULT_SEQUENCES_PER_ROW
+from experiments import launch
+from experiments.benchmarks.peer_environments import python_of
+from experiments.benchmarks.pretraining_workers.pretraining_protocol import PretrainingCase
+from experiments.benchmarks.serve_race import SOURCES, Worker
+
+WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pretraining_workers")
+PEERS = ("tf_models_official", "keras_hub")
+_BACKENDS = {"bert_tf": "tensorflow", "bert_tf_jax": "jax"}
+EVALUATIONS = 8
+"""The number of evaluations of each training, the last one at its end."""
+_WARMUP_SHARE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The settings of a training that all implementations can express.
+
+    Attributes:
+        learning_rate: the highest, after a linear rise over a tenth of the steps; it falls linearly to zero.
+        beta2: the decay of AdamW's second moments.
+        dropout_rate: dropout of activations and attention.
+        masked_lm_rate: the share of tokens that are predicted.
+    """
+
+    learning_rate: float
+    beta2: float
+    dropout_rate: float
+    masked_lm_rate: float
+
+
+PUBLISHED = Recipe(learning_rate=1e-4, beta2=0.999, dropout_rate=0.1, masked_lm_rate=0.15)
+"""The recipe of the paper (Devlin et al. 2019, appendix A.2), which the peers' documentation repeats."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entrant:
+    """One curve of the picture.
+
+    Attributes:
+        implementation: `bert_tf`, `bert_tf_jax`, or one of `PEERS`.
+        recipe: `own` (this project's experiment) or `published`.
+        packed: whether the rows are packed ones of 512 tokens, a quarter as many.
+    """
+
+    implementation: str
+    recipe: str
+    packed: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name of the curve."""
+        packed = ", packed" * self.packed
+        return f"{self.implementation}, {self.recipe} recipe{packed}"
+
+
+ENTRANTS = (
+    Entrant("bert_tf", "own"),
+    Entrant("bert_tf", "own", packed=True),
+    Entrant("bert_tf_jax", "own"),
+    *(Entrant(peer, recipe) for peer in PEERS for recipe in ("own", "published")),
+)
+
+
+class PretrainingRace:
+    """The trainings in one folder; those that are complete are not run again.
+
+    Args:
+        work_dir: the folder for batches, results and models.
+        checkpoint_dir: the folder of `make checkpoint`, whose records all implementations train on.
+        experiment: this project's experiment.
+        precision: `float32` or `bfloat16`.
+        venvs: the folder of the peers' environments.
+        batch_size: the number of rows of 128 tokens.
+    """
+
+    def __init__(
+        self, work_dir: str, checkpoint_dir: str, *, experiment: str, precision: str, venvs: str, batch_size: int = 32
+    ) -> None:
+        self._work_dir = work_dir
+        self._checkpoint_dir = checkpoint_dir
+        self._experiment = experiment
+        self._precision = precision
+        self._venvs = venvs
+        self._batch_size = batch_size
+        self._config = launch.load_config(experiment, PretrainingConfig, [])
+        self._records = RecordFolder(os.path.join(checkpoint_dir, "records"))
+        self._held_out = RecordFolder(os.path.join(checkpoint_dir, "heldout"))
+
+    def recipe(self, name: str) -> Recipe:
+        """Return the recipe of a name."""
+        if name == "published":
+            return PUBLISHED
+        config = self._config
+        return Recipe(
+            config.train.learning_rate,
+            config.optimizer.beta2,
+            config.model.dropout_rate,
+            config.masking.masked_lm_rate,
+        )
+
+    def case(self, entrant: Entrant, num_steps: int) -> PretrainingCase:
+        """Return the case of a training of so many steps, and write the batches that a peer reads."""
+        recipe, model = self.recipe(entrant.recipe), self._config.model
+        packed = self._packed_records() if entrant.packed else self._records.path
+        rows = self._batch_size // 4 if entrant.packed else self._batch_size
+        batches, predictions = "", 0
+        if entrant.implementation in PEERS:
+            masking = MaskingConfig(masked_lm_rate=recipe.masked_lm_rate)
+            dataset = self._records.training_dataset(masking, rows, seed=self._config.train.seed)
+            batches = self._write_batches(f"train_{entrant.recipe}", dataset, num_steps)
+            predictions = np.load(os.path.join(batches, "masked_lm_ids.npy"), mmap_mode="r").shape[-1]
+        held_out = self._held_out.evaluation_dataset(self._config.eval_masking, 4 * self._batch_size)
+        return PretrainingCase(
+            name=entrant.label,
+            num_layers=model.num_layers,
+            hidden_size=model.hidden_size,
+            batch_size=rows,
+            max_seq_length=RecordFolder(packed).max_seq_length,
+            predictions=predictions,
+            precision=self._precision,
+            batches=batches,
+            vocab_size=self._records.tokenizer.vocab_size,
+            dropout_rate=recipe.dropout_rate,
+            learning_rate=recipe.learning_rate,
+            held_out=self._write_batches("heldout", held_out),
+            records=packed,
+            held_out_records=self._held_out.path,
+            experiment=self._experiment,
+            num_steps=num_steps,
+            warmup_steps=max(1, int(_WARMUP_SHARE * num_steps)),
+            beta2=recipe.beta2,
+        )
+
+    def _packed_records(self) -> str:
+        """Return the folder of the same training text in packed rows of 512 tokens, which is made first if need be."""
+        folder = os.path.join(self._work_dir, "packed")
+        if not files.exists(os.path.join(folder, MANIFEST_FILE)):
+            text = os.path.join(self._checkpoint_dir, "corpus", "train.txt")
+            config = PreparationConfig(
+                max_seq_length=512,
+                max_sequences_per_row=DEFAULT_SEQUENCES_PER_ROW,
+                seed=self._config.train.seed,
+            )
+            create_pretraining_data(read_documents(text), self._records.tokenizer, folder, config=config)
+        return folder
+
+    def _write_batches(self, name: str, dataset: Iterable[Mapping[str, Any]], count: int | None = None) -> str:
+        """Write the first batches of a data set, each feature to a file of its own, and return the folder."""
+        folder = os.path.join(self._work_dir, name if count is None else f"{name}_{count}")
+        if files.exists(folder):
+            return folder
+        batches = dataset if count is None else dataset.take(count)  # type: ignore[attr-defined]
+        stacked: dict[str, list[np.ndarray]] = {}
+        for batch in batches:
+            for feature, value in batch.items():
+                array = np.asarray(value)
+                small = array if array.dtype.kind == "f" else array.astype(np.uint16)
+                stacked.setdefault(feature, []).append(small)
+        unfinished = f"{folder}.part"
+        os.makedirs(unfinished, exist_ok=True)
+        for feature, arrays in stacked.items():
+            np.save(os.path.join(unfinished, f"{feature}.npy"), np.stack(arrays))
+        os.rename(unfinished, folder)
+        return folder
+
+    def worker(self, entrant: Entrant, num_steps: int) -> Worker:
+        """Start the process that trains so many steps."""
+        name = entrant.implementation
+        python = python_of(name, self._venvs) if name in PEERS else sys.executable
+        environment = {"JAX_PLATFORMS": "cpu", "KERAS_BACKEND": _BACKENDS.get(name, "tensorflow")}
+        if name not in PEERS:
+            environment["PYTHONPATH"] = SOURCES
+        case = json.dumps(dataclasses.asdict(self.case(entrant, num_steps)))
+        return Worker(name, python, case, WORKERS, environment)
+
+    def seconds_per_step(self, entrants: Sequence[Entrant], *, rounds: int, steps: int) -> dict[Entrant, float]:
+        """Return the median time of a step of each. They take turns, so that a busy machine slows all alike."""
+        workers = {entrant: self.worker(entrant, (rounds + 1) * steps) for entrant in entrants}
+        taken: dict[Entrant, list[float]] = {entrant: [] for entrant in entrants}
+        for worker in workers.values():
+            worker.read()
+        for number in progress_bar(range(rounds + 1), label="timing", unit="round"):
+            for entrant, worker in workers.items():
+                seconds = worker.ask({"run": steps})["seconds"] / steps
+                if number:  # the first round compiles
+                    taken[entrant].append(seconds)
+        for worker in workers.values():
+            worker.finish()
+        return {entrant: statistics.median(seconds) for entrant, seconds in taken.items()}
+
+    def train(self, entrant: Entrant, *, minutes: float, seconds_per_step: float) -> dict[str, Any]:
+        """Train for as many steps as these minutes hold, and return the curve.
+
+        Returns:
+            `label`, `parameters`, `versions`, `seconds_per_step`, and `points`, of which each has `step`, `minutes`
+            (steps at the speed that was measured), `tokens`, the masked-LM loss and accuracy of the held-out rows, and
+            the seconds that it really took so far.
+        """
+        num_steps = max(EVALUATIONS, int(minutes * 60 / seconds_per_step))
+        worker = self.worker(entrant, num_steps)
+        started = worker.read()
+        points: list[dict[str, Any]] = []
+        step, seconds = 0, 0.0
+        tokens = self._batch_size * self._records.max_seq_length
+        for number in progress_bar(range(1, EVALUATIONS + 1), label=entrant.label, unit="evaluation"):
+            steps = num_steps * number // EVALUATIONS - step
+            step += steps
+            ran = worker.ask({"run": steps})
+            seconds += ran["seconds"]
+            point = {"step": step, "minutes": step * seconds_per_step / 60, "tokens": step * tokens, "seconds": seconds}
+            points.append(point | {"training_loss": ran["loss"]} | worker.ask({"evaluate": True}))
+            if number in (EVALUATIONS // 4, EVALUATIONS // 2, EVALUATIONS):
+                folder = os.path.join(self._work_dir, "models", entrant.label.replace(" ", "_"), str(step))
+                os.makedirs(folder, exist_ok=True)
+                worker.ask({"save": folder})
+        worker.finish()
+        return started | {"label": entrant.label, "seconds_per_step": seconds_per_step, "points": points}

@@ -1,0 +1,65 @@
+"""This project's training, on whichever engine the environment names."""
+
+from functools import partial
+from typing import Any
+
+from pretraining_protocol import PretrainingCase
+
+
+class OwnTraining:
+    """The training of an experiment on its records, whose batches are made while it runs; a `Training`."""
+
+    def __init__(self, case: PretrainingCase) -> None:
+        import keras
+
+        from bert_tf.configs import PretrainingConfig
+        from bert_tf.models.pretrainer import BertPretrainer
+        from bert_tf.models.weights import named_weights
+        from bert_tf.objectives.metrics import log_unigram
+        from bert_tf.objectives.objective import pretraining_objective
+        from bert_tf.training.batch_shards import BatchShard
+        from bert_tf.training.choose_engine import make_engine
+        from data_pipelines.input.record_folder import RecordFolder
+        from experiments import launch
+
+        schedule = {"num_steps": case.num_steps, "warmup_steps": case.warmup_steps, "batch_size": case.batch_size}
+        changes = [f"train.{name}={value}" for name, value in (schedule | {"precision": case.precision}).items()]
+        config = launch.load_config(case.experiment, PretrainingConfig, changes)
+        records, self._held_out = RecordFolder(case.records), RecordFolder(case.held_out_records)
+        config = config.replace(model=config.model.replace(vocab_size=records.tokenizer.vocab_size))
+        self._config, self._tokenizer = config, records.tokenizer
+        engine = make_engine(strategy="one_device")
+        keras.utils.set_random_seed(config.train.seed)
+        make_model = partial(BertPretrainer, config.model, dtype=config.train.dtype_policy)
+        self._state = engine.make_state(make_model, config.train)
+        unigram = log_unigram(records.token_counts(), records.tokenizer.special_ids, config.model.vocab_size)
+        if config.model.output_bias_from_unigram:
+            named_weights(self._state.model)["masked_lm/output_bias"].assign(unigram)
+        objective = pretraining_objective(unigram)
+        self._steps = engine.make_steps(self._state, objective, train=config.train, optimizer=config.optimizer)
+        self._evaluate = engine.make_evaluation(self._state.model, objective)
+
+        def dataset(step: int, shard: BatchShard) -> Any:
+            train = config.train
+            return records.training_dataset(config.masking, train.batch_size, seed=train.seed, start_step=step)
+
+        self._batches = engine.batches(dataset, 0)
+        self.parameters = self._state.model.count_params()
+        self.versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
+
+    def run(self, steps: int) -> float:
+        """Make the next steps, and return the loss of the last one."""
+        metrics, _ = self._steps(self._batches, steps)
+        total, weight = metrics[-1, self._steps.names.index("masked_lm_loss")]
+        return float(total / weight)
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the loss and accuracy on the held-out records."""
+        config = self._config
+        found = self._evaluate(self._held_out.evaluation_dataset(config.eval_masking, config.train.eval_batch_size))
+        return {name: found[name] for name in ("masked_lm_loss", "masked_lm_accuracy")}
+
+    def save(self, folder: str) -> None:
+        """Write the model in the form of Hugging Face."""
+        self._state.model.set_tokenizer(self._tokenizer)
+        self._state.model.save_pretrained(folder)

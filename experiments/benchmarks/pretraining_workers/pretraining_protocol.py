@@ -1,0 +1,110 @@
+"""The code that the workers of the pre-training benchmark share. It needs NumPy only: each has its own environment.
+
+A worker builds one implementation's training and then answers each line of its standard input, a JSON object, by one:
+
+    {"run": steps}       -> {"seconds": ..., "processor_seconds": ..., "loss": of the last step}
+    {"evaluate": true}   -> {"masked_lm_loss": ..., "masked_lm_accuracy": ...}     on the held-out rows
+    {"save": folder}     -> {}
+
+Its first line, once the training is built, has the `versions` of the packages that matter and the number of
+`parameters`.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "step_workers"))
+from protocol import Batch, Case
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingCase(Case):
+    """A training: the sizes of a case, and its recipe.
+
+    Attributes:
+        batches: the folder of the training batches, of `features.pretraining_batch`, with a .npy file of each feature,
+            stacked on a first axis of steps.
+        held_out: the folder of the held-out batches.
+        records: the folder of the records that these batches are drawn from, which this project reads itself.
+        held_out_records: the folder of the held-out records.
+        experiment: this project's experiment, with its settings.
+        num_steps: the number of steps, after which the learning rate is zero.
+        warmup_steps: the number of steps before the highest learning rate.
+        beta2: the decay of the second moments.
+    """
+
+    held_out: str = ""
+    records: str = ""
+    held_out_records: str = ""
+    experiment: str = ""
+    num_steps: int = 1
+    warmup_steps: int = 0
+    beta2: float = 0.999
+
+
+class Training(Protocol):
+    """A training in progress."""
+
+    versions: dict[str, str]
+    parameters: int
+
+    def run(self, steps: int) -> float:
+        """Make the next steps, and return the loss of the last one."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Return `masked_lm_loss` (nats a masked token) and `masked_lm_accuracy` on the held-out rows."""
+        ...
+
+    def save(self, folder: str) -> None:
+        """Write the model to a new folder, in the implementation's own form."""
+        ...
+
+
+def batches_in(folder: str, start: int = 0) -> Iterator[Batch]:
+    """Return the batches in a folder, from one on."""
+    arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(Path(folder).glob("*.npy"))}
+    for number in range(start, len(arrays["input_ids"])):
+        yield {
+            name: np.asarray(array[number], array.dtype if array.dtype == np.float32 else np.int32)
+            for name, array in arrays.items()
+        }
+
+
+def mean_over_batches(parts: Iterator[tuple[float, float, float]]) -> dict[str, float]:
+    """Return the evaluation whose batches have these sums of losses, correct predictions and weights."""
+    loss, correct, weight = np.sum(np.asarray(list(parts), np.float64), axis=0)
+    return {"masked_lm_loss": loss / weight, "masked_lm_accuracy": correct / weight}
+
+
+def serve(start: Callable[[PretrainingCase], Training]) -> None:
+    """Run a worker whose only argument is a `PretrainingCase` as JSON."""
+    # Libraries print to standard output. So answers go to a copy of it, and it becomes standard error.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def answer(**values: Any) -> None:
+        answers.write(json.dumps(values) + "\n")
+
+    training = start(PretrainingCase(**json.loads(sys.argv[1])))
+    answer(versions=training.versions, parameters=training.parameters)
+    for line in sys.stdin:
+        command = json.loads(line)
+        if "run" in command:
+            begin, used = time.perf_counter(), time.process_time()
+            loss = training.run(command["run"])
+            seconds, used = time.perf_counter() - begin, time.process_time() - used
+            answer(seconds=seconds, processor_seconds=used, loss=loss)
+        elif "save" in command:
+            training.save(command["save"])
+            answer()
+        else:
+            answer(**training.evaluate())

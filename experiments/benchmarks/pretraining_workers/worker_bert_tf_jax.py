@@ -1,0 +1,7 @@
+"""The worker of this project on JAX."""
+
+from own_training import OwnTraining
+from pretraining_protocol import serve
+
+if __name__ == "__main__":
+    serve(OwnTraining)

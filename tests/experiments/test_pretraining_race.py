@@ -1,0 +1,97 @@
+"""The pre-training benchmark: curves by hand, and a short race of this project alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_corpus import write_corpus
+
+from bert_tf.configs import PretrainingConfig
+from experiments.benchmarks import pretraining_picture
+from experiments.benchmarks.pretraining_race import EVALUATIONS, Entrant, PretrainingRace
+from experiments.benchmarks.pretraining_workers.pretraining_protocol import batches_in, mean_over_batches
+from experiments.corpora import checkpoint_run
+from experiments.corpora.checkpoint_run import CheckpointRun
+from experiments.launch import load_config
+
+
+def curve(label, losses):
+    points = [
+        {"step": 10 * n, "minutes": 2.0 * n, "tokens": 640 * n, "masked_lm_loss": loss, "masked_lm_accuracy": 0.25}
+        for n, loss in enumerate(losses, 1)
+    ]
+    return {"label": label, "seconds_per_step": 0.5, "points": points}
+
+
+def test_the_time_to_a_loss_lies_between_two_evaluations():
+    points = curve("", [6.0, 5.0, 4.5])["points"]
+    assert pretraining_picture.minutes_to_reach(points, 5.5) == 3.0
+    assert pretraining_picture.minutes_to_reach(points, 6.5) == 2.0
+    assert pretraining_picture.minutes_to_reach(points, 4.4) is None
+
+
+def test_the_table_and_the_picture(tmp_path):
+    results = [curve("bert_tf, own recipe", [6.0, 5.0, 4.5]), curve("keras_hub, published recipe", [7.0, 6.0, 5.5])]
+    first, second = pretraining_picture.describe(results).splitlines()[2:]
+    assert first == "| bert_tf, own recipe | 500 | 30 | 4.500 | 0.250 |  |"
+    assert second == "| keras_hub, published recipe | 500 | 30 | 5.500 | 0.250 | 50% of the time |"
+    pretraining_picture.write_picture(results, str(tmp_path / "curves.png"))
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_sums_become_means():
+    assert mean_over_batches(iter([(6.0, 1.0, 2.0), (3.0, 2.0, 4.0)])) == {
+        "masked_lm_loss": 1.5,
+        "masked_lm_accuracy": 0.5,
+    }
+
+
+@pytest.fixture(scope="module")
+def checkpoint_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("race")
+    write_corpus(folder / "corpus.txt", 60)
+    config = load_config("bert_mini_day", PretrainingConfig, ["model.vocab_size=150"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint_run, "HOLDOUT", 0.3)
+        run = CheckpointRun(str(folder / "checkpoint"), config, corpus=str(folder / "corpus.txt"), max_seq_length=32)
+        run.run_stages()
+    return run.output_dir
+
+
+@pytest.fixture
+def race(checkpoint_dir, tmp_path):
+    return PretrainingRace(
+        str(tmp_path), checkpoint_dir, experiment="bert_tiny_debug", precision="float32", venvs="none", batch_size=8
+    )
+
+
+def test_a_peer_gets_the_masks_and_settings_of_the_recipe(race):
+    case = race.case(Entrant("keras_hub", "published"), 3)
+    batches = list(batches_in(case.batches))
+    assert len(batches) == 3
+    assert batches[0]["input_ids"].shape == (8, 32)
+    assert batches[0]["masked_lm_ids"].shape == (8, case.predictions)
+    assert batches[0]["masked_lm_weights"].dtype == np.float32
+    assert (case.learning_rate, case.beta2, case.dropout_rate, case.warmup_steps) == (1e-4, 0.999, 0.1, 1)
+    own = race.case(Entrant("keras_hub", "own"), 3)
+    assert (own.learning_rate, own.max_seq_length) == (1e-3, 32)
+    held_out = list(batches_in(case.held_out))
+    assert sum(batch["masked_lm_weights"].sum() for batch in held_out) > 0
+    assert own.held_out == case.held_out
+
+
+@pytest.mark.long  # two processes that train
+def test_this_project_trains_and_is_saved(race, tmp_path):
+    entrant = Entrant("bert_tf", "own", packed=True)
+    [seconds] = race.seconds_per_step([entrant], rounds=1, steps=1).values()
+    result = race.train(entrant, minutes=16.5 / 60, seconds_per_step=1.0)
+    assert seconds > 0
+    assert [point["step"] for point in result["points"]] == [2 * n for n in range(1, EVALUATIONS + 1)]
+    assert result["points"][-1]["minutes"] == 16 / 60
+    assert result["points"][-1]["tokens"] == 16 * 8 * 32
+    losses = [point["masked_lm_loss"] for point in result["points"]]
+    assert losses[-1] < losses[0]
+    saved = sorted(Path(tmp_path, "models", entrant.label.replace(" ", "_")).iterdir())
+    assert {path.name for path in saved} == {"4", "8", "16"}
+    assert json.loads((saved[0] / "config.json").read_text())["hidden_size"] == 64
