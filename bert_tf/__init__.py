@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bert_tf.models.pretrainer import BertPretrainer
     from bert_tf.models.question_answerer import BertQuestionAnswerer
     from bert_tf.models.regressor import BertRegressor
+    from bert_tf.models.reranker import BertReranker
     from bert_tf.models.seq2seq_model import BertSeq2Seq
     from bert_tf.models.token_classifier import BertTokenClassifier
     from bert_tf.preprocessing.preprocessor import Preprocessor
@@ -47,6 +48,7 @@ __all__ = [
     "BertPretrainer",
     "BertQuestionAnswerer",
     "BertRegressor",
+    "BertReranker",
     "BertSeq2Seq",
     "BertTokenClassifier",
     "Client",
@@ -75,6 +77,7 @@ _HOMES = {
     "BertPretrainer": "bert_tf.models.pretrainer",
     "BertQuestionAnswerer": "bert_tf.models.question_answerer",
     "BertRegressor": "bert_tf.models.regressor",
+    "BertReranker": "bert_tf.models.reranker",
     "BertSeq2Seq": "bert_tf.models.seq2seq_model",
     "BertTokenClassifier": "bert_tf.models.token_classifier",
     "Client": "bert_tf.server.client",
@@ -108,6 +111,7 @@ _KERAS_MODULES = (
     "bert_tf.models.pretrainer",
     "bert_tf.models.question_answerer",
     "bert_tf.models.regressor",
+    "bert_tf.models.reranker",
     "bert_tf.models.seq2seq_model",
     "bert_tf.models.token_classifier",
 )

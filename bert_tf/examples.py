@@ -136,6 +136,35 @@ class RetrievalExample:
 
 
 @dataclasses.dataclass(frozen=True)
+class RerankingExample:
+    """A query and the passages to rank for it.
+
+    Attributes:
+        query: the query.
+        passages: the passages, at least one.
+        relevances: the relevance of each passage, at least 0, and 0 for one that does not answer the query; None if the
+            file was read without labels.
+        group: see `TextExample`.
+        source: file and line, for messages.
+    """
+
+    query: str
+    passages: tuple[str, ...]
+    relevances: tuple[float, ...] | None = None
+    group: str | None = None
+    source: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def labelled(self) -> bool:
+        """True if the relevances are known."""
+        return self.relevances is not None
+
+    def without_label(self) -> "RerankingExample":
+        """Return the example without its relevances, as `TextExample.without_label`."""
+        return dataclasses.replace(self, relevances=None)
+
+
+@dataclasses.dataclass(frozen=True)
 class Seq2SeqExample:
     """A source text and the target text that is to be generated from it.
 

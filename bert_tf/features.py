@@ -169,6 +169,18 @@ def regression_batch(batch_size: int | None, max_seq_length: int | None) -> dict
     }
 
 
+def reranking_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
+    """Return the features of reranking, whose rows are pairs of a query and a passage.
+
+    Those of one query follow each other, a fixed number of rows, if a loss compares them.
+
+    Returns:
+        The features of `regression_batch`: `label_values` are the relevances, and `label_weights` are 0 in the rows of
+        missing passages.
+    """
+    return regression_batch(batch_size, max_seq_length)
+
+
 def tagging_batch(batch_size: int | None, max_seq_length: int | None) -> dict[str, Feature]:
     """Return the features of tagging.
 

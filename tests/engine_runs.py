@@ -22,6 +22,7 @@ from bert_tf.configs import OptimizerConfig, TrainConfig
 from bert_tf.examples import (
     ChoiceExample,
     QuestionExample,
+    RerankingExample,
     RetrievalExample,
     Seq2SeqExample,
     TaggedExample,
@@ -75,6 +76,12 @@ def _examples(task: str) -> list[Any]:
         ]
     if task == "retrieval":
         return [RetrievalExample(" ".join(text.split()[:3]), text) for text in texts]
+    if task == "reranking":
+        others = [*texts[1:], texts[0]]
+        return [
+            RerankingExample(" ".join(text.split()[:3]), (text, other), (1.0, 0.0))
+            for text, other in zip(texts, others, strict=True)
+        ]
     if task == "seq2seq":
         return [Seq2SeqExample(text, " ".join(text.split()[:3])) for text in texts]
     if task == "multiple_choice":

@@ -13,6 +13,7 @@ from bert_tf.configs.tasks import (
     MultipleChoiceConfig,
     QuestionAnsweringConfig,
     RegressionConfig,
+    RerankingConfig,
     RetrievalConfig,
     Seq2SeqConfig,
     TaggingConfig,
@@ -43,6 +44,7 @@ TASK_CONFIGS: dict[str, Any] = {
         max_seq_length=24, max_query_length=6, doc_stride=8, n_best_size=5, max_answer_length=6
     ),
     "retrieval": RetrievalConfig(max_seq_length=24, max_query_length=12),
+    "reranking": RerankingConfig(max_seq_length=24, group_size=2),
     "seq2seq": Seq2SeqConfig(max_seq_length=24, max_target_length=10),
     "multiple_choice": MultipleChoiceConfig(max_seq_length=24, max_choices=3),
 }

@@ -55,6 +55,7 @@ summary_type summary_use_proj summary_activation summary_last_dropout summary_fi
 directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type
 max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p
 typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences
+sentence_transformers sbert_ce_default_activation_function
 """
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import safetensors.numpy
 
 from bert_tf.configs.published import hugging_face_values, read_config
-from bert_tf.conversion import folders, sentence_transformers
+from bert_tf.conversion import cross_encoders, folders, sentence_transformers
 from bert_tf.conversion.heads import Statement, class_labels, heads_and_task, made_up_labels, warn_of_architectures
 from bert_tf.conversion.hub_card import CARD_FILE, ModelCard
 from bert_tf.conversion.names import head_names
@@ -23,6 +23,7 @@ from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.tensorflow_names import are_tensorflow_names, pytorch_name
 from bert_tf.conversion.weight_files import WEIGHT_FILES, read_weights
 from bert_tf.tasks import MODEL_KINDS, TASKS
+from bert_tf.tasks.reranking import Reranking
 from bert_tf.tokenization.published import read_tokenizer, tokenizer_settings
 from bert_tf.tokenization.published_writer import write_tokenizer
 from bert_tf.utils import files
@@ -70,6 +71,7 @@ def read(path: str, wanted: str | None = None) -> Pretrained:
         task=task,
         **tokenizer.fields(),
         labels=class_labels(values.get("id2label"), weights, task, source=config_file),
+        activation=cross_encoders.read_activation(values, config_file) or "sigmoid",
         max_seq_length=_max_seq_length(path),
     )
 
@@ -131,6 +133,8 @@ def _stated_task(values: Mapping[str, Any], config_file: str) -> Statement:
     if not named and problem_type is not None:
         stated = list(of_problem)
     tasks = tuple(task for task in stated if TASKS[task].problem_type is None or task in of_problem)
+    if Reranking.kind in tasks and cross_encoders.read_activation(values, config_file) is not None:
+        tasks = (Reranking.kind, *(task for task in tasks if task != Reranking.kind))
     choices = sorted({name for task in TASKS.values() if task.has_classes for name in task.architectures})
     return Statement(
         tasks=tasks,
@@ -144,7 +148,7 @@ def write(pretrained: Pretrained, output_dir: str, card: ModelCard | None = None
     """Write a folder that `transformers` loads: configuration, safetensors, files of the tokenizer, and a page.
 
     Fixed sinusoidal positions are written as a table of learned positions with the same numbers. The folder of a model
-    for retrieval is also a folder of Sentence Transformers.
+    for retrieval, or of a reranker, is also a folder of Sentence Transformers.
 
     Args:
         pretrained: the model to write.
@@ -174,6 +178,8 @@ def write(pretrained: Pretrained, output_dir: str, card: ModelCard | None = None
     problem_type = MODEL_KINDS[pretrained.task].problem_type
     if problem_type is not None:
         values["problem_type"] = problem_type
+    if pretrained.task == Reranking.kind:
+        values |= cross_encoders.stated_activation(pretrained.activation)
     head = MODEL_KINDS[pretrained.task].heads[-1:]
     if head and "classifier.bias" in head_names("hugging_face", pretrained.config, head[0]):
         # Without names, `transformers` makes a head of two classes.

@@ -12,8 +12,8 @@ import numpy as np
 from bert_tf.configs import BertConfig
 
 HEADS = (
-    *("masked_lm", "next_sentence", "classification", "regression", "token_classification", "question_answering"),
-    "multiple_choice",
+    *("masked_lm", "next_sentence", "classification", "regression", "reranking", "token_classification"),
+    *("question_answering", "multiple_choice"),
 )
 """The heads that an encoder may have. The names of their weights begin with these."""
 
@@ -189,8 +189,8 @@ def _head(config: BertConfig, head: str) -> Iterator[Weight]:
     elif head == "question_answering":
         yield from _output_layer(head, size, 2, "cls/squad/", "qa_outputs")
     else:
-        # Classifiers, taggers, regressors and models that choose share their names; see `conversion.heads`.
-        classes = 1 if head in ("regression", "multiple_choice") else None
+        # Classifiers, taggers, regressors, rerankers and models that choose share their names (`conversion.heads`).
+        classes = 1 if head in ("regression", "reranking", "multiple_choice") else None
         keras_hub = "logits" if head == "classification" else None
         yield from _output_layer(head, size, classes, "", "classifier", keras_hub=keras_hub)
 

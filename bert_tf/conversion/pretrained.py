@@ -26,8 +26,8 @@ class Pretrained:
         weights: name in `models.weights.named_weights` -> float32 array.
         report: the report of what happened to the source's tensors.
         task: the task whose heads the source holds, a key of `tasks.MODEL_KINDS`: `encoder`, `pretraining`,
-            `classification`, `multi_label`, `regression`, `tagging`, `question_answering`, `multiple_choice` or
-            `retrieval`.
+            `classification`, `multi_label`, `regression`, `tagging`, `question_answering`, `multiple_choice`,
+            `retrieval` or `reranking`.
         tokens: the vocabulary's tokens by id; None if the source has no vocabulary.
         do_lower_case: whether texts are lower-cased.
         tokenizer_options: the other options of the tokenizer.
@@ -35,6 +35,7 @@ class Pretrained:
         labels: names of the classes or tags, by id.
         pooling: the pooling of a classifier or regressor, as in `BertClassifier`.
         sentences: the way in which a model for retrieval makes a vector of a text.
+        activation: the way in which a reranker makes a score of its output, as in `configs.tasks.RerankingConfig`.
         max_seq_length: number of tokens in a row, if the source states it; None for the number of positions.
     """
 
@@ -49,6 +50,7 @@ class Pretrained:
     labels: tuple[str, ...] = ()
     pooling: str = "cls"
     sentences: SentenceSettings | None = None
+    activation: str = "sigmoid"
     max_seq_length: int | None = None
 
     @property
@@ -150,7 +152,9 @@ class Pretrained:
         Raises:
             ValueError: `model` is something else.
         """
-        if tokenizer is None and (preprocessor := getattr(model, "preprocessor", None)) is not None:
+        preprocessor = getattr(model, "preprocessor", None)
+        config = None if preprocessor is None else preprocessor.description.task_config
+        if tokenizer is None and preprocessor is not None:
             tokenizer, labels = preprocessor.tokenizer, labels or preprocessor.description.labels
         task = next((task for task, kind in MODEL_KINDS.items() if type(model) is kind.model_class()), None)
         if task is None:
@@ -169,6 +173,7 @@ class Pretrained:
             labels=tuple(labels),
             pooling="cls" if sentences else getattr(model, "pooling", "cls"),
             sentences=sentences,
+            activation=getattr(config, "activation", "sigmoid"),
         )
 
 

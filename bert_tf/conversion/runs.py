@@ -58,5 +58,6 @@ def read(path: str) -> Pretrained:
         labels=tuple(description.labels),
         pooling="cls" if retrieval else getattr(task, "pooling", "cls"),
         sentences=SentenceSettings(retrieval.pooling, retrieval.normalize) if retrieval else None,
+        activation=getattr(task, "activation", "sigmoid"),
         max_seq_length=description.max_seq_length,
     )

@@ -119,7 +119,7 @@ class TextModel(keras.Model):
                 `(questions, contexts)`, or `(queries, passages)`, in lists, arrays, columns of tables or, for texts, a
                 `tf.data.Dataset`.
             y: with texts: classes or labels by name or number, numbers, lists of tags, or answers as SQuAD has them;
-                None for retrieval.
+                None for retrieval; for reranking, a list of its passages' relevances for each query.
             batch_size: B; None for 32.
             *args: as in Keras.
             **kwargs: as in Keras. `class_weight` may name the classes.
@@ -187,6 +187,10 @@ class TextModel(keras.Model):
     ) -> Any:
         """Return the likeliest choice for a context, or for each of several (`MultipleChoiceMethods.choose`)."""
         return self._answer("choose", contexts, choices, questions)
+
+    def rerank(self, query: str | Sequence[str], passages: Sequence[Any], top_k: int | None = None) -> list[Any]:
+        """Return the passages of a query, or of each of several, best first (`serving.methods.reranking`)."""
+        return self._answer("rerank", query, passages, top_k)
 
     def generate(self, texts: Sequence[str], **options: Any) -> list[dict[str, Any]]:
         """Return the text that a model for sequence to sequence generates from each text (`GenerationMethods`)."""

@@ -26,6 +26,7 @@ from bert_tf.objectives.metrics import (
     tagging_metrics,
     target_tokens,
 )
+from bert_tf.objectives.ranking import ranking_losses, ranking_metrics, ranking_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +124,15 @@ def retrieval_objective(temperature: float) -> Objective:
         lambda batch: {"retrieval_loss": ops.sum(batch["passage_weights"][:, 0])},
         retrieval_metrics,
         gathered_features=("query_ids", "passage_ids", "passage_weights"),
+    )
+
+
+def ranking_objective(loss: str, *, group_size: int, margin: float, most: float) -> Objective:
+    """Return the objective of ranking the passages of each query. Arguments are those of `ranking.ranking_losses`."""
+    return Objective(
+        partial(ranking_losses, loss=loss, group_size=group_size, margin=margin, most=most),
+        partial(ranking_weights, loss=loss, group_size=group_size),
+        _no_metrics if loss == "binary" else partial(ranking_metrics, group_size=group_size),
     )
 
 

@@ -25,6 +25,9 @@ class EncodedBatches(keras.utils.PyDataset):
         shuffle: whether the rows of an epoch come in another order each time; if not, long rows come first.
         one_length: whether all batches have the length of the longest row, so that outputs of tokens can be joined.
 
+    Raises:
+        ValueError: a batch would divide a group of rows.
+
     Attributes:
         order: the indices of the rows in the order of the batches, int [N].
     """
@@ -39,6 +42,7 @@ class EncodedBatches(keras.utils.PyDataset):
         one_length: bool = False,
     ) -> None:
         super().__init__()
+        encoded.check_batch_size("batch_size", batch_size)
         self._encoded = encoded
         self._task = task
         self._shuffle = shuffle
@@ -51,14 +55,14 @@ class EncodedBatches(keras.utils.PyDataset):
 
     def _cut(self) -> list[np.ndarray]:
         """Return the rows of each batch of an epoch."""
-        lengths, size = self._encoded.lengths, self._batch_size
+        lengths, size = self._encoded.group_lengths, self._batch_size // self._encoded.group_size
         order, together = np.arange(len(lengths)), len(lengths)
         if self._shuffle:
             order = np.random.permutation(len(lengths))  # `keras.utils.set_random_seed` makes it reproducible
             together = size * max(1, min(_TOGETHER, len(order) // size // 4))
         parts = np.split(order, np.arange(together, len(order), together))
         order = np.concatenate([part[np.argsort(-lengths[part], kind="stable")] for part in parts])
-        batches = np.split(order, np.arange(size, len(order), size))
+        batches = [self._encoded.in_groups(some) for some in np.split(order, np.arange(size, len(order), size))]
         # Keras takes the lengths that it will accept from the first two batches. In training it shuffles them itself.
         if len(batches) > 2:
             by_length = np.argsort([self._length_of(batch) for batch in batches], kind="stable").tolist()

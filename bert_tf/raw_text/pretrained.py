@@ -50,6 +50,8 @@ def from_pretrained(
         settings["pooling"] = pretrained.pooling
     if kind == "retrieval" and pretrained.sentences is not None:
         settings = {"pooling": pretrained.sentences.pooling, "normalize": pretrained.sentences.normalize} | settings
+    if kind == "reranking":
+        settings = {"activation": pretrained.activation} | settings
     if kind not in TASKS and settings:
         raise ValueError(f"`{next(iter(settings))}` is no setting of {model_class.__name__}")
     limit = pretrained.max_seq_length

@@ -4,7 +4,7 @@ Axes: Q queries, P passages, D size of the vectors.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -138,12 +138,7 @@ def _nearest(row: np.ndarray, count: int) -> np.ndarray:
 
 
 def retrieval_scores(ranks: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Return means over the queries of the metrics of MS MARCO and BEIR (Thakur et al. 2021), for binary relevance.
-
-    `mrr_at_10` is 1 / the rank of the first right passage, and 0 if that rank exceeds 10. `recall_at_1` and
-    `recall_at_10` are the share of the right passages among the first 1 and 10. `ndcg_at_10` is the sum of
-    1 / log2(1 + rank) over the right passages among the first 10, divided by its greatest possible value (Järvelin and
-    Kekäläinen 2002). If a query has more than 10 right passages, that value counts the first 10.
+    """Return `scores_of_ranks` of passages that are right or wrong (binary relevance), without the MAP.
 
     >>> retrieval_scores([[1], [2], [11]])["mrr_at_10"]
     0.5
@@ -154,22 +149,71 @@ def retrieval_scores(ranks: Sequence[Sequence[int]]) -> dict[str, float]:
     Raises:
         ValueError: `ranks` is empty.
     """
-    if not ranks:
+    found = scores_of_ranks([[(rank, 1.0) for rank in own] for own in ranks], [[1.0] * len(own) for own in ranks])
+    return {name: value for name, value in found.items() if name != "map"}
+
+
+def ranking_scores(rankings: Sequence[Sequence[float]], relevant: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Return `scores_of_ranks` of rankings.
+
+    >>> ranking_scores([[0, 2, 1]], [[2, 1, 0, 0]])["map"]  # (1/2 + 2/3) / 2
+    0.5833333333333333
+
+    Args:
+        rankings: for each query, the relevance of each passage that was found, best first.
+        relevant: for each query, the relevances of all judged passages in any order, found or not; one is above 0.
+
+    Raises:
+        ValueError: there is no query, or one has no relevant passage.
+    """
+    found = [[(rank, relevance) for rank, relevance in enumerate(ranking, 1) if relevance > 0] for ranking in rankings]
+    return scores_of_ranks(found, relevant)
+
+
+def scores_of_ranks(
+    found: Sequence[Sequence[tuple[int, float]]], relevant: Sequence[Sequence[float]]
+) -> dict[str, float]:
+    """Return means over the queries of the metrics of MS MARCO, BEIR (Thakur et al. 2021) and TREC.
+
+    A passage is relevant if its relevance is above 0. `mrr_at_10` is 1 / the rank of the first relevant passage, and 0
+    if that rank exceeds 10. `recall_at_1` and `recall_at_10` are the share of the relevant passages among the first 1
+    and 10. `ndcg_at_10` is the sum of relevance / log2(1 + rank) over the first 10, divided by its greatest possible
+    value (Järvelin and Kekäläinen 2002; the gain is linear, as in trec_eval's `ndcg_cut`). `map` is the mean of the
+    precision at the rank of each relevant passage, 0 for one that was not found (trec_eval's `map`).
+
+    Args:
+        found: for each query, the relevant passages that were found, each as its rank, counted from 1, and relevance.
+        relevant: for each query, the relevances of its relevant passages, found or not. Others, 0, do not count.
+
+    Raises:
+        ValueError: there is no query, or one has no relevant passage.
+    """
+    if not found:
         raise ValueError("`ranks` must hold at least one query. Received: an empty sequence")
+    totals = [sum(relevance > 0 for relevance in own) for own in relevant]
+    if not all(totals):
+        raise ValueError(
+            f"`relevant` must have a relevance above 0 for each query. Received: {relevant[totals.index(0)]}"
+        )
 
-    def recall(query_ranks: Sequence[int], cutoff: int) -> float:
-        return sum(each <= cutoff for each in query_ranks) / len(query_ranks)
+    def recall(cutoff: int) -> list[float]:
+        return [sum(rank <= cutoff for rank, _ in own) / total for own, total in zip(found, totals, strict=True)]
 
-    def gain(query_ranks: Sequence[int]) -> float:
-        return math.fsum(1.0 / math.log2(1 + each) for each in query_ranks if each <= _CUTOFF)
+    def gain(own: Iterable[tuple[int, float]]) -> float:
+        return math.fsum(relevance / math.log2(1 + rank) for rank, relevance in own if rank <= _CUTOFF)
+
+    def precision(own: Sequence[tuple[int, float]]) -> float:
+        return math.fsum(number / rank for number, (rank, _) in enumerate(sorted(own), 1))
 
     def mean(values: Sequence[float]) -> float:
         return math.fsum(values) / len(values)
 
-    first = [min(query_ranks) for query_ranks in ranks]
+    first = [min((rank for rank, _ in own), default=_CUTOFF + 1) for own in found]
+    best = [gain(enumerate(sorted(own, reverse=True), 1)) for own in relevant]
     return {
         "mrr_at_10": mean([1.0 / each if each <= _CUTOFF else 0.0 for each in first]),
-        "recall_at_1": mean([recall(query_ranks, 1) for query_ranks in ranks]),
-        "recall_at_10": mean([recall(query_ranks, _CUTOFF) for query_ranks in ranks]),
-        "ndcg_at_10": mean([gain(query_ranks) / gain(range(1, len(query_ranks) + 1)) for query_ranks in ranks]),
+        "recall_at_1": mean(recall(1)),
+        "recall_at_10": mean(recall(_CUTOFF)),
+        "ndcg_at_10": mean([gain(own) / ideal for own, ideal in zip(found, best, strict=True)]),
+        "map": mean([precision(own) / total for own, total in zip(found, totals, strict=True)]),
     }

@@ -36,6 +36,7 @@ from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.signatures.masked_lm import MaskedLMSignatures
 from bert_tf.serving.signatures.multiple_choice import MultipleChoiceSignatures
 from bert_tf.serving.signatures.question_answering import QuestionAnswererSignatures
+from bert_tf.serving.signatures.reranking import RerankerSignatures
 from bert_tf.serving.signatures.seq2seq import Seq2SeqSignatures
 from bert_tf.serving.signatures.tagging import TaggerSignatures
 from bert_tf.serving.signatures.text import ClassifierSignatures, MultiLabelClassifierSignatures, RegressorSignatures
@@ -61,6 +62,7 @@ _SIGNATURES: dict[type[ModelKind], type[Signatures]] = {
         TaggerSignatures,
         QuestionAnswererSignatures,
         MultipleChoiceSignatures,
+        RerankerSignatures,
         Seq2SeqSignatures,
     )
 }

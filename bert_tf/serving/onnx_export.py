@@ -19,6 +19,7 @@ from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.multiple_choice import BertMultipleChoice
 from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.models.regressor import BertRegressor
+from bert_tf.models.reranker import BertReranker
 from bert_tf.models.token_classifier import BertTokenClassifier
 from bert_tf.utils import files
 
@@ -27,7 +28,10 @@ OPSET = 20
 
 _IR_VERSION = 9  # the version of the file's format that came with the operations
 _FORBIDDEN = -1e9  # what the score of a key that may not be read becomes, as in `attention_probabilities`
-_HEADS = (BertClassifier, BertRegressor, BertTokenClassifier, BertQuestionAnswerer, BertMultipleChoice)
+_HEADS = (
+    *(BertClassifier, BertRegressor, BertReranker, BertTokenClassifier, BertQuestionAnswerer),
+    BertMultipleChoice,
+)
 
 
 def check_model(model: Any) -> None:
@@ -40,8 +44,8 @@ def check_model(model: Any) -> None:
     outputs_of = getattr(type(model), "outputs_of", None)
     if not isinstance(model, BertEncoder) and outputs_of not in [head.outputs_of for head in _HEADS]:
         raise ValueError(
-            "`onnx` takes encoders and models that classify, tag, choose, compute a number or answer questions. "
-            f"Received: a {type(model).__name__}"
+            "`onnx` takes encoders and models that classify, tag, choose, rerank, compute a number or answer "
+            f"questions. Received: a {type(model).__name__}"
         )
     _onnx()
 
@@ -102,6 +106,9 @@ class _Graph:
         elif isinstance(model, BertRegressor):
             values = self._dense(pooled, model.regression.dense)
             self._output("values", self._squeezed(values, 1), ["B"])
+        elif isinstance(model, BertReranker):
+            logits = self._dense(pooled, model.reranking.dense)
+            self._output("logits", self._squeezed(logits, 1), ["B"])
         elif isinstance(model, BertTokenClassifier):
             logits = self._dense(sequence, model.token_classification.dense)
             self._output("logits", logits, ["B", "L", model.num_classes])

@@ -10,6 +10,7 @@ from bert_tf.serving.methods.likelihood import LikelihoodMethods
 from bert_tf.serving.methods.masked_lm import MaskedLMMethods
 from bert_tf.serving.methods.multiple_choice import MultipleChoiceMethods
 from bert_tf.serving.methods.question_answering import QuestionAnsweringMethods
+from bert_tf.serving.methods.reranking import RerankingMethods
 from bert_tf.serving.methods.tagging import TaggingMethods
 from bert_tf.serving.methods.text import TextMethods
 
@@ -20,6 +21,7 @@ class Predictor(
     TaggingMethods,
     QuestionAnsweringMethods,
     MultipleChoiceMethods,
+    RerankingMethods,
     EmbeddingMethods,
     MaskedLMMethods,
     LikelihoodMethods,
@@ -49,9 +51,9 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
     [{'label': 'positive', 'probabilities': {'negative': 0.1, 'positive': 0.9}}]
 
-    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `choose`, `generate`, `stream`,
-    `fill_mask`, `complete`, `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`). A
-    fine-tuned model embeds and searches by its encoder, unless it is an export. `explain` and `attention` show why a
+    The task decides which methods it has: `classify`, `score`, `tag`, `answer`, `choose`, `rerank`, `generate`,
+    `stream`, `fill_mask`, `complete`, `log_likelihood`, `perplexity`, `embed` and `search` (`tasks.ModelKind.methods`).
+    A fine-tuned model embeds and searches by its encoder, unless it is an export. `explain` and `attention` show why a
     model answered so.
 
     Args:

@@ -13,6 +13,7 @@ from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import EmbeddingSettings, ModelDescription
 from bert_tf.tasks import MODEL_KINDS, TASKS
 from bert_tf.tasks.model_kinds import Encoder, Pretraining
+from bert_tf.tasks.reranking import Reranking
 from bert_tf.tasks.retrieval import Retrieval
 from bert_tf.tokenization.reachability import vocabulary_warnings
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -115,6 +116,8 @@ def describe(pretrained: Pretrained, task: str, sentences: SentenceSettings | No
     config = None
     if task in TASKS:
         config = TASKS[task].published_config(length, pretrained.pooling)
+        if task == Reranking.kind:
+            config = config.replace(activation=pretrained.activation)
         length = config.max_seq_length
         pretrained.config.check_fits(tokenizer.vocab_size, length, num_segments=config.num_segments)
     return ModelDescription(

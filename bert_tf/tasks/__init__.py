@@ -5,6 +5,7 @@ from bert_tf.tasks.base import Task
 from bert_tf.tasks.model_kinds import Encoder, ModelKind, Pretraining
 from bert_tf.tasks.multiple_choice import MultipleChoice
 from bert_tf.tasks.question_answering import QuestionAnswering
+from bert_tf.tasks.reranking import Reranking
 from bert_tf.tasks.retrieval import Retrieval
 from bert_tf.tasks.seq2seq import Seq2Seq
 from bert_tf.tasks.tagging import Tagging
@@ -22,6 +23,7 @@ TASKS: dict[str, type[Task]] = {
         QuestionAnswering,
         MultipleChoice,
         Retrieval,
+        Reranking,
         Seq2Seq,
     )
 }

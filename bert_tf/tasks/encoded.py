@@ -46,6 +46,8 @@ class EncodedExamples:
         bucket_lengths: the lengths that batches may have, ascending. No example is longer than the last.
         sources: the example that each encoded one comes from, in the form that the task's `answers` needs.
         pad_id: the id of `[PAD]`.
+        group_size: the number of encoded examples, one after the other, that stay together in a batch of training,
+            because its loss compares them. N is a multiple of it.
     """
 
     lengths: np.ndarray
@@ -54,6 +56,7 @@ class EncodedExamples:
     bucket_lengths: tuple[int, ...]
     sources: list[Any]
     pad_id: int = 0
+    group_size: int = 1
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -70,6 +73,7 @@ class EncodedExamples:
         token_features: Mapping[str, tuple[Sequence[Sequence[float]], str]] | None = None,
         example_features: dict[str, np.ndarray] | None = None,
         sources: Sequence[Any] | None = None,
+        group_size: int = 1,
     ) -> "EncodedExamples":
         """Make encoded examples from lists of tokens.
 
@@ -82,6 +86,7 @@ class EncodedExamples:
             token_features: for each name, lists of the same lengths and their dtype.
             example_features: as in the class.
             sources: as in the class; by default the indices of the examples.
+            group_size: as in the class.
         """
         lengths = np.array([len(ids) for ids in input_ids], np.int32)
         longest = int(lengths.max(initial=0))
@@ -100,11 +105,39 @@ class EncodedExamples:
             bucket_lengths=buckets or default_bucket_lengths(max_seq_length),
             sources=list(sources) if sources is not None else list(range(len(lengths))),
             pad_id=pad_id,
+            group_size=group_size,
         )
 
     def in_one_length(self) -> "EncodedExamples":
         """Return the same examples with one bucket length, the longest, for devices that need one shape (TPU)."""
         return dataclasses.replace(self, bucket_lengths=self.bucket_lengths[-1:])
+
+    @property
+    def group_lengths(self) -> np.ndarray:
+        """The number of tokens of the longest encoded example of each group, int [N / group size]."""
+        return self.lengths.reshape(-1, self.group_size).max(axis=1)
+
+    def in_groups(self, groups: np.ndarray) -> np.ndarray:
+        """Return the indices of the encoded examples of groups, int [groups x group size], from those of the groups."""
+        return (groups[:, None] * self.group_size + np.arange(self.group_size)).reshape(-1)
+
+    def check_batch_size(self, name: str, batch_size: int, parts: int = 1) -> None:
+        """Check that a batch of training can be divided so that groups stay together.
+
+        Args:
+            name: the name of the size, for the message.
+            batch_size: the number of rows in a batch.
+            parts: the number of parts in which it is computed, on devices or one after the other.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        if self.group_size > 1 and batch_size % (self.group_size * parts):
+            rule = f" on each of {parts} devices and parts" if parts > 1 else ""
+            raise ValueError(
+                f"`{name}` must be a multiple of the {self.group_size} rows that the loss compares{rule}. "
+                f"Received: {batch_size}"
+            )
 
     def bucket_length(self, longest: int) -> int:
         """Return the shortest length of a batch that holds an example of `longest` tokens."""

@@ -13,6 +13,7 @@ import numpy as np
 from bert_tf.examples import (
     ChoiceExample,
     QuestionExample,
+    RerankingExample,
     RetrievalExample,
     Seq2SeqExample,
     TaggedExample,
@@ -140,6 +141,45 @@ def retrieval_examples(x: Any) -> list[RetrievalExample]:
         )
         for number, (query, passage, others) in enumerate(zip(queries, passages or (), wrong, strict=True))
     ]
+
+
+def reranking_examples(x: Any, y: Any = None) -> list[RerankingExample]:
+    """Return the examples of queries and the passages to rank for each, with their relevances if `y` is given.
+
+    Args:
+        x: a tuple `(queries, passages)` with a list of passages for each query; or examples.
+        y: for each query a list of its passages' relevances; None for none, or for examples that have theirs.
+
+    Raises:
+        ValueError: an item is not a text, a relevance is not a number of at least 0, or the numbers differ.
+    """
+    if _are(RerankingExample, x):
+        if y is not None:
+            raise ValueError("`y` must be left out with examples, which hold their relevances")
+        return list(x)
+    if not isinstance(x, tuple) or len(x) != 2 or isinstance(x[1], str | bytes):
+        raise ValueError(f"`x` must be a tuple (queries, lists of passages). Received: a {type(x).__name__}")
+    queries = list_of_texts("x[0]", x[0])
+    lists = [list_of_texts(f"x[1][{number}]", some) for number, some in enumerate(x[1])]
+    if len(lists) != len(queries) or not all(lists):
+        raise ValueError(
+            f"`x[1]` must have a list of passages for each of {len(queries)} queries, none of them empty. "
+            f"Received: lists of {', '.join(str(len(some)) for some in lists[:8])} passages"
+        )
+    values = [None] * len(queries) if y is None else check_number(y, len(queries))
+    return [
+        RerankingExample(query, tuple(some), _relevances(number, given, len(some)), source=f"`x[{number}]`")
+        for number, (query, some, given) in enumerate(zip(queries, lists, values, strict=True))
+    ]
+
+
+def _relevances(number: int, given: Any, count: int) -> tuple[float, ...] | None:
+    if given is None:
+        return None
+    values = check_number(given, count, f"y[{number}]")
+    if not all(isinstance(value, int | float) and math.isfinite(value) and value >= 0 for value in values):
+        raise ValueError(f"`y[{number}]` must be finite numbers of at least 0. Received: {given!r:.100}")
+    return tuple(map(float, values))
 
 
 def seq2seq_examples(x: Any, y: Any) -> list[Seq2SeqExample]:

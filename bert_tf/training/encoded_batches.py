@@ -40,12 +40,13 @@ def training_dataset(
 ) -> tf.data.Dataset:
     """Return endless batches, in which each epoch of `steps_per_epoch` batches has every row once, in another order.
 
-    Rows are shuffled. Then the rows of `batches_together` batches at a time are sorted by length and cut into batches,
-    from long rows to short ones, as `LengthGroupedSampler` of transformers does (experiments/benchmarks/README.md
-    compares this with batches that are shuffled again). So a batch holds rows of similar length, and its length is the
-    shortest of `rows.bucket_lengths` that holds them. The longest batches come first, so that a lack of memory shows
-    early. The last batch of an epoch is filled up with rows of weight 0. Batch s depends on (rows, seed, s) alone: a
-    data set that starts at step s gives the same batches as one that started at 0, at no cost.
+    Rows are shuffled, those of a group (`EncodedExamples.group_size`) together. Then the rows of `batches_together`
+    batches at a time are sorted by length and cut into batches, from long rows to short ones, as `LengthGroupedSampler`
+    of transformers does (experiments/benchmarks/README.md compares this with batches that are shuffled again). So a
+    batch holds rows of similar length, and its length is the shortest of `rows.bucket_lengths` that holds them. The
+    longest batches come first, so that a lack of memory shows early. The last batch of an epoch is filled up with rows
+    of weight 0. Batch s depends on (rows, seed, s) alone: a data set that starts at step s gives the same batches as
+    one that started at 0, at no cost.
 
     Args:
         rows: the encoded examples of a task.
@@ -58,7 +59,7 @@ def training_dataset(
         Batches of the encoder's inputs, int32 [B, L], and the rows' labels. L is static if there is only one length.
 
     Raises:
-        ValueError: there is no row, or a number is out of range.
+        ValueError: there is no row, a number is out of range, or a batch would divide a group.
     """
     if not len(rows):
         raise ValueError("`rows` must hold at least one row. Received: none")
@@ -67,6 +68,7 @@ def training_dataset(
             "`batch_size` must be at least 1 and `start_step` at least 0. "
             f"Received: batch_size={batch_size}, start_step={start_step}"
         )
+    rows.check_batch_size("batch_size", batch_size)
     steps = steps_per_epoch(rows, batch_size)
     first_epoch, skipped = divmod(start_step, steps)
 
@@ -94,12 +96,15 @@ def _epoch_order(rows: EncodedExamples, batch_size: int, steps: int, seed: int, 
     """Return the numbers of the rows in the batches of an epoch, int64 [steps, B]. -1 fills the last batch up."""
     # The seeds are even, because odd seeds ordered the batches in earlier versions.
     seeds = tf.stack([tf.constant(2 * seed, tf.int64), epoch])
-    numbers = tf.range(len(rows), dtype=tf.int64)
+    size = rows.group_size
+    numbers = tf.range(len(rows) // size, dtype=tf.int64)  # of groups, which are single rows in most tasks
     order = tf.random.experimental.stateless_shuffle(numbers, seed=seeds, alg="philox")
     if len(rows.bucket_lengths) > 1:
-        run = numbers // (batch_size * batches_together(steps))
-        lengths = tf.gather(tf.constant(rows.lengths, tf.int64), order)
+        run = numbers // (batch_size // size * batches_together(steps))
+        lengths = tf.gather(tf.constant(rows.group_lengths, tf.int64), order)
         order = tf.gather(order, tf.argsort((run + 1) * (int(rows.lengths.max()) + 1) - lengths, stable=True))
+    if size > 1:
+        order = tf.reshape(order[:, None] * size + tf.range(size, dtype=tf.int64), [-1])
     order = tf.concat([order, tf.fill([steps * batch_size - len(rows)], tf.constant(-1, tf.int64))], axis=0)
     return tf.reshape(order, [steps, batch_size])
 

@@ -86,6 +86,8 @@ def finetune(
     )
     main_score = config.metric or task.main_score(labels)
     train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), engine)
+    parts = engine.num_devices * config.train.concurrent_parts * config.train.gradient_accumulation_steps
+    train_rows.check_batch_size("train.batch_size", config.train.batch_size, parts)
     held_out, test = (
         HeldOut.of(part, task, labels, tokenizer) if part else None for part in (eval_examples, test_examples)
     )

@@ -14,6 +14,7 @@ from bert_tf.configs.tasks import (
     MultiLabelConfig,
     MultipleChoiceConfig,
     QuestionAnsweringConfig,
+    RerankingConfig,
     RetrievalConfig,
     Seq2SeqConfig,
     TaggingConfig,
@@ -23,6 +24,7 @@ from bert_tf.examples import (
     ChoiceExample,
     Examples,
     QuestionExample,
+    RerankingExample,
     RetrievalExample,
     Seq2SeqExample,
     TaggedExample,
@@ -31,6 +33,7 @@ from bert_tf.examples import (
 from data_pipelines.finetuning import seq2seq
 from data_pipelines.finetuning.multiple_choice import choices_of_rows
 from data_pipelines.finetuning.question_answering import questions_of_rows
+from data_pipelines.finetuning.reranking import rankings_of_questions, rankings_of_rows
 from data_pipelines.finetuning.retrieval import pairs_of_questions, pairs_of_rows
 from data_pipelines.finetuning.tables import plain
 from data_pipelines.finetuning.tagging import sentences_of_rows
@@ -44,7 +47,10 @@ PAIR_COLUMN = "text_pair"
 Items = list[tuple[str, Any]]
 """Examples before they are read, each with its source: a dictionary of fields, a tuple, or an example object."""
 
-_EXAMPLES = (TextExample, TaggedExample, QuestionExample, RetrievalExample, Seq2SeqExample, ChoiceExample)
+_EXAMPLES = (
+    *(TextExample, TaggedExample, QuestionExample, RerankingExample, RetrievalExample, Seq2SeqExample),
+    ChoiceExample,
+)
 
 
 def items_of(name: str, data: Any, config: AnyTaskConfig) -> Items:
@@ -73,7 +79,8 @@ def items_of(name: str, data: Any, config: AnyTaskConfig) -> Items:
     if isinstance(data, tuple) and data and not isinstance(data[0], (Mapping, *_EXAMPLES)):
         rows = _rows_of_columns(name, data, config)
     elif isinstance(data, Mapping):
-        questions = isinstance(config, QuestionAnsweringConfig | RetrievalConfig) and isinstance(data.get("data"), list)
+        takes_questions = isinstance(config, QuestionAnsweringConfig | RetrievalConfig | RerankingConfig)
+        questions = takes_questions and isinstance(data.get("data"), list)
         rows = data["data"] if questions else _rows_of_named_columns(name, data)
     elif hasattr(data, "to_dicts"):  # polars
         rows = data.to_dicts()
@@ -126,9 +133,20 @@ def _read_questions(rows: Items, config: Any, strict: bool) -> list[Any]:
 
 
 def _read_pairs(rows: Items, config: RetrievalConfig, strict: bool) -> list[Any]:
-    if any("question" in row or "paragraphs" in row for _, row in rows[:1]) and config.query_column != "question":
+    if _are_questions(rows, config.query_column):
         return pairs_of_questions(questions_of_rows(rows, path=MEMORY, labelled=False), config, MEMORY)
     return pairs_of_rows(rows, config)
+
+
+def _read_rankings(rows: Items, config: RerankingConfig, strict: bool) -> list[Any]:
+    if _are_questions(rows, config.query_column):
+        return rankings_of_questions(questions_of_rows(rows, path=MEMORY, labelled=False), config)
+    return rankings_of_rows(rows, config)
+
+
+def _are_questions(rows: Items, query_column: str) -> bool:
+    """Return whether rows for queries are those of SQuAD, articles or single questions."""
+    return any("question" in row or "paragraphs" in row for _, row in rows[:1]) and query_column != "question"
 
 
 def _read_sources_and_targets(rows: Items, config: Any, strict: bool) -> list[Any]:
@@ -171,6 +189,7 @@ _KINDS = {
     "tagging": _Kind(TaggedExample, _read_tagged, ("lists of words", "lists of tags")),
     "question_answering": _Kind(QuestionExample, _read_questions, ("questions", "contexts", "answers"), 3),
     "retrieval": _Kind(RetrievalExample, _read_pairs, ("queries", "passages", "negatives")),
+    "reranking": _Kind(RerankingExample, _read_rankings, ("queries", "lists of passages", "lists of relevances"), 3),
     "seq2seq": _Kind(Seq2SeqExample, _read_sources_and_targets, ("sources", "targets")),
     "multiple_choice": _Kind(ChoiceExample, _read_choices, ("contexts", "choices", "labels", "questions"), 3),
 }
@@ -292,6 +311,8 @@ def _fields_of_example(example: Any) -> Any:
         return (example.words, None if example.tags is None else list(example.tags))
     if isinstance(example, RetrievalExample):
         return (example.query, example.passage, *([list(example.negatives)] if example.negatives else []))
+    if isinstance(example, RerankingExample):
+        return (example.query, list(example.passages), None if example.relevances is None else list(example.relevances))
     if isinstance(example, Seq2SeqExample):
         return (example.text, list(example.references) if example.other_targets else example.target)
     if isinstance(example, ChoiceExample):
@@ -328,6 +349,8 @@ def _fields_of_tuple(source: str, values: tuple[Any, ...], config: AnyTaskConfig
                 f"{source}: must have no negatives, because `task.num_negatives` is 0. Received: {values[2]!r:.100}"
             )
         return dict(zip((config.query_column, config.passage_column, config.negatives_column), values, strict=False))
+    if isinstance(config, RerankingConfig):
+        return dict(zip((config.query_column, config.passage_column, config.label_column), values, strict=True))
     if isinstance(config, Seq2SeqConfig):
         return dict(zip((config.source_column, config.target_column), values, strict=True))
     if isinstance(config, MultipleChoiceConfig):

@@ -10,6 +10,7 @@ from bert_tf.utils.arguments import renamed
 from data_pipelines.finetuning.in_memory import MEMORY
 from data_pipelines.finetuning.multiple_choice import read_choices
 from data_pipelines.finetuning.question_answering import read_questions
+from data_pipelines.finetuning.reranking import read_rankings
 from data_pipelines.finetuning.retrieval import read_pairs
 from data_pipelines.finetuning.seq2seq import SEPARATOR, read_sources_and_targets
 from data_pipelines.finetuning.splits import Split
@@ -41,6 +42,10 @@ def _read_pairs(path: str, config: Any, *, labelled: bool, strict: bool) -> list
     return read_pairs(path, config)
 
 
+def _read_rankings(path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
+    return read_rankings(path, config, labelled=labelled)
+
+
 def _read_sources_and_targets(path: str, config: Any, *, labelled: bool, strict: bool) -> list[Any]:
     return read_sources_and_targets(path, config, labelled=labelled)
 
@@ -56,6 +61,7 @@ READERS: dict[str, Reader] = {
     "tagging": _read_tagged,
     "question_answering": _read_questions,
     "retrieval": _read_pairs,
+    "reranking": _read_rankings,
     "seq2seq": _read_sources_and_targets,
     "multiple_choice": _read_choices,
 }

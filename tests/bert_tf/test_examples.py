@@ -8,6 +8,7 @@ from bert_tf.examples import (
     ChoiceExample,
     Examples,
     QuestionExample,
+    RerankingExample,
     RetrievalExample,
     Seq2SeqExample,
     TaggedExample,
@@ -19,6 +20,7 @@ EXAMPLES = {
     "tagged": TaggedExample("a river", ((0, 1), (2, 7)), ("O", "B-LOC"), "g"),
     "question": QuestionExample("who?", "the miller", "1", (("miller", 4),), True, "g"),
     "retrieval": RetrievalExample("river", "a boat", ("a mill",), "g"),
+    "reranking": RerankingExample("river", ("a boat", "a mill"), (1.0, 0.0), "g"),
     "seq2seq": Seq2SeqExample("river", "a boat", "g", ("one boat",)),
     "choice": ChoiceExample("river", ("a boat", "a mill"), 1, "where?", "g"),
 }
@@ -30,6 +32,8 @@ OTHER_VALUES = {
     "labelled": False,
     "negatives": (),
     "choices": ("a boat", "the mill"),
+    "passages": ("a boat", "a road"),
+    "relevances": (1.0, 2.0),
     "other_targets": (),
 }
 

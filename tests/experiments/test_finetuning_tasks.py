@@ -13,6 +13,7 @@ from bert_tf.configs.tasks import (
     MultipleChoiceConfig,
     QuestionAnsweringConfig,
     RegressionConfig,
+    RerankingConfig,
     RetrievalConfig,
     TaggingConfig,
 )
@@ -92,6 +93,17 @@ CASES = {
             for n in range(16)
         ),
         MultipleChoiceConfig(max_seq_length=12),
+    ),
+    "reranking": (
+        "train.tsv",
+        "query\tpassage\tlabel\n"
+        + "".join(
+            f"the {letter} {place}\ta boat {other}\t{int(place == other)}\n"
+            for letter in "abcdefgh"
+            for place in PLACES
+            for other in PLACES
+        ),
+        RerankingConfig(max_seq_length=16, group_size=4),
     ),
 }
 
@@ -187,6 +199,9 @@ def _check_answer(kind, answer, predictor):
     elif kind == "multiple_choice":
         assert answer["choice"] in PLACES
         assert "near the" in answer["context"]
+    elif kind == "reranking":
+        found = predictor.rerank("the road", ["a boat road", "a boat river"], top_k=1)
+        assert found[0]["passage"] in ("a boat road", "a boat river")
     elif kind == "tagging":
         text = "Old  miller, saw the river."
         [found] = predictor.tag([text])

@@ -3,6 +3,7 @@
 from bert_tf.configs.tasks.base import TaskConfig
 from bert_tf.configs.tasks.multiple_choice import MultipleChoiceConfig
 from bert_tf.configs.tasks.question_answering import QuestionAnsweringConfig
+from bert_tf.configs.tasks.reranking import RerankingConfig
 from bert_tf.configs.tasks.retrieval import RetrievalConfig
 from bert_tf.configs.tasks.seq2seq import Seq2SeqConfig
 from bert_tf.configs.tasks.tagging import TaggingConfig
@@ -15,6 +16,7 @@ __all__ = [
     "MultipleChoiceConfig",
     "QuestionAnsweringConfig",
     "RegressionConfig",
+    "RerankingConfig",
     "RetrievalConfig",
     "Seq2SeqConfig",
     "TaggingConfig",
@@ -28,6 +30,7 @@ AnyTaskConfig = (
     | RegressionConfig
     | TaggingConfig
     | QuestionAnsweringConfig
+    | RerankingConfig
     | RetrievalConfig
     | Seq2SeqConfig
     | MultipleChoiceConfig

@@ -22,6 +22,7 @@ CLASSES = {
     "tagging": (bert_tf.BertTokenClassifier, "tag", (TEXTS,)),
     "question_answering": (bert_tf.BertQuestionAnswerer, "answer", (TEXTS, TEXTS)),
     "multiple_choice": (bert_tf.BertMultipleChoice, "choose", (TEXTS, [["a boat", "the river"]] * 2)),
+    "reranking": (bert_tf.BertReranker, "rerank", (TEXTS[0], TEXTS)),
     "retrieval": (bert_tf.BertDualEncoder, "embed", (TEXTS,)),
 }
 
@@ -34,6 +35,8 @@ def test_a_run_answers_as_when_it_is_loaded(tmp_path, task):
     found, expected = (getattr(each, method)(*arguments) for each in (model, bert_tf.load(path)))
     if task in ("regression", "retrieval"):
         np.testing.assert_allclose(found, expected, atol=1e-6)
+    elif task == "reranking":
+        assert [each["index"] for each in found] == [each["index"] for each in expected]
     elif task in ("classification", "multi_label", "multiple_choice"):
         for one, other in zip(found, expected, strict=True):
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-6)

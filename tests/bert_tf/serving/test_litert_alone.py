@@ -21,6 +21,7 @@ CALLS = {
     "regression": ("score", [[CONTEXT, ""]]),
     "tagging": ("tag", [[CONTEXT, ""]]),
     "question_answering": ("answer", [[QUESTION], [CONTEXT]]),
+    "reranking": ("rerank", [QUESTION, [CONTEXT, "the boat"]]),
     "retrieval": ("search", [[QUESTION], [CONTEXT, "the boat"]]),
 }
 PROGRAM = """

@@ -16,6 +16,7 @@ from bert_tf.models.multiple_choice import BertMultipleChoice
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.question_answerer import BertQuestionAnswerer
 from bert_tf.models.regressor import BertRegressor
+from bert_tf.models.reranker import BertReranker
 from bert_tf.models.token_classifier import BertTokenClassifier
 from bert_tf.runs.folder import CONFIG_FILE, VOCAB_FILE
 from bert_tf.serving import onnx_export, onnx_model
@@ -55,6 +56,7 @@ def _inputs(shape):
         ("classification", lambda: BertClassifier(SMALL, 3)),
         ("classification", lambda: BertClassifier(SMALL, 3, pooling="mean")),
         ("regression", lambda: BertRegressor(SMALL)),
+        ("reranking", lambda: BertReranker(SMALL)),
         ("tagging", lambda: BertTokenClassifier(SMALL, 4)),
         ("question_answering", lambda: BertQuestionAnswerer(SMALL)),
         ("multiple_choice", lambda: BertMultipleChoice(SMALL)),

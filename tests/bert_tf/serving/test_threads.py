@@ -23,6 +23,7 @@ TASKS = {
     "regression": "score",
     "tagging": "tag",
     "question_answering": "answer",
+    "reranking": "rerank",
     "retrieval": "embed",
 }
 
@@ -32,6 +33,8 @@ def _ask(predictor, method, text):
         return predictor.tag([text.split()])
     if method == "answer":
         return predictor.answer(["the old miller"], [text])
+    if method == "rerank":
+        return predictor.rerank(text, TEXTS[:3])
     if method == "fill_mask":
         return predictor.fill_mask([f"{text} [MASK]"], top_k=3)
     if method == "search":
