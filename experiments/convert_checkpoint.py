@@ -23,6 +23,7 @@ MODELS = (
     "question_answering",
     "multiple_choice",
     "regression",
+    "reranking",
     "retrieval",
     "seq2seq",
     "tagging",
