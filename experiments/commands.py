@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": "experiments.serve",
     "convert-checkpoint": "experiments.convert_checkpoint",
     "quickstart": "experiments.quickstart",
+    "plan": "experiments.plan",
     "tpu-check": "tpu_configs.check",
     "tpu-topologies": "tpu_configs.show",
     "completion": "",

@@ -47,7 +47,7 @@ OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The README comes last: its first example asks models that the pages have made.
 PAGES = (
     *("installation", "data", "pretraining", "finetuning", "choices", "serving", "python", "scoring", "explaining"),
-    *("ranking", "keras", "migration", "weights", "limits", "engines", "tpu"),
+    *("ranking", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
 )
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]
 
