@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MAX_LINES = 400
@@ -219,3 +220,20 @@ def test_licence_is_whole():
     assert "Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text
     assert SETUP["metadata"]["license"] == "Apache-2.0"
+
+
+def test_the_citation_names_the_version_and_the_licence():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], citation["license"]) == (SETUP["metadata"]["version"], SETUP["metadata"]["license"])
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["authors"]
+
+
+def test_a_report_of_an_error_asks_for_what_is_needed():
+    folder = REPOSITORY / ".github" / "ISSUE_TEMPLATE"
+    forms = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in folder.glob("*.yml")}
+    for form in (forms["bug_report"], forms["wish"]):
+        assert {"name", "description", "body"} <= set(form)
+        assert all({"type", "id", "attributes"} <= set(part) for part in form["body"])
+    required = {part["id"] for part in forms["bug_report"]["body"] if part.get("validations", {}).get("required")}
+    assert required == {"command", "error", "expected", "versions", "machine"}
