@@ -268,6 +268,10 @@ def multiple_choice_batch(batch_size: int | None, max_seq_length: int | None, ch
     }
 
 
+TEACHER_NAMES = ("teacher_outputs", "teacher_start_logits", "teacher_end_logits", "teacher_weights")
+"""The features of a batch that a teacher adds: its outputs (of a question answerer, both by name), in the shape of the
+model's; and a weight for each row, float32 [B], 1 but in fillers."""
+
 BATCH_NAMES = frozenset().union(
     pretraining_batch(None, 1, 1),
     classification_batch(None, None),
@@ -279,6 +283,7 @@ BATCH_NAMES = frozenset().union(
     seq2seq_batch(None, None, 1),
     multiple_choice_batch(None, None, 1),
     ("target_weights",),
+    TEACHER_NAMES,
 )
 """The names of all tensors that a batch may have."""
 

@@ -71,7 +71,7 @@ def finetune(
 
     def run_in(changed: FinetuningConfig, folder: str) -> dict[str, Any]:
         settings, seed = next(order)
-        runs.append(TrainingResult(folder, run(changed, run_dir=folder), settings, seed))
+        runs.append(TrainingResult(folder, run(changed, run_dir=folder, shared_dir=run_dir), settings, seed))
         return runs[-1].scores
 
     score = config.metric or task.main_score(labels)

@@ -29,6 +29,8 @@ from bert_tf.examples import (
     TextExample,
 )
 from bert_tf.models.pretrainer import BertPretrainer
+from bert_tf.models.student_and_teacher import StudentAndTeacher
+from bert_tf.objectives.distillation import distilled, layer_term, masked_lm_term, relation_term
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.tasks import task_of
 from bert_tf.training.throughput import counting_tokens
@@ -111,9 +113,23 @@ def _of_pretraining(kind: str) -> tuple[Callable[[], keras.Model], Any, list[dic
     return lambda: BertPretrainer(MODEL), pretraining_objective(), batches
 
 
+def _of_distillation(_: str) -> tuple[Callable[[], keras.Model], Any, list[dict[str, np.ndarray]]]:
+    """Return a student of two thirds of its teacher's width, which learns all that a teacher has."""
+    _, objective, batches = _of_pretraining("packed")
+    teacher = MODEL.replace(hidden_size=24, num_layers=4)
+    terms = [masked_lm_term(0.5, temperature=2.0), layer_term(1.0), relation_term(1.0, 2)]
+
+    def make_model() -> keras.Model:
+        models = BertPretrainer(MODEL), BertPretrainer(teacher)
+        return StudentAndTeacher(*models, layers=(0, 2, 4), relation_layer=3)
+
+    return make_model, distilled(objective, 0.5, terms), batches
+
+
 def train(engine: Any, case: str, settings: TrainConfig = TRAIN, *, optimizer: str = "adamw") -> dict[str, np.ndarray]:
     """Train through an engine, and return the metrics of each step, and all values at the end, by name."""
-    make_model, objective, batches = (_of_pretraining if case in PRETRAINING else _of_task)(case)
+    of_case = _of_distillation if case == "distilled" else _of_pretraining if case in PRETRAINING else _of_task
+    make_model, objective, batches = of_case(case)
     keras.utils.set_random_seed(settings.seed)
     state = engine.make_state(make_model, settings)
     state.start_averages()

@@ -24,7 +24,7 @@ LOCAL = "local"
 """The name of the TPU of the machine that the program runs on."""
 
 # The flags whose value may be a name, of a model on a hub or of a data set, instead of a path.
-_MAY_BE_NAMES = {"--init_checkpoint"}
+_MAY_BE_NAMES = {"--init_checkpoint", "distill.teacher"}
 
 
 def check_pretraining(
@@ -53,7 +53,7 @@ def check_pretraining(
         ValueError: the job could not run as it is; the message names the flag or field.
     """
     data = [("--train_data", path) for path in train_data] + [("--eval_data", path) for path in eval_data]
-    check_paths(tpu, [*data, *paths.items()])
+    check_paths(tpu, [*data, *paths.items(), ("distill.teacher", config.distill.teacher)])
     check_batches_on(topology, [phase.train for phase in phases_of(config)], bool(eval_data))
     check_records(config, train_data, eval_data, skip_corrupt=skip_corrupt)
 
@@ -79,7 +79,7 @@ def check_finetuning(
         FileNotFoundError: a path is missing.
         ValueError: the job could not run as it is; the message names the flag or field.
     """
-    check_paths(tpu, paths.items())
+    check_paths(tpu, [*paths.items(), ("distill.teacher", config.distill.teacher)])
     check_batches_on(topology, [config.train])
     encoder, tokenizer = config.model, None
     init_checkpoint, vocab_file = paths.get("--init_checkpoint"), paths.get("--vocab_file")

@@ -174,6 +174,14 @@ class Config:
         """
         return dataclasses.replace(self, **changes)
 
+    def with_name(self, name: str) -> Self | None:
+        """Return a copy with the values that a name stands for; None for a class without named values.
+
+        Raises:
+            ConfigError: there is no such name.
+        """
+        return None
+
     def override(self, assignment: str) -> Self:
         """Return a copy with one field changed.
 
@@ -219,6 +227,9 @@ class Config:
             if not isinstance(value, Config):
                 raise ConfigError(f"`{full_name}`: `{name}` has no fields. Received: {given!r}")
             return self.replace(**{name: value._changed_at(rest, given, full_name, parse)})
+        named = value.with_name(given) if isinstance(value, Config) and isinstance(given, str) else None
+        if named is not None:
+            return self.replace(**{name: named})
         if isinstance(value, Config) and not isinstance(given, Config):
             fields = ", ".join(f"{full_name}.{field.name}" for field in dataclasses.fields(value))
             raise ConfigError(f"`{full_name}` has fields of its own; set one of them: {fields}. Received: {given!r}")

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Self
 
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
+from bert_tf.configs.distillation import DistillConfig
 from bert_tf.configs.generation_metrics import GENERATION_METRICS
 from bert_tf.configs.model import BertConfig
 from bert_tf.configs.tasks import AnyTaskConfig, ClassificationConfig, Seq2SeqConfig
@@ -95,6 +96,7 @@ class PretrainingConfig(Config):
         optimizer: the update rule.
         train: the training loop.
         phases: consecutive parts of the training, on records of different lengths; empty for one length.
+        distill: the teacher, a masked language model with the vocabulary of the records, and what is learnt from it.
     """
 
     model: BertConfig = dataclasses.field(default_factory=BertConfig)
@@ -105,6 +107,7 @@ class PretrainingConfig(Config):
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     phases: tuple[PhaseConfig, ...] = ()
+    distill: DistillConfig = dataclasses.field(default_factory=DistillConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -140,6 +143,7 @@ class FinetuningConfig(Config):
         patience: number of evaluations without a better score after which training stops; 0 for never.
         metric: the score that `keep_best` and `patience` use; None for the task's own. Lower errors and losses
             (`*loss`, `mse`, `perplexity`) are better.
+        distill: the teacher, a model for the same task and labels, and what is learnt from it.
     """
 
     model: BertConfig = dataclasses.field(default_factory=BertConfig)
@@ -153,6 +157,7 @@ class FinetuningConfig(Config):
     keep_best: bool = True
     patience: int = 0
     metric: str | None = None
+    distill: DistillConfig = dataclasses.field(default_factory=DistillConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -164,15 +164,27 @@ class BertConfig(Config):
         Raises:
             ConfigError: there is no such size, or a field is wrong.
         """
-        if name not in PUBLISHED_SIZES:
-            raise ConfigError(f"`name` must be one of {', '.join(PUBLISHED_SIZES)}. Received: {name!r}")
-        layers, hidden = PUBLISHED_SIZES[name]
-        sizes: dict[str, Any] = {
-            "num_layers": layers,
-            "hidden_size": hidden,
-            "num_heads": hidden // 64,
-            "intermediate_size": 4 * hidden,
-        }
+        sizes: dict[str, Any] = _sizes_of(name)
         if name.startswith("cased_"):
             sizes["vocab_size"] = _CASED_VOCAB_SIZE
         return cls(**(sizes | changes))
+
+    def with_name(self, name: str) -> Self:
+        """Return a copy with the layers, widths and heads of a published size, as `--set model=bert_tiny` gives them.
+
+        Raises:
+            ConfigError: there is no such size.
+        """
+        return self.replace(**_sizes_of(name))
+
+
+def _sizes_of(name: str) -> dict[str, Any]:
+    if name not in PUBLISHED_SIZES:
+        raise ConfigError(f"`name` must be one of {', '.join(PUBLISHED_SIZES)}. Received: {name!r}")
+    layers, hidden = PUBLISHED_SIZES[name]
+    return {
+        "num_layers": layers,
+        "hidden_size": hidden,
+        "num_heads": hidden // 64,
+        "intermediate_size": 4 * hidden,
+    }

@@ -98,6 +98,13 @@ class BertEncoder(BertModel):
         Returns:
             `sequence_output` [B, L, D], and `pooled_output` [B, D] of the first token, both in the compute dtype.
         """
+        return self.encoded(self.layer_outputs(inputs, training=training, seed=seed)[-1])
+
+    def layer_outputs(self, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> list[Tensor]:
+        """Return the embedded tokens, then the output of each block, [B, L, D] each; the arguments are those of `call`.
+
+        The last one is the `sequence_output`.
+        """
         input_ids = inputs["input_ids"]
         seed = self.seeds_of_rows(seed, inputs)
         input_mask = inputs.get("input_mask")
@@ -112,10 +119,14 @@ class BertEncoder(BertModel):
         # A fused kernel takes the numbers of the sequences, [B, L], instead of [B, 1, L, L].
         fused = self.config.attention == "fused"
         allowed = input_mask if fused else attention_allowed(input_mask, inputs.get(ORDER))
-        x = self.embeddings(input_ids, segment_ids, position_ids, training=training, seed=seed_part(seed, 0))
+        outputs = [self.embeddings(input_ids, segment_ids, position_ids, training=training, seed=seed_part(seed, 0))]
         for number, block in enumerate(self.blocks, 1):
-            x = block(x, allowed, training=training, seed=seed_part(seed, number))
-        return {"sequence_output": x, "pooled_output": self.pooler(x[:, 0])}
+            outputs.append(block(outputs[-1], allowed, training=training, seed=seed_part(seed, number)))
+        return outputs
+
+    def encoded(self, sequence_output: Tensor) -> Batch:
+        """Return what `call` returns, of the last block's output, [B, L, D]."""
+        return {"sequence_output": sequence_output, "pooled_output": self.pooler(sequence_output[:, 0])}
 
     def pooled_vectors(self, encoded: Batch, inputs: Batch, *, pooling: str) -> Tensor:
         """Return the vector of each row that a head reads, [B, D] in the compute dtype.

@@ -46,6 +46,7 @@ _MAY_CHANGE = {
     "shard_optimizer",
     "peak_tflops",
     "profile_steps",
+    "outputs_dir",
     "vocab_hash",  # compared by the tokens themselves
     DIGESTS,  # compared by themselves; a run of an earlier version has none
 }

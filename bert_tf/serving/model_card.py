@@ -91,6 +91,7 @@ def card(
     rows = {
         "task": description.task,
         "weights": source,
+        **_teacher(description),
         "licence of the weights": license_name,
         "encoder": f"{encoder.num_layers} layers of {encoder.hidden_size}, {encoder.num_heads} heads",
         "vocabulary": f"{encoder.vocab_size} tokens, {'un' if description.do_lower_case else ''}cased, "
@@ -110,6 +111,12 @@ def card(
         f"## Data\n\n{_json(description.data)}\n"
         f"## Configuration\n\n{_json({'model': encoder.to_dict(), 'experiment': description.experiment})}"
     )
+
+
+def _teacher(description: ModelDescription) -> dict[str, str]:
+    """Return the line that names the teacher of a distilled model."""
+    teacher = (description.experiment.get("distill") or {}).get("teacher")
+    return {"distilled from": teacher} if teacher else {}
 
 
 def _comparison(scores: Mapping[str, Mapping[str, float]]) -> str:

@@ -13,6 +13,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 if TYPE_CHECKING:
     import keras
 
+    from bert_tf.objectives.distillation import Imitation
     from bert_tf.objectives.objective import Objective
 
 Example = TypeVar("Example")
@@ -155,6 +156,10 @@ class Task(ModelKind, Generic[Example]):
     @abc.abstractmethod
     def objective(self, training: bool) -> "Objective":
         """Return the objective for training, or for evaluation, which has no label smoothing."""
+
+    def imitation(self) -> "Imitation | None":
+        """Return how a student's outputs are compared with its teacher's; None for a task whose outputs are not."""
+        return None
 
     @abc.abstractmethod
     def answers(

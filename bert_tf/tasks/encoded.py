@@ -39,7 +39,7 @@ class EncodedExamples:
 
     Attributes:
         lengths: the number of tokens of each encoded example, int [N].
-        token_features: name -> a value for each token, [N, longest]: `input_ids`, `segment_ids`, perhaps labels.
+        token_features: name -> a value for each token, [N, longest, ...]: `input_ids`, `segment_ids`, perhaps labels.
             Examples of several sequences have `input_mask` and `position_ids` too. The values after an example's
             length are 0, or `pad_id` in `input_ids`.
         example_features: name -> a value for each encoded example, [N, ...]. The names of weights end in `_weights`.
@@ -154,7 +154,8 @@ class EncodedExamples:
             length: L, the length of the batch.
 
         Returns:
-            The encoder's inputs, int32 [B, L], the other token features, [B, L], and the example features, [B, ...].
+            The encoder's inputs, int32 [B, L], the other token features, [B, L, ...], and the example features,
+            [B, ...].
         """
         chosen = np.maximum(indices, 0)
         is_real = indices != _FILLER
@@ -164,7 +165,8 @@ class EncodedExamples:
             cut = array[chosen, :length]
             missing = length - cut.shape[1]
             padding = self.pad_id if name == "input_ids" else 0
-            batch[name] = np.pad(cut, ((0, 0), (0, missing)), constant_values=padding) if missing > 0 else cut
+            pads = [(0, 0), (0, missing), *[(0, 0)] * (cut.ndim - 2)]
+            batch[name] = np.pad(cut, pads, constant_values=padding) if missing > 0 else cut
         batch |= {name: array[chosen] for name, array in self.example_features.items()}
         for name in weight_names(batch):
             batch[name] = batch[name] * is_real.reshape([-1] + [1] * (batch[name].ndim - 1)).astype(batch[name].dtype)

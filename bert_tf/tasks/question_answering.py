@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import keras
 
     from bert_tf.models.question_answerer import BertQuestionAnswerer
+    from bert_tf.objectives.distillation import Imitation
     from bert_tf.objectives.objective import Objective
 
 Offsets = list[tuple[int, int]]
@@ -172,6 +173,12 @@ class QuestionAnswering(Task[QuestionExample]):
         from bert_tf.objectives.objective import question_answering_objective
 
         return question_answering_objective()
+
+    def imitation(self) -> "Imitation":
+        """Return the divergences of start and end."""
+        from bert_tf.objectives.distillation import span_imitation
+
+        return span_imitation
 
     def answers(
         self,

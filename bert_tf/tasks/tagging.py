@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import keras
 
     from bert_tf.models.token_classifier import BertTokenClassifier
+    from bert_tf.objectives.distillation import Imitation
     from bert_tf.objectives.objective import Objective
 
 OUTSIDE = "O"
@@ -191,6 +192,12 @@ class Tagging(Task[TaggedExample]):
         from bert_tf.objectives.objective import tagging_objective
 
         return tagging_objective(self.config.focal_gamma if training else 0.0)
+
+    def imitation(self) -> "Imitation":
+        """Return the divergence of the tags of the words' first tokens."""
+        from bert_tf.objectives.distillation import class_imitation
+
+        return class_imitation
 
     def answers(
         self, examples: Sequence[TaggedExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]

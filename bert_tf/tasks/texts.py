@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bert_tf.models.classifier import BertClassifier
     from bert_tf.models.multi_label_classifier import BertMultiLabelClassifier
     from bert_tf.models.regressor import BertRegressor
+    from bert_tf.objectives.distillation import Imitation
     from bert_tf.objectives.objective import Objective
 
 
@@ -122,6 +123,12 @@ class Classification(Task[TextExample]):
             label_smoothing=self.config.label_smoothing if training else 0.0,
             focal_gamma=self.config.focal_gamma if training else 0.0,
         )
+
+    def imitation(self) -> "Imitation":
+        """Return the divergence of the classes."""
+        from bert_tf.objectives.distillation import class_imitation
+
+        return class_imitation
 
     def answers(
         self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
@@ -229,6 +236,12 @@ class MultiLabel(Task[TextExample]):
 
         return multi_label_objective(self.config.focal_gamma if training else 0.0)
 
+    def imitation(self) -> "Imitation":
+        """Return the mean divergence of the labels."""
+        from bert_tf.objectives.distillation import label_imitation
+
+        return label_imitation
+
     def answers(
         self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]
     ) -> list[dict[str, Any]]:
@@ -324,6 +337,12 @@ class Regression(Task[TextExample]):
         from bert_tf.objectives.objective import regression_objective
 
         return regression_objective()
+
+    def imitation(self) -> "Imitation":
+        """Return the squared difference of the numbers."""
+        from bert_tf.objectives.distillation import number_imitation
+
+        return number_imitation
 
     def answers(
         self, examples: Sequence[TextExample], rows: EncodedExamples, outputs: Sequence[Any], *, labels: Sequence[str]

@@ -119,7 +119,7 @@ def batch_gatherer(rows: EncodedExamples, batch_size: int) -> Callable[[tf.Tenso
         name: tf.constant(
             np.pad(
                 array,
-                ((0, 0), (0, most - array.shape[1])),
+                ((0, 0), (0, most - array.shape[1]), *[(0, 0)] * (array.ndim - 2)),
                 constant_values=rows.pad_id if name == "input_ids" else 0,
             )
         )
@@ -136,7 +136,7 @@ def batch_gatherer(rows: EncodedExamples, batch_size: int) -> Callable[[tf.Tenso
         length = most if static_length else buckets[tf.searchsorted(buckets, longest[None])[0]]
         batch = {name: tf.gather(array, chosen)[:, :length] for name, array in tokens.items()}
         for name in batch:
-            batch[name].set_shape([batch_size, static_length])
+            batch[name].set_shape([batch_size, static_length, *batch[name].shape[2:]])
         batch |= {name: tf.gather(array, chosen) for name, array in values.items()}
         for name in weight_names(batch):
             batch[name] *= tf.reshape(tf.cast(real, batch[name].dtype), [-1] + [1] * (batch[name].shape.rank - 1))

@@ -21,6 +21,7 @@ from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.attention_choice import attention_of
 from bert_tf.training.batch_shards import BatchShard
+from bert_tf.training.distillation import Distillation, check_teacher_of, kept_heads, read_teacher, student_of
 from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
 from bert_tf.training.engine import Dataset, Engine
 from bert_tf.training.held_out import HeldOut, Scorer
@@ -45,6 +46,7 @@ def finetune(
     test_examples: Examples | None = None,
     data: dict[str, Any] | None = None,
     allow_random_heads: bool = False,
+    shared_dir: str | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a model for `config.task`, or resume its fine-tuning, in `run_dir`.
 
@@ -58,19 +60,23 @@ def finetune(
         run_dir: the run's folder.
         engine: the devices and processes.
         init_checkpoint: the pre-trained model whose encoder, vocabulary and casing are used: a run's folder, a folder
-            of Hugging Face or Google, a preset of KerasHub, or a name on a hub. None to start from random weights.
-        tokenizer: the tokenizer of a start from random weights, whose sizes are `config.model`; else None.
+            of Hugging Face or Google, a preset of KerasHub, or a name on a hub. None to start from random weights, or
+            from layers of a teacher.
+        tokenizer: the tokenizer of a start from random weights, whose sizes are `config.model`; else None, as for a
+            student that has its teacher's.
         test_examples: examples that the result is scored on once, at the end. Their scores are returned under `test`.
         data: a description of what the run reads, which is kept with it; None for the paths of the examples.
         allow_random_heads: whether a pooler that `init_checkpoint` lacks may start from random weights. The head of the
             task always does, but for a task that goes on with the head of a pre-training (`keeps_head`).
+        shared_dir: the folder of what several runs have in common, such as the outputs of a teacher; None for the one
+            that holds `run_dir`.
 
     Returns:
         Loss and scores of the result on `eval_examples`; without evaluation, losses and metrics of the last steps.
 
     Raises:
         FileNotFoundError: `init_checkpoint` does not exist or is incomplete.
-        ValueError: labels, lengths, sizes or experiment do not agree; the message names them.
+        ValueError: labels, lengths, sizes, teacher or experiment do not agree; the message names them.
         FloatingPointError: the loss or the gradient is not finite.
         Preempted: the process received SIGTERM, and wrote a checkpoint of the last step.
     """
@@ -81,8 +87,24 @@ def finetune(
     config = config.replace(train=with_precision(config.train, engine, run_dir))
     task = task_of(config.task)
     labels = _labels(task, train_examples, eval_examples, test_examples)
+    teacher = read_teacher(config.distill, config.task.kind)
+    if teacher is not None:
+        check_teacher_of(task, teacher, config.distill, labels)
     pretrained, tokenizer, encoder = starting_point(
-        config, labels, init_checkpoint=init_checkpoint, tokenizer=tokenizer, allow_random_heads=allow_random_heads
+        config,
+        labels,
+        init_checkpoint=init_checkpoint,
+        tokenizer=tokenizer,
+        allow_random_heads=allow_random_heads,
+        teacher=teacher,
+    )
+    distillation = Distillation(
+        config.distill,
+        teacher,
+        student=encoder,
+        tokenizer=tokenizer,
+        row_length=config.task.row_length,
+        num_segments=config.task.num_segments,
     )
     main_score = config.metric or task.main_score(labels)
     train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), engine)
@@ -93,16 +115,24 @@ def finetune(
     )
     config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
     train = config.train
-    train_data = _TrainingData(train_rows, train, train_examples.path)
     read = _data_read(data, train=train_examples, eval=eval_examples, test=test_examples)
-    read["init_checkpoint"] = init_checkpoint
+    read |= {"init_checkpoint": init_checkpoint} | distillation.source
     description = _description(config, encoder, tokenizer, labels=labels, data=read)
     with run_folder.claimed(run_dir, description, tokenizer, is_chief=engine.is_chief) as lock:
+        train_rows = distillation.with_outputs(
+            train_rows,
+            labels,
+            folder=os.path.dirname(run_dir.rstrip("/")) if shared_dir is None else shared_dir,
+            engine=engine,
+            batch_size=train.eval_batch_size,
+        )
+        train_data = _TrainingData(train_rows, train, train_examples.path)
         keras.utils.set_random_seed(train.seed)
         make_model = partial(run_folder.model_of, description, train.dtype_policy, attention=attention)
-        state = engine.make_state(make_model, train)
+        state = engine.make_state(distillation.model_maker(make_model, train.dtype_policy, task.kind), train)
+        model = student_of(state.model)
         scorer = Scorer(
-            state.model,
+            model,
             task,
             labels,
             tokenizer,
@@ -111,14 +141,14 @@ def finetune(
             generation_metrics=config.generation_metrics,
         )
         keeps = config.keep_best and engine.is_chief
-        best = BestEvaluation(run_dir, state.model, main_score, keep=keeps, patience=config.patience)
+        best = BestEvaluation(run_dir, model, main_score, keep=keeps, patience=config.patience)
         hooks = Hooks(
             evaluate=partial(_evaluate, held_out, scorer, main_score) if held_out is not None else None,
             initialize=partial(
                 initialize,
                 pretrained=pretrained,
                 reinitialize_layers=config.reinitialize_layers,
-                heads=task.heads if task.keeps_head else (),
+                heads=task.heads if task.keeps_head else kept_heads(task, teacher, config.distill, labels),
             ),
             after_evaluation=best,
             describe_batch=train_data.describe_batch,
@@ -128,7 +158,7 @@ def finetune(
         results = train_and_evaluate(
             engine=engine,
             state=state,
-            objective=task.objective(training=True),
+            objective=distillation.objective(task.objective(training=True), task.imitation(), task.target_weights),
             train_data=train_data.batches_from,
             run_dir=run_dir,
             train=train,
@@ -141,7 +171,7 @@ def finetune(
         if test is not None:
             # Workers wait here until the chief has written what all of them read.
             engine.require_agreement("step at the end", state.num_updates)
-            restore_result(run_dir, state.model, use_average=train.use_average)
+            restore_result(run_dir, model, use_average=train.use_average)
             results = results | {"test": scorer(test)}
         if engine.is_chief:
             files.write_json(os.path.join(run_dir, SCORES_FILE), results)

@@ -1,6 +1,5 @@
 """Pre-training: masked-LM and next-sentence prediction on records of text."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -20,10 +19,11 @@ from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
-from bert_tf.tokenization.vocab_files import first_difference
-from bert_tf.tokenization.wordpiece import MAX_WORD_CHARACTERS, WordPieceTokenizer
+from bert_tf.tokenization.same_vocabulary import check_same_vocabulary
+from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.attention_choice import attention_of
 from bert_tf.training.batch_shards import BatchShard
+from bert_tf.training.distillation import Distillation, check_one_start, read_teacher, student_of, student_start
 from bert_tf.training.engine import Dataset, Engine, Evaluate, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.phases import Phase, phases_of, remaining
@@ -131,8 +131,17 @@ def pretrain(
     tokenizer = train_of[0].tokenizer
     for records in (*train_of, *eval_of):
         config.model.check_fits(tokenizer.vocab_size, records.max_seq_length)
+    teacher = read_teacher(config.distill, "pretraining")
+    distillation = Distillation(
+        config.distill,
+        teacher,
+        student=config.model,
+        tokenizer=tokenizer,
+        row_length=max(records.max_seq_length for records in train_of),
+        num_segments=2,
+    )
     description = _description(config, tokenizer, train_of, eval_of)
-    start_from = _weights_to_start_from(init_checkpoint, config, tokenizer) if init_checkpoint else None
+    start_from = _weights_to_start_from(init_checkpoint, config, tokenizer, teacher)
     if start_from is not None:
         start_from.check_heads("pretraining", allow_random_heads)
     with ExitStack() as stack:
@@ -142,9 +151,10 @@ def pretrain(
         log_unigram = metrics.log_unigram(train_of[0].token_counts(), tokenizer.special_ids, config.model.vocab_size)
         keras.utils.set_random_seed(train.seed)
         make_model = partial(run_folder.model_of, description, train.dtype_policy, attention=attention)
-        state = engine.make_state(make_model, train)
+        state = engine.make_state(distillation.model_maker(make_model, train.dtype_policy, "pretraining"), train)
         initialization = _initialization(config, start_from, log_unigram, allow_random_heads=allow_random_heads)
-        objective = pretraining_objective(log_unigram)
+        of_labels = pretraining_objective(log_unigram)
+        objective, student = distillation.objective(of_labels), student_of(state.model)
         results: dict[str, float] = {}
         newest = checkpoints.newest_checkpoint(run_dir)
         for index in remaining(phases, newest.step if newest is not None else 0):
@@ -158,7 +168,7 @@ def pretrain(
                 train=phases[index].train,
                 optimizer=config.optimizer,
                 hooks=Hooks(
-                    evaluate=data.evaluation(engine.make_evaluation(state.model, objective)),
+                    evaluate=data.evaluation(engine.make_evaluation(student, of_labels)),
                     initialize=initialization,
                     describe_batch=data.describe_batch,
                     still_held=lock.check,
@@ -280,18 +290,25 @@ def _identity(records: Sequence[PretrainingRecords]) -> Any:
 
 
 def _weights_to_start_from(
-    init_checkpoint: str, config: PretrainingConfig, tokenizer: WordPieceTokenizer
-) -> Pretrained:
-    """Read published weights or those of another run, and check that they fit this run's vocabulary and sizes."""
-    with renamed(path="init_checkpoint"):
-        other = read_pretrained(init_checkpoint, "pretraining")
-    other_tokenizer = other.tokenizer()
-    if _rules(other_tokenizer) != _rules(tokenizer):
-        raise ValueError(
-            "`init_checkpoint` must have the vocabulary and casing of the records, whose hash is "
-            f"{_vocabulary(tokenizer)}. Received: {init_checkpoint!r}, with {_vocabulary(other_tokenizer)}; "
-            f"{first_difference(tokenizer.tokens, other_tokenizer.tokens) or 'the tokens are the same'}"
-        )
+    init_checkpoint: str | None, config: PretrainingConfig, tokenizer: WordPieceTokenizer, teacher: Pretrained | None
+) -> Pretrained | None:
+    """Return published weights, those of another run or some layers of the teacher, which fit this run; None for none.
+
+    Raises:
+        ValueError: the weights have another vocabulary or other sizes than this run, or are given twice.
+    """
+    if teacher is not None and config.distill.init_layers:
+        check_one_start(config.distill, init_checkpoint=init_checkpoint)
+        name, given = "distill.init_layers", str(config.distill.teacher)
+        other = student_start(teacher, config.distill, config.model)[0]
+    elif init_checkpoint:
+        name, given = "init_checkpoint", init_checkpoint
+        with renamed(path=name):
+            other = read_pretrained(init_checkpoint, "pretraining")
+    else:
+        return None
+    assert other is not None
+    check_same_vocabulary(name, given, other.tokenizer(), expected=tokenizer, owner="the records")
     differences = [
         f"`model.{name}` is {getattr(other.config, name)!r} there and {getattr(config.model, name)!r} here"
         for name in _ARCHITECTURE
@@ -299,19 +316,6 @@ def _weights_to_start_from(
     ]
     if differences:
         raise ValueError(
-            f"`init_checkpoint` must hold a model of the same size and kind: {'; '.join(differences)}. "
-            f"Received: {init_checkpoint!r}"
+            f"`{name}` must give a model of the same size and kind: {'; '.join(differences)}. Received: {given!r}"
         )
     return other
-
-
-def _rules(tokenizer: WordPieceTokenizer) -> tuple[Any, ...]:
-    """Return what two tokenizers must share. Published limits of a word's length differ, and hardly a text shows it."""
-    options = dataclasses.replace(tokenizer.options, max_input_chars_per_word=MAX_WORD_CHARACTERS)
-    return tokenizer.tokens, tokenizer.do_lower_case, options
-
-
-def _vocabulary(tokenizer: WordPieceTokenizer) -> str:
-    casing = "uncased" if tokenizer.do_lower_case else "cased"
-    options = str(tokenizer.options)
-    return f"{tokenizer.vocab_hash[:12]} ({casing}{f', {options}' if options else ''})"

@@ -14,6 +14,7 @@ from bert_tf.models.weights import named_weights
 from bert_tf.tasks import task_of
 from bert_tf.tokenization.reachability import vocabulary_warnings
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.training.distillation import check_one_start, student_start
 from bert_tf.training.engine import State
 from bert_tf.utils.arguments import renamed
 
@@ -25,6 +26,7 @@ def starting_point(
     init_checkpoint: str | None,
     tokenizer: WordPieceTokenizer | None,
     allow_random_heads: bool,
+    teacher: Pretrained | None = None,
 ) -> tuple[Pretrained | None, WordPieceTokenizer, BertConfig]:
     """Return the pre-trained weights (None for random ones), the tokenizer and the encoder's configuration.
 
@@ -34,20 +36,26 @@ def starting_point(
         init_checkpoint: see `finetuning.finetune`, also for the other arguments.
         tokenizer: see there.
         allow_random_heads: see there.
+        teacher: the teacher of a student that is distilled (`config.distill`); None for none.
 
     Raises:
         FileNotFoundError: `init_checkpoint` does not exist or is incomplete.
         ValueError: it lacks a head, or sizes and settings do not agree.
     """
-    if (init_checkpoint is None) == (tokenizer is None):
+    pretrained, encoder = None, config.model
+    check_one_start(config.distill, init_checkpoint=init_checkpoint, vocab_file=tokenizer)
+    if teacher is not None and init_checkpoint is None:
+        pretrained, own_tokenizer, encoder = student_start(teacher, config.distill, encoder)
+        tokenizer = tokenizer or own_tokenizer
+    elif (init_checkpoint is None) == (tokenizer is None):
         raise ValueError(
             "one of `init_checkpoint` (pre-trained weights) and `vocab_file` (random weights) must be given. "
             f"Received: {'neither' if tokenizer is None else 'both'}"
         )
-    pretrained, encoder = None, config.model
-    if init_checkpoint is not None:
+    elif init_checkpoint is not None:
         with renamed(path="init_checkpoint"):
             pretrained = read_pretrained(init_checkpoint, config.task.kind)
+    if pretrained is not None:
         pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
         new = (*task_of(config.task).heads[-1:], *pooler)
         pretrained.check_heads(config.task.kind, allow_random_heads, new=new)

@@ -8,6 +8,7 @@ from small_corpus import write_corpus
 from small_model import SMALL, write_vocab
 
 from bert_tf.configs import ClassificationConfig, FinetuningConfig, MixtureConfig, PretrainingConfig, TrainConfig
+from bert_tf.configs.distillation import DistillConfig
 from bert_tf.models.flops import encoder_step_flops
 from bert_tf.models.weights import named_weights
 from bert_tf.runs import checkpoints
@@ -152,6 +153,25 @@ def test_pretraining_starts_from_another_runs_weights(folder, config, pretrained
     for name in [name for name in first if ":" not in name and name != "step"]:
         assert np.array_equal(first[name], second[name]), name
     assert second["step"] == 1
+
+
+def test_a_student_that_starts_as_its_teacher_is_pretrained_without_loss(folder, config, pretrained):
+    distill = DistillConfig(
+        teacher=str(pretrained[0]), label_weight=0.0, hidden_weight=1.0, relation_weight=1.0, init_layers=(1,)
+    )
+    model = config.model.replace(dropout_rate=0.0)
+    train = TRAIN.replace(num_steps=1, checkpoint_every=0, log_every=0)
+    same = _pretrain(folder, config.replace(model=model, train=train, distill=distill), "same")
+    (line, _) = _lines(folder / "same")
+    assert max(abs(line[name]) for name in ("distillation_loss", "hidden_loss", "relation_loss")) < 1e-6
+    assert line["gradient_norm"] < 1e-4 < line["masked_lm_loss"]
+    assert set(same) == set(pretrained[1]), "evaluations are those of the student alone"
+    assert set(named_weights(run_folder.load_run(str(folder / "same"))[0])) <= set(_tensors(folder / "same"))
+    small = model.replace(hidden_size=8, num_heads=2)
+    with pytest.raises(
+        ValueError, match=r"`distill\.init_layers` must give a model of the same size.*is 16 there and 8"
+    ):
+        _pretrain(folder, config.replace(model=small, train=train, distill=distill), "free")
 
 
 def test_the_wrong_start_leaves_the_folder_free(folder, config, pretrained):

@@ -22,6 +22,7 @@ PRETRAINING = {
     "bert_large",
     "bert_mini_day",
     "bert_tiny_debug",
+    "distilled_encoder",
     "quickstart",
 }
 

@@ -75,6 +75,14 @@ def test_unpacked_rows_and_every_task_equal_tensorflow(tmp_path):
 
 
 @pytest.mark.long
+def test_a_student_beside_its_teacher_equals_tensorflow(tmp_path):
+    one, two = trained(tmp_path, "distilled:1", "distilled:2:gradient_accumulation_steps=2").values()
+    assert not any("teacher" in name for name in one)
+    require_equal(one, engine_runs.train(TensorFlowEngine(), "distilled"), 5e-5)
+    require_equal(two, one, 5e-5)
+
+
+@pytest.mark.long
 def test_settings_equal_tensorflow(tmp_path):
     changes = ("precision='float16'", "frozen=('encoder/embeddings',)", "skip_nonfinite=2")
     runs = trained(tmp_path, *(f"packed:1:{change}" for change in changes))
