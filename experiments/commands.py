@@ -24,6 +24,8 @@ COMMANDS = {
     "complete": "experiments.complete",
     "index": "experiments.index",
     "search": "experiments.search",
+    "mine-negatives": "experiments.mine_negatives",
+    "rerank": "experiments.rerank",
     "export-saved-model": "experiments.export_saved_model",
     "query-saved-model": "experiments.query_saved_model",
     "serve": "experiments.serve",

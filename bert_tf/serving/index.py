@@ -39,6 +39,13 @@ class Embedder(Protocol):
         """Return a vector for each text."""
 
 
+class Reranker(Protocol):
+    """The part of a predictor that orders what a search has found."""
+
+    def rerank(self, query: Sequence[str], passages: Sequence[Any], top_k: int | None = None) -> list[Any]:
+        """Return the passages of each query, best first."""
+
+
 class PassageIndex:
     """The passages of a search with their vectors, which `Predictor.index` makes and `Predictor.load_index` reads.
 
@@ -96,32 +103,39 @@ class PassageIndex:
         """True if near passages are found by a graph, which may miss some."""
         return self._graph is not None
 
-    def search(self, queries: Sequence[str], top_k: int = 10) -> list[list[dict[str, Any]]]:
+    def search(
+        self, queries: Sequence[str], top_k: int = 10, *, reranker: Reranker | None = None, candidates: int = 100
+    ) -> list[list[dict[str, Any]]]:
         """Return the passages that are nearest to each query, as `Predictor.search` does.
 
         Args:
             queries: any number of texts.
             top_k: number of passages to return for each query, if there are as many.
+            reranker: a model with `rerank`, which orders the nearest passages anew; None for their order.
+            candidates: number of passages that it orders for each query, at least `top_k`.
 
         Returns:
             For each query, nearest first, `{"index": index of the passage, "passage": text, "score": number}` and the
-            passage's other fields.
+            passage's other fields. With a reranker, the score is its own.
 
         Raises:
-            ValueError: an item is not a string, `top_k` is below 1, or the model was trained since.
+            ValueError: an item is not a string, `top_k` is below 1, `candidates` is below `top_k`, `reranker` cannot
+                rerank, or the model was trained since.
         """
         queries = texts_of("queries", queries)
         check_top_k(top_k)
+        if reranker is not None:
+            if candidates < top_k:
+                raise ValueError(f"`candidates` must be at least `top_k`, {top_k}. Received: {candidates}")
+            return _reranked(reranker, queries, self.search(queries, candidates), top_k)
         if not queries:
             return []
         self._check_weights()
         vectors = vectors_of(self._predictor, queries, long_texts=self._long_texts)
         with self._lock:
             parts, graph = list(self._parts), self._graph
-            candidates = None if graph is None else graph.candidates(vectors, top_k)
-        found = (
-            nearest(vectors, parts, top_k) if candidates is None else nearest_among(vectors, parts, candidates, top_k)
-        )
+            near = None if graph is None else graph.candidates(vectors, top_k)
+        found = nearest(vectors, parts, top_k) if near is None else nearest_among(vectors, parts, near, top_k)
         return [[self._answer(index, score) for index, score in each] for each in found]
 
     def _answer(self, index: int, score: float) -> dict[str, Any]:
@@ -187,6 +201,17 @@ class PassageIndex:
         )
         objects = ({"text": each} if isinstance(each, str) else each for each in passages)
         index_files.write_index(str(path), description, parts=parts, passages=objects, graph=graph, overwrite=overwrite)
+
+
+def _reranked(
+    reranker: Reranker, queries: Sequence[str], found: Sequence[Sequence[dict[str, Any]]], top_k: int
+) -> list[list[dict[str, Any]]]:
+    """Return the answers of a search in the order of a reranker, with its scores."""
+    ranked = reranker.rerank(queries, [[each["passage"] for each in some] for some in found], top_k)
+    return [
+        [some[answer["index"]] | {"score": answer["score"]} for answer in answers]
+        for some, answers in zip(found, ranked, strict=True)
+    ]
 
 
 def build_index(

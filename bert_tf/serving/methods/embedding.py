@@ -8,7 +8,7 @@ import numpy as np
 
 from bert_tf.models.pooling import TEXT_POOLINGS, check_pooling, text_vectors, unit_vectors
 from bert_tf.serving.exported import ArrayModel, ExportedModel
-from bert_tf.serving.index import PassageIndex, build_index, check_top_k, load_index
+from bert_tf.serving.index import PassageIndex, Reranker, build_index, check_top_k, load_index
 from bert_tf.serving.methods.base import BasePredictor, texts_of
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tasks.long_texts import CutReports, pooled, report_cut, rows_of_texts
@@ -72,6 +72,8 @@ class EmbeddingMethods(BasePredictor):
         top_k: int = 10,
         *,
         long_texts: str = "cut",
+        reranker: Reranker | None = None,
+        candidates: int = 100,
     ) -> list[list[dict[str, Any]]]:
         """Return the passages that are nearest to each query, by the cosine of their vectors.
 
@@ -83,6 +85,8 @@ class EmbeddingMethods(BasePredictor):
             passages: at least one text, or dictionary with `text` and other fields; all are compared with all queries.
             top_k: number of passages to return for each query, if there are as many.
             long_texts: what becomes of queries and passages that exceed the model's length, as in `embed`.
+            reranker: a model with `rerank`, which orders the nearest passages anew, as in `PassageIndex.search`.
+            candidates: number of passages that it orders for each query, at least `top_k`.
 
         Returns:
             For each query, nearest first, `{"index": index in passages, "passage": text, "score": number}` and the
@@ -90,7 +94,7 @@ class EmbeddingMethods(BasePredictor):
 
         Raises:
             ValueError: the model is an export of a fine-tuned model, an item is not a string, there is no passage,
-                `top_k` is below 1, or `long_texts` is not supported.
+                `top_k` is below 1, `candidates` is below `top_k`, or `long_texts` is not supported.
         """
         self._require_encoder("search")
         queries = texts_of("queries", queries)
@@ -98,7 +102,7 @@ class EmbeddingMethods(BasePredictor):
         cut = CutReports()
         with cut.collecting():
             index = build_index(self, passages, long_texts=long_texts, is_kept=False)
-            found = index.search(queries, top_k)
+            found = index.search(queries, top_k, reranker=reranker, candidates=candidates)
         cut.report()
         return found
 
