@@ -3,7 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bert_tf.examples import ChoiceExample, QuestionExample, Seq2SeqExample, TaggedExample, TextExample
+from bert_tf.examples import (
+    ChoiceExample,
+    QuestionExample,
+    RerankingExample,
+    Seq2SeqExample,
+    TaggedExample,
+    TextExample,
+)
 from bert_tf.serving.predictor import Predictor
 from bert_tf.tasks.long_texts import CutReports
 from bert_tf.utils.progress import progress_bar
@@ -77,10 +84,10 @@ def _answers(
 
 
 def _shown(
-    given: str | TextExample | TaggedExample | QuestionExample | Seq2SeqExample | ChoiceExample,
+    given: str | TextExample | TaggedExample | QuestionExample | Seq2SeqExample | ChoiceExample | RerankingExample,
 ) -> dict[str, Any]:
-    if isinstance(given, QuestionExample):
-        return {}  # the answer names the question
+    if isinstance(given, QuestionExample | RerankingExample):
+        return {}  # the answer names the question or the query
     if isinstance(given, ChoiceExample):
         return {"context": given.context} | ({"question": given.question} if given.question else {})
     if isinstance(given, str | TaggedExample | Seq2SeqExample):
