@@ -19,7 +19,7 @@ experiments
 tpu_configs
 data_pipelines.create_vocab data_pipelines.create_pretraining_data data_pipelines.convert_records
 data_pipelines.verify_records
-data_pipelines.input data_pipelines.vocabulary_extension
+data_pipelines.input data_pipelines.vocabulary_extension data_pipelines.hard_negatives data_pipelines.trec
 data_pipelines.records data_pipelines.finetuning data_pipelines.vocabulary data_pipelines.beam_word_counts
 data_pipelines.word_counts
 data_pipelines.corpora data_pipelines.alphabet data_pipelines.vocabulary_fit data_pipelines.nbest_lists
