@@ -15,6 +15,7 @@ COMMANDS = {
     "pretrain": "experiments.pretrain",
     "adapt": "experiments.adapt",
     "finetune": "experiments.finetune",
+    "glue": "experiments.glue",
     "evaluate": "experiments.evaluate",
     "predict": "experiments.predict",
     "generate": "experiments.generate",

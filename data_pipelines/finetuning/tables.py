@@ -15,7 +15,7 @@ TFDS = "tfds:"
 _COMPRESSED = (".gz", ".bz2", ".zst")
 
 
-def read_rows(path: str) -> TableRows:
+def read_rows(path: str, columns: Sequence[str] = (), skipped: list[str] | None = None) -> TableRows:
     r"""Yield the rows of a table, each with its file and line.
 
     These are the formats:
@@ -28,6 +28,10 @@ def read_rows(path: str) -> TableRows:
 
     Args:
         path: a local or remote file, which may be compressed (`.tsv.gz`), or `tfds:NAME[SPLIT]`.
+        columns: the names of all columns of a TSV file without a header. A first line that holds one of them is a
+            header. () for files with a header.
+        skipped: a list to which the sources of rows of a TSV file with more or fewer fields than the header are added,
+            instead of an error; None for the error.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -36,11 +40,13 @@ def read_rows(path: str) -> TableRows:
     """
     if path.startswith(TFDS):
         return _tfds_rows(path)
-    readers = {".tsv": _tsv_rows, ".csv": _csv_rows, ".jsonl": files.iterate_json_objects}
     suffix = suffix_of(path)
+    if suffix == ".tsv":
+        return _tsv_rows(path, columns, skipped)
+    readers = {".csv": _csv_rows, ".jsonl": files.iterate_json_objects}
     if suffix not in readers:
         raise ValueError(
-            f"`path` must name a file that ends in {', '.join(readers)}, or a data set, tfds:NAME[SPLIT]. "
+            f"`path` must name a file that ends in .tsv, {', '.join(readers)}, or a data set, tfds:NAME[SPLIT]. "
             f"Received: {path!r}"
         )
     return readers[suffix](path)
@@ -150,15 +156,20 @@ def _separator_hint(header: list[str]) -> str:
     return f'. Its fields look separated by {found!r}, not by commas; this helps: python -c "{script}" < OLD > NEW.csv'
 
 
-def _tsv_rows(path: str) -> TableRows:
+def _tsv_rows(path: str, columns: Sequence[str], skipped: list[str] | None) -> TableRows:
     header: list[str] | None = None
     for number, line in enumerate(files.iterate_lines(path), 1):
         fields = line.split("\t")
+        if header is None and columns and not set(columns) & set(fields):
+            header = list(columns)
         if header is None:
             header = _header(fields, path)
         elif line:
             source = f"{path}, line {number}"
-            yield source, _row(header, fields, source)
+            if skipped is not None and len(fields) != len(header):
+                skipped.append(source)
+            else:
+                yield source, _row(header, fields, source)
 
 
 def _csv_rows(path: str) -> TableRows:

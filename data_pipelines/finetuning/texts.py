@@ -1,8 +1,10 @@
 """The reader of labelled texts and pairs of texts, from tables. A label is a class, a set of labels or a number."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from absl import logging
 
 from bert_tf.configs.tasks import MultiLabelConfig, RegressionConfig, TextTaskConfig
 from bert_tf.examples import TextExample
@@ -22,16 +24,29 @@ def read_texts(path: str, config: TextTaskConfig, *, labelled: bool = True) -> l
         ValueError: a column is missing, a field is empty, a label is of the wrong kind, or there are no rows. The
             message names file, line and column.
     """
-    examples = texts_of_rows(tables.read_rows(path), config, labelled=labelled)
+    skipped: list[str] | None = [] if config.skip_incomplete else None
+    examples = texts_of_rows(
+        tables.read_rows(path, config.columns, skipped), config, labelled=labelled, skipped=skipped
+    )
+    if skipped:
+        logging.warning("%d rows lack a field and were left out, the first at %s", len(skipped), skipped[0])
     if not examples:
         raise ValueError(f"`path` must name a file with at least one example. Received: {path!r}, which has no rows")
     return examples
 
 
-def texts_of_rows(rows: tables.TableRows, config: TextTaskConfig, *, labelled: bool = True) -> list[TextExample]:
-    """Return the examples of a table's rows. Arguments and errors are those of `read_texts`."""
+def texts_of_rows(
+    rows: tables.TableRows, config: TextTaskConfig, *, labelled: bool = True, skipped: list[str] | None = None
+) -> list[TextExample]:
+    """Return the examples of a table's rows. Arguments and errors are those of `read_texts`.
+
+    The sources of rows with an empty field are added to `skipped`, instead of an error, if it is a list.
+    """
     label_of = _label_reader(config)
     pair, group = config.text_pair_column, config.group_column
+    if skipped is not None:
+        named = [config.text_column, *([pair] if pair else []), *([config.label_column] if labelled else [])]
+        rows = _complete(rows, named, skipped)
     return [
         TextExample(
             text=tables.text_field(row, config.text_column, source),
@@ -42,6 +57,14 @@ def texts_of_rows(rows: tables.TableRows, config: TextTaskConfig, *, labelled: b
         )
         for source, row in rows
     ]
+
+
+def _complete(rows: tables.TableRows, columns: Sequence[str], skipped: list[str]) -> tables.TableRows:
+    for source, row in rows:
+        if any(not str(row.get(column, "missing")).strip() for column in columns):
+            skipped.append(source)
+        else:
+            yield source, row
 
 
 def _label_reader(config: TextTaskConfig) -> Callable[[dict[str, Any], str, str], Any]:

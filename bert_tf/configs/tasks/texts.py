@@ -15,6 +15,10 @@ class TextTaskConfig(TaskConfig):
         text_pair_column: column of the second text of a pair; None for a task on single texts.
         label_column: column of the label.
         group_column: column of the group, whose examples `--split` keeps together; None for no groups.
+        columns: names of all columns of a TSV file without a header, such as CoLA's; a first line that holds one of
+            these names is a header. () for files with a header.
+        skip_incomplete: whether rows that lack a field or have an empty one, as QQP has some, are left out with a
+            warning instead of an error.
         dropout_rate: dropout before the last layer of the head.
         pooling: input of the head: `cls` for the pooled `[CLS]` output (as published), or `mean` for the pooler on the
             mean of the sequence output, which is better for models with little pre-training.
@@ -34,6 +38,8 @@ class TextTaskConfig(TaskConfig):
     text_pair_column: str | None = None
     label_column: str = "label"
     group_column: str | None = None
+    columns: tuple[str, ...] = ()
+    skip_incomplete: bool = False
     dropout_rate: float = 0.1
     pooling: str = "cls"
     long_texts: str = "cut"
@@ -47,6 +53,9 @@ class TextTaskConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        named = [self.text_column, self.label_column, *([self.text_pair_column] if self.text_pair_column else [])]
+        if self.columns and not set(named) <= set(self.columns):
+            raise ConfigError(f"`columns` must have {', '.join(map(repr, named))}. Received: {self.columns!r}")
         check_range("dropout_rate", self.dropout_rate, 0.0, high=0.999)
         check_choice("pooling", self.pooling, ("cls", "mean"))
         check_choice("long_texts", self.long_texts, ("cut", "head_tail", "windows"))

@@ -1,0 +1,37 @@
+"""CoLA of GLUE: is a sentence grammatical?
+
+Paper:     Devlin et al. 2018, "BERT", section 4.1 and appendix A.3.
+Command:   bert-tf finetune --config cola --train_file CoLA/train.tsv --eval_file CoLA/dev.tsv
+           --init_checkpoint bert-base-uncased --model_dir cola
+           GLUE's TSV of training has no header: its columns are source, label, mark and sentence.
+Hardware:  a GPU for base, a CPU for small models.
+Time:      at most 1 hour on a Cloud TPU, or a few hours on a GPU, in the paper (section 3.2). Not measured here.
+Expect:    Matthews correlation 0.521 (base) and 0.605 (large) on the test set, as published. This project has not
+           run it.
+"""
+
+from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
+from bert_tf.configs.tasks import ClassificationConfig
+
+
+def get_config() -> FinetuningConfig:
+    """Return the experiment."""
+    return FinetuningConfig(
+        task=ClassificationConfig(
+            text_column="sentence",
+            labels=("0", "1"),
+            columns=("source", "label", "mark", "sentence"),
+            max_seq_length=128,
+        ),
+        optimizer=OptimizerConfig(bias_correction=True),
+        train=TrainConfig(
+            batch_size=16,
+            learning_rate=3e-5,
+            steps_per_loop=50,
+            log_every=50,
+            keep_checkpoints=1,
+            xla_scope="fused",  # rows come in several lengths, and XLA would compile the whole step for each
+        ),
+        num_epochs=3,
+        metric="matthews",
+    )
