@@ -28,7 +28,7 @@ def data_dir(tmp_path_factory):
             "title": f"article {number}",
             "paragraphs": [
                 {
-                    "context": f"The river has {number} boats.",
+                    "context": f"The river has {number} boats. It is long.",
                     "qas": [
                         {
                             "id": f"q{number}",
@@ -69,6 +69,13 @@ def test_questions_are_folded_by_article(data_dir, tmp_path):
     parts = [{line["id"] for line in read_lines(path)} for path in (case.train, case.eval)]
     assert [len(part) for part in parts] == [8, 2]
     assert not parts[0] & parts[1]
+
+
+def test_sentences_become_choices(data_dir, tmp_path):
+    case = _case("choices", data_dir, tmp_path)
+    line = read_lines(case.eval)[0]
+    assert (case.kind, line["label"], line["choices"][1]) == ("multiple_choice", 0, "It is long.")
+    assert scores(case, [line, line], [{"index": 0}, {"index": 1}]) == {"accuracy": 0.5}
 
 
 def test_answers_are_scored(data_dir, tmp_path):
