@@ -372,6 +372,13 @@ class TestPublishedSizes:
         assert BertConfig.named("uncased_L-12_H-768_A-12").vocab_size == 30522
         assert BertConfig.named("cased_L-12_H-768_A-12").vocab_size == 28996
 
+    def test_a_size_is_set_by_its_name_and_leaves_the_other_fields(self):
+        config = PretrainingConfig(model=BertConfig(vocab_size=100, dropout_rate=0.0))
+        expected = BertConfig.named("bert_tiny", vocab_size=100, dropout_rate=0.0)
+        assert config.override("model=bert_tiny").model == config.with_field("model", "bert_tiny").model == expected
+        with pytest.raises(ConfigError, match=r"must be one of .*bert_tiny.*Received: 'bert_huge'"):
+            config.override("model=bert_huge")
+
     def test_an_unknown_size_lists_the_known_ones(self):
         with pytest.raises(ConfigError, match=r"`name` must be one of .*bert_base.*'bert_huge'"):
             BertConfig.named("bert_huge")

@@ -47,6 +47,15 @@ def test_metrics_are_those_of_the_last_evaluation(tmp_path):
     assert model_card.run_metrics(str(tmp_path)) == {"accuracy": 0.5}
 
 
+def test_the_page_names_the_teacher(run):
+    description = run_folder.read_run(str(run))[0].of_model()
+    page = model_card.card(description, "run", "mit", metrics={}, details={})
+    assert "distilled from" not in page
+    experiment = description.experiment | {"distill": {"teacher": "runs/large"}}
+    page = model_card.card(description.replace(experiment=experiment), "run", "mit", metrics={}, details={})
+    assert "| distilled from | runs/large |" in page
+
+
 def test_the_page_describes_the_model(run):
     description = run_folder.read_run(str(run))[0].of_model()
     page = model_card.card(

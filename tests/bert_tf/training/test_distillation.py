@@ -156,8 +156,7 @@ def _examples(task):
     "task",
     [
         "tagging",
-        pytest.param("question_answering"),
-        *(pytest.param(kind, marks=pytest.mark.long) for kind in ("multi_label", "regression")),
+        *(pytest.param(kind, marks=pytest.mark.long) for kind in ("question_answering", "multi_label", "regression")),
     ],
 )
 def test_every_task_with_classes_or_numbers(eagerly, folder, task):
