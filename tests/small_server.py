@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import urllib.parse
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,3 +130,19 @@ def serving_both(*models: ServedModel, grpc_port: int | None = 0, tls: Tls | Non
         model.load()
     with in_thread(server) as url:
         yield url, server.grpc_url
+
+
+def assert_near(found: Any, expected: Any) -> None:
+    """Check that values are equal, and numbers nearly."""
+    assert type(found) is type(expected)
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list | tuple):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_near(one, other)
+    elif isinstance(expected, float):
+        assert found == expected or math.isclose(found, expected, rel_tol=1e-4, abs_tol=1e-5)
+    else:
+        assert found == expected

@@ -5,14 +5,16 @@ Starlette and Uvicorn, of the extra `server`, are imported by the functions that
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from bert_tf.server import embeddings, openapi, page, paths
 from bert_tf.server.errors import CLIENT_CLOSED, GATEWAY_TIMEOUT, INTERNAL, NOT_FOUND, UNAVAILABLE, RequestError
 from bert_tf.server.gate import RECORD, Admission, Gate
 from bert_tf.server.handling import TOO_LARGE, Handling
+from bert_tf.server.json_tensors import parse_object
 from bert_tf.server.options import ServerOptions
+from bert_tf.server.served_run import events
 from bert_tf.utils import json_text
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def make_application(handling: Handling, options: ServerOptions, admission: Admi
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.cors import CORSMiddleware
-    from starlette.responses import Response
+    from starlette.responses import Response, StreamingResponse
     from starlette.routing import Route
 
     async def models(request: "Request") -> "Response":
@@ -48,8 +50,23 @@ def make_application(handling: Handling, options: ServerOptions, admission: Admi
             return _response(handling.show(path))
         body = await _body(request, options)
         record.bytes = len(body)
+        if path.verb in ("generate", "explain"):
+            return await by_run(request, path, body)
         answer = await _while_connected(request, handling.answer(path, body, record), options.timeout)
         return _response(answer)
+
+    async def by_run(request: "Request", path: paths.ModelPath, body: bytes) -> "Response":
+        run, asked = handling.models.run(path), parse_object(body)
+        request.scope[RECORD].texts = 1
+        if path.verb == "explain":
+            found = await _while_connected(request, run.explain(asked, options.max_characters), options.timeout)
+            return _response(json_text.dumps(found).encode())
+        parts = await _while_connected(request, run.stream(asked, options.max_characters), options.timeout)
+        if asked.get("stream") is True:
+            content = events(parts, options.timeout)
+            return StreamingResponse(content, headers={"cache-control": "no-cache"}, media_type="text/event-stream")
+        text = await _while_connected(request, _joined(parts), options.timeout)
+        return _response(json_text.dumps({"text": text}).encode())
 
     async def embed(request: "Request") -> "Response":
         record = request.scope[RECORD]
@@ -59,10 +76,11 @@ def make_application(handling: Handling, options: ServerOptions, admission: Admi
         return _response(answer)
 
     async def interface(request: "Request") -> "Response":
-        return _response(json_text.dumps(openapi.description(options)).encode())
+        has_runs = any(model.run for model in handling.models.by_name.values())
+        return _response(json_text.dumps(openapi.description(options, has_runs=has_runs)).encode())
 
     async def start(request: "Request") -> "Response":
-        return Response(page.page(list(handling.models.by_name)), headers=page.HEADERS, media_type="text/html")
+        return Response(page.page(handling.models.by_name), headers=page.HEADERS, media_type="text/html")
 
     async def health(request: "Request") -> "Response":
         return _response(json_text.dumps({"status": "ok"}).encode())
@@ -107,6 +125,10 @@ def make_application(handling: Handling, options: ServerOptions, admission: Admi
         exception_handlers={RequestError: refused, HTTPException: unknown, Exception: broken},
         middleware=middleware,
     )
+
+
+async def _joined(parts: AsyncIterator[str]) -> str:
+    return "".join([part async for part in parts])
 
 
 def _response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> "Response":

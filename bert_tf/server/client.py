@@ -3,7 +3,7 @@
 import functools
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,19 @@ class Client:
             ]
             answers.append(found[0] if len(found) == 1 else found[0] | {"alternatives": found})
         return answers
+
+    def stream(self, text: str, **options: Any) -> Iterator[str]:
+        """Yield what `Predictor.stream` yields, from a server that has the run beside the export.
+
+        Args:
+            text: the source text.
+            **options: those of `Predictor.stream`.
+
+        Raises:
+            ValueError: as `classify`; or the address is not one of HTTP.
+            OSError: as `classify`; or the text does not end in time.
+        """
+        return self._transport.stream({"text": text, "stream": True, **options})
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Return what `Predictor.embed` returns with the model's own settings, float32 [N, D]. Raises as `classify`."""

@@ -8,11 +8,12 @@ folder/1/saved_model.pb  folder/2/saved_model.pb ...    the newest versions are 
 import dataclasses
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bert_tf.server.errors import NOT_FOUND, RequestError, invalid
 from bert_tf.server.paths import ModelPath
-from bert_tf.server.served_version import ServedVersion
+from bert_tf.server.served_run import ServedRun
+from bert_tf.server.served_version import SAVED_MODEL, ServedVersion, check_runtime
 from bert_tf.serving.loading import export_versions
 
 AVAILABLE, LOADING, UNLOADING, END = "AVAILABLE", "LOADING", "UNLOADING", "END"
@@ -48,20 +49,38 @@ class ServedModel:
         name: the name in paths.
         folder: the folder of an export's versions.
         labels: names of versions, such as `{"stable": 1}`.
-        num_versions: the number of newest versions to hold.
+        num_versions: the number of newest versions to hold; None for all.
+        versions: the numbers of the only versions to hold; None for any.
+        runtime: what computes the model, see `ServedVersion`.
+
+    Attributes:
+        run: the run beside the export, or None.
 
     Raises:
-        ValueError: the folder holds no version of an export.
+        ValueError: the folder holds no version of an export, or there is no such runtime.
     """
 
-    def __init__(self, name: str, folder: str, labels: Mapping[str, int] | None = None, num_versions: int = 1) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: str,
+        labels: Mapping[str, int] | None = None,
+        num_versions: int | None = 1,
+        *,
+        versions: Collection[int] | None = None,
+        runtime: str = SAVED_MODEL,
+    ) -> None:
         self.name = name
         self.folder = folder
         self.labels = dict(labels or {})
         self.num_versions = num_versions
+        self.versions = versions
+        self.runtime = runtime
+        self.run: ServedRun | None = None
         self.loaded: dict[int, ServedVersion] = {}
         self.states: dict[int, VersionState] = {}
         self._lock = threading.Lock()
+        check_runtime(runtime)
         if not export_versions(folder):
             raise ValueError(f"`models` must name folders of versions of exports. Received: {folder!r} for {name!r}")
 
@@ -74,6 +93,7 @@ class ServedModel:
         self.refresh()
         if not self.loaded:
             reasons = "; ".join(f"{number}: {state.error_message}" for number, state in self.states.items())
+            reasons = reasons or f"none of the versions {sorted(self.versions or ())} is there"
             raise ValueError(f"`models`: no version of {self.name!r} loads. Received: {self.folder!r} ({reasons})")
 
     def refresh(self) -> None:
@@ -88,11 +108,14 @@ class ServedModel:
         """
         with self._lock:
             folders = {int(name): os.path.join(self.folder, name) for name in export_versions(self.folder)}
+            if self.versions is not None:
+                folders = {number: folder for number, folder in folders.items() if number in self.versions}
             for number in self.states.keys() - folders.keys() - self.loaded.keys():
                 del self.states[number]
             kept: set[int] = set()
             for number in sorted(folders, reverse=True):
-                if len(kept) < self.num_versions and (number in self.loaded or self._load(number, folders[number])):
+                is_wanted = self.num_versions is None or len(kept) < self.num_versions
+                if is_wanted and (number in self.loaded or self._load(number, folders[number])):
                     kept.add(number)
             for number in self.loaded.keys() - kept if kept else ():
                 self.states[number] = VersionState(UNLOADING)
@@ -105,7 +128,7 @@ class ServedModel:
             return False
         self.states[number] = VersionState(LOADING)
         try:
-            version = ServedVersion(folder, number)
+            version = ServedVersion(folder, number, self.runtime)
             version.warm_up()
         except Exception as error:  # whatever a graph or a file raises, the other versions go on
             message = str(error).split("\n", 1)[0][:300]
@@ -155,6 +178,18 @@ class ServedModels:
         name = path.name[:80]
         asked = f"Latest({name})" if number is None else f"Specific({name}, {number})"
         raise RequestError(NOT_FOUND, f"Servable not found for request: {asked}")
+
+    def run(self, path: ModelPath) -> ServedRun:
+        """Return the run beside the export of a model, which answers `generate` and `explain`.
+
+        Raises:
+            RequestError: there is no such model or version, or no run beside it.
+        """
+        self.version(path)
+        run = self.by_name[path.name].run
+        if run is None:
+            raise invalid(f"'{path.verb}' needs the run beside the export, which the server was not given.")
+        return run
 
     def status(self, path: ModelPath) -> dict[str, object]:
         """Return the JSON of a `GetModelStatusResponse`: the states of one version or of all, the newest first.

@@ -39,6 +39,31 @@ _BODIES: dict[str, Any] = {
         },
         "required": ["examples"],
     },
+    "generate": {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "stream": {"type": "boolean", "description": "Whether the answer is a stream of server-sent events."},
+            "max_length": {"type": "integer", "minimum": 1},
+            "no_repeat_ngram": {"type": "integer", "minimum": 0},
+            "temperature": {"type": "number", "exclusiveMinimum": 0},
+            "top_k": {"type": "integer", "minimum": 1},
+            "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            "seed": {"type": "integer"},
+        },
+        "required": ["text"],
+    },
+    "explain": {
+        "type": "object",
+        "properties": {
+            **{name: {"type": "string"} for name in ("text", "text_pair", "question", "context")},
+            "method": {
+                "type": "string",
+                "enum": ["gradient_x_input", "integrated_gradients", "occlusion", "attention_rollout"],
+            },
+            "target": {"type": ["string", "integer"]},
+        },
+    },
     "embeddings": {
         "type": "object",
         "properties": {
@@ -63,22 +88,26 @@ _ANSWERS = {
     "predict": _answer("predictions", "outputs"),
     "classify": _answer("results"),
     "regress": _answer("results"),
+    "generate": _answer("text"),
+    "explain": _answer("explanations"),
     "embeddings": _answer("object", "model", "data"),
 }
 
 
-def description(options: ServerOptions) -> dict[str, Any]:
+def description(options: ServerOptions, *, has_runs: bool = False) -> dict[str, Any]:
     """Return the description as values of JSON.
 
     Args:
         options: the settings of the server: whether it needs a key.
+        has_runs: whether the server has the run beside an export, which generates and explains.
     """
+    verbs = ["predict", "classify", "regress", *(("generate", "explain") if has_runs else ())]
     paths: dict[str, Any] = {}
     for choice in _VERSIONS:
         model = f"/v1/models/{{model}}{choice}"
         paths[model] = {"get": _operation("status", "Return the state of the versions.")}
         paths[f"{model}/metadata"] = {"get": _operation("metadata", "Return the signatures of a version.")}
-        for verb in ("predict", "classify", "regress"):
+        for verb in verbs:
             paths[f"{model}:{verb}"] = {"post": _operation(verb, f"Return the answer of {verb.capitalize()}.")}
         for path, item in paths.items():
             names = [name for name in ("model", "version", "label") if f"{{{name}}}" in path]

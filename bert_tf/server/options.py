@@ -103,6 +103,13 @@ def parse_labels(texts: Sequence[str], models: Sequence[str]) -> Mapping[str, di
     return labels
 
 
+def name_models(models: Sequence[str], labels: Sequence[str]) -> list[tuple[str, str, Mapping[str, int]]]:
+    """Return the name, the folder and the labels of each model. Arguments and errors are those of the parsers."""
+    folders = parse_models(models)
+    of_model = parse_labels(labels, list(folders))
+    return [(name, folder, of_model[name]) for name, folder in folders.items()]
+
+
 def is_name(text: str) -> bool:
     """Return whether a text can be the name of a model or a label in a path."""
     return bool(text) and text.isprintable() and not set(text) & set("/:")

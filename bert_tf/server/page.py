@@ -2,7 +2,10 @@
 
 import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+
+from bert_tf.server.models import ServedModel
+from bert_tf.serving.explanation_page import figures
 
 HEADERS = {
     # Nothing is loaded from elsewhere, and the page asks only its own server.
@@ -13,11 +16,20 @@ HEADERS = {
 }
 """The headers of the page."""
 
-_MODELS = "__MODELS__"
+_MODELS, _FIGURES = "__MODELS__", "__FIGURES__"
 
 
-def page(names: Sequence[str]) -> str:
-    """Return the page for models of these names."""
+def page(models: Mapping[str, ServedModel | None]) -> str:
+    """Return the page.
+
+    Args:
+        models: the models by their names; what the run beside one can do, the page offers.
+    """
+    abilities = {}
+    for name, model in models.items():
+        run = None if model is None else model.run
+        abilities[name] = {"stream": bool(run and run.generates), "explain": bool(run and run.explains)}
     template = importlib.resources.files("bert_tf.server").joinpath("page.html").read_text("utf-8")
     # "</script>" in a name must not end the element that holds the names.
-    return template.replace(_MODELS, json.dumps(list(names)).replace("<", "\\u003c"), 1)
+    data = json.dumps(abilities).replace("<", "\\u003c")
+    return template.replace(_FIGURES, figures(), 1).replace(_MODELS, data, 1)

@@ -1,4 +1,7 @@
-"""The paths of TensorFlow Serving's REST interface (tensorflow/serving, model_servers/http_rest_api_util.cc)."""
+"""The paths of TensorFlow Serving's REST interface (tensorflow/serving, model_servers/http_rest_api_util.cc).
+
+`generate` and `explain` are this server's own.
+"""
 
 import dataclasses
 import re
@@ -7,7 +10,7 @@ import urllib.parse
 from bert_tf.server.errors import invalid
 
 _CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_ASKED = re.compile(rf"/v1/models/(?P<name>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict)", re.I)
+_ASKED = re.compile(rf"/v1/models/(?P<name>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict|generate|explain)", re.I)
 _SHOWN = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?:/(?P<verb>metadata))?", re.I)
 
 
@@ -19,7 +22,7 @@ class ModelPath:
         name: the name of the model; never a path of files.
         version: the number of a version, or None.
         label: the label of a version, or None. Without either, the newest version is meant.
-        verb: `classify`, `regress` or `predict`; or `metadata` or `status`.
+        verb: `classify`, `regress`, `predict`, `generate` or `explain`; or `metadata` or `status`.
     """
 
     name: str

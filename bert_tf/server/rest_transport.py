@@ -1,15 +1,17 @@
 """A client's requests over REST."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bert_tf.server.transport import BusyError, Transport
 from bert_tf.utils import json_text
 
 _BUSY = (429, 503)
+_END = "[DONE]"
 
 
 class RestTransport(Transport):
@@ -31,17 +33,32 @@ class RestTransport(Transport):
         found = self._send(":predict", {"signature_name": signature, "inputs": columns})["outputs"]
         return found if len(described["outputs"]) > 1 else {next(iter(described["outputs"])): found}
 
+    def stream(self, body: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the parts of the text that the model generates. Arguments as in `Transport.stream`."""
+        data = json_text.dumps(body).encode()
+        with self._retried(lambda: self._opened(":generate", data)) as response:
+            for line in response:
+                event = line.decode().strip().removeprefix("data: ")
+                if event == _END:
+                    return
+                if event:
+                    found = json.loads(event)
+                    if "error" in found:
+                        raise OSError(f"{self.url}: {found['error']}")
+                    yield found["text"]
+        raise OSError(f"{self.url}: the server closed the connection before the text had ended")
+
     def _send(self, path: str, body: Any = None) -> Any:
         """Return the JSON of an answer; a GET request if there is no body."""
         data = None if body is None else json_text.dumps(body).encode()
-        return self._retried(lambda: self._sent(path, data))
+        with self._retried(lambda: self._opened(path, data)) as response:
+            return json.load(response)
 
-    def _sent(self, path: str, data: bytes | None) -> Any:
+    def _opened(self, path: str, data: bytes | None) -> http.client.HTTPResponse:
         headers = {"content-type": "application/json", **self.headers}
         request = urllib.request.Request(self.url + path, data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout, context=self.tls) as response:
-                return json.load(response)
+            return urllib.request.urlopen(request, timeout=self.timeout, context=self.tls)
         except urllib.error.HTTPError as error:
             with error:
                 found = _exception(error.code, f"{self.url}: {_message(error)}")

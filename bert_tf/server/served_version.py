@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,21 @@ from bert_tf.serving.loading import GRAPH_FILE
 from bert_tf.utils import files
 
 DEFAULT_SIGNATURE = "serving_default"
+
+SAVED_MODEL = "saved_model"
+"""The runtime of SavedModels: TensorFlow."""
+
+_RUNTIME = re.compile(r"saved_model|onnx|litert(:\w+)?")
+
+
+def check_runtime(runtime: str) -> None:
+    """Check the name of a runtime.
+
+    Raises:
+        ValueError: there is no such runtime.
+    """
+    if not _RUNTIME.fullmatch(runtime):
+        raise ValueError(f"`runtime` must be saved_model, onnx, litert or litert:QUANTIZATION. Received: {runtime!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,25 +71,34 @@ class Signature:
 
 
 class ServedVersion:
-    """A loaded SavedModel.
+    """A loaded SavedModel, or a file for another runtime beside it.
 
     Args:
         folder: the folder of one version.
         number: the number of the version.
+        runtime: `saved_model`, `litert`, `litert:int8` or `onnx`: what computes the model.
 
     Raises:
-        ImportError: TensorFlow Text, whose operations the graph has, is not installed.
-        OSError: the folder holds no SavedModel.
+        ImportError: TensorFlow Text, whose operations the graph has, is not installed, or the runtime is not.
+        OSError: the folder holds no SavedModel, or no file for the runtime.
         Exception: TensorFlow cannot load the graph.
     """
 
-    def __init__(self, folder: str, number: int) -> None:
-        from bert_tf.serving.saved_model import load_graph
-
+    def __init__(self, folder: str, number: int, runtime: str = SAVED_MODEL) -> None:
         self.number = number
         self._folder = folder
         self.signatures = _read_signatures(folder)
-        self._graph = load_graph(folder)  # keeps the variables alive
+        self._functions: Mapping[str, Callable[..., Mapping[str, Any]]]
+        if runtime == SAVED_MODEL:
+            from bert_tf.serving.saved_model import load_graph
+
+            self._graph = load_graph(folder)  # keeps the variables alive
+            self._functions = self._graph.signatures
+        else:
+            from bert_tf.serving.runtimes import runtime_signatures
+
+            self._functions = runtime_signatures(folder, runtime)
+            self.signatures = {name: self.signatures[name] for name in self._functions if name in self.signatures}
 
     def signature(self, name: str) -> Signature:
         """Return a signature that can be asked.
@@ -127,7 +152,7 @@ class ServedVersion:
                 )
             tensors[input_name] = tf.constant(array, tf.dtypes.as_dtype(info.dtype.removeprefix("DT_").lower()))
         try:
-            outputs = self._graph.signatures[name](**tensors)
+            outputs = self._functions[name](**tensors)
             return {output: np.asarray(tensor.numpy(), _dtype(tensor)) for output, tensor in outputs.items()}
         except tf.errors.OpError as error:
             raise of_tensorflow(error) from None

@@ -21,7 +21,7 @@ class Tls:
     key: bytes
 
 
-def read_tls(certificate_file: str, key_file: str | None = None) -> Tls:
+def read_tls(certificate_file: str | None, key_file: str | None = None) -> Tls:
     """Return a certificate and its key.
 
     Args:
@@ -29,8 +29,10 @@ def read_tls(certificate_file: str, key_file: str | None = None) -> Tls:
         key_file: the file of its key; None if it is in the same file.
 
     Raises:
-        ValueError: the files cannot be read, or do not hold a certificate and its key.
+        ValueError: the files cannot be read, or do not hold a certificate and its key; or there is a key alone.
     """
+    if not certificate_file:
+        raise ValueError(f"`key_file` needs `certificate_file`. Received: {key_file!r} alone")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate_file, key_file)

@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 _LONGEST_WAIT = 60
@@ -68,6 +68,14 @@ class Transport:
             described: its `SignatureDef` in JSON.
         """
         raise NotImplementedError
+
+    def stream(self, body: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the parts of the text that the model generates, as soon as each has arrived.
+
+        Args:
+            body: the request.
+        """
+        raise ValueError(f"`stream` needs an address of HTTP. Received: {self.url}")
 
     def _retried(self, ask: Callable[[], Any]) -> Any:
         """Return what `ask` returns, called again while it raises a BusyError."""

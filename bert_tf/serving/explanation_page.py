@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 _DATA = "__DATA__"
+_FIGURES = "__FIGURES__"
 
 
 def explanation_page(
@@ -27,6 +28,19 @@ def explanation_page(
             of each weight.
         about: a sentence about model and method.
     """
+    # "</script>" or "<!--" in a text must not end the element that holds the data.
+    values = {"about": about, **explanation_data(explanations, texts, attention=attention)}
+    data = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")
+    return _text("explanation_page.html").replace(_FIGURES, figures(), 1).replace(_DATA, data, 1)
+
+
+def explanation_data(
+    explanations: Sequence[dict[str, Any]],
+    texts: Sequence[Sequence[str]],
+    *,
+    attention: Sequence[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return the values of JSON that the page's figures show. Arguments as in `explanation_page`."""
     items = []
     for number, (explanation, both) in enumerate(zip(explanations, texts, strict=True)):
         item = {**explanation, "texts": list(both)}
@@ -35,7 +49,13 @@ def explanation_page(
             quantized = np.round(weights * 255.0).astype(np.uint8).tobytes()
             item["attention"] = {"shape": list(weights.shape), "weights": base64.b64encode(quantized).decode("ascii")}
         items.append(item)
-    # "</script>" or "<!--" in a text must not end the element that holds the data.
-    data = json.dumps({"about": about, "explanations": items}, ensure_ascii=False).replace("<", "\\u003c")
-    template = importlib.resources.files("bert_tf.serving").joinpath("explanation_page.html").read_text("utf-8")
-    return template.replace(_DATA, data, 1)
+    return {"explanations": items}
+
+
+def figures() -> str:
+    """Return the functions of JavaScript that draw coloured texts and attention, for a page's own script."""
+    return _text("explanation_figures.js")
+
+
+def _text(name: str) -> str:
+    return importlib.resources.files("bert_tf.serving").joinpath(name).read_text("utf-8")

@@ -75,8 +75,13 @@ def test_the_command_serves_over_tls_with_keys_until_it_is_told_to_end(folder):
 
 def test_wrong_flags(folder):
     cases = {
-        "none": ([], ["either --export_dir or --models must be given", "none"]),
-        "both": (["--export_dir=export", "--models=a=export"], ["either --export_dir or --models", "both"]),
+        "none": ([], ["one of --export_dir, --models and --model_config_file must be given", "none"]),
+        "both": (["--export_dir=export", "--models=a=export"], ["must be given", "--export_dir and --models"]),
+        "runtime": (["--export_dir=export", "--runtime=torch"], ["--runtime must be saved_model, onnx,", "'torch'"]),
+        "no file": (
+            ["--export_dir=export", "--runtime=onnx", "--port=0"],
+            ["no version of 'model' loads", "onnx/model.onnx"],
+        ),
         "empty": (["--export_dir=empty"], ["--export_dir must name folders of versions", "'empty'"]),
         "name": (["--models=a/b=export"], ["--models must be NAME=FOLDER", "'a/b=export'"]),
         "keys": (["--export_dir=export", "--api_key_file=none.txt"], ["none.txt"]),

@@ -14,6 +14,7 @@ from bert_tf.features import ID_NAMES
 from bert_tf.models.weights import named_weights
 from bert_tf.preprocessing.graph_tokenizer import GraphTokenizer
 from bert_tf.runs.descriptions import ModelDescription
+from bert_tf.serving.exported import ExportedModel
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.padding_free import without_padding
 from bert_tf.serving.static_shapes import Tensors, shaped
@@ -91,8 +92,8 @@ class Signatures(tf.Module, abc.ABC):
     def function(self, model: Any, names: tuple[str, ...]) -> Callable[[Tensors], Any]:
         """Return the model as a graph function of rows, with the inputs `names`."""
         # Without padding, shapes vary with the texts, and XLA would compile for each of them.
-        compiled = self.options.jit_compile or self.options.fixed_batch_size
-        call = (lambda inputs: model(inputs, training=False)) if compiled else without_padding(model)
+        as_it_is = self.options.jit_compile or self.options.fixed_batch_size or isinstance(model, ExportedModel)
+        call = (lambda inputs: model(inputs, training=False)) if as_it_is else without_padding(model)
         return shaped(call, names, self.options, max_seq_length=self.max_seq_length)
 
     def rows(self, first: tf.RaggedTensor, second: tf.RaggedTensor | None = None) -> Tensors:

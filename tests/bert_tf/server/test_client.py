@@ -1,13 +1,12 @@
 """The client answers as the predictor of the same export does."""
 
-import math
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import numpy as np
 import pytest
 from small_model import write_run
-from small_server import serving_both, write_version
+from small_server import assert_near, serving_both, write_version
 
 import bert_tf
 from bert_tf.server.models import ServedModel
@@ -41,22 +40,6 @@ TASKS = {
     "several": "seq2seq",
     "drawn": "seq2seq",
 }
-
-
-def assert_near(found, expected):
-    """Check that values are equal, and numbers nearly."""
-    assert type(found) is type(expected)
-    if isinstance(expected, dict):
-        assert found.keys() == expected.keys()
-        found, expected = list(found.values()), list(expected.values())
-    if isinstance(expected, list | tuple):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
-            assert_near(one, other)
-    elif isinstance(expected, float):
-        assert found == expected or math.isclose(found, expected, rel_tol=1e-4, abs_tol=1e-5)
-    else:
-        assert found == expected
 
 
 @pytest.mark.long

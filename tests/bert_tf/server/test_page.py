@@ -1,17 +1,21 @@
 """The page at `/`: what it is made of, and, where a browser is installed, what it shows for each kind of model."""
 
+import os
 import re
 import shutil
 import subprocess
 import urllib.parse
 from html import unescape
+from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from small_server import ask, serving
 
 from bert_tf.server.models import ServedModel
 from bert_tf.server.page import page
+from bert_tf.serving.explanation_page import explanation_data
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 SENTENCE = "the \U0001f600 miller lives by the river"  # JavaScript counts the face as two
@@ -90,6 +94,31 @@ class Kinds(tf.Module):
         return {"embedding": tf.tile([[0.5, -0.25, 1.0]], [tf.size(text), 1])}
 
 
+class Run:
+    """The run beside an export: what the page shows of one, without a model."""
+
+    def __init__(self, generates, explains):
+        self.generates, self.explains = generates, explains
+
+    async def stream(self, request, max_characters):
+        async def parts():
+            for part in ("one", " <b>two</b>", f" {request['seed']}"):
+                yield part
+
+        return parts()
+
+    async def explain(self, request, max_characters):
+        places = [(0, 3, 0.5), (6, 12, -0.25), (26, 31, 1.0)]  # characters, and the part in the answer
+        words = [
+            {"token": request["text"][start:end], "text": 0, "start": start, "end": end, "attribution": part}
+            for start, end, part in places
+        ]
+        weights = np.full((2, 2, 3, 3), 0.125, np.float32)
+        weights[1, :, 0, 2] = 0.75
+        explanation = {"target": "land", "value": 2.0, "tokens": words}
+        return explanation_data([explanation], [[request["text"]]], attention=[{"weights": weights}])
+
+
 KINDS = ("classification", "regression", "tagging", "question_answering", "pretraining", "seq2seq", "encoder")
 SHOWN = {  # what the page says, without its markup
     "classification": ["Answer: land", "land", "0.875", "water", "0.125"],
@@ -111,14 +140,28 @@ def address(tmp_path_factory):
             kinds, str(folder / kind / "1"), signatures={"serving_default": getattr(kinds, kind), **more}
         )
     models = [ServedModel(kind, str(folder / kind), {}, 1) for kind in KINDS]
+    models[KINDS.index("classification")].run = Run(generates=False, explains=True)
+    models[KINDS.index("seq2seq")].run = Run(generates=True, explains=False)
     with serving(*models) as url:
         yield url
 
 
-def seen(url, *flags):
-    """Return the text of a page after its scripts have run."""
+def taken(url, name, folder):
+    """Keep a picture of a page: in the folder that the environment names, or in that of the test."""
+    picture = Path(os.environ.get("BERT_TF_SCREENSHOTS") or folder, f"{name}.png")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    more = [f"--user-data-dir={folder / 'profile'}", "--window-size=700,900", f"--screenshot={picture}", url]
+    subprocess.run([*command, *more], capture_output=True, timeout=120, check=True)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def seen(url, *flags, whole=False):
+    """Return the text of a page after its scripts have run, or the whole of it."""
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", *flags]
     result = subprocess.run([*command, "--dump-dom", url], capture_output=True, text=True, timeout=120, check=True)
+    if whole:
+        return result.stdout
     body = re.sub(r"<script.*?</script>|<details.*?</details>|<style.*?</style>", "", result.stdout, flags=re.S)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
@@ -128,7 +171,7 @@ def test_the_page_is_one_file_that_names_the_models(address):
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert '["classification", "regression",' in answer.value
+    assert '{"classification": {"stream": false, "explain": true}, "regression": {' in answer.value
     assert not re.findall(r"""(?:src|href)\s*=\s*["']""", answer.value)
 
 
@@ -141,8 +184,8 @@ def test_the_page_needs_no_key_and_its_questions_do(tmp_path):
 
 
 def test_names_cannot_break_the_page():
-    text = page(["</script><script>alert(1)</script>"])
-    assert text.count("<script") == page(["m"]).count("<script")
+    text = page({"</script><script>alert(1)</script>": None})
+    assert text.count("<script") == page({"m": None}).count("<script")
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
@@ -152,21 +195,31 @@ def test_a_browser_shows_the_answer(address, kind, tmp_path):
     link = urllib.parse.urlencode(
         {"model": kind, **texts, "seed": "3"} if kind == "seq2seq" else {"model": kind, **texts}
     )
-    picture = tmp_path / "page.png"
     text = seen(f"{address}/#{link}", f"--user-data-dir={tmp_path / 'profile'}")
     for part in SHOWN[kind]:
         assert part in text
-    subprocess.run(
-        [
-            *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"),
-            *(f"--user-data-dir={tmp_path / 'profile'}", "--window-size=700,900", f"--screenshot={picture}"),
-            f"{address}/#{link}",
-        ],
-        capture_output=True,
-        timeout=120,
-        check=True,
-    )
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    taken(f"{address}/#{link}", kind, tmp_path)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
+def test_a_browser_shows_a_text_as_it_streams(address, tmp_path):
+    link = urllib.parse.urlencode({"model": "seq2seq", "text": SENTENCE, "seed": "3", "stream": "1"})
+    text = seen(f"{address}/#{link}", f"--user-data-dir={tmp_path / 'profile'}")
+    assert "one <b>two</b> 3" in text
+    assert "score" not in text  # the export was not asked
+    taken(f"{address}/#{link}", "stream", tmp_path)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
+def test_a_browser_shows_why_a_model_answered_so(address, tmp_path):
+    link = urllib.parse.urlencode({"model": "classification", "text": SENTENCE, "explain": "1"})
+    page = seen(f"{address}/#{link}", f"--user-data-dir={tmp_path / 'profile'}", whole=True)
+    colours = re.findall(r"rgba\(var\((--for|--against)\), ([0-9.]+)\)[^>]*>([^<]*)</mark>", page)
+    assert colours == [("--for", "0.500", "the"), ("--against", "0.250", "miller"), ("--for", "1.000", "river")]
+    # Open details draw themselves: a matrix of all weights, where the first token reads the third.
+    assert page.count('class="cell"') == 9
+    assert "the reads river: 0.125" in page
+    taken(f"{address}/#{link}", "explain", tmp_path)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
