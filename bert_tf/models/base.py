@@ -150,11 +150,8 @@ class BertModel(TextModel):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
         """Make the model whose `get_config` returned `config`, with plain attention where fused has no kernel."""
-        encoder = config["config"]
-        if encoder.get("attention", "plain") != "plain" and not has_kernel():
-            logging.info("The model was saved with fused attention, and is made with plain attention.")
-            config = {**config, "config": {**encoder, "attention": "plain"}}
-        return super().from_config(config, custom_objects=custom_objects)
+        encoder = executable(config["config"])
+        return super().from_config({**config, "config": encoder}, custom_objects=custom_objects)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make this model again, and the configuration of its preprocessor."""
@@ -167,3 +164,11 @@ class BertModel(TextModel):
                 "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             }
         )
+
+
+def executable(encoder: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the dictionary of a saved `BertConfig`, with plain attention where fused has no kernel."""
+    if encoder.get("attention", "plain") == "plain" or has_kernel():
+        return encoder
+    logging.info("The model was saved with fused attention, and is made with plain attention.")
+    return {**encoder, "attention": "plain"}

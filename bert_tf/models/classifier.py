@@ -10,7 +10,7 @@ import keras
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
-from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.shared_encoder import make_encoder
 from bert_tf.models.pooling import check_pooling
 
 
@@ -45,7 +45,7 @@ class BertClassifier(BertModel):
         self.num_classes = num_classes
         self.dropout_rate = dropout_rate
         self.pooling = pooling
-        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.encoder = make_encoder(self.config, self.dtype_policy)
         self.classification = self.make_head("classification", num_classes, dropout_rate)
         self.build(self.input_shapes())
 

@@ -11,7 +11,7 @@ from keras import ops
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
-from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.shared_encoder import make_encoder
 from bert_tf.models.pooling import POOLINGS, check_pooling, text_vectors
 
 
@@ -50,7 +50,7 @@ class BertDualEncoder(BertModel):
         self.texts_per_row = texts_per_row
         self.pooling = pooling
         self.normalize = normalize
-        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.encoder = make_encoder(self.config, self.dtype_policy)
         self.build(self.input_shapes())
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import keras
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
-from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.shared_encoder import make_encoder
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -30,7 +30,7 @@ class BertQuestionAnswerer(BertModel):
 
     def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.encoder = make_encoder(self.config, self.dtype_policy)
         self.question_answering = self.make_head("question_answering", 2)
         self.build(self.input_shapes())
 

@@ -10,7 +10,7 @@ import keras
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
-from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.shared_encoder import make_encoder
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -34,19 +34,14 @@ class BertSeq2Seq(BertModel):
 
     def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.encoder = make_encoder(self.config, self.dtype_policy)
         self.masked_lm = self.make_masked_lm_head()
-        self.build(self.input_shapes())
-
-    def build(self, input_shape: Any = None) -> None:
-        """Create the head's weights. They depend on the configuration alone."""
-        if self.built:
-            return
         c = self.config
+        # Built here, not by Keras, so that the weights' names begin with that of the head.
         self.masked_lm.build(
             (None, None, c.hidden_size), (None, None), (c.vocab_size, c.embedding_size or c.hidden_size)
         )
-        self.built = True
+        self.build(self.input_shapes())
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Tensor:
         """Return the logits of the tokens that follow `next_token_positions`, float32 [B, P, V].

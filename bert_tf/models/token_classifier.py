@@ -10,7 +10,7 @@ import keras
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
-from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.shared_encoder import make_encoder
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -35,7 +35,7 @@ class BertTokenClassifier(BertModel):
             raise ValueError(f"`num_classes` must be at least 2. Received: {num_classes!r}")
         self.num_classes = num_classes
         self.dropout_rate = dropout_rate
-        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.encoder = make_encoder(self.config, self.dtype_policy)
         self.token_classification = self.make_head("token_classification", num_classes, dropout_rate)
         self.build(self.input_shapes())
 
