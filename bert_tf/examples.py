@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bert_tf.utils.ideographs import is_ideograph
@@ -272,3 +272,35 @@ class Examples:
             content = [getattr(example, field.name) for field in dataclasses.fields(example) if field.compare]
             digest.update(json.dumps(content).encode() + b"\n")
         return digest.hexdigest()
+
+    def of_task(self, name: str) -> "Examples":
+        """Return the examples of one task by its name: these, whose task needs no name."""
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class ExamplesByTask(Examples):
+    """The examples of several tasks.
+
+    Attributes:
+        examples: the examples of all tasks.
+        path: the sources, `NAME=SOURCE,NAME=SOURCE`.
+        by_task: the examples of each task by its name.
+    """
+
+    by_task: Mapping[str, Examples]
+
+    @classmethod
+    def of(cls, by_task: Mapping[str, Examples]) -> "ExamplesByTask":
+        """Return the examples of these tasks."""
+        path = ",".join(f"{name}={examples.path}" for name, examples in by_task.items())
+        return cls([example for examples in by_task.values() for example in examples.examples], path, dict(by_task))
+
+    def digest(self) -> str:
+        """Return a digest of the tasks' names and of the digests of their examples."""
+        parts = {name: examples.digest() for name, examples in self.by_task.items()}
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def of_task(self, name: str) -> Examples:
+        """Return the examples of one task."""
+        return self.by_task[name]

@@ -10,7 +10,8 @@ from bert_tf.configs.tasks import Seq2SeqConfig
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.runs import folder as run_folder
 from bert_tf.scoring.seq2seq import check_packages
-from bert_tf.tasks import task_of
+from bert_tf.tasks import trainable_of
+from bert_tf.tasks.base import member_named
 from bert_tf.training.choose_engine import make_engine
 from bert_tf.training.finetuning import score
 from bert_tf.utils.arguments import renamed
@@ -27,6 +28,7 @@ def evaluate(
     strict: bool = False,
     generation_metrics: Sequence[str] | None = None,
     beams: int | None = None,
+    task: str | None = None,
 ) -> dict[str, Any]:
     """Return the losses (nats) and metrics of a run's model on all of `eval_data`, computed on one device in float32.
 
@@ -41,6 +43,7 @@ def evaluate(
         generation_metrics: for a run of sequence to sequence, the metrics of generated texts to compute; None for those
             that the run computed in training.
         beams: the number of hypotheses of the beam search that generates; None for that of the run.
+        task: for a run of several tasks, the name of the one to evaluate; None for all, each with a file of its own.
 
     Raises:
         FileNotFoundError: a file or folder is missing or incomplete.
@@ -72,18 +75,27 @@ def evaluate(
     config = experiment.task
     if beams is not None and isinstance(config, Seq2SeqConfig):
         config = config.replace(generation_beams=beams)
-    if eval_data is not None:
+    trainable, labels = trainable_of(config), description.labels
+    examples = None if eval_data is not None else read_part(config, description.data, str(part))
+    if task is not None:
+        member = member_named(trainable, labels, task)
+        trainable, labels, model = member.task, member.labels, member.model_in(model)
+        config = member.task.config
+        examples = examples and examples.of_task(task)
+    if examples is None:
         with renamed(path="eval_data"):
-            examples = read_examples(eval_data, config, strict=strict)
-    else:
-        examples = read_part(config, description.data, str(part))
+            examples = read_examples(str(eval_data), config, strict=strict)
+
+    def metrics_of(name: str) -> Sequence[str]:
+        return experiment.generation_metrics_of(task or name) if generation_metrics is None else generation_metrics
+
     return score(
         model,
-        task_of(config),
+        trainable,
         examples,
-        labels=description.labels,
+        labels=labels,
         tokenizer=tokenizer,
         engine=make_engine(strategy="one_device"),
         batch_size=batch_size,
-        generation_metrics=experiment.generation_metrics if generation_metrics is None else generation_metrics,
+        generation_metrics=metrics_of,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from bert_tf.configs import FinetuningConfig
 from bert_tf.examples import Examples
-from bert_tf.tasks import task_of
+from bert_tf.tasks import trainable_of
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training import finetuning
 from bert_tf.training.engine import Engine
@@ -48,10 +48,11 @@ def finetune(
     Raises:
         FileNotFoundError, ValueError, FloatingPointError, Preempted: see `bert_tf.training.finetuning.finetune`.
     """
-    task = task_of(config.task)
-    labels = task.label_names_of_parts(*(part.examples for part in parts.values()))  # `train` is the first
-    if description := task.describe_labels(labels, parts["train"].examples):
-        print(description, flush=True)
+    task = trainable_of(config.task)
+    labels = task.labels_of_parts(*parts.values())  # `train` is the first
+    for member in task.members(labels):
+        if description := member.task.describe_labels(member.labels, parts["train"].of_task(member.name).examples):
+            print(f"{member.name}: {description}" if member.name else description, flush=True)
     run = partial(
         finetuning.finetune,
         train_examples=parts["train"],

@@ -7,6 +7,7 @@ from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
 from bert_tf.configs.distillation import DistillConfig
 from bert_tf.configs.generation_metrics import GENERATION_METRICS
 from bert_tf.configs.model import BertConfig
+from bert_tf.configs.multi_task import MultiTaskConfig
 from bert_tf.configs.tasks import AnyTaskConfig, ClassificationConfig, Seq2SeqConfig
 from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
 
@@ -147,7 +148,7 @@ class FinetuningConfig(Config):
     """
 
     model: BertConfig = dataclasses.field(default_factory=BertConfig)
-    task: AnyTaskConfig = dataclasses.field(default_factory=ClassificationConfig)
+    task: AnyTaskConfig | MultiTaskConfig = dataclasses.field(default_factory=ClassificationConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=lambda: OptimizerConfig(bias_correction=True))
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     num_epochs: float | None = None
@@ -174,11 +175,23 @@ class FinetuningConfig(Config):
 
     @property
     def generation_metrics(self) -> tuple[str, ...]:
-        """The metrics of generated texts that evaluations compute: `metric` too, if it is one."""
-        if not isinstance(self.task, Seq2SeqConfig):
+        """The metrics of generated texts that evaluations compute, for any of the tasks."""
+        return tuple(
+            dict.fromkeys(metric for name in self.task.by_name() for metric in self.generation_metrics_of(name))
+        )
+
+    def generation_metrics_of(self, name: str) -> tuple[str, ...]:
+        """Return the metrics of generated texts that evaluations compute for one task: `metric` too, if it is one.
+
+        Args:
+            name: the name of the task, "" for an experiment on one.
+        """
+        task = self.task.by_name()[name]
+        if not isinstance(task, Seq2SeqConfig):
             return ()
-        own = [self.metric] if self.metric in GENERATION_METRICS else []
-        return tuple(dict.fromkeys([*self.task.generation_metrics, *own]))
+        metric = (self.metric or "").removeprefix(f"{name}/")
+        own = [metric] if metric in GENERATION_METRICS else []
+        return tuple(dict.fromkeys([*task.generation_metrics, *own]))
 
     def with_steps(self, steps_per_epoch: int) -> Self:
         """Return the configuration with the steps that follow from `num_epochs`; unchanged if that is None.

@@ -111,8 +111,10 @@ def check_same_task(task: str | None, found: str, path: str) -> None:
         path: where the model was found, for the message.
 
     Raises:
-        ValueError: the tasks differ.
+        ValueError: there is no such task, or the tasks differ.
     """
+    if task is not None:
+        check_task(task)
     if task is not None and _served(task) != _served(found):
         raise ValueError(f"`task` must be {found!r}, the task of the model in {path}, or None. Received: {task!r}")
 

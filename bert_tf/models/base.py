@@ -4,7 +4,7 @@ Shapes: B batch, L length, D hidden.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import keras
 from absl import logging
@@ -27,10 +27,14 @@ class BertModel(TextModel):
 
     Args:
         config: sizes and options of the encoder; a `BertConfig` or its dictionary.
+
+    Attributes:
+        member_prefix: what the paths of the model's own weights begin with, if it is a member of a `BertMultiTask`.
     """
 
     encoder: keras.Model
-    required_inputs: ClassVar[tuple[str, ...]] = ("input_ids",)
+    member_prefix: str = ""
+    required_inputs: tuple[str, ...] = ("input_ids",)
 
     def __init__(self, config: BertConfig | dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -4,6 +4,7 @@ Shapes: B batch, L length.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
 import keras
@@ -71,6 +72,7 @@ class BertMultiTask(BertModel):
             for name, make in makers.items():
                 with keras.name_scope(name):
                     members[name] = make()
+                members[name].member_prefix = f"{name}/"
         return cls(config, members, dtype=dtype, **kwargs)
 
     def outputs_of(self, encoded: Batch, inputs: Batch, training: bool = False, seed: Tensor | None = None) -> Batch:
@@ -91,10 +93,8 @@ class BertMultiTask(BertModel):
         given = dict(config)
         dtype, members = given["dtype"], given.pop("members")
         given["dtype"] = keras.saving.deserialize_keras_object(dtype) if isinstance(dtype, Mapping) else dtype
-        makers = {
-            name: (lambda member=member: keras.saving.deserialize_keras_object(member, custom_objects))
-            for name, member in members.items()
-        }
+        make = keras.saving.deserialize_keras_object
+        makers = {name: partial(make, member, custom_objects) for name, member in members.items()}
         preprocessor = given.pop("preprocessor", None)
         assert preprocessor is None, "a model for several tasks has no preprocessor"
         return cls.of(BertConfig.from_dict(executable(given.pop("config"))), makers, **given)

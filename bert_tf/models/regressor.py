@@ -10,8 +10,8 @@ import keras
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
-from bert_tf.models.shared_encoder import make_encoder
 from bert_tf.models.pooling import check_pooling
+from bert_tf.models.shared_encoder import make_encoder
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")

@@ -54,6 +54,26 @@ class Objective:
     kept: Callable[[Tensor | Batch, Batch], Tensor | Batch] = lambda outputs, batch: outputs
 
 
+def of_member(objective: Objective, name: str, loss_weight: float = 1.0) -> Objective:
+    """Return the objective of one of several tasks, whose losses and metrics are named `<name>/<loss>`.
+
+    Args:
+        objective: the objective of the task.
+        name: the name of the task.
+        loss_weight: factor of the losses in the training loss. They are reported without it.
+    """
+
+    def named(values: dict) -> dict:
+        return {f"{name}/{key}": value for key, value in values.items()}
+
+    return dataclasses.replace(
+        objective,
+        losses=lambda outputs, batch: named(objective.losses(outputs, batch)),
+        weights=lambda batch: named({key: value / loss_weight for key, value in objective.weights(batch).items()}),
+        metrics=lambda outputs, batch: named(objective.metrics(outputs, batch)),
+    )
+
+
 def pretraining_objective(log_unigram: Tensor | None = None) -> Objective:
     """Return the objective of masked-LM and next-sentence prediction.
 

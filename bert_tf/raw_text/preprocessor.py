@@ -12,7 +12,7 @@ from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import TextExample
 from bert_tf.preprocessing.preprocessor import Preprocessor, is_tensor
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.tasks import MODEL_KINDS, TASKS, Task, task_of
+from bert_tf.tasks import MODEL_KINDS, TASKS, Task, only_task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.natural_inputs import text_examples
 from bert_tf.tokenization.wordpiece import MASK, WordPieceTokenizer
@@ -40,7 +40,7 @@ class TaskPreprocessor:
         description.model.check_fits(tokenizer.vocab_size, description.max_seq_length)
         self.description = description
         self.tokenizer = tokenizer
-        self.task: Task | None = None if description.task_config is None else task_of(description.task_config)
+        self.task: Task | None = only_task_of(description.task_config)
 
     @classmethod
     def of_task(

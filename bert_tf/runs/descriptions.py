@@ -1,11 +1,15 @@
 """The descriptions of models and runs, which suffice to build a model again, to use it, and to tell runs apart."""
 
 import dataclasses
+from typing import Self
 
 from bert_tf.configs import BertConfig, Config, FinetuningConfig, PretrainingConfig
 from bert_tf.configs.base import check_choice
 from bert_tf.configs.decoding import DecodingOptions
+from bert_tf.configs.multi_task import MultiTaskConfig
 from bert_tf.configs.tasks import AnyTaskConfig, TextTaskConfig
+from bert_tf.tasks.base import Member
+from bert_tf.tasks.seq2seq import Seq2Seq
 from bert_tf.tokenization.options import TokenizerOptions
 
 SIMILARITIES = ("cosine", "dot")
@@ -62,13 +66,26 @@ class ModelDescription(_Description):
         decoding: the options by which an export generates texts; None for all other models.
     """
 
-    task_config: AnyTaskConfig | None = None
+    task_config: AnyTaskConfig | MultiTaskConfig | None = None
     embedding: EmbeddingSettings = dataclasses.field(default_factory=EmbeddingSettings)
     has_pooler: bool = True
     experiment: dict = dataclasses.field(default_factory=dict)
     data: dict = dataclasses.field(default_factory=dict)
     tokenizer_options: TokenizerOptions = dataclasses.field(default_factory=TokenizerOptions)
     decoding: DecodingOptions | None = None
+
+    def of_task(self, member: Member) -> Self:
+        """Return the description of the model for one of the tasks alone (`tasks.base.Member`)."""
+        if not member.name:
+            return self
+        config = member.task.config
+        return self.replace(
+            task=config.kind,
+            task_config=config,
+            labels=member.labels,
+            max_seq_length=config.max_seq_length,
+            decoding=self.decoding if config.kind == Seq2Seq.kind else None,
+        )
 
     @property
     def takes_pairs(self) -> bool | None:
@@ -114,7 +131,7 @@ class RunDescription(_Description):
             )
         return config
 
-    def task_config(self) -> AnyTaskConfig | None:
+    def task_config(self) -> AnyTaskConfig | MultiTaskConfig | None:
         """Return the settings of the fine-tuning task, or None for a pre-training. Errors are those of `config`."""
         config = self.config()
         return config.task if isinstance(config, FinetuningConfig) else None

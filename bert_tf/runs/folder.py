@@ -18,7 +18,7 @@ from bert_tf.examples import DIGESTS
 from bert_tf.runs import run_lock
 from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.metrics_log import METRICS_FILE
-from bert_tf.tasks import task_of
+from bert_tf.tasks import trainable_of
 from bert_tf.tasks.model_kinds import Pretraining
 from bert_tf.tokenization.vocab_files import first_difference, read_vocab_file
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -207,7 +207,7 @@ def model_of(description: RunDescription, dtype: str = "float32", *, attention: 
     encoder = description.model.replace(attention=attention)
     if task is None:
         return Pretraining.model_class()(encoder, dtype=dtype)
-    return task_of(task).make_model(encoder, description.labels, dtype)
+    return trainable_of(task).make_model(encoder, description.labels, dtype)
 
 
 def load_run(run_dir: str) -> tuple["keras.Model", RunDescription, WordPieceTokenizer]:

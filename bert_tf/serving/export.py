@@ -21,6 +21,7 @@ import keras
 import tensorflow as tf
 
 from bert_tf.configs.decoding import DecodingOptions
+from bert_tf.configs.multi_task import MultiTaskConfig
 from bert_tf.configs.tasks import AnyTaskConfig
 from bert_tf.examples import Examples
 from bert_tf.models.weights import named_weights
@@ -90,7 +91,7 @@ def export_saved_model(
     *,
     task: str | None = None,
     license_name: str | None = None,
-    read_examples: Callable[[AnyTaskConfig], Examples] | None = None,
+    read_examples: Callable[[AnyTaskConfig | MultiTaskConfig], Examples] | None = None,
 ) -> str:
     """Export a trained or published model as the next version of a SavedModel.
 
@@ -250,7 +251,9 @@ def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, descri
     )
 
 
-def _examples(description: ModelDescription, read_examples: Callable[[AnyTaskConfig], Examples]) -> Sequence[Any]:
+def _examples(
+    description: ModelDescription, read_examples: Callable[[AnyTaskConfig | MultiTaskConfig], Examples]
+) -> Sequence[Any]:
     if description.task_config is None:
         raise ValueError(f"`eval_data` needs a fine-tuned model. Received: a model for {description.task}")
     return read_examples(description.task_config).examples

@@ -8,11 +8,12 @@ import importlib.util
 import os
 from typing import Any
 
-from bert_tf.conversion.heads import check_same_task, check_task
+from bert_tf.conversion.heads import check_same_task
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving.exported import ArrayModel
 from bert_tf.serving.litert import LiteModel
+from bert_tf.serving.members import chosen_task, served_member
 from bert_tf.serving.onnx_model import OnnxModel
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
@@ -30,7 +31,7 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
             `.tflite` file of any length or a `.onnx` file in it; or any published weights that
             `conversion.loading.read_pretrained` takes, or a folder of Sentence Transformers.
         task: the task of the model, a key of `tasks.MODEL_KINDS`, which decides what the head of published weights is
-            for where they do not say; None for the task found at `path`.
+            for where they do not say; or the name of one task of a model for several; None for what is found at `path`.
 
     Returns:
         The model, to be called in the same way as `BertEncoder`; the description, whose task is that of the run,
@@ -44,8 +45,6 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
         ImportError: what the path needs is not installed: `ai-edge-litert` for a `.tflite` file, `onnxruntime` for a
             `.onnx` file, TensorFlow for all else, and TensorFlow Text for an export.
     """
-    if task is not None:
-        check_task(task)
     path = os.fspath(path).rstrip("/") or path
     if path.endswith((_LITE_SUFFIX, _ONNX_SUFFIX)):
         if not files.exists(path):
@@ -61,10 +60,13 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
     version = _newest_version(path)
     if version is not None:
         description, tokenizer = _read_assets(version, path)
-        check_same_task(task, description.task, path)
-        from bert_tf.serving.saved_model import SavedModel
+        chosen = chosen_task(description, task, path)
+        from bert_tf.serving.saved_model import exported_model
 
-        return SavedModel(version, description.task), description, tokenizer
+        model = exported_model(version, description)
+        if chosen is not None:
+            model, description = served_member(model, description, chosen)
+        return model, description, tokenizer
     from bert_tf.serving.trained import read_trained
 
     return read_trained(path, task)

@@ -11,6 +11,7 @@ from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import EmbeddingSettings, ModelDescription
+from bert_tf.serving.members import chosen_task, embedding_settings, served_member
 from bert_tf.tasks import MODEL_KINDS, TASKS
 from bert_tf.tasks.model_kinds import Encoder, Pretraining
 from bert_tf.tasks.reranking import Reranking
@@ -24,9 +25,12 @@ def read_trained(path: str, task: str | None = None) -> tuple[Any, ModelDescript
     """Return the model of a run's folder or of published weights; arguments and results as in `loading.read_model`."""
     if runs.is_folder(path):
         with renamed(run_dir="path"):
-            check_same_task(task, run_folder.read_run(path)[0].task, path)  # before the weights are read
+            chosen = chosen_task(run_folder.read_run(path)[0].of_model(), task, path)  # before the weights are read
             model, run, tokenizer = run_folder.load_run(path)
-            return *served(model, run.of_model()), tokenizer
+            description = run.of_model()
+            if chosen is not None:
+                return *served_member(model, description, chosen), tokenizer
+            return *served(model, description), tokenizer
     return _read_published(path, task)
 
 
@@ -56,11 +60,6 @@ def served(model: Any, description: ModelDescription) -> tuple[Any, ModelDescrip
     return model.encoder, description.replace(
         task=Encoder.kind, task_config=None, embedding=embedding, has_pooler=False
     )
-
-
-def embedding_settings(pooling: str, normalize: bool) -> EmbeddingSettings:
-    """Return the settings of a model that was trained to embed. Its vectors are compared as the model returns them."""
-    return EmbeddingSettings(pooling, normalize, "cosine" if normalize else "dot")
 
 
 def _read_published(path: str, wanted: str | None) -> tuple[Any, ModelDescription, WordPieceTokenizer]:

@@ -1,11 +1,15 @@
 """The base class of fine-tuning tasks, which encode examples, define a model and its objective, and make answers."""
 
 import abc
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+
 from bert_tf.configs import BertConfig
 from bert_tf.configs.tasks import TaskConfig
+from bert_tf.examples import Examples
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -19,7 +23,53 @@ if TYPE_CHECKING:
 Example = TypeVar("Example")
 
 
-class Task(ModelKind, Generic[Example]):
+class Trainable(ModelKind):
+    """What a fine-tuning trains a model for: one task, or several that share the model's encoder."""
+
+    @abc.abstractmethod
+    def labels_of_parts(self, train: Examples, *others: Examples) -> tuple[str, ...]:
+        """Return the labels of all parts of a data set (`Task.label_names_of_parts`), as descriptions hold them."""
+
+    @abc.abstractmethod
+    def members(self, labels: Sequence[str]) -> "tuple[Member, ...]":
+        """Return the tasks, given their labels as `labels_of_parts` returns them."""
+
+    @abc.abstractmethod
+    def shares(self, sizes: Sequence[int], progress: np.ndarray) -> np.ndarray:
+        """Return the probabilities with which a batch is of each of the M members, float64 [S, M].
+
+        Args:
+            sizes: the number of training rows of each member.
+            progress: the share of the training that is done before the batch, float [S].
+        """
+
+    @abc.abstractmethod
+    def joined_scores(self, scores: "Mapping[Member, dict[str, Any]]") -> dict[str, Any]:
+        """Return the scores of all members by name, and those that are made of them."""
+
+    @abc.abstractmethod
+    def kept_heads(self, task: str, labels: Sequence[str], *, own: Sequence[str]) -> dict[str, str]:
+        """Return the heads that go on with those of a checkpoint, if it has them.
+
+        Args:
+            task: the task of the checkpoint, a key of `tasks.MODEL_KINDS`.
+            labels: the labels of the checkpoint.
+            own: the labels of this training.
+
+        Returns:
+            For the start of the names of a head's weights, the start of their names in the checkpoint.
+        """
+
+    @abc.abstractmethod
+    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
+        """Return the model, with fresh weights."""
+
+    @abc.abstractmethod
+    def main_score(self, labels: Sequence[str]) -> str:
+        """Return the name of the score that decides early stopping if the configuration names none."""
+
+
+class Task(Trainable, Generic[Example]):
     """A fine-tuning task.
 
     Args:
@@ -55,6 +105,26 @@ class Task(ModelKind, Generic[Example]):
         """
         options: dict[str, Any] = {"pooling": pooling} if cls.has_pooling else {}
         return cls.config_class(max_seq_length=max_seq_length, **options)
+
+    def labels_of_parts(self, train: Examples, *others: Examples) -> tuple[str, ...]:
+        """Return the labels of all parts, in the order of their ids."""
+        return self.label_names_of_parts(train.examples, *(part.examples for part in others))
+
+    def members(self, labels: Sequence[str]) -> "tuple[Member, ...]":
+        """Return this task alone, which needs no name."""
+        return (Member(self, tuple(labels)),)
+
+    def shares(self, sizes: Sequence[int], progress: np.ndarray) -> np.ndarray:
+        """Return 1 for each batch."""
+        return np.ones((len(progress), 1))
+
+    def joined_scores(self, scores: "Mapping[Member, dict[str, Any]]") -> dict[str, Any]:
+        """Return the scores of the task."""
+        return next(iter(scores.values()))
+
+    def kept_heads(self, task: str, labels: Sequence[str], *, own: Sequence[str]) -> dict[str, str]:
+        """Return the heads of a task that goes on with a head of pre-training; all others start anew."""
+        return {head: head for head in self.heads} if self.keeps_head else {}
 
     @abc.abstractmethod
     def label_names(self, examples: Sequence[Example]) -> tuple[str, ...]:
@@ -150,10 +220,6 @@ class Task(ModelKind, Generic[Example]):
         """
 
     @abc.abstractmethod
-    def make_model(self, encoder: BertConfig, labels: Sequence[str], dtype: str = "float32") -> "keras.Model":
-        """Return the model, with fresh weights."""
-
-    @abc.abstractmethod
     def objective(self, training: bool) -> "Objective":
         """Return the objective for training, or for evaluation, which has no label smoothing."""
 
@@ -181,6 +247,50 @@ class Task(ModelKind, Generic[Example]):
     ) -> dict[str, Any]:
         """Return the task's metrics of `answers` to labelled examples: numbers by name, and details such as tables."""
 
-    @abc.abstractmethod
-    def main_score(self, labels: Sequence[str]) -> str:
-        """Return the name of the score that decides early stopping if the configuration names none."""
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Member:
+    """A task among those that a model is trained for, and its part of what belongs to all of them.
+
+    Attributes:
+        task: the task.
+        labels: its labels, as `Task.label_names` returns them.
+        name: its name; "" for the only task of a model.
+        loss_weight: factor of its loss.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    name: str = ""
+    loss_weight: float = 1.0
+
+    def named(self, score: str) -> str:
+        """Return the name of one of the task's scores, losses or weights among those of all tasks."""
+        return f"{self.name}/{score}" if self.name else score
+
+    def model_in(self, model: Any) -> Any:
+        """Return the model for this task alone, which shares its weights with the whole model."""
+        return model.members[self.name] if self.name else model
+
+    def among_others(self, objective: "Objective") -> "Objective":
+        """Return an objective of the task as a part of that of all tasks: named, and with the weight of its losses."""
+        from bert_tf.objectives.objective import of_member
+
+        return of_member(objective, self.name, self.loss_weight) if self.name else objective
+
+
+def member_named(trainable: Trainable, labels: Sequence[str], name: str) -> Member:
+    """Return one of several tasks by its name.
+
+    Args:
+        trainable: the tasks.
+        labels: their labels.
+        name: the name, which messages call `task`.
+
+    Raises:
+        ValueError: there is no such task.
+    """
+    members = {member.name: member for member in trainable.members(labels)}
+    if name not in members:
+        raise ValueError(f"`task` must be one of {', '.join(members)}, the tasks of the model. Received: {name!r}")
+    return members[name]

@@ -80,6 +80,16 @@ class State(Protocol):
         """Return the norm of all trained weights together."""
         ...
 
+    def of_part(self, model: "keras.Model") -> "State":
+        """Return the state of a part of the model, whose steps count as steps of this state.
+
+        They change nothing else: neither the weights of other parts, nor their moments and averages.
+
+        Args:
+            model: a model whose weights are some of this state's.
+        """
+        ...
+
 
 class Steps(Protocol):
     """A compiled loop of training steps.

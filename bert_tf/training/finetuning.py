@@ -2,21 +2,25 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from absl import logging
 
 from bert_tf.configs import BertConfig, FinetuningConfig, TrainConfig
+from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import DIGESTS, Examples
 from bert_tf.models.flops import encoder_step_flops
+from bert_tf.objectives.objective import Objective
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.result import BestEvaluation, restore_result
 from bert_tf.scoring.seq2seq import check_packages
-from bert_tf.tasks import Task, task_of
+from bert_tf.tasks import Trainable, trainable_of
+from bert_tf.tasks.base import Member
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.attention_choice import attention_of
@@ -28,6 +32,7 @@ from bert_tf.training.held_out import HeldOut, Scorer
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.precision_choice import with_precision
 from bert_tf.training.starting_point import initialize, starting_point
+from bert_tf.training.turns import Part, Turns, drawn
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 
@@ -85,14 +90,16 @@ def finetune(
     engine.check_batch("train.batch_size", config.train.batch_size)
     attention = attention_of(config.model, engine, run_dir)
     config = config.replace(train=with_precision(config.train, engine, run_dir))
-    task = task_of(config.task)
-    labels = _labels(task, train_examples, eval_examples, test_examples)
+    trainable = trainable_of(config.task)
+    labels = _labels(trainable, train_examples, eval_examples, test_examples)
+    members = trainable.members(labels)
     teacher = read_teacher(config.distill, config.task.kind)
     if teacher is not None:
-        check_teacher_of(task, teacher, config.distill, labels)
+        for member in members:
+            check_teacher_of(member.task, teacher, config.distill, member.labels)
     pretrained, tokenizer, encoder = starting_point(
         config,
-        labels,
+        members,
         init_checkpoint=init_checkpoint,
         tokenizer=tokenizer,
         allow_random_heads=allow_random_heads,
@@ -106,49 +113,65 @@ def finetune(
         row_length=config.task.row_length,
         num_segments=config.task.num_segments,
     )
-    main_score = config.metric or task.main_score(labels)
-    train_rows = _rows(task.encode(train_examples.examples, labels, tokenizer, training=True), engine)
+    main_score = config.metric or trainable.main_score(labels)
+    rows = [_rows(HeldOut.of(train_examples, member, tokenizer, training=True).rows, engine) for member in members]
     parts = engine.num_devices * config.train.concurrent_parts * config.train.gradient_accumulation_steps
-    train_rows.check_batch_size("train.batch_size", config.train.batch_size, parts)
+    for of_member in rows:
+        of_member.check_batch_size("train.batch_size", config.train.batch_size, parts)
     held_out, test = (
-        HeldOut.of(part, task, labels, tokenizer) if part else None for part in (eval_examples, test_examples)
+        [HeldOut.of(part, member, tokenizer) for member in members] if part else None
+        for part in (eval_examples, test_examples)
     )
-    config = config.with_steps(steps_per_epoch(train_rows, config.train.batch_size))
+    config = config.with_steps(sum(steps_per_epoch(of_member, config.train.batch_size) for of_member in rows))
     train = config.train
     read = _data_read(data, train=train_examples, eval=eval_examples, test=test_examples)
     read |= {"init_checkpoint": init_checkpoint} | distillation.source
     description = _description(config, encoder, tokenizer, labels=labels, data=read)
     with run_folder.claimed(run_dir, description, tokenizer, is_chief=engine.is_chief) as lock:
-        train_rows = distillation.with_outputs(
-            train_rows,
-            labels,
-            folder=os.path.dirname(run_dir.rstrip("/")) if shared_dir is None else shared_dir,
-            engine=engine,
-            batch_size=train.eval_batch_size,
-        )
-        train_data = _TrainingData(train_rows, train, train_examples.path)
+        rows = [
+            distillation.with_outputs(
+                of_member,
+                member.labels,
+                folder=os.path.dirname(run_dir.rstrip("/")) if shared_dir is None else shared_dir,
+                engine=engine,
+                batch_size=train.eval_batch_size,
+            )
+            for member, of_member in zip(members, rows, strict=True)
+        ]
+        objectives = [
+            distillation.objective(
+                member.task.objective(training=True), member.task.imitation(), member.task.target_weights
+            )
+            for member in members
+        ]
+        train_data = _TrainingData.of(trainable, members, objectives, rows, train_examples, train)
         keras.utils.set_random_seed(train.seed)
         make_model = partial(run_folder.model_of, description, train.dtype_policy, attention=attention)
-        state = engine.make_state(distillation.model_maker(make_model, train.dtype_policy, task.kind), train)
+        state = engine.make_state(distillation.model_maker(make_model, train.dtype_policy, config.task.kind), train)
         model = student_of(state.model)
-        scorer = Scorer(
-            model,
-            task,
-            labels,
-            tokenizer,
-            engine=engine,
-            batch_size=train.eval_batch_size,
-            generation_metrics=config.generation_metrics,
-        )
+        scorers = [
+            Scorer(
+                member.model_in(model),
+                member.task,
+                member.labels,
+                tokenizer,
+                engine=engine,
+                batch_size=train.eval_batch_size,
+                generation_metrics=config.generation_metrics_of(member.name),
+            )
+            for member in members
+        ]
+        scores_of = partial(_scores, trainable, members, scorers)
         keeps = config.keep_best and engine.is_chief
         best = BestEvaluation(run_dir, model, main_score, keep=keeps, patience=config.patience)
         hooks = Hooks(
-            evaluate=partial(_evaluate, held_out, scorer, main_score) if held_out is not None else None,
+            evaluate=partial(_evaluate, scores_of, held_out, main_score) if held_out is not None else None,
             initialize=partial(
                 initialize,
                 pretrained=pretrained,
                 reinitialize_layers=config.reinitialize_layers,
-                heads=task.heads if task.keeps_head else kept_heads(task, teacher, config.distill, labels),
+                heads=_kept_heads(trainable, pretrained, labels)
+                | {head: head for member in members for head in kept_heads(member.task, teacher, config.distill, labels)},
             ),
             after_evaluation=best,
             describe_batch=train_data.describe_batch,
@@ -158,8 +181,7 @@ def finetune(
         results = train_and_evaluate(
             engine=engine,
             state=state,
-            objective=distillation.objective(task.objective(training=True), task.imitation(), task.target_weights),
-            train_data=train_data.batches_from,
+            turns=train_data.turns,
             run_dir=run_dir,
             train=train,
             optimizer=config.optimizer,
@@ -172,28 +194,30 @@ def finetune(
             # Workers wait here until the chief has written what all of them read.
             engine.require_agreement("step at the end", state.num_updates)
             restore_result(run_dir, model, use_average=train.use_average)
-            results = results | {"test": scorer(test)}
+            results = results | {"test": scores_of(test)}
         if engine.is_chief:
             files.write_json(os.path.join(run_dir, SCORES_FILE), results)
         return results
 
 
-def _labels(task: Task, train: Examples, *others: Examples | None) -> tuple[str, ...]:
+def _labels(trainable: Trainable, train: Examples, *others: Examples | None) -> tuple[str, ...]:
     """Return the labels of all parts, and warn of labels without training examples and of doubtful ones."""
-    labels = task.label_names_of_parts(train.examples, *(part.examples for part in others if part is not None))
-    unseen = sorted(set(labels) - task.occurring_labels(train.examples))
-    if unseen:
-        logging.warning(
-            "No training example has the label %s: the model cannot learn %s.",
-            ", ".join(map(repr, unseen)),
-            "it" if len(unseen) == 1 else "them",
-        )
-    _warn_of_labels(task, labels, train)
+    labels = trainable.labels_of_parts(train, *(part for part in others if part is not None))
+    for member in trainable.members(labels):
+        own = train.of_task(member.name)
+        unseen = sorted(set(member.labels) - member.task.occurring_labels(own.examples))
+        if unseen:
+            logging.warning(
+                "No training example has the label %s: the model cannot learn %s.",
+                ", ".join(repr(member.named(label)) for label in unseen),
+                "it" if len(unseen) == 1 else "them",
+            )
+        _warn_of_labels(member, own)
     return labels
 
 
-def _warn_of_labels(task: Task, labels: Sequence[str], examples: Examples) -> None:
-    for warning in task.label_warnings(labels, examples.examples):
+def _warn_of_labels(member: Member, examples: Examples) -> None:
+    for warning in member.task.label_warnings(member.labels, examples.examples):
         logging.warning("%s: %s", examples.path, warning)
 
 
@@ -205,8 +229,8 @@ def _data_read(data: dict[str, Any] | None, **parts: Examples | None) -> dict[st
 
 
 @dataclasses.dataclass(frozen=True)
-class _TrainingData:
-    """The encoded training examples, in batches by step."""
+class _RowsOfTask:
+    """The encoded training examples of a task, in batches by the task's own steps."""
 
     rows: EncodedExamples
     train: TrainConfig
@@ -223,8 +247,51 @@ class _TrainingData:
         return f"encoded rows {', '.join(map(str, sorted(numbers)))} of {self.path}, counted from 0"
 
 
-def _evaluate(held_out: HeldOut, scorer: Scorer, main_score: str) -> dict[str, Any]:
-    scores = scorer(held_out)
+@dataclasses.dataclass(frozen=True)
+class _TrainingData:
+    """The encoded training examples of all tasks, and the task of each step."""
+
+    by_member: Sequence[_RowsOfTask]
+    turns: Turns
+
+    @classmethod
+    def of(
+        cls,
+        trainable: Trainable,
+        members: Sequence[Member],
+        objectives: Sequence[Objective],
+        rows: Sequence[EncodedExamples],
+        examples: Examples,
+        train: TrainConfig,
+    ) -> "_TrainingData":
+        by_member = [
+            _RowsOfTask(of_member, train, examples.of_task(member.name).path)
+            for member, of_member in zip(members, rows, strict=True)
+        ]
+        parts = [
+            Part(member.among_others(objective), data.batches_from, member.model_in)
+            for member, objective, data in zip(members, objectives, by_member, strict=True)
+        ]
+        progress = np.arange(train.num_steps) / max(1, train.num_steps - 1)
+        return cls(by_member, Turns(parts, drawn(trainable.shares([len(each) for each in rows], progress), train.seed)))
+
+    def describe_batch(self, step: int) -> str:
+        [(part, _)] = self.turns.runs(step, 1)
+        return self.by_member[part].describe_batch(self.turns.steps_before(step)[part])
+
+
+def _scores(
+    trainable: Trainable, members: Sequence[Member], scorers: Sequence[Scorer], held_out: Sequence[HeldOut]
+) -> dict[str, Any]:
+    """Return the scores of all tasks."""
+    found = [scorer(examples) for scorer, examples in zip(scorers, held_out, strict=True)]
+    return trainable.joined_scores(dict(zip(members, found, strict=True)))
+
+
+def _evaluate(
+    scores_of: Callable[[Sequence[HeldOut]], dict[str, Any]], held_out: Sequence[HeldOut], main_score: str
+) -> dict[str, Any]:
+    scores = scores_of(held_out)
     if main_score not in scores:
         raise ValueError(f"`metric` must be one of {', '.join(scores)}. Received: {main_score!r}")
     return scores
@@ -253,41 +320,49 @@ def _description(
 
 def score(
     model: keras.Model,
-    task: Task,
+    trainable: Trainable,
     examples: Examples,
     *,
     labels: Sequence[str],
     tokenizer: WordPieceTokenizer,
     engine: Engine,
     batch_size: int,
-    generation_metrics: Sequence[str] = (),
+    generation_metrics: Callable[[str], Sequence[str]] = lambda name: (),
 ) -> dict[str, Any]:
     """Return loss and scores of a fine-tuned model on labelled examples, the same that `finetune` reports.
 
     Args:
         model: the model of a run, as `run_folder.load_run` returns it.
-        task: the run's task.
+        trainable: the run's task or tasks.
         examples: the labelled examples.
         labels: the run's labels.
         tokenizer: the run's tokenizer.
         engine: the devices and processes.
         batch_size: number of rows computed at a time.
-        generation_metrics: metrics of generated texts to compute too.
+        generation_metrics: returns the metrics of generated texts to compute too, for the name of a task.
 
     Raises:
         ValueError: a label is not one of `labels`.
     """
-    _warn_of_labels(task, labels, examples)
-    scorer = Scorer(
-        model,
-        task,
-        labels,
-        tokenizer,
-        engine=engine,
-        batch_size=batch_size,
-        generation_metrics=generation_metrics,
-    )
-    return scorer(HeldOut.of(examples, task, labels, tokenizer))
+    members = trainable.members(labels)
+    found = {}
+    for member in members:
+        _warn_of_labels(member, examples.of_task(member.name))
+        scorer = Scorer(
+            member.model_in(model),
+            member.task,
+            member.labels,
+            tokenizer,
+            engine=engine,
+            batch_size=batch_size,
+            generation_metrics=generation_metrics(member.name),
+        )
+        found[member] = scorer(HeldOut.of(examples, member, tokenizer))
+    return trainable.joined_scores(found)
+
+
+def _kept_heads(trainable: Trainable, pretrained: Pretrained | None, labels: Sequence[str]) -> dict[str, str]:
+    return {} if pretrained is None else trainable.kept_heads(pretrained.task, pretrained.labels, own=labels)
 
 
 def _rows(rows: EncodedExamples, engine: Engine) -> EncodedExamples:

@@ -12,6 +12,7 @@ from bert_tf.examples import Examples
 from bert_tf.features import ID_NAMES, Batch
 from bert_tf.models.generation import Generation
 from bert_tf.tasks import Task
+from bert_tf.tasks.base import Member
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.seq2seq import Seq2Seq
 from bert_tf.tokenization.generated import generated_text, generated_tokens
@@ -27,9 +28,12 @@ class HeldOut:
     rows: EncodedExamples
 
     @classmethod
-    def of(cls, examples: Examples, task: Task, labels: Sequence[str], tokenizer: WordPieceTokenizer) -> "HeldOut":
-        """Return the examples, encoded. Errors are those of `Task.encode`."""
-        return cls(examples.examples, task.encode(examples.examples, labels, tokenizer))
+    def of(
+        cls, examples: Examples, member: Member, tokenizer: WordPieceTokenizer, *, training: bool = False
+    ) -> "HeldOut":
+        """Return the examples of a task, encoded. Errors are those of `Task.encode`."""
+        own = examples.of_task(member.name).examples
+        return cls(own, member.task.encode(own, member.labels, tokenizer, training=training))
 
 
 class Scorer:

@@ -12,13 +12,13 @@ from absl import logging
 
 from bert_tf import optimization
 from bert_tf.configs import OptimizerConfig, TrainConfig
-from bert_tf.objectives.objective import Objective
 from bert_tf.runs import checkpoints
 from bert_tf.runs.checkpoint_writer import CheckpointWriter
 from bert_tf.runs.metrics_log import Evaluation, MetricsLog
-from bert_tf.training.engine import DatasetFrom, Engine, State, Steps
+from bert_tf.training.engine import Engine, State
 from bert_tf.training.step_metrics import MetricSums, nonfinite_message, nonfinite_part
-from bert_tf.training.throughput import ThroughputMeter, counting_tokens
+from bert_tf.training.throughput import ThroughputMeter
+from bert_tf.training.turns import Turns, TurnSteps
 from bert_tf.utils.preemption import Preempted, TerminationNotice
 from bert_tf.utils.progress import progress_bar
 
@@ -54,8 +54,7 @@ def train_and_evaluate(
     *,
     engine: Engine,
     state: State,
-    objective: Objective,
-    train_data: DatasetFrom,
+    turns: Turns,
     run_dir: str,
     train: TrainConfig,
     optimizer: OptimizerConfig,
@@ -75,8 +74,7 @@ def train_and_evaluate(
     Args:
         engine: the devices and processes.
         state: the state of model and optimizer, made by the engine.
-        objective: the losses and metrics.
-        train_data: a function that returns a shard of the global batches from a step on.
+        turns: what is trained on which data: an objective and its batches, or several that take turns.
         run_dir: the run's folder, claimed (`runs.folder.claimed`).
         train: the settings of the loop.
         optimizer: the update rule.
@@ -98,7 +96,7 @@ def train_and_evaluate(
     newest = _restore(engine, state, run_dir, hooks)
     start = state.num_updates
     engine.require_agreement("step to go on from", start)
-    steps = engine.make_steps(state, counting_tokens(objective), train=train, optimizer=optimizer)
+    steps = TurnSteps(engine, state, turns, train=train, optimizer=optimizer)
     with (
         engine.naming_lost_processes(),
         TerminationNotice() as notice,
@@ -113,7 +111,7 @@ def train_and_evaluate(
             is_time_to_stop = run.is_time_to_stop()
             if is_time_to_stop or run.step >= train.num_steps:
                 return run.results
-            batches = engine.batches(train_data, start)
+            batches = turns.batches(engine, start)
             with progress_bar(label=label, total=train.num_steps, unit="step", initial=start) as bar:
                 while run.step < train.num_steps and not run.stopped:
                     count = run.steps_until_return()
@@ -186,7 +184,7 @@ class _Run:
             raise Preempted
         return min(_steps_to_next_event(self.step, self._train), int(budget / self._engine.num_processes))
 
-    def make_steps(self, steps: Steps, batches: Iterator[Any], count: int) -> None:
+    def make_steps(self, steps: TurnSteps, batches: Sequence[Iterator[Any]], count: int) -> None:
         """Make `count` updates, and count their metrics.
 
         Raises:

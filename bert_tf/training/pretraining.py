@@ -28,6 +28,7 @@ from bert_tf.training.engine import Dataset, Engine, Evaluate, State
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.phases import Phase, phases_of, remaining
 from bert_tf.training.precision_choice import with_precision
+from bert_tf.training.turns import Turns
 from bert_tf.utils.arguments import renamed
 
 # The fields that a checkpoint's weights depend on. Dropout and initialisation may differ.
@@ -162,8 +163,7 @@ def pretrain(
             results = train_and_evaluate(
                 engine=engine,
                 state=state,
-                objective=objective,
-                train_data=data.training_dataset,
+                turns=Turns.of_one(objective, data.training_dataset),
                 run_dir=run_dir,
                 train=phases[index].train,
                 optimizer=config.optimizer,

@@ -1,7 +1,7 @@
 """What a fine-tuning starts from: pre-trained weights or random ones, their tokenizer and their sizes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import logging
@@ -11,7 +11,7 @@ from bert_tf.conversion.heads import made_up_labels
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.models.weights import named_weights
-from bert_tf.tasks import task_of
+from bert_tf.tasks.base import Member
 from bert_tf.tokenization.reachability import vocabulary_warnings
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.distillation import check_one_start, student_start
@@ -21,7 +21,7 @@ from bert_tf.utils.arguments import renamed
 
 def starting_point(
     config: FinetuningConfig,
-    labels: Sequence[str],
+    members: Sequence[Member],
     *,
     init_checkpoint: str | None,
     tokenizer: WordPieceTokenizer | None,
@@ -32,7 +32,7 @@ def starting_point(
 
     Args:
         config: the experiment.
-        labels: the labels of the examples.
+        members: the tasks, with the labels of the examples.
         init_checkpoint: see `finetuning.finetune`, also for the other arguments.
         tokenizer: see there.
         allow_random_heads: see there.
@@ -57,9 +57,10 @@ def starting_point(
             pretrained = read_pretrained(init_checkpoint, config.task.kind)
     if pretrained is not None:
         pooler = ("encoder/pooler",) if config.reinitialize_layers else ()  # starts anew with the last layers
-        new = (*task_of(config.task).heads[-1:], *pooler)
-        pretrained.check_heads(config.task.kind, allow_random_heads, new=new)
-        _warn_of_other_labels(pretrained, config.task.kind, labels)
+        for member in members:
+            kind, new = member.task.kind, (*member.task.heads[-1:], *pooler)
+            pretrained.check_heads(kind, allow_random_heads, new=new)
+            _warn_of_other_labels(pretrained, kind, member.labels)
         tokenizer, encoder = pretrained.tokenizer(), pretrained.config
     assert tokenizer is not None
     for contradiction in vocabulary_warnings(tokenizer):
@@ -71,7 +72,7 @@ def starting_point(
 
 
 def initialize(
-    state: State, pretrained: Pretrained | None, reinitialize_layers: int, *, heads: Sequence[str] = ()
+    state: State, pretrained: Pretrained | None, reinitialize_layers: int, *, heads: Mapping[str, str] | None = None
 ) -> None:
     """Assign the pre-trained weights to the encoder of a fresh model.
 
@@ -80,7 +81,8 @@ def initialize(
         pretrained: the pre-trained weights; None to change nothing.
         reinitialize_layers: number of last blocks that keep their fresh weights, together with the pooler. A pooler
             that `pretrained` lacks keeps them too.
-        heads: heads that go on with the weights of `pretrained`, where it has them.
+        heads: heads that go on with the weights of `pretrained`, where it has them: for the start of the names of a
+            head's weights, the start of their names in `pretrained` (`Trainable.kept_heads`); None for none.
 
     Raises:
         ValueError: a weight of the encoder is missing.
@@ -106,13 +108,13 @@ def initialize(
             )
     if missing:
         logging.warning("%s has no pooler: it starts from random weights", pretrained.source)
-    for head in heads:
-        own = [name for name in weights if name.startswith(f"{head}/")]
-        if all(name in pretrained.weights for name in own):
-            for name in own:
-                weights[name].assign(pretrained.weights[name])
+    for head, source in (heads or {}).items():
+        own = {name: source + name.removeprefix(head) for name in weights if name.startswith(f"{head}/")}
+        if all(name in pretrained.weights for name in own.values()):
+            for name, source_name in own.items():
+                weights[name].assign(pretrained.weights[source_name])
         else:
-            logging.warning("%s has no head %s: it starts from random weights", pretrained.source, head)
+            logging.warning("%s has no head %s: it starts from random weights", pretrained.source, source)
 
 
 def _with_dropout(encoder: BertConfig, rate: float | None) -> BertConfig:

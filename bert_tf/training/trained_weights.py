@@ -1,7 +1,7 @@
 """The choice of the weights that a training changes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,3 +29,9 @@ def trained_weights(model: keras.Model, frozen: Sequence[str]) -> dict[str, Any]
     if not left:
         raise ValueError(f"`train.frozen` must leave a weight to train. Received: {', '.join(frozen)}")
     return left
+
+
+def weights_in(model: keras.Model, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some weights, by name, that are weights of `model`."""
+    own = {id(weight) for weight in model.weights}
+    return {name: weight for name, weight in weights.items() if id(weight) in own}

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from bert_tf.configs.multi_task import MultiTaskConfig
 from bert_tf.configs.tasks import AnyTaskConfig
-from bert_tf.examples import DIGESTS, Examples
+from bert_tf.examples import DIGESTS, Examples, ExamplesByTask
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
+from data_pipelines.finetuning.by_task import files_by_task
 from data_pipelines.finetuning.in_memory import MEMORY
 from data_pipelines.finetuning.multiple_choice import read_choices
 from data_pipelines.finetuning.question_answering import read_questions
@@ -68,13 +70,15 @@ READERS: dict[str, Reader] = {
 """The reader of each kind of task."""
 
 
-def read_examples(path: str, config: AnyTaskConfig, *, labelled: bool = True, strict: bool = False) -> Examples:
+def read_examples(
+    path: str, config: AnyTaskConfig | MultiTaskConfig, *, labelled: bool = True, strict: bool = False
+) -> Examples:
     """Return the examples of a file, read by the reader of the task's kind.
 
     Args:
         path: a local or remote file, or a data set as `tfds:NAME[SPLIT]`, in a format of the reader. Sequence to
-            sequence also takes text files, `SOURCES,TARGETS`.
-        config: the configuration of the task (`bert_tf.configs.tasks`).
+            sequence also takes text files, `SOURCES,TARGETS`. Several tasks need a file each, `TASK=FILE,TASK=FILE`.
+        config: the configuration of the task or the tasks (`bert_tf.configs.tasks`, `bert_tf.configs.multi_task`).
         labelled: whether labels are read.
         strict: whether an answer that is not at the position that the file gives is an error (question answering).
 
@@ -82,6 +86,12 @@ def read_examples(path: str, config: AnyTaskConfig, *, labelled: bool = True, st
         FileNotFoundError: there is no such file.
         ValueError: the file does not suit the task. The message names file and line.
     """
+    if isinstance(config, MultiTaskConfig):
+        by_task = {
+            name: read_examples(file, config.by_name()[name], labelled=labelled, strict=strict)
+            for name, file in files_by_task(path, config.by_name()).items()
+        }
+        return ExamplesByTask.of(by_task)
     in_two_files = config.kind == "seq2seq" and SEPARATOR in path  # which the reader looks for
     if not path.startswith(TFDS) and not in_two_files and not files.exists(path):
         raise FileNotFoundError(f"`path` must be a file that exists. Received: {path!r}")
@@ -89,7 +99,7 @@ def read_examples(path: str, config: AnyTaskConfig, *, labelled: bool = True, st
 
 
 def read_parts(
-    config: AnyTaskConfig,
+    config: AnyTaskConfig | MultiTaskConfig,
     paths: Mapping[str, str | Examples | None],
     *,
     split: str | None = None,
@@ -120,10 +130,21 @@ def read_parts(
     for part, path in given.items():
         with renamed(path=f"{part}_file"):
             parts[part] = path if isinstance(path, Examples) else read_examples(path, config, strict=strict)
-    return Split.parse(split, split_seed).parts(parts["train"]) if split is not None else parts
+    return _split(Split.parse(split, split_seed), parts["train"]) if split is not None else parts
 
 
-def read_part(config: AnyTaskConfig, data: dict[str, Any], part: str) -> Examples:
+def _split(split: Split, examples: Examples) -> dict[str, Examples]:
+    """Return the parts of the examples. Those of several tasks are split each for itself."""
+    if not isinstance(examples, ExamplesByTask):
+        return split.parts(examples)
+    by_task = {name: split.parts(own) for name, own in examples.by_task.items()}
+    return {
+        part: ExamplesByTask.of({name: parts[part] for name, parts in by_task.items()})
+        for part in next(iter(by_task.values()))
+    }
+
+
+def read_part(config: AnyTaskConfig | MultiTaskConfig, data: dict[str, Any], part: str) -> Examples:
     """Return one part of the file that a run split.
 
     Args:

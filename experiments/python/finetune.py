@@ -7,8 +7,9 @@ from typing import Any
 
 from bert_tf.configs import FinetuningConfig
 from bert_tf.configs.experiment_files import list_experiments, load_config
+from bert_tf.configs.multi_task import MultiTaskConfig
 from bert_tf.configs.tasks import AnyTaskConfig, TaskConfig
-from bert_tf.examples import Examples
+from bert_tf.examples import Examples, ExamplesByTask
 from bert_tf.tokenization.command_line import tokenizer_at
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
@@ -25,7 +26,7 @@ _EXPERIMENTS = {"question_answering": "squad", "regression": "stsb", "tagging": 
 
 
 def finetune(
-    task: str | os.PathLike | FinetuningConfig | TaskConfig,
+    task: str | os.PathLike | FinetuningConfig | TaskConfig | MultiTaskConfig,
     train: Any,
     evaluation: Any = None,
     *,
@@ -61,7 +62,8 @@ def finetune(
             configuration of either.
         train: the examples to learn: a file, as the command takes it; columns such as `(texts, labels)` or
             `((texts, pairs), labels)`; or rows, as dictionaries, a table, a data set or `bert_tf.examples` objects
-            (`data_pipelines.finetuning.in_memory.items_of`).
+            (`data_pipelines.finetuning.in_memory.items_of`). For several tasks (`configs.multi_task`) it is
+            `"NAME=FILE,NAME=FILE"`, or a dictionary with the data of each task by its name.
         evaluation: examples to evaluate on during training.
         output_dir: the folder of the run, or of all runs.
         init_checkpoint: the encoder to start from: a run, or weights of Hugging Face, Google or KerasHub.
@@ -128,7 +130,7 @@ def _finetuning_config(task: Any) -> FinetuningConfig:
     """Return the experiment that `task` names or is."""
     if isinstance(task, FinetuningConfig):
         return task
-    if isinstance(task, TaskConfig):
+    if isinstance(task, TaskConfig | MultiTaskConfig):
         return _finetuning_config(task.kind).replace(task=task)
     if not isinstance(task, str | os.PathLike):
         raise ValueError(f"`task` must be a name, a file or a configuration. Received: {task!r:.100}")
@@ -170,6 +172,8 @@ def _read_memory(
     config: FinetuningConfig, data: Mapping[str, Any], *, strict: bool
 ) -> tuple[FinetuningConfig, dict[str, str | Examples | None]]:
     """Return the configuration for the data, and each part as a path, as the examples of memory, or as None."""
+    if isinstance(config.task, MultiTaskConfig):
+        return _read_memory_of_tasks(config, config.task, data, strict=strict)
     task: AnyTaskConfig = config.task
     found: dict[str, Any] = {}
     for part, examples in data.items():
@@ -190,6 +194,40 @@ def _read_memory(
         if isinstance(items, list):
             found[part] = examples_of(items, task, strict=strict)
     return config.replace(task=task), found
+
+
+def _read_memory_of_tasks(
+    config: FinetuningConfig, task: MultiTaskConfig, data: Mapping[str, Any], *, strict: bool
+) -> tuple[FinetuningConfig, dict[str, str | Examples | None]]:
+    """Return what `_read_memory` does for several tasks, whose parts are paths or dictionaries by the tasks' names."""
+    found: dict[str, Any] = {}
+    by_task: dict[str, dict[str, Any]] = {name: {} for name in task.by_name()}
+    for part, given_data in data.items():
+        found[part] = os.fspath(given_data) if isinstance(given_data, str | os.PathLike) else None
+        if given_data is None or found[part] is not None:
+            continue
+        if not isinstance(given_data, Mapping) or given_data.keys() != by_task.keys():
+            raise ValueError(
+                f"`{'evaluation' if part == 'eval' else part}` must be a dictionary with the data of each of the tasks "
+                f"{', '.join(by_task)}. Received: {given_data!r:.100}"
+            )
+        for name, of_task in by_task.items():
+            of_task[part] = given_data[name]
+    members = []
+    for member in task.tasks:
+        parts = by_task[member.name]
+        if "train" in parts:
+            own, read = _read_memory(config.replace(task=member.config), parts, strict=strict)
+            assert not isinstance(own.task, MultiTaskConfig)
+            member = member.replace(config=own.task)
+            parts.update(read_parts(own.task, read, strict=strict))
+        members.append(member)
+    for part in data:
+        if all(part in parts for parts in by_task.values()):
+            found[part] = ExamplesByTask.of({name: parts[part] for name, parts in by_task.items()})
+    if found["train"] is None:
+        raise ValueError("`train` must be files or examples of each task. Received: None")
+    return config.replace(task=task.replace(tasks=tuple(members))), found
 
 
 def _tokenizer(tokenizer: str | os.PathLike | WordPieceTokenizer | None) -> WordPieceTokenizer | None:

@@ -1,6 +1,7 @@
 """The settings that all fine-tuning tasks have."""
 
 import dataclasses
+from typing import Self
 
 from bert_tf.configs.base import Config, ConfigError, check_choice, check_range
 
@@ -37,6 +38,10 @@ class TaskConfig(Config):
             check_range("bucket_lengths", length, 3, high=self.row_length)
         if self.encoder_dropout_rate is not None:
             check_range("encoder_dropout_rate", self.encoder_dropout_rate, 0.0, high=0.999)
+
+    def by_name(self) -> dict[str, Self]:
+        """Return the settings of each task by its name: these, whose task needs no name."""
+        return {"": self}
 
     @property
     def row_length(self) -> int:

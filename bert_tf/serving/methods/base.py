@@ -8,7 +8,7 @@ import numpy as np
 from bert_tf import features
 from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving.exported import ArrayModel
-from bert_tf.tasks import MODEL_KINDS, task_of
+from bert_tf.tasks import MODEL_KINDS, only_task_of
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
@@ -35,9 +35,7 @@ class BasePredictor:
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.source = source
-        self.task = None
-        if description.task_config is not None:
-            self.task = task_of(description.task_config)
+        self.task = only_task_of(description.task_config)
         self._forward: Any = model
         if not isinstance(model, ArrayModel):
             from bert_tf.serving.compiled import compiled

@@ -75,8 +75,9 @@ class Signatures(tf.Module, abc.ABC):
         self.weights = [variable.value for variable in named_weights(model).values()]
         self.options = options
         self.max_seq_length = self.longest_row(description)
-        self.task: Any = description.task_config
-        given = self.task.bucket_lengths if self.task else ()
+        task: Any = description.task_config
+        self.task = task
+        given = task.bucket_lengths if task else ()
         # Rows have one of a few lengths, as in evaluation, or a single length if the model has a fixed shape.
         shorter = sorted({length for length in given if length < self.max_seq_length})
         lengths = [*shorter, self.max_seq_length] if given else default_bucket_lengths(self.max_seq_length)

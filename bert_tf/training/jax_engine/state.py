@@ -1,5 +1,6 @@
 """The state of a training through JAX, which holds everything that a step changes."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from bert_tf.configs import TrainConfig
 from bert_tf.models.weights import named_weights
 from bert_tf.training import loss_scale
 from bert_tf.training.jax_engine.devices import Devices
-from bert_tf.training.trained_weights import trained_weights
+from bert_tf.training.trained_weights import trained_weights, weights_in
 
 Arrays = dict[str, Any]
 """A tree of arrays, which a step takes and returns: `weights`, `moments`, `averages`, `loss_scale` and `step`."""
@@ -141,6 +142,15 @@ class JaxState:
     def weight_norm(self) -> float:
         """Return the norm of all trained weights together."""
         return float(self._norm([weight.value for weight in self.weights.values()]))
+
+    def of_part(self, model: keras.Model) -> "JaxState":
+        """Return the state of a part of the model, which shares all its values with this one."""
+        part = copy.copy(self)
+        part.model = model
+        part.weights = weights_in(model, self.weights)
+        part.moments = {name: self.moments[name] for name in part.weights}
+        part.averages = {name: average for name, average in self.averages.items() if name in part.weights}
+        return part
 
     def shardings(self) -> Arrays:
         """Return the sharding of each of `arrays`."""

@@ -1,6 +1,7 @@
 """Exponential moving averages of the trained weights, which often score better than the last weights."""
 
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +29,13 @@ class WeightAverages:
     def variables(self) -> dict[str, Any]:
         """Return the averages by name, as a checkpoint holds them."""
         return {AVERAGE_PREFIX + name: average for name, average in self._averages.items()}
+
+    def of(self, names: Iterable[str]) -> "WeightAverages":
+        """Return the averages of some of the weights, which share their variables with these."""
+        part = copy.copy(self)
+        part._weights = {name: self._weights[name] for name in names}
+        part._averages = {name: self._averages[name] for name in part._weights}
+        return part
 
     def reset(self) -> None:
         """Let the averages start from the weights as they are now."""

@@ -1,5 +1,6 @@
 """The state of a training, which holds everything that a step changes."""
 
+import copy
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,7 +12,7 @@ from bert_tf.configs import TrainConfig
 from bert_tf.models.weights import named_weights
 from bert_tf.training.tensorflow_engine.averages import WeightAverages
 from bert_tf.training.tensorflow_engine.loss_scale import make_loss_scale
-from bert_tf.training.trained_weights import trained_weights
+from bert_tf.training.trained_weights import trained_weights, weights_in
 
 
 class TrainState:
@@ -85,3 +86,12 @@ class TrainState:
     def weight_norm(self) -> float:
         """Return the norm of all trained weights together."""
         return float(self._weight_norm())
+
+    def of_part(self, model: keras.Model) -> "TrainState":
+        """Return the state of a part of the model, which shares all its variables with this one."""
+        part = copy.copy(self)
+        part.model = model
+        part.weights = weights_in(model, self.weights)
+        part.moments = {name: self.moments[name] for name in part.weights}
+        part.averages = self.averages and self.averages.of(part.weights)
+        return part

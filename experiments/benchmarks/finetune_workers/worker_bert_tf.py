@@ -16,7 +16,7 @@ from bert_tf.configs import FinetuningConfig
 from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.conversion.loading import read_pretrained
 from bert_tf.examples import ChoiceExample, QuestionExample, TaggedExample, TextExample
-from bert_tf.tasks import task_of
+from bert_tf.tasks import trainable_of
 from bert_tf.training import starting_point
 from bert_tf.training.encoded_batches import steps_per_epoch, training_dataset
 from bert_tf.training.tensorflow_engine.distribution import Distribution
@@ -34,7 +34,7 @@ class BertTf(Implementation):
         self.case = case
         self.versions = {name: version(name) for name in ("tensorflow", "keras")}
         config: FinetuningConfig = finetuning_config(case, case.settings)
-        self.task = task_of(config.task)
+        self.task = trainable_of(config.task).members(case.labels)[0].task
         pretrained = read_pretrained(case.weights, case.kind)
         tokenizer = pretrained.tokenizer()
         train, self.eval_examples = (list(_examples(read_lines(path))) for path in (case.train, case.eval))

@@ -6,6 +6,7 @@ from small_model import SMALL, TASK_CONFIGS, shake, write_vocab
 from bert_tf.configs import TrainConfig
 from bert_tf.examples import Examples, Seq2SeqExample
 from bert_tf.tasks import task_of
+from bert_tf.tasks.base import Member
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.training.held_out import HeldOut, Scorer
 from bert_tf.training.tensorflow_engine.distribution import make_distribution
@@ -29,7 +30,7 @@ def _scores(engine, tokenizer, *targets):
     found = []
     for target in targets:
         examples = Examples([Seq2SeqExample(source, target) for source in SOURCES], "memory")
-        found.append(scorer(HeldOut.of(examples, TASK, (), tokenizer)))
+        found.append(scorer(HeldOut.of(examples, Member(TASK, ()), tokenizer)))
     return found
 
 

@@ -25,6 +25,7 @@ from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from bert_tf.training.tensorflow_engine.evaluation import make_evaluation
 from bert_tf.training.tensorflow_engine.state import TrainState
 from bert_tf.training.throughput import TIMING_METRICS
+from bert_tf.training.turns import Turns
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CONFIG = SMALL.replace(num_layers=1, dropout_rate=0.1, attention_dropout_rate=0.1)
@@ -68,8 +69,7 @@ def _train(folder, train=TRAIN, eval_data=_eval_data, objective=None, config=CON
     scores = train_and_evaluate(
         engine=TensorFlowEngine(),
         state=state,
-        objective=objective,
-        train_data=lambda start, _=None: train_data(start),
+        turns=Turns.of_one(objective, lambda start, _=None: train_data(start)),
         run_dir=str(folder),
         train=train,
         optimizer=OptimizerConfig(),

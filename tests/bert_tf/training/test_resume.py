@@ -22,6 +22,7 @@ from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from bert_tf.training.tensorflow_engine.evaluation import make_evaluation
 from bert_tf.training.tensorflow_engine.step import TrainState
 from bert_tf.training.throughput import TIMING_METRICS
+from bert_tf.training.turns import Turns
 from bert_tf.utils.preemption import Preempted, TerminationNotice
 
 ONE_DEVICE = Distribution()
@@ -65,9 +66,11 @@ def _train(
     results = train_and_evaluate(
         engine=TensorFlowEngine(distribution),
         state=state,
-        objective=objective,
-        train_data=lambda start, part: part.of(
-            tf.data.Dataset.from_generator(lambda: batches(start), output_signature=signature)
+        turns=Turns.of_one(
+            objective,
+            lambda start, part: part.of(
+                tf.data.Dataset.from_generator(lambda: batches(start), output_signature=signature)
+            ),
         ),
         run_dir=str(folder),
         train=train,

@@ -19,6 +19,7 @@ from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
 from bert_tf.training.tensorflow_engine.state import TrainState
 from bert_tf.training.throughput import ROW_LENGTH, TIMING_METRICS, TOKENS, ThroughputMeter
+from bert_tf.training.turns import Turns
 
 TRAIN = TrainConfig(
     num_steps=6,
@@ -46,8 +47,7 @@ def test_the_report_of_a_run(tmp_path):
     train_and_evaluate(
         engine=TensorFlowEngine(),
         state=state,
-        objective=pretraining_objective(),
-        train_data=lambda start, _: _data(start),
+        turns=Turns.of_one(pretraining_objective(), lambda start, _: _data(start)),
         run_dir=str(tmp_path),
         train=TRAIN,
         optimizer=OptimizerConfig(),
@@ -148,6 +148,7 @@ _ONE_THREAD = f"""
 import tensorflow as tf
 from bert_tf.training.tensorflow_engine.distribution import Distribution
 from bert_tf.training.tensorflow_engine.inner_loop import InnerLoop
+from bert_tf.training.turns import Turns
 
 tf.config.threading.set_inter_op_parallelism_threads(1)
 {_CLOCK}

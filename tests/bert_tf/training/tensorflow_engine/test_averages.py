@@ -21,6 +21,7 @@ from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
 from bert_tf.training.tensorflow_engine.evaluation import make_evaluation
 from bert_tf.training.tensorflow_engine.state import TrainState
 from bert_tf.training.tensorflow_engine.step import TrainStep
+from bert_tf.training.turns import Turns
 
 CONFIG = SMALL.replace(num_layers=2)
 TRAIN = TrainConfig(
@@ -59,8 +60,7 @@ def _train(folder, train=TRAIN):
     results = train_and_evaluate(
         engine=TensorFlowEngine(),
         state=state,
-        objective=pretraining_objective(),
-        train_data=lambda start, _: _data(start),
+        turns=Turns.of_one(pretraining_objective(), lambda start, _: _data(start)),
         run_dir=str(folder),
         train=train,
         optimizer=OptimizerConfig(),
@@ -125,8 +125,7 @@ def test_averages_continue_with_the_run(tmp_path):
             train_and_evaluate(
                 engine=TensorFlowEngine(),
                 state=state,
-                objective=pretraining_objective(),
-                train_data=lambda start, _: _data(start),
+                turns=Turns.of_one(pretraining_objective(), lambda start, _: _data(start)),
                 run_dir=str(tmp_path / folder),
                 train=TRAIN.replace(num_steps=num_steps),
                 optimizer=constant,
