@@ -107,6 +107,7 @@ _KERAS_MODULES = (
     "bert_tf.models.dual_encoder",
     "bert_tf.models.encoder",
     "bert_tf.models.multi_label_classifier",
+    "bert_tf.models.multi_task",
     "bert_tf.models.multiple_choice",
     "bert_tf.models.pretrainer",
     "bert_tf.models.question_answerer",

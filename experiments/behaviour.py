@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from bert_tf.configs import FinetuningConfig
 from bert_tf.serving.behaviour import behaviour_report, report_lines
 from bert_tf.serving.predictor import load
 from bert_tf.utils import files, json_text
@@ -14,7 +15,13 @@ from data_pipelines.finetuning.labelled import read_examples, read_part
 
 
 def write_behaviour(
-    run_dir: str, eval_data: str | None, folder: str, *, part: str | None = None, columns: Sequence[str] = ()
+    run_dir: str,
+    eval_data: str | None,
+    folder: str,
+    *,
+    part: str | None = None,
+    columns: Sequence[str] = (),
+    task: str | None = None,
 ) -> str:
     """Write `behaviour.json` and, where matplotlib is installed, `reliability.png`, and return a table.
 
@@ -24,20 +31,23 @@ def write_behaviour(
         folder: the folder to write into, which is made if it is missing.
         part: the part (`train`, `eval` or `test`) of the run's own file.
         columns: columns of the table `eval_data` by whose values the examples are sliced too.
+        task: for a run of several tasks, the name of one.
 
     Raises:
         FileNotFoundError: a file or folder is missing.
         ValueError: data and model do not agree, or a column is missing.
     """
     with renamed(path="model_dir"):
-        predictor = load(run_dir)
+        predictor = load(run_dir, task)
+    description = predictor.description
     if predictor.task is None:
-        raise ValueError(f"`slices` needs a fine-tuned model. Received: {run_dir!r}, which was pre-trained")
+        raise ValueError(f"`slices` needs a model for one task. Received: {run_dir!r}, a model for {description.task}")
     if eval_data is not None:
         with renamed(path="eval_data"):
             examples = read_examples(eval_data, predictor.task.config).examples
     else:
-        examples = read_part(predictor.task.config, predictor.description.data, str(part)).examples
+        config = FinetuningConfig.from_dict(description.experiment).task
+        examples = read_part(config, description.data, str(part)).of_task(task or "").examples
     if columns and eval_data is None:
         raise ValueError(f"`slice_columns` must be columns of `eval_data`. Received: {', '.join(columns)} and no file")
     values = {name: _column(str(eval_data), name) for name in columns}

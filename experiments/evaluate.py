@@ -7,6 +7,7 @@ bert-tf evaluate --model_dir classifier --eval_data en=dev_en.tsv,de=dev_de.tsv
 bert-tf evaluate --model_dir classifier --eval_data dev.tsv --slices behaviour
 ```
 
+A run of several tasks has a file for each, `--eval_data sst2=dev.tsv,ner=dev.conll`, or `--task ner --eval_data ...`.
 Several files with names give a table, such as one by language. `--slices` shows where the model errs: scores by length,
 label and column, calibration, errors, and the answers that small changes of the texts change.
 `--part test` evaluates a run that was made with `--split` on a part of its own file. `--generation_metrics rougeL,bleu`
@@ -28,6 +29,7 @@ def define_flags() -> None:
     """Define the flags of this command."""
     flags.DEFINE_string("model_dir", None, "The folder of the run.", required=True)
     flags.DEFINE_string("eval_data", None, "A record folder, a labelled file, or several: NAME=FILE,NAME=FILE.")
+    flags.DEFINE_string("task", None, "The name of the one task to evaluate, for a run of several.")
     flags.DEFINE_enum("part", None, ["train", "eval", "test"], "Evaluate on this part of the run's own split instead.")
     flags.DEFINE_bool("strict", False, "Whether to stop at an answer that is not found at its answer_start.")
     flags.DEFINE_list(
@@ -52,7 +54,12 @@ def main(_: Sequence[str]) -> None:
         with renamed(folder="slices"):
             files.require_writable_folder(os.path.dirname(values.slices.rstrip("/")) or ".")
         report = write_behaviour(
-            values.model_dir, values.eval_data, values.slices, part=values.part, columns=values.slice_columns
+            values.model_dir,
+            values.eval_data,
+            values.slices,
+            part=values.part,
+            columns=values.slice_columns,
+            task=values.task,
         )
         print(report)
         return
@@ -60,9 +67,9 @@ def main(_: Sequence[str]) -> None:
     from experiments.evaluation_tables import named_files, table
 
     options: dict[str, Any] = {
-        name: values[name].value for name in ("batch_size", "part", "strict", "generation_metrics", "beams")
+        name: values[name].value for name in ("batch_size", "part", "strict", "generation_metrics", "beams", "task")
     }
-    several = named_files(values.eval_data)
+    several = named_files(values.eval_data, values.model_dir, values.task)
     if several:
         found = {name: evaluate(values.model_dir, path, **options) for name, path in several.items()}
         print(json_text.dumps(found, indent=2))

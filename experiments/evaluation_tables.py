@@ -4,16 +4,22 @@ import math
 import re
 from typing import Any
 
+from bert_tf.runs import folder as run_folder
+from bert_tf.tasks.multi_task import MultiTask
 from bert_tf.utils import files
 
 
-def named_files(eval_data: str | None) -> dict[str, str]:
+def named_files(eval_data: str | None, run_dir: str, task: str | None = None) -> dict[str, str]:
     """Return the files of `NAME=FILE,NAME=FILE` by their names; none of another form.
+
+    For a run of several tasks these are the files of one data set, unless one of the tasks is chosen.
 
     Raises:
         ValueError: a name is given twice, or a file does not exist.
     """
     parts = (eval_data or "").split(",")
+    if task is None and run_folder.read_run(run_dir)[0].task == MultiTask.kind:
+        return {}
     if not all(re.fullmatch(r"[\w-]+=.+", part) for part in parts):
         return {}
     found = dict(part.split("=", 1) for part in parts)

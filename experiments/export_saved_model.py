@@ -23,7 +23,9 @@ from experiments.generation_flags import define_generation_flags
 def define_flags() -> None:
     """Define the flags of this command."""
     flags.DEFINE_string("model_dir", None, "The folder of the run, or published weights.", required=True)
-    flags.DEFINE_string("task", None, "The task of published weights, if they do not say it, such as tagging.")
+    flags.DEFINE_string(
+        "task", None, "The task of published weights that do not say it; or the one of several to export."
+    )
     flags.DEFINE_string("export_dir", None, "The folder that holds the numbered versions; MODEL_DIR/export by default.")
     flags.DEFINE_string("precision", "float32", f"The precision of weights and products: {', '.join(PRECISIONS)}.")
     flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles the model.")

@@ -24,7 +24,7 @@ _OPTIONS = (*GENERATION_OPTIONS, "seed")
 def define_flags() -> None:
     """Define the flags of this command."""
     flags.DEFINE_string("model_dir", None, "A run of sequence to sequence, its export, or weights.", required=True)
-    flags.DEFINE_string("task", None, "The task of published weights, seq2seq, because they do not say it.")
+    flags.DEFINE_string("task", None, "The task of published weights, seq2seq, or that of a model of several.")
     flags.DEFINE_string("input", None, "A text file with one source a line (.txt), or a table.", required=True)
     flags.DEFINE_string("output", None, "The file to write: one JSON object a line.", required=True)
     flags.DEFINE_string("source_column", None, "The column of the sources, if it is not that of the training files.")
@@ -46,7 +46,7 @@ def main(_: Sequence[str]) -> None:
     if not values.input.startswith("tfds:") and not files.exists(values.input):
         raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
     with renamed(path="model_dir"):
-        predictor = load(values.model_dir, values.task, batch_size=values.batch_size)
+        predictor = load(values.model_dir, values.task, batch_size=values.batch_size).predictor_with("generate")
     options: dict[str, Any] = {name: values[name].value for name in _OPTIONS}
     predictor.generate([], **options)  # a wrong model or option is refused before the file is read
     assert predictor.task is not None

@@ -17,7 +17,9 @@ from bert_tf.utils.arguments import renamed
 def define_flags() -> None:
     """Define the flags of this command."""
     flags.DEFINE_string("model_dir", None, "A run, an export, or published weights.", required=True)
-    flags.DEFINE_string("task", None, "The task of published weights, if they do not say it, such as tagging.")
+    flags.DEFINE_string(
+        "task", None, "The task of published weights that do not say it; or that of a model of several."
+    )
     flags.DEFINE_string("input", None, "A text file with one text a line (.txt), or a file of the task.", required=True)
     flags.DEFINE_string("output", None, "The file to write: one JSON object a line.", required=True)
     flags.DEFINE_string("text_column", None, "The column of the texts, if it is not that of the training files.")
@@ -32,7 +34,7 @@ def define_flags() -> None:
 
 def main(_: Sequence[str]) -> None:
     """Read the flags and the inputs, and write the answers."""
-    from bert_tf.serving.predictor import load
+    from bert_tf.serving.predictor import MultiTaskPredictor, load
     from experiments.prediction import answers
     from experiments.prediction_inputs import check_long_texts, read_inputs
 
@@ -43,6 +45,8 @@ def main(_: Sequence[str]) -> None:
         raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
     with renamed(path="model_dir"):
         predictor = load(values.model_dir, values.task, batch_size=values.batch_size)
+    if isinstance(predictor, MultiTaskPredictor) and not values.embed:
+        raise ValueError(f"`task` must be one of {', '.join(predictor.predictors)}. Received: none")
     columns = {name: str(values[name].value) for name in ("text_column", "text_pair_column") if values[name].value}
     check_long_texts(values.long_texts, predictor, embed=values.embed)
     inputs = read_inputs(values.input, predictor, columns, embed=values.embed)

@@ -19,8 +19,11 @@ from small_model import SMALL, TASK_CONFIGS, packed_pretraining_batch, random_pr
 from small_records import TOKENIZER
 
 from bert_tf.configs import OptimizerConfig, TrainConfig
+from bert_tf.configs.multi_task import MemberConfig, MultiTaskConfig
 from bert_tf.examples import (
     ChoiceExample,
+    Examples,
+    ExamplesByTask,
     QuestionExample,
     RerankingExample,
     RetrievalExample,
@@ -32,8 +35,8 @@ from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.models.student_and_teacher import StudentAndTeacher
 from bert_tf.objectives.distillation import distilled, layer_term, masked_lm_term, relation_term
 from bert_tf.objectives.objective import pretraining_objective
-from bert_tf.tasks import task_of
-from bert_tf.training.throughput import counting_tokens
+from bert_tf.tasks import task_of, trainable_of
+from bert_tf.training.turns import Part, Turns, TurnSteps
 
 ROWS = 8
 TRAIN = TrainConfig(
@@ -126,16 +129,38 @@ def _of_distillation(_: str) -> tuple[Callable[[], keras.Model], Any, list[dict[
     return make_model, distilled(objective, 0.5, terms), batches
 
 
-def train(engine: Any, case: str, settings: TrainConfig = TRAIN, *, optimizer: str = "adamw") -> dict[str, np.ndarray]:
-    """Train through an engine, and return the metrics of each step, and all values at the end, by name."""
+def of_tasks(kinds: dict[str, str], order: list[int]) -> tuple[Callable[[], keras.Model], Turns]:
+    """Return the model of several tasks, whose kinds are given by their names, and their turns."""
+    trainable = trainable_of(
+        MultiTaskConfig(tasks=tuple(MemberConfig(name, TASK_CONFIGS[kind]) for name, kind in kinds.items()))
+    )
+    examples = ExamplesByTask.of({name: Examples(_examples(kind), name) for name, kind in kinds.items()})
+    labels = trainable.labels_of_parts(examples)
+    parts = []
+    for member in trainable.members(labels):
+        own = examples.of_task(member.name).examples
+        rows = member.task.encode(own, member.labels, TOKENIZER, training=True)
+        data = _Data([batch for _, batch in rows.batches(ROWS)])
+        parts.append(Part(member.among_others(member.task.objective(training=True)), lambda *_, data=data: data, member.model_in))
+    return lambda: trainable.make_model(MODEL, labels), Turns(parts, np.array(order))
+
+
+def _turns_of(case: str) -> tuple[Callable[[], keras.Model], Turns]:
+    if case == "multi_task":
+        return of_tasks({"topic": "classification", "names": "tagging", "gen": "seq2seq"}, 5 * [0, 0, 1, 2])
     of_case = _of_distillation if case == "distilled" else _of_pretraining if case in PRETRAINING else _of_task
     make_model, objective, batches = of_case(case)
+    return make_model, Turns.of_one(objective, lambda *_: _Data(batches))
+
+
+def train(engine: Any, case: str, settings: TrainConfig = TRAIN, *, optimizer: str = "adamw") -> dict[str, np.ndarray]:
+    """Train through an engine, and return the metrics of each step, and all values at the end, by name."""
+    make_model, turns = _turns_of(case)
     keras.utils.set_random_seed(settings.seed)
     state = engine.make_state(make_model, settings)
     state.start_averages()
-    rule = OptimizerConfig(name=optimizer)
-    steps = engine.make_steps(state, counting_tokens(objective), train=settings, optimizer=rule)
-    values, _ = steps(engine.batches(lambda start, shard: _Data(batches), 0), settings.num_steps)
+    steps = TurnSteps(engine, state, turns, train=settings, optimizer=OptimizerConfig(name=optimizer))
+    values, _ = steps(turns.batches(engine, 0), settings.num_steps)
     found = {f"metric/{name}": values[:, place] for place, name in enumerate(steps.names)}
     return found | {f"value/{name}": np.asarray(value.numpy()) for name, value in state.variables().items()}
 

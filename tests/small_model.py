@@ -7,6 +7,7 @@ import numpy as np
 from small_corpus import corpus_documents
 
 from bert_tf.configs import BertConfig, FinetuningConfig, PretrainingConfig
+from bert_tf.configs.multi_task import MemberConfig, MultiTaskConfig
 from bert_tf.configs.tasks import (
     ClassificationConfig,
     MultiLabelConfig,
@@ -35,6 +36,7 @@ SMALL = BertConfig(
 )
 LABELS = ("miller", "river", "sailor")
 TAGS = ("B-PER", "B-LOC", "I-PER", "O")
+RUN_LABELS = {"classification": LABELS, "multi_label": LABELS, "tagging": TAGS}
 TASK_CONFIGS: dict[str, Any] = {
     "classification": ClassificationConfig(max_seq_length=24),
     "multi_label": MultiLabelConfig(max_seq_length=24),
@@ -147,25 +149,49 @@ def write_run(
         options: changed fields of the task's configuration.
         **changes: changed fields of the encoder's configuration, which is `SMALL` with one layer.
     """
+    tokenizer = WordPieceTokenizer(str(write_vocab(folder.parent / f"{folder.name}_vocab.txt")))
+    model_config = SMALL.replace(**({"vocab_size": tokenizer.vocab_size, "num_layers": 1} | changes))
+    if task == "pretraining":
+        return _write_run(folder, tokenizer, task, PretrainingConfig(model=model_config), seed=seed, max_seq_length=24)
+    pair = {"text_pair_column": "second"} if pairs else {}
+    config = TASK_CONFIGS[task].replace(**pair, **(options or {}))
+    experiment = FinetuningConfig(model=model_config, task=config)
+    labels = RUN_LABELS.get(task, ())
+    return _write_run(
+        folder, tokenizer, task, experiment, seed=seed, labels=labels, max_seq_length=config.max_seq_length
+    )
+
+
+def write_multi_task_run(folder: Path, kinds: dict[str, str], seed: int = 0) -> Path:
+    """Write the folder of a run of several tasks, keys of `TASK_CONFIGS` by name, as training does."""
+    tokenizer = WordPieceTokenizer(str(write_vocab(folder.parent / f"{folder.name}_vocab.txt")))
+    model_config = SMALL.replace(vocab_size=tokenizer.vocab_size, num_layers=1)
+    config = MultiTaskConfig(tasks=tuple(MemberConfig(name, TASK_CONFIGS[kind]) for name, kind in kinds.items()))
+    labels = tuple(f"{name}/{label}" for name, kind in kinds.items() for label in RUN_LABELS.get(kind, ()))
+    experiment = FinetuningConfig(model=model_config, task=config)
+    return _write_run(
+        folder, tokenizer, config.kind, experiment, seed=seed, labels=labels, max_seq_length=config.max_seq_length
+    )
+
+
+def _write_run(
+    folder: Path,
+    tokenizer: WordPieceTokenizer,
+    task: str,
+    experiment: FinetuningConfig | PretrainingConfig,
+    *,
+    seed: int,
+    max_seq_length: int,
+    labels: tuple[str, ...] = (),
+) -> Path:
     import keras
 
     from bert_tf.runs import checkpoints
     from bert_tf.runs import folder as run_folder
 
-    tokenizer = WordPieceTokenizer(str(write_vocab(folder.parent / f"{folder.name}_vocab.txt")))
-    model_config = SMALL.replace(**({"vocab_size": tokenizer.vocab_size, "num_layers": 1} | changes))
-    experiment: Any = PretrainingConfig(model=model_config)
-    labels: tuple[str, ...] = ()
-    max_seq_length = 24
-    if task != "pretraining":
-        pair = {"text_pair_column": "second"} if pairs else {}
-        config = TASK_CONFIGS[task].replace(**pair, **(options or {}))
-        experiment = FinetuningConfig(model=model_config, task=config)
-        labels = {"classification": LABELS, "multi_label": LABELS, "tagging": TAGS}.get(task, ())
-        max_seq_length = config.max_seq_length
     description = RunDescription(
         task=task,
-        model=model_config,
+        model=experiment.model,
         do_lower_case=True,
         vocab_hash=tokenizer.vocab_hash,
         max_seq_length=max_seq_length,

@@ -46,7 +46,8 @@ _MAKERS = ("create-vocab", "create-pretraining-data", "pretrain", "adapt", "fine
 OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The README comes last: its first example asks models that the pages have made.
 PAGES = (
-    *("installation", "data", "pretraining", "finetuning", "glue", "choices", "distillation", "serving", "python"),
+    *("installation", "data", "pretraining", "finetuning", "glue", "choices", "distillation", "multitask", "serving"),
+    "python",
     *("scoring", "explaining", "ranking", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
 )
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]

@@ -18,6 +18,7 @@ from bert_tf.models.base import BertModel
 from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.tasks import MODEL_KINDS
+from bert_tf.tasks.multi_task import MultiTask
 from bert_tf.utils import files
 from bert_tf.utils.hub import is_name
 
@@ -30,13 +31,16 @@ def read_pretrained(path: Any, task: str | None = None) -> Pretrained:
             `bert_tiny_en_uncased`, or of a repository on the Hugging Face hub, such as `bert-base-uncased`; or a
             `keras_hub.models.BertBackbone`.
         task: the task of the model that is to be loaded, a key of `tasks.MODEL_KINDS`. It decides what a head is for
-            where the source does not say. None for the source's own task.
+            where the source does not say; or the name of one task of a run of several, whose head is read with the
+            encoder. None for the source's own task.
 
     Raises:
         FileNotFoundError: nothing has this name, here or on a hub (if it can be reached).
         ValueError: files are damaged or disagree, the model is not a BERT, there is no such task, or `task` is None and
             the source does not say what its head is for.
     """
+    if isinstance(path, str | os.PathLike) and runs.is_folder(os.fspath(path).rstrip("/")):
+        return runs.read(os.fspath(path).rstrip("/"), task)
     if task is not None:
         check_task(task)
     if not isinstance(path, str | os.PathLike):
@@ -46,8 +50,6 @@ def read_pretrained(path: Any, task: str | None = None) -> Pretrained:
         return huggingface.read(hub.fetch(path.removeprefix("hf://")), task)
     if keras_hub.is_preset(path):
         return keras_hub.read(path)
-    if runs.is_folder(path):
-        return runs.read(path)
     if huggingface.is_folder(path):
         return huggingface.read(path, task)
     if google.is_checkpoint(path):
@@ -77,6 +79,10 @@ def model_of(pretrained: Pretrained, task: str, *, num_classes: int | None = Non
     """
     check_task(task)
     kind = MODEL_KINDS[task]
+    if kind is MultiTask:
+        raise ValueError(
+            f"`task` must be the name of one of the tasks in {pretrained.source}, which holds several. Received: none"
+        )
     options: dict[str, Any] = {"dtype": dtype}
     if kind.has_classes:
         bias = pretrained.weights.get(f"{kind.heads[-1]}/dense/bias")
@@ -113,8 +119,8 @@ def load_pretrained(
     Args:
         path: the weights, as in `read_pretrained`.
         task: `encoder`, `pretraining`, `classification`, `multi_label`, `regression`, `tagging`, `question_answering`,
-            `multiple_choice`, `retrieval` or `reranking`, which decides what a head is for where `path` does not say;
-            None for the task whose heads `path` holds.
+            `multiple_choice`, `retrieval` or `reranking`, which decides what a head is for where `path` does not say; or
+            the name of one task of a run of several; None for the task whose heads `path` holds.
         allow_random_heads: whether a missing head may start from random numbers.
         num_classes: C, for a new classifier or tagger.
         dtype: Keras dtype policy; the variables stay float32.
@@ -127,7 +133,7 @@ def load_pretrained(
         ValueError: files are damaged, weights are missing, or the model is not a BERT.
     """
     pretrained = read_pretrained(path, task)
-    task = task or pretrained.task
+    task = task if task in MODEL_KINDS else pretrained.task
     pretrained.check_heads(task, allow_random_heads)
     model = model_of(pretrained, task, num_classes=num_classes, dtype=dtype)
     pretrained.assign_to(model, task, allow_random_heads)

@@ -2,13 +2,17 @@
 
 import os
 
+from bert_tf.configs.multi_task import MultiTaskConfig
 from bert_tf.configs.tasks import RetrievalConfig
+from bert_tf.conversion.heads import check_task
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.conversion.report import ConversionReport
 from bert_tf.conversion.sentence_transformers import SentenceSettings
 from bert_tf.runs import checkpoints
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.result import read_result, result_tensors
+from bert_tf.tasks import MODEL_KINDS, trainable_of
+from bert_tf.tasks.base import member_named
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 
@@ -22,17 +26,19 @@ def is_folder(path: str) -> bool:
     return isinstance(values, dict) and "vocab_hash" in values
 
 
-def read(path: str) -> Pretrained:
+def read(path: str, task: str | None = None) -> Pretrained:
     """Read the weights, vocabulary and labels of a run.
 
     The weights are those of the best evaluation if they were kept, else of the newest complete checkpoint.
 
     Args:
         path: the run's folder.
+        task: for a run of several tasks, the name of one, whose head alone is read with the encoder. A key of
+            `tasks.MODEL_KINDS`, or None, changes nothing.
 
     Raises:
         FileNotFoundError: there is no complete checkpoint.
-        ValueError: the folder is damaged.
+        ValueError: the folder is damaged, or there is no such task.
     """
     with renamed(run_dir="path"):
         description, tokenizer = run_folder.read_run(path)
@@ -45,19 +51,34 @@ def read(path: str) -> Pretrained:
         report.loaded[name] = (tensor,)
     for name in tensors.keys() - set(result.values()):
         report.ignored[name] = "the state of training"
-    task = description.task_config()
-    retrieval = task if isinstance(task, RetrievalConfig) else None
+    found = description.of_model()
+    if task is not None and task not in MODEL_KINDS:
+        if not isinstance(found.task_config, MultiTaskConfig):
+            check_task(task)
+        assert found.task_config is not None
+        member = member_named(trainable_of(found.task_config), found.labels, task)
+        own = {name: name.removeprefix(f"{task}/") for name in weights if name.startswith(("encoder/", f"{task}/"))}
+        weights = {short: weights[name] for name, short in own.items()}
+        for name in list(report.loaded):
+            tensors_of = report.loaded.pop(name)
+            if name in own:
+                report.loaded[own[name]] = tensors_of
+            else:
+                report.ignored[tensors_of[0]] = "the head of another task"
+        found = found.of_task(member)
+    config = found.task_config
+    retrieval = config if isinstance(config, RetrievalConfig) else None
     return Pretrained(
         config=description.model,
         weights=weights,
         report=report,
-        task=description.task,
+        task=found.task,
         tokens=tuple(tokenizer.tokens),
         do_lower_case=tokenizer.do_lower_case,
         tokenizer_options=tokenizer.options,
-        labels=tuple(description.labels),
-        pooling="cls" if retrieval else getattr(task, "pooling", "cls"),
+        labels=tuple(found.labels),
+        pooling="cls" if retrieval else getattr(config, "pooling", "cls"),
         sentences=SentenceSettings(retrieval.pooling, retrieval.normalize) if retrieval else None,
-        activation=getattr(task, "activation", "sigmoid"),
-        max_seq_length=description.max_seq_length,
+        activation=getattr(config, "activation", "sigmoid"),
+        max_seq_length=found.max_seq_length,
     )

@@ -13,7 +13,7 @@ from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.layers.heads import gather_positions
 from bert_tf.models.base import BertModel
-from bert_tf.models.encoder import BertEncoder
+from bert_tf.models.shared_encoder import make_encoder
 
 _NO_CHOICE = np.float32(-1.0e9)  # the logit of a choice that a row does not have
 
@@ -39,7 +39,7 @@ class BertMultipleChoice(BertModel):
     def __init__(self, config: BertConfig | dict[str, Any], *, dropout_rate: float = 0.1, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.dropout_rate = dropout_rate
-        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.encoder = make_encoder(self.config, self.dtype_policy)
         self.multiple_choice = self.make_head("multiple_choice", 1, dropout_rate)
         self.build(self.input_shapes())
 

@@ -13,7 +13,7 @@ Signatures: `serving_default` takes UTF-8 strings, `token_ids` the encoder's inp
 import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -29,12 +29,14 @@ from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving import litert, litert_export, model_card, onnx_export, onnx_model
 from bert_tf.serving.decoding import check_room, decoding_options
 from bert_tf.serving.loading import read_model
+from bert_tf.serving.members import members_of, served_member
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import Predictor
-from bert_tf.serving.saved_model import SavedModel
+from bert_tf.serving.saved_model import exported_model, signature_name
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.signatures.masked_lm import MaskedLMSignatures
+from bert_tf.serving.signatures.multi_task import MultiTaskSignatures
 from bert_tf.serving.signatures.multiple_choice import MultipleChoiceSignatures
 from bert_tf.serving.signatures.question_answering import QuestionAnswererSignatures
 from bert_tf.serving.signatures.reranking import RerankerSignatures
@@ -43,8 +45,8 @@ from bert_tf.serving.signatures.tagging import TaggerSignatures
 from bert_tf.serving.signatures.text import ClassifierSignatures, MultiLabelClassifierSignatures, RegressorSignatures
 from bert_tf.serving.tensorflow_process import export_by_tensorflow
 from bert_tf.serving.trained import of_model
-from bert_tf.serving.warmup import write_requests
-from bert_tf.tasks import MODEL_KINDS
+from bert_tf.serving.warmup import requests, write_requests
+from bert_tf.tasks import MODEL_KINDS, trainable_of
 from bert_tf.tasks.model_kinds import ModelKind
 from bert_tf.tasks.seq2seq import Seq2Seq
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
@@ -100,14 +102,16 @@ def export_saved_model(
     `serving_default` takes `text`, string [B]. A model of pairs also takes `text_pair`; a model of question answering
     takes `question` and `context` instead, and one of multiple choice `choices` too. The class that `signatures_of`
     returns describes the outputs. A request may hold any number of texts of any length. Texts that exceed the model's
-    length are cut, or split into windows, as in training.
+    length are cut, or split into windows, as in training. A model for several tasks has the signatures of each
+    (`signatures.multi_task`).
 
     Args:
         path: a run's folder, or the folder or the name of published weights; or a model that has its tokenizer. An
             export cannot be exported again.
         export_dir: the folder of the versions; None for `export` in the run's folder.
         options: the options; None for the defaults.
-        task: the task of published weights that do not say what their head is for; None for the task found at `path`.
+        task: the task of published weights that do not say what their head is for; or the name of one task of a run of
+            several, which is exported alone. None for what is found at `path`.
         license_name: licence of the weights, for the model card; None for the one that the weights' folder names.
         read_examples: a function that reads labelled examples of the task. The model card then compares the scores of
             the trained model with those of each exported one.
@@ -137,6 +141,11 @@ def export_saved_model(
     export_dir = export_dir or os.path.join(path, "export")
     with renamed(folder="export_dir"):
         files.require_writable_folder(export_dir)
+    if members_of(description) and (options.litert or options.onnx):
+        raise ValueError(
+            "`litert` and `onnx` files hold one task: name it by `task`. Received: a model for several, "
+            f"{', '.join(member.name for member in members_of(description))}"
+        )
     if options.litert:
         litert_export.check_task(description.task)
     if options.onnx:
@@ -149,16 +158,15 @@ def export_saved_model(
     description = description.replace(decoding=_decoding(description, options))
     if read_examples is not None and description.decoding is not None:
         raise ValueError("`eval_data` scores classes, tags, numbers and answers. Received: a model for seq2seq")
-    signatures = signatures_of(description.task)
-    examples = _examples(description, read_examples) if read_examples else ()
+    examples = _examples(description, read_examples) if read_examples else None
     precise = _in_precision(model, options.precision)
-    module = signatures(precise, description, tokenizer, options=options)
+    module = _module(precise, description, tokenizer, options)
     name = "SavedModel" + ("" if options.precision == "float32" else f", {options.precision}")
     with _next_version(export_dir) as (folder, version):
         _save(module, folder, tokenizer, description)
         variants: dict[str, Callable[[], Any]] = {
             "as trained": lambda: model,
-            name: lambda: SavedModel(folder, description.task),
+            name: lambda: exported_model(folder, description),
         }
         for quantization in options.litert:
             file = os.path.join(folder, "litert", litert.file_name(quantization))
@@ -189,9 +197,25 @@ def export_saved_model(
     return version
 
 
+def _module(
+    model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, options: ExportOptions
+) -> Signatures | MultiTaskSignatures:
+    """Return the module to save, with the signatures of the model's task, or of all its tasks."""
+
+    def of_task(model: Any, description: ModelDescription) -> Signatures:
+        return signatures_of(description.task)(model, description, tokenizer, options=options)
+
+    members = members_of(description)
+    if not members:
+        return of_task(model, description)
+    return MultiTaskSignatures({member.name: of_task(*served_member(model, description, member)) for member in members})
+
+
 def _decoding(description: ModelDescription, options: ExportOptions) -> DecodingOptions | None:
-    """Return the options by which an export generates texts; None for another task than sequence to sequence."""
+    """Return the options by which an export generates texts; None for other tasks than sequence to sequence."""
     given = options.of_generation()
+    several = [description.of_task(member) for member in members_of(description)]
+    description = next((each for each in several if each.task == Seq2Seq.kind), description)
     if description.task != Seq2Seq.kind:
         others = [name for name in given if name != "top_k"]
         if others:
@@ -221,7 +245,9 @@ def _next_version(export_dir: str) -> Iterator[tuple[str, str]]:
             tf.io.gfile.rmtree(temporary)
 
 
-def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, description: ModelDescription) -> None:
+def _save(
+    module: Signatures | MultiTaskSignatures, folder: str, tokenizer: WordPieceTokenizer, description: ModelDescription
+) -> None:
     """Write the SavedModel with its assets and warm-up requests."""
     # `bert_tf.load` reads config.json from an export as from a run.
     assets = {
@@ -236,36 +262,45 @@ def _save(module: Signatures, folder: str, tokenizer: WordPieceTokenizer, descri
             setattr(module, name.replace(".", "_"), tf.saved_model.Asset(os.path.join(originals, name)))
     tf.saved_model.save(module, folder, signatures=module.signatures())
     tf.io.gfile.rmtree(originals)
-    if module.examples_method != "predict":
-        _name_method(folder, "examples", f"tensorflow/serving/{module.examples_method}")
     word = next(token for token in tokenizer.tokens if token.isascii() and token.isalnum())
-    write_requests(
-        folder,
-        module.text_inputs,
-        module.examples_method,
-        word=word,
-        lengths=module.bucket_lengths,
-        has_mask=module.needs_mask,
-        number_inputs=module.number_inputs,
-        list_inputs=module.list_inputs,
-    )
+    logs = []
+    for name, part in module.parts.items():
+        examples = signature_name(name, "examples")
+        if part.examples_method != "predict":
+            _name_method(folder, examples, f"tensorflow/serving/{part.examples_method}")
+        logs += requests(
+            part.text_inputs,
+            part.examples_method,
+            word=word,
+            lengths=part.bucket_lengths,
+            has_mask=part.needs_mask,
+            number_inputs=part.number_inputs,
+            list_inputs=part.list_inputs,
+            signatures=(signature_name(name, "serving_default"), examples),
+        )
+    write_requests(folder, logs)
 
 
 def _examples(
     description: ModelDescription, read_examples: Callable[[AnyTaskConfig | MultiTaskConfig], Examples]
-) -> Sequence[Any]:
+) -> Examples:
     if description.task_config is None:
         raise ValueError(f"`eval_data` needs a fine-tuned model. Received: a model for {description.task}")
-    return read_examples(description.task_config).examples
+    return read_examples(description.task_config)
 
 
 def _scores(
-    model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, examples: Sequence[Any]
+    model: Any, description: ModelDescription, tokenizer: WordPieceTokenizer, examples: Examples
 ) -> dict[str, float]:
-    """Return those of the task's metrics that are numbers."""
-    predictor = Predictor(model, description, tokenizer)
-    assert predictor.task is not None
-    scores = predictor.task.scores(examples, predictor.predict(examples), description.labels)
+    """Return those of the metrics of the task, or of all tasks, that are numbers."""
+    assert description.task_config is not None
+    trainable = trainable_of(description.task_config)
+    found = {}
+    for member in trainable.members(description.labels):
+        own = examples.of_task(member.name).examples
+        answers = Predictor(member.model_in(model), description.of_task(member), tokenizer).predict(own)
+        found[member] = member.task.scores(own, answers, member.labels)
+    scores = trainable.joined_scores(found)
     return {name: value for name, value in scores.items() if isinstance(value, int | float)}
 
 

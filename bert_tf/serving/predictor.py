@@ -52,6 +52,14 @@ class Predictor(
         ValueError: `batch_size` is below 1.
     """
 
+    def predictor_with(self, method: str) -> "Predictor":
+        """Return the predictor of one task that has a method: this one.
+
+        Args:
+            method: the name of the method.
+        """
+        return self
+
 
 class MultiTaskPredictor(Predictor):
     """A trained model for several tasks, which answers by the methods of all of them.
@@ -95,9 +103,6 @@ class MultiTaskPredictor(Predictor):
 
     def predictor_with(self, method: str) -> Predictor:
         """Return the predictor of the only task that has a method.
-
-        Args:
-            method: the name of the method.
 
         Raises:
             ValueError: none of the tasks has it, or several have.

@@ -93,6 +93,10 @@ class SavedMultiTask(ExportedModel):
             for name, kind in kinds.items()
         }
 
+    def __call__(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Return the outputs of every task by its name, as `BertMultiTask` does."""
+        return {name: member(inputs) for name, member in self.members.items()}
+
 
 def exported_model(path: str, description: ModelDescription) -> Any:
     """Return the model of an export.

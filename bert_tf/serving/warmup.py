@@ -91,8 +91,7 @@ def texts_of_length(names: Sequence[str], word: str, length: int, *, has_mask: b
     return dict.fromkeys(names, "") | {names[0]: word, names[-1]: " ".join([word] * max(length - 4, 1))}
 
 
-def write_requests(
-    folder: str,
+def requests(
     text_inputs: Sequence[str],
     examples_method: str,
     *,
@@ -101,35 +100,47 @@ def write_requests(
     has_mask: bool,
     number_inputs: Sequence[str] = (),
     list_inputs: Sequence[str] = (),
-) -> None:
-    """Write the warm-up requests of an export: a text for each length, and one example.
+    signatures: tuple[str, str] = ("serving_default", "examples"),
+) -> list[bytes]:
+    """Return the warm-up requests of a task: a text for each length, and one example.
 
     Args:
-        folder: the folder of one version.
-        text_inputs: names of the inputs of `serving_default`.
+        text_inputs: names of the inputs of the signature of texts.
         examples_method: `predict`, `classify` or `regress`.
         word: a word of one token.
         lengths: the lengths that rows are padded to.
         has_mask: whether texts need a `[MASK]`.
-        number_inputs: names of the inputs of `serving_default` that are numbers.
+        number_inputs: names of the inputs of the signature of texts that are numbers.
         list_inputs: those of `text_inputs` that hold several texts for each example.
+        signatures: the names of the signatures of texts and of examples.
     """
     logs = []
+    of_texts, of_examples = signatures
     numbers = {name: tf.constant([0]) for name in number_inputs}
     for length in lengths[: _MAX_REQUESTS - 1]:
         texts = texts_of_length(text_inputs, word, length, has_mask=has_mask)
         inputs = {name: tf.constant([[text] if name in list_inputs else text]) for name, text in texts.items()}
         inputs |= numbers
-        logs.append(predict_log("serving_default", inputs))
+        logs.append(predict_log(of_texts, inputs))
     example = texts_of_length(text_inputs, word, lengths[0], has_mask=has_mask)
     if examples_method == "predict":
-        logs.append(predict_log("examples", {"inputs": tf.constant([example_proto(example)])}))
+        logs.append(predict_log(of_examples, {"inputs": tf.constant([example_proto(example)])}))
     else:
-        logs.append(example_log(examples_method, "examples", [example]))
+        logs.append(example_log(examples_method, of_examples, [example]))
+    return logs
+
+
+def write_requests(folder: str, logs: Sequence[bytes]) -> None:
+    """Write the warm-up requests of an export, of which TensorFlow Serving runs at most 1000.
+
+    Args:
+        folder: the folder of one version.
+        logs: the results of `requests` for all its tasks.
+    """
     path = os.path.join(folder, WARMUP_FILE)
     files.make_folder(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as writer:
-        for log in logs:
+        for log in logs[:_MAX_REQUESTS]:
             writer.write(log)
 
 

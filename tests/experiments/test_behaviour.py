@@ -31,7 +31,7 @@ WRONG = {
     "no column": "error: rows.tsv, line 2: must have a column 'author'",
     "twice": "error: --eval_data must have another name for each file. Received: 'a=rows.tsv,a=first.tsv'",
     "missing": "error: --eval_data must name files that exist. Received: 'second.tsv'",
-    "pre-trained": "error: --slices needs a fine-tuned model. Received: 'run', which was pre-trained",
+    "pre-trained": "error: --slices needs a model for one task. Received: 'run', a model for pretraining",
 }
 
 

@@ -86,6 +86,11 @@ class Signatures(tf.Module, abc.ABC):
         head_inputs = set(self.id_inputs) - set(ID_NAMES)
         self.forward = self.function(model, (*features.encoder_batch(None, None), *head_inputs))
 
+    @property
+    def parts(self) -> "dict[str, Signatures]":
+        """The signatures of each task by its name: these, whose task needs no name."""
+        return {"": self}
+
     def longest_row(self, description: ModelDescription) -> int:
         """Return the largest number of tokens in a row of texts."""
         return description.max_seq_length

@@ -67,7 +67,9 @@ def tokenizer(tmp_path_factory):
 @pytest.mark.parametrize("names", [("text",), ("text", "text_pair"), ("question", "context")])
 @pytest.mark.parametrize("method", ["predict", "classify", "regress"])
 def test_requests_parse_as_protos_and_have_the_lengths(tmp_path, tokenizer, names, method):
-    warmup.write_requests(str(tmp_path), names, method, word="boat", lengths=(8, 16, 200), has_mask=False)
+    warmup.write_requests(
+        str(tmp_path), warmup.requests(names, method, word="boat", lengths=(8, 16, 200), has_mask=False)
+    )
     *by_length, by_example = _read(tmp_path)
     lengths = []
     for log in by_length:
@@ -90,7 +92,9 @@ def test_requests_parse_as_protos_and_have_the_lengths(tmp_path, tokenizer, name
 
 
 def test_texts_hold_a_mask_if_the_model_needs_one(tmp_path, tokenizer):
-    warmup.write_requests(str(tmp_path), ("text",), "predict", word="boat", lengths=(8,), has_mask=True)
+    warmup.write_requests(
+        str(tmp_path), warmup.requests(("text",), "predict", word="boat", lengths=(8,), has_mask=True)
+    )
     text = np.atleast_1d(_inputs(_read(tmp_path)[0].predict_log.request)["text"])[0].decode()
     ids = tokenizer.encode_pair(text, parse_special_tokens=["[MASK]"])[0]
     assert tokenizer.mask_id in ids
@@ -101,7 +105,8 @@ def test_long_messages_are_written_with_their_lengths(tmp_path):
     # Lengths of one, two and three bytes on the wire.
     for length in (3, 100, 20_000):
         warmup.write_requests(
-            str(tmp_path / str(length)), ("text",), "predict", word="boat", lengths=(length,), has_mask=False
+            str(tmp_path / str(length)),
+            warmup.requests(("text",), "predict", word="boat", lengths=(length,), has_mask=False),
         )
         text = np.atleast_1d(_inputs(_read(tmp_path / str(length))[0].predict_log.request)["text"])[0]
         assert len(text.split()) == length - 2
@@ -110,7 +115,9 @@ def test_long_messages_are_written_with_their_lengths(tmp_path):
 @pytest.mark.parametrize("method", ["predict", "classify", "regress"])
 def test_requests_are_read_as_they_were_written(tmp_path, method):
     assert list(warmup.read_requests(str(tmp_path))) == []
-    warmup.write_requests(str(tmp_path), ["question", "context"], method, word="the", lengths=[8, 200], has_mask=False)
+    warmup.write_requests(
+        str(tmp_path), warmup.requests(["question", "context"], method, word="the", lengths=[8, 200], has_mask=False)
+    )
     first, second, example = warmup.read_requests(str(tmp_path))
     assert first[0] == second[0] == "serving_default"
     assert second[1]["question"].tolist() == [b"the"]

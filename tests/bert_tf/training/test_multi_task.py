@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from engine_runs import MODEL as TWO_LAYERS
-from engine_runs import _examples
+from engine_runs import _examples, of_tasks
 from small_model import TASK_CONFIGS
 from small_records import TOKENIZER
 
@@ -19,7 +20,7 @@ from bert_tf.tasks import trainable_of
 from bert_tf.training.finetuning import finetune
 from bert_tf.training.starting_point import initialize
 from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
-from bert_tf.training.turns import Part, Turns, TurnSteps, drawn
+from bert_tf.training.turns import Turns, TurnSteps, drawn
 
 TRAIN = TrainConfig(
     num_steps=4,
@@ -105,17 +106,10 @@ def test_turns_are_runs_of_steps_of_one_task():
 
 
 def test_a_step_changes_the_encoder_and_the_head_of_its_task_alone():
-    config, data = _config(*KINDS), _data(*KINDS)
-    trainable = trainable_of(config.task)
-    labels = trainable.labels_of_parts(data)
-    engine, parts = TensorFlowEngine(), []
-    for member in trainable.members(labels):
-        rows = member.task.encode(data.of_task(member.name).examples, member.labels, TOKENIZER, training=True)
-        batches = [batch for _, batch in rows.batches(8)]
-        parts.append(Part(member.objective(), lambda *_, batches=batches: _Data(batches), member.model_in))
-    state = engine.make_state(lambda: trainable.make_model(MODEL, labels), TRAIN)
+    engine = TensorFlowEngine()
+    make_model, turns = of_tasks(KINDS, [1, 1, 2, 1])
+    state = engine.make_state(make_model, TRAIN)
     state.start_averages()
-    turns = Turns(parts, np.array([1, 1, 2, 1]))
     steps = TurnSteps(engine, state, turns, train=TRAIN, optimizer=OptimizerConfig())
     batches = turns.batches(engine, 0)
 
@@ -131,22 +125,6 @@ def test_a_step_changes_the_encoder_and_the_head_of_its_task_alone():
     assert {name for name in steps.names if "/" in name} == {"names/tagging_loss", "names/accuracy"}
     assert changed(1) == {"encoder", "gen"}
     assert state.num_updates == 3
-
-
-class _Data:
-    def __init__(self, batches):
-        self._batches = batches
-
-    def __iter__(self):
-        import itertools
-
-        import tensorflow as tf
-
-        signature = {
-            name: tf.TensorSpec([array.shape[0], *[None] * (array.ndim - 1)], array.dtype)
-            for name, array in self._batches[0].items()
-        }
-        return iter(tf.data.Dataset.from_generator(lambda: itertools.cycle(self._batches), output_signature=signature))
 
 
 def test_every_task_has_its_scores_and_their_mean(run):
@@ -205,6 +183,24 @@ def test_heads_are_kept_by_name_and_labels():
     one = trainable.kept_heads("classification", ("a", "b"), own=own)
     assert one == {"topic/classification": "classification", "gen/masked_lm": "masked_lm"}
     assert trainable.kept_heads("classification", ("b", "a"), own=own) == {"gen/masked_lm": "masked_lm"}
+
+
+def test_a_model_is_saved_loaded_and_made_again(tmp_path):
+    make_model, _ = of_tasks(KINDS, [0])
+    model = make_model()
+    ids = np.ones((2, 6), np.int32)
+    inputs = {"input_ids": ids, "next_token_positions": ids[:, :3]}
+    expected = model(inputs)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert list(named_weights(loaded)) == list(named_weights(model))
+    assert list(named_weights(loaded.members["names"]))[-1] == "token_classification/dense/bias"
+    for name, outputs in loaded(inputs).items():
+        np.testing.assert_allclose(outputs, expected[name], atol=1e-6)
+    again = type(model).from_config(model.get_config())
+    assert {id(member.encoder) for member in again.members.values()} == {id(again.encoder)}
+    with pytest.raises(ValueError, match=r"^`members` must be at least one model, all with the same encoder"):
+        type(model)(model.config, {"a": model.members["topic"], "b": again.members["topic"]})
 
 
 def test_a_loss_weight_is_a_factor_of_the_training_loss():

@@ -42,7 +42,7 @@ def require_equal(found, expected, tolerance):
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    runs = ("packed:1", "packed:2:gradient_accumulation_steps=2:shard_optimizer=True", "mixed:1")
+    runs = ("packed:1", "packed:2:gradient_accumulation_steps=2:shard_optimizer=True", "mixed:1", "multi_task:1")
     return trained(tmp_path_factory.mktemp("pretrained"), *runs)
 
 
@@ -55,8 +55,13 @@ def test_packed_rows_equal_tensorflow(case, pretrained):
 
 
 def test_two_devices_that_accumulate_and_share_the_moments(pretrained):
-    one, two, _ = pretrained.values()
+    one, two, *_ = pretrained.values()
     require_equal(two, one, 1e-5)
+
+
+def test_several_tasks_equal_tensorflow(pretrained):
+    expected = engine_runs.train(TensorFlowEngine(), "multi_task")
+    require_equal(pretrained["multi_task:1"], expected, 5e-5)
 
 
 @pytest.mark.long
