@@ -119,8 +119,8 @@ def load_pretrained(
     Args:
         path: the weights, as in `read_pretrained`.
         task: `encoder`, `pretraining`, `classification`, `multi_label`, `regression`, `tagging`, `question_answering`,
-            `multiple_choice`, `retrieval` or `reranking`, which decides what a head is for where `path` does not say; or
-            the name of one task of a run of several; None for the task whose heads `path` holds.
+            `multiple_choice`, `retrieval` or `reranking`, which decides what a head is for where `path` does not say;
+            or the name of one task of a run of several; None for the task whose heads `path` holds.
         allow_random_heads: whether a missing head may start from random numbers.
         num_classes: C, for a new classifier or tagger.
         dtype: Keras dtype policy; the variables stay float32.

@@ -10,8 +10,8 @@ import keras
 from bert_tf.configs import BertConfig
 from bert_tf.features import Batch, Tensor
 from bert_tf.models.base import BertModel
-from bert_tf.models.encoder import BertEncoder
 from bert_tf.models.pooling import check_pooling
+from bert_tf.models.shared_encoder import make_encoder
 
 
 @keras.saving.register_keras_serializable(package="bert_tf")
@@ -38,7 +38,7 @@ class BertReranker(BertModel):
         check_pooling(pooling)
         self.dropout_rate = dropout_rate
         self.pooling = pooling
-        self.encoder = BertEncoder(self.config, dtype=self.dtype_policy, name="encoder")
+        self.encoder = make_encoder(self.config, self.dtype_policy)
         self.reranking = self.make_head("reranking", 1, dropout_rate)
         self.build(self.input_shapes())
 
