@@ -80,8 +80,7 @@ def evaluate(
     if task is not None:
         member = member_named(trainable, labels, task)
         trainable, labels, model = member.task, member.labels, member.model_in(model)
-        config = member.task.config
-        examples = examples and examples.of_task(task)
+        config, examples = member.task.config, examples and examples.of_task(task)
     if examples is None:
         with renamed(path="eval_data"):
             examples = read_examples(str(eval_data), config, strict=strict)
