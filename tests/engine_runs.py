@@ -141,7 +141,9 @@ def of_tasks(kinds: dict[str, str], order: list[int]) -> tuple[Callable[[], kera
         own = examples.of_task(member.name).examples
         rows = member.task.encode(own, member.labels, TOKENIZER, training=True)
         data = _Data([batch for _, batch in rows.batches(ROWS)])
-        parts.append(Part(member.among_others(member.task.objective(training=True)), lambda *_, data=data: data, member.model_in))
+        parts.append(
+            Part(member.among_others(member.task.objective(training=True)), lambda *_, data=data: data, member.model_in)
+        )
     return lambda: trainable.make_model(MODEL, labels), Turns(parts, np.array(order))
 
 

@@ -167,6 +167,8 @@ class FinetuningConfig(Config):
         check_range("warmup_share", self.warmup_share, 0.0, high=1.0)
         for name in ("evals_per_epoch", "reinitialize_layers", "patience"):
             check_range(name, getattr(self, name), 0)
+        if self.distill.teacher is not None and isinstance(self.task, MultiTaskConfig):
+            raise ConfigError(f"`distill.teacher` must be none for several tasks. Received: {self.distill.teacher!r}")
         if self.model.attention == "fused" and self.task.encoder_dropout_rate:
             raise ConfigError(
                 "`model.attention` fused needs `task.encoder_dropout_rate` 0 or none, because that is the dropout of "

@@ -171,7 +171,11 @@ def finetune(
                 pretrained=pretrained,
                 reinitialize_layers=config.reinitialize_layers,
                 heads=_kept_heads(trainable, pretrained, labels)
-                | {head: head for member in members for head in kept_heads(member.task, teacher, config.distill, labels)},
+                | {
+                    head: head
+                    for member in members
+                    for head in kept_heads(member.task, teacher, config.distill, labels)
+                },
             ),
             after_evaluation=best,
             describe_batch=train_data.describe_batch,

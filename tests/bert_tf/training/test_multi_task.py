@@ -206,7 +206,7 @@ def test_a_model_is_saved_loaded_and_made_again(tmp_path):
 def test_a_loss_weight_is_a_factor_of_the_training_loss():
     [member] = trainable_of(MultiTaskConfig(tasks=(MemberConfig("a", loss_weight=4.0),))).members(())
     batch = {"label_ids": np.array([0, 1]), "label_weights": np.ones(2, np.float32)}
-    objective = member.objective()
+    objective = member.among_others(member.task.objective(training=True))
     [(total, weight)] = objective.losses(np.zeros((2, 2), np.float32), batch).values()
     assert float(total / weight) == pytest.approx(np.log(2))  # what is reported
     assert {name: float(each) for name, each in objective.weights(batch).items()} == {"a/classification_loss": 0.5}
@@ -230,6 +230,11 @@ def test_a_loss_weight_is_a_factor_of_the_training_loss():
 def test_wrong_settings(fields, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         MultiTaskConfig(**fields)
+
+
+def test_a_teacher_has_one_task():
+    with pytest.raises(ConfigError, match=r"^`distill\.teacher` must be none for several tasks\. Received: 'run'$"):
+        _config("topic").override("distill.teacher=run")
 
 
 def test_wrong_members():
