@@ -23,7 +23,7 @@ def right_answers(logits: Tensor, labels: Tensor) -> Tensor:
     """
     own, labels = ops.expand_dims(logits_of(logits, labels), -1), ops.expand_dims(labels, -1)
     own, logits = ops.cast(own, "float32"), ops.cast(logits, "float32")
-    classes = ops.arange(logits.shape[-1], dtype=labels.dtype)
+    classes = ops.arange(ops.shape(logits)[-1], dtype=labels.dtype)
     before = ops.logical_or(logits > own, ops.logical_and(ops.equal(logits, own), classes < labels))
     return ops.cast(ops.logical_not(ops.any(before, axis=-1)), "float32")
 
