@@ -51,9 +51,9 @@ def main(_: Sequence[str]) -> None:
     run = GlueRun(
         values.data,
         values.output_dir,
-        [TASKS[name] for name in values.tasks or TASKS],
+        [TASKS[name] for name in dict.fromkeys(values.tasks or TASKS)],
         values.init_checkpoint,
-        launching.whole_numbers(values.seeds, "seeds"),
+        launching.whole_numbers(values.seeds or ["0"], "seeds"),
         parse_grid([text for text in values.grid if text]),
         values.set,
     )
