@@ -1,6 +1,6 @@
 """The behaviour of a run's model on parts of a labelled file, for `bert-tf evaluate --slices`."""
 
-import io
+import importlib.util
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -66,23 +66,8 @@ def _column(path: str, name: str) -> list[str]:
 
 
 def _plot(calibration: dict[str, Any], path: str) -> None:
-    """Write the reliability diagram: accuracy against confidence."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-    figure = Figure(figsize=(4.5, 4.5))
-    axes = figure.add_subplot()
-    bins = calibration["bins"]
-    axes.plot([0.0, 1.0], [0.0, 1.0], color="gray", linewidth=0.8)
-    axes.bar(
-        [(one["low"] + one["high"]) / 2.0 for one in bins],
-        [one["accuracy"] for one in bins],
-        width=0.09,
-        color="#4c78a8",
-    )
-    axes.set(xlim=(0.0, 1.0), ylim=(0.0, 1.0), xlabel="confidence", ylabel="accuracy")
-    axes.set_title(f"expected calibration error {calibration['ece']:.4f}")
-    contents = io.BytesIO()
-    figure.savefig(contents, format="png", dpi=120, bbox_inches="tight")
-    files.write_bytes(path, contents.getvalue())
+    """Write the reliability diagram, if matplotlib is installed."""
+    if importlib.util.find_spec("matplotlib") is not None:
+        from experiments.reports.plots import reliability_figure, save
+
+        save(reliability_figure(calibration), path)

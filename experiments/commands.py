@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "experiments.predict",
     "generate": "experiments.generate",
     "explain": "experiments.explain",
+    "report": "experiments.report",
     "likelihood": "experiments.likelihood",
     "rescore": "experiments.rescore",
     "complete": "experiments.complete",

@@ -78,12 +78,11 @@ def main(_: Sequence[str]) -> None:
 
 def _texts_of(example: Any) -> list[str]:
     """Return the text, or both texts, of an input."""
+    from bert_tf.serving.worst_errors import texts_of
+
     if isinstance(example, str):
         return [example]
-    if hasattr(example, "question"):
-        return [example.question, example.context]
-    pair = getattr(example, "text_pair", None)
-    return [example.text] if pair is None else [example.text, pair]
+    return texts_of(example)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 PAGES = (
     *("installation", "data", "pretraining", "finetuning", "glue", "choices", "distillation", "multitask", "serving"),
     "python",
-    *("scoring", "explaining", "ranking", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
+    *("scoring", "explaining", "ranking", "report", "keras", "migration", "weights", "limits", "engines", "tpu"),
+    "scale",
 )
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]
 

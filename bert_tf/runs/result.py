@@ -88,6 +88,11 @@ def _folder(run_dir: str) -> str:
     return os.path.join(run_dir, "best")
 
 
+def has_best(run_dir: str) -> bool:
+    """Return whether the run's result is the weights of its best evaluation."""
+    return checkpoints.newest_checkpoint(_folder(run_dir)) is not None
+
+
 def read_result(run_dir: str, read_checkpoint: Callable[[checkpoints.Checkpoint], _Read]) -> _Read:
     """Return the result of `read_checkpoint` for the checkpoint that is the run's result.
 
@@ -95,8 +100,7 @@ def read_result(run_dir: str, read_checkpoint: Callable[[checkpoints.Checkpoint]
         FileNotFoundError: there is no complete checkpoint.
         ValueError: no checkpoint can be read.
     """
-    best = _folder(run_dir)
-    folder = best if checkpoints.newest_checkpoint(best) is not None else run_dir
+    folder = _folder(run_dir) if has_best(run_dir) else run_dir
     found = checkpoints.read_newest(folder, read_checkpoint)
     if found is None:
         raise FileNotFoundError(f"`run_dir` must hold a complete checkpoint. Received: {run_dir!r}")

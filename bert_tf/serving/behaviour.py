@@ -9,6 +9,7 @@ from typing import Any
 from bert_tf.examples import TextExample
 from bert_tf.scoring.behaviour import PERTURBATIONS, calibration, groups, length_slice
 from bert_tf.serving.predictor import Predictor
+from bert_tf.serving.worst_errors import texts_of, worst_errors
 
 TASKS = ("classification", "multi_label", "regression", "tagging", "question_answering")
 """The tasks whose answers are scored one example at a time."""
@@ -20,6 +21,7 @@ def behaviour_report(
     *,
     columns: Mapping[str, Sequence[str]] | None = None,
     num_errors: int = 20,
+    perturbations: bool = True,
 ) -> dict[str, Any]:
     """Return how a fine-tuned model does on parts of its examples, and where it errs.
 
@@ -28,13 +30,14 @@ def behaviour_report(
         examples: labelled examples of its task.
         columns: for each further slicing a value for each example, such as the source of the text.
         num_errors: number of errors to return.
+        perturbations: whether the texts are changed, each of which is answered again.
 
     Returns:
-        `metric`, its name; `score` on all examples; `slices`: dictionaries of `by` (`length`, `unknown tokens`, `label`
-        or a column), `slice`, `count` and `score` (None where it is not defined); for classification also `calibration`
-        (`scoring.behaviour.calibration`) and `errors`, the most confident first, with `text`, `text_pair`, `label`,
-        `predicted`, `probability` and `source`; and for classes and labels `perturbations`: the share of answers that
-        each change of the texts changes.
+        `metric`, its name; `score` on all examples; `scores`, all of the task's, with its tables (`confusion_matrix`,
+        `types`); `slices`: dictionaries of `by` (`length`, `unknown tokens`, `label` or a column), `slice`, `count` and
+        `score` (None where it is not defined); `errors` (`worst_errors`); for classification also `calibration`
+        (`scoring.behaviour.calibration`); and for classes and labels `perturbations`: the share of answers that each
+        change of the texts changes.
 
     Raises:
         ValueError: the model is not for one of `TASKS`, there are no examples, or a column has another length.
@@ -56,19 +59,23 @@ def behaviour_report(
     answers = predictor.predict(examples)
     metric = task.main_score(labels)
 
-    def score(indices: Sequence[int]) -> float | None:
+    def scores(indices: Sequence[int]) -> dict[str, Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # scikit-learn warns of a slice with one label
-                some = task.scores([examples[one] for one in indices], [answers[one] for one in indices], labels)
+                return task.scores([examples[one] for one in indices], [answers[one] for one in indices], labels)
         except ValueError:  # a correlation of one example
-            return None
-        value = float(some[metric])
+            return {}
+
+    def score(indices: Sequence[int]) -> float | None:
+        value = float(scores(indices).get(metric, math.nan))
         return value if math.isfinite(value) else None
 
+    everything = range(len(examples))
     report: dict[str, Any] = {
         "metric": metric,
-        "score": score(range(len(examples))),
+        "score": score(everything),
+        "scores": scores(everything),
         "slices": [
             {"by": by, "slice": name, "count": len(indices), "score": score(indices)}
             for by, names in _slicings(predictor, examples, columns or {}).items()
@@ -76,8 +83,9 @@ def behaviour_report(
         ],
     }
     if task.kind == "classification":
-        report |= _of_classes(examples, answers, num_errors)
-    if task.kind in ("classification", "multi_label"):
+        report["calibration"] = _calibration(examples, answers)
+    report["errors"] = worst_errors(task.kind, examples, answers, num_errors)
+    if perturbations and task.kind in ("classification", "multi_label"):
         report["perturbations"] = _changed(predictor, examples, answers)
     return report
 
@@ -86,7 +94,7 @@ def _slicings(
     predictor: Predictor, examples: Sequence[Any], columns: Mapping[str, Sequence[str]]
 ) -> dict[str, list[str]]:
     """Return the slice of each example, for each way to slice."""
-    texts = [_texts_of(example) for example in examples]
+    texts = [texts_of(example) for example in examples]
     ids = [[index for text in both for index in predictor.tokenizer.encode(text)] for both in texts]
     unknown = predictor.tokenizer.unk_id
     found = {
@@ -104,30 +112,11 @@ def _sort_key(name: str) -> tuple[int, str]:
     return (int(first) if first.isdecimal() else 0, name)
 
 
-def _texts_of(example: Any) -> list[str]:
-    if hasattr(example, "question"):
-        return [example.question, example.context]
-    pair = getattr(example, "text_pair", None)
-    return [example.text] if pair is None else [example.text, pair]
-
-
-def _of_classes(examples: Sequence[TextExample], answers: Sequence[dict[str, Any]], num_errors: int) -> dict[str, Any]:
-    """Return the calibration of a classifier, and its most confident errors."""
+def _calibration(examples: Sequence[TextExample], answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the calibration of a classifier."""
     confidences = [answer["probabilities"][answer["label"]] for answer in answers]
     right = [answer["label"] == example.label for example, answer in zip(examples, answers, strict=True)]
-    wrong = sorted((index for index, hit in enumerate(right) if not hit), key=lambda index: -confidences[index])
-    errors = [
-        {
-            "text": examples[index].text,
-            "text_pair": examples[index].text_pair,
-            "label": examples[index].label,
-            "predicted": answers[index]["label"],
-            "probability": confidences[index],
-            "source": examples[index].source,
-        }
-        for index in wrong[:num_errors]
-    ]
-    return {"calibration": calibration(confidences, right), "errors": errors}
+    return calibration(confidences, right)
 
 
 def _changed(
@@ -161,7 +150,8 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     for one in report.get("perturbations", []):
         lines.append(f"{'changed by ' + one['perturbation']:<36} {one['count']:>8} {_shown(one['changed']):>10}")
     for one in report.get("errors", [])[:5]:
-        lines.append(f"error, {one['probability']:.3f} {one['predicted']} for {one['label']}: {one['text'][:80]!r}")
+        sure = "" if one["probability"] is None else f"{one['probability']:.3f} "
+        lines.append(f"error, {sure}{one['predicted']} for {one['label']}: {one['text'][:80]!r}")
     return lines
 
 

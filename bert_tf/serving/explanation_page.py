@@ -1,15 +1,12 @@
 """The page of explanations: one HTML file that needs no network, with coloured texts and attention."""
 
 import base64
-import importlib.resources
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-_DATA = "__DATA__"
-_FIGURES = "__FIGURES__"
+from bert_tf.serving import html_page
 
 
 def explanation_page(
@@ -28,10 +25,8 @@ def explanation_page(
             of each weight.
         about: a sentence about model and method.
     """
-    # "</script>" or "<!--" in a text must not end the element that holds the data.
-    values = {"about": about, **explanation_data(explanations, texts, attention=attention)}
-    data = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")
-    return _text("explanation_page.html").replace(_FIGURES, figures(), 1).replace(_DATA, data, 1)
+    data = {"about": about, **explanation_data(explanations, texts, attention=attention)}
+    return html_page.filled("explanation_page.html", "Explanations", data, scripts=["explanation_figures.js"])
 
 
 def explanation_data(
@@ -54,8 +49,4 @@ def explanation_data(
 
 def figures() -> str:
     """Return the functions of JavaScript that draw coloured texts and attention, for a page's own script."""
-    return _text("explanation_figures.js")
-
-
-def _text(name: str) -> str:
-    return importlib.resources.files("bert_tf.serving").joinpath(name).read_text("utf-8")
+    return html_page.text_of("page_elements.js") + html_page.text_of("explanation_figures.js")

@@ -79,7 +79,7 @@ def sweep(
     for settings, changed in zip(points, configs, strict=True):
         scores = []
         for seed in seeds:
-            folder = os.path.join(model_dir, _folder(settings), f"seed-{seed}")
+            folder = os.path.join(model_dir, folder_of(settings), f"seed-{seed}")
             run_scores = run(changed.replace(train=changed.train.replace(seed=seed)), folder)
             scores.append(_numbers(run_scores))
             lines.append(json_text.dumps({"settings": settings, "seed": seed} | scores[-1]))
@@ -98,7 +98,8 @@ def _with(config: FinetuningConfig, settings: Mapping[str, Any]) -> FinetuningCo
     return with_overrides(config, changes)
 
 
-def _folder(settings: Mapping[str, Any]) -> str:
+def folder_of(settings: Mapping[str, Any]) -> str:
+    """Return the folder of a point of a grid, below that of all runs; "" without settings."""
     return ",".join(f"{name.rpartition('.')[2]}={value}" for name, value in settings.items())
 
 

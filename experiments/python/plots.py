@@ -7,6 +7,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.reports.series import metric_names, shown_names
+
 _COLUMNS = 3
 
 
@@ -30,12 +32,11 @@ def plot_histories(histories: Mapping[str, Sequence[Mapping[str, Any]]], metrics
         ValueError: no report has one of the metrics.
     """
     reports = [report for history in histories.values() for report in history]
-    names = _metric_names(reports)
+    names = metric_names(reports)
     unknown = [metric for metric in metrics if metric not in names]
     if unknown:
         raise ValueError(f"`metrics` must be some of {', '.join(names)}. Received: {unknown[0]!r}")
-    evaluated = {name for report in reports if report["kind"] == "eval" for name in report}
-    shown = list(metrics) or [name for name in names if name in evaluated or name.endswith("loss")]
+    shown = list(metrics) or shown_names(reports)
     columns = min(len(shown), _COLUMNS) or 1
     rows = -(-len(shown) // columns) or 1
     figure = RunFigure(figsize=(4.0 * columns, 3.0 * rows), layout="constrained")
@@ -52,15 +53,3 @@ def plot_histories(histories: Mapping[str, Sequence[Mapping[str, Any]]], metrics
         axis.set_title(metric)
         axis.legend()
     return figure
-
-
-def _metric_names(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of all metrics that are numbers, in their order."""
-    return list(
-        dict.fromkeys(
-            name
-            for report in reports
-            for name, value in report.items()
-            if name not in ("kind", "step") and isinstance(value, int | float)
-        )
-    )

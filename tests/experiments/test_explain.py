@@ -1,13 +1,12 @@
 """`bert-tf explain`: the page holds what the predictor says, in a form that no text can break."""
 
 import base64
-import json
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from html_data import page_of
 from launch_many import launch_many
 from small_model import write_run
 
@@ -26,27 +25,6 @@ WRONG = {
     "no label": "error: --target must be a label, miller, river, sailor, or None. Received: 'sea'",
     "no file": "error: --input: no such file: 'missing.txt'",
 }
-
-
-class Script(HTMLParser):
-    """Collects the data of a page."""
-
-    def __init__(self):
-        super().__init__()
-        self.inside, self.data, self.tags = False, "", []
-
-    def handle_starttag(self, tag, attrs):
-        self.inside = dict(attrs).get("id") == "data"
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.data += data if self.inside else ""
-
-
-def page_of(text):
-    script = Script()
-    script.feed(text)
-    return json.loads(script.data), script.tags
 
 
 @pytest.fixture(scope="module")
