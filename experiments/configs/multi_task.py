@@ -10,7 +10,7 @@ Command:   bert-tf finetune --config multi_task --train_file sst2=sst2/train.tsv
            A task is added to a run by --init_checkpoint both and a configuration with one task more.
 Hardware:  a GPU for base, a CPU for small models.
 Time:      the steps of all tasks together: `num_epochs` counts the rows of all of them.
-Expect:    about the scores of the single tasks, from one encoder; measured in docs/multitask.md.
+Expect:    about the scores of the single tasks, from one encoder. This project has not measured it yet.
 """
 
 from bert_tf.configs import ClassificationConfig, FinetuningConfig, TrainConfig
