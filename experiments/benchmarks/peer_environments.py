@@ -29,6 +29,7 @@ INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
     "keras_hub": (("tensorflow==2.21.0", "keras==3.15.1", "keras-hub==0.32.0", "safetensors"),),
     "keras_hub_jax": (("jax==0.10.2", "tensorflow==2.21.0", "keras==3.15.1", "keras-hub==0.32.0", "safetensors"),),
     "transformers": (("torch==2.13.0", "transformers==5.23.0", "numpy"),),
+    "sentence_transformers": (("torch==2.13.0", "sentence-transformers==6.2.0"),),
 }
 """The arguments of the `pip install`s that make each environment of the train-step benchmark."""
 
