@@ -33,10 +33,16 @@ def trained(folder, *runs):
     }
 
 
+# A loss of differences between scores has no gradient there, and Adam enlarges what rounding leaves of it.
+UNDETERMINED = "reranking/dense/bias"
+
+
 def require_equal(found, expected, tolerance):
     assert list(found) == list(expected), "the names, and their order in the log"
     for name, array in expected.items():
         assert found[name].dtype == array.dtype, name
+        if UNDETERMINED in name:
+            continue
         np.testing.assert_allclose(found[name], array, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
