@@ -10,7 +10,7 @@ Command:   bert-tf mine-negatives --data train.tsv --model_dir retriever --outpu
            The files have the columns `query`, `passage` and `label` or `negatives`, or are those of SQuAD (.json).
 Hardware:  a GPU of 16 GB for base.
 Time:      not measured.
-Expect:    a higher MRR@10 and nDCG@10 than the search alone has (docs/ranking.md).
+Expect:    not measured to the end; `experiments.benchmarks.rerank` compares it with the search alone.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
