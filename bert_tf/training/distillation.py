@@ -188,6 +188,20 @@ class Distillation:
         """The teacher's name, for the description of the run's data; empty without one."""
         return {} if self.teacher is None else {"teacher": self.config.teacher}
 
+    def check_masked_lm(self, student: BertConfig) -> None:
+        """Check that a pre-trained student's logits can be compared with the teacher's.
+
+        Raises:
+            ValueError: they have another number of tokens.
+        """
+        if self.teacher is None or not self.config.logit_weight:
+            return
+        if student.vocab_size != self.teacher.config.vocab_size:
+            raise ValueError(
+                f"`model.vocab_size` must be the teacher's {self.teacher.config.vocab_size} rows of embeddings, whose "
+                f"logits the student learns. Received: {student.vocab_size}"
+            )
+
     def with_outputs(
         self, rows: EncodedExamples, labels: Sequence[str], *, folder: str, engine: Engine, batch_size: int
     ) -> EncodedExamples:

@@ -141,6 +141,7 @@ def pretrain(
         row_length=max(records.max_seq_length for records in train_of),
         num_segments=2,
     )
+    distillation.check_masked_lm(config.model)
     description = _description(config, tokenizer, train_of, eval_of)
     start_from = _weights_to_start_from(init_checkpoint, config, tokenizer, teacher)
     if start_from is not None:

@@ -10,8 +10,8 @@ Command:   bert-tf finetune --config sst2 --train_file SST-2/train.tsv --eval_fi
            The student starts from random weights, with --init_checkpoint from weights of its own, or with
            --set distill.init_layers=3,6 from layers of the teacher.
 Hardware:  a CPU for small teachers, a GPU for base.
-Time:      docs/distillation.md gives a teacher's and a student's on a CPU, as a ratio.
-Expect:    more than the same student learns from the labels alone (docs/distillation.md).
+Time:      a step costs the teacher's forward pass too. docs/distillation.md gives the speed of a student.
+Expect:    TinyBERT and MiniLMv2 keep most of their teacher's score. This project has not measured the accuracy.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig

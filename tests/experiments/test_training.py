@@ -172,6 +172,9 @@ def test_a_student_that_starts_as_its_teacher_is_pretrained_without_loss(folder,
         ValueError, match=r"`distill\.init_layers` must give a model of the same size.*is 16 there and 8"
     ):
         _pretrain(folder, config.replace(model=small, train=train, distill=distill), "free")
+    larger = model.replace(vocab_size=model.vocab_size + 1)
+    with pytest.raises(ValueError, match=r"`model\.vocab_size` must be the teacher's"):
+        _pretrain(folder, config.replace(model=larger, train=train, distill=distill.replace(init_layers=())), "free")
 
 
 def test_the_wrong_start_leaves_the_folder_free(folder, config, pretrained):
