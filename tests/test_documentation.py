@@ -7,6 +7,7 @@ printed. What a page has made already is not made again: the same command runs o
 are only shown: installations, clusters.
 """
 
+import gzip
 import json
 import os
 import re
@@ -47,11 +48,11 @@ OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The README comes last: its first example asks models that the pages have made.
 PAGES = (
     *("installation", "data", "pretraining", "finetuning", "glue", "choices", "distillation", "multitask", "serving"),
-    "python",
-    *("scoring", "explaining", "ranking", "report", "keras", "migration", "weights", "limits", "engines", "tpu"),
-    "scale",
+    *("python", "scoring", "chinese", "explaining"),
+    *("ranking", "report", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
 )
-PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), "README.md"]
+TRANSLATIONS = {"docs/zh/chinese.md": "docs/chinese.md"}
+PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), *TRANSLATIONS, "README.md"]
 
 
 def text_of(page: str) -> str:
@@ -158,8 +159,31 @@ def test_links_lead_somewhere(page):
     assert [link for link in links if not (REPOSITORY / page).parent.joinpath(link).exists()] == []
 
 
+@pytest.mark.parametrize(("translation", "original"), TRANSLATIONS.items())
+def test_a_translation_has_the_code_of_its_original(translation, original):
+    assert {path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("docs/zh/*.md")} == set(TRANSLATIONS)
+    for language in ("bash", "sh", "python"):
+        blocks = [[block for _, block in code_blocks(text_of(page), language)] for page in (translation, original)]
+        assert blocks[0] == blocks[1]
+
+
+def _prepare_chinese(folder: Path) -> None:
+    """Make small files of the forms of the Chinese data sets."""
+    good, bad = "味道很好，送餐很快。北京的服务员也很好！", "味道不好，送餐太慢。上海的服务员不好。"
+    texts = [(label, (good, bad)[1 - label] * (1 + number % 3)) for number in range(60) for label in (1, 0)]
+    with gzip.open(folder / "online_shopping_10_cats.csv.gz", "wt", encoding="utf-8") as file:
+        file.write("cat,label,review\n" + "".join(f"书籍,{label},{text}{n}\n" for n, (label, text) in enumerate(texts)))
+    (folder / "waimai_10k.csv").write_text(
+        "label,review\n" + "".join(f"{label},{text}\n" for label, text in texts), encoding="utf-8"
+    )
+    tags = "".join(f"{c} {tag}\n" for c, tag in zip("在北京工作", ("O", "B-LOC", "I-LOC", "O", "O"), strict=True))
+    for part in ("test", "dev"):
+        (folder / f"peoples_daily_ner.{part}.conll").write_text(f"{tags}\n" * 20, encoding="utf-8")
+
+
 def _prepare(folder: Path) -> None:
     """Make the files that the page expects."""
+    _prepare_chinese(folder)
     for number in range(3):
         write_corpus(folder / "docs" / f"{number}.txt", 80 + 20 * number)
     sentences = [sentence for document in corpus_documents(20) for sentence in document]

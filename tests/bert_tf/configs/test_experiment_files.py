@@ -22,6 +22,7 @@ PRETRAINING = {
     "bert_large",
     "bert_mini_day",
     "bert_tiny_debug",
+    "chinese_mini",
     "distilled_encoder",
     "quickstart",
 }
@@ -99,7 +100,7 @@ def test_unknown_names_list_the_nearest_ones():
         FileNotFoundError, match=r"^`config` must be an .*; there are: bert_base.*Received: 'bert_bas'$"
     ):
         load_config("bert_bas", PretrainingConfig)
-    with pytest.raises(FileNotFoundError, match=r"; there are: adaptation, .*, translation\. Received: 'zzz'$"):
+    with pytest.raises(FileNotFoundError, match=r"; there are: adaptation, .*, wnli\. Received: 'zzz'$"):
         load_config("zzz", PretrainingConfig)
     with pytest.raises(FileNotFoundError, match=r"experiment's name or file\. Received: 'no/such\.py'$"):
         load_config("no/such.py", PretrainingConfig)
