@@ -35,6 +35,7 @@ class ServedRun:
     def __init__(self, folder: str) -> None:
         import keras
 
+        from bert_tf.serving.methods.explanation import EXPLAINED_TASKS
         from bert_tf.serving.predictor import load
 
         self._predictor = load(folder)
@@ -42,7 +43,7 @@ class ServedRun:
             raise ValueError(f"`runs` must name runs or published weights, not exports. Received: {folder!r}")
         task = self._predictor.description.task
         self.generates = task == "seq2seq"
-        self.explains = task not in ("seq2seq", "encoder", "retrieval")
+        self.explains = task in EXPLAINED_TASKS
         self._executor = concurrent.futures.ThreadPoolExecutor(1, "run")
 
     async def stream(self, request: Mapping[str, Any], max_characters: int) -> AsyncIterator[str]:

@@ -204,20 +204,12 @@ class ExplanationMethods(BasePredictor):
 
     def _chooser(self, target: Any) -> Any:
         """Return the function that chooses what is explained, by the model's task."""
-        choosers = {
-            "classification": _of_class,
-            "multi_label": _of_class,
-            "regression": _of_number,
-            "pretraining": _of_mask,
-            "tagging": _of_word,
-            "question_answering": _of_answer,
-        }
         task = self.description.task
-        if task not in choosers:
-            raise ValueError(f"`explain` needs a model for {', '.join(choosers)}. Received: {self._described()}")
+        if task not in _CHOOSERS:
+            raise ValueError(f"`explain` needs a model for {', '.join(_CHOOSERS)}. Received: {self._described()}")
         if target is not None and task in ("regression", "question_answering"):
             raise ValueError(f"`target` must be None for {self._described()}. Received: {target!r}")
-        return choosers[task]
+        return _CHOOSERS[task]
 
     def _outputs(self, inputs: Mapping[str, np.ndarray]) -> Any:
         return self._forward(dict(inputs))
@@ -292,3 +284,16 @@ def _of_answer(predictor: ExplanationMethods, row: _Row, number: int, target: An
     name = row.texts[1][row.offsets[start][0] : row.offsets[end][1]]
     # All values of a row are those of `end_logits`, then those of `start_logits`.
     return _Chosen(name, [int(end), len(inside) + int(start)], {}, int(start))
+
+
+_CHOOSERS = {
+    "classification": _of_class,
+    "multi_label": _of_class,
+    "regression": _of_number,
+    "pretraining": _of_mask,
+    "tagging": _of_word,
+    "question_answering": _of_answer,
+}
+
+EXPLAINED_TASKS = tuple(_CHOOSERS)
+"""The tasks whose answers can be explained."""
