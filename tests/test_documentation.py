@@ -50,6 +50,7 @@ PAGES = (
     *("installation", "data", "pretraining", "finetuning", "glue", "choices", "distillation", "multitask", "serving"),
     *("python", "scoring", "chinese", "explaining"),
     *("ranking", "report", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
+    *(f"coming_from/{name}" for name in ("google_bert", "model_garden", "huggingface", "keras_hub", "bert4keras")),
 )
 TRANSLATIONS = {"docs/zh/chinese.md": "docs/chinese.md"}
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), *TRANSLATIONS, "README.md"]
@@ -147,10 +148,12 @@ def test_make_targets_exist():
 
 
 def test_pages_are_in_the_index():
-    pages = {path.stem for path in (REPOSITORY / "docs").glob("*.md")}
+    docs = REPOSITORY / "docs"
+    found = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")}
+    pages = {page for page in found if not page.startswith("_build/")}
     assert pages == {"index", *PAGES}
     tree = re.search(r"```\{toctree\}.*?```", text_of("docs/index.md"), re.S)[0]
-    assert re.findall(r"^([a-z]+)$", tree, re.M) == list(PAGES)
+    assert re.findall(r"^([a-z0-9_/]+)$", tree, re.M) == list(PAGES)
 
 
 @pytest.mark.parametrize("page", ["docs/index.md", *PAGE_FILES, "CONTRIBUTING.md"])
