@@ -51,6 +51,7 @@ PAGES = (
     *("python", "scoring", "chinese", "explaining"),
     *("ranking", "report", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
     *(f"coming_from/{name}" for name in ("google_bert", "model_garden", "huggingface", "keras_hub", "bert4keras")),
+    "reference",
 )
 TRANSLATIONS = {"docs/zh/chinese.md": "docs/chinese.md"}
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), *TRANSLATIONS, "README.md"]

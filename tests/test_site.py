@@ -1,0 +1,73 @@
+"""The extensions of the site in docs/: the reference, the Markdown twins, and `llms.txt`. None of them needs Sphinx."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import bert_tf
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+@pytest.fixture(scope="module")
+def extensions():
+    """Return the modules `reference_pages` and `markdown_twins`."""
+    sys.path.insert(0, str(DOCS))
+    yield importlib.import_module("reference_pages"), importlib.import_module("markdown_twins")
+    sys.path.remove(str(DOCS))
+
+
+@pytest.fixture(scope="module")
+def reference(extensions):
+    return extensions[0].expanded((DOCS / "reference.md").read_text(encoding="utf-8"))
+
+
+def test_no_public_name_is_missing_from_the_reference(extensions, reference):
+    headings = [line.removeprefix("### bert_tf.") for line in reference.splitlines() if line.startswith("### bert_tf.")]
+    assert sorted(headings) == sorted(bert_tf.__all__)
+    assert set(extensions[0].public_homes()) == set(bert_tf.__all__)
+
+
+def test_an_entry_has_signature_arguments_errors_and_methods(reference):
+    entry = reference.partition("### bert_tf.WordPieceTokenizer\n")[2].partition("\n### ")[0]
+    assert "```py\nWordPieceTokenizer(vocab_file: str, do_lower_case: bool=True" in entry
+    assert "*Args:*" in entry
+    assert "- `do_lower_case`: whether the vocabulary is uncased." in entry
+    assert "**`WordPieceTokenizer.encode_pair`**" in entry
+    assert "(self" not in entry
+    assert "**`TextModel.fit`**" in reference
+    assert "**`TextMethods.classify`**" in reference
+    load = reference.partition("### bert_tf.load\n")[2].partition("\n### ")[0]
+    assert "```pycon\n>>> load(" in load
+    assert "*Raises:*\n\n- `FileNotFoundError`:" in load
+
+
+def test_a_name_that_is_not_public_is_refused(extensions):
+    with pytest.raises(ValueError, match=r"must be one of bert_tf's\. Received: 'nothing'"):
+        extensions[0].expanded("```{public}\nnothing\n```\n")
+
+
+def test_llms_txt_lists_the_pages_with_what_the_index_says(extensions):
+    index = "# site\n\nWhat it is: a site.\n\n| page | what |\n| --- | --- |\n| [Data](data.md) | of data |\n"
+    pages = {"index": index, "data": "# The data\n\nText.\n", "from/a": "# From A\n\nThe first. The\nsecond.\n"}
+    lines = extensions[1].llms_text(pages).splitlines()
+    assert lines == [
+        *("# site", "", "> What it is:", "", "## Pages", ""),
+        *("- [The data](data.md): of data", "- [From A](from/a.md): The first."),
+    ]
+
+
+def test_the_extensions_write_a_twin_of_each_page(extensions, tmp_path):
+    class App:
+        srcdir, outdir = DOCS, tmp_path
+        builder = type("Builder", (), {"format": "html"})
+
+    extensions[1]._write(App, None)
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")}
+    sources = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert written == {source for source in sources if not source.startswith("_build/")}
+    assert "{public}" not in (tmp_path / "reference.md").read_text(encoding="utf-8")
+    listed = (tmp_path / "llms.txt").read_text(encoding="utf-8")
+    assert listed.count("\n- [") == len(written) - 1
