@@ -152,9 +152,12 @@ def test_pages_are_in_the_index():
     docs = REPOSITORY / "docs"
     found = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")}
     pages = {page for page in found if not page.startswith("_build/")}
-    assert pages == {"index", *PAGES}
+    translations = {page.removeprefix("docs/").removesuffix(".md") for page in TRANSLATIONS}
+    assert pages == {"index", *PAGES, *translations}
     tree = re.search(r"```\{toctree\}.*?```", text_of("docs/index.md"), re.S)[0]
-    assert re.findall(r"^([a-z0-9_/]+)$", tree, re.M) == list(PAGES)
+    listed = re.findall(r"^([a-z0-9_/]+)$", tree, re.M)
+    assert [page for page in listed if page not in translations] == list(PAGES)
+    assert translations <= set(listed)
 
 
 @pytest.mark.parametrize("page", ["docs/index.md", *PAGE_FILES, "CONTRIBUTING.md"])
