@@ -6,9 +6,10 @@ import pytest
 from launch_many import launch_many
 from small_model import LABELS, write_run
 
-from bert_tf.examples import TextExample
+from bert_tf.examples import QuestionExample, TaggedExample, TextExample
 from bert_tf.serving.behaviour import behaviour_report
 from bert_tf.serving.predictor import load
+from bert_tf.serving.worst_errors import worst_errors
 
 ROWS = [
     ("the old miller forgot the letter.", "miller", "web"),
@@ -103,6 +104,25 @@ def test_other_tasks_have_slices_without_classes(folder):
         ValueError, match=r"`columns` must have a value for each of the 5 examples\. Received: 1 for 'a'"
     ):
         behaviour_report(predictor, examples, columns={"a": ["b"]})
+
+
+def test_worst_errors_come_first_for_every_task():
+    def errors(kind, examples, answers):
+        found = worst_errors(kind, examples, answers, 2)
+        return [(error["text"], error["label"], error["predicted"], error["probability"]) for error in found]
+
+    texts = [TextExample("a", label=("x",)), TextExample("b", label=("y",)), TextExample("c", label=())]
+    sure, unsure = {"x": 0.9, "y": 0.2}, {"x": 0.6, "y": 0.3}
+    answers = [{"labels": ["x"], "probabilities": one} for one in (sure, sure, unsure)]
+    assert errors("multi_label", texts, answers) == [("b", "y", "x", 0.9), ("c", "(no label)", "x", 0.6)]
+    numbers = [TextExample(name, label=value) for name, value in zip("abc", (1.0, 2.0, 3.0), strict=True)]
+    assert errors("regression", numbers, [{"value": 1.0}] * 3) == [("c", "3", "1", None), ("b", "2", "1", None)]
+    tagged = [TaggedExample.from_words(["New", "York"], ["B-LOC", "I-LOC"]), TaggedExample.from_words(["a"], ["O"])]
+    answers = [{"tags": ["O", "I-LOC"]}, {"tags": ["O"]}]
+    assert errors("tagging", tagged, answers) == [("New York", "New B-LOC", "New O", None)]
+    questions = [QuestionExample("who?", "the old miller", answers=found) for found in ((("miller", 8),), ())]
+    answers = [{"answer": "old", "n_best": [{"probability": 0.5}]}, {"answer": "", "n_best": []}]
+    assert errors("question_answering", questions, answers) == [("who?", "miller", "old", 0.5)]
 
 
 def test_several_files_give_a_table(folder, results):
