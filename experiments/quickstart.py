@@ -39,7 +39,8 @@ NUM_EXAMPLES = 3
 SUMMARY_FILE = "summary.json"
 # Marks a folder as made by a quickstart, so that a later one may replace its files.
 MARKER_FILE = ".quickstart"
-_FILES = (SUMMARY_FILE, "corpus.txt", "vocab.txt")
+REPORT_FILE = "report.html"
+_FILES = (SUMMARY_FILE, REPORT_FILE, "corpus.txt", "vocab.txt")
 _FOLDERS = ("labelled", "records", "pretrained", "classifier", "from_scratch", "served")
 
 
@@ -299,6 +300,19 @@ class Quickstart:
             print(f"{name:<46} {value}")
         print(f"\nAll metrics: {self.path(SUMMARY_FILE)}")
 
+    def report(self, eval_file: str) -> None:
+        """Write a page about the three runs, and print its path."""
+        from experiments.reports.writing import write_report
+
+        write_report(
+            [self.path(name) for name in ("pretrained", "classifier", "from_scratch")],
+            self.path(REPORT_FILE),
+            eval_data=eval_file,
+            records=self.path("records", HELD_OUT_FOLDER),
+            perturbations=False,
+        )
+        print(f"Curves, guesses and errors: {self.path(REPORT_FILE)}")
+
 
 def define_flags() -> None:
     """Define the flags of this command."""
@@ -356,6 +370,7 @@ def main(_: Sequence[str]) -> None:
     with run.stage("export and serving"):
         run.serve(eval_file)
     run.finish()
+    run.report(eval_file)
     launching.suggest(f"bert-tf predict --model_dir {run.path('classifier')} --input texts.txt --output answers.jsonl")
     launching.suggest(f"bert-tf serve --export_dir {run.path('classifier', 'export')}  (pip install 'bert_tf[server]')")
 

@@ -5,6 +5,7 @@ import math
 import re
 
 import pytest
+from html_data import page_of
 from launch_many import launch_many
 from small_corpus import write_corpus
 
@@ -42,6 +43,11 @@ def summaries(tmp_path_factory, request):
         assert result.returncode == 0, result.stderr[-3000:]
         assert "The exported classifier answers:" in result.stdout
         assert "The exported pre-trained model fills the mask:" in result.stdout
+    assert "Curves, guesses and errors: two/report.html" in results[-1].stdout
+    page = page_of((folder / "two" / "report.html").read_text("utf-8"))[0]
+    assert [curve["name"] for curve in page["curves"]] == ["pretrained", "classifier", "from_scratch"]
+    assert len(page["behaviours"]) == 2
+    assert page["masked"][0]["rows"]
     return [json.loads((folder / name / "summary.json").read_text()) for name in ("one", "two")]
 
 
