@@ -372,7 +372,10 @@ def main(_: Sequence[str]) -> None:
     run.finish()
     run.report(eval_file)
     launching.suggest(f"bert-tf predict --model_dir {run.path('classifier')} --input texts.txt --output answers.jsonl")
-    launching.suggest(f"bert-tf serve --export_dir {run.path('classifier', 'export')}  (pip install 'bert_tf[server]')")
+    export = run.path("classifier", "export")
+    launching.suggest(
+        f"bert-tf serve --export_dir {export}  (pip install 'bert_tf[server]'; then http://localhost:8501/)"
+    )
 
 
 if __name__ == "__main__":
