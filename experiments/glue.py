@@ -41,8 +41,8 @@ def main(_: Sequence[str]) -> None:
     engine_flag.choose_backend()
     from bert_tf.training.sweeps import parse_grid
     from experiments.devices import start_engine
-    from experiments.glue_run import SUBMISSION, GlueRun, table
-    from experiments.glue_tasks import TASKS
+    from experiments.suites.glue_run import SUBMISSION, GlueRun, table
+    from experiments.suites.glue_tasks import TASKS
 
     values = flags.FLAGS
     for name in values.tasks:

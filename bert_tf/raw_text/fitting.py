@@ -10,7 +10,7 @@ import numpy as np
 from bert_tf.raw_text.batches import EncodedBatches
 from bert_tf.raw_text.datasets import encoded_dataset, is_dataset, is_encoded_in_pipeline, items_of_dataset
 from bert_tf.raw_text.preprocessor import TaskPreprocessor
-from bert_tf.tasks.natural_inputs import check_number, class_name
+from bert_tf.tasks.natural_targets import check_number, class_name
 
 _BATCH_SIZE = 32
 _LOOKED_AT = 100  # items of an array of objects, whose first ones may be missing

@@ -12,7 +12,7 @@ from bert_tf.configs.tasks import TaggingConfig
 from bert_tf.examples import TaggedExample
 from bert_tf.scoring.tag_schemes import TagScheme, scheme_of, unreadable_tags
 from bert_tf.scoring.tagging import tagging_scores
-from bert_tf.tasks import natural_inputs
+from bert_tf.tasks import natural_inputs, natural_targets
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.labels import class_weights, ordered_labels
@@ -115,7 +115,7 @@ class Tagging(Task[TaggedExample]):
         self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
     ) -> list[TaggedExample]:
         """Return the examples of lists of words, and of their tags."""
-        return natural_inputs.with_tags(natural_inputs.tagged_examples(x, tokenizer.word_offsets), y, labels)
+        return natural_targets.with_tags(natural_inputs.tagged_examples(x, tokenizer.word_offsets), y, labels)
 
     def encode(
         self,

@@ -10,7 +10,7 @@ from bert_tf.configs import BertConfig
 from bert_tf.configs.tasks import ClassificationConfig, MultiLabelConfig, RegressionConfig
 from bert_tf.examples import TextExample
 from bert_tf.scoring import texts as scoring
-from bert_tf.tasks import natural_inputs
+from bert_tf.tasks import natural_inputs, natural_targets
 from bert_tf.tasks.base import Task
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tasks.labels import class_weights, ordered_labels
@@ -80,7 +80,7 @@ class Classification(Task[TextExample]):
         self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
     ) -> list[TextExample]:
         """Return the examples of texts or pairs, and of their classes by name or number."""
-        return natural_inputs.with_classes(natural_inputs.text_examples(x), y, labels)
+        return natural_targets.with_classes(natural_inputs.text_examples(x), y, labels)
 
     def encode(
         self,
@@ -197,7 +197,7 @@ class MultiLabel(Task[TextExample]):
         self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
     ) -> list[TextExample]:
         """Return the examples of texts or pairs, and of their lists of labels."""
-        return natural_inputs.with_label_sets(natural_inputs.text_examples(x), y, labels)
+        return natural_targets.with_label_sets(natural_inputs.text_examples(x), y, labels)
 
     def encode(
         self,
@@ -311,7 +311,7 @@ class Regression(Task[TextExample]):
         self, x: Any, y: Any = None, *, labels: Sequence[str], tokenizer: WordPieceTokenizer
     ) -> list[TextExample]:
         """Return the examples of texts or pairs, and of their numbers."""
-        return natural_inputs.with_numbers(natural_inputs.text_examples(x), y)
+        return natural_targets.with_numbers(natural_inputs.text_examples(x), y)
 
     def encode(
         self,

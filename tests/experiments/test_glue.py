@@ -12,8 +12,8 @@ from bert_tf.configs.experiment_files import load_config
 from bert_tf.configs.tasks import ClassificationConfig
 from bert_tf.examples import TextExample
 from data_pipelines.finetuning.labelled import read_examples
-from experiments.glue_run import GlueRun, average, table
-from experiments.glue_tasks import SUBMISSION_FILES, TASKS, check_files, read_unlabelled, submission_text
+from experiments.suites.glue_run import GlueRun, average, table
+from experiments.suites.glue_tasks import SUBMISSION_FILES, TASKS, check_files, read_unlabelled, submission_text
 
 _MNLI = (
     "index\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse\t"
@@ -199,7 +199,7 @@ def test_finished_tasks_are_not_trained_again(data, tmp_path):
 @pytest.mark.long
 def test_tasks_are_trained_predicted_and_continued(data, tmp_path, monkeypatch):
     from bert_tf.training.tensorflow_engine.engine import TensorFlowEngine
-    from experiments import glue_run
+    from experiments.suites import glue_run
 
     checkpoint = str(write_run(tmp_path / "run", "pretraining"))
     small = ("train.precision=float32", "train.jit_compile=false", "num_epochs=1", "task.max_seq_length=24")

@@ -20,6 +20,8 @@ from bert_tf.configs import (
     model,
     training,
 )
+from bert_tf.configs.distillation import DistillConfig
+from bert_tf.configs.multi_task import MemberConfig, MultiTaskConfig
 from bert_tf.configs.published import google_values, hugging_face_values, read_config_file
 from bert_tf.configs.tasks import Seq2SeqConfig
 
@@ -31,11 +33,16 @@ ALL = [
     TrainConfig,
     ClassificationConfig,
     Seq2SeqConfig,
+    MultiTaskConfig,
+    DistillConfig,
     PretrainingConfig,
     FinetuningConfig,
     PhaseConfig,
 ]
-REQUIRED: dict[type, dict] = {PhaseConfig: {"max_seq_length": 128, "share": 0.9}}
+REQUIRED: dict[type, dict] = {
+    PhaseConfig: {"max_seq_length": 128, "share": 0.9},
+    MultiTaskConfig: {"tasks": (MemberConfig(name="ner"),)},
+}
 
 
 def test_every_public_configuration_is_tested():
@@ -389,15 +396,3 @@ def test_epochs_in_steps():
     assert (config.train.num_steps, config.train.warmup_steps, config.train.eval_every) == (75, 8, 13)
     assert FinetuningConfig().with_steps(25) == FinetuningConfig()
     assert FinetuningConfig(num_epochs=1, evals_per_epoch=0).with_steps(5).train.eval_every == 0
-
-
-def test_a_metric_of_generated_texts_is_computed_where_it_is_asked_for():
-    config = FinetuningConfig(task=Seq2SeqConfig(generation_metrics=("bleu",)), metric="rougeL")
-    assert config.generation_metrics == ("bleu", "rougeL")
-    assert config.replace(metric="bleu").generation_metrics == ("bleu",)
-    assert config.replace(metric="perplexity").generation_metrics == ("bleu",)
-    assert FinetuningConfig(metric="exact_match").generation_metrics == ()
-    with pytest.raises(ConfigError, match=r"`generation_metrics` must be one of rouge1, .*Received: 'rouge'"):
-        Seq2SeqConfig(generation_metrics=("rouge",))
-    with pytest.raises(ConfigError, match=r"`metric_tokenizer` must be one of 13a, .*Received: 'flores200'"):
-        Seq2SeqConfig(metric_tokenizer="flores200")

@@ -127,6 +127,7 @@ def test_every_method_that_a_kind_of_model_names_exists():
     named = {method for kind in MODEL_KINDS.values() for method in kind.methods}
     assert named == {
         *("classify", "score", "tag", "answer", "embed", "search", "generate", "stream"),
+        *("choose", "rerank"),
         *("fill_mask", "complete", "log_likelihood", "perplexity"),
     }
     assert all(callable(getattr(Predictor, method)) for method in named)

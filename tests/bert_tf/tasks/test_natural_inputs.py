@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert_tf.examples import QuestionExample, RetrievalExample, TaggedExample, TextExample
-from bert_tf.tasks import natural_inputs
+from bert_tf.tasks import natural_inputs, natural_targets
 
 PAIRS = [TextExample("a", "c"), TextExample("b", "d")]
 
@@ -56,7 +56,7 @@ def test_what_is_no_text_is_named(x, message):
 
 @pytest.mark.parametrize("y", [["no", "yes"], [0, 1], np.array([0, 1]), np.array([0.0, 1.0]), [b"no", True]])
 def test_classes_by_name_or_number(y):
-    examples = natural_inputs.with_classes([TextExample("a"), TextExample("b")], y, ("no", "yes"))
+    examples = natural_targets.with_classes([TextExample("a"), TextExample("b")], y, ("no", "yes"))
     assert [example.label for example in examples] == ["no", "yes"]
 
 
@@ -75,14 +75,14 @@ def test_classes_by_name_or_number(y):
 )
 def test_what_is_no_class_is_named(y, message):
     with pytest.raises(ValueError, match=message):
-        natural_inputs.with_classes([TextExample("a"), TextExample("b")], y, ("no", "yes"))
+        natural_targets.with_classes([TextExample("a"), TextExample("b")], y, ("no", "yes"))
 
 
 @pytest.mark.parametrize(
     "y", [[["a", "c"], []], np.array([[1, 0, 1], [0, 0, 0]]), [{"a", "c"}, [0, 0, 0]], [(0, "c"), ()]]
 )
 def test_sets_of_labels_by_name_or_number(y):
-    examples = natural_inputs.with_label_sets([TextExample("x")] * 2, y, ("a", "b", "c"))
+    examples = natural_targets.with_label_sets([TextExample("x")] * 2, y, ("a", "b", "c"))
     assert [sorted(example.label) for example in examples] == [["a", "c"], []]
 
 
@@ -97,25 +97,25 @@ def test_sets_of_labels_by_name_or_number(y):
 )
 def test_what_is_no_set_of_labels_is_named(y, message):
     with pytest.raises(ValueError, match=message):
-        natural_inputs.with_label_sets([TextExample("x")], y, ("a", "b"))
+        natural_targets.with_label_sets([TextExample("x")], y, ("a", "b"))
 
 
 def test_numbers():
     texts = [TextExample("a"), TextExample("b")]
-    assert [example.label for example in natural_inputs.with_numbers(texts, np.array([1, 2.5]))] == [1.0, 2.5]
+    assert [example.label for example in natural_targets.with_numbers(texts, np.array([1, 2.5]))] == [1.0, 2.5]
     for value in (float("inf"), float("nan"), None, "1", True):
         with pytest.raises(ValueError, match=r"`y\[1\]` must be a finite number"):
-            natural_inputs.with_numbers(texts, [1.0, value])
+            natural_targets.with_numbers(texts, [1.0, value])
 
 
 def test_words_and_their_tags():
     split = lambda text: [(0, 1), (2, 3)]  # noqa: E731
     examples = natural_inputs.tagged_examples([["New", "York"], "a b", np.array(["x"])], split)
     assert [example.words for example in examples] == [["New", "York"], ["a", "b"], ["x"]]
-    tagged = natural_inputs.with_tags(examples, [["B", "O"], [0, 1], np.array([1])], ("B", "O"))
+    tagged = natural_targets.with_tags(examples, [["B", "O"], [0, 1], np.array([1])], ("B", "O"))
     assert [example.tags for example in tagged] == [("B", "O"), ("B", "O"), ("O",)]
     again = natural_inputs.tagged_examples(tagged, split)
-    assert natural_inputs.with_tags(again, None, ("B", "O")) == tagged
+    assert natural_targets.with_tags(again, None, ("B", "O")) == tagged
     assert isinstance(again[0], TaggedExample)
 
 
@@ -131,7 +131,7 @@ def test_words_and_their_tags():
 )
 def test_words_and_tags_that_do_not_fit_are_named(x, y, message):
     with pytest.raises(ValueError, match=message):
-        natural_inputs.with_tags(natural_inputs.tagged_examples(x, None), y, ("B", "O"))
+        natural_targets.with_tags(natural_inputs.tagged_examples(x, None), y, ("B", "O"))
 
 
 @pytest.mark.parametrize(

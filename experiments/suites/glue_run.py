@@ -24,9 +24,9 @@ from bert_tf.utils.arguments import renamed
 from data_pipelines.finetuning.labelled import read_parts
 from experiments.evaluation import evaluate
 from experiments.finetuning import finetune
-from experiments.glue_tasks import SUBMISSION_FILES, GlueTask, check_files, read_unlabelled, submission_text
 from experiments.prediction import answers
 from experiments.python.results import SweepResult
+from experiments.suites.glue_tasks import SUBMISSION_FILES, GlueTask, check_files, read_unlabelled, submission_text
 
 RESULT_FILE = "glue.json"
 SUBMISSION = "submission.zip"

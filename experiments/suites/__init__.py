@@ -1,0 +1,1 @@
+"""Sets of tasks that are run together."""
