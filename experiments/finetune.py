@@ -50,12 +50,15 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "vocab_file", None, "Start from random weights instead, with this vocabulary, or tokenizer's folder."
     )
+    flags.DEFINE_bool("differentially_private", False, "Clip each example's gradient and add noise (field `privacy`).")
     command_line.define_flags()
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags and files, fine-tune once or for each seed and setting, and print the scores."""
     config = launch.config_from_flags(FinetuningConfig)
+    if flags.FLAGS.differentially_private:
+        config = config.replace(privacy=config.privacy.replace(enabled=True))
     with renamed(metrics="task.generation_metrics"):
         check_packages(config.generation_metrics)  # in the first second
     engine_flag.choose_backend()

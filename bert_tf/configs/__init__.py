@@ -7,6 +7,7 @@ A configuration holds plain values only. Its dictionary form (`to_dict`) is the 
 from bert_tf.configs.base import Config, ConfigError
 from bert_tf.configs.experiments import FinetuningConfig, MaskingConfig, MixtureConfig, PretrainingConfig
 from bert_tf.configs.model import PUBLISHED_SIZES, BertConfig
+from bert_tf.configs.privacy import PrivacyConfig
 from bert_tf.configs.tasks import ClassificationConfig
 from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
 
@@ -22,5 +23,6 @@ __all__ = [
     "OptimizerConfig",
     "PhaseConfig",
     "PretrainingConfig",
+    "PrivacyConfig",
     "TrainConfig",
 ]

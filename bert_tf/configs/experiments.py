@@ -8,6 +8,7 @@ from bert_tf.configs.distillation import DistillConfig
 from bert_tf.configs.generation_metrics import GENERATION_METRICS
 from bert_tf.configs.model import BertConfig
 from bert_tf.configs.multi_task import MultiTaskConfig
+from bert_tf.configs.privacy import PrivacyConfig
 from bert_tf.configs.tasks import AnyTaskConfig, ClassificationConfig, Seq2SeqConfig
 from bert_tf.configs.training import OptimizerConfig, PhaseConfig, TrainConfig
 
@@ -145,6 +146,7 @@ class FinetuningConfig(Config):
         metric: the score that `keep_best` and `patience` use; None for the task's own. Lower errors and losses
             (`*loss`, `mse`, `perplexity`) are better.
         distill: the teacher, a model for the same task and labels, and what is learnt from it.
+        privacy: whether and how the training is differentially private.
     """
 
     model: BertConfig = dataclasses.field(default_factory=BertConfig)
@@ -159,6 +161,7 @@ class FinetuningConfig(Config):
     patience: int = 0
     metric: str | None = None
     distill: DistillConfig = dataclasses.field(default_factory=DistillConfig)
+    privacy: PrivacyConfig = dataclasses.field(default_factory=PrivacyConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

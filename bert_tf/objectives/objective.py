@@ -30,6 +30,23 @@ from bert_tf.objectives.ranking import ranking_losses, ranking_metrics, ranking_
 
 
 @dataclasses.dataclass(frozen=True)
+class PrivateGradients:
+    """The making of a differentially private gradient (Abadi et al. 2016, algorithm 1).
+
+    Attributes:
+        clip_norm: the largest global norm of the gradient of a row.
+        noise_multiplier: the standard deviation of the noise on their sum, divided by `clip_norm`.
+        expected_rows: what the sum is divided by.
+        seed: the seed of the noise, which must stay secret.
+    """
+
+    clip_norm: float
+    noise_multiplier: float
+    expected_rows: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Objective:
     """A training objective: functions of (model outputs, batch) that return named (sum, weight) pairs.
 
@@ -44,6 +61,7 @@ class Objective:
             other. Empty if each row has a loss of its own.
         batch_metrics: metrics of the batch alone, such as its number of tokens.
         kept: the part of the model's outputs that is kept for each row of an evaluation (`Engine.make_outputs`).
+        private: how gradients become private, through JAX on one device; None for ordinary ones.
     """
 
     losses: Callable[[Tensor | Batch, Batch], Sums]
@@ -52,6 +70,7 @@ class Objective:
     gathered_features: tuple[str, ...] = ()
     batch_metrics: Callable[[Batch], Sums] = lambda batch: {}
     kept: Callable[[Tensor | Batch, Batch], Tensor | Batch] = lambda outputs, batch: outputs
+    private: PrivateGradients | None = None
 
 
 def of_member(objective: Objective, name: str, loss_weight: float = 1.0) -> Objective:

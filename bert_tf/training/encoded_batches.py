@@ -3,6 +3,7 @@
 Shapes: N rows, B batch, L length.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -148,3 +149,40 @@ def batch_gatherer(rows: EncodedExamples, batch_size: int) -> Callable[[tf.Tenso
         return batch
 
     return gather
+
+
+def capacity(batch_size: int, parts: int = 1) -> int:
+    """Return the rows of a batch: more than a sample ever has, except with a probability below 1e-12 a step.
+
+    Args:
+        batch_size: the expected number of examples.
+        parts: the number of parts of equal size that a batch is computed in.
+    """
+    most = batch_size + math.ceil(8 * math.sqrt(batch_size)) + 8
+    return -(-most // parts) * parts
+
+
+def poisson_dataset(
+    rows: EncodedExamples, batch_size: int, seed: int, *, parts: int = 1, start_step: int = 0
+) -> tf.data.Dataset:
+    """Return endless batches, each of every row with probability `batch_size` / rows, filled up with rows of weight 0.
+
+    Batch s depends on (rows, seed, s) alone.
+
+    Args:
+        rows: the encoded examples.
+        batch_size: the expected number of rows in a batch.
+        seed: the seed, an int64.
+        parts: as in `capacity`.
+        start_step: the step of the first batch.
+    """
+    size = capacity(batch_size, parts)
+    word = tf.constant(seed, tf.int64)
+
+    def numbers_of(step: tf.Tensor) -> tf.Tensor:
+        draws = tf.random.stateless_uniform([len(rows)], tf.stack([word, step]), dtype=tf.float64)
+        chosen = tf.where(draws * len(rows) < batch_size)[:size, 0]
+        return tf.concat([chosen, tf.fill([size - tf.size(chosen)], tf.constant(-1, tf.int64))], axis=0)
+
+    steps = tf.data.Dataset.counter(start_step)
+    return steps.map(numbers_of).map(batch_gatherer(rows, size)).prefetch(2)

@@ -7,14 +7,12 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 from absl import logging
 
-from bert_tf.configs import BertConfig, FinetuningConfig, TrainConfig
+from bert_tf.configs import BertConfig, FinetuningConfig
 from bert_tf.conversion.pretrained import Pretrained
 from bert_tf.examples import DIGESTS, Examples
 from bert_tf.models.flops import encoder_step_flops
-from bert_tf.objectives.objective import Objective
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import RunDescription
 from bert_tf.runs.result import BestEvaluation, restore_result
@@ -23,16 +21,16 @@ from bert_tf.tasks import Trainable, trainable_of
 from bert_tf.tasks.base import Member
 from bert_tf.tasks.encoded import EncodedExamples
 from bert_tf.tokenization.wordpiece import WordPieceTokenizer
+from bert_tf.training import privacy
 from bert_tf.training.attention_choice import attention_of
-from bert_tf.training.batch_shards import BatchShard
 from bert_tf.training.distillation import Distillation, check_teacher_of, kept_heads, read_teacher, student_of
-from bert_tf.training.encoded_batches import rows_of_batch, steps_per_epoch, training_dataset
-from bert_tf.training.engine import Dataset, Engine
+from bert_tf.training.encoded_batches import steps_per_epoch
+from bert_tf.training.engine import Engine
 from bert_tf.training.held_out import HeldOut, Scorer
 from bert_tf.training.loop import Hooks, train_and_evaluate
 from bert_tf.training.precision_choice import with_precision
 from bert_tf.training.starting_point import initialize, starting_point
-from bert_tf.training.turns import Part, Turns, drawn
+from bert_tf.training.training_data import RowsOfTask, TrainingData
 from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 
@@ -88,6 +86,8 @@ def finetune(
     with renamed(metrics="task.generation_metrics"):
         check_packages(config.generation_metrics)
     engine.check_batch("train.batch_size", config.train.batch_size)
+    if config.privacy.enabled:
+        privacy.check(config, engine)
     attention = attention_of(config.model, engine, run_dir)
     config = config.replace(train=with_precision(config.train, engine, run_dir))
     trainable = trainable_of(config.task)
@@ -126,6 +126,8 @@ def finetune(
     train = config.train
     read = _data_read(data, train=train_examples, eval=eval_examples, test=test_examples)
     read |= {"init_checkpoint": init_checkpoint} | distillation.source
+    if config.privacy.enabled:
+        read[privacy.DESCRIPTION] = privacy.guarantee(config, rows[0])
     description = _description(config, encoder, tokenizer, labels=labels, data=read)
     with run_folder.claimed(run_dir, description, tokenizer, is_chief=engine.is_chief) as lock:
         rows = [
@@ -144,7 +146,13 @@ def finetune(
             )
             for member in members
         ]
-        train_data = _TrainingData.of(trainable, members, objectives, rows, train_examples, train)
+        make_rows: Any = RowsOfTask
+        if config.privacy.enabled:
+            secret = privacy.secret_of(run_dir)
+            make_rows = partial(privacy.RandomSamples, secret=secret)
+            private = privacy.private_gradients(config, secret)
+            objectives = [dataclasses.replace(objective, private=private) for objective in objectives]
+        train_data = TrainingData.of(trainable, members, objectives, rows, train_examples, train, make_rows)
         keras.utils.set_random_seed(train.seed)
         make_model = partial(run_folder.model_of, description, train.dtype_policy, attention=attention)
         state = engine.make_state(distillation.model_maker(make_model, train.dtype_policy, config.task.kind), train)
@@ -194,6 +202,10 @@ def finetune(
         )
         if best.best is not None and config.keep_best:
             results = {"best_step": best.best[0]} | best.best[1]
+        if config.privacy.enabled:
+            privacy.forget_secret(run_dir)
+            # Without an evaluation, the results are those of the training examples.
+            results = ({} if held_out is None else results) | privacy.scores_of(read[privacy.DESCRIPTION])
         if test is not None:
             # Workers wait here until the chief has written what all of them read.
             engine.require_agreement("step at the end", state.num_updates)
@@ -230,58 +242,6 @@ def _data_read(data: dict[str, Any] | None, **parts: Examples | None) -> dict[st
     paths = {name: part.path if part else None for name, part in parts.items() if name != "test"}
     digests = {name: part.digest() for name, part in parts.items() if part is not None}
     return (data or paths) | {DIGESTS: digests}
-
-
-@dataclasses.dataclass(frozen=True)
-class _RowsOfTask:
-    """The encoded training examples of a task, in batches by the task's own steps."""
-
-    rows: EncodedExamples
-    train: TrainConfig
-    path: str
-
-    def batches_from(self, step: int, shard: BatchShard) -> Dataset:
-        return training_dataset(self.rows, self.train.batch_size, seed=self.train.seed, start_step=step, shard=shard)
-
-    def describe_batch(self, step: int) -> str:
-        numbers = rows_of_batch(self.rows, self.train.batch_size, seed=self.train.seed, step=step)
-        sources = [self.rows.sources[number] for number in numbers]
-        if all(isinstance(source, int) for source in sources):  # one number for all windows of a text
-            return f"rows {', '.join(map(str, sorted(set(sources))))} of {self.path}, counted from 0"
-        return f"encoded rows {', '.join(map(str, sorted(numbers)))} of {self.path}, counted from 0"
-
-
-@dataclasses.dataclass(frozen=True)
-class _TrainingData:
-    """The encoded training examples of all tasks, and the task of each step."""
-
-    by_member: Sequence[_RowsOfTask]
-    turns: Turns
-
-    @classmethod
-    def of(
-        cls,
-        trainable: Trainable,
-        members: Sequence[Member],
-        objectives: Sequence[Objective],
-        rows: Sequence[EncodedExamples],
-        examples: Examples,
-        train: TrainConfig,
-    ) -> "_TrainingData":
-        by_member = [
-            _RowsOfTask(of_member, train, examples.of_task(member.name).path)
-            for member, of_member in zip(members, rows, strict=True)
-        ]
-        parts = [
-            Part(member.among_others(objective), data.batches_from, member.model_in)
-            for member, objective, data in zip(members, objectives, by_member, strict=True)
-        ]
-        progress = np.arange(train.num_steps) / max(1, train.num_steps - 1)
-        return cls(by_member, Turns(parts, drawn(trainable.shares([len(each) for each in rows], progress), train.seed)))
-
-    def describe_batch(self, step: int) -> str:
-        [(part, _)] = self.turns.runs(step, 1)
-        return self.by_member[part].describe_batch(self.turns.steps_before(step)[part])
 
 
 def _scores(

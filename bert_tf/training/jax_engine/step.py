@@ -18,6 +18,7 @@ from bert_tf.layers.random_bits import fold_in
 from bert_tf.objectives.objective import Objective
 from bert_tf.training import loss_scale
 from bert_tf.training.engine import Compute
+from bert_tf.training.jax_engine import private_gradients
 from bert_tf.training.jax_engine.devices import AXIS, Devices
 from bert_tf.training.jax_engine.state import Arrays, JaxState
 from bert_tf.training.step_metrics import NONFINITE_GRADIENT
@@ -88,6 +89,8 @@ class TrainStep:
             gradients, sums = self._gradients_and_sums(arrays, fixed, batch, weights, seeds)
         else:
             gradients, sums = self._accumulated(arrays, fixed, batch, weights, seeds)
+        if self._objective.private is not None:
+            gradients = private_gradients.noised(gradients, self._objective.private, arrays["step"])
         return self._applied(arrays, gradients, sums)
 
     def _accumulated(
@@ -119,16 +122,22 @@ class TrainStep:
     def _gradients_and_sums(
         self, arrays: Arrays, fixed: tuple[list[Any], list[Any]], batch: Batch, loss_weights: Batch, seeds: Tensor
     ) -> tuple[Gradients, Tensor]:
-        """Return the gradients, losses and metrics of some rows of a batch, whose loss weights are `loss_weights`."""
+        """Return the gradients, losses and metrics of some rows of a batch, whose loss weights are `loss_weights`.
+
+        Private gradients are the sums of the rows' clipped ones, not divided by the weights.
+        """
         objective = self._objective
 
-        def loss_and_sums(weights: Gradients) -> tuple[Tensor, Tensor]:
+        def loss_and_sums(weights: Gradients, batch: Batch, seeds: Tensor) -> tuple[Tensor, Tensor]:
             frozen = iter(fixed[0])
             trainable = [next(frozen) if name is None else weights[name] for name in self._trained]
             with self._devices.compiled_for(), recomputing(self._devices.platform != "cpu"):
                 outputs, _ = self._model.stateless_call(trainable, fixed[1], batch, training=True, seed=seeds)
             sums = objective.losses(outputs, batch)
-            loss = sum(total / jnp.maximum(loss_weights[name], 1e-6) for name, (total, _) in sums.items())
+            private = objective.private is not None
+            loss = sum(
+                total / (1.0 if private else jnp.maximum(loss_weights[name], 1e-6)) for name, (total, _) in sums.items()
+            )
             if arrays["loss_scale"]:
                 loss = loss * arrays["loss_scale"][loss_scale.SCALE]
             sums = sums | objective.metrics(outputs, batch) | objective.batch_metrics(batch)
@@ -136,7 +145,11 @@ class TrainStep:
             self.names[:] = [*sums, "gradient_norm"] + ([] if arrays["loss_scale"] else [NONFINITE_GRADIENT])
             return loss, jnp.stack([_pair(*pair) for pair in sums.values()])
 
-        gradients, sums = jax.grad(loss_and_sums, has_aux=True)(arrays["weights"])
+        gradient_of = jax.grad(loss_and_sums, has_aux=True)
+        if objective.private is not None:
+            clip_norm = objective.private.clip_norm
+            return private_gradients.clipped_sum(gradient_of, arrays["weights"], batch, seeds, clip_norm=clip_norm)
+        gradients, sums = gradient_of(arrays["weights"], batch, seeds)
         if self._train.shard_optimizer:
             # Otherwise the backward pass is divided like the moments, and sends activations between the devices.
             gradients = jax.lax.with_sharding_constraint(gradients, self._devices.replicated)
