@@ -223,7 +223,7 @@ def test_commands_run_as_printed(tmp_path):
             outputs = []
             if command.startswith("bert-tf"):
                 name, flags = name_and_flags(command)
-                outputs = [flags[flag] for flag in OUTPUT_FLAGS if flag in flags]
+                outputs = [path for flag in OUTPUT_FLAGS if flag in flags for path in flags[flag].split(",")]
                 if name == "export-saved-model":
                     outputs = [flags.get("export_dir") or f"{flags['model_dir']}/export"]
                 if name in _MAKERS:

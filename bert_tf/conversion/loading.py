@@ -22,6 +22,8 @@ from bert_tf.tasks.multi_task import MultiTask
 from bert_tf.utils import files
 from bert_tf.utils.hub import is_name
 
+_HUBS = ("hf://", "kaggle://")  # no file system has these schemes
+
 
 def read_pretrained(path: Any, task: str | None = None) -> Pretrained:
     """Read the configuration, weights and vocabulary of a BERT in any known format.
@@ -39,13 +41,14 @@ def read_pretrained(path: Any, task: str | None = None) -> Pretrained:
         ValueError: files are damaged or disagree, the model is not a BERT, there is no such task, or `task` is None and
             the source does not say what its head is for.
     """
-    if isinstance(path, str | os.PathLike) and runs.is_folder(os.fspath(path).rstrip("/")):
-        return runs.read(os.fspath(path).rstrip("/"), task)
+    if isinstance(path, str | os.PathLike):
+        path = os.fspath(path).rstrip("/")
+        if not path.startswith(_HUBS) and runs.is_folder(path):
+            return runs.read(path, task)
     if task is not None:
         check_task(task)
-    if not isinstance(path, str | os.PathLike):
+    if not isinstance(path, str):
         return keras_hub.read_backbone(path)
-    path = os.fspath(path).rstrip("/")
     if path.startswith("hf://"):
         return huggingface.read(hub.fetch(path.removeprefix("hf://")), task)
     if keras_hub.is_preset(path):

@@ -88,7 +88,7 @@ class Task(Trainable, Generic[Example]):
     config_class: ClassVar[type[TaskConfig]]
     example_class: ClassVar[type] = object
     target: ClassVar[str | Mapping[str, str] | None] = None
-    target_weights: ClassVar[str]
+    target_weights: ClassVar[str] = ""
     joins_texts: ClassVar[bool] = False
     joining_inputs: ClassVar[tuple[str, ...]] = ()
 

@@ -1,5 +1,6 @@
 """The devices of a step: one, or those of a tf.distribute strategy. Only this module makes and uses strategies."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -359,14 +360,16 @@ def _on_local_devices(num_devices: int | None, strategy: str) -> Distribution:
 
 
 class _MirroredStrategy(tf.distribute.MirroredStrategy):
-    """MirroredStrategy whose collective operations have keys of their own for each number of devices.
+    """MirroredStrategy whose collective operations have keys that no other one of the process has.
 
-    TensorFlow counts the keys from 1 in each strategy, and refuses a key that came with another number of devices
-    before: a process that used four devices could not use two.
+    TensorFlow counts the keys from 1 in each strategy, and refuses a key that came with another number of devices or
+    another type before: a process that used four devices could not use two.
     """
 
+    _made = itertools.count()
+
     def __init__(self, devices: list[str]) -> None:
-        self._collective_key_base = 1000 * len(devices)
+        self._collective_key_base = 1000 * next(self._made)
         super().__init__(devices)
 
 

@@ -192,8 +192,7 @@ def test_parts_hold_what_the_whole_file_holds(models):
 
 def test_a_head_is_what_the_class_says(models, tmp_path):
     choice = str(models / "BertForMultipleChoice")
-    with pytest.raises(ValueError, match=r"'classifier/tf_bert_for_multiple_choice/classifier/kernel:0' \(1 output\)"):
-        read_pretrained(choice)
+    assert read_pretrained(choice).task == "multiple_choice"
     with pytest.raises(ValueError, match="no weights for regression"):
         load_pretrained(choice, "regression")
     assert load_pretrained(choice, "encoder")[1].report.missing == []

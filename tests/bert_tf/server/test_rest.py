@@ -260,8 +260,11 @@ def test_wrong_models(url):
         answer = ask(url + path, body)
         assert (answer.status, answer.value) == (404, {"error": error})
     assert ask(f"{url}/labels/beta:predict", body).status == 400
-    malformed = ask(f"{url}:explain", body)
-    assert (malformed.status, malformed.value) == (400, {"error": "Malformed request: POST /v1/models/graph:explain"})
+    malformed = ask(f"{url}:train", body)
+    assert (malformed.status, malformed.value) == (400, {"error": "Malformed request: POST /v1/models/graph:train"})
+    alone = ask(f"{url}:explain", body)
+    assert alone.status == 400
+    assert alone.value["error"].startswith("'explain' needs the run beside the export")
 
 
 def test_one_connection_serves_many_requests(url):

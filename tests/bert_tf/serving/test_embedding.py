@@ -10,7 +10,13 @@ from experiments import prediction, prediction_inputs
 
 TEXTS = ["The old miller.", "a young sailor forgot the letter near the river", "", "boat"]
 POOLERS = {"classification": True, "multi_label": True, "regression": True, "tagging": False}
-POOLERS |= {"reranking": True, "question_answering": False, "retrieval": False, "seq2seq": False}
+POOLERS |= {
+    "reranking": True,
+    "multiple_choice": True,
+    "question_answering": False,
+    "retrieval": False,
+    "seq2seq": False,
+}
 
 
 @pytest.fixture(scope="module", params=TASK_CONFIGS)

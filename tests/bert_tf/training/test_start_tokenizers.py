@@ -18,7 +18,7 @@ def test_another_limit_of_a_word_is_no_other_vocabulary(tmp_path):
     records = WordPieceTokenizer(str(folder / "vocab.txt"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"max_input_chars_per_word": 100}))
     assert read_pretrained(source).tokenizer().vocab_hash != records.vocab_hash
-    assert _weights_to_start_from(source, config, records).tokens == records.tokens
+    assert _weights_to_start_from(source, config, records, None).tokens == records.tokens
     (folder / "tokenizer_config.json").write_text(json.dumps({"strip_accents": False}))
     with pytest.raises(ValueError, match=r"Received: .* \(uncased, strip_accents False\)"):
-        _weights_to_start_from(source, config, records)
+        _weights_to_start_from(source, config, records, None)
