@@ -61,11 +61,11 @@ class GlueRun:
             FileNotFoundError: a file of a task does not exist.
             ValueError: a file has not the columns of its task, or a finished task had other settings.
         """
-        with renamed(folder="output_dir"):
-            files.require_writable_folder(self.output_dir)
         for task in self.tasks:
             check_files(task, _texts(task.config(self.overrides)), self.data_dir)
             self.finished(task)
+        with renamed(folder="output_dir"):
+            files.require_writable_folder(self.output_dir)
 
     def finished(self, task: GlueTask) -> dict[str, Any] | None:
         """Return the result of a task; None if it is not finished.
