@@ -87,6 +87,7 @@ def test_one_task_is_read_as_a_model_of_its_own(run, predictor):
         load_pretrained(run)
 
 
+@pytest.mark.long  # the signatures of all tasks run
 def test_an_export_has_the_signatures_of_each_task(exported, predictor):
     module = tf.saved_model.load(exported)
     names = {f"{task}{end}" for task in ("topic", "more", "names", "find") for end in ("", "_examples", "_token_ids")}
