@@ -126,12 +126,13 @@ def _stated_task(values: Mapping[str, Any], config_file: str) -> Statement:
     known = {*_OTHER_ARCHITECTURES, *(name for kind in MODEL_KINDS.values() for name in kind.architectures)}
     warn_of_architectures(config_file, [name for name in named if name not in known])
     problem_type = values.get("problem_type")
-    of_problem = {task for task, kind in TASKS.items() if kind.problem_type is not None}
+    # In the order of the tasks: a number is a regression's unless something says that it orders passages.
+    of_problem = [task for task, kind in TASKS.items() if kind.problem_type is not None]
     if problem_type is not None:
-        of_problem = {task for task in of_problem if TASKS[task].problem_type == problem_type}
+        of_problem = [task for task in of_problem if TASKS[task].problem_type == problem_type]
     stated = [task for task, kind in TASKS.items() if any(name in kind.architectures for name in named)]
     if not named and problem_type is not None:
-        stated = list(of_problem)
+        stated = of_problem
     tasks = tuple(task for task in stated if TASKS[task].problem_type is None or task in of_problem)
     if Reranking.kind in tasks and cross_encoders.read_activation(values, config_file) is not None:
         tasks = (Reranking.kind, *(task for task in tasks if task != Reranking.kind))
