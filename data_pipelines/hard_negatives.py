@@ -52,7 +52,7 @@ class MiningOptions:
 
 
 class Found(NamedTuple):
-    """What a search found for a query.
+    """The passages that a search found for a query.
 
     Attributes:
         query: the text of the query.

@@ -1,4 +1,4 @@
-"""What searches found for queries, of which `bert-tf mine-negatives` makes hard negatives, and the file of these."""
+"""The passages that searches found, of which `bert-tf mine-negatives` makes hard negatives, and their file."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence

@@ -24,7 +24,7 @@ Example = TypeVar("Example")
 
 
 class Trainable(ModelKind):
-    """What a fine-tuning trains a model for: one task, or several that share the model's encoder."""
+    """The purpose of a fine-tuning: one task, or several that share the model's encoder."""
 
     @abc.abstractmethod
     def labels_of_parts(self, train: Examples, *others: Examples) -> tuple[str, ...]:

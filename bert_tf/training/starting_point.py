@@ -1,4 +1,4 @@
-"""What a fine-tuning starts from: pre-trained weights or random ones, their tokenizer and their sizes."""
+"""The start of a fine-tuning: pre-trained weights or random ones, their tokenizer and their sizes."""
 
 import re
 from collections.abc import Mapping, Sequence

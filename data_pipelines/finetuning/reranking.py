@@ -70,7 +70,7 @@ def rankings_of_questions(questions: Sequence[QuestionExample], config: Rerankin
 
 @dataclasses.dataclass
 class _Query:
-    """What the rows of a query hold."""
+    """The rows of a query, gathered."""
 
     source: str
     group: str | None

@@ -1,4 +1,4 @@
-"""What a report shows of the answers of the runs' models: behaviour on labelled examples, and guesses at masks."""
+"""The answers of the runs' models in a report: behaviour on labelled examples, and guesses at masks."""
 
 from typing import Any
 

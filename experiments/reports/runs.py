@@ -56,7 +56,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """What a report draws in one colour: a run, or the runs of several seeds.
+    """A curve's source, drawn in one colour: a run, or the runs of several seeds.
 
     Attributes:
         name: the name in the report.

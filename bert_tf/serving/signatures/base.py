@@ -50,10 +50,10 @@ class Signatures(tf.Module, abc.ABC):
     """The inputs of `serving_default`, each string [B], and the features of a `tf.train.Example` of `examples`."""
 
     list_inputs: tuple[str, ...] = ()
-    """Those of `text_inputs` that hold several texts for each example: string [B, None], filled up with ""."""
+    """The names among `text_inputs` that hold several texts for each example: string [B, None], filled up with ""."""
 
     optional_inputs: tuple[str, ...] = ()
-    """Those of `text_inputs` that a `tf.train.Example` may leave out, for ""."""
+    """The names among `text_inputs` that a `tf.train.Example` may leave out, for ""."""
 
     number_inputs: tuple[str, ...] = ()
     """Further inputs of every signature, each int32 [B]. In a `tf.train.Example` of `examples` they may be left out."""
