@@ -34,15 +34,29 @@ def llms_text(pages: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def names_in_order(index: str) -> list[str]:
+    """Return the names of the pages in the blocks `toctree` of the index, in the book's order."""
+    return re.findall(r"^([\w/]+)$", "".join(re.findall(r"^```\{toctree\}\n(.*?)^```$", index, re.M | re.S)), re.M)
+
+
+def _whole(page: Path) -> str:
+    """Return the Markdown of a page with its blocks `public` and `include` replaced by what they stand for."""
+
+    def included(block: re.Match[str]) -> str:
+        text = page.parent.joinpath(block[1]).read_text(encoding="utf-8")
+        # The option `relative-docs` of such a block: links to a folder lead on from the page.
+        return text.replace(f"]({block[2]}", "](") if block[2] else text
+
+    text = page.read_text(encoding="utf-8")
+    return expanded(re.sub(r"^```\{include\} (\S+)\n(?::relative-docs: (\S+)\n)?```\n", included, text, flags=re.M))
+
+
 def _write(app: Any, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     source, built = Path(app.srcdir), Path(app.outdir)
-    index = (source / "index.md").read_text(encoding="utf-8")
-    tree = re.search(r"```\{toctree\}\n(.*?)```", index, re.S)
-    assert tree is not None
-    names = ["index", *re.findall(r"^([\w/]+)$", tree[1], re.M)]
-    pages = {name: expanded((source / f"{name}.md").read_text(encoding="utf-8")) for name in names}
+    names = ["index", *names_in_order((source / "index.md").read_text(encoding="utf-8"))]
+    pages = {name: _whole(source / f"{name}.md") for name in names}
     for name, text in pages.items():
         twin = built / f"{name}.md"
         twin.parent.mkdir(parents=True, exist_ok=True)

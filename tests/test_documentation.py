@@ -45,13 +45,13 @@ SMALL = {
 }
 _MAKERS = ("create-vocab", "create-pretraining-data", "pretrain", "adapt", "finetune", "export-saved-model")
 OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
-# The README comes last: its first example asks models that the pages have made.
+# The order in which the pages are run. "Start here" and the README ask models that earlier pages have made.
 PAGES = (
     *("installation", "data", "pretraining", "finetuning", "glue", "choices", "distillation", "multitask", "serving"),
     *("python", "scoring", "chinese", "explaining"),
     *("ranking", "report", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
     *(f"coming_from/{name}" for name in ("google_bert", "model_garden", "huggingface", "keras_hub", "bert4keras")),
-    "reference",
+    *("reference", "start", "changelog"),
 )
 TRANSLATIONS = {"docs/zh/chinese.md": "docs/chinese.md"}
 PAGE_FILES = [*(f"docs/{page}.md" for page in PAGES), *TRANSLATIONS, "README.md"]
@@ -154,10 +154,11 @@ def test_pages_are_in_the_index():
     pages = {page for page in found if not page.startswith("_build/")}
     translations = {page.removeprefix("docs/").removesuffix(".md") for page in TRANSLATIONS}
     assert pages == {"index", *PAGES, *translations}
-    tree = re.search(r"```\{toctree\}.*?```", text_of("docs/index.md"), re.S)[0]
-    listed = re.findall(r"^([a-z0-9_/]+)$", tree, re.M)
-    assert [page for page in listed if page not in translations] == list(PAGES)
-    assert translations <= set(listed)
+    trees = "".join(re.findall(r"^```\{toctree\}.*?^```$", text_of("docs/index.md"), re.M | re.S))
+    listed = re.findall(r"^([a-z0-9_/]+)$", trees, re.M)
+    assert sorted(listed) == sorted({*PAGES, *translations})
+    shown = re.findall(r"^\| \[[^]]+\]\(([a-z0-9_/]+)\.md\)", text_of("docs/index.md"), re.M)
+    assert shown == [page for page in listed if page not in translations]
 
 
 @pytest.mark.parametrize("page", ["docs/index.md", *PAGE_FILES, "CONTRIBUTING.md"])
@@ -202,6 +203,10 @@ def _prepare(folder: Path) -> None:
     pairs = [f"{text}\t{' '.join(text.split()[:3])}" for text in sentences[:60]]
     (folder / "pairs.tsv").write_text("\n".join(["source\ttarget", *pairs]) + "\n", encoding="utf-8")
     (folder / "texts.txt").write_text("\n".join(sentences[:7]) + "\n", encoding="utf-8")
+    # "Start here" asks the models of the quickstart; here they are those of the pages before it.
+    (folder / "runs" / "quickstart").mkdir(parents=True)
+    for name, run in (("pretrained", "run"), ("classifier", "classifier")):
+        (folder / "runs" / "quickstart" / name).symlink_to(folder / run)
 
 
 @pytest.mark.long

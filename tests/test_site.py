@@ -71,3 +71,8 @@ def test_the_extensions_write_a_twin_of_each_page(extensions, tmp_path):
     assert "{public}" not in (tmp_path / "reference.md").read_text(encoding="utf-8")
     listed = (tmp_path / "llms.txt").read_text(encoding="utf-8")
     assert listed.count("\n- [") == len(written) - 1
+    order = [listed.index(f"]({name}.md)") for name in ("start", "data", "serving", "engines", "reference", "limits")]
+    assert order == sorted(order)
+    changelog = (tmp_path / "changelog.md").read_text(encoding="utf-8")
+    assert changelog.startswith("# Changelog\n")
+    assert "](installation.md)" in changelog
