@@ -37,8 +37,11 @@ SERVING_INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
     "onnxruntime": (
         ("torch==2.13.0", "transformers==5.23.0", "numpy", "onnx==1.23.2", "onnxscript==0.7.2", "onnxruntime==1.31.1"),
     ),
+    "transformers_server": (
+        ("torch==2.13.0", "transformers==5.23.0", "numpy", "starlette==1.10.0", "uvicorn==0.54.0"),
+    ),
 }
-"""The same for the further environments of the serving benchmark."""
+"""The same for the further environments of the serving benchmarks."""
 
 
 def python_of(name: str, folder: str) -> str:

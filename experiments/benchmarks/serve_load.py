@@ -28,7 +28,9 @@ def define_flags() -> None:
 
 
 async def measure(url: str, texts: Sequence[str], clients: int, requests: int) -> dict[str, Any]:
-    """Return `texts_per_second`, the percentiles 50 and 99 of the latency in milliseconds, and `statuses`.
+    """Return `texts_per_second`, the percentiles 50, 95 and 99 of the latency in milliseconds, and `statuses`.
+
+    `processor_share` is the share of a processor that this process used itself: near 1, it bounds the result.
 
     Args:
         url: the address of the model.
@@ -61,28 +63,38 @@ async def measure(url: str, texts: Sequence[str], clients: int, requests: int) -
             statuses[status] = statuses.get(status, 0) + 1
         writer.close()
 
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     await asyncio.gather(*(client() for _ in range(clients)))
-    seconds = time.perf_counter() - started
-    middle, most = np.percentile(latencies, [50, 99]) * 1000
+    seconds, worked = time.perf_counter() - started, time.process_time() - worked
+    percentiles = dict(zip((50, 95, 99), np.percentile(latencies, [50, 95, 99]) * 1000, strict=True))
     return {
         "clients": clients,
         "texts_per_second": round(requests / seconds, 1),
-        "latency_50_ms": round(float(middle), 2),
-        "latency_99_ms": round(float(most), 2),
+        **{f"latency_{percent}_ms": round(float(latency), 2) for percent, latency in percentiles.items()},
+        "processor_share": round(worked / seconds, 3),
         "statuses": statuses,
     }
+
+
+def numbers_of_clients(values: Sequence[str]) -> list[int]:
+    """Return the numbers of the flag `--clients`.
+
+    Raises:
+        ValueError: a value is not a whole number above 0, or occurs twice, or there is none.
+    """
+    numbers = launching.whole_numbers(values, "clients")
+    if min(numbers, default=0) < 1:
+        raise ValueError(f"`clients` must be at least 1. Received: {','.join(values)}")
+    return numbers
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, measure, and print a line for each number of clients."""
     values = flags.FLAGS
-    numbers = launching.whole_numbers(values.clients, "clients")
+    numbers = numbers_of_clients(values.clients)
     texts = [line for line in files.read_text(values.texts).splitlines() if line]
     if not texts:
         raise ValueError(f"`texts` must hold at least one text. Received: {values.texts!r}, which holds none")
-    if min(numbers, default=0) < 1:
-        raise ValueError(f"`clients` must be at least 1. Received: {','.join(values.clients)}")
     results = []
     for clients in numbers:
         asyncio.run(measure(values.url, texts, clients, max(values.requests // 10, 1)))

@@ -32,8 +32,16 @@ LARGEST_DIFFERENCE = 0.02
 Cases = dict[str, dict[str, Any]]
 
 
-def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict[str, str]:
+def prepare(
+    weights: str, work_dir: str, implementations: Sequence[str], litert_lengths: tuple[int, ...] = (16, 128)
+) -> dict[str, str]:
     """Copy the weights to the work folder, and make this project's exports there.
+
+    Args:
+        weights: the folder of the published weights.
+        work_dir: the folder for the copy and the exports.
+        implementations: the implementations that will take part.
+        litert_lengths: the lengths of the LiteRT files for one row.
 
     Returns:
         The path that each implementation loads: a copy of the weights, the folder of the SavedModel, or the LiteRT or
@@ -58,7 +66,7 @@ def prepare(weights: str, work_dir: str, implementations: Sequence[str]) -> dict
         "onnx": os.path.join(version, "onnx", "model.onnx"),
     }
     if set(exported) & set(implementations) and not files.exists(version):
-        options = ExportOptions(litert=("float32",), litert_lengths=(16, 128), onnx="onnx" in implementations)
+        options = ExportOptions(litert=("float32",), litert_lengths=litert_lengths, onnx="onnx" in implementations)
         export_saved_model(copied, os.path.dirname(version), options)
     return {name: exported.get(name, copied) for name in implementations}
 
@@ -71,8 +79,7 @@ def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
         sentences_file: a table with a column `sentence`.
         count: the number of sentences.
     """
-    config = ClassificationConfig(text_column="sentence")
-    sentences = [example.text for example in read_texts(sentences_file, config, labelled=False)][:count]
+    sentences = read_sentences(sentences_file)[:count]
     tokenizer = WordPieceTokenizer(vocab_file)
     cases: Cases = {
         f"one text of {length} tokens": {"texts": [_text_of(length, sentences, tokenizer)], "repeat": LATENCY_CALLS}
@@ -81,6 +88,12 @@ def make_cases(vocab_file: str, sentences_file: str, count: int) -> Cases:
     cases["sentences as they come"] = {"texts": sentences, "repeat": 1}
     cases["sentences sorted by length"] = {"texts": sorted(sentences, key=len), "repeat": 1}
     return cases
+
+
+def read_sentences(path: str) -> list[str]:
+    """Return the texts of a table's column `sentence`."""
+    config = ClassificationConfig(text_column="sentence")
+    return [example.text for example in read_texts(path, config, labelled=False)]
 
 
 def _text_of(length: int, sentences: Sequence[str], tokenizer: WordPieceTokenizer) -> str:

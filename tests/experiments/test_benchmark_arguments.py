@@ -11,6 +11,11 @@ SCORES = [
     *(f"--{name}=out" for name in ("data_dir", "weights", "venvs", "work_dir", "output")),
 ]
 
+LOAD = [
+    "experiments.benchmarks.load",
+    *("--weights=absent", "--sentences=absent.tsv", "--work_dir=out"),
+]
+
 CASES = {
     "a task that is not raced": ([*SCORES, "--tasks=mrpc,cola"], ["--tasks", "cola"]),
     "nobody of this name": ([*SCORES, "--implementations=torch"], ["--implementations", "torch"]),
@@ -40,6 +45,10 @@ CASES = {
         ["experiments.benchmarks.serve_load", "--url=http://127.0.0.1:1", f"--texts={__file__}", "--clients=1,0"],
         ["--clients", "at least 1", "1,0"],
     ),
+    "a server that is not raced": ([*LOAD, "--implementations=onnx,torch"], ["--implementations", "torch"]),
+    "no clients of any server": ([*LOAD, "--clients=0"], ["--clients", "at least 1", "0"]),
+    "no environment for the peer's server": (LOAD, ["--venvs", "--peer_python"]),
+    "no sentences for the servers": ([*LOAD, "--implementations=onnx"], ["absent.tsv"]),
     "one repetition": ([VOCABULARY, "--work_dir=out", "--repetitions=1"], ["repetitions", "1"]),
 }
 

@@ -101,6 +101,7 @@ def test_the_load_generator_asks_each_request_once(folder):
     assert found["statuses"] == {"200": 20, "400": 10}
     assert found["clients"] == 4
     assert found["texts_per_second"] > 0
-    assert 0 < found["latency_50_ms"] <= found["latency_99_ms"]
+    assert 0 < found["latency_50_ms"] <= found["latency_95_ms"] <= found["latency_99_ms"]
+    assert found["processor_share"] > 0
     with pytest.raises(OSError, match=r"refused|Connect"):
         asyncio.run(measure("http://127.0.0.1:1/v1/models/graph", ["a"], clients=1, requests=1))
