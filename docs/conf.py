@@ -9,10 +9,11 @@ project = "bert_tf"
 author = "the bert_tf founders"
 copyright = "2026, the bert_tf founders"
 
-extensions = ["myst_parser", "reference_pages", "markdown_twins"]
+extensions = ["myst_parser", "reference_pages", "markdown_twins", "editions"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "zh/README.md"]  # GitHub shows the Chinese README, whose links lead out of this folder
 
 html_theme = "furo"
 html_title = "bert_tf"
+html_search_language = "en_zh"  # of `editions`

@@ -26,7 +26,12 @@ def llms_text(pages: Mapping[str, str]) -> str:
             What the index says of a page in a table stands beside its link, and otherwise the page's first sentence.
     """
     index = pages["index"]
-    said = dict(re.findall(r"^\| \[[^]]+\]\(([\w/]+)\.md\) \| (.+) \|$", index, re.M))
+    said = {}
+    for name, text in pages.items():
+        folder, _, short = name.rpartition("index")
+        if not short and (folder or name == "index"):
+            rows = re.findall(r"^\| \[[^]]+\]\(([\w/]+)\.md\) \| (.+) \|$", text, re.M)
+            said |= {f"{folder}{page}": words for page, words in rows}
     lines = [f"# {_title(index)}", "", f"> {_first_sentence(index)}", "", "## Pages", ""]
     for name, text in pages.items():
         if name != "index":
@@ -34,9 +39,15 @@ def llms_text(pages: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def names_in_order(index: str) -> list[str]:
-    """Return the names of the pages in the blocks `toctree` of the index, in the book's order."""
-    return re.findall(r"^([\w/]+)$", "".join(re.findall(r"^```\{toctree\}\n(.*?)^```$", index, re.M | re.S)), re.M)
+def names_in_order(source: Path, index: str = "index") -> list[str]:
+    """Return the names of the pages in the blocks `toctree` of an index, and of an index in a folder, in order."""
+    text = (source / f"{index}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\{toctree\}\n(.*?)^```$", text, re.M | re.S)
+    names = []
+    for name in re.findall(r"^([\w/]+)$", "".join(blocks), re.M):
+        page = index.removesuffix("index") + name
+        names += [page, *names_in_order(source, page)] if page.endswith("/index") else [page]
+    return names
 
 
 def _whole(page: Path) -> str:
@@ -55,7 +66,7 @@ def _write(app: Any, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     source, built = Path(app.srcdir), Path(app.outdir)
-    names = ["index", *names_in_order((source / "index.md").read_text(encoding="utf-8"))]
+    names = ["index", *names_in_order(source)]
     pages = {name: _whole(source / f"{name}.md") for name in names}
     for name, text in pages.items():
         twin = built / f"{name}.md"
@@ -70,4 +81,4 @@ def _title(text: str) -> str:
 
 def _first_sentence(text: str) -> str:
     paragraph = " ".join(text.split("\n\n")[1].split())
-    return re.split(r"(?<=[.:?])\s", paragraph, maxsplit=1)[0].replace("**", "")
+    return re.split(r"(?<=[.:?])\s|(?<=[。：？])", paragraph, maxsplit=1)[0].replace("**", "")

@@ -152,14 +152,21 @@ def test_make_targets_exist():
 def test_pages_are_in_the_index():
     docs = REPOSITORY / "docs"
     found = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")}
-    pages = {page for page in found if not page.startswith("_build/")}
-    translations = {page.removeprefix("docs/").removesuffix(".md") for page in TRANSLATIONS}
-    assert pages == {"index", *PAGES, *translations}
-    trees = "".join(re.findall(r"^```\{toctree\}.*?^```$", text_of("docs/index.md"), re.M | re.S))
-    listed = re.findall(r"^([a-z0-9_/]+)$", trees, re.M)
-    assert sorted(listed) == sorted({*PAGES, *translations})
-    shown = re.findall(r"^\| \[[^]]+\]\(([a-z0-9_/]+)\.md\)", text_of("docs/index.md"), re.M)
-    assert shown == [page for page in listed if page not in translations]
+    pages = {page for page in found if not page.startswith(("_build/", "zh/"))}
+    assert pages == {"index", *PAGES}
+    listed, shown = pages_of("docs/index.md")
+    assert sorted(listed) == sorted({*PAGES, "zh/index"})
+    assert shown == [page for page in listed if page != "zh/index"]
+    listed, shown = pages_of("docs/zh/index.md")
+    assert sorted(f"docs/zh/{page}.md" for page in (*listed, "index", "README")) == TRANSLATIONS
+    assert [page for page in shown if not page.startswith("../")] == listed
+
+
+def pages_of(index: str) -> tuple[list[str], list[str]]:
+    """The pages in the trees of an index, and those in its tables."""
+    trees = "".join(re.findall(r"^```\{toctree\}.*?^```$", text_of(index), re.M | re.S))
+    tables = re.findall(r"^\| \[[^]]+\]\(([a-z0-9_/.]+)\.md\)", text_of(index), re.M)
+    return re.findall(r"^([a-z0-9_/]+)$", trees, re.M), tables
 
 
 @pytest.mark.parametrize("page", sorted({"docs/index.md", *PAGE_FILES, *TRANSLATIONS, "CONTRIBUTING.md"}))

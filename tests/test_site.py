@@ -13,9 +13,13 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 @pytest.fixture(scope="module")
 def extensions():
-    """Return the modules `reference_pages` and `markdown_twins`."""
+    """Return the modules `reference_pages`, `markdown_twins` and `editions`."""
     sys.path.insert(0, str(DOCS))
-    yield importlib.import_module("reference_pages"), importlib.import_module("markdown_twins")
+    yield (
+        importlib.import_module("reference_pages"),
+        importlib.import_module("markdown_twins"),
+        importlib.import_module("editions"),
+    )
     sys.path.remove(str(DOCS))
 
 
@@ -52,10 +56,16 @@ def test_a_name_that_is_not_public_is_refused(extensions):
 def test_llms_txt_lists_the_pages_with_what_the_index_says(extensions):
     index = "# site\n\nWhat it is: a site.\n\n| page | what |\n| --- | --- |\n| [Data](data.md) | of data |\n"
     pages = {"index": index, "data": "# The data\n\nText.\n", "from/a": "# From A\n\nThe first. The\nsecond.\n"}
+    pages |= {
+        "zh/index": "# 中文\n\n文档。\n\n| 页面 | 内容 |\n| --- | --- |\n| [数据](data.md) | 语料 |\n",
+        "zh/data": "# 数据\n\n文本。\n",
+    }
+    pages |= {"zh/a": "# 甲\n\n第一句。第二句。\n"}
     lines = extensions[1].llms_text(pages).splitlines()
     assert lines == [
         *("# site", "", "> What it is:", "", "## Pages", ""),
         *("- [The data](data.md): of data", "- [From A](from/a.md): The first."),
+        *("- [中文](zh/index.md): 文档。", "- [数据](zh/data.md): 语料", "- [甲](zh/a.md): 第一句。"),
     ]
 
 
@@ -67,7 +77,7 @@ def test_the_extensions_write_a_twin_of_each_page(extensions, tmp_path):
     extensions[1]._write(App, None)
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md")}
     sources = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
-    assert written == {source for source in sources if not source.startswith("_build/")}
+    assert written == {source for source in sources if not source.startswith("_build/")} - {"zh/README.md"}
     assert "{public}" not in (tmp_path / "reference.md").read_text(encoding="utf-8")
     listed = (tmp_path / "llms.txt").read_text(encoding="utf-8")
     assert listed.count("\n- [") == len(written) - 1
@@ -76,3 +86,21 @@ def test_the_extensions_write_a_twin_of_each_page(extensions, tmp_path):
     changelog = (tmp_path / "changelog.md").read_text(encoding="utf-8")
     assert changelog.startswith("# Changelog\n")
     assert "](installation.md)" in changelog
+
+
+def test_a_page_links_to_its_twin_in_the_other_language(extensions):
+    page = extensions[2].linked("# 数据\n\n文本。\n", "../data.md", "English")
+    assert page == "# 数据\n\n[English](../data.md)\n\n文本。\n"
+    assert extensions[2].linked(page, "../data.md", "English") == page
+
+
+def test_lines_of_chinese_are_joined_without_spaces(extensions):
+    page = "# 数据\n\n第一行，\n第二行 of\nBERT。\n- 一项，\n  两行\n- 又一项\n\n```sh\n# 注释，\n# 不变，\n命令\n```\n"
+    assert extensions[2].joined(page) == (
+        "# 数据\n\n第一行，第二行 of\nBERT。\n- 一项，两行\n- 又一项\n\n```sh\n# 注释，\n# 不变，\n命令\n```\n"
+    )
+
+
+def test_chinese_is_searched_by_pairs_of_characters(extensions):
+    assert extensions[2].words_of("预训练BERT模型, in 5 steps") == ["预训", "训练", "BERT", "模型", "in", "5", "steps"]
+    assert extensions[2].words_of("词 微调") == ["词", "微调"]
