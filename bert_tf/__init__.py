@@ -122,6 +122,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bert_tf' has no attribute {name!r}")
     try:
+        if _HOMES[name] in _KERAS_MODULES:
+            importlib.import_module("keras")  # whose import registers the classes; it must not find this module half done
         home = importlib.import_module(_HOMES[name])
     except ModuleNotFoundError as error:
         package = _HOMES[name].partition(".")[0]

@@ -92,7 +92,10 @@ def saved_model(tmp_path_factory):
     return str(path), model.count_params()
 
 
-@pytest.mark.parametrize("first", ["bert_tf", "tensorflow"])
+_A_MODEL_FIRST = "bert_tf, warnings; warnings.simplefilter('error', UserWarning); bert_tf.BertClassifier"
+
+
+@pytest.mark.parametrize("first", [_A_MODEL_FIRST, "tensorflow"], ids=["a model", "tensorflow"])
 def test_keras_loads_our_models_whichever_is_imported_first(saved_model, first):
     path, parameters = saved_model
     output = _run(f"import {first}", "import sys, bert_tf, keras", _LOAD.format(path=path))
