@@ -123,7 +123,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'bert_tf' has no attribute {name!r}")
     try:
         if _HOMES[name] in _KERAS_MODULES:
-            importlib.import_module("keras")  # its import registers the classes, and must not meet this module half done
+            importlib.import_module("keras")  # its import registers the classes, and must not meet one half imported
         home = importlib.import_module(_HOMES[name])
     except ModuleNotFoundError as error:
         package = _HOMES[name].partition(".")[0]
