@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 VOCAB_FILE = "vocab.txt"
 
-# A run may be continued with other values of these fields, which change only what is reported or kept.
+# A run may be continued with other values of these fields, which change only what is reported or kept, or how the same
+# updates are computed.
 _MAY_CHANGE = {
     "checkpoint_every",
     "eval_every",
@@ -41,6 +42,8 @@ _MAY_CHANGE = {
     "keep_checkpoint_every_hours",
     "skip_nonfinite",
     "steps_per_loop",
+    "concurrent_parts",
+    "gradient_accumulation_steps",
     "recompute",
     "attention",
     "shard_optimizer",

@@ -127,6 +127,7 @@ def test_options_of_execution_may_change(tmp_path, tokenizer):
     run_folder.claim(str(folder), _description(tokenizer, **without_dropout), tokenizer)
     (folder / "checkpoints").mkdir()
     changes = without_dropout | {"model__attention": "fused", "model__recompute": "true"}
+    changes |= {"train__concurrent_parts": 2, "train__gradient_accumulation_steps": 2}
     run_folder.claim(str(folder), _description(tokenizer, **changes), tokenizer)
     assert json.loads((folder / "config.json").read_text())["model"]["attention"] == "fused"
     run_folder.claim(str(folder), _description(tokenizer, **without_dropout), tokenizer)
@@ -138,12 +139,12 @@ def test_a_run_of_an_earlier_version_can_be_continued(tmp_path, tokenizer):
     (folder / "checkpoints").mkdir()
     old = json.loads((folder / "config.json").read_text())
     # As if these fields had come since.
-    del old["experiment"]["train"]["gradient_accumulation_steps"], old["model"]["recompute"], old["model"]["attention"]
+    del old["experiment"]["train"]["ema_decay"], old["model"]["recompute"], old["model"]["attention"]
     (folder / "config.json").write_text(json.dumps(old))
     run_folder.claim(str(folder), _description(tokenizer), tokenizer)
     (folder / "config.json").write_text(json.dumps(old))
-    with pytest.raises(ValueError, match=r"gradient_accumulation_steps was 1, now 2"):
-        run_folder.claim(str(folder), _description(tokenizer, train__gradient_accumulation_steps=2), tokenizer)
+    with pytest.raises(ValueError, match=r"ema_decay was 0.0, now 0.5"):
+        run_folder.claim(str(folder), _description(tokenizer, train__ema_decay=0.5), tokenizer)
 
 
 def test_a_folder_in_use(tmp_path, tokenizer):
