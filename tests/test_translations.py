@@ -29,7 +29,7 @@ ENGLISH_ONLY = {
     )
 }
 # Pages whose translation is still to be written.
-UNTRANSLATED: set[str] = {"docs/howto.md"}
+UNTRANSLATED: set[str] = set()
 TRANSLATED = sorted(set(EDITION) - ENGLISH_ONLY - UNTRANSLATED)
 
 _CHINESE = re.compile(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
