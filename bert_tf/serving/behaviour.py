@@ -10,8 +10,13 @@ from bert_tf.examples import TextExample
 from bert_tf.scoring.behaviour import PERTURBATIONS, calibration, groups, length_slice
 from bert_tf.serving.predictor import Predictor
 from bert_tf.serving.worst_errors import texts_of, worst_errors
+from bert_tf.tasks.base import Task
+from bert_tf.tasks.long_texts import warning_once
 
-TASKS = ("classification", "multi_label", "regression", "tagging", "question_answering")
+TASKS = (
+    *("classification", "multi_label", "regression", "tagging", "question_answering"),
+    *("multiple_choice", "reranking"),
+)
 """The tasks whose answers are scored one example at a time."""
 
 
@@ -35,9 +40,10 @@ def behaviour_report(
     Returns:
         `metric`, its name; `score` on all examples; `scores`, all of the task's, with its tables (`confusion_matrix`,
         `types`); `slices`: dictionaries of `by` (`length`, `unknown tokens`, `label` or a column), `slice`, `count` and
-        `score` (None where it is not defined); `errors` (`worst_errors`); for classification also `calibration`
-        (`scoring.behaviour.calibration`); and for classes and labels `perturbations`: the share of answers that each
-        change of the texts changes.
+        `score` (None where it is not defined); `errors` (`worst_errors`); for classification and multiple choice also
+        `calibration` (`scoring.behaviour.calibration`); and for classes and labels `perturbations`: the share of
+        answers that each change of the texts changes. Slices by length are those of the query in reranking, and of
+        context and question in multiple choice.
 
     Raises:
         ValueError: the model is not for one of `TASKS`, there are no examples, or a column has another length.
@@ -55,6 +61,18 @@ def behaviour_report(
                 f"`columns` must have a value for each of the {len(examples)} examples. "
                 f"Received: {len(values)} for {name!r}"
             )
+    with warning_once():
+        return _report(predictor, task, examples, columns or {}, num_errors, perturbations)
+
+
+def _report(
+    predictor: Predictor,
+    task: Task,
+    examples: Sequence[Any],
+    columns: Mapping[str, Sequence[str]],
+    num_errors: int,
+    perturbations: bool,
+) -> dict[str, Any]:
     labels = predictor.description.labels
     answers = predictor.predict(examples)
     metric = task.main_score(labels)
@@ -64,7 +82,7 @@ def behaviour_report(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # scikit-learn warns of a slice with one label
                 return task.scores([examples[one] for one in indices], [answers[one] for one in indices], labels)
-        except ValueError:  # a correlation of one example
+        except ValueError:  # a correlation of one example, or queries without a relevant passage
             return {}
 
     def score(indices: Sequence[int]) -> float | None:
@@ -78,11 +96,11 @@ def behaviour_report(
         "scores": scores(everything),
         "slices": [
             {"by": by, "slice": name, "count": len(indices), "score": score(indices)}
-            for by, names in _slicings(predictor, examples, columns or {}).items()
+            for by, names in _slicings(predictor, examples, columns).items()
             for name, indices in sorted(groups(names).items(), key=lambda item: _sort_key(item[0]))
         ],
     }
-    if task.kind == "classification":
+    if task.kind in ("classification", "multiple_choice"):
         report["calibration"] = _calibration(examples, answers)
     report["errors"] = worst_errors(task.kind, examples, answers, num_errors)
     if perturbations and task.kind in ("classification", "multi_label"):
@@ -112,11 +130,11 @@ def _sort_key(name: str) -> tuple[int, str]:
     return (int(first) if first.isdecimal() else 0, name)
 
 
-def _calibration(examples: Sequence[TextExample], answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the calibration of a classifier."""
-    confidences = [answer["probabilities"][answer["label"]] for answer in answers]
-    right = [answer["label"] == example.label for example, answer in zip(examples, answers, strict=True)]
-    return calibration(confidences, right)
+def _calibration(examples: Sequence[Any], answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the calibration of a classifier, or of a model for multiple choice."""
+    chosen = [answer["label"] if "label" in answer else answer["index"] for answer in answers]
+    confidences = [answer["probabilities"][one] for answer, one in zip(answers, chosen, strict=True)]
+    return calibration(confidences, [example.label == one for example, one in zip(examples, chosen, strict=True)])
 
 
 def _changed(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bert_tf.examples import ChoiceExample, RerankingExample
 from bert_tf.scoring.question_answering import question_answering_scores
 
 
@@ -12,7 +13,9 @@ def worst_errors(
     """Return the worst errors first.
 
     Classes and sets of labels are sorted by the probability of what is wrong, numbers by the difference, tags by the
-    number of wrong words, and answers to questions by their F1; of equal ones, the more confident is the worse.
+    number of wrong words, answers to questions by their F1, choices by the probability of the wrong one, and rankings
+    by the rank of the first relevant passage (queries without one are left out); of equal ones, the more confident is
+    the worse.
 
     Args:
         kind: the kind of the task, one of `behaviour.TASKS`.
@@ -21,8 +24,9 @@ def worst_errors(
         count: the number of errors to return at most.
 
     Returns:
-        Dictionaries of `text`, `text_pair` (the context of a question), `label` and `predicted` (texts), `probability`
-        (None for tasks without one) and `source`.
+        Dictionaries of `text`, `text_pair` (the context of a question, the question about a context), `label` and
+        `predicted` (texts; for a ranking the relevant passage with its rank, and the first one), `probability` (None
+        for tasks without one) and `source`.
     """
     describe = _DESCRIPTIONS[kind]
     found = []
@@ -37,7 +41,11 @@ def worst_errors(
 
 
 def texts_of(example: Any) -> list[str]:
-    """Return the text, or both texts, of an example."""
+    """Return the text, or both texts, of an example: of a ranking the query, and of choices what they belong to."""
+    if isinstance(example, RerankingExample):
+        return [example.query]
+    if isinstance(example, ChoiceExample):
+        return [text for text in (example.context, example.question) if text] or [""]
     if hasattr(example, "question"):
         return [example.question, example.context]
     pair = getattr(example, "text_pair", None)
@@ -80,6 +88,21 @@ def _of_answer(example: Any, answer: Mapping[str, Any]) -> _Described:
     return 1.0 - f1, " | ".join(dict.fromkeys(accepted)) or _NO_ANSWER, answer["answer"] or _NO_ANSWER, probability
 
 
+def _of_choice(example: Any, answer: Mapping[str, Any]) -> _Described:
+    probability = float(answer["probabilities"][answer["index"]])
+    wrong = answer["index"] != example.label
+    return probability if wrong else 0.0, example.choices[example.label], answer["choice"], probability
+
+
+def _of_ranking(example: Any, answer: Mapping[str, Any]) -> _Described:
+    relevances = example.relevances or ()
+    first = answer["passages"][0]["passage"]
+    for rank, passage in enumerate(answer["passages"], 1):
+        if relevances[passage["index"]] > 0:
+            return float(rank - 1), f"{passage['passage']} (rank {rank})", first, None
+    return 0.0, "", first, None
+
+
 _NO_ANSWER = "(no answer)"
 
 
@@ -93,4 +116,6 @@ _DESCRIPTIONS: Mapping[str, Callable[[Any, Mapping[str, Any]], _Described]] = {
     "regression": _of_number,
     "tagging": _of_tags,
     "question_answering": _of_answer,
+    "multiple_choice": _of_choice,
+    "reranking": _of_ranking,
 }

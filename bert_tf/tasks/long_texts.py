@@ -20,6 +20,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 _Counts = dict[tuple[str, int, str], tuple[int, int]]
 
 _COLLECTED: contextvars.ContextVar[_Counts | None] = contextvars.ContextVar("collected", default=None)
+_WARNED: contextvars.ContextVar[set[tuple[str, int, str]] | None] = contextvars.ContextVar("warned", default=None)
 
 
 def window_starts(length: int, room: int, stride: int) -> list[tuple[int, int]]:
@@ -185,7 +186,7 @@ def pooled_distributions(probabilities: np.ndarray, sources: Sequence[int], pool
 
 
 def report_cut(num_cut: int, total: int, longest: int, *, advice: str, what: str = "texts") -> None:
-    """Warn of texts that were cut, if there are any: now, or at the end of the block of `one_report`.
+    """Warn of texts that were cut, if there are any: now, or with all that `CutReports` collects.
 
     Args:
         num_cut: the number of texts that were cut.
@@ -194,13 +195,29 @@ def report_cut(num_cut: int, total: int, longest: int, *, advice: str, what: str
         advice: a sentence that says what helps, without its full stop.
         what: the name of the texts.
     """
-    collected = _COLLECTED.get()
+    collected, warned = _COLLECTED.get(), _WARNED.get()
+    key = what, longest, advice
     if collected is not None:
-        key = what, longest, advice
         before = collected.get(key, (0, 0))
         collected[key] = before[0] + num_cut, before[1] + total
-    elif num_cut:
+    elif num_cut and (warned is None or key not in warned):
         logging.warning("%d of %d %s have more than %d tokens and were cut. %s", num_cut, total, what, longest, advice)
+        if warned is not None:
+            warned.add(key)
+
+
+@contextlib.contextmanager
+def warning_once() -> Iterator[None]:
+    """Let `report_cut` warn once of the same texts, where several models answer them or they are changed a little.
+
+    A block inside another one belongs to it.
+    """
+    warned = _WARNED.get()
+    token = _WARNED.set(set() if warned is None else warned)
+    try:
+        yield
+    finally:
+        _WARNED.reset(token)
 
 
 class CutReports:

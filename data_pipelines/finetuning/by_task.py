@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 
 
-def files_by_task(path: str, names: Collection[str]) -> dict[str, str]:
+def files_by_task(path: str, names: Collection[str], optional: Collection[str] = ()) -> dict[str, str]:
     """Return the file of each task, in the order of `names`.
 
     A comma within a file's name, as in `SOURCES,TARGETS` of sequence to sequence, belongs to it, because a new file
@@ -16,6 +16,7 @@ def files_by_task(path: str, names: Collection[str]) -> dict[str, str]:
     Args:
         path: the files with their tasks.
         names: the names of all tasks.
+        optional: those of them that need no file.
 
     Raises:
         ValueError: a name is unknown, missing or given twice, or a file has none.
@@ -36,7 +37,7 @@ def files_by_task(path: str, names: Collection[str]) -> dict[str, str]:
         if last in found:
             raise ValueError(f"{form}, each once. Received: two files for {last!r} in {path!r}")
         found[last] = piece[given.end() :]
-    missing = [name for name in names if not found.get(name)]
+    missing = [name for name in names if not found.get(name) and (name in found or name not in optional)]
     if missing:
         raise ValueError(f"{form}. Received: no file for {', '.join(missing)} in {path!r}")
-    return {name: found[name] for name in names}
+    return {name: found[name] for name in names if name in found}

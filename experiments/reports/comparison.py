@@ -7,6 +7,12 @@ from bert_tf.examples import DIGESTS
 from experiments.reports.runs import Curve, Numbered, Sweep
 from experiments.reports.series import mean_and_deviation, metric_names
 
+NOT_ANSWERED = {
+    "retrieval": "a query is answered by a search among all passages, which `bert-tf evaluate` scores",
+    "seq2seq": "a generated text is not simply right or wrong, and `bert-tf evaluate --generation_metrics` scores it",
+}
+"""Why a report has no answers to single examples for these tasks."""
+
 
 def scores(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """Return a table for each kind of task: the scores of the evaluation that belongs to each curve's result.
@@ -44,15 +50,22 @@ def tables(curves: Numbered) -> list[dict[str, Any]]:
     """Return the tables that the logs of the runs hold, such as confusion matrices.
 
     Returns:
-        Dictionaries of `curve` (an index), `of` (the folder of the run), `task`, and `scores` (the tables by name).
+        Dictionaries of `curve` (an index), `of` (the folder of the run), `task` (its kind), `member` (the name of one
+        of several tasks, else ""), and `scores` (the tables by name).
     """
     found = []
     for index, curve in curves:
         run = curve.best_run()
         result = run.result()
-        values = {name: result[1][name] for name in ("confusion_matrix", "types") if result and name in result[1]}
-        if values:
-            found.append({"curve": index, "of": run.folder, "task": curve.task, "scores": values})
+        by_member: dict[str, dict[str, Any]] = {}
+        for name, value in result[1].items() if result else ():
+            member, _, score = name.rpartition("/")
+            if score in ("confusion_matrix", "types"):
+                by_member.setdefault(member, {})[score] = value
+        found += [
+            {"curve": index, "of": run.folder, "task": curve.task, "member": member, "scores": values}
+            for member, values in by_member.items()
+        ]
     return found
 
 

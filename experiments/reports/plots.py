@@ -44,10 +44,11 @@ def _figures(contents: Mapping[str, Any]) -> dict[str, Figure]:
     for number, one in enumerate(contents["heat_maps"]):
         figures[f"grid {number}"] = heat_map_figure(one)
     for one in contents["behaviours"]:
+        name = f"{one['curve']} {one['member']}"
         if "confusion_matrix" in one["scores"]:
-            figures[f"confusion {one['curve']}"] = confusion_figure(one["scores"]["confusion_matrix"])
+            figures[f"confusion {name}"] = confusion_figure(one["scores"]["confusion_matrix"])
         if "calibration" in one:
-            figures[f"reliability {one['curve']}"] = reliability_figure(one["calibration"])
+            figures[f"reliability {name}"] = reliability_figure(one["calibration"])
     return figures
 
 

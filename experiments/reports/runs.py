@@ -71,6 +71,13 @@ class Curve:
         """The kind of the runs' task."""
         return self.runs[0].description.task
 
+    def kinds(self) -> list[str]:
+        """Return the kinds of the tasks that the runs are for, of several tasks those of each."""
+        config = self.runs[0].description.config()
+        if not isinstance(config, FinetuningConfig):
+            return [self.task]
+        return [task.kind for task in config.task.by_name().values()]
+
     def best_run(self) -> Run:
         """Return the run of the seed with the best score."""
 

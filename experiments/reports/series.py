@@ -26,6 +26,16 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 SCORES = "Losses and scores"
 
 
+def section_of(name: str) -> str:
+    """Return the section of a loss or a score: one for each of several tasks, in whose names it stands first.
+
+    >>> section_of("ner/f1")
+    'Losses and scores of ner'
+    """
+    member, _, _ = name.rpartition("/")
+    return f"{SCORES} of {member}" if member else SCORES
+
+
 def metric_names(reports: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the names of all metrics that are numbers, in their order."""
     return list(
@@ -60,7 +70,7 @@ def panels(curves: Sequence[Curve]) -> list[dict[str, Any]]:
         `evaluation`), `seeds` (their number) and `points`: [step, value] or, for several seeds, [step, mean, lowest,
         highest].
     """
-    found = []
+    found: list[dict[str, Any]] = []
     kinds = list(dict.fromkeys(curve.task for curve in curves))
     for kind in kinds:
         own = [(index, curve) for index, curve in enumerate(curves) if curve.task == kind]
@@ -69,7 +79,7 @@ def panels(curves: Sequence[Curve]) -> list[dict[str, Any]]:
         for name in shown_names(reports):
             if name not in common:
                 title = name if len(kinds) == 1 else f"{name} ({kind.replace('_', ' ')})"
-                found.append(_panel(SCORES, title, name, own))
+                found.append(_panel(section_of(name), title, name, own))
     found += [
         _panel(section, name, name, list(enumerate(curves))) for section, names in SECTIONS.items() for name in names
     ]

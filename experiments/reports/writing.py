@@ -62,7 +62,10 @@ def write_report(
         if records is not None:
             contents["masked"] = answers.all_masked_examples(asked, records, num_rows)
         if eval_data is not None:
-            contents["behaviours"] = answers.behaviours(asked, eval_data, perturbations=perturbations)
+            answered = answers.behaviours(asked, eval_data, perturbations=perturbations)
+            has = {(one["curve"], one["member"]) for one in answered}
+            others = [one for one in contents["behaviours"] if (one["curve"], one["member"]) not in has]
+            contents["behaviours"] = answered + others
     page = html_page.filled("report_page.html", "Report", contents)
     if png_dir is not None:
         from experiments.reports.plots import save_plots
@@ -78,10 +81,16 @@ def _contents(
 ) -> dict[str, Any]:
     """Return what the page shows without a model, and notes about all of it."""
     missing = []
-    if eval_data is None and any(curve.task != "pretraining" for curve in curves):
+    kinds = dict.fromkeys(kind for curve in curves for kind in curve.kinds())
+    if eval_data is None and any(kind not in ("pretraining", *comparison.NOT_ANSWERED) for kind in kinds):
         missing.append(
             "Reliability, slices by length and the worst errors need --eval_data, a file of labelled examples."
         )
+    missing += [
+        f"Answers of {kind} are not shown: {reason}."
+        for kind, reason in comparison.NOT_ANSWERED.items()
+        if kind in kinds
+    ]
     if records is None and any(curve.task == "pretraining" for curve in curves):
         missing.append("Masked tokens with the guesses of the model need --records, a folder of held-out records.")
     several = [sweep for sweep in sweeps if len(sweep.points) > 1]
@@ -105,7 +114,6 @@ def _contents(
         "heat_maps": [one for sweep in sweeps for one in heat_maps(sweep)],
         "masked": [],
         "behaviours": [],
-        "eval_data": eval_data,
         "records": records,
     }
 

@@ -6,7 +6,7 @@ import pytest
 from launch_many import launch_many
 from small_model import LABELS, write_run
 
-from bert_tf.examples import QuestionExample, TaggedExample, TextExample
+from bert_tf.examples import ChoiceExample, QuestionExample, RerankingExample, TaggedExample, TextExample
 from bert_tf.serving.behaviour import behaviour_report
 from bert_tf.serving.predictor import load
 from bert_tf.serving.worst_errors import worst_errors
@@ -123,6 +123,23 @@ def test_worst_errors_come_first_for_every_task():
     questions = [QuestionExample("who?", "the old miller", answers=found) for found in ((("miller", 8),), ())]
     answers = [{"answer": "old", "n_best": [{"probability": 0.5}]}, {"answer": "", "n_best": []}]
     assert errors("question_answering", questions, answers) == [("who?", "miller", "old", 0.5)]
+    choices = [ChoiceExample(name, ("x", "y"), label=1) for name in "abc"]
+    sure = ((0, [0.6, 0.4]), (1, [0.1, 0.9]), (0, [0.8, 0.2]))
+    answers = [{"index": index, "choice": "xy"[index], "probabilities": each} for index, each in sure]
+    assert errors("multiple_choice", choices, answers) == [("c", "y", "x", 0.8), ("a", "y", "x", 0.6)]
+    passages = ("p", "q", "r")
+    found = (
+        ((0.0, 1.0, 0.0), (0, 1, 2)),
+        ((1.0, 0.0, 2.0), (1, 0, 2)),
+        ((0.0, 0.0, 1.0), (0, 1, 2)),
+        ((0.0,) * 3, (0, 1, 2)),
+    )
+    queries = [
+        RerankingExample(name, passages, relevances) for name, (relevances, _) in zip("abcd", found, strict=True)
+    ]
+    answers = [{"passages": [{"index": n, "passage": passages[n]} for n in order]} for _, order in found]
+    expected = [("c", "r (rank 3)", "p", None), ("b", "p (rank 2)", "q", None)]
+    assert errors("reranking", queries, answers) == expected
 
 
 def test_several_files_give_a_table(folder, results):
