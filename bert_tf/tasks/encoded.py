@@ -170,6 +170,8 @@ class EncodedExamples:
         batch |= {name: array[chosen] for name, array in self.example_features.items()}
         for name in weight_names(batch):
             batch[name] = batch[name] * is_real.reshape([-1] + [1] * (batch[name].ndim - 1)).astype(batch[name].dtype)
+        for name in position_names(batch):
+            batch[name] = np.minimum(batch[name], length - 1, dtype=batch[name].dtype)
         positions = np.arange(length, dtype=np.int32)
         batch.setdefault("input_mask", (positions < lengths[:, None]).astype(np.int32))
         batch.setdefault("position_ids", np.broadcast_to(positions, (len(indices), length)))
@@ -192,6 +194,11 @@ class EncodedExamples:
             if fill:
                 indices = np.pad(indices, (0, batch_size - len(indices)), constant_values=_FILLER)
             yield indices, self.batch(indices, length)
+
+
+def position_names(batch: Iterable[str]) -> list[str]:
+    """Return the names of a batch's positions, which in a filler may be beyond the length of a short batch."""
+    return [name for name in batch if name.endswith("_positions")]
 
 
 def weight_names(batch: Iterable[str]) -> list[str]:

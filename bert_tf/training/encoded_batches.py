@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from bert_tf.tasks.encoded import EncodedExamples, weight_names
+from bert_tf.tasks.encoded import EncodedExamples, position_names, weight_names
 from bert_tf.training.batch_shards import BatchShard
 
 _WHOLE = BatchShard()
@@ -141,6 +141,8 @@ def batch_gatherer(rows: EncodedExamples, batch_size: int) -> Callable[[tf.Tenso
         batch |= {name: tf.gather(array, chosen) for name, array in values.items()}
         for name in weight_names(batch):
             batch[name] *= tf.reshape(tf.cast(real, batch[name].dtype), [-1] + [1] * (batch[name].shape.rank - 1))
+        for name in position_names(batch):
+            batch[name] = tf.minimum(batch[name], length - 1)
         positions = tf.range(length, dtype=tf.int32)
         batch.setdefault("input_mask", tf.cast(positions < row_lengths[:, None], tf.int32))
         batch.setdefault("position_ids", tf.broadcast_to(positions, [batch_size, length]))

@@ -129,7 +129,7 @@ def test_worst_errors_come_first_for_every_task():
     assert errors("multiple_choice", choices, answers) == [("c", "y", "x", 0.8), ("a", "y", "x", 0.6)]
     passages = ("p", "q", "r")
     found = (
-        ((0.0, 1.0, 0.0), (0, 1, 2)),
+        ((1.0, 0.0, 0.0), (0, 1, 2)),
         ((1.0, 0.0, 2.0), (1, 0, 2)),
         ((0.0, 0.0, 1.0), (0, 1, 2)),
         ((0.0,) * 3, (0, 1, 2)),

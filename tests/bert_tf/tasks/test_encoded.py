@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bert_tf.tasks.encoded import EncodedExamples, default_bucket_lengths
-from bert_tf.training.encoded_batches import batches_together, steps_per_epoch, training_dataset
+from bert_tf.training.encoded_batches import batch_gatherer, batches_together, steps_per_epoch, training_dataset
 
 
 def numbered(count, longest=40, max_seq_length=64, seed=0, buckets=()):
@@ -53,6 +53,25 @@ def test_training_batches_are_those_of_numpy():
         for name, array in expected.items():
             np.testing.assert_array_equal(batch[name][real], array[real], err_msg=name)
         assert batch["tag_weights"][~real].sum() == 0
+
+
+def test_positions_of_fillers_are_those_of_their_short_batch():
+    lengths = [20, 5, 4]
+    rows = EncodedExamples.from_lists(
+        [[1] * length for length in lengths],
+        [[0] * length for length in lengths],
+        pad_id=0,
+        max_seq_length=24,
+        bucket_lengths=(8,),
+        example_features={"next_token_positions": np.array([[18, 19], [3, 4], [3, 0]], np.int32)},
+    )
+    numbers = np.array([2, -1])
+    for batch in (rows.batch(numbers, 8), batch_gatherer(rows, 2)(numbers)):
+        assert batch["input_ids"].shape == (2, 8)
+        # The filler repeats the first row, which is longer than the batch.
+        np.testing.assert_array_equal(batch["next_token_positions"], [[3, 0], [7, 7]])
+    [whole, rest] = [batch["next_token_positions"].tolist() for _, batch in rows.batches(2)]
+    assert (whole, rest) == ([[18, 19], [3, 4]], [[3, 0], [7, 7]])
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(10, 4), (3, 8), (8, 4)])
