@@ -48,7 +48,7 @@ OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 # The order in which the pages are run. "Start here" and the README ask models that earlier pages have made.
 PAGES = (
     *("installation", "data", "pretraining", "finetuning", "glue", "choices", "distillation", "multitask", "serving"),
-    *("python", "scoring", "chinese", "explaining"),
+    *("deployment", "python", "scoring", "chinese", "explaining"),
     *("ranking", "report", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
     *(f"coming_from/{name}" for name in ("google_bert", "model_garden", "huggingface", "keras_hub", "bert4keras")),
     *("reference", "start", "howto", "changelog"),
