@@ -49,7 +49,7 @@ OUTPUT_FLAGS = ("output", "output_dir", "model_dir", "export_dir")
 PAGES = (
     *("installation", "data", "pretraining", "finetuning", "glue", "choices", "distillation", "multitask", "serving"),
     *("deployment", "python", "scoring", "chinese", "explaining"),
-    *("ranking", "report", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
+    *("ranking", "report", "notebooks", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
     *(f"coming_from/{name}" for name in ("google_bert", "model_garden", "huggingface", "keras_hub", "bert4keras")),
     *("reference", "start", "howto", "changelog"),
 )
