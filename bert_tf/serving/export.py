@@ -28,11 +28,12 @@ from bert_tf.models.weights import named_weights
 from bert_tf.runs.descriptions import ModelDescription
 from bert_tf.serving import litert, litert_export, model_card, onnx_export, onnx_model
 from bert_tf.serving.decoding import check_room, decoding_options
+from bert_tf.serving.exported import signature_name
 from bert_tf.serving.loading import read_model
 from bert_tf.serving.members import members_of, served_member
 from bert_tf.serving.options import ExportOptions
 from bert_tf.serving.predictor import Predictor
-from bert_tf.serving.saved_model import exported_model, signature_name
+from bert_tf.serving.saved_model import exported_model
 from bert_tf.serving.signatures.base import Signatures
 from bert_tf.serving.signatures.embedding import EncoderSignatures
 from bert_tf.serving.signatures.masked_lm import MaskedLMSignatures

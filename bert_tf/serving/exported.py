@@ -1,4 +1,4 @@
-"""The base classes of the models that are read from an export."""
+"""The base classes of the models that are read from an export, and the names of their signatures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,21 @@ from typing import Any
 import numpy as np
 
 from bert_tf.tasks import MODEL_KINDS
+
+
+def signature_name(task: str, signature: str) -> str:
+    """Return the name of a signature of one task in an export of several.
+
+    >>> signature_name("ner", "serving_default"), signature_name("ner", "token_ids"), signature_name("", "token_ids")
+    ('ner', 'ner_token_ids', 'token_ids')
+
+    Args:
+        task: the name of the task; "" for the only one.
+        signature: its name in an export of this task alone.
+    """
+    if not task:
+        return signature
+    return task if signature == "serving_default" else f"{task}_{signature}"
 
 
 class ExportedModel:

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from bert_tf.runs.descriptions import ModelDescription
-from bert_tf.serving.exported import ExportedModel
+from bert_tf.serving.exported import ExportedModel, signature_name
 from bert_tf.serving.members import members_of
 from bert_tf.tasks import MODEL_KINDS
 from bert_tf.tasks.base import Member
@@ -29,21 +29,6 @@ def load_graph(path: str) -> Any:
     except ImportError as error:
         raise ImportError(f"an export needs TensorFlow Text: pip install 'bert_tf[text]' ({error})") from error
     return tf.saved_model.load(path)
-
-
-def signature_name(task: str, signature: str) -> str:
-    """Return the name of a signature of one task in an export of several.
-
-    >>> signature_name("ner", "serving_default"), signature_name("ner", "token_ids"), signature_name("", "token_ids")
-    ('ner', 'ner_token_ids', 'token_ids')
-
-    Args:
-        task: the name of the task; "" for the only one.
-        signature: its name in an export of this task alone.
-    """
-    if not task:
-        return signature
-    return task if signature == "serving_default" else f"{task}_{signature}"
 
 
 class SavedModel(ExportedModel):

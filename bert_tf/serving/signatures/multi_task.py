@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from bert_tf.serving.saved_model import signature_name
+from bert_tf.serving.exported import signature_name
 from bert_tf.serving.signatures.base import Signatures
 
 
