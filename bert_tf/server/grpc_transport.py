@@ -110,9 +110,11 @@ def _trusted(tls: ssl.SSLContext | None) -> bytes | None:
 def _array(values: Sequence[Any], dtype: str) -> np.ndarray:
     if dtype != "DT_STRING":
         return np.array(values, dtype.removeprefix("DT_").lower())
-    array = np.empty(len(values), object)
-    array[:] = [value.encode() for value in values]
-    return array
+    shape = (len(values),) if isinstance(values[0], str) else (len(values), len(values[0]))
+    texts = values if len(shape) == 1 else [text for row in values for text in row]
+    array = np.empty(len(texts), object)
+    array[:] = [text.encode() for text in texts]
+    return array.reshape(shape)
 
 
 def _list(proto: Any) -> list[Any]:

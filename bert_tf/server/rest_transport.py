@@ -48,6 +48,10 @@ class RestTransport(Transport):
                     yield found["text"]
         raise OSError(f"{self.url}: the server closed the connection before the text had ended")
 
+    def explain(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer of `:explain`. Arguments as in `Transport.explain`."""
+        return self._send(":explain", body)
+
     def _send(self, path: str, body: Any = None) -> Any:
         """Return the JSON of an answer; a GET request if there is no body."""
         data = None if body is None else json_text.dumps(body).encode()

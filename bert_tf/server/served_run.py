@@ -13,7 +13,8 @@ from bert_tf.utils import json_text
 from bert_tf.utils.arguments import renamed
 
 _GENERATION = ("max_length", "no_repeat_ngram", "temperature", "top_k", "top_p", "seed")
-_EXPLANATION = ("method", "target")
+_EXPLANATION = ("method", "target", "baseline")
+_ATTENTION = "attention"
 _TEXTS = (("text",), ("text", "text_pair"), ("question", "context"))
 
 
@@ -73,8 +74,8 @@ class ServedRun:
         """Return the data of `explanation_page` for one text or pair: attributions and attention.
 
         Args:
-            request: `text`, with `text_pair` for a model of pairs; or `question` and `context`; and any of `method` and
-                `target`, the arguments of `Predictor.explain`.
+            request: `text`, with `text_pair` for a model of pairs; or `question` and `context`; and any of `method`,
+                `target` and `baseline`, the arguments of `Predictor.explain`. `attention: false` leaves attention out.
             max_characters: the largest number of UTF-8 bytes in a text.
 
         Raises:
@@ -82,18 +83,22 @@ class ServedRun:
         """
         if not self.explains:
             raise invalid("The answers of the model cannot be explained.")
-        options = _options(request, _EXPLANATION, sum(_TEXTS, ()))
+        options = _options(request, _EXPLANATION, (*sum(_TEXTS, ()), _ATTENTION))
+        attends = request.get(_ATTENTION, True)
+        if not isinstance(attends, bool):
+            raise invalid(f"'{_ATTENTION}' must be true or false. Received: {shortened(attends)}")
         names = next((each for each in reversed(_TEXTS) if set(each) <= request.keys()), ("text",))
         texts = [_text(request, name, max_characters) for name in names]
-        return await self._run(functools.partial(self._explained, texts, options))
+        return await self._run(functools.partial(self._explained, texts, options, attends=attends))
 
-    def _explained(self, texts: list[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    def _explained(self, texts: list[str], options: Mapping[str, Any], *, attends: bool) -> dict[str, Any]:
         from bert_tf.serving.explanation_page import explanation_data
 
         arguments = [[text] for text in texts]
         options = {"method": "gradient_x_input", **options}
         found = self._predictor.explain(*arguments, **options)
-        return explanation_data(found, [texts], attention=self._predictor.attention(*arguments))
+        attention = self._predictor.attention(*arguments) if attends else None
+        return explanation_data(found, [texts], attention=attention)
 
     def close(self) -> None:
         """End the thread of the model."""

@@ -77,6 +77,14 @@ class Transport:
         """
         raise ValueError(f"`stream` needs an address of HTTP. Received: {self.url}")
 
+    def explain(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return why the model answered so, as JSON of `explanation_page.explanation_data`.
+
+        Args:
+            body: the request.
+        """
+        raise ValueError(f"`explain` needs an address of HTTP. Received: {self.url}")
+
     def _retried(self, ask: Callable[[], Any]) -> Any:
         """Return what `ask` returns, called again while it raises a BusyError."""
         for left in reversed(range(self._retries + 1)):

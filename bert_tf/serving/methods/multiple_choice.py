@@ -34,28 +34,30 @@ class MultipleChoiceMethods(BasePredictor):
                 are fewer than two choices.
         """
         self._require("choose")
-        if isinstance(contexts, str):
-            own = None if questions is None else texts_of("questions", [questions])  # type: ignore[list-item]
-            return self.predict(_examples([contexts], [choices], own, one=True))[0]
-        found = texts_of("contexts", contexts)
-        lists = items_of("choices", choices)
-        asked = None if questions is None else texts_of("questions", questions)
-        for name, items in (("choices", lists), ("questions", asked)):
-            if items is not None and len(items) != len(found):
-                raise ValueError(f"`{name}` must be as many as `contexts`. Received: {len(items)} and {len(found)}")
-        return self.predict(_examples(found, lists, asked))
+        answers = self.predict(choice_examples(contexts, choices, questions))
+        return answers[0] if isinstance(contexts, str) else answers
 
 
-def _examples(
-    contexts: Sequence[str], choices: Sequence[Any], questions: Sequence[str] | None, *, one: bool = False
+def choice_examples(
+    contexts: str | Sequence[str],
+    choices: Sequence[str] | Sequence[Sequence[str]],
+    questions: str | Sequence[str] | None,
 ) -> list[ChoiceExample]:
+    """Return the examples of `MultipleChoiceMethods.choose`, whose arguments and errors these are."""
+    one = isinstance(contexts, str)
+    found = texts_of("contexts", [contexts] if isinstance(contexts, str) else contexts)
+    lists = [choices] if one else items_of("choices", choices)
+    asked = None if questions is None else texts_of("questions", [questions] if one else questions)  # type: ignore[list-item]
+    for name, items in (("choices", lists), ("questions", asked)):
+        if items is not None and len(items) != len(found):
+            raise ValueError(f"`{name}` must be as many as `contexts`. Received: {len(items)} and {len(found)}")
     examples = []
-    for number, (context, given) in enumerate(zip(contexts, choices, strict=True)):
+    for number, (context, given) in enumerate(zip(found, lists, strict=True)):
         name = "choices" if one else f"choices[{number}]"
         texts = texts_of(name, given)
         if len(texts) < 2:
             raise ValueError(f"`{name}` must hold at least two choices. Received: {given!r:.100}")
         if "" in texts:
             raise ValueError(f"`{name}[{texts.index('')}]` must not be empty. Received: {given!r:.100}")
-        examples.append(ChoiceExample(context, tuple(texts), question=questions[number] if questions else ""))
+        examples.append(ChoiceExample(context, tuple(texts), question=asked[number] if asked else ""))
     return examples

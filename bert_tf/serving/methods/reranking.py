@@ -30,31 +30,51 @@ class RerankingMethods(BasePredictor):
                 differ, or `top_k` is below 1.
         """
         self._require("rerank")
-        if top_k is not None:
-            check_top_k(top_k)
-        if isinstance(query, str):
-            return self._ranked([query], [checked_passages(passages)], top_k)[0]
-        queries = texts_of("query", query)
-        lists = [checked_passages(some) for some in items_of("passages", passages)]
-        if len(lists) != len(queries):
-            raise ValueError(
-                f"`passages` must be a list for each of {len(queries)} queries. Received: {len(lists)} lists"
-            )
-        return self._ranked(queries, lists, top_k)
-
-    def _ranked(
-        self, queries: list[str], lists: list[list[str | dict[str, Any]]], top_k: int | None
-    ) -> list[list[dict[str, Any]]]:
+        queries, lists = lists_of_passages(query, passages, top_k)
         examples = [
-            RerankingExample(query, tuple(each if isinstance(each, str) else each["text"] for each in some))
-            for query, some in zip(queries, lists, strict=True)
+            RerankingExample(each, tuple(text_of(passage) for passage in some))
+            for each, some in zip(queries, lists, strict=True)
         ]
-        return [
-            [answer | _others(some[answer["index"]]) for answer in found["passages"][:top_k]]
-            for found, some in zip(self.predict(examples), lists, strict=True)
+        found = [
+            ranked(some, [(passage["index"], passage["score"]) for passage in answer["passages"][:top_k]])
+            for answer, some in zip(self.predict(examples), lists, strict=True)
         ]
+        return found[0] if isinstance(query, str) else found
 
 
-def _others(passage: str | dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a passage beside its text."""
-    return {} if isinstance(passage, str) else {name: value for name, value in passage.items() if name != "text"}
+Passage = str | dict[str, Any]
+
+
+def lists_of_passages(
+    query: str | Sequence[str], passages: Sequence[Any], top_k: int | None
+) -> tuple[list[str], list[list[Passage]]]:
+    """Return the queries and the passages of each. Arguments and errors are those of `RerankingMethods.rerank`."""
+    if top_k is not None:
+        check_top_k(top_k)
+    if isinstance(query, str):
+        return [query], [checked_passages(passages)]
+    queries = texts_of("query", query)
+    lists = [checked_passages(some) for some in items_of("passages", passages)]
+    if len(lists) != len(queries):
+        raise ValueError(f"`passages` must be a list for each of {len(queries)} queries. Received: {len(lists)} lists")
+    return queries, lists
+
+
+def text_of(passage: Passage) -> str:
+    """Return the text of a passage."""
+    return passage if isinstance(passage, str) else passage["text"]
+
+
+def ranked(passages: Sequence[Passage], scores: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:
+    """Return the answer of `RerankingMethods.rerank` for one query.
+
+    Args:
+        passages: its passages.
+        scores: the index and the score of each passage of the answer, best first.
+    """
+    found = []
+    for index, score in scores:
+        passage = passages[index]
+        others = {} if isinstance(passage, str) else {name: value for name, value in passage.items() if name != "text"}
+        found.append({"index": index, "passage": text_of(passage), "score": score} | others)
+    return found

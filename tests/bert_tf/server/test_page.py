@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from served_kinds import Kinds
 from small_server import ask, serving
 
 from bert_tf.server.models import ServedModel
@@ -19,79 +20,6 @@ from bert_tf.serving.explanation_page import explanation_data
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 SENTENCE = "the \U0001f600 miller lives by the river"  # JavaScript counts the face as two
-
-
-class Kinds(tf.Module):
-    """The outputs of each kind of model for one text, with numbers that a page must show."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
-    def classification(self, text):
-        rows = tf.size(text)
-        return {
-            "labels": tf.repeat(["land"], rows),
-            "probabilities": tf.tile([[0.125, 0.875]], [rows, 1]),
-            "logits": tf.tile([[0.0, 2.0]], [rows, 1]),
-        }
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
-    def examples(self, inputs):
-        rows = tf.size(inputs)
-        return {"classes": tf.tile([["water", "land"]], [rows, 1]), "scores": tf.tile([[0.125, 0.875]], [rows, 1])}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
-    def regression(self, text):
-        return {"values": tf.cast(tf.strings.length(text), tf.float32) / 8.0}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
-    def tagging(self, text):
-        found = {
-            "words": [["the", "miller"]],
-            "tags": [["O", "B-PER"]],
-            "starts": [[0, 6]],
-            "ends": [[3, 12]],
-            "num_words": [2],
-            "span_labels": [["PER", "LOC"]],
-            "span_texts": [["miller", "river"]],
-            "span_starts": [[6, 26]],
-            "span_ends": [[12, 31]],
-            "num_spans": [2],
-        }
-        return {name: tf.constant(value) for name, value in found.items()}
-
-    @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "question"), tf.TensorSpec([None], tf.string, "context")]
-    )
-    def question_answering(self, question, context):
-        found = {
-            "starts": [26],
-            "ends": [31],
-            "n_best_answers": [["river", "miller"]],
-            "n_best_starts": [[26, 6]],
-            "n_best_ends": [[31, 12]],
-            "n_best_scores": [[4.0, 1.0]],
-            "n_best_probabilities": [[0.75, 0.25]],
-            "num_answers": [2],
-        }
-        answers = {"answers": tf.strings.substr(context, 26, 5, unit="UTF8_CHAR")}
-        return answers | {name: tf.constant(value) for name, value in found.items()}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
-    def pretraining(self, text):
-        found = {"tokens": [[["old", "young"]]], "probabilities": [[[0.625, 0.25]]], "num_masks": [1]}
-        return {name: tf.constant(value) for name, value in found.items()}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text"), tf.TensorSpec([None], tf.int32, "seed")])
-    def seq2seq(self, text, seed):
-        return {
-            "texts": tf.strings.join(["<b>", text, "</b> ", tf.strings.as_string(seed)]),
-            "scores": tf.repeat([-0.5], tf.size(text)),
-            "log_probabilities": tf.repeat([-1.0], tf.size(text)),
-            "num_tokens": tf.repeat([7], tf.size(text)),
-        }
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
-    def encoder(self, text):
-        return {"embedding": tf.tile([[0.5, -0.25, 1.0]], [tf.size(text), 1])}
 
 
 class Run:
@@ -136,9 +64,8 @@ def address(tmp_path_factory):
     folder, kinds = tmp_path_factory.mktemp("models"), Kinds()
     for kind in KINDS:
         more = {"examples": kinds.examples} if kind == "classification" else {}
-        tf.saved_model.save(
-            kinds, str(folder / kind / "1"), signatures={"serving_default": getattr(kinds, kind), **more}
-        )
+        signatures = {"serving_default": getattr(kinds, kind), **more}
+        tf.saved_model.save(tf.Module(), str(folder / kind / "1"), signatures=signatures)
     models = [ServedModel(kind, str(folder / kind), {}, 1) for kind in KINDS]
     models[KINDS.index("classification")].run = Run(generates=False, explains=True)
     models[KINDS.index("seq2seq")].run = Run(generates=True, explains=False)
@@ -177,7 +104,7 @@ def test_the_page_is_one_file_that_names_the_models(address):
 
 def test_the_page_needs_no_key_and_its_questions_do(tmp_path):
     kinds = Kinds()
-    tf.saved_model.save(kinds, str(tmp_path / "m" / "1"), signatures={"serving_default": kinds.regression})
+    tf.saved_model.save(tf.Module(), str(tmp_path / "m" / "1"), signatures={"serving_default": kinds.regression})
     with serving(ServedModel("m", str(tmp_path / "m"), {}, 1), api_keys=("secret",)) as url:
         assert ask(f"{url}/").status == 200
         assert ask(f"{url}/v1/models/m/metadata").status == 401

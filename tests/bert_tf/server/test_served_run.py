@@ -7,7 +7,7 @@ import urllib.parse
 import numpy as np
 import pytest
 from small_model import write_run
-from small_server import TIMEOUT, ask, serving, write_version
+from small_server import TIMEOUT, ask, assert_near, serving, write_version
 
 import bert_tf
 from bert_tf.server.models import ServedModel
@@ -77,6 +77,14 @@ def test_explanations_are_those_of_the_predictor(url, runs):
         assert abs(one["attribution"] - other["attribution"]) < 1e-5
     assert found["texts"] == [TEXT]
     assert found["attention"]["shape"] == list(np.shape(predictor.attention([TEXT])[0]["weights"]))
+    client = bert_tf.Client(f"{url}/classification")
+    assert_near(client.explain([TEXT], method="occlusion"), [expected])
+    options = {"method": "occlusion", "target": "river", "baseline": "pad"}
+    assert_near(client.explain([TEXT, "a boat"], **options), predictor.explain([TEXT, "a boat"], **options))
+    with pytest.raises(ValueError, match=r"`text_pairs` must be as many as `texts`\. Received: 1 and 2"):
+        client.explain([TEXT], ["a", "b"])
+    with pytest.raises(ValueError, match="`baseline` must be one of mask, pad"):
+        client.explain([TEXT], baseline="x")
 
 
 def test_the_description_has_what_runs_add(url):
@@ -102,6 +110,12 @@ def test_the_description_has_what_runs_add(url):
         ),
         ("seq2seq:generate", {"text": "a", "top_k": [1]}, 400, "'top_k' must be a number or a string. Received: [1]"),
         ("seq2seq:generate", {"text": "a" * 101}, 413, "A text must hold at most 100 bytes. Received: 101"),
+        (
+            "classification:explain",
+            {"text": "a", "attention": 1},
+            400,
+            "'attention' must be true or false. Received: 1",
+        ),
         ("classification:explain", {"text": "a", "method": "x"}, 400, "`method` must be"),
         ("classification:explain", {"text": "a", "text_pair": "b"}, 400, "`text_pairs` must be left out"),
     ],
@@ -119,7 +133,10 @@ def test_wrong_runs(models, tmp_path):
         attach_runs([f"alone={tmp_path / 'none'}"], models)
 
 
-def test_a_client_over_grpc_does_not_stream():
+def test_a_client_over_grpc_neither_streams_nor_explains():
     pytest.importorskip("tensorflow_serving.apis")
+    client = bert_tf.Client("grpc://localhost:1/v1/models/m")
     with pytest.raises(ValueError, match=r"`stream` needs an address of HTTP\. Received: grpc://"):
-        next(bert_tf.Client("grpc://localhost:1/v1/models/m").stream("a"))
+        next(client.stream("a"))
+    with pytest.raises(ValueError, match=r"`explain` needs an address of HTTP\. Received: grpc://"):
+        client.explain(["a"])
