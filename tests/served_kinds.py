@@ -1,6 +1,9 @@
-"""Graphs with the signatures of each kind of model, which need no weights: their numbers follow from the texts."""
+"""Graphs with the signatures of each kind of model, and a run, which need no weights."""
 
+import numpy as np
 import tensorflow as tf
+
+from bert_tf.serving.explanation_page import explanation_data
 
 
 class Kinds(tf.Module):
@@ -100,3 +103,28 @@ class Kinds(tf.Module):
         # The longer a passage with its query, the better, up to a score of 1.
         logits = tf.cast(tf.strings.length(tf.strings.join([query, passage])), tf.float32)
         return {"logits": logits, "scores": tf.minimum(logits / 32.0, 1.0)}
+
+
+class Run:
+    """The run beside an export: it answers without a model."""
+
+    def __init__(self, generates, explains):
+        self.generates, self.explains = generates, explains
+
+    async def stream(self, request, max_characters):
+        async def parts():
+            for part in ("one", " <b>two</b>", f" {request.get('seed', 0)}"):
+                yield part
+
+        return parts()
+
+    async def explain(self, request, max_characters):
+        places = [(0, 3, 0.5), (6, 12, -0.25), (26, 31, 1.0)]  # characters, and the part in the answer
+        words = [
+            {"token": request["text"][start:end], "text": 0, "start": start, "end": end, "attribution": part}
+            for start, end, part in places
+        ]
+        weights = np.full((2, 2, 3, 3), 0.125, np.float32)
+        weights[1, :, 0, 2] = 0.75
+        explanation = {"target": "land", "value": 2.0, "tokens": words}
+        return explanation_data([explanation], [[request["text"]]], attention=[{"weights": weights}])

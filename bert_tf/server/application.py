@@ -76,8 +76,7 @@ def make_application(handling: Handling, options: ServerOptions, admission: Admi
         return _response(answer)
 
     async def interface(request: "Request") -> "Response":
-        has_runs = any(model.run for model in handling.models.by_name.values())
-        return _response(json_text.dumps(openapi.description(options, has_runs=has_runs)).encode())
+        return _response(json_text.dumps(openapi.description(options, handling.models.by_name)).encode())
 
     async def start(request: "Request") -> "Response":
         return Response(page.page(handling.models.by_name), headers=page.HEADERS, media_type="text/html")

@@ -1,7 +1,10 @@
 """The description of a server's interface, in the form of OpenAPI 3.1, shown at `/openapi.json`."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from bert_tf.server.models import AVAILABLE, END, LOADING, UNLOADING, ServedModel
+from bert_tf.server.openapi_requests import SCHEMAS, requests
 from bert_tf.server.options import ServerOptions
 
 _VERSIONS = ("", "/versions/{version}", "/labels/{label}")
@@ -13,94 +16,65 @@ _ERRORS = {
     408: "The request did not arrive in time.",
     413: "The request, its number of texts, or a text is too large.",
     429: "Too many texts wait for the model.",
+    431: "The head of the request is too large.",
+    500: "The server failed.",
     503: "The server holds too many requests.",
     504: "The model did not answer in time.",
 }
+_ALWAYS = (400, 401, 408, 431, 500, 503)
+"""The errors of a request that asks no model."""
 
-_VALUE: dict[str, Any] = {"description": 'A number, a text, true, false, {"b64": "..."} for bytes, or lists of these.'}
-_SIGNATURE = {"type": "string", "description": "The signature to ask; serving_default by default."}
-_FEATURES = {"type": "object", "additionalProperties": _VALUE}
-_BODIES: dict[str, Any] = {
-    "predict": {
-        "type": "object",
-        "properties": {
-            "signature_name": _SIGNATURE,
-            "instances": {"type": "array", "minItems": 1, "items": _VALUE, "description": "The inputs in rows."},
-            "inputs": {**_VALUE, "description": "The inputs in columns: an object of lists, or the list of one input."},
-        },
-        "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
-    },
-    "classify": {
-        "type": "object",
-        "properties": {
-            "signature_name": _SIGNATURE,
-            "context": {**_FEATURES, "description": "Features of all examples."},
-            "examples": {"type": "array", "minItems": 1, "items": _FEATURES},
-        },
-        "required": ["examples"],
-    },
-    "generate": {
-        "type": "object",
-        "properties": {
-            "text": {"type": "string"},
-            "stream": {"type": "boolean", "description": "Whether the answer is a stream of server-sent events."},
-            "max_length": {"type": "integer", "minimum": 1},
-            "no_repeat_ngram": {"type": "integer", "minimum": 0},
-            "temperature": {"type": "number", "exclusiveMinimum": 0},
-            "top_k": {"type": "integer", "minimum": 1},
-            "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-            "seed": {"type": "integer"},
-        },
-        "required": ["text"],
-    },
-    "explain": {
-        "type": "object",
-        "properties": {
-            **{name: {"type": "string"} for name in ("text", "text_pair", "question", "context")},
-            "method": {
-                "type": "string",
-                "enum": ["gradient_x_input", "integrated_gradients", "occlusion", "attention_rollout"],
-            },
-            "target": {"type": ["string", "integer"]},
-        },
-    },
-    "embeddings": {
-        "type": "object",
-        "properties": {
-            "model": {"type": "string"},
-            "input": {"oneOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"type": "string"}}]},
-            "encoding_format": {"type": "string", "enum": ["float", "base64"]},
-        },
-        "required": ["input"],
-    },
-}
-_BODIES["regress"] = _BODIES["classify"]
+_JSON = "application/json"
+_TEXT = {"type": "string"}
+_OBJECT = {"type": "object"}
 
 
-def _answer(*names: str) -> dict[str, Any]:
-    """Return the schema of an object that has one of these members."""
-    return {"type": "object", "properties": dict.fromkeys(names, _VALUE)}
+def _object(required: Mapping[str, Any], **optional: Any) -> dict[str, Any]:
+    """Return the schema of an object with these members."""
+    return {"type": "object", "properties": {**required, **optional}, "required": list(required)}
 
 
+def _list(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+# Where a number is not finite, an answer holds NaN or Infinity, as in TensorFlow Serving, which JSON has not.
+_NUMBER = {"type": "number"}
+_STATUS = _object({"error_code": _TEXT, "error_message": _TEXT})
+_STATE = {"type": "string", "enum": ["UNKNOWN", "START", LOADING, AVAILABLE, UNLOADING, END]}
+_VERSION_STATUS = _object({"version": {"type": "string", "pattern": "^[0-9]+$"}, "state": _STATE, "status": _STATUS})
+_SPEC = _object({"name": _TEXT, "signature_name": _TEXT, "version": {"type": "string", "pattern": "^[0-9]+$"}})
+_INTEGER = {"type": "integer"}
+_TOKEN = _object({"token": _TEXT, "text": _INTEGER, "start": _INTEGER, "end": _INTEGER, "attribution": _NUMBER})
+_EXPLANATION = _object(
+    {"target": _TEXT, "value": _NUMBER, "tokens": _list(_TOKEN), "texts": _list(_TEXT)}, attention=_OBJECT
+)
+_VECTOR = _object({"object": {"const": "embedding"}, "index": _INTEGER, "embedding": {"type": ["array", "string"]}})
+_SIGNATURES = _object({"signature_def": _OBJECT})
 _ANSWERS = {
-    "status": _answer("model_version_status"),
-    "metadata": _answer("model_spec", "metadata"),
-    "predict": _answer("predictions", "outputs"),
-    "classify": _answer("results"),
-    "regress": _answer("results"),
-    "generate": _answer("text"),
-    "explain": _answer("explanations"),
-    "embeddings": _answer("object", "model", "data"),
+    "status": _object({"model_version_status": _list(_VERSION_STATUS)}),
+    "metadata": _object(
+        {"model_spec": _SPEC, "metadata": _object({"signature_def": _object({"signature_def": _OBJECT})})}
+    ),
+    "predict": {"anyOf": [_object({"predictions": {"type": "array"}}), _object({"outputs": {}})]},
+    "classify": _object({"results": _list(_list({"type": "array", "minItems": 2, "maxItems": 2}))}),
+    "regress": _object({"results": _list(_NUMBER)}),
+    "generate": _object({"text": _TEXT}),
+    "explain": _object({"explanations": _list(_EXPLANATION)}),
+    "embeddings": _object({"object": {"const": "list"}, "model": _TEXT, "data": _list(_VECTOR)}),
 }
 
 
-def description(options: ServerOptions, *, has_runs: bool = False) -> dict[str, Any]:
+def description(options: ServerOptions, models: Mapping[str, ServedModel]) -> dict[str, Any]:
     """Return the description as values of JSON.
 
     Args:
         options: the settings of the server: whether it needs a key.
-        has_runs: whether the server has the run beside an export, which generates and explains.
+        models: the models by name: what the path may name, and whether a run is there that generates and explains.
     """
+    versions = [version for model in models.values() for version in model.loaded.values()]
+    bodies = requests(list(models), sorted({name for version in versions for name in version.signatures}))
+    has_runs = any(model.run for model in models.values())
     verbs = ["predict", "classify", "regress", *(("generate", "explain") if has_runs else ())]
     paths: dict[str, Any] = {}
     for choice in _VERSIONS:
@@ -108,47 +82,57 @@ def description(options: ServerOptions, *, has_runs: bool = False) -> dict[str, 
         paths[model] = {"get": _operation("status", "Return the state of the versions.")}
         paths[f"{model}/metadata"] = {"get": _operation("metadata", "Return the signatures of a version.")}
         for verb in verbs:
-            paths[f"{model}:{verb}"] = {"post": _operation(verb, f"Return the answer of {verb.capitalize()}.")}
-        for path, item in paths.items():
-            names = [name for name in ("model", "version", "label") if f"{{{name}}}" in path]
-            item["parameters"] = [_parameter(name) for name in names]
-    paths["/v1/embeddings"] = {"post": _operation("embeddings", "Return a vector for each text.")}
-    for path, summary in {
-        "/healthz": "Tell that the server runs.",
-        "/readyz": "Tell that each model has a version that answers.",
-        "/metrics": "Return the metrics in the text form of Prometheus.",
-        "/openapi.json": "Return this description.",
-    }.items():
-        paths[path] = {"get": {"summary": summary, "responses": {"200": {"description": "The answer."}}}}
+            operation = _operation(verb, f"Return the answer of {verb.capitalize()}.", bodies[verb])
+            paths[f"{model}:{verb}"] = {"post": operation}
+    for path, item in paths.items():
+        names = [name for name in ("model", "version", "label") if f"{{{name}}}" in path]
+        item["parameters"] = [_parameter(name, models) for name in names]
+    operation = _operation("embeddings", "Return a vector for each text.", bodies["embeddings"])
+    paths["/v1/embeddings"] = {"post": operation}
+    ok = {_JSON: {"schema": _object({"status": {"const": "ok"}})}}
+    for path, summary, content, errors in (
+        ("/healthz", "Tell that the server runs.", ok, (408, 431, 500)),
+        ("/readyz", "Tell that each model has a version that answers.", ok, (408, 431, 500, 503)),
+        ("/metrics", "Return the metrics in the text form of Prometheus.", {"text/plain": {"schema": _TEXT}}, _ALWAYS),
+        ("/openapi.json", "Return this description.", {_JSON: {"schema": _OBJECT}}, _ALWAYS),
+    ):
+        answer = {"200": {"description": "The answer.", "content": content}}
+        paths[path] = {"get": {"summary": summary, "responses": answer | _errors(errors)}}
     found: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "bert_tf", "version": "1", "description": "TensorFlow Serving's REST interface, and more."},
         "paths": paths,
-        "components": {
-            "schemas": {"Error": {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}}
-        },
+        "components": {"schemas": {"Error": _object({"error": _TEXT}), **SCHEMAS}},
     }
     if options.api_keys:
         found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         found["security"] = [{"key": []}]
+        for path in ("/healthz", "/readyz"):
+            paths[path]["get"]["security"] = []
     return found
 
 
-def _operation(verb: str, summary: str) -> dict[str, Any]:
-    responses: dict[str, Any] = {"200": {"description": "The answer.", "content": _content(_ANSWERS[verb])}}
-    for status, meaning in _ERRORS.items():
-        content = _content({"$ref": "#/components/schemas/Error"})
-        responses[str(status)] = {"description": meaning, "content": content}
+def _operation(verb: str, summary: str, body: Any = None) -> dict[str, Any]:
+    content: dict[str, Any] = {_JSON: {"schema": _ANSWERS[verb]}}
+    if verb == "generate":
+        content["text/event-stream"] = {"schema": _TEXT}
+    responses = {"200": {"description": "The answer.", "content": content}} | _errors(_ERRORS)
     operation = {"summary": summary, "responses": responses}
-    if verb in _BODIES:
-        operation["requestBody"] = {"required": True, "content": _content(_BODIES[verb])}
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
     return operation
 
 
-def _content(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+def _errors(statuses: Any) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Error"}
+    return {str(one): {"description": _ERRORS[one], "content": {_JSON: {"schema": schema}}} for one in statuses}
 
 
-def _parameter(name: str) -> dict[str, Any]:
-    schema = {"type": "integer", "minimum": 0} if name == "version" else {"type": "string"}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+def _parameter(name: str, models: Mapping[str, ServedModel]) -> dict[str, Any]:
+    labels = sorted({label for model in models.values() for label in model.labels})
+    schemas: dict[str, dict[str, Any]] = {
+        "model": {"type": "string", "enum": list(models)},
+        "version": {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1},
+        "label": {"type": "string", "enum": labels} if labels else {"type": "string", "pattern": "^[^/:]+$"},
+    }
+    return {"name": name, "in": "path", "required": True, "schema": schemas[name]}

@@ -16,6 +16,9 @@ from bert_tf.tasks.seq2seq import Seq2Seq
 from bert_tf.tokenization.detokenization import finished_text
 from bert_tf.tokenization.generated import generated_text, generated_tokens
 
+_MOST_COMPILED = 8
+"""The number of sets of options whose compiled functions are kept."""
+
 
 class GenerationMethods(BasePredictor):
     """The methods of models for sequence to sequence."""
@@ -180,19 +183,22 @@ class GenerationMethods(BasePredictor):
         return self._compiled_generation(options).whole
 
     def _compiled_generation(self, options: DecodingOptions) -> "_Compiled":
-        """Return the compiled functions for these options, which are made once."""
+        """Return the compiled functions for these options, which are kept for the options that came last."""
         from bert_tf.models.generation import Generation
         from bert_tf.serving.compiled import compiled_function
 
         key = options.replace(seed=None)
-        if key not in self._compiled_generations:
+        compiled = self._compiled_generations.get(key)
+        if compiled is None:
             allowed = generated_tokens(self.tokenizer, self.description.model.vocab_size)
             generation = Generation(self.model, options, allowed, self.tokenizer.sep_id)
             functions = (generation, generation.start, generation.step)
-            self._compiled_generations[key] = _Compiled(
-                generation, *(compiled_function(self.model, function) for function in functions)
-            )
-        return self._compiled_generations[key]
+            compiled = _Compiled(generation, *(compiled_function(self.model, function) for function in functions))
+            self._compiled_generations[key] = compiled
+            # Callers with new options for every text must not fill the memory. The oldest functions are dropped.
+            for other in list(self._compiled_generations)[:-_MOST_COMPILED]:
+                self._compiled_generations.pop(other, None)
+        return compiled
 
     @cached_property
     def _compiled_generations(self) -> dict[DecodingOptions, "_Compiled"]:

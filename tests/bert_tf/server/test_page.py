@@ -8,43 +8,16 @@ import urllib.parse
 from html import unescape
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
-from served_kinds import Kinds
+from served_kinds import Kinds, Run
 from small_server import ask, serving
 
 from bert_tf.server.models import ServedModel
 from bert_tf.server.page import page
-from bert_tf.serving.explanation_page import explanation_data
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 SENTENCE = "the \U0001f600 miller lives by the river"  # JavaScript counts the face as two
-
-
-class Run:
-    """The run beside an export: what the page shows of one, without a model."""
-
-    def __init__(self, generates, explains):
-        self.generates, self.explains = generates, explains
-
-    async def stream(self, request, max_characters):
-        async def parts():
-            for part in ("one", " <b>two</b>", f" {request['seed']}"):
-                yield part
-
-        return parts()
-
-    async def explain(self, request, max_characters):
-        places = [(0, 3, 0.5), (6, 12, -0.25), (26, 31, 1.0)]  # characters, and the part in the answer
-        words = [
-            {"token": request["text"][start:end], "text": 0, "start": start, "end": end, "attribution": part}
-            for start, end, part in places
-        ]
-        weights = np.full((2, 2, 3, 3), 0.125, np.float32)
-        weights[1, :, 0, 2] = 0.75
-        explanation = {"target": "land", "value": 2.0, "tokens": words}
-        return explanation_data([explanation], [[request["text"]]], attention=[{"weights": weights}])
 
 
 KINDS = ("classification", "regression", "tagging", "question_answering", "pretraining", "seq2seq", "encoder")

@@ -54,6 +54,15 @@ def _log_probabilities(predictor, text, tokens):
     return np.asarray(keras.ops.log_softmax(logits, axis=-1))[0]
 
 
+def test_functions_are_kept_for_the_last_options_alone(predictor):
+    several = [DecodingOptions(max_length=8, beams=1, top_p=number / 20) for number in range(1, 20)]
+    first = predictor._compiled_generation(several[-1])
+    for options in several:
+        predictor._compiled_generation(options)
+    assert predictor._compiled_generation(several[-1].replace(seed=5)) is not first
+    assert len(predictor._compiled_generations) == 8
+
+
 @pytest.mark.parametrize("options", [{}, {"sampled": True, "seed": 3}, {"no_repeat_ngram": 2, "length_penalty": 0.0}])
 def test_scores_are_the_models_own(predictor, options):
     for text, found in zip(TEXTS, _found(predictor, **options), strict=True):
