@@ -5,6 +5,7 @@ form of `llms.txt` is that of https://llmstxt.org.
 """
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def _write(app: Any, exception: Exception | None) -> None:
         twin = built / f"{name}.md"
         twin.parent.mkdir(parents=True, exist_ok=True)
         twin.write_text(text, encoding="utf-8")
+    shutil.copytree(source / "pictures", built / "pictures", dirs_exist_ok=True)
     (built / "llms.txt").write_text(llms_text(pages), encoding="utf-8")
 
 

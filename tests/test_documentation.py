@@ -51,7 +51,7 @@ PAGES = (
     *("deployment", "python", "scoring", "chinese", "explaining"),
     *("ranking", "report", "notebooks", "keras", "migration", "weights", "limits", "engines", "tpu", "scale"),
     *(f"coming_from/{name}" for name in ("google_bert", "model_garden", "huggingface", "keras_hub", "bert4keras")),
-    *("reference", "start", "howto", "changelog"),
+    *("reference", "start", "howto", "concepts", "formats", "comparison", "changelog"),
 )
 # tests/test_translations.py holds these to their originals; what runs here is what has data of its own.
 TRANSLATIONS = sorted(path.relative_to(REPOSITORY).as_posix() for path in REPOSITORY.glob("docs/zh/*.md"))

@@ -1,6 +1,7 @@
 """The extensions of the site in docs/: the reference, the Markdown twins, and `llms.txt`. None of them needs Sphinx."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -86,6 +87,9 @@ def test_the_extensions_write_a_twin_of_each_page(extensions, tmp_path):
     changelog = (tmp_path / "changelog.md").read_text(encoding="utf-8")
     assert changelog.startswith("# Changelog\n")
     assert "](installation.md)" in changelog
+    pictures = re.findall(r"\]\((pictures/[^)]+)\)", (tmp_path / "concepts.md").read_text(encoding="utf-8"))
+    assert len(pictures) == 5
+    assert [picture for picture in pictures if not (tmp_path / picture).is_file()] == []
 
 
 def test_a_page_links_to_its_twin_in_the_other_language(extensions):
