@@ -266,7 +266,7 @@ def run(name, parameters, folder):
         env=os.environ | {"PATH": f"{command.parent}:/usr/bin:/bin", "MPLBACKEND": "agg"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=3600,
         check=False,
     )
     assert finished.returncode == 0, f"{finished.stdout[-2000:]}\n{finished.stderr[-4000:]}"
