@@ -20,11 +20,11 @@ EDITION = {
     "docs/index.md": "docs/zh/index.md",
     **{f"docs/{page}.md": f"docs/zh/{page}.md" for page in PAGES},
 }
-# Pages in English alone: for those who come from elsewhere, for operators of servers and TPUs, concepts and reference.
+# Pages in English alone: for those who come from elsewhere, for operators of TPUs, concepts and reference.
 ENGLISH_ONLY = {
     f"docs/{page}.md"
     for page in (
-        *("deployment", "migration", "engines", "tpu", "scale", "reference", "changelog"),
+        *("migration", "engines", "tpu", "scale", "reference", "changelog"),
         *("concepts", "formats", "comparison"),
         *(page for page in PAGES if page.startswith("coming_from/")),
     )
