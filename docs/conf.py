@@ -17,3 +17,5 @@ exclude_patterns = ["_build", "zh/README.md"]  # GitHub shows the Chinese README
 html_theme = "furo"
 html_title = "bert_tf"
 html_search_language = "en_zh"  # of `editions`
+html_static_path = ["static"]
+html_css_files = ["book.css"]
