@@ -15,6 +15,8 @@ os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="2",
     TF_ENABLE_ONEDNN_OPTS="1",
 )
+# Programs of small models run too briefly to repay what XLA spends on optimizing them.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Processes that a test starts find the project from any folder, and both find the packages of tests/packages.txt.
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEST_PACKAGES = Path(sys.prefix, "test-packages")
