@@ -108,8 +108,8 @@ class Kinds(tf.Module):
 class Run:
     """The run beside an export: it answers without a model."""
 
-    def __init__(self, generates, explains):
-        self.generates, self.explains = generates, explains
+    def __init__(self, generates, explains, tasks=None):
+        self.generates, self.explains, self.tasks = generates, explains, tasks or {}
 
     async def stream(self, request, max_characters):
         async def parts():

@@ -112,9 +112,12 @@ class AskedSignatures:
             raise ValueError(f"`{method}` needs {names} for this model. Received: {', '.join(sorted(given))}")
         number = same_number(given)
         rows: list[dict[str, Any]] = []
-        for start in range(0, number, self._batch_size):
-            part = {name: _filled_up(texts[start : start + self._batch_size]) for name, texts in given.items()}
-            part |= {name: [value] * min(self._batch_size, number - start) for name, value in fixed.items()}
+        # A server counts each text of a list.
+        longest = max((len(row) for texts in given.values() for row in texts if not isinstance(row, str)), default=1)
+        size = max(1, self._batch_size // longest)
+        for start in range(0, number, size):
+            part = {name: _filled_up(texts[start : start + size]) for name, texts in given.items()}
+            part |= {name: [value] * min(size, number - start) for name, value in fixed.items()}
             found = self._transport.predict(signature, part, self.signatures[signature])
             rows += [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
         return rows

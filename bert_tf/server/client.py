@@ -86,6 +86,7 @@ class Client:
         make = GrpcTransport if address["scheme"].startswith("grpc") else RestTransport
         self._transport = make(url, api_key=api_key, timeout=timeout, retries=retries, tls=tls)
         self._asked = AskedSignatures(self._transport, task, batch_size)
+        self._of_task = {} if task is None else {"task": task}
 
     def __getattr__(self, name: str) -> NoReturn:
         """Raise an AttributeError, with the reason if the predictor has a method of this name."""
@@ -259,7 +260,7 @@ class Client:
             ValueError: as `classify`; or the address is not one of HTTP.
             OSError: as `classify`; or the text does not end in time.
         """
-        return self._transport.stream({"text": text, "stream": True, **options})
+        return self._transport.stream({"text": text, "stream": True, **self._of_task, **options})
 
     def explain(
         self,
@@ -287,7 +288,7 @@ class Client:
         if text_pairs is not None:
             columns["text_pair"] = texts_of("text_pairs", text_pairs)
         same_number(columns)
-        options = {"method": method, "target": target, "baseline": baseline, "attention": False}
+        options = {"method": method, "target": target, "baseline": baseline, "attention": False, **self._of_task}
         found = []
         for each in zip(*columns.values(), strict=True):
             answer = self._transport.explain(dict(zip(columns, each, strict=True)) | options)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from typing import Any
 
 from bert_tf.server.options import ServerOptions
@@ -13,6 +14,8 @@ MAX_EVENT_BYTES = 2**20
 """The limit that h11 has for the head. It must not be reached before the other: h11's error is 400, and not 431."""
 
 _SECONDS_AFTER_REFUSAL = 5.0
+
+_TIMEOUTS_TO_READ = 3
 
 _MAX_REFUSED_BYTES = 64 * 2**20
 """The most bytes that are read of a request after it was refused."""
@@ -44,7 +47,8 @@ def listening(host: str, port: int, argument: str) -> socket.socket:
 def protocol_class(options: ServerOptions) -> type[asyncio.Protocol]:
     """Return the class of connections.
 
-    The head of a request must arrive within the time-out and have a bounded size. Uvicorn bounds the size alone.
+    The head of a request must arrive within the time-out and have a bounded size. Uvicorn bounds the size alone. A
+    client that does not read its answer within three time-outs loses its connection, so that answers cannot pile up.
 
     Args:
         options: the settings, of which the time-out counts here.
@@ -54,6 +58,7 @@ def protocol_class(options: ServerOptions) -> type[asyncio.Protocol]:
 
     class Connection(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
+        _unread: asyncio.TimerHandle | None = None
         _head_bytes = 0
         _refused_bytes: int | None = None
 
@@ -63,7 +68,28 @@ def protocol_class(options: ServerOptions) -> type[asyncio.Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._end_timer()
+            self._end_unread()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._end_unread()
+            self._unread = self.loop.call_later(_TIMEOUTS_TO_READ * options.timeout, self._drop)
+
+        def resume_writing(self) -> None:
+            self._end_unread()
+            super().resume_writing()
+
+        def _end_unread(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
+
+        def _drop(self) -> None:
+            """End the connection at once. Without a reset, the kernel would keep the rest of the answer."""
+            at_once = struct.pack("ii", 1, 0)
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            self.transport.abort()
 
         def data_received(self, data: bytes) -> None:
             if self._refused_bytes is None:

@@ -116,8 +116,7 @@ class Gate:
         with self._admission.holding(record):
             error = None if scope["path"] in OPEN_PATHS else self._admission.error(dict(scope["headers"]))
             app = self._app if error is None else self._refused(error)
-            # The parts have limits of their own. This one ends a client that does not read its answer, whose
-            # connection Uvicorn closes.
+            # The parts have limits of their own. This one ends a client that does not read the events of a stream.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(3 * self._options.timeout):
                     await app(scope, receive, noted)

@@ -120,7 +120,8 @@ class Handling:
             RequestError: they exceed the limits.
         """
         for array in inputs.values():
-            self.check_number(_rows(array))
+            # Each text of a list is a row of the model.
+            self.check_number(array.size if array.dtype == object else _rows(array))
             if array.dtype == object:
                 self.check_text(max(map(len, array.reshape(-1)), default=0))
 

@@ -54,6 +54,7 @@ def requests(models: Sequence[str], signatures: Sequence[str]) -> dict[str, Any]
         signatures: the names of their signatures.
     """
     text = {"type": "string"}
+    task = {"type": "string", "description": "A task of a model for several; left out for the only one that is able."}
     signature = {
         "type": "string",
         "enum": list(signatures),
@@ -77,6 +78,7 @@ def requests(models: Sequence[str], signatures: Sequence[str]) -> dict[str, Any]
             "type": "object",
             "properties": {
                 "text": text,
+                "task": task,
                 "stream": {"type": "boolean", "description": "Whether the answer is a stream of server-sent events."},
                 "max_length": {"type": "integer", "minimum": 1},
                 "no_repeat_ngram": {"type": "integer", "minimum": 0},
@@ -92,6 +94,7 @@ def requests(models: Sequence[str], signatures: Sequence[str]) -> dict[str, Any]
             "type": "object",
             "properties": {
                 **dict.fromkeys(("text", "text_pair", "question", "context"), text),
+                "task": task,
                 "method": {
                     "type": "string",
                     "enum": ["gradient_x_input", "integrated_gradients", "occlusion", "attention_rollout"],

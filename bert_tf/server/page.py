@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from bert_tf.server.models import ServedModel
 from bert_tf.serving.explanation_page import figures
@@ -25,10 +26,14 @@ def page(models: Mapping[str, ServedModel | None]) -> str:
     Args:
         models: the models by their names; what the run beside one can do, the page offers.
     """
-    abilities = {}
+    abilities: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
         run = None if model is None else model.run
         abilities[name] = {"stream": bool(run and run.generates), "explain": bool(run and run.explains)}
+        if run and run.tasks:
+            abilities[name]["tasks"] = {
+                task: {"stream": each.generates, "explain": each.explains} for task, each in run.tasks.items()
+            }
     template = importlib.resources.files("bert_tf.server").joinpath("page.html").read_text("utf-8")
     # "</script>" in a name must not end the element that holds the names.
     data = json.dumps(abilities).replace("<", "\\u003c")

@@ -5,17 +5,32 @@ import concurrent.futures
 import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bert_tf.server.errors import RequestError, invalid, shortened
 from bert_tf.server.json_tensors import encode_text
 from bert_tf.utils import json_text
 from bert_tf.utils.arguments import renamed
 
+if TYPE_CHECKING:
+    from bert_tf.serving.predictor import Predictor
+
 _GENERATION = ("max_length", "no_repeat_ngram", "temperature", "top_k", "top_p", "seed")
 _EXPLANATION = ("method", "target", "baseline")
-_ATTENTION = "attention"
+_ATTENTION, _TASK = "attention", "task"
 _TEXTS = (("text",), ("text", "text_pair"), ("question", "context"))
+
+
+class Abilities(NamedTuple):
+    """What the run of one task adds to its export.
+
+    Attributes:
+        generates: whether it generates texts.
+        explains: whether its answers can be explained.
+    """
+
+    generates: bool
+    explains: bool
 
 
 class ServedRun:
@@ -25,8 +40,9 @@ class ServedRun:
         folder: the folder of the run, or of published weights.
 
     Attributes:
-        generates: whether the model generates texts.
-        explains: whether its answers can be explained.
+        generates: whether the model, or one of its tasks, generates texts.
+        explains: whether its answers, or those of one of its tasks, can be explained.
+        tasks: the abilities of each task of a model for several by its name; empty for any other model.
 
     Raises:
         FileNotFoundError: there is no such run.
@@ -36,32 +52,34 @@ class ServedRun:
     def __init__(self, folder: str) -> None:
         import keras
 
-        from bert_tf.serving.methods.explanation import EXPLAINED_TASKS
-        from bert_tf.serving.predictor import load
+        from bert_tf.serving.predictor import MultiTaskPredictor, load
 
-        self._predictor = load(folder)
-        if not isinstance(self._predictor.model, keras.Model):
+        predictor = load(folder)
+        if not isinstance(predictor.model, keras.Model):
             raise ValueError(f"`runs` must name runs or published weights, not exports. Received: {folder!r}")
-        task = self._predictor.description.task
-        self.generates = task == "seq2seq"
-        self.explains = task in EXPLAINED_TASKS
+        several = predictor.predictors if isinstance(predictor, MultiTaskPredictor) else {}
+        self._predictors: dict[str, Predictor] = several or {"": predictor}
+        abilities = {task: _abilities(each) for task, each in self._predictors.items()}
+        self.tasks = abilities if several else {}
+        self.generates = any(each.generates for each in abilities.values())
+        self.explains = any(each.explains for each in abilities.values())
         self._executor = concurrent.futures.ThreadPoolExecutor(1, "run")
 
     async def stream(self, request: Mapping[str, Any], max_characters: int) -> AsyncIterator[str]:
         """Return the parts of the text that the model generates, as soon as each is known.
 
         Args:
-            request: `text`, and any of the options of `Predictor.stream`.
+            request: `text`, and any of the options of `Predictor.stream`; `task` names one of several tasks.
             max_characters: the largest number of UTF-8 bytes in the text.
 
         Raises:
             RequestError: the model does not generate, or the request is not as it must be.
         """
-        if not self.generates:
-            raise invalid("The model does not generate texts.")
-        options = _options(request, _GENERATION, ("text", "stream"))
+        able = [task for task, each in self._predictors.items() if _abilities(each).generates]
+        predictor = self._chosen(request, able, "The model does not generate texts.")
+        options = _options(request, _GENERATION, ("text", "stream", _TASK))
         text = _text(request, "text", max_characters)
-        parts = await self._run(lambda: self._predictor.stream(text, **options))
+        parts = await self._run(lambda: predictor.stream(text, **options))
         first = await self._run(next, parts, None)  # an error in it is one of the request
         return self._parts(first, parts)
 
@@ -76,29 +94,34 @@ class ServedRun:
         Args:
             request: `text`, with `text_pair` for a model of pairs; or `question` and `context`; and any of `method`,
                 `target` and `baseline`, the arguments of `Predictor.explain`. `attention: false` leaves attention out.
+                `task` names one of several tasks.
             max_characters: the largest number of UTF-8 bytes in a text.
 
         Raises:
             RequestError: answers of the model cannot be explained, or the request is not as it must be.
         """
-        if not self.explains:
-            raise invalid("The answers of the model cannot be explained.")
-        options = _options(request, _EXPLANATION, (*sum(_TEXTS, ()), _ATTENTION))
+        able = [task for task, each in self._predictors.items() if _abilities(each).explains]
+        predictor = self._chosen(request, able, "The answers of the model cannot be explained.")
+        options = _options(request, _EXPLANATION, (*sum(_TEXTS, ()), _ATTENTION, _TASK))
         attends = request.get(_ATTENTION, True)
         if not isinstance(attends, bool):
             raise invalid(f"'{_ATTENTION}' must be true or false. Received: {shortened(attends)}")
         names = next((each for each in reversed(_TEXTS) if set(each) <= request.keys()), ("text",))
         texts = [_text(request, name, max_characters) for name in names]
-        return await self._run(functools.partial(self._explained, texts, options, attends=attends))
+        return await self._run(functools.partial(_explained, predictor, texts, options, attends=attends))
 
-    def _explained(self, texts: list[str], options: Mapping[str, Any], *, attends: bool) -> dict[str, Any]:
-        from bert_tf.serving.explanation_page import explanation_data
-
-        arguments = [[text] for text in texts]
-        options = {"method": "gradient_x_input", **options}
-        found = self._predictor.explain(*arguments, **options)
-        attention = self._predictor.attention(*arguments) if attends else None
-        return explanation_data(found, [texts], attention=attention)
+    def _chosen(self, request: Mapping[str, Any], able: Sequence[str], message: str) -> "Predictor":
+        """Return the predictor of the task that a request names, or of the only one among those that are able."""
+        if not able:
+            raise invalid(message)
+        task = request.get(_TASK)
+        if task is None and len(able) == 1:
+            return self._predictors[able[0]]
+        if not self.tasks:
+            raise invalid(f"'{_TASK}' must be left out for a model of one task. Received: {shortened(task)}")
+        if not isinstance(task, str) or task not in able:
+            raise invalid(f"'{_TASK}' must be one of {', '.join(able)}. Received: {shortened(task)}")
+        return self._predictors[task]
 
     def close(self) -> None:
         """End the thread of the model."""
@@ -109,6 +132,25 @@ class ServedRun:
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
         except ValueError as error:
             raise invalid(str(error)) from None
+
+
+def _abilities(predictor: "Predictor") -> Abilities:
+    from bert_tf.serving.methods.explanation import EXPLAINED_TASKS
+
+    task = predictor.description.task
+    return Abilities(generates=task == "seq2seq", explains=task in EXPLAINED_TASKS)
+
+
+def _explained(
+    predictor: "Predictor", texts: list[str], options: Mapping[str, Any], *, attends: bool
+) -> dict[str, Any]:
+    from bert_tf.serving.explanation_page import explanation_data
+
+    arguments = [[text] for text in texts]
+    options = {"method": "gradient_x_input", **options}
+    found = predictor.explain(*arguments, **options)
+    attention = predictor.attention(*arguments) if attends else None
+    return explanation_data(found, [texts], attention=attention)
 
 
 def _options(request: Mapping[str, Any], known: tuple[str, ...], others: tuple[str, ...]) -> dict[str, Any]:

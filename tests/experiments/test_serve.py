@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import os
 import signal
 import ssl
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
 from launch_many import launch_many
-from small_server import TIMEOUT, serving, write_version
+from small_server import TIMEOUT, ask, serving, write_version
 
 from bert_tf.server.models import ServedModel
 from experiments.benchmarks.serve_load import measure
@@ -54,16 +56,16 @@ def test_the_command_serves_over_tls_with_keys_until_it_is_told_to_end(folder):
         assert url == first[:-1] + "b"
         context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
 
-        def ask(path, **headers):
+        def predictions(path, **headers):
             request = urllib.request.Request(url + path, json.dumps({"instances": ["a"]}).encode(), headers)
             with urllib.request.urlopen(request, timeout=TIMEOUT, context=context) as response:
                 return json.load(response)
 
         with pytest.raises(urllib.error.HTTPError) as refused:
-            ask(":predict", authorization="Bearer other")
+            predictions(":predict", authorization="Bearer other")
         assert refused.value.code == 401
         refused.value.close()
-        answer = ask("/labels/stable:predict", authorization="Bearer secret")
+        answer = predictions("/labels/stable:predict", authorization="Bearer secret")
         assert answer == {"predictions": [{"sizes": [1.0, 1.0], "upper": "A"}]}
         process.send_signal(signal.SIGTERM)
         assert process.wait(TIMEOUT) == 0
@@ -71,6 +73,38 @@ def test_the_command_serves_over_tls_with_keys_until_it_is_told_to_end(folder):
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.long  # three processes
+def test_a_killed_server_leaves_nothing_behind(folder, tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    files = sorted(path for path in folder.rglob("*"))
+    port = 0
+    for _ in range(2):  # the second one takes the port of the first
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "experiments.serve", "--export_dir=export", f"--port={port}"],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": str(temporary)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            url = process.stdout.readline().strip()
+            assert ask(f"{url}:predict", {"instances": ["a"]}).status == 200
+            port = urllib.parse.urlsplit(url).port
+        finally:
+            process.kill()
+            process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)  # it has started no other process that goes on
+        assert list(temporary.iterdir()) == []
+        assert sorted(path for path in folder.rglob("*")) == files
+    with pytest.raises(ConnectionRefusedError):
+        ask(url)
 
 
 def test_wrong_flags(folder):

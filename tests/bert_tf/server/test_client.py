@@ -149,6 +149,8 @@ def test_choices(url):
     np.testing.assert_allclose(found[1]["probabilities"], [4 / 13, 4 / 13, 5 / 13])
     np.testing.assert_allclose(found[2]["probabilities"], [0.5, 0.5])
     assert client.choose([], []) == []
+    with pytest.raises(ValueError, match=r"A request must hold at most 8 texts\. Received: 9"):
+        client.choose("here", list("abcdefghi"))  # each choice counts
     with pytest.raises(ValueError, match=r"`choices\[1\]` must hold at least two choices"):
         client.choose(["a", "b"], [["a", "b"], ["c"]])
     with pytest.raises(ValueError, match=r"`questions` must be as many as `contexts`\. Received: 1 and 2"):

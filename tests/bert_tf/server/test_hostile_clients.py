@@ -4,6 +4,7 @@ import asyncio
 import base64
 import http.client
 import json
+import select
 import socket
 import threading
 import urllib.parse
@@ -327,6 +328,26 @@ def test_slow_senders(folder):
         # So does the second request of a connection.
         first, second = exchange(url, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", b"GET /heal", count=2)
         assert (first.status, second.status) == (200, 408)
+        assert ask(f"{url}/healthz").status == 200
+
+
+def read_all(connection):
+    while connection.recv(65_536):
+        pass
+
+
+@pytest.mark.long  # the server waits for three of its time-outs
+def test_clients_that_do_not_read_lose_their_connections(folder):
+    body = json.dumps({"signature_name": "echo", "instances": ["x" * 99_000] * 60}).encode()
+    with serving(ServedModel("graph", str(folder)), timeout=5.0) as url, connect(url) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(post(body))
+        assert len(ask(url + PREDICT, body).value["predictions"]) == 60
+        lost = select.poll()
+        lost.register(connection, select.POLLERR | select.POLLHUP)
+        assert lost.poll(TIMEOUT * 1000), "the server keeps the answer"
+        with pytest.raises(ConnectionResetError):
+            read_all(connection)
         assert ask(f"{url}/healthz").status == 200
 
 

@@ -15,12 +15,20 @@ from small_server import ask, serving
 
 from bert_tf.server.models import ServedModel
 from bert_tf.server.page import page
+from bert_tf.server.served_run import Abilities
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 SENTENCE = "the \U0001f600 miller lives by the river"  # JavaScript counts the face as two
 
 
 KINDS = ("classification", "regression", "tagging", "question_answering", "pretraining", "seq2seq", "encoder")
+KINDS += ("multiple_choice", "reranking")
+ASKED = {
+    "question_answering": {"question": "where?", "context": SENTENCE},
+    "seq2seq": {"text": SENTENCE, "seed": "3"},
+    "multiple_choice": {"context": SENTENCE, "question": "", "choices": "by\nriver"},
+    "reranking": {"query": "where?", "passage": "by\nat the river\nby the"},
+}
 SHOWN = {  # what the page says, without its markup
     "classification": ["Answer: land", "land", "0.875", "water", "0.125"],
     "regression": ["Value: 4.2500"],
@@ -28,6 +36,8 @@ SHOWN = {  # what the page says, without its markup
     "question_answering": ["Answer: river", "0.750", "0.250"],
     "pretraining": ["[MASK] 1", "old", "0.625", "young", "0.250"],
     "seq2seq": [f"<b>{SENTENCE}</b> 3", "score -0.5000, 7 tokens"],
+    "multiple_choice": ["Answer: river", "by 0.286", "river 0.714"],
+    "reranking": ["1. at the river 0.563 2. by the 0.375 3. by 0.250"],
     "encoder": ["A vector of 3 numbers: 0.5000, -0.2500, 1.0000"],
 }
 
@@ -39,7 +49,12 @@ def address(tmp_path_factory):
         more = {"examples": kinds.examples} if kind == "classification" else {}
         signatures = {"serving_default": getattr(kinds, kind), **more}
         tf.saved_model.save(tf.Module(), str(folder / kind / "1"), signatures=signatures)
-    models = [ServedModel(kind, str(folder / kind), {}, 1) for kind in KINDS]
+    of_tasks = {"topic": kinds.classification, "topic_examples": kinds.examples, "size": kinds.regression}
+    of_tasks |= {"topic_token_ids": kinds.encoder, "size_token_ids": kinds.encoder}
+    signatures = {"serving_default": kinds.classification, **of_tasks}
+    tf.saved_model.save(tf.Module(), str(folder / "several" / "1"), signatures=signatures)
+    models = [ServedModel(kind, str(folder / kind), {}, 1) for kind in (*KINDS, "several")]
+    models[-1].run = Run(generates=False, explains=True, tasks={"topic": Abilities(False, True)})
     models[KINDS.index("classification")].run = Run(generates=False, explains=True)
     models[KINDS.index("seq2seq")].run = Run(generates=True, explains=False)
     with serving(*models) as url:
@@ -91,14 +106,21 @@ def test_names_cannot_break_the_page():
 @pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_browser_shows_the_answer(address, kind, tmp_path):
-    texts = {"question": "where?", "context": SENTENCE} if kind == "question_answering" else {"text": SENTENCE}
-    link = urllib.parse.urlencode(
-        {"model": kind, **texts, "seed": "3"} if kind == "seq2seq" else {"model": kind, **texts}
-    )
+    link = urllib.parse.urlencode({"model": kind, **ASKED.get(kind, {"text": SENTENCE})})
     text = seen(f"{address}/#{link}", f"--user-data-dir={tmp_path / 'profile'}")
     for part in SHOWN[kind]:
         assert part in text
     taken(f"{address}/#{link}", kind, tmp_path)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")
+@pytest.mark.parametrize(("task", "shown"), [("topic", "Answer: land land 0.875 water 0.125 Why?"), ("size", "4.2500")])
+def test_a_browser_asks_the_task_that_is_chosen(address, task, shown, tmp_path):
+    link = urllib.parse.urlencode({"model": "several", "task": task, "text": SENTENCE})
+    text = seen(f"{address}/#{link}", f"--user-data-dir={tmp_path / 'profile'}")
+    assert "Task size topic" in text
+    assert shown in text
+    taken(f"{address}/#{link}", f"several_{task}", tmp_path)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium: apt-get install chromium")

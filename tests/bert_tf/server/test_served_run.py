@@ -6,7 +6,7 @@ import urllib.parse
 
 import numpy as np
 import pytest
-from small_model import write_run
+from small_model import write_multi_task_run, write_run
 from small_server import TIMEOUT, ask, assert_near, serving, write_version
 
 import bert_tf
@@ -24,7 +24,9 @@ TEXT = "the old miller lives by the river"
 def runs(tmp_path_factory):
     """The folders of runs by task."""
     folder = tmp_path_factory.mktemp("runs")
-    return {task: str(write_run(folder / task, task)) for task in ("seq2seq", "classification")}
+    found = {task: write_run(folder / task, task) for task in ("seq2seq", "classification")}
+    found["several"] = write_multi_task_run(folder / "several", {"topic": "classification", "names": "tagging"})
+    return {name: str(run) for name, run in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def models(runs, tmp_path_factory):
     # What the export answers does not count here: a small graph takes its place.
     folder = tmp_path_factory.mktemp("exports")
     write_version(folder, 1)
-    found = {name: ServedModel(name, str(folder)) for name in ("seq2seq", "classification", "alone")}
+    found = {name: ServedModel(name, str(folder)) for name in (*runs, "alone")}
     attach_runs([f"{task}={run}" for task, run in runs.items()], found)
     return found
 
@@ -87,6 +89,13 @@ def test_explanations_are_those_of_the_predictor(url, runs):
         client.explain([TEXT], baseline="x")
 
 
+def test_a_task_of_several_is_explained(url, runs):
+    options = {"method": "gradient_x_input"}
+    for task in ("topic", "names"):
+        client = bert_tf.Client(f"{url}/several", task=task)
+        assert_near(client.explain([TEXT], **options), bert_tf.load(runs["several"], task).explain([TEXT], **options))
+
+
 def test_the_description_has_what_runs_add(url):
     found = ask(f"{url.removesuffix('/v1/models')}/openapi.json").value["paths"]
     schema = found["/v1/models/{model}:generate"]["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -101,12 +110,16 @@ def test_the_description_has_what_runs_add(url):
         ("none:generate", {"text": "a"}, 404, "Servable not found for request: Latest(none)"),
         ("seq2seq:explain", {"text": "a"}, 400, "The answers of the model cannot be explained."),
         ("classification:generate", {"text": "a"}, 400, "The model does not generate texts."),
+        ("several:explain", {"text": "a"}, 400, "'task' must be one of topic, names. Received: None"),
+        ("several:explain", {"text": "a", "task": ["x"]}, 400, "'task' must be one of topic, names. Received: ['x']"),
+        ("several:generate", {"text": "a", "task": "topic"}, 400, "The model does not generate texts."),
+        ("classification:explain", {"text": "a", "task": "x"}, 400, "'task' must be left out for a model of one task."),
         ("seq2seq:generate", {}, 400, "'text' must be a text. Received: None"),
         (
             "seq2seq:generate",
             {"text": "a", "beams": 2},
             400,
-            "'beams' is not known. Known: text, stream, max_length,",
+            "'beams' is not known. Known: text, stream, task, max_length,",
         ),
         ("seq2seq:generate", {"text": "a", "top_k": [1]}, 400, "'top_k' must be a number or a string. Received: [1]"),
         ("seq2seq:generate", {"text": "a" * 101}, 413, "A text must hold at most 100 bytes. Received: 101"),
