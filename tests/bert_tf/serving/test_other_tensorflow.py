@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_model import write_run
+from small_model import write_multi_task_run, write_run
 
 PYTHON = Path(__file__).resolve().parents[3] / ".venv-2.20" / "bin" / "python"
 TEXTS = [b"The old miller.", b"A young sailor forgot the letter [MASK] near the river"]
 TASKS = (
     *("classification", "multi_label", "regression", "tagging", "question_answering", "retrieval"),
-    *("seq2seq", "pretraining"),
+    *("reranking", "multiple_choice", "seq2seq", "pretraining"),
 )
+SEVERAL = {"topic": "classification", "names": "tagging", "find": "retrieval", "order": "reranking"}
+SEVERAL |= {"pick": "multiple_choice"}
 ARRAYS = {
     "input_ids": [[2, 7, 8, 4, 3], [2, 9, 3, 0, 0]],
     "input_mask": [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]],
@@ -45,21 +47,35 @@ print(tf.__version__, sum(map(len, expected.values())))
 """
 
 
-def _inputs(signature, text_inputs):
+def _inputs(model, name):
+    """Return inputs of a signature: the texts, a list of both for an input of lists, or arrays."""
     inputs = {}
-    for name, spec in signature.structured_input_signature[1].items():
+    for key, spec in _specs(model, name).items():
         if spec.dtype != tf.string:
-            inputs[name] = np.array(ARRAYS[name], np.int32)
-        elif name == "inputs":
-            protos = []
-            for text in TEXTS:
-                feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-                features = tf.train.Features(feature=dict.fromkeys(text_inputs, feature))
-                protos.append(tf.train.Example(features=features).SerializeToString())
-            inputs[name] = protos
+            inputs[key] = np.array(ARRAYS[key], np.int32)
+        elif key == "inputs":
+            inputs[key] = _examples(_specs(model, name.removesuffix("examples").removesuffix("_") or "serving_default"))
         else:
-            inputs[name] = TEXTS
+            inputs[key] = TEXTS if spec.shape.rank == 1 else [TEXTS, [TEXTS[0], b""]]
     return inputs
+
+
+def _specs(model, name):
+    return model.signatures[name].structured_input_signature[1]
+
+
+def _examples(specs):
+    """Return serialized examples with the texts of another signature."""
+    protos = []
+    for text in TEXTS:
+        feature = {}
+        for key, spec in specs.items():
+            if spec.dtype == tf.string:
+                values = tf.train.BytesList(value=[text] if spec.shape.rank == 1 else TEXTS)
+                feature[key] = tf.train.Feature(bytes_list=values)
+        features = tf.train.Features(feature=feature)
+        protos.append(tf.train.Example(features=features).SerializeToString())
+    return protos
 
 
 @pytest.mark.release
@@ -71,17 +87,15 @@ def test_exports_answer_under_the_older_tensorflow(tmp_path):
     from bert_tf.serving.options import ExportOptions
 
     drawn = ExportOptions(top_k=5)
-    cases = {task: (task, None) for task in TASKS} | {"drawn": ("seq2seq", drawn)}
+    cases = {task: (task, None) for task in TASKS} | {"drawn": ("seq2seq", drawn), "multi_task": ("", None)}
     expected = {}
     for name, (task, options) in cases.items():
-        run = write_run(tmp_path / name, task)
+        run = write_run(tmp_path / name, task) if task else write_multi_task_run(tmp_path / name, SEVERAL)
         folder = export_saved_model(str(run), str(tmp_path / f"{name}_export"), options)
         model = tf.saved_model.load(folder)
-        given = model.signatures["serving_default"].structured_input_signature[1]
-        text_inputs = [key for key, spec in given.items() if spec.dtype == tf.string]
         expected[folder] = {}
         for signature in model.signatures:
-            inputs = _inputs(model.signatures[signature], text_inputs)
+            inputs = _inputs(model, signature)
             outputs = model.signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
             expected[folder][signature] = (inputs, {key: value.numpy() for key, value in outputs.items()})
     (tmp_path / "expected.pickle").write_bytes(pickle.dumps(expected))
