@@ -44,7 +44,7 @@ def pairs(tmp_path):
     return str(path)
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_from_a_file_to_scores(packed, pairs, tmp_path):
     tokenizer = WordPieceTokenizer(str(write_vocab(tmp_path / "vocab.txt")))
     task = TASK_CONFIGS["seq2seq"].replace(packed=packed, generation_metrics=("exact_match", "distinct_1"))

@@ -106,7 +106,7 @@ assert len(history["loss"]) == 1
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.long)])
 def test_a_keras_file_holds_the_tokenizer(published, tmp_path, backend):
     pytest.importorskip(backend)
     model, _ = published

@@ -269,7 +269,7 @@ def test_replicas_equal_one_device_in_their_masks(replicas):
     assert np.array_equal(compiled(replicas.place(batch))["masks"][0], expected)
 
 
-@pytest.mark.parametrize("dropout_rate", [0.0, 0.5])
+@pytest.mark.parametrize("dropout_rate", [pytest.param(0.0, marks=pytest.mark.long), 0.5])
 def test_replicas_draw_different_masks(replicas, dropout_rate):
     distribution = replicas
     keras.utils.set_random_seed(0)
