@@ -54,7 +54,8 @@ class ArrayModel(ExportedModel):
             ValueError: a row has more tokens than the file takes.
         """
         outputs = self.run(inputs)
-        return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
+        name = MODEL_KINDS[self._task].output
+        return outputs[name] if name else outputs
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the outputs by name. Arguments as in `__call__`."""

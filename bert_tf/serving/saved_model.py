@@ -49,7 +49,8 @@ class SavedModel(ExportedModel):
         # Without positions to predict at, a pre-trained model is an encoder.
         is_encoder = not inputs.keys() >= set(MODEL_KINDS[self._task].head_inputs)
         outputs = _answered(self._signature("encoder" if is_encoder else "token_ids"), inputs)
-        return outputs[name] if (name := MODEL_KINDS[self._task].output) else outputs
+        name = MODEL_KINDS[self._task].output
+        return outputs[name] if name else outputs
 
     def generate(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Return what `models.generation.Generation` returns for its inputs; for a model for sequence to sequence."""
