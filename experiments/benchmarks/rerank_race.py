@@ -16,7 +16,7 @@ from data_pipelines import trec
 
 FIRST_RUN = "first.trec"
 WORKER = os.path.join(os.path.dirname(__file__), "rerank_workers", "worker_sentence_transformers.py")
-BATCH_SIZE, MAX_SEQ_LENGTH = 32, 128
+BATCH_SIZE, GROUP_SIZE, MAX_SEQ_LENGTH = 32, 4, 128
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*(?=[\"“(\[]?[A-Z0-9\u4e00-\u9fff])")
 
 
@@ -27,7 +27,7 @@ class Settings:
     Attributes:
         weights: the folder of the encoder, which also makes the vectors of the search.
         folder: the folder for data and runs.
-        loss: the loss of this project's reranker.
+        loss: the loss of both rerankers; the peer's worker has `binary` and `softmax`.
         epochs: the number of passes over the training pairs.
         negatives: the number of mined negatives of a question.
         depth: the number of passages to re-rank for a question.
@@ -48,7 +48,7 @@ class Settings:
 
 
 def sentences_of(context: str) -> list[tuple[int, str]]:
-    """Return the sentences of a context, each with the index of its first character.
+    """Return the sentences of a context, without line breaks, each with the index of its first character.
 
     >>> sentences_of("He came. It rained.")
     [(0, 'He came.'), (9, 'It rained.')]
@@ -56,7 +56,7 @@ def sentences_of(context: str) -> list[tuple[int, str]]:
     found, start = [], 0
     for end in [*(match.end() for match in _SENTENCE_END.finditer(context)), len(context)]:
         if context[start:end].strip():
-            found.append((start, context[start:end].strip()))
+            found.append((start, " ".join(context[start:end].split())))
         start = end
     return found
 
@@ -110,7 +110,7 @@ def run_own(settings: Settings, seed: int) -> dict[str, Any]:
     begin, run = time.monotonic(), f"own_{seed}"
     chosen = {
         "task.loss": settings.loss,
-        "task.group_size": 4,  # of the losses that compare passages: the right one and the first three negatives
+        "task.group_size": GROUP_SIZE,  # of the losses that compare passages: the right one and the first three negatives
         "task.max_seq_length": MAX_SEQ_LENGTH,
         "train.batch_size": BATCH_SIZE,
         "train.learning_rate": settings.learning_rate,
@@ -129,7 +129,12 @@ def run_own(settings: Settings, seed: int) -> dict[str, Any]:
 def run_peer(settings: Settings, seed: int, python: str) -> dict[str, Any]:
     """Train the peer, re-rank the search, and return the scores. The arguments are those of `run_own`."""
     begin, run = time.monotonic(), f"peer_{seed}"
-    task = dataclasses.asdict(settings) | {"seed": seed, "batch_size": BATCH_SIZE, "max_seq_length": MAX_SEQ_LENGTH}
+    task = dataclasses.asdict(settings) | {
+        "seed": seed,
+        "batch_size": BATCH_SIZE,
+        "group_size": GROUP_SIZE,
+        "max_seq_length": MAX_SEQ_LENGTH,
+    }
     finished = subprocess.run([python, WORKER, json.dumps(task)], capture_output=True, text=True, check=False)
     if finished.returncode:
         raise OSError(f"the worker ended with code {finished.returncode}: {finished.stderr[-2000:]}")

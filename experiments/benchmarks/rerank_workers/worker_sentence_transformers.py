@@ -1,7 +1,8 @@
 """The worker of sentence-transformers: a `CrossEncoder` that is trained on mined negatives and scores a run.
 
 It takes the settings as JSON, and prints one line of JSON: the scores of the first `depth` documents of each query.
-The update rule is that of this project's experiment, and the loss that of `BinaryCrossEntropyLoss`.
+The update rule is that of this project's experiment. The loss is `binary`, that of `BinaryCrossEntropyLoss`, or `softmax`,
+the cross-entropy of the right passage among those of its question.
 """
 
 import json
@@ -22,23 +23,25 @@ def main(settings: dict[str, Any]) -> None:
     shuffled = random.Random(settings["seed"])
     folder = Path(settings["folder"])
     model = CrossEncoder(settings["weights"], num_labels=1, max_length=settings["max_seq_length"])
-    pairs = _training_pairs(folder / "negatives.jsonl")
-    size, epochs = settings["batch_size"], settings["epochs"]
-    steps = epochs * -(-len(pairs) // size)
+    groups = _training_groups(folder / "negatives.jsonl", settings)
+    softmax = settings["loss"] == "softmax"
+    size, epochs = settings["batch_size"] // len(groups[0]), settings["epochs"]
+    steps = epochs * -(-len(groups) // size)
     warmup = max(1, round(0.1 * steps))
     decayed = [weight for weight in model.parameters() if weight.ndim > 1]
     others = [weight for weight in model.parameters() if weight.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=settings["learning_rate"], eps=1e-6)
+    parameters = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(parameters, lr=settings["learning_rate"], eps=1e-6)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warmup, max(0.0, (steps - step) / steps))
     )
-    loss_of = torch.nn.BCEWithLogitsLoss()
+    loss_of = torch.nn.CrossEntropyLoss() if softmax else torch.nn.BCEWithLogitsLoss()
     model.train()
     for _ in range(epochs):
-        shuffled.shuffle(pairs)
-        for start in range(0, len(pairs), size):
-            queries, passages, targets = zip(*pairs[start : start + size], strict=True)
+        shuffled.shuffle(groups)
+        for start in range(0, len(groups), size):
+            rows = [row for group in groups[start : start + size] for row in group]
+            queries, passages, targets = zip(*rows, strict=True)
             inputs = model.tokenizer(
                 list(queries),
                 list(passages),
@@ -47,7 +50,10 @@ def main(settings: dict[str, Any]) -> None:
                 max_length=settings["max_seq_length"],
                 return_tensors="pt",
             )
-            loss = loss_of(model.model(**inputs).logits[:, 0], torch.tensor(targets))
+            logits, expected = model.model(**inputs).logits[:, 0], torch.tensor(targets)
+            if softmax:
+                logits, expected = (values.reshape(-1, settings["group_size"]) for values in (logits, expected))
+            loss = loss_of(logits, expected)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -57,12 +63,20 @@ def main(settings: dict[str, Any]) -> None:
     print(json.dumps(_scores(model, folder, settings["depth"])), flush=True)
 
 
-def _training_pairs(path: Path) -> list[tuple[str, str, float]]:
+def _training_groups(path: Path, settings: dict[str, Any]) -> list[list[tuple[str, str, float]]]:
+    """Return groups of rows (query, passage, target) that stay together in a batch: single rows for the loss `binary`."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if settings["loss"] == "softmax":
+        # As in this project, a question with several right passages has a group for each.
+        return [
+            [(row["query"], row["passage"], 1.0)]
+            + [(row["query"], text, 0.0) for text in row["negatives"][: settings["group_size"] - 1]]
+            for row in rows
+        ]
     pairs = {(row["query"], row["passage"]): 1.0 for row in rows}
     for row in rows:
         pairs |= {(row["query"], text): 0.0 for text in row["negatives"] if (row["query"], text) not in pairs}
-    return [(query, passage, target) for (query, passage), target in pairs.items()]
+    return [[(query, passage, target)] for (query, passage), target in pairs.items()]
 
 
 def _scores(model: Any, folder: Path, depth: int) -> dict[str, list[float]]:
