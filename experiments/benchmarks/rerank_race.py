@@ -110,7 +110,7 @@ def run_own(settings: Settings, seed: int) -> dict[str, Any]:
     begin, run = time.monotonic(), f"own_{seed}"
     chosen = {
         "task.loss": settings.loss,
-        "task.group_size": GROUP_SIZE,  # of the losses that compare passages: the right one and the first three negatives
+        "task.group_size": GROUP_SIZE,  # in losses that compare passages: the right one and three negatives
         "task.max_seq_length": MAX_SEQ_LENGTH,
         "train.batch_size": BATCH_SIZE,
         "train.learning_rate": settings.learning_rate,

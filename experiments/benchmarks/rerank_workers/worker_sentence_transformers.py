@@ -1,8 +1,8 @@
 """The worker of sentence-transformers: a `CrossEncoder` that is trained on mined negatives and scores a run.
 
 It takes the settings as JSON, and prints one line of JSON: the scores of the first `depth` documents of each query.
-The update rule is that of this project's experiment. The loss is `binary`, that of `BinaryCrossEntropyLoss`, or `softmax`,
-the cross-entropy of the right passage among those of its question.
+The update rule is that of this project's experiment. The loss is `binary`, that of `BinaryCrossEntropyLoss`, or
+`softmax`, the cross-entropy of the right passage among those of its question.
 """
 
 import json
@@ -64,7 +64,7 @@ def main(settings: dict[str, Any]) -> None:
 
 
 def _training_groups(path: Path, settings: dict[str, Any]) -> list[list[tuple[str, str, float]]]:
-    """Return groups of rows (query, passage, target) that stay together in a batch: single rows for the loss `binary`."""
+    """Return groups of rows (query, passage, target) that stay together in a batch: single rows for `binary`."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     if settings["loss"] == "softmax":
         # As in this project, a question with several right passages has a group for each.
