@@ -115,7 +115,7 @@ def description(options: ServerOptions, models: Mapping[str, ServedModel]) -> di
 def _operation(verb: str, summary: str, body: Any = None) -> dict[str, Any]:
     content: dict[str, Any] = {_JSON: {"schema": _ANSWERS[verb]}}
     if verb == "generate":
-        content["text/event-stream"] = {"schema": _TEXT}
+        content["text/event-stream"] = {"schema": _object({"data": _TEXT}, event=_TEXT)}  # of each event
     responses = {"200": {"description": "The answer.", "content": content}} | _errors(_ERRORS)
     operation = {"summary": summary, "responses": responses}
     if body is not None:

@@ -72,9 +72,9 @@ def test_any_number_of_devices(tmp_path):
     cases = [f"{case}:{count}" for case in compared for count in (1, 4)]
     runs = trained(tmp_path, *(f"packed:{count}" for count in (1, 2, 4, 8)), *cases)
     for count in (2, 4, 8):
-        require_equal(runs[f"packed:{count}"], runs["packed:1"], 1e-5)
+        require_equal(runs[f"packed:{count}"], runs["packed:1"], 5e-5)
     for case in compared:
-        require_equal(runs[f"{case}:4"], runs[f"{case}:1"], 1e-5)
+        require_equal(runs[f"{case}:4"], runs[f"{case}:1"], 5e-5)
 
 
 @pytest.mark.long
