@@ -22,7 +22,7 @@ _TEXTS = (("text",), ("text", "text_pair"), ("question", "context"))
 
 
 class Abilities(NamedTuple):
-    """What the run of one task adds to its export.
+    """The abilities that the run of one task adds to its export.
 
     Attributes:
         generates: whether it generates texts.
