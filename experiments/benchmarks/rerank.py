@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from bert_tf.configs.tasks.reranking import RERANKING_LOSSES
 from bert_tf.utils import files
 from bert_tf.utils.launching import run, whole_numbers
 from experiments.benchmarks import rerank_race
@@ -26,7 +27,7 @@ def define_flags() -> None:
     flags.DEFINE_string("work_dir", None, "The folder for data and runs.", required=True)
     flags.DEFINE_string("output", None, "The JSON file for all scores.")
     flags.DEFINE_list("seeds", ["1"], "The seeds.")
-    flags.DEFINE_string("loss", "softmax", "The loss of both rerankers; the peer knows softmax and binary.")
+    flags.DEFINE_enum("loss", "softmax", RERANKING_LOSSES, "The loss of both; the peer has softmax and binary.")
     flags.DEFINE_integer("epochs", 4, "The number of passes over the training pairs.", lower_bound=1)
     flags.DEFINE_integer("negatives", 5, "The number of negatives of a question.", lower_bound=1)
     flags.DEFINE_integer("depth", 10, "The number of passages to re-rank for a question.", lower_bound=1)
@@ -40,6 +41,9 @@ def main(_: Sequence[str]) -> None:
     for name in ("data", "weights"):
         if not files.exists(getattr(values, name)):
             raise FileNotFoundError(f"--{name}: no such file or folder: {getattr(values, name)!r}")
+    if (values.peer_python or values.venvs) and values.loss not in rerank_race.PEER_LOSSES:
+        known = ", ".join(rerank_race.PEER_LOSSES)
+        raise ValueError(f"--loss must be one of {known}, which the peer has. Received: {values.loss!r}")
     peer = values.peer_python
     if peer is None and values.venvs is not None:
         peer = python_of("sentence_transformers", values.venvs)

@@ -15,6 +15,8 @@ from bert_tf.utils import files
 from data_pipelines import trec
 
 FIRST_RUN = "first.trec"
+PEER_LOSSES = ("softmax", "binary")
+"""The losses of the peer's worker."""
 WORKER = os.path.join(os.path.dirname(__file__), "rerank_workers", "worker_sentence_transformers.py")
 BATCH_SIZE, GROUP_SIZE, MAX_SEQ_LENGTH = 32, 4, 128
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s*(?=[\"“(\[]?[A-Z0-9\u4e00-\u9fff])")

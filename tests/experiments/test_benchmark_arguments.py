@@ -37,6 +37,13 @@ CASES = {
     "no length": ([GPU, "--output=out", "--lengths="], ["--lengths"]),
     "no step": ([STEP, "--steps=0"], ["steps", "0"]),
     "a backend that is not JAX": ([STEP, "--steps=1"], ["KERAS_BACKEND=tensorflow"]),
+    "a loss that the peer lacks": (
+        [
+            *("experiments.benchmarks.rerank", f"--data={__file__}", f"--weights={__file__}", "--work_dir=out"),
+            *("--peer_python=python", "--loss=listnet"),
+        ],
+        ["--loss", "'listnet'", "softmax, binary"],
+    ),
     "no texts for a server": (
         ["experiments.benchmarks.serve_load", "--url=http://127.0.0.1:1", "--texts=absent.txt"],
         ["absent.txt"],
