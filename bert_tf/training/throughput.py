@@ -1,8 +1,6 @@
 """The metrics of the speed of training, and of the time that it waits for input."""
 
 import dataclasses
-import resource
-import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,6 +9,7 @@ from keras import ops
 from bert_tf.features import Batch
 from bert_tf.objectives.losses import Sums
 from bert_tf.objectives.objective import Objective
+from bert_tf.utils.peak_memory import peak_memory_gib
 
 TOKENS = "tokens_per_row"
 """The metric of each step with the tokens, without padding, and the number of rows that hold them."""
@@ -27,9 +26,6 @@ TIMING_METRICS = (
     "device_memory_gib",
 )
 """The metrics that differ between two runs with the same updates."""
-
-_GIB = 2.0**30
-_UNIT_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
 
 
 def counting_tokens(objective: Objective) -> Objective:
@@ -112,6 +108,6 @@ class ThroughputMeter:
         if self._flops and self._peak_flops:
             values["peak_flops_share"] = self._flops / seconds / self._peak_flops
         self._clear()
-        values["host_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT_OF_MAXRSS / _GIB
+        values["host_memory_gib"] = peak_memory_gib()
         device_memory = self._device_memory_gib()
         return values if device_memory is None else values | {"device_memory_gib": device_memory}

@@ -3,9 +3,7 @@
 Import this module where Keras computes with JAX (`KERAS_BACKEND=jax`).
 """
 
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -18,10 +16,10 @@ from bert_tf.models.flops import pretraining_step_flops
 from bert_tf.models.pretrainer import BertPretrainer
 from bert_tf.objectives.objective import pretraining_objective
 from bert_tf.training.jax_engine.engine import JaxEngine
+from bert_tf.utils.peak_memory import peak_memory_gib
 from experiments.benchmarks.synthetic_batches import tokens_per_batch
 
 _LOSSES = ("masked_lm_loss", "next_sentence_loss")
-_BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
 
 
 class JaxTraining:
@@ -118,7 +116,7 @@ def measure(training: JaxTraining, *, steps: int, repetitions: int) -> dict[str,
         "loss_first": losses[0],
         "loss_last": losses[-1],
         "device_memory_gib": training.engine.device_memory_gib(),
-        "host_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_OF_MAXRSS / 2**30,
+        "host_memory_gib": peak_memory_gib(),
     }
 
 

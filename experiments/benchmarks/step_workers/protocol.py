@@ -105,14 +105,14 @@ def serve(start: Callable[[Case, list[Batch]], tuple[Callable[[int], float], int
             cpu_seconds.append(time.process_time() - cpu_begin)
             number += 1
         answer("ran", seconds=seconds, cpu_seconds=cpu_seconds, loss=loss)
-    after = _peak_bytes()
+    after = peak_bytes()
     answer("done", peak_bytes=max(after, _before_steps), peak_step_bytes=after)
 
 
 _before_steps = 0
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Return the peak memory of this process since its start or since `_reset_peak`."""
     with open("/proc/self/status", encoding="ascii") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
@@ -121,6 +121,6 @@ def _peak_bytes() -> int:
 def _reset_peak() -> None:
     """Reset the peak memory, so that it leaves out starting and compiling (on Linux)."""
     global _before_steps
-    _before_steps = _peak_bytes()
+    _before_steps = peak_bytes()
     with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
         file.write("5")

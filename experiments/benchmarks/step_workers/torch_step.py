@@ -6,7 +6,6 @@ transformers.
 
 import json
 import os
-import resource
 import statistics
 import sys
 import time
@@ -14,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from protocol import Case, read_batches
+from protocol import Case, peak_bytes, read_batches
 from torch_training import make_training
 
 
@@ -52,7 +51,7 @@ def measure(
         "loss_first": losses[0],
         "loss_last": losses[-1],
         "device_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
-        "host_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**30,
+        "host_memory_gib": peak_bytes() / 2**30,
     }
 
 

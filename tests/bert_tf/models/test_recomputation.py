@@ -79,10 +79,11 @@ def test_fits_with_keras():
 
 
 _PEAK = """
-    import resource, sys
+    import sys
     import tensorflow as tf
     from bert_tf.configs import BertConfig
     from bert_tf.models.encoder import BertEncoder
+    from bert_tf.utils.peak_memory import peak_memory_gib
 
     config = BertConfig(
         vocab_size=40, hidden_size=64, num_layers=16, num_heads=4, intermediate_size=256, recompute=sys.argv[1] == "yes"
@@ -97,13 +98,13 @@ _PEAK = """
         return [tf.reduce_sum(tf.convert_to_tensor(one)) for one in found]
 
     gradient(tf.zeros((16, 512), tf.int32))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(1024 * peak_memory_gib())
 """
 
 
 def _peak(recompute):
     command = [sys.executable, "-c", textwrap.dedent(_PEAK), recompute]
-    return int(subprocess.run(command, check=True, capture_output=True, timeout=300).stdout) / 1024
+    return float(subprocess.run(command, check=True, capture_output=True, timeout=300).stdout)
 
 
 @pytest.mark.long
