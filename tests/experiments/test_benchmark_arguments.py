@@ -44,6 +44,13 @@ CASES = {
         ],
         ["--loss", "'listnet'", "softmax, binary"],
     ),
+    "no pairs to learn from": (
+        [
+            *("experiments.benchmarks.seq2seq", "--train=absent.tsv", f"--test={__file__}", f"--weights={__file__}"),
+            *("--venvs=out", "--work_dir=out"),
+        ],
+        ["--train", "absent.tsv"],
+    ),
     "no texts for a server": (
         ["experiments.benchmarks.serve_load", "--url=http://127.0.0.1:1", "--texts=absent.txt"],
         ["absent.txt"],
