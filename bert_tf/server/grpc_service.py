@@ -5,6 +5,8 @@ They answer by what answers HTTP: the same models, batches, limits, keys and met
 """
 
 import asyncio
+import contextlib
+import math
 import socket
 import types
 import urllib.parse
@@ -25,6 +27,11 @@ from bert_tf.server.tls import Tls
 _VERB_OF_METHOD = {"tensorflow/serving/classify": "classify", "tensorflow/serving/regress": "regress"}
 _LONGEST_MESSAGE = 1000
 _OK = 200
+
+_RPCS_OF_REQUEST = 2
+"""The number of requests that may arrive or be answered, for each of those that are held."""
+
+_TIMEOUTS_OF_GRACE = 1.9
 
 Answer = Callable[[Any, RequestRecord], Awaitable[Any]]
 
@@ -68,11 +75,9 @@ class GrpcService:
         from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
         self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", self._options.max_request_bytes),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_concurrent_streams", self._options.max_requests),
-            ]
+            options=channel_options(self._options),
+            # Requests that have not arrived yet are not held, and would otherwise not be counted.
+            maximum_concurrent_rpcs=_RPCS_OF_REQUEST * self._options.max_requests,
         )
         prediction = types.SimpleNamespace(
             Predict=self._method("Predict", self._predict),
@@ -110,16 +115,18 @@ class GrpcService:
             record = RequestRecord(
                 "GRPC", f"/tensorflow.serving.{service}/{name}", _client(context.peer()), bytes=request.ByteSize()
             )
-            with self._admission.holding(record):
-                try:
-                    response = await self._answer(answer, request, context, record)
-                    record.status = _OK
-                except RequestError as error:
-                    record.status = error.status
-                    after = () if error.retry_after is None else (("retry-after", str(error.retry_after)),)
-                    message = error.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
-                    await context.abort(codes[error.code], message, after)
-                return response
+            holding = contextlib.ExitStack()
+            holding.enter_context(self._admission.holding(record))
+            context.add_done_callback(lambda _: holding.close())  # when the client has the whole answer, or has gone
+            try:
+                response = await self._answer(answer, request, context, record)
+                record.status = _OK
+            except RequestError as error:
+                record.status = error.status
+                after = () if error.retry_after is None else (("retry-after", str(error.retry_after)),)
+                message = error.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+                await context.abort(codes[error.code], message, after)
+            return response
 
         return called
 
@@ -236,6 +243,25 @@ class GrpcService:
 
     def _note(self, name: str, verb: str, record: RequestRecord) -> None:
         record.verb, record.model = verb, name if name in self._handling.models.by_name else ""
+
+
+def channel_options(options: ServerOptions) -> list[tuple[str, int]]:
+    """Return the settings of connections.
+
+    gRPC has no limit for the time in which a client sends its request or reads its answer. So a connection takes no
+    new requests after a time-out (gRPC adds up to 10 % at random), which clients follow by opening another one; and its
+    requests end after three time-outs in all. TCP ends one whose client does not read at all.
+    """
+    timeout = 1000 * options.timeout
+    return [
+        ("grpc.max_receive_message_length", options.max_request_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", options.max_requests),
+        ("grpc.max_connection_age_ms", math.ceil(timeout)),
+        ("grpc.max_connection_age_grace_ms", math.ceil(_TIMEOUTS_OF_GRACE * timeout)),
+        ("grpc.keepalive_time_ms", math.ceil(timeout)),
+        ("grpc.keepalive_timeout_ms", math.ceil(timeout)),
+    ]
 
 
 async def _maybe_in_thread(large: bool, function: Callable[..., Any], *arguments: Any) -> Any:
