@@ -14,6 +14,7 @@ Axes: B batch, L length, K sequences in a row, P predictions, S segments of a st
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from bert_tf import features
@@ -238,7 +239,9 @@ def evaluation_dataset(
 def _step_by_step(values: tf.Tensor, steps: int, rows_per_stream: int) -> tf.Tensor:
     """Order rows by step: [streams, steps x rows, N] -> [steps x streams x rows, N]."""
     streams, _, width = values.shape
-    by_step = tf.transpose(tf.reshape(values, [streams, steps, rows_per_stream * width]), [1, 0, 2])
+    # A gather of whole rows, because oneDNN prints an error where a transposition of 16-bit integers falls back.
+    order = np.arange(streams * steps).reshape(streams, steps).T.reshape(-1)
+    by_step = tf.gather(tf.reshape(values, [streams * steps, rows_per_stream * width]), order)
     return tf.reshape(by_step, [steps * streams * rows_per_stream, width])
 
 
