@@ -35,7 +35,7 @@ help:  ## list the targets
 quickstart: $(INSTALLED)  ## the whole path on this machine; ARGS="--corpus 'docs/*.txt'" for your own text
 	@$(BIN)/python -m experiments.quickstart $(ARGS)
 
-checkpoint: $(INSTALLED)  ## pre-train BERT-mini on the documentation of packages (three hours on two cores; goes on after a stop); ARGS="--dry_run"
+checkpoint: $(INSTALLED)  ## pre-train BERT-mini on the documentation of packages (half an hour to three hours on two cores; goes on after a stop); ARGS="--dry_run"
 	@$(BIN)/python -m experiments.checkpoint $(ARGS)
 
 test: $(TEST_PACKAGES)  ## the quick tests; ARGS="tests/test_files.py" for some of them
