@@ -1,7 +1,7 @@
 """An extension of Sphinx for pages in two languages: `data.md` in English, and its translation `zh/data.md`.
 
 Each page of such a pair links to the other. Chinese pages say their language, their lines are joined without spaces,
-and the search finds Chinese words.
+and the search finds Chinese words. In both languages a line does not end within a flag.
 """
 
 import re
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "zh/"
-_WIDE = r"\u3000-\u303f\u4e00-\u9fff\uff00-\uffef"  # ideographs and the punctuation between them
+_MARK = r"[\u3000-\u303f\uff00-\uffef]"  # Chinese punctuation, which has its own white space
+_IDEOGRAPH = r"[\u4e00-\u9fff]"
+_TOUCHING = re.compile(rf"{_MARK}\n|\n{_MARK}|{_IDEOGRAPH}\n{_IDEOGRAPH}")
 _RUNS = re.compile(r"[\u4e00-\u9fff]+|[^\W\u4e00-\u9fff]+")
 # The same as `words_of`.
 _SPLIT_QUERY = r"""
@@ -38,7 +40,7 @@ def setup(app: Any) -> dict[str, bool]:
 
     app.add_search_language(SearchBoth)
     app.connect("source-read", _read)
-    app.connect("html-page-context", _name_language)
+    app.connect("html-page-context", _finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -60,13 +62,16 @@ def linked(text: str, twin: str, label: str) -> str:
 
 
 def joined(text: str) -> str:
-    """Return a page whose paragraphs have no line breaks after wide characters, where a browser would show a space."""
+    """Return a page without the line breaks beside Chinese characters for which a browser would show a space.
+
+    A break between an ideograph and Latin letters or code stays, because a space belongs there.
+    """
     lines: list[str] = []
     code = False
     for line in text.split("\n"):
         code ^= line.lstrip().startswith("```")
         starts = not line.strip() or re.match(r" *(- |\d+\. |#|\||```)", line)
-        if lines and not code and not starts and re.search(rf"[{_WIDE}]$", lines[-1]):
+        if lines and not code and not starts and _TOUCHING.search(f"{lines[-1]}\n{line.lstrip()}"):
             lines[-1] += line.lstrip()
         else:
             lines.append(line)
@@ -83,6 +88,17 @@ def _read(app: Any, page: str, source: list[str]) -> None:
         source[0] = linked(source[0], f"{FOLDER}{page}.md", "中文")
 
 
-def _name_language(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+def with_whole_flags(html: str) -> str:
+    """Return a page whose flags in code, such as `--extend`, have the class `flag` of `static/book.css`.
+
+    After Chinese punctuation a line may end before such a flag: browsers allow no break before a hyphen.
+    """
+    html = re.sub(r'<span class="pre">(?=--[\w-]{1,30}[=<])', '<span class="pre flag">', html)
+    return re.sub(r'(?<=[，。；：、])(?=<code[^>]*><span class="pre flag">)', "<wbr>", html)
+
+
+def _finish(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
     if page.startswith(FOLDER):
         context["language"] = "zh-CN"
+    if "body" in context:
+        context["body"] = with_whole_flags(context["body"])

@@ -103,6 +103,15 @@ def test_lines_of_chinese_are_joined_without_spaces(extensions):
     assert extensions[2].joined(page) == (
         "# 数据\n\n第一行，第二行 of\nBERT。\n- 一项，两行\n- 又一项\n\n```sh\n# 注释，\n# 不变，\n命令\n```\n"
     )
+    assert extensions[2].joined("用 `a`\n（见 `b`），与\n`c` 相\n同") == "用 `a`（见 `b`），与\n`c` 相同"
+
+
+def test_flags_are_marked_so_that_no_line_ends_within_them(extensions):
+    flag, other = '<code><span class="pre">--extend</span>', '<span class="pre">run-a</span></code>'
+    marked = flag.replace("pre", "pre flag")
+    assert extensions[2].with_whole_flags(f"（{flag} {other}，{flag}</code>") == (
+        f"（{marked} {other}，<wbr>{marked}</code>"
+    )
 
 
 def test_chinese_is_searched_by_pairs_of_characters(extensions):
