@@ -312,6 +312,9 @@ def _steps_to_next_event(step: int, train: TrainConfig) -> int:
 
 
 def _summary(values: dict[str, Any]) -> str:
-    """Return the metrics that the progress bar shows beside rate and time left."""
-    losses = [f"{name} {value:.3f}" for name, value in values.items() if name.endswith("loss")]
+    """Return the metrics that the progress bar shows beside rate and time left.
+
+    A loss for which the batches hold nothing, such as that of next sentences of an `mlm` corpus, is NaN and left out.
+    """
+    losses = [f"{name} {value:.3f}" for name, value in values.items() if name.endswith("loss") and not np.isnan(value)]
     return ", ".join([*losses, f"{values['tokens_per_second']:,.0f} tokens/s"])

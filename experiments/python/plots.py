@@ -48,7 +48,7 @@ def plot_histories(histories: Mapping[str, Sequence[Mapping[str, Any]]], metrics
                 steps, values = [report["step"] for report in found], [report[metric] for report in found]
                 if found:
                     axis.plot(steps, values, marker=".", label=", ".join(filter(None, [label, word])))
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set_xlabel("step")
         axis.set_title(metric)
         axis.legend()

@@ -142,5 +142,6 @@ def _figure(histories: Mapping[str, Sequence[Mapping[str, Any]]], metrics: Seque
 
 
 def _shown(scores: Mapping[str, Any]) -> str:
-    numbers = {name: value for name, value in scores.items() if isinstance(value, int | float)}
+    """Return the scores that are numbers, without those for which the examples hold nothing, which are NaN."""
+    numbers = {name: value for name, value in scores.items() if isinstance(value, int | float) and value == value}
     return ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())

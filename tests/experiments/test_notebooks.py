@@ -85,7 +85,7 @@ RUNS = {
                 **TRAINING,
             },
         },
-        (r"documents, [\d,]+ characters", r"masked_lm_loss \d"),
+        (r"documents, [\d,]+ characters", r"masked_lm_loss \d\S*, masked_lm_accuracy \d"),
         3,
     ),
     "question_answering_on_tpu": (

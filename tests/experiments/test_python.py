@@ -1,5 +1,6 @@
 """The trainings as functions: they give what the launchers give, and can be called again."""
 
+import dataclasses
 import json
 import sys
 
@@ -77,6 +78,8 @@ def test_the_result_tells_what_the_run_did(folder, finetuned):
     assert finetuned.scores == json.loads((folder / "memory" / "scores.json").read_text())
     assert f"'{folder / 'memory'}': best_step" in repr(finetuned)
     assert f"accuracy {finetuned.scores['accuracy']:.4g}" in repr(finetuned)
+    result = dataclasses.replace(finetuned, run_dir="run", scores={"masked_lm_loss": 1.5, "next_sentence_loss": np.nan})
+    assert repr(result) == "<TrainingResult in 'run': masked_lm_loss 1.5>"
     evaluations = [report for report in finetuned.history if report["kind"] == "eval"]
     assert [report["step"] for report in evaluations] == [3, 6]
     assert finetuned.scores["accuracy"] == max(report["accuracy"] for report in evaluations)

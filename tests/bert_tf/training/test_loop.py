@@ -232,6 +232,11 @@ def test_steps_between_events():
     assert [step for step in range(1, 21) if loop._is_due(step, 0, 20)] == [20]
 
 
+def test_the_progress_bar_leaves_out_losses_of_nothing():
+    values = {"masked_lm_loss": 2.0, "next_sentence_loss": np.nan, "loss_scale": 1.0, "tokens_per_second": 1234.0}
+    assert loop._summary(values) == "masked_lm_loss 2.000, 1,234 tokens/s"
+
+
 def _diverging(at):
     """The pre-training objective whose loss is nan in batches that hold the sign 39 at the first place."""
     plain = pretraining_objective()
