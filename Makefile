@@ -12,7 +12,8 @@ VENV ?= .venv$(if $(filter-out 2.21,$(TENSORFLOW)),-$(TENSORFLOW))
 EXTRAS = cpu,text,litert,ann,hub,tfds,plot,test,dev
 ARGS ?=
 # Tests of one file share fixtures, so they share a process. One process runs on each core, at most four for memory.
-PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# tests/conftest.py orders the files.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed

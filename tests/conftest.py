@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ sys.path.append(str(TEST_PACKAGES))
 PYTHONPATH = [str(REPOSITORY), os.environ.get("PYTHONPATH"), str(TEST_PACKAGES)]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, PYTHONPATH))
 
+SLOWEST = "test_pages_of_"
+
 LOGICAL_DEVICES = max(4, int(os.environ.get("REPLICAS", "4")))  # test_distribution.py asks for more
 
 
@@ -38,6 +41,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * LOGICAL_DEVICES)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files of the slowest tests, then take those of many tests first.
+
+    Processes take files in this order (`--no-loadscope-reorder`). A file that takes minutes would otherwise come last,
+    as it has a single test, and keep one process busy after all others.
+    """
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not item.path.name.startswith(SLOWEST), -sizes[item.path]))
 
 
 def pytest_collection_finish() -> None:

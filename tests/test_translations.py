@@ -12,7 +12,7 @@ import shlex
 from dataclasses import dataclass
 
 import pytest
-from test_documentation import PAGES, REPOSITORY, TRANSLATIONS, text_of
+from page_commands import PAGES, REPOSITORY, TRANSLATIONS, text_of
 
 # Start, guides and how-to, whose translations are in docs/zh/ under the same names, and the README.
 EDITION = {

@@ -1,0 +1,9 @@
+"""The commands and the Python of the pages on data, training, serving, weights and other libraries run as printed."""
+
+import pytest
+from page_commands import GROUPS, run_pages
+
+
+@pytest.mark.long
+def test_commands_run_as_printed(tmp_path):
+    run_pages(GROUPS["training"], tmp_path)
