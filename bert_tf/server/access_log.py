@@ -20,7 +20,7 @@ class RequestRecord:
         model: the model, "" if there is none of this name.
         version: the version that answered.
         verb: `predict`, `metadata`, ...
-        texts: the number of rows that were asked.
+        texts: the number of texts that were asked, each of a list for itself.
         bytes: the size of its body.
         status: the status code of its answer; 499 if the client had gone.
         seconds: the time from its head to the end of its answer.

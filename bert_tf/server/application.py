@@ -9,9 +9,17 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any
 
 from bert_tf.server import embeddings, openapi, page, paths
-from bert_tf.server.errors import CLIENT_CLOSED, GATEWAY_TIMEOUT, INTERNAL, NOT_FOUND, UNAVAILABLE, RequestError
+from bert_tf.server.errors import (
+    CLIENT_CLOSED,
+    GATEWAY_TIMEOUT,
+    INTERNAL,
+    NOT_FOUND,
+    TOO_LARGE,
+    UNAVAILABLE,
+    RequestError,
+)
 from bert_tf.server.gate import RECORD, Admission, Gate
-from bert_tf.server.handling import TOO_LARGE, Handling
+from bert_tf.server.handling import Handling
 from bert_tf.server.json_tensors import parse_object
 from bert_tf.server.options import ServerOptions
 from bert_tf.server.served_run import events

@@ -1,8 +1,9 @@
 """Adaptive batching: requests that arrive while the model is busy are answered together.
 
 A request that finds the model idle is computed at once. The others wait in lanes: one for each version, signature and
-shape. When a thread is free, it takes the lane whose first request is the oldest, and from it as many rows as the model
-is expected to compute within the latency budget. No request waits for others to come, so batches grow with the load.
+shape. When a thread is free, it takes the lane whose first request is the oldest, and from it as many texts as the
+model is expected to compute within the latency budget. No request waits for others to come, so batches grow with the
+load.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ Arrays = Mapping[str, np.ndarray]
 
 TOO_MANY = 429
 
-# The cost of a row beside that of its bytes, in bytes.
-_COST_OF_ROW = 32
+# The cost of a text beside that of its bytes, in bytes.
+_COST_OF_TEXT = 32
 
 # The weight of the newest batch in the mean of seconds for a unit of cost.
 _NEWEST = 0.2
@@ -43,7 +44,7 @@ class _Lane(NamedTuple):
 
 class _Item(NamedTuple):
     inputs: Arrays
-    rows: int
+    texts: int
     cost: int
     arrived: float
     outputs: "asyncio.Future[Arrays]"
@@ -54,7 +55,7 @@ class Batcher:
 
     Args:
         options: the settings: `parallel`, `max_batch_texts`, `latency_budget` and `max_queue_texts` count here.
-        observe: called after each batch with its rows and its seconds, or None.
+        observe: called after each batch with its texts and its seconds, or None.
     """
 
     def __init__(self, options: ServerOptions, observe: Callable[[int, float], None] | None = None) -> None:
@@ -65,33 +66,42 @@ class Batcher:
         self._running: set[asyncio.Task[None]] = set()
         self._seconds: weakref.WeakKeyDictionary[ServedVersion, dict[str, float]] = weakref.WeakKeyDictionary()
         self.waiting = 0
-        """The number of rows that wait."""
+        """The number of texts that wait."""
 
-    async def ask(self, version: ServedVersion, signature: Signature, inputs: Arrays) -> Arrays:
+    async def ask(
+        self, version: ServedVersion, signature: Signature, inputs: Arrays, texts: int | None = None
+    ) -> Arrays:
         """Return the outputs of a signature, those of the request alone.
 
+        Args:
+            version: the version.
+            signature: one of its signatures.
+            inputs: the inputs by name.
+            texts: the number of texts; None where each row is one.
+
         Raises:
-            RequestError: too many rows wait already; or the model refuses the inputs.
+            RequestError: too many texts wait already; or the model refuses the inputs.
         """
         sizes = {len(array) if array.ndim else -1 for array in inputs.values()}
         rows = max(1, *sizes)
+        of_row = math.ceil((texts or rows) / rows)
         joins = signature.counts is not None and len(sizes) == 1 and min(sizes) > 0
         counts = tuple((signature.counts or {}).items())
-        if self.waiting and self.waiting + rows > self._options.max_queue_texts:
+        if self.waiting and self.waiting + rows * of_row > self._options.max_queue_texts:
             message = f"{self.waiting} texts wait for the model, and at most {self._options.max_queue_texts} may."
             raise RequestError(TOO_MANY, message, retry_after=self._seconds_to_wait())
         shapes = tuple((name, array.shape[1:]) for name, array in sorted(inputs.items())) if joins else ()
         lane = _Lane(version, signature.name, shapes, counts, None if joins else object())
         # Parts of a request whose outputs differ in width could not be put together.
-        size = self._options.max_batch_texts if joins and not counts else rows
+        size = max(1, self._options.max_batch_texts // of_row) if joins and not counts else rows
         items = []
         for start in range(0, rows, size):
             part = {name: array[start : start + size] for name, array in inputs.items()} if joins else inputs
             count = min(size, rows - start)
             future = asyncio.get_running_loop().create_future()
-            items.append(_Item(part, count, _cost(part, count), time.monotonic(), future))
+            items.append(_Item(part, count * of_row, _cost(part, count * of_row), time.monotonic(), future))
         self._lanes.setdefault(lane, deque()).extend(items)
-        self.waiting += rows
+        self.waiting += rows * of_row
         self._start()
         try:
             parts = [await item.outputs for item in items]
@@ -119,18 +129,18 @@ class Batcher:
 
     def _take(self, lane: _Lane) -> list[_Item]:
         """Return the next batch of a lane; nothing if its first requests were given up."""
-        queue, items, rows, cost = self._lanes[lane], list[_Item](), 0, 0
+        queue, items, texts, cost = self._lanes[lane], list[_Item](), 0, 0
         most_cost = self._options.latency_budget / self._seconds_of_cost(lane)
         while queue and (
             queue[0].outputs.done()
             or not items
-            or (rows + queue[0].rows <= self._options.max_batch_texts and cost + queue[0].cost <= most_cost)
+            or (texts + queue[0].texts <= self._options.max_batch_texts and cost + queue[0].cost <= most_cost)
         ):
             item = queue.popleft()
-            self.waiting -= item.rows
+            self.waiting -= item.texts
             if not item.outputs.done():
                 items.append(item)
-                rows, cost = rows + item.rows, cost + item.cost
+                texts, cost = texts + item.texts, cost + item.cost
         if not queue:
             del self._lanes[lane]
         return items
@@ -152,7 +162,7 @@ class Batcher:
             seconds = time.monotonic() - started
             self._learn(lane, seconds / sum(item.cost for item in items))
             if self._observe is not None:
-                self._observe(sum(item.rows for item in items), seconds)
+                self._observe(sum(item.texts for item in items), seconds)
             task = asyncio.current_task()
             assert task is not None
             self._running.discard(task)
@@ -172,9 +182,9 @@ class Batcher:
         return min(max(math.ceil(seconds / self._options.parallel), 1), 60)
 
 
-def _cost(inputs: Arrays, rows: int) -> int:
+def _cost(inputs: Arrays, texts: int) -> int:
     sizes = (sum(map(len, array.reshape(-1))) if array.dtype == object else array.nbytes for array in inputs.values())
-    return sum(sizes) + _COST_OF_ROW * rows
+    return sum(sizes) + _COST_OF_TEXT * texts
 
 
 def _answers(lane: _Lane, requests: Sequence[Arrays]) -> Sequence[Arrays | Exception]:

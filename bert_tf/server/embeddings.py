@@ -63,7 +63,8 @@ def _read(handling: Handling, body: bytes) -> tuple[str, np.ndarray, bool]:
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise invalid(f"'input' must be a text or a list of texts. Received: {shortened(given)}")
     array = json_tensors.dense(texts, "DT_STRING", "input")
-    handling.check_sizes({_INPUT: array})
+    handling.check_number(array.size, "input")
+    handling.check_text(max(map(len, array)), "input")
     return name, array, encoding == "base64"
 
 

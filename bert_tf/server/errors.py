@@ -2,7 +2,8 @@
 
 from typing import Any
 
-BAD_REQUEST, NOT_FOUND, CLIENT_CLOSED, INTERNAL, UNAVAILABLE, GATEWAY_TIMEOUT = 400, 404, 499, 500, 503, 504
+BAD_REQUEST, NOT_FOUND, TOO_LARGE, CLIENT_CLOSED = 400, 404, 413, 499
+INTERNAL, UNAVAILABLE, GATEWAY_TIMEOUT = 500, 503, 504
 
 # The status code of each code of `tf.errors` (tensorflow/serving, model_servers/http_server.cc).
 _STATUS_OF_CODE = {
@@ -24,8 +25,11 @@ _STATUS_OF_CODE = {
 FAILED_PRECONDITION = 9
 
 # The code of each status, the first of those that share one.
-_CODE_OF_STATUS = {status: code for code, status in reversed(_STATUS_OF_CODE.items())} | {408: 4, 413: 3}
+_CODE_OF_STATUS = {status: code for code, status in reversed(_STATUS_OF_CODE.items())} | {408: 4, TOO_LARGE: 3}
 _INTERNAL_CODE = 13
+
+_LONGEST_MESSAGE = 1000
+"""Messages of models and of TensorFlow may quote whole texts, and gRPC bounds its headers."""
 
 
 class RequestError(Exception):
@@ -33,7 +37,7 @@ class RequestError(Exception):
 
     Args:
         status: the status code of HTTP.
-        message: a sentence for the client.
+        message: a sentence for the client, whose first 1,000 characters are sent.
         retry_after: the number of seconds after which the client may try again, or None.
         code: the code of `tf.errors` and of gRPC; None for the one that the status stands for.
     """
@@ -41,7 +45,7 @@ class RequestError(Exception):
     def __init__(self, status: int, message: str, retry_after: int | None = None, code: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = message[:_LONGEST_MESSAGE]
         self.retry_after = retry_after
         self.code = _CODE_OF_STATUS.get(status, _INTERNAL_CODE) if code is None else code
 

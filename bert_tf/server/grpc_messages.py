@@ -5,12 +5,13 @@ errors and their messages are those of `servables/tensorflow/*.cc` of tensorflow
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bert_tf.server.errors import BAD_REQUEST, FAILED_PRECONDITION, RequestError, invalid
+from bert_tf.server.example_sizes import check_context
 from bert_tf.server.paths import ModelPath
 from bert_tf.server.served_version import DEFAULT_SIGNATURE, ServedVersion, Signature
 
@@ -71,13 +72,20 @@ def example_signature(version: ServedVersion, name: str) -> Signature:
     return version.signature(name)
 
 
-def predict_inputs(request: Any, signature: Signature, max_values: int) -> dict[str, np.ndarray]:
+CheckNumber = Callable[[int, str], None]
+"""Raises a RequestError for too large a number of texts, given with the name of what has so many."""
+
+
+def predict_inputs(
+    request: Any, signature: Signature, max_values: int, check_number: CheckNumber
+) -> dict[str, np.ndarray]:
     """Return the inputs of a PredictRequest, strings as objects of type `bytes`.
 
     Args:
         request: the message.
         signature: its signature.
         max_values: the largest number of values in an input: a few bytes can stand for any number of equal values.
+        check_number: checks the number of strings, for the same reason.
 
     Raises:
         RequestError: the inputs are not those of the signature, or an input or the filter is not as it must be.
@@ -100,14 +108,17 @@ def predict_inputs(request: Any, signature: Signature, max_values: int) -> dict[
             )
         if name in request.output_filter[:number]:
             raise invalid(f"duplicate output tensor alias: {name}")
-    return {name: _array(request.inputs[name], name, info.dtype, max_values) for name, info in signature.inputs.items()}
+    return {
+        name: _array(request.inputs[name], name, info.dtype, max_values, check_number)
+        for name, info in signature.inputs.items()
+    }
 
 
 def _set(names: Iterable[str]) -> str:
     return "{" + ",".join(name[:80] for name in sorted(names)[:20]) + "}"
 
 
-def _array(proto: Any, name: str, dtype: str, max_values: int) -> np.ndarray:
+def _array(proto: Any, name: str, dtype: str, max_values: int, check_number: CheckNumber) -> np.ndarray:
     """Return the array of a TensorProto that must have the type `dtype`."""
     import tensorflow as tf
     from tensorflow.core.framework import types_pb2
@@ -116,21 +127,30 @@ def _array(proto: Any, name: str, dtype: str, max_values: int) -> np.ndarray:
     given = names[proto.dtype].name if proto.dtype in names else str(proto.dtype)
     if given != dtype:
         raise invalid(f"input tensor alias {name}: expects {dtype} but {given} is provided")
+
+    def parsing_error(reason: str) -> Exception:
+        return invalid(f"tensor parsing error: {name}: {reason}")
+
+    if proto.tensor_shape.unknown_rank or min((dim.size for dim in proto.tensor_shape.dim), default=0) < 0:
+        raise parsing_error("the size of each axis must be known and at least 0")
     shape = [dim.size for dim in proto.tensor_shape.dim]
-    error = invalid(f"tensor parsing error: {name}")
-    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or math.prod(shape) > max_values:
-        raise error
+    size = math.prod(shape)
     if dtype == "DT_STRING":  # NumPy would take an empty string for one of characters
-        values, missing = list(proto.string_val), math.prod(shape) - len(proto.string_val)
-        if missing < 0 or proto.tensor_content:
-            raise error
-        array = np.empty(math.prod(shape), object)
+        check_number(size, name)
+        values, missing = list(proto.string_val), size - len(proto.string_val)
+        if missing < 0:
+            raise parsing_error(f"its shape has room for {size} values. Received: {len(values)}")
+        if proto.tensor_content:
+            raise parsing_error("strings must be in `string_val`. Received: `tensor_content`")
+        array = np.empty(size, object)
         array[:] = values + [values[-1] if values else b""] * missing
         return array.reshape(shape)
+    if size > max_values:
+        raise parsing_error(f"an input must hold at most {max_values} values. Received: {size}")
     try:
         return tf.make_ndarray(proto)
     except (TypeError, ValueError, OverflowError):
-        raise error from None
+        raise parsing_error(f"it must hold the {size} values of its shape") from None
 
 
 def predict_response(path: ModelPath, version: int, signature: str, outputs: Mapping[str, np.ndarray]) -> Any:
@@ -171,13 +191,18 @@ def write_tensor(proto: Any, array: np.ndarray) -> None:
         getattr(proto, field).extend(array.reshape(-1).tolist())
 
 
-def examples(given: Any) -> tuple[np.ndarray, int]:
-    """Return the serialized `tf.train.Example`s of an `Input`, bytes [B], and the size of their longest text.
+def examples(given: Any, max_bytes: int, check_number: CheckNumber) -> np.ndarray:
+    """Return the serialized `tf.train.Example`s of an `Input`, bytes [B].
 
     The features of a context are those of every example.
 
+    Args:
+        given: the message.
+        max_bytes: the largest number of bytes of a request that repeats the context for each example.
+        check_number: checks the number of examples, before each of them is given the features of the context.
+
     Raises:
-        RequestError: there are none.
+        RequestError: there are no examples or too many, or the context is too large.
     """
     import tensorflow as tf
 
@@ -186,15 +211,15 @@ def examples(given: Any) -> tuple[np.ndarray, int]:
         context, found = given.example_list_with_context.context, given.example_list_with_context.examples
     if not found:
         raise invalid("Input is empty.")
-    protos, longest = np.empty(len(found), object), 0
+    check_number(len(found), "examples")
+    check_context(context.features.ByteSize(), len(found), max_bytes)
+    protos = np.empty(len(found), object)
     for index, example in enumerate(found):
         merged = tf.train.Example()
         merged.MergeFrom(context)
         merged.MergeFrom(example)
         protos[index] = merged.SerializeToString()
-        for feature in merged.features.feature.values():
-            longest = max(longest, *map(len, feature.bytes_list.value), 0)
-    return protos, longest
+    return protos
 
 
 def write_classifications(result: Any, outputs: Mapping[str, np.ndarray]) -> None:

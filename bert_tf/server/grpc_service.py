@@ -17,15 +17,15 @@ from bert_tf.server import grpc_messages as messages
 from bert_tf.server.access_log import RequestRecord
 from bert_tf.server.connections import listening
 from bert_tf.server.errors import GATEWAY_TIMEOUT, INTERNAL, RequestError, invalid
+from bert_tf.server.example_sizes import INPUT
 from bert_tf.server.gate import Admission
 from bert_tf.server.grpc_installed import check_installed
-from bert_tf.server.handling import LARGE_BODY, Handling, check_method
+from bert_tf.server.handling import LARGE_BODY, Asked, Handling, check_method
 from bert_tf.server.options import ServerOptions
 from bert_tf.server.served_version import ServedVersion, Signature
 from bert_tf.server.tls import Tls
 
 _VERB_OF_METHOD = {"tensorflow/serving/classify": "classify", "tensorflow/serving/regress": "regress"}
-_LONGEST_MESSAGE = 1000
 _OK = 200
 
 _RPCS_OF_REQUEST = 2
@@ -124,7 +124,7 @@ class GrpcService:
             except RequestError as error:
                 record.status = error.status
                 after = () if error.retry_after is None else (("retry-after", str(error.retry_after)),)
-                message = error.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+                message = error.message.encode(errors="replace").decode()
                 await context.abort(codes[error.code], message, after)
             return response
 
@@ -149,16 +149,22 @@ class GrpcService:
     async def _predict(self, request: Any, record: RequestRecord) -> Any:
         version = self._version(request, "predict", record)
         signature = messages.predict_signature(version, request.model_spec.signature_name)
-        large = record.bytes >= LARGE_BODY
-        inputs = await _maybe_in_thread(
-            large, messages.predict_inputs, request, signature, self._options.max_request_bytes
-        )
-        self._handling.check_sizes(inputs)
-        outputs = await self._handling.run(version, signature, inputs, record)
+        asked = await _maybe_in_thread(record.bytes >= LARGE_BODY, self._read_predict, request, signature)
+        outputs = await self._handling.run(version, asked, record)
         shown = {name: outputs[name] for name in request.output_filter or outputs}
         large = sum(array.size for array in shown.values()) >= LARGE_BODY // 4
         path = messages.path_of(request, "predict")
         return await _maybe_in_thread(large, messages.predict_response, path, version.number, signature.name, shown)
+
+    def _read_predict(self, request: Any, signature: Signature) -> Asked:
+        most = self._options.max_request_bytes
+        inputs = messages.predict_inputs(request, signature, most, self._handling.check_number)
+        return Asked(signature, inputs, self._handling.count_texts(signature, inputs))
+
+    def _read_examples(self, given: Any, signature: Signature) -> Asked:
+        most = self._options.max_request_bytes
+        inputs = {INPUT: messages.examples(given, most, self._handling.check_number)}
+        return Asked(signature, inputs, self._handling.count_texts(signature, inputs))
 
     async def _classify(self, request: Any, record: RequestRecord) -> Any:
         from tensorflow_serving.apis import classification_pb2
@@ -190,10 +196,11 @@ class GrpcService:
             raise invalid("MultiInferenceRequest must hold at least one task")
         if len({task.model_spec.name for task in tasks}) > 1:
             raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-        names = [task.model_spec.signature_name for task in tasks]
-        for name in names:
-            if names.count(name) > 1:
-                raise invalid(f"Duplicate evaluation of signature: {name}")
+        names = set[str]()
+        for task in tasks:
+            if task.model_spec.signature_name in names:
+                raise invalid(f"Duplicate evaluation of signature: {task.model_spec.signature_name[:80]}")
+            names.add(task.model_spec.signature_name)
         for task in tasks:
             if task.method_name not in _VERB_OF_METHOD:
                 raise RequestError(501, f"Unsupported signature method_name: {task.method_name[:80]}")
@@ -215,10 +222,8 @@ class GrpcService:
         version = self._version(asked, verb, record)
         signature: Signature = messages.example_signature(version, asked.model_spec.signature_name)
         check_method(signature, verb)
-        examples, longest = await _maybe_in_thread(record.bytes >= LARGE_BODY, messages.examples, given)
-        self._handling.check_number(len(examples))
-        self._handling.check_text(longest)
-        return version, await self._handling.run(version, signature, {"inputs": examples}, record)
+        read = await _maybe_in_thread(record.bytes >= LARGE_BODY, self._read_examples, given, signature)
+        return version, await self._handling.run(version, read, record)
 
     async def _metadata(self, request: Any, record: RequestRecord) -> Any:
         messages.check_metadata_fields(request.metadata_field)

@@ -2,24 +2,39 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bert_tf.server import json_examples, json_tensors
 from bert_tf.server.access_log import RequestRecord
 from bert_tf.server.batching import Batcher
-from bert_tf.server.errors import RequestError, invalid
+from bert_tf.server.errors import TOO_LARGE, RequestError, invalid
+from bert_tf.server.example_sizes import INPUT, feature_sizes
 from bert_tf.server.models import ServedModels
 from bert_tf.server.options import ServerOptions
 from bert_tf.server.paths import ModelPath
 from bert_tf.server.served_version import ServedVersion, Signature
 from bert_tf.utils import json_text
 
-TOO_LARGE = 413
-
 LARGE_BODY = 16_384
 """A body of this size is read by another thread: the event loop would stand still for a millisecond or more."""
+
+
+class Asked(NamedTuple):
+    """What a request asks.
+
+    Attributes:
+        signature: the signature.
+        inputs: its inputs by name.
+        texts: the number of texts, those of the input that has the most.
+        in_rows: whether the inputs came in rows.
+    """
+
+    signature: Signature
+    inputs: Mapping[str, np.ndarray]
+    texts: int
+    in_rows: bool = False
 
 
 class Handling:
@@ -59,44 +74,36 @@ class Handling:
         version = self.models.version(path)
         record.version = version.number
         if len(body) < LARGE_BODY:
-            signature, inputs, in_rows = self.read(path, version, body)
+            asked = self.read(path, version, body)
         else:
-            signature, inputs, in_rows = await asyncio.to_thread(self.read, path, version, body)
-        outputs = await self.run(version, signature, inputs, record)
+            asked = await asyncio.to_thread(self.read, path, version, body)
+        outputs = await self.run(version, asked, record)
         if sum(array.size for array in outputs.values()) < LARGE_BODY // 4:
-            return self.write(path, outputs, in_rows)
-        return await asyncio.to_thread(self.write, path, outputs, in_rows)
+            return self.write(path, outputs, asked.in_rows)
+        return await asyncio.to_thread(self.write, path, outputs, asked.in_rows)
 
-    async def run(
-        self, version: ServedVersion, signature: Signature, inputs: Mapping[str, np.ndarray], record: RequestRecord
-    ) -> Mapping[str, np.ndarray]:
+    async def run(self, version: ServedVersion, asked: Asked, record: RequestRecord) -> Mapping[str, np.ndarray]:
         """Return the outputs of a signature, and note the version and the number of texts in the record.
 
         Raises:
             RequestError: too many texts wait, or the model refuses the inputs.
         """
-        record.version = version.number
-        record.texts = max(map(_rows, inputs.values()), default=1)
-        return await self.batcher.ask(version, signature, inputs)
+        record.version, record.texts = version.number, asked.texts
+        return await self.batcher.ask(version, asked.signature, asked.inputs, asked.texts)
 
-    def read(
-        self, path: ModelPath, version: ServedVersion, body: bytes
-    ) -> tuple[Signature, Mapping[str, np.ndarray], bool]:
-        """Return the signature and the inputs of a request, and whether they came in rows."""
+    def read(self, path: ModelPath, version: ServedVersion, body: bytes) -> Asked:
+        """Return what a request of JSON asks."""
         request = json_tensors.parse_object(body)
         signature = version.signature(json_tensors.signature_name(request))
         in_rows = False
         if path.verb == "predict":
-            self.check_number(_length(request.get("instances")))
+            self.check_number(_length(request.get("instances")), "instances")
             inputs, in_rows = json_tensors.predict_inputs(request, signature.inputs)
         else:
             check_method(signature, path.verb)
-            self.check_number(_length(request.get("examples")))
-            inputs = {"inputs": json_examples.examples(request)}
-            self.check_text(json_examples.longest_text(request))
-            return signature, inputs, False
-        self.check_sizes(inputs)
-        return signature, inputs, in_rows
+            self.check_number(_length(request.get("examples")), "examples")
+            inputs = {INPUT: json_examples.examples(request, self.options.max_request_bytes)}
+        return Asked(signature, inputs, self.count_texts(signature, inputs), in_rows)
 
     def write(self, path: ModelPath, outputs: Mapping[str, np.ndarray], in_rows: bool) -> bytes:
         """Return the body of the answer that holds the outputs."""
@@ -106,38 +113,59 @@ class Handling:
             return json_examples.classify_answer(outputs)
         return json_examples.regress_answer(outputs)
 
-    def check_number(self, rows: int) -> None:
-        """Check the number of a request's texts. Raises a RequestError if it exceeds the limit."""
-        if rows > self.options.max_texts:
-            raise RequestError(
-                TOO_LARGE, f"A request must hold at most {self.options.max_texts} texts. Received: {rows}"
-            )
+    def check_number(self, texts: int, name: str) -> None:
+        """Check the number of a request's texts.
 
-    def check_sizes(self, inputs: Mapping[str, np.ndarray]) -> None:
-        """Check the number of texts and their lengths.
+        Args:
+            texts: the number.
+            name: the input, feature or member of JSON that has so many.
 
         Raises:
-            RequestError: they exceed the limits.
+            RequestError: it exceeds the limit.
         """
-        for array in inputs.values():
-            # Each text of a list is a row of the model.
-            self.check_number(array.size if array.dtype == object else _rows(array))
-            if array.dtype == object:
-                self.check_text(max(map(len, array.reshape(-1)), default=0))
+        limit = self.options.max_texts
+        if texts > limit:
+            message = f"A request must hold at most {limit} texts. Received: {texts} in '{name[:80]}'"
+            raise RequestError(TOO_LARGE, message)
 
-    def check_text(self, longest: int) -> None:
-        """Check the length of a request's longest text. Raises a RequestError if it exceeds the limit."""
+    def count_texts(self, signature: Signature, inputs: Mapping[str, np.ndarray]) -> int:
+        """Return the number of a request's texts, those of the input or feature that has the most.
+
+        Each text of a list is a text of its own, and so is each that fills a shorter list up.
+
+        Raises:
+            RequestError: the number, or the length of a text, exceeds the limit.
+        """
+        if _takes_examples(signature):
+            sizes = {name: tuple(size) for name, size in feature_sizes(inputs[INPUT]).items()}
+        else:
+            sizes = {name: _size(array) for name, array in inputs.items()}
+        for name, (texts, longest) in sizes.items():
+            self.check_number(texts, name)
+            self.check_text(longest, name)
+        return max(1, *(texts for texts, _ in sizes.values()))
+
+    def check_text(self, longest: int, name: str) -> None:
+        """Check the length of a request's longest text. Arguments and errors are those of `check_number`."""
         limit = self.options.max_characters
         if longest > limit:
-            raise RequestError(TOO_LARGE, f"A text must hold at most {limit} bytes. Received: {longest}")
+            message = f"A text must hold at most {limit} bytes. Received: {longest} in '{name[:80]}'"
+            raise RequestError(TOO_LARGE, message)
 
 
 def _length(value: Any) -> int:
     return len(value) if isinstance(value, list) else 0
 
 
-def _rows(array: np.ndarray) -> int:
-    return len(array) if array.ndim else 1
+def _size(array: np.ndarray) -> tuple[int, int]:
+    """Return the number of texts of an input, the rows of one of numbers; and the length of the longest."""
+    if array.dtype == object:
+        return array.size, max(map(len, array.reshape(-1)), default=0)
+    return len(array) if array.ndim else 1, 0
+
+
+def _takes_examples(signature: Signature) -> bool:
+    return signature.inputs.keys() == {INPUT} and signature.inputs[INPUT].dtype == "DT_STRING"
 
 
 def check_method(signature: Signature, verb: str) -> None:
@@ -149,7 +177,7 @@ def check_method(signature: Signature, verb: str) -> None:
         RequestError: it has others.
     """
     outputs = {"classify": {"classes", "scores"}, "regress": {"outputs"}}[verb]
-    if signature.inputs.keys() != {"inputs"} or signature.inputs["inputs"].dtype != "DT_STRING":
+    if not _takes_examples(signature):
         raise invalid(
             f"Signature '{signature.name}' must have one input, 'inputs', for {verb} requests. Received: "
             f"{', '.join(sorted(signature.inputs))}"

@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bert_tf.server.errors import invalid, shortened
+from bert_tf.server.example_sizes import check_context
 from bert_tf.server.json_tensors import decode_base64, encode_text, is_base64, is_lossless, texts_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def examples(request: Mapping[str, Any]) -> np.ndarray:
+def examples(request: Mapping[str, Any], max_bytes: int) -> np.ndarray:
     """Return the serialized `tf.train.Example`s of a request, objects of type `bytes` [B].
 
     The features of `context` are those of every example.
 
+    Args:
+        request: the request.
+        max_bytes: the largest number of bytes of a request that repeats the context for each example.
+
     Raises:
-        RequestError: there are no examples, or a feature holds what an example cannot hold.
+        RequestError: there are no examples, a feature holds what an example cannot hold, or the context is too large.
     """
     context = _features(request["context"]) if "context" in request else {}
     if "examples" not in request:
@@ -30,18 +35,12 @@ def examples(request: Mapping[str, Any]) -> np.ndarray:
         raise invalid("'examples' value is an empty array")
     import tensorflow as tf
 
+    check_context(tf.train.Features(feature=context).ByteSize(), len(given), max_bytes)
     protos = np.empty(len(given), object)
     for index, example in enumerate(given):
         features = tf.train.Features(feature=context | _features(example))
         protos[index] = tf.train.Example(features=features).SerializeToString()
     return protos
-
-
-def longest_text(request: Mapping[str, Any]) -> int:
-    """Return the number of bytes of the longest text in a request whose examples have been made."""
-    features = (value for example in (request.get("context", {}), *request["examples"]) for value in example.values())
-    values = (value for feature in features for value in (feature if isinstance(feature, list) else [feature]))
-    return max((len(_value(value, "")) for value in values if isinstance(value, str | dict)), default=0)  # type: ignore[arg-type]
 
 
 def _features(example: Any) -> "dict[str, tf.train.Feature]":

@@ -12,7 +12,7 @@ class Metrics:
     """Counts requests and batches. Each server has its own.
 
     Args:
-        waiting: returns the number of rows that wait for the model.
+        waiting: returns the number of texts that wait for the model.
         held: returns the number of requests that the server holds.
         versions: returns the newest version of each model.
 
@@ -59,9 +59,9 @@ class Metrics:
         if record.texts:
             self._texts.labels(*labels).inc(record.texts)
 
-    def batch(self, rows: int, seconds: float) -> None:
+    def batch(self, texts: int, seconds: float) -> None:
         """Count a batch."""
-        self._batches.observe(rows)
+        self._batches.observe(texts)
         self._batch_seconds.observe(seconds)
 
     def page(self) -> tuple[bytes, str]:

@@ -12,13 +12,13 @@ class ServerOptions:
 
     Attributes:
         max_request_bytes: the largest body of a request.
-        max_texts: the largest number of rows in a request.
+        max_texts: the largest number of texts in a request.
         max_characters: the largest number of UTF-8 bytes in a text.
         max_requests: the number of requests held at a time; more are refused with 503.
         timeout: seconds after which a request ends with an error: 408 if it has not arrived, 504 if it has no answer.
-        max_batch_texts: the largest number of rows that are computed together.
+        max_batch_texts: the largest number of texts that are computed together.
         latency_budget: seconds that a batch of several requests is expected to take at most.
-        max_queue_texts: the number of rows that wait for the model; more are refused with 429.
+        max_queue_texts: the number of texts that wait for the model; more are refused with 429.
         parallel: the number of threads that run models. TensorFlow uses all cores in each of them.
         api_keys: keys, one of which a request must have; without any, every request is answered.
         poll_seconds: the time between two looks for new versions.

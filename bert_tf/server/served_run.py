@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bert_tf.server.errors import RequestError, invalid, shortened
+from bert_tf.server.errors import TOO_LARGE, RequestError, invalid, shortened
 from bert_tf.server.json_tensors import encode_text
 from bert_tf.utils import json_text
 from bert_tf.utils.arguments import renamed
@@ -169,7 +169,9 @@ def _text(request: Mapping[str, Any], name: str, most: int) -> str:
     if not isinstance(text, str):
         raise invalid(f"'{name}' must be a text. Received: {shortened(text)}")
     if len(encode_text(text)) > most:
-        raise RequestError(413, f"A text must hold at most {most} bytes. Received: {len(text.encode())}")
+        raise RequestError(
+            TOO_LARGE, f"A text must hold at most {most} bytes. Received: {len(text.encode())} in '{name}'"
+        )
     return text
 
 

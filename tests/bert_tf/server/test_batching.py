@@ -72,6 +72,24 @@ def test_requests_that_wait_are_computed_together():
     assert version.calls == [["first"], ["a", "bb", "ccc", "dddd"]]
 
 
+def test_each_text_of_a_row_waits():
+    async def run():
+        version, batcher = Version(), Batcher(ServerOptions(max_queue_texts=8, max_batch_texts=8))
+        first = asyncio.create_task(batcher.ask(version, JOINS, texts("first")))
+        await asyncio.to_thread(version.started.wait, 60)
+        rows = [asyncio.create_task(batcher.ask(version, JOINS, texts(row), texts=4)) for row in ("a", "b")]
+        await asyncio.sleep(0)
+        assert batcher.waiting == 8
+        with pytest.raises(RequestError, match="8 texts wait for the model, and at most 8 may"):
+            await batcher.ask(version, JOINS, texts("c"), texts=2)
+        version.go_on.set()
+        await asyncio.gather(first, *rows)
+        batcher.close()
+        return version.calls
+
+    assert asyncio.run(run()) == [["first"], ["a", "b"]]
+
+
 def test_a_batch_has_at_most_so_many_rows():
     version = Version()
     requests = [["a"], ["b", "c"], ["d"], ["e"]]

@@ -77,8 +77,8 @@ def test_one_text_and_base64(url):
         ({"input": [1, 2]}, 400, "'input' must be a text or a list of texts. Received: [1, 2]"),
         ({"encoding_format": "int8"}, 400, "'encoding_format' must be float or base64. Received: 'int8'"),
         ({"dimensions": 2}, 400, "'dimensions' must be left out: vectors have one size. Received: 2"),
-        ({"input": ["a"] * 5}, 413, "A request must hold at most 4 texts. Received: 5"),
-        ({"input": "a" * 11}, 413, "A text must hold at most 10 bytes. Received: 11"),
+        ({"input": ["a"] * 5}, 413, "A request must hold at most 4 texts. Received: 5 in 'input'"),
+        ({"input": "a" * 11}, 413, "A text must hold at most 10 bytes. Received: 11 in 'input'"),
     ],
 )
 def test_wrong_requests(url, change, status, error):

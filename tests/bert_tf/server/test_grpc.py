@@ -166,7 +166,7 @@ PREDICT_ERRORS = {
             "tensor_shape { dim { size: 1 } } } }"
         ),
         "INVALID_ARGUMENT",
-        "tensor parsing error: text",
+        "tensor parsing error: text: its shape has room for 1 values. Received: 2",
     ),
     "one value for a billion": (
         predict(
@@ -174,23 +174,32 @@ PREDICT_ERRORS = {
             "tensor_shape { dim { size: 1000000000 } } } }"
         ),
         "INVALID_ARGUMENT",
-        "tensor parsing error: text",
+        "A request must hold at most 8 texts. Received: 1000000000 in 'text'",
     ),
     "negative size": (
         predict(f'{SPEC} inputs {{ key: "text" value {{ dtype: DT_STRING tensor_shape {{ dim {{ size: -1 }} }} }} }}'),
         "INVALID_ARGUMENT",
-        "tensor parsing error: text",
+        "tensor parsing error: text: the size of each axis must be known and at least 0",
+    ),
+    "one number for a million": (
+        predict(
+            'model_spec { name: "graph" signature_name: "types" } '
+            'inputs { key: "long" value { dtype: DT_INT64 int64_val: 1 tensor_shape { dim { size: 1000000 } } } } '
+            'inputs { key: "real" value { } } inputs { key: "whole" value { } } inputs { key: "yes" value { } }'
+        ),
+        "INVALID_ARGUMENT",
+        "tensor parsing error: long: an input must hold at most 20000 values. Received: 1000000",
     ),
     "refused by the graph": (predict(text=["a", "bad"]), "INVALID_ARGUMENT", "assertion failed: [a bad text]"),
     "too many texts": (
         predict(text=["a"] * 9),
         "INVALID_ARGUMENT",
-        "A request must hold at most 8 texts. Received: 9",
+        "A request must hold at most 8 texts. Received: 9 in 'text'",
     ),
     "too long a text": (
         predict(text=["a" * 101]),
         "INVALID_ARGUMENT",
-        "A text must hold at most 100 bytes. Received: 101",
+        "A text must hold at most 100 bytes. Received: 101 in 'text'",
     ),
 }
 
@@ -254,12 +263,12 @@ def test_regress(services):
             'model_spec { name: "graph" signature_name: "classes" } input { example_list { '
             + "examples { } " * 9
             + "} }",
-            "A request must hold at most 8 texts. Received: 9",
+            "A request must hold at most 8 texts. Received: 9 in 'examples'",
         ),
         (
             'model_spec { name: "graph" signature_name: "classes" } input { example_list { examples { features { '
             f'feature {{ key: "text" value {{ bytes_list {{ value: "{"a" * 101}" }} }} }} }} }} }} }}',
-            "A text must hold at most 100 bytes. Received: 101",
+            "A text must hold at most 100 bytes. Received: 101 in 'text'",
         ),
     ],
 )

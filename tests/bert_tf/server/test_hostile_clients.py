@@ -201,7 +201,7 @@ def test_a_body_over_the_limit(url):
 def test_long_texts(url):
     text = "the river " * 10_001
     answer = ask(url + PREDICT, {"instances": [text]})
-    assert (answer.status, answer.value["error"]) == (413, "A text must hold at most 100000 bytes. Received: 100010")
+    assert answer.value == {"error": "A text must hold at most 100000 bytes. Received: 100010 in 'text'"}
     coded = {"b64": base64.b64encode(text.encode()).decode()}
     assert ask(url + PREDICT, {"inputs": {"text": [coded]}}).status == 413
     examples = {"signature_name": "examples", "examples": [{"text": [text[:100_000]]}], "context": {"n": [1, 2]}}
@@ -212,7 +212,7 @@ def test_long_texts(url):
 
 def test_many_texts(url, folder):
     answer = ask(url + PREDICT, {"instances": [""] * 10_000})
-    assert (answer.status, answer.value["error"]) == (413, "A request must hold at most 1024 texts. Received: 10000")
+    assert answer.value == {"error": "A request must hold at most 1024 texts. Received: 10000 in 'instances'"}
     assert ask(url + PREDICT, {"inputs": [""] * 1025}).status == 413
     examples = {"signature_name": "classes", "examples": [{"text": ""}] * 1025}
     assert ask(f"{url}/v1/models/graph:classify", examples).status == 413

@@ -122,7 +122,7 @@ def test_the_description_has_what_runs_add(url):
             "'beams' is not known. Known: text, stream, task, max_length,",
         ),
         ("seq2seq:generate", {"text": "a", "top_k": [1]}, 400, "'top_k' must be a number or a string. Received: [1]"),
-        ("seq2seq:generate", {"text": "a" * 101}, 413, "A text must hold at most 100 bytes. Received: 101"),
+        ("seq2seq:generate", {"text": "a" * 101}, 413, "A text must hold at most 100 bytes. Received: 101 in 'text'"),
         (
             "classification:explain",
             {"text": "a", "attention": 1},
