@@ -13,7 +13,7 @@ from bert_tf.examples import ChoiceExample, QuestionExample, TaggedExample
 from bert_tf.scoring.question_answering import question_answering_scores
 from bert_tf.scoring.tag_schemes import scheme_of
 from bert_tf.scoring.tagging import tagging_scores
-from bert_tf.scoring.texts import classification_scores
+from bert_tf.scoring.texts import classification_scores, regression_scores
 from bert_tf.tasks import task_of
 from bert_tf.utils import files
 from data_pipelines.finetuning.labelled import read_examples
@@ -74,6 +74,7 @@ BENCHMARKS = {
         3,
         changes=("task.max_seq_length=96",),
     ),
+    "stsb": Benchmark("stsb.py", "stsb/train.tsv", "stsb/dev.tsv", ("pearson", "spearman"), 3, learning_rate=5e-5),
     "sst2": Benchmark("sst2.py", "sst2/train.tsv", "sst2/dev.tsv", ("accuracy",), 1, max_train_lines=_SST2_SENTENCES),
 }
 
@@ -181,6 +182,9 @@ def scores(case: Case, examples: list[dict[str, Any]], answers: list[dict[str, A
     elif case.kind == "multiple_choice":
         right = [answer["index"] == example["label"] for answer, example in zip(answers, examples, strict=True)]
         found = {"accuracy": sum(right) / len(right)}
+    elif case.kind == "regression":
+        numbers = [[each["label"] for each in lines] for lines in (examples, answers)]
+        found = regression_scores(numbers[0], numbers[1])
     else:
         names = [[each["label"] for each in lines] for lines in (examples, answers)]
         found = classification_scores(names[0], names[1], case.labels)

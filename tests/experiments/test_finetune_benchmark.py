@@ -16,8 +16,11 @@ from experiments.benchmarks.finetune_workers.protocol import read_lines
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    for name in ("sst2", "wnut17", "xquad"):
+    for name in ("sst2", "stsb", "wnut17", "xquad"):
         (folder / name).mkdir()
+    for part in ("train", "dev"):
+        pairs = "One boat .\tTwo boats .\t2.5\nOne boat .\tOne boat .\t5.0\n"
+        (folder / "stsb" / f"{part}.tsv").write_text("sentence1\tsentence2\tscore\n" + pairs)
     sentences = "".join(f"sentence {number}\t{number % 2}\n" for number in range(8100))
     for part in ("train", "dev"):
         (folder / "sst2" / f"{part}.tsv").write_text("sentence\tlabel\n" + sentences)
@@ -76,6 +79,14 @@ def test_sentences_become_choices(data_dir, tmp_path):
     line = read_lines(case.eval)[0]
     assert (case.kind, line["label"], line["choices"][1]) == ("multiple_choice", 0, "It is long.")
     assert scores(case, [line, line], [{"index": 0}, {"index": 1}]) == {"accuracy": 0.5}
+
+
+def test_similarities_are_numbers(data_dir, tmp_path):
+    case = _case("stsb", data_dir, tmp_path)
+    assert (case.kind, case.labels) == ("regression", ())
+    examples = read_lines(case.eval)
+    assert examples[0] == {"text": "One boat .", "text_pair": "Two boats .", "label": 2.5}
+    assert scores(case, examples, [{"label": 1.0}, {"label": 4.0}]) == pytest.approx({"pearson": 1, "spearman": 1})
 
 
 def test_answers_are_scored(data_dir, tmp_path):

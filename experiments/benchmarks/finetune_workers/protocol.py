@@ -25,7 +25,7 @@ class Case:
     """A case: data, weights and settings, which are the same for all implementations.
 
     Attributes:
-        kind: `classification`, `tagging`, `question_answering` or `multiple_choice`.
+        kind: `classification`, `regression`, `tagging`, `question_answering` or `multiple_choice`.
         train, eval: the paths of files of JSON lines with `text`, `text_pair`, `label`; or `words`, `tags`; or `id`,
                 `question`, `context`, `answers` ([text, first character]); or `context`, `choices`, `label`.
         labels: the sorted classes or tags; none for questions.

@@ -22,6 +22,7 @@ class Transformers(Implementation):
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(case.weights)
         self.encode = {
             "classification": self._encode_texts,
+            "regression": self._encode_texts,
             "tagging": self._encode_words,
             "question_answering": self._encode_questions,
             "multiple_choice": self._encode_choices,
@@ -49,6 +50,9 @@ class Transformers(Implementation):
             return transformers.AutoModelForQuestionAnswering.from_pretrained(self.case.weights)
         if self.case.kind == "multiple_choice":
             return transformers.AutoModelForMultipleChoice.from_pretrained(self.case.weights)
+        if self.case.kind == "regression":
+            one = {"num_labels": 1, "problem_type": "regression"}
+            return transformers.AutoModelForSequenceClassification.from_pretrained(self.case.weights, **one)
         models = {
             "classification": transformers.AutoModelForSequenceClassification,
             "tagging": transformers.AutoModelForTokenClassification,
@@ -56,6 +60,7 @@ class Transformers(Implementation):
         return models[self.case.kind].from_pretrained(self.case.weights, num_labels=len(self.case.labels))
 
     def _encode_texts(self, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Encode texts or pairs; the label is the place of a class, or the number that a regression learns."""
         ids = {label: number for number, label in enumerate(self.case.labels)}
         pairs = [example["text_pair"] for example in examples]
         encoded = self.tokenizer(
@@ -65,7 +70,7 @@ class Transformers(Implementation):
             max_length=self.case.max_seq_length,
         )
         return [
-            {name: encoded[name][row] for name in INPUTS} | {"labels": ids[example["label"]]}
+            {name: encoded[name][row] for name in INPUTS} | {"labels": ids.get(example["label"], example["label"])}
             for row, example in enumerate(examples)
         ]
 
@@ -236,6 +241,10 @@ class Transformers(Implementation):
             for row, outputs, place in self._outputs():
                 logits = outputs.logits[place, : len(row["choices"])]
                 answers[row["number"]] = {"index": int(logits.argmax())}
+            return answers
+        if self.case.kind == "regression":
+            for row, outputs, place in self._outputs():
+                answers[row["number"]] = {"label": float(outputs.logits[place, 0])}
             return answers
         for row, outputs, place in self._outputs():
             answers[row["number"]] = {"label": self.case.labels[int(outputs.logits[place].argmax())]}
