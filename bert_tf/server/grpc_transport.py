@@ -15,7 +15,14 @@ from bert_tf.server.transport import BusyError, Transport
 
 _PORT = 8500
 
-_UNREACHABLE = "failed to connect"
+_MAX_BACKOFF = 1000
+"""The most milliseconds until gRPC looks again for a server that was away; its own 2 minutes outlast a restart."""
+
+# TensorFlow Serving's own server does not say when to ask again (`batching_util.cc`, `shared_batch_scheduler.h`), nor
+# does gRPC beyond its number of requests.
+_FULL = ("batch scheduling queue", "Concurrent RPC limit exceeded")
+_LATE = ("DEADLINE_EXCEEDED", "Deadline Exceeded")
+_TOO_LARGE = "larger than max"
 
 
 class GrpcTransport(Transport):
@@ -35,6 +42,7 @@ class GrpcTransport(Transport):
         self._path = paths.parse("GET", address.path)
         host = address.netloc if address.port else f"{address.netloc}:{_PORT}"
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        options += [(f"grpc.{name}_reconnect_backoff_ms", _MAX_BACKOFF) for name in ("initial", "min", "max")]
         if address.scheme == "grpcs":
             channel = grpc.secure_channel(host, grpc.ssl_channel_credentials(_trusted(self.tls)), options)
         else:
@@ -91,11 +99,12 @@ class GrpcTransport(Transport):
         try:
             return method(request, timeout=self.timeout, metadata=tuple(self.headers.items()))
         except grpc.RpcError as error:
-            code, details = error.code(), error.details() or ""
-            found = _exception(code.name, f"{self.url}: {details or code.name}")
+            code, details = error.code().name, error.details() or ""
+            if (code, details) == _LATE:
+                raise OSError(f"{self.url}: {self.late}") from None
+            found = _exception("INVALID_ARGUMENT" if _TOO_LARGE in details else code, f"{self.url}: {details or code}")
             after = str(dict(error.trailing_metadata() or ()).get("retry-after", ""))
-            # TensorFlow Serving's own server does not say when to ask again.
-            if after or (code is grpc.StatusCode.UNAVAILABLE and _UNREACHABLE not in details):
+            if after or any(full in details for full in _FULL):
                 raise BusyError(found, int(after) if after.isdecimal() else 1) from None
             raise found from None
 

@@ -1,5 +1,6 @@
 """A client's requests over REST."""
 
+import contextlib
 import http.client
 import json
 import urllib.error
@@ -19,7 +20,13 @@ class RestTransport(Transport):
 
     def signatures(self) -> dict[str, Any]:
         """Return the signatures of the model by name, as `SignatureDef`s in JSON."""
-        return self._send("/metadata")["metadata"]["signature_def"]["signature_def"]
+        found = self._send("/metadata")
+        try:
+            return found["metadata"]["signature_def"]["signature_def"]
+        except (TypeError, KeyError):
+            raise OSError(
+                f"{self.url}/metadata: the answer must hold signatures. Received: {json_text.dumps(found)[:80]}"
+            ) from None
 
     def classes(self, signature: str, example: Mapping[str, str]) -> list[str]:
         """Return the names of the classes that Classify gives an example."""
@@ -36,7 +43,7 @@ class RestTransport(Transport):
     def stream(self, body: Mapping[str, Any]) -> Iterator[str]:
         """Yield the parts of the text that the model generates. Arguments as in `Transport.stream`."""
         data = json_text.dumps(body).encode()
-        with self._retried(lambda: self._opened(":generate", data)) as response:
+        with self._retried(lambda: self._opened(":generate", data)) as response, self._errors():
             for line in response:
                 event = line.decode().strip().removeprefix("data: ")
                 if event == _END:
@@ -55,23 +62,41 @@ class RestTransport(Transport):
     def _send(self, path: str, body: Any = None) -> Any:
         """Return the JSON of an answer; a GET request if there is no body."""
         data = None if body is None else json_text.dumps(body).encode()
-        with self._retried(lambda: self._opened(path, data)) as response:
-            return json.load(response)
+        with self._retried(lambda: self._opened(path, data)) as response, self._errors():
+            text = response.read().decode(errors="replace")
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise OSError(f"{self.url}{path}: the answer must be JSON. Received: {text[:80]!r}") from None
 
     def _opened(self, path: str, data: bytes | None) -> http.client.HTTPResponse:
         headers = {"content-type": "application/json", **self.headers}
         request = urllib.request.Request(self.url + path, data, headers)
+        with self._errors():
+            try:
+                return urllib.request.urlopen(request, timeout=self.timeout, context=self.tls)
+            except urllib.error.HTTPError as error:
+                with error:
+                    found = _exception(error.code, f"{self.url}: {_message(error)}")
+                if error.code not in _BUSY:
+                    raise found from None
+                after = error.headers.get("retry-after", "")
+                raise BusyError(found, int(after) if after.isdecimal() else 1) from None
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise an OSError that names the address if the connection fails while the block runs."""
         try:
-            return urllib.request.urlopen(request, timeout=self.timeout, context=self.tls)
-        except urllib.error.HTTPError as error:
-            with error:
-                found = _exception(error.code, f"{self.url}: {_message(error)}")
-            if error.code not in _BUSY:
-                raise found from None
-            after = error.headers.get("retry-after", "")
-            raise BusyError(found, int(after) if after.isdecimal() else 1) from None
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            raise OSError(f"{self.url}: {getattr(error, 'reason', error)}") from None
+            yield
+        except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                raise OSError(f"{self.url}: {self.late}") from None
+            if isinstance(reason, http.client.IncompleteRead):
+                reason = "the server closed the connection before its answer had ended"
+            elif isinstance(reason, http.client.HTTPException) and not isinstance(reason, OSError):
+                reason = f"the answer must be one of HTTP. Received: {str(reason)[:80]!r}"
+            raise OSError(f"{self.url}: {reason}") from None
 
 
 def _message(error: urllib.error.HTTPError) -> str:

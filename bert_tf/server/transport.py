@@ -37,6 +37,7 @@ class Transport:
 
     Attributes:
         wait: waits a number of seconds.
+        late: the error of a server that does not answer in time.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Transport:
         self.url = url
         self.headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
         self.timeout = timeout
+        self.late = f"the server did not answer within {timeout:g} s, the `timeout` of the client"
         self.tls = tls
         self.wait: Callable[[float], None] = time.sleep
         self._retries = retries

@@ -82,6 +82,24 @@ def test_a_busy_server_refuses_and_a_deadline_ends(folder, monkeypatch):
         services.channel.close()
 
 
+def test_a_client_outlives_a_restart(folder):
+    model = ServedModel("graph", str(folder))
+    with serving_both(model, max_request_bytes=1000) as (_, url):
+        client = bert_tf.Client(f"{url}/v1/models/graph", retries=0)
+        assert "classes" in client.signatures
+        with pytest.raises(ValueError, match="Received message larger than max"):
+            client._transport.predict("echo", {"text": ["a" * 1000]}, client.signatures["echo"])
+    with pytest.raises(OSError, match=client.url):
+        client._transport.signatures()
+    with serving_both(model, grpc_port=int(url.rpartition(":")[2])):
+        while True:
+            try:
+                assert client._transport.signatures() == client.signatures
+                break
+            except OSError:  # gRPC looks for the server once a second
+                continue
+
+
 def test_the_port_must_be_free(folder):
     model = ServedModel("graph", str(folder))
     with serving_both(model) as (_, url):
