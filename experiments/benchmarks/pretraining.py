@@ -2,6 +2,10 @@
 
     python -m experiments.benchmarks.pretraining --checkpoint_dir runs/checkpoint --venvs ~/peers \
         --work_dir /tmp/pretraining --minutes 40
+    python -m experiments.benchmarks.pretraining --checkpoint_dir runs/checkpoint --compare recipes \
+        --work_dir /tmp/recipes --minutes 20
+
+The second compares this project's recipes with one another and needs no peer.
 
 The time of a step is measured first, in turns; each then trains for as many steps as the minutes hold at that speed, so
 that the curves do not depend on what else the machine does. The same command continues an interrupted one. README.md in
@@ -17,14 +21,19 @@ from absl import flags
 from bert_tf.utils import files
 from bert_tf.utils.launching import run
 from experiments.benchmarks import pretraining_picture
-from experiments.benchmarks.pretraining_race import ENTRANTS, PretrainingRace
+from experiments.benchmarks.pretraining_race import ENTRANTS, PEERS, RECIPES, PretrainingRace
+
+_COMPARED = {"peers": ENTRANTS, "recipes": RECIPES}
+_AT_ONCE = 7
+"""The number of trainings that are timed in turns; each holds about 2 GB."""
 
 
 def define_flags() -> None:
     """Define the flags of the benchmark."""
     flags.DEFINE_string("checkpoint_dir", "runs/checkpoint", "The folder of `make checkpoint`, with its records.")
     flags.DEFINE_string("work_dir", None, "The folder for batches, results and models.", required=True)
-    flags.DEFINE_string("venvs", None, "The folder of the peers' environments; missing ones are made.", required=True)
+    flags.DEFINE_enum("compare", "peers", list(_COMPARED), "What is compared with this project's recipe.")
+    flags.DEFINE_string("venvs", None, "The folder of the peers' environments; missing ones are made.")
     flags.DEFINE_string("config", "bert_mini_day", "This project's experiment.")
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "The precision of all.")
     flags.DEFINE_float("minutes", 40.0, "The time of each training at the measured speed.", lower_bound=0.0)
@@ -37,24 +46,30 @@ def define_flags() -> None:
 def main(_: Sequence[str]) -> None:
     """Read the flags, time and train what is missing, and write the table and the picture."""
     values = flags.FLAGS
-    entrants = [one for one in ENTRANTS if not values.only or any(part in one.label for part in values.only)]
+    known = _COMPARED[values.compare]
+    entrants = [one for one in known if not values.only or any(part in one.label for part in values.only)]
     if not entrants:
-        labels = ", ".join(one.label for one in ENTRANTS)
+        labels = "; ".join(one.label for one in known)
         raise ValueError(f"--only must be part of a label: {labels}. Received: {', '.join(values.only)}")
+    peers = [one.label for one in entrants if one.implementation in PEERS]
+    if peers and not values.venvs:
+        raise ValueError(
+            f"--venvs must be the folder of the peers' environments for {'; '.join(peers)}. Received: none"
+        )
     race = PretrainingRace(
         values.work_dir,
         values.checkpoint_dir,
         experiment=values.config,
         precision=values.precision,
-        venvs=values.venvs,
+        venvs=values.venvs or "",
         batch_size=values.batch_size,
     )
     path = os.path.join(values.work_dir, "results.json")
     found = files.read_json(path) if files.exists(path) else {"seconds_per_step": {}, "trainings": []}
     speeds = found["seconds_per_step"]
     missing = [one for one in entrants if one.label not in speeds]
-    if missing:
-        measured = race.seconds_per_step(missing, rounds=values.rounds, steps=values.steps)
+    for start in range(0, len(missing), _AT_ONCE):
+        measured = race.seconds_per_step(missing[start : start + _AT_ONCE], rounds=values.rounds, steps=values.steps)
         speeds |= {one.label: seconds for one, seconds in measured.items()}
         files.write_text(path, json.dumps(found, indent=1) + "\n")
     for one in entrants:

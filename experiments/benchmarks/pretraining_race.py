@@ -60,17 +60,23 @@ class Entrant:
         implementation: `bert_tf`, `bert_tf_jax`, or one of `PEERS`.
         recipe: `own` (this project's experiment) or `published`.
         packed: whether the rows are packed ones of 512 tokens, a quarter as many.
+        changes: changes to this project's experiment, as for `--set`.
+        objective: the kind of the sequences, one of `records.manifest.OBJECTIVES`.
     """
 
     implementation: str
     recipe: str
     packed: bool = False
+    changes: tuple[str, ...] = ()
+    objective: str = "nsp"
 
     @property
     def label(self) -> str:
         """The name of the curve."""
+        objective = f", {self.objective}" * (self.objective != "nsp")
         packed = ", packed" * self.packed
-        return f"{self.implementation}, {self.recipe} recipe{packed}"
+        changes = "".join(f", {change}" for change in self.changes)
+        return f"{self.implementation}, {self.recipe} recipe{objective}{packed}{changes}"
 
 
 ENTRANTS = (
@@ -79,6 +85,30 @@ ENTRANTS = (
     Entrant("bert_tf_jax", "own"),
     *(Entrant(peer, recipe) for peer in PEERS for recipe in ("own", "published")),
 )
+
+RECIPES = (
+    Entrant("bert_tf", "own"),
+    Entrant("bert_tf", "own", objective="mlm"),
+    Entrant("bert_tf", "own", objective="sop"),
+    Entrant("bert_tf", "own", packed=True),
+    Entrant("bert_tf", "own", packed=True, objective="mlm"),
+    *(
+        Entrant("bert_tf", "own", changes=changes)
+        for changes in (
+            ("masking.masked_lm_rate=0.15",),
+            ("masking.masked_lm_rate=0.3",),
+            ("masking.strategy=whole_word",),
+            ("masking.strategy=span",),
+            ("optimizer.name=muon",),
+            ("optimizer.name=muon", "train.learning_rate=3e-3"),
+            ("optimizer.name=lamb", "train.learning_rate=1e-2"),
+            ("train.learning_rate=2e-3",),
+            ("optimizer.decay_schedule=warmup_stable_decay", "optimizer.decay_share=0.2"),
+            ("model.dropout_rate=0.1", "model.attention_dropout_rate=0.1"),
+        )
+    ),
+)
+"""This project's experiment, and the changes to it that the benchmark compares at equal time."""
 
 
 class PretrainingRace:
@@ -121,7 +151,7 @@ class PretrainingRace:
     def case(self, entrant: Entrant, num_steps: int) -> PretrainingCase:
         """Return the case of a training of so many steps, and write the batches that a peer reads."""
         recipe, model = self.recipe(entrant.recipe), self._config.model
-        packed = self._packed_records() if entrant.packed else self._records.path
+        records = self._records_of(entrant)
         rows = self._batch_size // 4 if entrant.packed else self._batch_size
         batches, predictions = "", 0
         if entrant.implementation in PEERS:
@@ -135,7 +165,7 @@ class PretrainingRace:
             num_layers=model.num_layers,
             hidden_size=model.hidden_size,
             batch_size=rows,
-            max_seq_length=RecordFolder(packed).max_seq_length,
+            max_seq_length=RecordFolder(records).max_seq_length,
             predictions=predictions,
             precision=self._precision,
             batches=batches,
@@ -143,22 +173,26 @@ class PretrainingRace:
             dropout_rate=recipe.dropout_rate,
             learning_rate=recipe.learning_rate,
             held_out=self._write_batches("heldout", held_out),
-            records=packed,
+            records=records,
             held_out_records=self._held_out.path,
             experiment=self._experiment,
+            changes=entrant.changes,
             num_steps=num_steps,
             warmup_steps=max(1, int(_WARMUP_SHARE * num_steps)),
             beta2=recipe.beta2,
         )
 
-    def _packed_records(self) -> str:
-        """Return the folder of the same training text in packed rows of 512 tokens, which is made first if need be."""
-        folder = os.path.join(self._work_dir, "packed")
+    def _records_of(self, entrant: Entrant) -> str:
+        """Return the folder of the same training text in the entrant's sequences, which is made first if need be."""
+        if not entrant.packed and entrant.objective == "nsp":
+            return self._records.path
+        folder = os.path.join(self._work_dir, f"records_{entrant.objective}{'_packed' * entrant.packed}")
         if not files.exists(os.path.join(folder, MANIFEST_FILE)):
             text = os.path.join(self._checkpoint_dir, "corpus", "train.txt")
             config = PreparationConfig(
-                max_seq_length=512,
-                max_sequences_per_row=DEFAULT_SEQUENCES_PER_ROW,
+                max_seq_length=512 if entrant.packed else self._records.max_seq_length,
+                max_sequences_per_row=DEFAULT_SEQUENCES_PER_ROW if entrant.packed else 1,
+                objective=entrant.objective,
                 seed=self._config.train.seed,
             )
             create_pretraining_data(read_documents(text), self._records.tokenizer, folder, config=config)

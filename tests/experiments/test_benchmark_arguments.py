@@ -44,6 +44,14 @@ CASES = {
         ],
         ["--loss", "'listnet'", "softmax, binary"],
     ),
+    "no environments for the peers of pre-training": (
+        ["experiments.benchmarks.pretraining", "--work_dir=out", "--only=keras_hub"],
+        ["--venvs", "keras_hub, own recipe"],
+    ),
+    "a recipe that is not compared": (
+        ["experiments.benchmarks.pretraining", "--work_dir=out", "--compare=recipes", "--only=keras_hub"],
+        ["--only", "optimizer.name=lamb", "keras_hub"],
+    ),
     "no pairs to learn from": (
         [
             *("experiments.benchmarks.seq2seq", "--train=absent.tsv", f"--test={__file__}", f"--weights={__file__}"),

@@ -8,8 +8,9 @@ import pytest
 from small_corpus import write_corpus
 
 from bert_tf.configs import PretrainingConfig
+from data_pipelines.input.record_folder import RecordFolder
 from experiments.benchmarks import pretraining_picture
-from experiments.benchmarks.pretraining_race import EVALUATIONS, Entrant, PretrainingRace
+from experiments.benchmarks.pretraining_race import EVALUATIONS, RECIPES, Entrant, PretrainingRace
 from experiments.benchmarks.pretraining_workers.pretraining_protocol import batches_in, mean_over_batches
 from experiments.corpora import checkpoint_run
 from experiments.corpora.checkpoint_run import CheckpointRun
@@ -79,6 +80,26 @@ def test_a_peer_gets_the_masks_and_settings_of_the_recipe(race):
     held_out = list(batches_in(case.held_out))
     assert sum(batch["masked_lm_weights"].sum() for batch in held_out) > 0
     assert own.held_out == case.held_out
+
+
+def test_a_recipe_changes_the_experiment_and_the_sequences(race):
+    recipe = Entrant("bert_tf", "own", changes=("optimizer.name=muon",), objective="sop")
+    case = race.case(recipe, 3)
+    assert recipe.label == "bert_tf, own recipe, sop, optimizer.name=muon"
+    assert case.changes == ("optimizer.name=muon",)
+    manifest = RecordFolder(case.records).manifest
+    assert (manifest.objective, manifest.max_seq_length, manifest.max_sequences_per_row) == ("sop", 32, 1)
+    packed = RecordFolder(race.case(Entrant("bert_tf", "own", packed=True, objective="mlm"), 3).records).manifest
+    assert (packed.objective, packed.max_seq_length) == ("mlm", 512)
+    assert packed.max_sequences_per_row > 1
+    assert race.case(Entrant("bert_tf", "own"), 3).records not in (case.records, "")
+
+
+def test_each_recipe_is_one_of_the_experiment():
+    assert len({entrant.label for entrant in RECIPES}) == len(RECIPES)
+    for entrant in RECIPES:
+        config = load_config("bert_mini_day", PretrainingConfig, list(entrant.changes))
+        assert (config == load_config("bert_mini_day", PretrainingConfig, [])) == (not entrant.changes)
 
 
 @pytest.mark.long  # two processes that train

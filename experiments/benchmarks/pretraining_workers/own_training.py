@@ -24,7 +24,7 @@ class OwnTraining:
 
         schedule = {"num_steps": case.num_steps, "warmup_steps": case.warmup_steps, "batch_size": case.batch_size}
         changes = [f"train.{name}={value}" for name, value in (schedule | {"precision": case.precision}).items()]
-        config = launch.load_config(case.experiment, PretrainingConfig, changes)
+        config = launch.load_config(case.experiment, PretrainingConfig, [*case.changes, *changes])
         records, self._held_out = RecordFolder(case.records), RecordFolder(case.held_out_records)
         config = config.replace(model=config.model.replace(vocab_size=records.tokenizer.vocab_size))
         self._config, self._tokenizer = config, records.tokenizer

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ class PretrainingCase(Case):
         records: the folder of the records that these batches are drawn from, which this project reads itself.
         held_out_records: the folder of the held-out records.
         experiment: this project's experiment, with its settings.
+        changes: changes to it, as for `--set`.
         num_steps: the number of steps, after which the learning rate is zero.
         warmup_steps: the number of steps before the highest learning rate.
         beta2: the decay of the second moments.
@@ -45,6 +46,7 @@ class PretrainingCase(Case):
     records: str = ""
     held_out_records: str = ""
     experiment: str = ""
+    changes: Sequence[str] = ()
     num_steps: int = 1
     warmup_steps: int = 0
     beta2: float = 0.999
