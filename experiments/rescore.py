@@ -62,9 +62,9 @@ def main(_: Sequence[str]) -> None:
     settings.check(lists, tuning)
     with renamed(path="model_dir"):
         predictor = load(values.model_dir, batch_size=values.batch_size)
-    found, table = rescore(predictor, lists, settings, tuning=tuning)
-    files.write_text(values.output, "".join(json_text.dumps(line) + "\n" for line in found))
-    print(f"{values.output}: " + "\n".join(table))
+    rescored = rescore(predictor, lists, settings, tuning=tuning)
+    files.write_text(values.output, "".join(json_text.dumps(line) + "\n" for line in rescored.lines))
+    print(f"{values.output}: " + "\n".join(rescored.describe()))
 
 
 if __name__ == "__main__":

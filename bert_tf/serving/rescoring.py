@@ -1,9 +1,9 @@
-"""The re-ranking of n-best lists by a model, and its table of error rates."""
+"""The re-ranking of n-best lists by a model, and its error rates."""
 
 import dataclasses
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,14 +77,58 @@ class Settings:
             )
 
 
+class ErrorRates(NamedTuple):
+    """The error rates of a choice of hypotheses.
+
+    Attributes:
+        part: the lists, `tune` or `test`.
+        name: the choice: `first pass`, `rescored`, or `oracle`, the hypothesis of each list with the fewest errors.
+        num_lists: the number of lists of the part that have references.
+        wer: the errors of all words, divided by the words of the references; None if these have no words.
+        cer: the same of characters.
+    """
+
+    part: str
+    name: str
+    num_lists: int
+    wer: float | None
+    cer: float | None
+
+
+class Rescored(NamedTuple):
+    """N-best lists with their totals, and the error rates of their best hypotheses.
+
+    Attributes:
+        weights: the weights, given or found.
+        lines: for each list, in the order given: `id`, `part` (`tune` or `test`), `text` (the best one), `reference` if
+            it is known, and `hypotheses`, the best one first: dictionaries of `text`, `score`, `log_likelihood`,
+            `num_tokens` and `total`.
+        rates: the error rates of each part and choice; () if no list has a reference.
+    """
+
+    weights: Weights
+    lines: list[dict[str, Any]]
+    rates: tuple[ErrorRates, ...]
+
+    def describe(self) -> list[str]:
+        """Return the weights and a table of the error rates, as lines."""
+        weights = self.weights
+        shown = f"{len(self.lines)} lists, weight {weights.likelihood:.4g}, length weight {weights.length:.4g}"
+        table = [f"{'':<16} {'lists':>7} {'WER':>9} {'CER':>9}"] if self.rates else []
+        for rates in self.rates:
+            values = ["-" if rate is None else f"{100.0 * rate:.2f} %" for rate in (rates.wer, rates.cer)]
+            table.append(f"{f'{rates.part}, {rates.name}':<16} {rates.num_lists:>7} {values[0]:>9} {values[1]:>9}")
+        return [shown, *table]
+
+
 def rescore(
     predictor: Predictor,
     lists: Sequence[NBestList],
     settings: Settings,
     *,
     tuning: Sequence[NBestList] | None = None,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the lists with their log-likelihoods and totals, the best hypothesis first, and a table of error rates.
+) -> Rescored:
+    """Return the lists with the log-likelihoods of a model and their totals.
 
     Args:
         predictor: a pre-trained model, or a regressor of the mean log-likelihood of a token.
@@ -92,15 +136,28 @@ def rescore(
         settings: the weights.
         tuning: other lists on which the weights are found; None for a share of `lists`.
 
-    Returns:
-        For each list, in their order: `id`, `part` (`tune` or `test`), `text` (the best one), `reference` if it is
-        known, and `hypotheses`, dictionaries of `text`, `score`, `log_likelihood`, `num_tokens` and `total`. And the
-        lines of the table.
-
     Raises:
         ValueError: the model can neither score texts nor fill masks.
     """
-    likelihood_of = _likelihoods(predictor, [*lists, *(tuning or ())], settings.mask)
+    likelihood_of = text_likelihoods(predictor, distinct_texts([*lists, *(tuning or ())]), settings.mask)
+    return rescore_by(likelihood_of, lists, settings, tuning=tuning)
+
+
+def rescore_by(
+    likelihood_of: Mapping[str, tuple[float, int]],
+    lists: Sequence[NBestList],
+    settings: Settings,
+    *,
+    tuning: Sequence[NBestList] | None = None,
+) -> Rescored:
+    """Return the lists with given log-likelihoods, those of any language model, and their totals.
+
+    Args:
+        likelihood_of: the log-likelihood and the number of tokens of each text of the lists.
+        lists: as in `rescore`.
+        settings: as in `rescore`.
+        tuning: as in `rescore`.
+    """
     found = [_scored(one, likelihood_of, settings.metric) for one in lists]
     share = settings.tune_share if settings.searched and tuning is None else 0.0
     parts: dict[str, list[_Scored]] = {"tune": [], "test": []}
@@ -114,8 +171,32 @@ def rescore(
         )
     part_of = {one.given.id: part for part, some in parts.items() for one in some}
     lines = [{"id": one.given.id, "part": part_of[one.given.id]} | one.line(weights) for one in found]
-    shown = f"{len(lists)} lists, weight {weights.likelihood:.4g}, length weight {weights.length:.4g}"
-    return lines, [shown, *_table(parts, weights)]
+    return Rescored(weights, lines, tuple(_error_rates(parts, weights)))
+
+
+def distinct_texts(lists: Iterable[NBestList]) -> list[str]:
+    """Return the hypotheses of all lists, each text once."""
+    return list(dict.fromkeys(text for one in lists for text in one.texts))
+
+
+def text_likelihoods(predictor: Predictor, texts: Sequence[str], mask: str) -> dict[str, tuple[float, int]]:
+    """Return the log-likelihood and the number of tokens of each text.
+
+    Args:
+        predictor: as in `rescore`.
+        texts: the texts.
+        mask: as in `Predictor.log_likelihood`.
+
+    Raises:
+        ValueError: the model can neither score texts nor fill masks.
+    """
+    if predictor.task is None or "score" not in predictor.task.methods:
+        answers = log_likelihoods(predictor, texts, mask=mask)
+        found = ((answer["log_likelihood"], answer["num_tokens"]) for answer in answers)
+        return dict(zip(texts, found, strict=True))
+    lengths = [len(ids) for ids in predictor.tokenizer.encode_batch(texts)]
+    means = predictor.score(texts)
+    return {text: (mean * length, length) for text, mean, length in zip(texts, means, lengths, strict=True)}
 
 
 def in_share(name: str, share: float) -> bool:
@@ -167,19 +248,7 @@ class _Scored(NamedTuple):
         return {"text": self.given.texts[order[0]], **reference, "hypotheses": hypotheses}
 
 
-def _likelihoods(predictor: Predictor, lists: Sequence[NBestList], mask: str) -> dict[str, tuple[float, int]]:
-    """Return the log-likelihood and the number of tokens of each text of the lists."""
-    texts = list(dict.fromkeys(text for one in lists for text in one.texts))
-    if predictor.task is None or "score" not in predictor.task.methods:
-        answers = log_likelihoods(predictor, texts, mask=mask)
-        found = ((answer["log_likelihood"], answer["num_tokens"]) for answer in answers)
-        return dict(zip(texts, found, strict=True))
-    lengths = [len(ids) for ids in predictor.tokenizer.encode_batch(texts)]
-    means = predictor.score(texts)
-    return {text: (mean * length, length) for text, mean, length in zip(texts, means, lengths, strict=True)}
-
-
-def _scored(one: NBestList, likelihood_of: dict[str, tuple[float, int]], metric: str) -> _Scored:
+def _scored(one: NBestList, likelihood_of: Mapping[str, tuple[float, int]], metric: str) -> _Scored:
     likelihoods, lengths = zip(*(likelihood_of[text] for text in one.texts), strict=True)
     counts: tuple[tuple[np.ndarray, int], ...] = ()
     if one.reference is not None:
@@ -188,23 +257,20 @@ def _scored(one: NBestList, likelihood_of: dict[str, tuple[float, int]], metric:
     return _Scored(one, Candidates(np.array(one.scores), np.array(likelihoods), np.array(lengths), errors), counts)
 
 
-def _table(parts: dict[str, list[_Scored]], weights: Weights) -> list[str]:
-    """Return the lines of the table: error rates before and after, and those of the best hypotheses."""
-    rows = []
+def _error_rates(parts: dict[str, list[_Scored]], weights: Weights) -> Iterator[ErrorRates]:
+    """Yield the error rates of the lists with references, before and after, and those of the best hypotheses."""
     for part, some in parts.items():
         known = [one for one in some if one.counts]
         chosen = {
             "first pass": [np.argmax(one.candidates.scores) for one in known],
             "rescored": [np.argmax(one.candidates.totals(weights)) for one in known],
         }
-        for name in (*chosen, "oracle"):
-            rates = []
+        for name in (*chosen, "oracle") if known else ():
+            rates: list[float | None] = []
             for kind in range(len(METRICS)):
                 counts = [one.counts[kind] for one in known]
                 winners = chosen.get(name) or [np.argmin(errors) for errors, _ in counts]
                 errors = sum(int(errors[index]) for (errors, _), index in zip(counts, winners, strict=True))
                 length = sum(length for _, length in counts)
-                rates.append(f"{100.0 * errors / length:.2f} %" if length else "-")
-            if known:
-                rows.append(f"{f'{part}, {name}':<16} {len(known):>7} {rates[0]:>9} {rates[1]:>9}")
-    return [f"{'':<16} {'lists':>7} {'WER':>9} {'CER':>9}", *rows] if rows else []
+                rates.append(errors / length if length else None)
+            yield ErrorRates(part, name, len(known), *rates)
