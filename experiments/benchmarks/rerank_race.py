@@ -86,10 +86,10 @@ def prepare(data: str, settings: Settings) -> None:
     files.write_text(settings.path("qrels"), "".join(f"{query} 0 {document} 1\n" for query, document in judged))
     model = [f"--model_dir={settings.weights}"]
     mined = ["--data=train.tsv", "--output=negatives.jsonl", f"--num_negatives={settings.negatives}"]
-    launch(settings, "mine_negatives", *model, *mined)
-    launch(settings, "index", *model, "--passages=collection.jsonl", "--output_dir=index", "--overwrite")
+    launch(settings.folder, "mine_negatives", *model, *mined)
+    launch(settings.folder, "index", *model, "--passages=collection.jsonl", "--output_dir=index", "--overwrite")
     found = ["--queries=queries.jsonl", f"--output={FIRST_RUN}", f"--top_k={max(10, settings.depth)}"]
-    launch(settings, "search", *model, "--index_dir=index", *found)
+    launch(settings.folder, "search", *model, "--index_dir=index", *found)
 
 
 def _questions(articles: Iterable[dict[str, Any]]) -> tuple[list[tuple[str, str]], list[str]]:
@@ -122,9 +122,9 @@ def run_own(settings: Settings, seed: int) -> dict[str, Any]:
     }
     start = ["--config=reranking", "--train_file=negatives.jsonl", f"--init_checkpoint={settings.weights}"]
     options = [f"--set={name}={value}" for name, value in chosen.items()]
-    launch(settings, "finetune", *start, f"--model_dir={run}", *options)
+    launch(settings.folder, "finetune", *start, f"--model_dir={run}", *options)
     files_of = ["--queries=queries.jsonl", "--collection=collection.jsonl", f"--depth={settings.depth}"]
-    launch(settings, "rerank", f"--model_dir={run}", f"--run={FIRST_RUN}", *files_of, f"--output={run}.trec")
+    launch(settings.folder, "rerank", f"--model_dir={run}", f"--run={FIRST_RUN}", *files_of, f"--output={run}.trec")
     return scores("bert_tf", settings, f"{run}.trec") | {"seed": seed, "seconds": time.monotonic() - begin}
 
 
@@ -173,15 +173,15 @@ def describe(rows: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def launch(settings: Settings, command: str, *arguments: str) -> None:
-    """Run a command of this project in the folder of the race.
+def launch(folder: str, command: str, *arguments: str) -> None:
+    """Run a command of this project in a folder.
 
     Raises:
         OSError: it failed; the message ends with what it said.
     """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     call = [sys.executable, "-m", f"experiments.{command}", *arguments]
-    finished = subprocess.run(call, cwd=settings.folder, env=environment, capture_output=True, text=True, check=False)
+    finished = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode:
         raise OSError(f"experiments.{command} ended with code {finished.returncode}: {finished.stderr[-2000:]}")
 
