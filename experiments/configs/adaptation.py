@@ -1,8 +1,10 @@
 """Continued pre-training on the text of a domain, from published weights, whose sizes replace those given here.
 
-Paper:     Gururangan et al. 2020, "Don't Stop Pretraining", section 3: masked LM on the domain's text before
-fine-tuning. Command:   bert-tf adapt --init_checkpoint bert-base-uncased --corpus 'domain/*.txt' --output_dir adapted
---num_new 2000 Hardware:  a CPU for small models, a GPU for base.
+Paper:     Gururangan et al. 2020, "Don't Stop Pretraining", section 3: masked LM on the domain's text
+           before fine-tuning.
+Command:   bert-tf adapt --init_checkpoint bert-base-uncased --corpus 'domain/*.txt' --output_dir adapted
+           --num_new 2000
+Hardware:  a CPU for small models, a GPU for base.
 Time:      not measured here.
 Expect:    a higher log-likelihood of a character on held-out text of the domain, which the command prints.
 """

@@ -1,15 +1,16 @@
 """A distilled scorer: the mean log-likelihood of a sentence's tokens, in one pass instead of one a token.
 
-Paper:     Salazar et al. 2020, "Masked Language Model Scoring", section 2.3: a regressor learns a masked language
-model's
-           pseudo-log-likelihoods. Here it learns their mean over the tokens, whose size does not depend on the length.
+Paper:     Salazar et al. 2020, "Masked Language Model Scoring", section 2.3: a regressor learns the
+           pseudo-log-likelihoods of a masked language model. Here it learns their mean over the tokens, whose size
+           does not depend on the length.
 Command:   bert-tf likelihood --model_dir run --input sentences.txt --output train.jsonl
            bert-tf finetune --config sentence_score --train_file train.jsonl --split 90/10
            --init_checkpoint run --model_dir scorer
            `bert-tf rescore --model_dir scorer` then multiplies its answers by the numbers of tokens.
 Hardware:  a CPU for small models.
 Time:      not measured here.
-Expect:    Pearson and Spearman of the held-out sentences; this project has not measured them on a corpus.
+Expect:    Pearson and Spearman of the held-out sentences, which the command prints; `experiments.benchmarks.rescoring`
+           compares the scorer with its teacher.
 """
 
 from bert_tf.configs import FinetuningConfig, OptimizerConfig, TrainConfig
