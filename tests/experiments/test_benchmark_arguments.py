@@ -59,6 +59,14 @@ CASES = {
         ],
         ["--train", "absent.tsv"],
     ),
+    "no folder of a checkpoint": (
+        ["experiments.benchmarks.rescoring", "--checkpoint_dir=absent", "--work_dir=out"],
+        ["--checkpoint_dir", "corpus/train.txt", "'absent'"],
+    ),
+    "too few lists": (
+        ["experiments.benchmarks.rescoring", "--checkpoint_dir=absent", "--work_dir=out", "--sentences=9"],
+        ["sentences", "10", "9"],
+    ),
     "no texts for a server": (
         ["experiments.benchmarks.serve_load", "--url=http://127.0.0.1:1", "--texts=absent.txt"],
         ["absent.txt"],
