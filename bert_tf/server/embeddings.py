@@ -39,7 +39,9 @@ async def answer(handling: Handling, body: bytes, record: RequestRecord) -> byte
     name, texts, as_base64 = await asyncio.to_thread(_read, handling, body)
     version = handling.models.version(ModelPath(name, None, None, VERB))
     record.model, record.version, record.texts = name, version.number, len(texts)
-    signature = _signature(name, version)
+    signature = embedding_signature(version)
+    if signature is None:
+        raise invalid(f"Model '{name}' does not embed: none of its signatures returns '{_OUTPUT}' for '{_INPUT}'.")
     vectors = (await handling.batcher.ask(version, signature, {_INPUT: texts}))[_OUTPUT]
     return await asyncio.to_thread(_written, name, vectors, as_base64)
 
@@ -68,12 +70,13 @@ def _read(handling: Handling, body: bytes) -> tuple[str, np.ndarray, bool]:
     return name, array, encoding == "base64"
 
 
-def _signature(name: str, version: ServedVersion) -> Signature:
-    for signature in (DEFAULT_SIGNATURE, "embedding"):
-        found = version.signatures.get(signature)
+def embedding_signature(version: ServedVersion) -> Signature | None:
+    """Return the signature of a version that embeds texts, or None if it has none."""
+    for name in (DEFAULT_SIGNATURE, "embedding"):
+        found = version.signatures.get(name)
         if found is not None and _OUTPUT in found.outputs and found.inputs.keys() == {_INPUT}:
             return found
-    raise invalid(f"Model '{name}' does not embed: none of its signatures returns '{_OUTPUT}' for '{_INPUT}'.")
+    return None
 
 
 def _written(name: str, vectors: np.ndarray, as_base64: bool) -> bytes:

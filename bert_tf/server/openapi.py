@@ -1,8 +1,10 @@
 """The description of a server's interface, in the form of OpenAPI 3.1, shown at `/openapi.json`."""
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bert_tf.server.embeddings import embedding_signature
 from bert_tf.server.models import AVAILABLE, END, LOADING, UNLOADING, ServedModel
 from bert_tf.server.openapi_requests import SCHEMAS, requests
 from bert_tf.server.options import ServerOptions
@@ -69,26 +71,33 @@ def description(options: ServerOptions, models: Mapping[str, ServedModel]) -> di
     """Return the description as values of JSON.
 
     Args:
-        options: the settings of the server: whether it needs a key.
-        models: the models by name: what the path may name, and whether a run is there that generates and explains.
+        options: the settings of the server: its limits, and whether it needs a key.
+        models: the models by name. A verb that none of them answers is left out.
     """
+    able = _able(models)
     versions = [version for model in models.values() for version in model.loaded.values()]
-    bodies = requests(list(models), sorted({name for version in versions for name in version.signatures}))
-    has_runs = any(model.run for model in models.values())
-    verbs = ["predict", "classify", "regress", *(("generate", "explain") if has_runs else ())]
+    signatures = {name for version in versions for name, each in version.signatures.items() if each.inputs}
+    runs = [model.run for model in models.values() if model.run]
+    tasks = {
+        "generate": sorted({task for run in runs for task, each in run.tasks.items() if each.generates}),
+        "explain": sorted({task for run in runs for task, each in run.tasks.items() if each.explains}),
+    }
+    bodies = requests(options, sorted(signatures), list(models), able["embeddings"], tasks)
     paths: dict[str, Any] = {}
     for choice in _VERSIONS:
         model = f"/v1/models/{{model}}{choice}"
         paths[model] = {"get": _operation("status", "Return the state of the versions.")}
         paths[f"{model}/metadata"] = {"get": _operation("metadata", "Return the signatures of a version.")}
-        for verb in verbs:
-            operation = _operation(verb, f"Return the answer of {verb.capitalize()}.", bodies[verb])
-            paths[f"{model}:{verb}"] = {"post": operation}
+        for verb in ("predict", "classify", "regress", "generate", "explain"):
+            if able[verb]:
+                operation = _operation(verb, f"Return the answer of {verb.capitalize()}.", bodies[verb])
+                paths[f"{model}:{verb}"] = {"post": operation}
     for path, item in paths.items():
         names = [name for name in ("model", "version", "label") if f"{{{name}}}" in path]
-        item["parameters"] = [_parameter(name, models) for name in names]
-    operation = _operation("embeddings", "Return a vector for each text.", bodies["embeddings"])
-    paths["/v1/embeddings"] = {"post": operation}
+        item["parameters"] = [_parameter(name, models, able[path.rpartition("}:")[2]]) for name in names]
+    if able["embeddings"]:
+        operation = _operation("embeddings", "Return a vector for each text.", bodies["embeddings"])
+        paths["/v1/embeddings"] = {"post": operation}
     ok = {_JSON: {"schema": _object({"status": {"const": "ok"}})}}
     for path, summary, content, errors in (
         ("/healthz", "Tell that the server runs.", ok, (408, 431, 500)),
@@ -112,6 +121,20 @@ def description(options: ServerOptions, models: Mapping[str, ServedModel]) -> di
     return found
 
 
+def _able(models: Mapping[str, ServedModel]) -> Mapping[str, list[str]]:
+    """Return the names of the models that answer each verb; all of them for a verb that depends on no model."""
+    found = {
+        "generate": [name for name, model in models.items() if model.run and model.run.generates],
+        "explain": [name for name, model in models.items() if model.run and model.run.explains],
+        "embeddings": [
+            name
+            for name, model in models.items()
+            if model.loaded and embedding_signature(model.loaded[max(model.loaded)])
+        ],
+    }
+    return collections.defaultdict(lambda: list(models), found)
+
+
 def _operation(verb: str, summary: str, body: Any = None) -> dict[str, Any]:
     content: dict[str, Any] = {_JSON: {"schema": _ANSWERS[verb]}}
     if verb == "generate":
@@ -128,10 +151,10 @@ def _errors(statuses: Any) -> dict[str, Any]:
     return {str(one): {"description": _ERRORS[one], "content": {_JSON: {"schema": schema}}} for one in statuses}
 
 
-def _parameter(name: str, models: Mapping[str, ServedModel]) -> dict[str, Any]:
+def _parameter(name: str, models: Mapping[str, ServedModel], able: Sequence[str]) -> dict[str, Any]:
     labels = sorted({label for model in models.values() for label in model.labels})
     schemas: dict[str, dict[str, Any]] = {
-        "model": {"type": "string", "enum": list(models)},
+        "model": {"type": "string", "enum": list(able)},
         "version": {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**63 - 1},
         "label": {"type": "string", "enum": labels} if labels else {"type": "string", "pattern": "^[^/:]+$"},
     }

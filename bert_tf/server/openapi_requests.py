@@ -1,18 +1,23 @@
 """The bodies of requests in the description of a server's interface, as JSON Schema."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from bert_tf.server.options import ServerOptions
 
 
 def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+# With or without padding.
+_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?$"
+
 SCHEMAS: dict[str, Any] = {
     "Bytes": {
         "description": "Any bytes, in base64.",
         "type": "object",
-        "properties": {"b64": {"type": "string"}},
+        "properties": {"b64": {"type": "string", "contentEncoding": "base64", "pattern": _BASE64}},
         "required": ["b64"],
         "additionalProperties": False,
     },
@@ -34,27 +39,33 @@ SCHEMAS: dict[str, Any] = {
 }
 """The schemas that others name."""
 
-_ROWS = {
-    "type": "array",
-    "minItems": 1,
-    "items": {"anyOf": [_ref("Value"), _ref("Values")]},
-    "description": "The inputs in rows: objects, or the values of one input.",
-}
 _COLUMNS = {
     "anyOf": [_ref("Value"), _ref("Values")],
     "description": "The inputs in columns: an object of lists, or the list of one input.",
 }
 
 
-def requests(models: Sequence[str], signatures: Sequence[str]) -> dict[str, Any]:
+def requests(
+    options: ServerOptions,
+    signatures: Sequence[str],
+    models: Sequence[str],
+    embedding: Sequence[str],
+    tasks: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
     """Return the schema of the body for each verb.
 
     Args:
-        models: the names of the server's models.
-        signatures: the names of their signatures.
+        options: the settings of the server, whose limits count here.
+        signatures: the names of the signatures that can be asked.
+        models: the names of all models.
+        embedding: the names of those that embed.
+        tasks: for `generate` and `explain`, the names of the tasks of models for several that answer it.
     """
-    text = {"type": "string"}
-    task = {"type": "string", "description": "A task of a model for several; left out for the only one that is able."}
+    # The limit is one of bytes, of which a character has one or more.
+    text = {"type": "string", "maxLength": options.max_characters}
+    many = {"minItems": 1, "maxItems": options.max_texts}
+    about = "A task of a model for several; left out for the only one that is able."
+    task = {verb: {"task": {"enum": list(each), "description": about}} for verb, each in tasks.items() if each}
     signature = {
         "type": "string",
         "enum": list(signatures),
@@ -65,20 +76,26 @@ def requests(models: Sequence[str], signatures: Sequence[str]) -> dict[str, Any]
         "properties": {
             "signature_name": signature,
             "context": {**_ref("Features"), "description": "Features of all examples."},
-            "examples": {"type": "array", "minItems": 1, "items": _ref("Features")},
+            "examples": {"type": "array", **many, "items": _ref("Features")},
         },
         "required": ["examples"],
     }
+    rows = {
+        "type": "array",
+        **many,
+        "items": {"anyOf": [_ref("Value"), _ref("Values")]},
+        "description": "The inputs in rows: objects, or the values of one input.",
+    }
     return {
         # A request in rows has no columns, and the other way round.
-        "predict": {"anyOf": [_predict(signature, "instances", _ROWS), _predict(signature, "inputs", _COLUMNS)]},
+        "predict": {"anyOf": [_predict(signature, "instances", rows), _predict(signature, "inputs", _COLUMNS)]},
         "classify": examples,
         "regress": examples,
         "generate": {
             "type": "object",
             "properties": {
-                "text": text,
-                "task": task,
+                "text": {**text, "pattern": r"\S"},
+                **task.get("generate", {}),
                 "stream": {"type": "boolean", "description": "Whether the answer is a stream of server-sent events."},
                 "max_length": {"type": "integer", "minimum": 1},
                 "no_repeat_ngram": {"type": "integer", "minimum": 0},
@@ -94,7 +111,7 @@ def requests(models: Sequence[str], signatures: Sequence[str]) -> dict[str, Any]
             "type": "object",
             "properties": {
                 **dict.fromkeys(("text", "text_pair", "question", "context"), text),
-                "task": task,
+                **task.get("explain", {}),
                 "method": {
                     "type": "string",
                     "enum": ["gradient_x_input", "integrated_gradients", "occlusion", "attention_rollout"],
@@ -109,11 +126,12 @@ def requests(models: Sequence[str], signatures: Sequence[str]) -> dict[str, Any]
         "embeddings": {
             "type": "object",
             "properties": {
-                "model": {"type": "string", "enum": list(models)},
-                "input": {"anyOf": [text, {"type": "array", "minItems": 1, "items": text}]},
+                "model": {"type": "string", "enum": list(embedding)},
+                "input": {"anyOf": [text, {"type": "array", **many, "items": text}]},
                 "encoding_format": {"type": "string", "enum": ["float", "base64"]},
+                "dimensions": {"type": "null", "description": "Vectors have one size."},
             },
-            "required": ["input"],
+            "required": ["input", "model"] if len(models) > 1 else ["input"],
         },
     }
 

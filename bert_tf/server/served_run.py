@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bert_tf.serving.predictor import Predictor
 
 _GENERATION = ("max_length", "no_repeat_ngram", "temperature", "top_k", "top_p", "seed")
+_INTEGERS = ("max_length", "no_repeat_ngram", "top_k", "seed", "target")
 _EXPLANATION = ("method", "target", "baseline")
 _ATTENTION, _TASK = "attention", "task"
 _TEXTS = (("text",), ("text", "text_pair"), ("question", "context"))
@@ -161,6 +162,8 @@ def _options(request: Mapping[str, Any], known: tuple[str, ...], others: tuple[s
     for name, value in options.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise invalid(f"'{name}' must be a number or a string. Received: {shortened(value)}")
+        if isinstance(value, float) and value.is_integer() and name in _INTEGERS:
+            options[name] = int(value)  # in JSON, 2.0 is a whole number
     return options
 
 

@@ -50,7 +50,7 @@ def test_a_text_streams_in_the_parts_of_the_predictor(url, runs):
     assert len(expected) > 1
     parts = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)
-    body = {"text": TEXT, "stream": True, "max_length": 8}
+    body = {"text": TEXT, "stream": True, "max_length": 8.0}  # a whole number, for JSON
     connection.request("POST", f"{parts.path}/seq2seq:generate", json.dumps(body))
     response = connection.getresponse()
     assert response.status == 200
@@ -100,6 +100,9 @@ def test_the_description_has_what_runs_add(url):
     found = ask(f"{url.removesuffix('/v1/models')}/openapi.json").value["paths"]
     schema = found["/v1/models/{model}:generate"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["text"]
+    assert "task" not in schema["properties"]  # no model for several tasks generates
+    schema = found["/v1/models/{model}:explain"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"]["task"]["enum"] == ["names", "topic"]
     assert "/v1/models/{model}/versions/{version}:explain" in found
 
 
