@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -97,7 +98,15 @@ class Server:
             timeout_graceful_shutdown=int(options.timeout) + 1,
             ssl_context_factory=None if tls is None else lambda _config, _default: tls.context,
         )
-        self._uvicorn: uvicorn.Server = uvicorn.Server(config)
+
+        class Both(uvicorn.Server):
+            """Both protocols end together: neither takes new requests while the other answers its last ones."""
+
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                await asyncio.gather(super().shutdown(sockets), end_grpc())
+
+        end_grpc = self._end_grpc
+        self._uvicorn = Both(config)
 
     async def serve(self) -> None:
         """Answer requests until `stop` is called or, in the main thread, SIGINT or SIGTERM arrives.
@@ -113,9 +122,12 @@ class Server:
         finally:
             self.started.set()
             looking.cancel()
-            if self._grpc is not None:
-                await self._grpc.stop()
+            await self._end_grpc()
             self._batcher.close()
+
+    async def _end_grpc(self) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop()
 
     async def _look_for_versions(self) -> None:
         while True:

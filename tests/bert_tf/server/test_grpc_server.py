@@ -1,5 +1,6 @@
 """The gRPC interface beside the other one: counted and logged together, busy, late, on a taken port, over TLS."""
 
+import contextlib
 import json
 import threading
 
@@ -10,7 +11,7 @@ from small_server import TIMEOUT, ask, serving_both, write_version
 import bert_tf
 from bert_tf.server.models import ServedModel, ServedModels
 from bert_tf.server.options import ServerOptions
-from bert_tf.server.running import Server
+from bert_tf.server.running import Server, in_thread
 from bert_tf.server.served_version import ServedVersion
 from bert_tf.server.tls import read_tls
 
@@ -80,6 +81,37 @@ def test_a_busy_server_refuses_and_a_deadline_ends(folder, monkeypatch):
         assert error_of(services.prediction.Predict, request) == refused
         go_on.set()
         services.channel.close()
+
+
+def test_both_protocols_end_together(folder, monkeypatch):
+    started, go_on = threading.Event(), threading.Event()
+    run = ServedVersion.run
+
+    def slow(self, name, inputs):
+        started.set()
+        assert go_on.wait(TIMEOUT)
+        return run(self, name, inputs)
+
+    model = ServedModel("graph", str(folder))
+    model.load()
+    monkeypatch.setattr(ServedVersion, "run", slow)
+    server = Server(ServedModels(model), ServerOptions(), grpc_port=0)
+    answers = []
+    with in_thread(server) as url:
+        last = threading.Thread(
+            target=lambda: answers.append(ask(f"{url}/v1/models/graph:predict", {"instances": ["a"]}))
+        )
+        last.start()
+        assert started.wait(TIMEOUT)
+        server.stop()
+        client = bert_tf.Client(f"{server.grpc_url}/v1/models/graph", retries=0)
+        with contextlib.suppress(OSError):  # gRPC ends although HTTP still answers
+            while True:
+                client._transport.signatures()
+        assert last.is_alive()
+        go_on.set()
+        last.join()
+    assert answers[0].value["predictions"][0]["upper"] == "A"
 
 
 def test_a_client_outlives_a_restart(folder):
