@@ -14,7 +14,7 @@ import numpy as np
 from bert_tf.examples import NBestList
 from bert_tf.scoring.texts import regression_scores
 from bert_tf.serving.predictor import Predictor, load
-from bert_tf.serving.rescoring import Settings, distinct_texts, rescore_by, text_likelihoods
+from bert_tf.serving.rescoring import Rescored, Settings, distinct_texts, rescore_by, text_likelihoods
 from bert_tf.utils import files, json_text
 from data_pipelines.nbest_lists import read_nbest_lists
 from experiments.benchmarks.nbest_simulation import Confusions, plain_sentence, recognized_words, simulated_list
@@ -279,24 +279,44 @@ def plain_sentences(path: str) -> list[str]:
 def side_rows(lists: list[NBestList], of_side: dict[str, Likelihoods]) -> list[dict[str, Any]]:
     """Return the error rates of the lists on which no weight was found: before, by each side, and of the oracle.
 
-    Every side has the same halves of the lists, which their ids decide (`in_share`).
+    Every side has the same halves of the lists, which their ids decide (`in_share`). After the trigram model, whose
+    totals are then the scores of the first pass, the others re-score once more, with weights of their own.
 
     Returns:
         Dictionaries of `name`, `lists` (their number), `wer` and `cer`; those of a side also have its `weight` and
-        `length_weight`, and `texts_per_second`.
+        `length_weight`, and, unless it follows the trigram model, `texts_per_second`.
     """
-    settings = Settings(None, None, TUNE_SHARE)
-    rows: list[dict[str, Any]] = []
-    for side, found in of_side.items():
-        rescored = rescore_by(found.of_text, lists, settings)
-        rates = {one.name: one for one in rescored.rates if one.part == "test"}
-        plain = {
-            name: {"name": name, "lists": one.num_lists, "wer": one.wer, "cer": one.cer} for name, one in rates.items()
-        }
-        rows = rows or [plain["first pass"], plain["oracle"]]
-        own = {"name": SIDES[side], "weight": rescored.weights.likelihood, "length_weight": rescored.weights.length}
-        rows.insert(-1, plain["rescored"] | own | {"texts_per_second": found.texts_per_second})
-    return rows
+    rescored = {side: _rescored(lists, found) for side, found in of_side.items()}
+    alone = [
+        _row(SIDES[side], one) | {"texts_per_second": of_side[side].texts_per_second} for side, one in rescored.items()
+    ]
+    after = []
+    if "trigram" in rescored:
+        second = [_with_totals(given, line) for given, line in zip(lists, rescored["trigram"].lines, strict=True)]
+        others = [side for side in of_side if side != "trigram"]
+        after = [_row(f"{SIDES['trigram']}, {SIDES[side]}", _rescored(second, of_side[side])) for side in others]
+    plain = {one.name: one for one in next(iter(rescored.values())).rates if one.part == "test"}
+    first, oracle = (
+        {"name": name, "lists": plain[name].num_lists, "wer": plain[name].wer, "cer": plain[name].cer}
+        for name in ("first pass", "oracle")
+    )
+    return [first, *alone, *after, oracle]
+
+
+def _rescored(lists: list[NBestList], found: Likelihoods) -> Rescored:
+    return rescore_by(found.of_text, lists, Settings(None, None, TUNE_SHARE))
+
+
+def _row(name: str, rescored: Rescored) -> dict[str, Any]:
+    [rates] = [one for one in rescored.rates if (one.part, one.name) == ("test", "rescored")]
+    weights = {"weight": rescored.weights.likelihood, "length_weight": rescored.weights.length}
+    return {"name": name, "lists": rates.num_lists, "wer": rates.wer, "cer": rates.cer} | weights
+
+
+def _with_totals(given: NBestList, line: dict[str, Any]) -> NBestList:
+    """Return a list whose scores are the totals of its re-scored line."""
+    totals = {one["text"]: one["total"] for one in line["hypotheses"]}
+    return dataclasses.replace(given, scores=tuple(totals[text] for text in given.texts))
 
 
 def agreement(
@@ -327,7 +347,8 @@ def describe(results: dict[str, Any]) -> str:
     for row in results["sides"]:
         numbers = [f"{100.0 * row[name]:.2f}" for name in ("wer", "cer")]
         if "weight" in row:
-            numbers += [f"{row['weight']:.3g}", f"{row['length_weight']:.3g}", f"{row['texts_per_second']:.0f}"]
+            numbers += [f"{row['weight']:.3g}", f"{row['length_weight']:.3g}"]
+            numbers += [f"{row['texts_per_second']:.0f}"] if "texts_per_second" in row else []
         lines.append(f"| {' | '.join([row['name'], *numbers, *[''] * (5 - len(numbers))])} |")
     lines += ["", "| scorer and teacher | texts | Pearson | Spearman | MAE | MAE of the mean |", "| --- " * 6 + "|"]
     for name, row in results["scorer"].items():

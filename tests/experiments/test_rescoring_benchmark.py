@@ -111,15 +111,25 @@ def test_every_side_is_scored_on_the_same_half_of_the_lists(lists):
     perfect = {text: (-1e6 * float(errors_of(one.reference, [text])[0][0]), 5) for text, one in texts.items()}
     useless = dict.fromkeys(texts, (-1.0, 5))
     rows = rescoring_race.side_rows(lists, {"token": Likelihoods(perfect, 2.0), "trigram": Likelihoods(useless, 4.0)})
-    assert [row["name"] for row in rows] == ["first pass", "mask=token", "trigram model", "oracle"]
+    names = ["first pass", "mask=token", "trigram model", "trigram model, mask=token", "oracle"]
+    assert [row["name"] for row in rows] == names
     tested = [one for one in lists if not in_share(one.id, 0.5)]
     assert {row["lists"] for row in rows} == {len(tested)}
     counted = [errors_of(one.reference, one.texts) for one in tested]
     num_words = sum(length for _, length in counted)
     first, best = (sum(pick(errors) for errors, _ in counted) / num_words for pick in (lambda e: e[0], min))
-    assert [row["wer"] for row in rows] == pytest.approx([first, best, first, best])
-    assert [row.get("texts_per_second") for row in rows] == [None, len(texts) / 2.0, len(texts) / 4.0, None]
+    assert [row["wer"] for row in rows] == pytest.approx([first, best, first, best, best])
+    assert [row.get("texts_per_second") for row in rows] == [None, len(texts) / 2.0, len(texts) / 4.0, None, None]
     assert (rows[2]["weight"], rows[2]["length_weight"]) == (0.0, 0.0)
+
+
+def test_what_follows_the_trigram_model_keeps_its_gain(lists):
+    texts = {text: one for one in lists for text in one.texts}
+    perfect = {text: (-1e6 * float(errors_of(one.reference, [text])[0][0]), 5) for text, one in texts.items()}
+    useless = dict.fromkeys(texts, (-1.0, 5))
+    rows = rescoring_race.side_rows(lists, {"trigram": Likelihoods(perfect, 1.0), "token": Likelihoods(useless, 1.0)})
+    wer = {row["name"]: row["wer"] for row in rows}
+    assert wer["trigram model, mask=token"] == wer["trigram model"] == wer["oracle"] < wer["mask=token"]
 
 
 def test_the_scorer_is_compared_with_its_teacher():
@@ -173,7 +183,8 @@ def test_the_whole_benchmark_goes_on_where_it_stopped(tmp_path, checkpoint, monk
     results = race.results()
     assert results["scorer"]["hypotheses"]["mae"] == pytest.approx(0.0)
     rows = {row["name"]: row for row in results["sides"]}
-    assert list(rows) == ["first pass", *rescoring_race.SIDES.values(), "oracle"]
+    sides = list(rescoring_race.SIDES.values())
+    assert list(rows) == ["first pass", *sides, *(f"trigram model, {side}" for side in sides[1:]), "oracle"]
     assert rows["mask=token"]["wer"] == rows["distilled scorer"]["wer"] >= rows["oracle"]["wer"]
     again = race_of(tmp_path, checkpoint)
     capsys.readouterr()
@@ -196,12 +207,14 @@ def test_the_table_has_a_row_for_each_side():
             {"name": "first pass", "lists": 16, "wer": 0.125, "cer": 0.05},
             {"name": "mask=token", "lists": 16, "wer": 0.0625, "cer": 0.025, "weight": 0.5, "length_weight": -1.25}
             | {"texts_per_second": 40.4},
+            {"name": "both", "lists": 16, "wer": 0.05, "cer": 0.02, "weight": 0.25, "length_weight": 0.0},
         ],
         "scorer": {"references": {"texts": 40, "pearson": 0.5, "spearman": 0.25, "mae": 1.0, "mae_of_mean": 2.0}},
         "loop": {"texts": 6, "seconds": {"loop": [6.0, 5.0, 9.0], "batches": [1.0, 4.0, 2.0]}},
     }
     lines = rescoring_race.describe(results).splitlines()
     assert lines[0] == "16 test lists; of all, 70 % have their reference among 9.8 hypotheses; 13.0 words a reference"
+    assert lines[5] == "| both | 5.00 | 2.00 | 0.25 | 0 |  |"
     assert lines[3:5] == ["| first pass | 12.50 | 5.00 |  |  |  |", "| mask=token | 6.25 | 2.50 | 0.5 | -1.25 | 40 |"]
     assert "| references | 40 | 0.500 | 0.250 | 1.000 | 2.000 |" in lines
     assert lines[-1] == "mask=token, 6 texts: 6.00 s for one row at a time, 2.00 s in batches, 3.00 x"
