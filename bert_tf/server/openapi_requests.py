@@ -68,8 +68,8 @@ def requests(
     task = {verb: {"task": {"enum": list(each), "description": about}} for verb, each in tasks.items() if each}
     signature = {
         "type": "string",
-        "enum": list(signatures),
-        "description": "The signature to ask; serving_default by default.",
+        "enum": ["", *signatures],
+        "description": "The signature to ask; serving_default by default, and for an empty string.",
     }
     examples = {
         "type": "object",
