@@ -44,6 +44,17 @@ SERVING_INSTALLATIONS: dict[str, Sequence[Sequence[str]]] = {
 """The same for the further environments of the serving benchmarks."""
 
 
+_INSTRUCTION_SETS = ("ONEDNN_MAX_CPU_ISA", "XLA_FLAGS", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")
+
+
+def instruction_sets() -> dict[str, str]:
+    """Return those variables of the environment by which libraries keep to older instructions of the processor.
+
+    Workers have environments of their own and inherit these alone, so that a race may be run as on an older processor.
+    """
+    return {name: os.environ[name] for name in _INSTRUCTION_SETS if name in os.environ}
+
+
 def python_of(name: str, folder: str) -> str:
     """Return the interpreter of an environment, which is made first unless it is complete.
 

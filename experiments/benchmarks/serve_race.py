@@ -17,7 +17,7 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils import files
 from bert_tf.utils.progress import progress_bar
 from data_pipelines.finetuning.texts import read_texts
-from experiments.benchmarks.peer_environments import python_of
+from experiments.benchmarks.peer_environments import instruction_sets, python_of
 
 WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "serve_workers")
 SOURCES = os.path.dirname(os.path.dirname(os.path.dirname(WORKERS)))
@@ -124,7 +124,7 @@ class Worker:
         own = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
         if name in OURS:
             own["PYTHONPATH"] = SOURCES
-        own |= environment or {}
+        own |= {**instruction_sets(), **(environment or {})}
         self.name = name
         self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  (a pipe that nobody reads would fill up)
         self.process = subprocess.Popen(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bert_tf.features import predictions_per_row
+from experiments.benchmarks.peer_environments import INSTALLATIONS, instruction_sets, python_of
 from experiments.benchmarks.step_workers.protocol import MATRIX_SIZE, PRODUCTS_PER_STEP, Case
 from experiments.benchmarks.synthetic_batches import synthetic_batches
 
@@ -60,6 +61,7 @@ class Worker:
             "CUDA_VISIBLE_DEVICES": "-1",
             "JAX_PLATFORMS": "cpu",
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            **instruction_sets(),
         }
         self.script = script
         self.process = subprocess.Popen(
@@ -199,6 +201,4 @@ def describe(rows: list[dict[str, Any]]) -> str:
 
 def interpreters(implementations: list[str], venvs: str) -> dict[str, str]:
     """Return the interpreter of each implementation, after making the peers' environments in `venvs`."""
-    from experiments.benchmarks.peer_environments import INSTALLATIONS, python_of
-
     return {name: python_of(name, venvs) if name in INSTALLATIONS else sys.executable for name in implementations}

@@ -58,6 +58,17 @@ def test_model_flops_by_hand(tmp_path):
     assert step_race.model_flops(case(tmp_path)) == 3 * forward
 
 
+def test_workers_keep_to_the_instructions_that_the_environment_names(tmp_path, workers, monkeypatch):
+    name = workers("peer")
+    script = tmp_path / "worker_peer.py"
+    told = "import os; assert os.environ['ONEDNN_MAX_CPU_ISA'] == 'AVX2'; assert 'BERT_TF_OTHER' not in os.environ"
+    script.write_text(told + script.read_text())
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("BERT_TF_OTHER", "1")
+    [row] = step_race.race(case(tmp_path), {name: sys.executable}, rounds=1)
+    assert row["loss"] > 0
+
+
 def test_each_has_its_turns_and_its_own_case(tmp_path, workers):
     ours, peer = case(tmp_path, tokens_per_batch=31.0), case(tmp_path, tokens_per_batch=20.0)
     pythons = {workers(name): sys.executable for name in ("bert_tf_jax", "peer")}
