@@ -8,7 +8,6 @@ bert-tf complete --model_dir run --input texts.txt --output completed.jsonl
 `--seed` draw tokens at random instead of taking the most probable ones.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,13 +43,10 @@ def main(_: Sequence[str]) -> None:
     from bert_tf.serving.predictor import load
     from bert_tf.tokenization.masked_spans import masked_text
     from experiments.prediction import answers_to_texts
-    from experiments.prediction_inputs import read_inputs
+    from experiments.prediction_inputs import check_paths, read_inputs
 
     values = flags.FLAGS
-    with renamed(folder="output"):
-        files.require_writable_folder(os.path.dirname(values.output) or ".")
-    if not values.input.startswith("tfds:") and not files.exists(values.input):
-        raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
+    check_paths(values.input, values.output)
     with renamed(path="model_dir"):
         predictor = load(values.model_dir, batch_size=values.batch_size)
     options: dict[str, Any] = {name: values[name].value for name in _OPTIONS}

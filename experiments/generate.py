@@ -7,7 +7,6 @@ bert-tf generate --model_dir summarizer --input texts.txt --output summaries.jso
 `--temperature`, `--top_k`, `--top_p` and `--seed` draw texts at random instead of searching for the likeliest.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,12 +38,10 @@ def main(_: Sequence[str]) -> None:
     from bert_tf.serving.predictor import load
     from data_pipelines.finetuning.labelled import read_examples
     from experiments.prediction import answers_to_texts
+    from experiments.prediction_inputs import check_paths
 
     values = flags.FLAGS
-    with renamed(folder="output"):
-        files.require_writable_folder(os.path.dirname(values.output) or ".")
-    if not values.input.startswith("tfds:") and not files.exists(values.input):
-        raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
+    check_paths(values.input, values.output)
     with renamed(path="model_dir"):
         predictor = load(values.model_dir, values.task, batch_size=values.batch_size).predictor_with("generate")
     options: dict[str, Any] = {name: values[name].value for name in _OPTIONS}

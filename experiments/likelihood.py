@@ -6,7 +6,6 @@ bert-tf likelihood --model_dir run --input texts.txt --output likelihoods.jsonl
 """
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,13 +37,10 @@ def main(_: Sequence[str]) -> None:
     """Read the flags and the texts, and write their log-likelihoods."""
     from bert_tf.serving.methods.likelihood import log_likelihoods
     from bert_tf.serving.predictor import load
-    from experiments.prediction_inputs import read_inputs
+    from experiments.prediction_inputs import check_paths, read_inputs
 
     values = flags.FLAGS
-    with renamed(folder="output"):
-        files.require_writable_folder(os.path.dirname(values.output) or ".")
-    if not values.input.startswith("tfds:") and not files.exists(values.input):
-        raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
+    check_paths(values.input, values.output)
     with renamed(path="model_dir"):
         predictor = load(values.model_dir, batch_size=values.batch_size)
     predictor.log_likelihood([])  # a wrong model is refused before the file is read

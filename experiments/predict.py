@@ -5,7 +5,6 @@ bert-tf predict --model_dir classifier --input texts.txt --output answers.jsonl
 ```
 """
 
-import os
 from collections.abc import Sequence
 
 from absl import flags
@@ -36,13 +35,10 @@ def main(_: Sequence[str]) -> None:
     """Read the flags and the inputs, and write the answers."""
     from bert_tf.serving.predictor import MultiTaskPredictor, load
     from experiments.prediction import answers
-    from experiments.prediction_inputs import check_long_texts, read_inputs
+    from experiments.prediction_inputs import check_long_texts, check_paths, read_inputs
 
     values = flags.FLAGS
-    with renamed(folder="output"):
-        files.require_writable_folder(os.path.dirname(values.output) or ".")
-    if not values.input.startswith("tfds:") and not files.exists(values.input):
-        raise FileNotFoundError(f"--input: no such file: {values.input!r}")  # before the model is read
+    check_paths(values.input, values.output)
     with renamed(path="model_dir"):
         predictor = load(values.model_dir, values.task, batch_size=values.batch_size)
     if isinstance(predictor, MultiTaskPredictor) and not values.embed:

@@ -1,5 +1,6 @@
 """The inputs of `bert-tf predict`: texts, or examples of the model's task."""
 
+import os
 from typing import Any
 
 from bert_tf.configs.tasks import ClassificationConfig, TaggingConfig, TextTaskConfig
@@ -9,6 +10,23 @@ from bert_tf.utils import files
 from bert_tf.utils.arguments import renamed
 from data_pipelines.finetuning.labelled import read_examples
 from data_pipelines.finetuning.tables import suffix_of
+
+
+def check_paths(input_path: str, output_path: str) -> None:
+    """Check, before a model is read, that the input exists and that the output can be written.
+
+    Args:
+        input_path: the file of --input, or a data set of TensorFlow Datasets.
+        output_path: the file of --output.
+
+    Raises:
+        OSError: the folder of the output cannot be written to.
+        FileNotFoundError: there is no such input.
+    """
+    with renamed(folder="output"):
+        files.require_writable_folder(os.path.dirname(output_path) or ".")
+    if not input_path.startswith("tfds:") and not files.exists(input_path):
+        raise FileNotFoundError(f"--input: no such file: {input_path!r}")
 
 
 def read_inputs(

@@ -169,22 +169,16 @@ class GrpcService:
     async def _classify(self, request: Any, record: RequestRecord) -> Any:
         from tensorflow_serving.apis import classification_pb2
 
-        version, outputs = await self._on_examples(request, "classify", request.input, record)
         response = classification_pb2.ClassificationResponse()
-        messages.write_spec(
-            response.model_spec, request.model_spec.name, version.number, request.model_spec.signature_name
-        )
+        outputs = await self._on_examples(request, "classify", request.input, record, response.model_spec)
         messages.write_classifications(response.result, outputs)
         return response
 
     async def _regress(self, request: Any, record: RequestRecord) -> Any:
         from tensorflow_serving.apis import regression_pb2
 
-        version, outputs = await self._on_examples(request, "regress", request.input, record)
         response = regression_pb2.RegressionResponse()
-        messages.write_spec(
-            response.model_spec, request.model_spec.name, version.number, request.model_spec.signature_name
-        )
+        outputs = await self._on_examples(request, "regress", request.input, record, response.model_spec)
         messages.write_regressions(response.result, outputs)
         return response
 
@@ -207,9 +201,8 @@ class GrpcService:
         response = inference_pb2.MultiInferenceResponse()
         for task in tasks:
             verb = _VERB_OF_METHOD[task.method_name]
-            version, outputs = await self._on_examples(task, verb, request.input, record)
             result = response.results.add()
-            messages.write_spec(result.model_spec, task.model_spec.name, version.number, task.model_spec.signature_name)
+            outputs = await self._on_examples(task, verb, request.input, record, result.model_spec)
             if verb == "classify":
                 messages.write_classifications(result.classification_result, outputs)
             else:
@@ -217,13 +210,15 @@ class GrpcService:
         record.verb = "multi_inference"
         return response
 
-    async def _on_examples(self, asked: Any, verb: str, given: Any, record: RequestRecord) -> tuple[ServedVersion, Any]:
-        """Return the version that answers, and its outputs for examples."""
+    async def _on_examples(self, asked: Any, verb: str, given: Any, record: RequestRecord, spec: Any) -> Any:
+        """Return the outputs for examples, and write what answered into the `model_spec` of the response."""
         version = self._version(asked, verb, record)
         signature: Signature = messages.example_signature(version, asked.model_spec.signature_name)
         check_method(signature, verb)
         read = await _maybe_in_thread(record.bytes >= LARGE_BODY, self._read_examples, given, signature)
-        return version, await self._handling.run(version, read, record)
+        outputs = await self._handling.run(version, read, record)
+        messages.write_spec(spec, asked.model_spec.name, version.number, asked.model_spec.signature_name)
+        return outputs
 
     async def _metadata(self, request: Any, record: RequestRecord) -> Any:
         messages.check_metadata_fields(request.metadata_field)
