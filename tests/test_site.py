@@ -104,6 +104,8 @@ def test_lines_of_chinese_are_joined_without_spaces(extensions):
         "# 数据\n\n第一行，第二行 of\nBERT。\n- 一项，两行\n- 又一项\n\n```sh\n# 注释，\n# 不变，\n命令\n```\n"
     )
     assert extensions[2].joined("用 `a`\n（见 `b`），与\n`c` 相\n同") == "用 `a`（见 `b`），与\n`c` 相同"
+    readme = (DOCS / "zh" / "README.md").read_text(encoding="utf-8")  # GitHub shows it as it is
+    assert extensions[2].joined(readme) == readme
 
 
 def test_flags_are_marked_so_that_no_line_ends_within_them(extensions):
