@@ -7,8 +7,9 @@ Command:   bert-tf finetune --config summarization --train_file train.tsv --eval
            --init_checkpoint bert-base-cased --model_dir summarizer
            The files have the columns `source` and `target`; `--set task.source_column=article` names others.
 Hardware:  a GPU of 16 GB for base.
-Time:      not measured.
-Expect:    not measured.
+Time:      20 minutes on two cores of an AMD EPYC (BERT-mini, 18,595 pairs, 5 epochs, bfloat16).
+Expect:    ROUGE-L 19.9 on summaries of docstrings from BERT-mini of `make checkpoint`, where the first sentence has
+           17.5 (docs/finetuning.md). Not measured on news.
 """
 
 from bert_tf.configs import FinetuningConfig
