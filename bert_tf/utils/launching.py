@@ -1,5 +1,6 @@
 """The start of every command: absl parses flags, help needs no heavy imports, and bad input is reported in one line."""
 
+import logging as python_logging
 import os
 import re
 import sys
@@ -65,7 +66,13 @@ def run(main: Callable[[Sequence[str]], None], define_flags: Callable[[], None])
 
     quiet_imports.install()
     logging.set_verbosity(logging.WARNING)
+    python_logging.getLogger("tensorflow").addFilter(_is_for_users)
     app.run(guarded)
+
+
+def _is_for_users(record: python_logging.LogRecord) -> bool:
+    """Return False for TensorFlow's advice to programmers that functions are traced often: each shape needs a trace."""
+    return "triggered tf.function retracing" not in str(record.msg)
 
 
 def _name_flags(error: Exception) -> None:

@@ -68,6 +68,19 @@ def test_a_command_that_succeeds_prints_its_output_alone(tmp_path):
     assert (result.returncode, result.stdout, result.stderr) == (0, "read a.txt\n", "")
 
 
+def test_advice_of_tensorflow_to_programmers_is_left_out(tmp_path):
+    body = """
+    import logging
+    logger = logging.getLogger("tensorflow")
+    logger.warning("%d out of the last %d calls to %s triggered tf.function retracing.", 5, 22, "f")
+    logger.warning("the disk is full")
+    """
+    result = _launch(tmp_path, body, "--input", "a.txt")
+    assert result.returncode == 0
+    assert "the disk is full" in result.stderr
+    assert "retracing" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
