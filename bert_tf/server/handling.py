@@ -22,7 +22,7 @@ LARGE_BODY = 16_384
 
 
 class Asked(NamedTuple):
-    """What a request asks.
+    """The signature that a request asks for, and its inputs.
 
     Attributes:
         signature: the signature.

@@ -23,7 +23,7 @@ from experiments.benchmarks.rerank_race import launch
 from experiments.corpora.staged_run import StagedRun
 
 TRAIN, HELD_OUT, RUN = "corpus/train.txt", "corpus/heldout.txt", "run"
-"""What a folder of `make checkpoint` has."""
+"""The files and the run of `make checkpoint` that the benchmark reads."""
 SIDES = {
     "trigram": "trigram model",
     "token": "mask=token",

@@ -101,7 +101,7 @@ def whole_source(source: str) -> str:
 
 
 BASELINES: dict[str, Callable[[str], str]] = {"first sentence": first_sentence, "the source": whole_source}
-"""What a text without a model may be, by name."""
+"""The rules that make a text of a source without a model, by name."""
 
 
 def baselines(settings: Settings) -> list[dict[str, Any]]:
