@@ -56,10 +56,11 @@ def main(_: Sequence[str]) -> None:
         tokenizer=values.metric_tokenizer,
         **{name: getattr(values, name) for name in names},
     )
+    rows = files.read_json(values.output) if values.output and files.exists(values.output) else []
+    seq2seq_race.check_settings(rows, settings, values.output)
     os.makedirs(values.work_dir, exist_ok=True)
     seq2seq_race.write_pairs(settings)
     peer = python_of("transformers", values.venvs)
-    rows = files.read_json(values.output) if values.output and files.exists(values.output) else []
     made = {(row["name"], row.get("seed")) for row in rows}
     if not made:
         rows += seq2seq_race.baselines(settings)

@@ -60,6 +60,26 @@ class Settings:
         """Return the path of a file in the folder."""
         return os.path.join(self.folder, name)
 
+    def kept(self) -> dict[str, Any]:
+        """Return what decides the metrics of a row, which are kept with it."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "folder"}
+
+
+def check_settings(rows: Iterable[dict[str, Any]], settings: Settings, output: str | None) -> None:
+    """Check that the rows of an earlier command were made with the same settings.
+
+    Raises:
+        ValueError: they were not. The message names the first setting that differs.
+    """
+    for row in rows:
+        before = row.get("settings", {})
+        for name, value in settings.kept().items():
+            if before.get(name) != value:
+                raise ValueError(
+                    f"--output must hold rows of the same settings, {name}={value!r}. Received: "
+                    f"{name}={before.get(name)!r} in {output!r}"
+                )
+
 
 def write_pairs(settings: Settings) -> None:
     """Write `train.jsonl` and `test.jsonl`, with `source` and `target`, which both sides read.
@@ -87,7 +107,7 @@ def scores(name: str, texts: Sequence[str], settings: Settings) -> dict[str, Any
     found = generation_scores(
         [[target] for target in targets], texts, METRICS, tokenizer=settings.tokenizer, lower_case=True
     )
-    return {"name": name} | found
+    return {"name": name} | found | {"settings": settings.kept()}
 
 
 def first_sentence(source: str) -> str:

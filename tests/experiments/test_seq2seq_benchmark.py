@@ -117,3 +117,14 @@ def test_a_peer_that_fails_is_an_error_with_its_last_words(pairs):
     os.chmod(python, 0o755)
     with pytest.raises(OSError, match="code 3: no torch here"):
         seq2seq_race.run_peer(_settings(pairs), 1, str(python), seconds=1.0)
+
+
+def test_rows_of_other_settings_are_not_gone_on_with(pairs):
+    settings = _settings(pairs)
+    seq2seq_race.write_pairs(settings)
+    rows = json.loads(json.dumps(seq2seq_race.baselines(settings)))
+    seq2seq_race.check_settings(rows, settings, "out.json")
+    with pytest.raises(ValueError, match=r"epochs=4. Received: epochs=1 in 'out.json'"):
+        seq2seq_race.check_settings(rows, _settings(pairs, epochs=4), "out.json")
+    with pytest.raises(ValueError, match="Received: config=None"):
+        seq2seq_race.check_settings([{"name": "bert_tf"}], settings, "out.json")
