@@ -50,7 +50,8 @@ def test_both_protocols_are_counted_and_logged(folder, tmp_path):
     assert "bert_tf_batch_texts_count 4.0" in metrics  # two of each request
 
 
-def test_a_busy_server_refuses_and_a_deadline_ends(folder, monkeypatch):
+def hold_answers(monkeypatch):
+    """Let models wait with their answers; return the events that one has begun and that they may go on."""
     started, go_on = threading.Event(), threading.Event()
     run = ServedVersion.run
 
@@ -60,6 +61,11 @@ def test_a_busy_server_refuses_and_a_deadline_ends(folder, monkeypatch):
         return run(self, name, inputs)
 
     monkeypatch.setattr(ServedVersion, "run", slow)
+    return started, go_on
+
+
+def test_a_busy_server_refuses_and_a_deadline_ends(folder, monkeypatch):
+    started, go_on = hold_answers(monkeypatch)
     model, request = ServedModel("graph", str(folder)), predict(text=["a"])
     with serving_both(model, max_requests=1) as (_, url):
         services = Services(url)
@@ -84,17 +90,9 @@ def test_a_busy_server_refuses_and_a_deadline_ends(folder, monkeypatch):
 
 
 def test_both_protocols_end_together(folder, monkeypatch):
-    started, go_on = threading.Event(), threading.Event()
-    run = ServedVersion.run
-
-    def slow(self, name, inputs):
-        started.set()
-        assert go_on.wait(TIMEOUT)
-        return run(self, name, inputs)
-
     model = ServedModel("graph", str(folder))
     model.load()
-    monkeypatch.setattr(ServedVersion, "run", slow)
+    started, go_on = hold_answers(monkeypatch)
     server = Server(ServedModels(model), ServerOptions(), grpc_port=0)
     answers = []
     with in_thread(server) as url:
