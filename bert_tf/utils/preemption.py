@@ -12,6 +12,9 @@ EXIT_CODE = 143
 """The exit code that a shell reports for a process that SIGTERM ended: 128 + 15."""
 
 
+_SECONDS_TO_RETRY = 0.01
+
+
 class Preempted(Exception):
     """The exception that ends a run which can be continued later. A launcher exits with `EXIT_CODE`."""
 
@@ -35,6 +38,7 @@ class TerminationNotice:
         self.interrupted = False
         self._raises = False
         self._before: dict[int, Any] = {}
+        self._retry: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -55,16 +59,44 @@ class TerminationNotice:
     def interrupting(self) -> Iterator[None]:
         """Let the signals end the block, such as an evaluation, at any point.
 
+        Python drops what is raised in some functions, such as those of `gc.callbacks`. A `Preempted` that was dropped
+        so is raised once more, a moment later.
+
         Raises:
             Preempted: a signal was received, before or during the block.
         """
-        self._raises = True
+        hook_before = sys.unraisablehook
+
+        def take_note_of_dropped(unraisable: Any) -> None:
+            if issubclass(unraisable.exc_type, Preempted):
+                self._raise_later()
+            else:
+                hook_before(unraisable)
+
+        if self._before:
+            sys.unraisablehook = take_note_of_dropped
         try:
-            if self.received:
-                raise Preempted
-            yield
+            self._raises = True
+            try:
+                if self.received:
+                    raise Preempted
+                yield
+            finally:
+                self._raises = False
         finally:
-            self._raises = False
+            if self._before:
+                sys.unraisablehook = hook_before
+            if self._retry is not None:
+                self._retry.cancel()
+                self._retry.join()
+
+    def _raise_later(self) -> None:
+        """Let the handler run again, outside of the function that dropped its exception."""
+        self._raises = True
+        thread = threading.get_ident()
+        self._retry = threading.Timer(_SECONDS_TO_RETRY, signal.pthread_kill, [thread, signal.SIGTERM])
+        self._retry.daemon = True
+        self._retry.start()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:

@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import signal
+import sys
+import threading
 
 import keras
 import numpy as np
@@ -176,6 +178,25 @@ def test_a_second_ctrl_c_stops_at_once_and_none_is_lost():
         _interrupt()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     signal.signal(signal.SIGINT, before)
+
+
+def test_sigterm_in_a_function_whose_exceptions_are_dropped(capfd):
+    """As in `gc.callbacks`, of which JAX sets one."""
+
+    class Dropping:
+        def __del__(self):
+            _terminate()
+
+    waiting = threading.Event()
+    hook = sys.unraisablehook
+    with TerminationNotice() as notice, pytest.raises(Preempted), notice.interrupting():
+        dropping = Dropping()
+        del dropping
+        waiting.wait(60)
+        raise AssertionError("an evaluation is left at once")
+    assert notice.received
+    assert sys.unraisablehook is hook
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.long
