@@ -14,7 +14,7 @@ from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.features import Batch, Tensor
 from bert_tf.models import decoding
 from bert_tf.models.decoding import NEVER
-from bert_tf.models.incremental import Memory, empty_targets, read_sources, read_token
+from bert_tf.models.incremental import Memory, empty_targets, longer_targets, read_sources, read_token
 
 State = dict[str, Any]
 """The state of a search between two tokens.
@@ -28,6 +28,21 @@ State = dict[str, Any]
     num_ended: int32 [B], of beams alone.
     targets: keys and values.
 """
+
+
+_LEAST_ROOM = 16
+
+
+def _rooms(max_length: int) -> list[int]:
+    """Return the numbers of tokens whose keys and values are kept, for the parts of a search one after another.
+
+    Most targets end long before `max_length`. A step costs what its room does, filled or not, so that the room begins
+    small and is doubled.
+    """
+    rooms = [max_length]
+    while rooms[0] >= 2 * _LEAST_ROOM:
+        rooms.insert(0, -(-rooms[0] // 2))
+    return rooms
 
 
 class Generation:
@@ -56,15 +71,27 @@ class Generation:
             [B, R], with `[SEP]`; `log_probabilities` and `scores`, float32 [B, R]. A row without tokens has targets
             without tokens. A score is `NEVER` if there are fewer than R targets at all.
         """
-        seeds, sources, state = self.start(inputs)
+        rooms = _rooms(self.options.max_length)
+        seeds, sources, state = self.start(inputs, rooms[0])
 
         def body(state: State) -> State:
             return self.step(sources, inputs["input_mask"], seeds, state)
 
-        return self.results(ops.while_loop(self.goes_on, body, state))
+        for room in rooms:
+            state["targets"] = longer_targets(state["targets"], room)
 
-    def start(self, inputs: Batch) -> tuple[Tensor, Memory, State]:
+            def goes_on(state: State, room: int = room) -> Tensor:
+                return ops.logical_and(self.goes_on(state), state["number"] <= room)
+
+            state = ops.while_loop(goes_on, body, state)
+        return self.results(state)
+
+    def start(self, inputs: Batch, room: int | None = None) -> tuple[Tensor, Memory, State]:
         """Return the state after the first token of each target.
+
+        Args:
+            inputs: as in `__call__`.
+            room: the number of tokens whose keys and values have room in the state; None for all.
 
         Returns:
             The seeds of the sources, uint32 [B], zeros for beams; the keys and values of the sources; and the state.
@@ -83,7 +110,7 @@ class Generation:
             "slots": ops.zeros((batch, group, length), "int32"),
             "totals": ops.broadcast_to(ops.convert_to_tensor(totals, "float32"), (batch, group)),
             "open": ops.broadcast_to(ops.any(inputs["input_mask"] > 0, axis=1, keepdims=True), (batch, group)),
-            "targets": empty_targets(self.model.encoder, batch, group, length),
+            "targets": empty_targets(self.model.encoder, batch, group, room or length),
         }
         if options.sampled:
             state["lengths"] = ops.zeros((batch, group), "int32")

@@ -54,6 +54,16 @@ def empty_targets(encoder: BertEncoder, sources: Tensor, hypotheses: int, length
     return [(ops.zeros(shape, encoder.compute_dtype), ops.zeros(shape, encoder.compute_dtype)) for _ in encoder.blocks]
 
 
+def longer_targets(targets: Memory, length: int) -> Memory:
+    """Return the keys and values of targets with room for `length` tokens."""
+
+    def longer(kept: Tensor) -> Tensor:
+        more = length - kept.shape[1]
+        return ops.pad(kept, [(0, 0), (0, more), (0, 0)]) if more else kept
+
+    return [(longer(key), longer(value)) for key, value in targets]
+
+
 def read_token(
     model: keras.Model,
     sources: Memory,
@@ -69,7 +79,8 @@ def read_token(
         model: a `BertSeq2Seq`.
         sources: the keys and values of the sources, [B, N, S, H].
         source_mask: int32 [B, S], 0 on padding.
-        targets: the keys and values of the targets' tokens so far, [B * N, T, G * H].
+        targets: the keys and values of the targets' tokens so far, [B * N, T', G * H], with room for the new ones: T'
+            may be below T.
         tokens: int32 [B, G], the new token of each target.
         slots: int32 [B, G, T], the hypothesis at whose place the keys and values of each token are.
         number: int32 [], the index of the new tokens in the targets.
@@ -81,9 +92,10 @@ def read_token(
     positions = ops.broadcast_to(ops.sum(source_mask, axis=1, keepdims=True) + number, ops.shape(tokens))
     x = encoder.embeddings(tokens, ops.ones_like(tokens), ops.cast(positions, tokens.dtype))  # [B, G, D]
     batch, group, _ = ops.shape(x)
-    own = ops.equal(ops.expand_dims(slots, -1), ops.arange(group, dtype="int32"))  # [B, G, T, G]
-    known = ops.less_equal(ops.arange(slots.shape[2], dtype="int32"), number)
-    in_target = ops.reshape(ops.logical_and(own, known[:, None]), (batch, 1, group, slots.shape[2] * group))
+    room = targets[0][0].shape[1]
+    own = ops.equal(ops.expand_dims(slots[:, :, :room], -1), ops.arange(group, dtype="int32"))  # [B, G, T', G]
+    known = ops.less_equal(ops.arange(room, dtype="int32"), number)
+    in_target = ops.reshape(ops.logical_and(own, known[:, None]), (batch, 1, group, room * group))
     in_source = ops.broadcast_to((source_mask > 0)[:, None, None], (batch, 1, group, ops.shape(source_mask)[1]))
     allowed = ops.concatenate([in_source, in_target], axis=-1)
     memory = []

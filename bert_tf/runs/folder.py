@@ -213,11 +213,15 @@ def model_of(description: RunDescription, dtype: str = "float32", *, attention: 
     return trainable_of(task).make_model(encoder, description.labels, dtype)
 
 
-def load_run(run_dir: str) -> tuple["keras.Model", RunDescription, WordPieceTokenizer]:
-    """Return the model of a run's folder with the weights of its result, in float32.
+def load_run(run_dir: str, dtype: str = "float32") -> tuple["keras.Model", RunDescription, WordPieceTokenizer]:
+    """Return the model of a run's folder with the weights of its result.
 
     The result is the weights of the best evaluation if fine-tuning kept them, else of the newest complete checkpoint.
     Averages, if there are any, replace the weights unless `train.use_average` is off.
+
+    Args:
+        run_dir: the folder.
+        dtype: the Keras dtype policy.
 
     Raises:
         FileNotFoundError: the folder is not a run's folder, or has no complete checkpoint.
@@ -226,6 +230,6 @@ def load_run(run_dir: str) -> tuple["keras.Model", RunDescription, WordPieceToke
     from bert_tf.runs.result import restore_result
 
     description, tokenizer = read_run(run_dir)
-    model = model_of(description)
+    model = model_of(description, dtype)
     restore_result(run_dir, model, use_average=description.config().train.use_average)
     return model, description, tokenizer

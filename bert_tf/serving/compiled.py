@@ -1,6 +1,6 @@
 """The compiled forward passes of the predictor, for Keras models on any backend and for SavedModels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -20,10 +20,22 @@ def compiled(model: Any) -> Callable[[dict[str, Any]], Any]:
     return tf.function(without_padding(model) if isinstance(model, keras.Model) else model, reduce_retracing=True)
 
 
-def compiled_function(model: keras.Model, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a compiled function of tensors and arrays that reads the model's weights, for each shape that occurs."""
+def compiled_function(
+    model: keras.Model, function: Callable[..., Any], rows: Sequence[str] | None = None
+) -> Callable[..., Any]:
+    """Return a compiled function of tensors and arrays that reads the model's weights.
+
+    Args:
+        model: the model.
+        function: the function.
+        rows: the names of the inputs, int32 of two axes, if the function takes one dictionary of them: TensorFlow then
+            traces it once for all shapes. Else it is compiled for each shape that occurs.
+    """
     if keras.backend.backend() == "tensorflow":
-        return tf.function(function, autograph=False)
+        if rows is None:
+            return tf.function(function, autograph=False)
+        inputs = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in rows}
+        return tf.function(function, autograph=False, input_signature=[inputs])
     if keras.backend.backend() != "jax":
         return function
     import jax

@@ -8,6 +8,7 @@ import importlib.util
 import os
 from typing import Any
 
+from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.conversion.heads import check_same_task
 from bert_tf.runs import folder as run_folder
 from bert_tf.runs.descriptions import ModelDescription
@@ -23,8 +24,10 @@ GRAPH_FILE = "saved_model.pb"
 _LITE_SUFFIX, _ONNX_SUFFIX = ".tflite", ".onnx"
 
 
-def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
-    """Return the model at `path`, in float32, with its description and its tokenizer.
+def read_model(
+    path: str, task: str | None = None, dtype: str = "float32"
+) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
+    """Return the model at `path` with its description and its tokenizer.
 
     Args:
         path: a run's folder; the folder of an export's version, or of several versions (the newest is taken); a
@@ -32,6 +35,7 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
             `conversion.loading.read_pretrained` takes, or a folder of Sentence Transformers.
         task: the task of the model, a key of `tasks.MODEL_KINDS`, which decides what the head of published weights is
             for where they do not say; or the name of one task of a model for several; None for what is found at `path`.
+        dtype: the Keras dtype policy of a Keras model, a value of `configs.training.DTYPE_POLICIES`.
 
     Returns:
         The model, to be called in the same way as `BertEncoder`; the description, whose task is that of the run,
@@ -41,14 +45,18 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
     Raises:
         FileNotFoundError: nothing has this name, or there is no complete checkpoint.
         ValueError: files are damaged, weights are missing, the model is not a BERT, it is for another task than `task`,
-            or the `.tflite` file has a fixed length.
+            the `.tflite` file has a fixed length, `dtype` is unknown, or it is not `float32` for an export.
         ImportError: what the path needs is not installed: `ai-edge-litert` for a `.tflite` file, `onnxruntime` for a
             `.onnx` file, TensorFlow for all else, and TensorFlow Text for an export.
     """
     path = os.fspath(path).rstrip("/") or path
+    policies = DTYPE_POLICIES.values()
+    if dtype not in policies:
+        raise ValueError(f"`dtype` must be one of {', '.join(policies)}. Received: {dtype!r}")
     if path.endswith((_LITE_SUFFIX, _ONNX_SUFFIX)):
         if not files.exists(path):
             raise FileNotFoundError(f"`path`: no such file. Received: {path!r}")
+        _require_float32(dtype, path)
         description, tokenizer = _read_assets(os.path.dirname(os.path.dirname(path)), path)
         check_same_task(task, description.task, path)
         return _read_file(path, description.task), description, tokenizer
@@ -59,6 +67,7 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
         )
     version = _newest_version(path)
     if version is not None:
+        _require_float32(dtype, path)
         description, tokenizer = _read_assets(version, path)
         chosen = chosen_task(description, task, path)
         from bert_tf.serving.saved_model import exported_model
@@ -69,7 +78,14 @@ def read_model(path: str, task: str | None = None) -> tuple[Any, ModelDescriptio
         return model, description, tokenizer
     from bert_tf.serving.trained import read_trained
 
-    return read_trained(path, task)
+    return read_trained(path, task, dtype)
+
+
+def _require_float32(dtype: str, path: str) -> None:
+    if dtype != "float32":
+        raise ValueError(
+            f"`dtype` must be float32 for an export, which computes as it was made. Received: {dtype!r}, {path!r}"
+        )
 
 
 def _read_file(path: str, task: str) -> ArrayModel:

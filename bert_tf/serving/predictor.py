@@ -143,7 +143,7 @@ for _name in sorted(_TASK_METHODS | {"predict", "explain"}):
     setattr(MultiTaskPredictor, _name, _of_only_task(_name))
 
 
-def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) -> Predictor:
+def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE, dtype: str = "float32") -> Predictor:
     """Return the predictor of a run's folder, of an export, or of published weights.
 
     >>> load("runs/classifier").classify(["a text"])  # doctest: +SKIP
@@ -163,15 +163,17 @@ def load(path: str, task: str | None = None, *, batch_size: int = BATCH_SIZE) ->
             that do not say what their head is for. `encoder` leaves their head out. For a model for several tasks it is
             the name of one, whose predictor is returned. None for what is found at `path`: for several tasks a
             `MultiTaskPredictor`.
-        batch_size: number of rows computed at a time.
+        batch_size: number of rows computed at a time; of `generate`, the number of sources.
+        dtype: the Keras dtype policy of a run or of published weights: `float32`, `mixed_bfloat16` or `mixed_float16`,
+            for devices that compute in these. An export computes as it was made.
 
     Raises:
         FileNotFoundError: nothing has this name, or there is no complete checkpoint.
         ValueError: files are damaged, weights are missing, the model is not a BERT, it is for another task than `task`,
-            or `task` is None and published weights do not say what their head is for.
+            `task` is None and published weights do not say what their head is for, or `dtype` is not one of these.
         ImportError: what the path needs is not installed: `ai-edge-litert` for a `.tflite` file, `onnxruntime` for a
             `.onnx` file, TensorFlow for all else, and TensorFlow Text for an export.
     """
-    model, description, tokenizer = read_model(path, task)
+    model, description, tokenizer = read_model(path, task, dtype)
     kind = MultiTaskPredictor if members_of(description) else Predictor
     return kind(model, description, tokenizer, batch_size=batch_size, source=str(path))

@@ -21,17 +21,17 @@ from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 from bert_tf.utils.arguments import renamed
 
 
-def read_trained(path: str, task: str | None = None) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
+def read_trained(path: str, task: str | None, dtype: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
     """Return the model of a run's folder or of published weights; arguments and results as in `loading.read_model`."""
     if runs.is_folder(path):
         with renamed(run_dir="path"):
             chosen = chosen_task(run_folder.read_run(path)[0].of_model(), task, path)  # before the weights are read
-            model, run, tokenizer = run_folder.load_run(path)
+            model, run, tokenizer = run_folder.load_run(path, dtype)
             description = run.of_model()
             if chosen is not None:
                 return *served_member(model, description, chosen), tokenizer
             return *served(model, description), tokenizer
-    return _read_published(path, task)
+    return _read_published(path, task, dtype)
 
 
 def of_model(model: Any) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
@@ -62,7 +62,7 @@ def served(model: Any, description: ModelDescription) -> tuple[Any, ModelDescrip
     )
 
 
-def _read_published(path: str, wanted: str | None) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
+def _read_published(path: str, wanted: str | None, dtype: str) -> tuple[Any, ModelDescription, WordPieceTokenizer]:
     if wanted == Retrieval.kind:
         wanted = Encoder.kind  # queries and passages are embedded by one encoder
     if path.startswith("hf://"):
@@ -80,7 +80,7 @@ def _read_published(path: str, wanted: str | None) -> tuple[Any, ModelDescriptio
         task = wanted
     check_same_task(wanted, task, pretrained.source)
     description = describe(pretrained, task, sentences)
-    model = model_of(pretrained, task)
+    model = model_of(pretrained, task, dtype=dtype)
     # Filling masks needs neither a pooler nor a next-sentence head, and mean vectors need no pooler.
     pretrained.assign_to(model, task, allow_random_heads=task not in TASKS)
     warn_of_surprises(pretrained, random=False)

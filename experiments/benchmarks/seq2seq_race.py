@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bert_tf.configs import FinetuningConfig
+from bert_tf.configs.training import DTYPE_POLICIES
 from bert_tf.scoring.seq2seq import generation_scores
 from bert_tf.utils import files
 from data_pipelines.corpora.sentences import split_sentences
@@ -158,7 +159,7 @@ def run_own(settings: Settings, seed: int) -> dict[str, Any]:
     _run(command, "experiments.finetune")
     training_seconds = time.monotonic() - begin
     sources, _ = _test_pairs(settings)
-    model = bert_tf.load(model_dir)
+    model = bert_tf.load(model_dir, dtype=DTYPE_POLICIES[settings.precision])
     begin = time.monotonic()
     answers = model.generate(sources, beams=BEAMS, length_penalty=LENGTH_PENALTY, no_repeat_ngram=NO_REPEAT_NGRAM)
     return _row(OURS, seed, settings, [answer["generated"] for answer in answers]) | {

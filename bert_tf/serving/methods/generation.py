@@ -169,9 +169,8 @@ class GenerationMethods(BasePredictor):
         assert isinstance(self.task, Seq2Seq)
         rows = self.task.encode([example.without_label() for example in examples], (), self.tokenizer)
         seed = int(np.random.SeedSequence().generate_state(1)[0] >> 1) if options.seed is None else options.seed
-        names = (*ID_NAMES, "position_ids")
-        for indices, batch in rows.batches(max(1, self.batch_size // options.beams), fill=False):
-            inputs = {name: np.ascontiguousarray(batch[name]) for name in names}
+        for indices, batch in rows.batches(self.batch_size, fill=False):
+            inputs = {name: np.ascontiguousarray(batch[name]) for name in _INPUTS}
             if options.sampled:
                 inputs["seeds"] = np.full((len(indices), 1), seed, np.int32)
             yield indices, inputs
@@ -192,8 +191,9 @@ class GenerationMethods(BasePredictor):
         if compiled is None:
             allowed = generated_tokens(self.tokenizer, self.description.model.vocab_size)
             generation = Generation(self.model, options, allowed, self.tokenizer.sep_id)
-            functions = (generation, generation.start, generation.step)
-            compiled = _Compiled(generation, *(compiled_function(self.model, function) for function in functions))
+            whole = compiled_function(self.model, generation, [*_INPUTS, *(["seeds"] if options.sampled else [])])
+            steps = (compiled_function(self.model, function) for function in (generation.start, generation.step))
+            compiled = _Compiled(generation, whole, *steps)
             self._compiled_generations[key] = compiled
             # Callers with new options for every text must not fill the memory. The oldest functions are dropped.
             for other in list(self._compiled_generations)[:-_MOST_COMPILED]:
@@ -229,6 +229,7 @@ class _Compiled(NamedTuple):
     step: Callable[..., Any]
 
 
+_INPUTS = (*ID_NAMES, "position_ids")
 _OUTPUTS = ("tokens", "lengths", "log_probabilities", "scores")
 
 

@@ -13,6 +13,7 @@ from small_model import write_run
 import bert_tf
 from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.examples import Seq2SeqExample
+from bert_tf.models import generation
 from bert_tf.serving.predictor import load
 from bert_tf.tokenization.generated import generated_tokens
 
@@ -75,6 +76,23 @@ def test_scores_are_the_models_own(predictor, options):
             assert one.score == pytest.approx(one.log_probability / ((5 + len(one.tokens)) / 6) ** alpha)
             assert one.tokens[-1] == predictor.tokenizer.sep_id or len(one.tokens) == 8
             assert predictor.tokenizer.sep_id not in one.tokens[:-1]
+
+
+@pytest.mark.parametrize("options", [{}, {"sampled": True, "seed": 3}])
+def test_room_that_grows_changes_nothing(predictor, monkeypatch, options):
+    whole = _found(predictor, **options)
+    assert max(len(one.tokens) for found in whole for one in found) == 8
+    monkeypatch.setattr(generation, "_LEAST_ROOM", 2)
+    assert generation._rooms(8) == [2, 4, 8]
+    for found, expected in zip(_found(load(predictor.source), **options), whole, strict=True):
+        assert [one.tokens for one in found] == [one.tokens for one in expected]
+        for one, other in zip(found, expected, strict=True):
+            assert one.log_probability == pytest.approx(other.log_probability, abs=1e-5)
+
+
+@pytest.mark.parametrize(("max_length", "rooms"), [(1, [1]), (31, [31]), (32, [16, 32]), (65, [17, 33, 65])])
+def test_rooms_are_doubled(max_length, rooms):
+    assert generation._rooms(max_length) == rooms
 
 
 def test_one_beam_takes_the_likeliest_token_at_each_step(predictor):

@@ -223,6 +223,48 @@ def test_a_run_of_another_task_is_refused_before_its_weights_are_read(tmp_path):
         bert_tf.load(str(run), "classification")
 
 
+@pytest.mark.parametrize(
+    ("task", "ask"),
+    [
+        ("classification", lambda model: [list(answer["probabilities"].values()) for answer in model.classify(TEXTS)]),
+        ("regression", lambda model: model.score(TEXTS)),
+        ("tagging", lambda model: [len(answer["words"]) for answer in model.tag(TEXTS)]),
+        ("question_answering", lambda model: model.answer(["a b"], ["c d e"])[0]["n_best"][0]["probability"]),
+        ("seq2seq", lambda model: [answer["log_probability"] for answer in model.generate(["a b"], max_length=1)]),
+        (
+            "pretraining",
+            lambda model: [probability for _, probability in model.fill_mask(["a [MASK] b"], top_k=1)[0][0]],
+        ),
+        ("pretraining", lambda model: [answer["log_likelihood"] for answer in model.log_likelihood(["a b c"])]),
+        ("retrieval", lambda model: model.embed(TEXTS).tolist()),
+    ],
+)
+def test_a_run_answers_in_bfloat16(tmp_path, task, ask):
+    run = str(write_run(tmp_path / "run", task))
+    model = bert_tf.load(run, dtype="mixed_bfloat16")
+    assert model.model.compute_dtype == "bfloat16"
+    assert {weight.dtype for weight in model.model.weights} == {"float32"}
+    found, expected = ask(model), ask(bert_tf.load(run))
+    json.dumps(found)
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_published_weights_embed_in_bfloat16(tmp_path):
+    folder = _folder(tmp_path)
+    found, expected = (bert_tf.load(folder, dtype=dtype).embed(TEXTS) for dtype in ("mixed_bfloat16", "float32"))
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - expected).max() < 0.05
+
+
+def test_a_dtype_that_does_not_fit_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"`dtype` must be one of float32, mixed_bfloat16.* Received: 'bfloat16'"):
+        bert_tf.load(_folder(tmp_path), dtype="bfloat16")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"`dtype` must be float32 for an export.* Received: 'mixed_bfloat16'"):
+        bert_tf.load(str(tmp_path), dtype="mixed_bfloat16")
+
+
 def test_a_retrieval_run_is_taken_as_an_encoder(tmp_path):
     run = str(write_run(tmp_path / "run", "retrieval"))
     for task in (None, "retrieval", "encoder"):
