@@ -14,7 +14,7 @@ from bert_tf.configs.decoding import DecodingOptions
 from bert_tf.features import Batch, Tensor
 from bert_tf.models import decoding
 from bert_tf.models.decoding import NEVER
-from bert_tf.models.incremental import Memory, empty_targets, longer_targets, read_sources, read_token
+from bert_tf.models.incremental import Sources, empty_targets, longer_targets, read_sources, read_token
 
 State = dict[str, Any]
 """The state of a search between two tokens.
@@ -86,7 +86,7 @@ class Generation:
             state = ops.while_loop(goes_on, body, state)
         return self.results(state)
 
-    def start(self, inputs: Batch, room: int | None = None) -> tuple[Tensor, Memory, State]:
+    def start(self, inputs: Batch, room: int | None = None) -> tuple[Tensor, Sources, State]:
         """Return the state after the first token of each target.
 
         Args:
@@ -94,7 +94,7 @@ class Generation:
             room: the number of tokens whose keys and values have room in the state; None for all.
 
         Returns:
-            The seeds of the sources, uint32 [B], zeros for beams; the keys and values of the sources; and the state.
+            The seeds of the sources, uint32 [B], zeros for beams; what is known of the sources; and the state.
         """
         logits, sources = read_sources(self.model, inputs)
         options, batch = self.options, ops.shape(logits)[0]
@@ -126,11 +126,11 @@ class Generation:
         first = ops.broadcast_to(logits[:, None], (batch, group, logits.shape[-1]))
         return seeds, sources, self._chosen(first, seeds, state)
 
-    def step(self, sources: Memory, source_mask: Tensor, seeds: Tensor, state: State) -> State:
+    def step(self, sources: Sources, source_mask: Tensor, seeds: Tensor, state: State) -> State:
         """Return the state after one more token of each target.
 
         Args:
-            sources: the keys and values of the sources.
+            sources: from `start`.
             source_mask: int32 [B, S], 0 on padding.
             seeds: uint32 [B], from `start`.
             state: the state before.

@@ -4,21 +4,37 @@ They are equal to those of whole rows with an `order`: no token reads those afte
 move. When a hypothesis goes on from another one, only `slots` changes, which says whose tokens it reads.
 
 Shapes: B sources, G hypotheses of each, S length of the sources, T length of the targets, D hidden, N heads, H head
-size, V vocabulary.
+size, E size of the embeddings, V vocabulary.
 """
+
+from typing import NamedTuple
 
 import keras
 from keras import ops
 
 from bert_tf.features import Batch, Tensor
+from bert_tf.fusion import weight_in
 from bert_tf.layers.attention import attention_allowed, attention_probabilities
+from bert_tf.layers.heads import gather_positions
 from bert_tf.models.encoder import BertEncoder
 
 Memory = list[tuple[Tensor, Tensor]]
 """The keys and the values of each block."""
 
 
-def read_sources(model: keras.Model, inputs: Batch) -> tuple[Tensor, Memory]:
+class Sources(NamedTuple):
+    """What the generation of targets reads again for each token.
+
+    Attributes:
+        memory: the keys and values of the sources, [B, N, S, H].
+        columns: the transposed token embeddings, [E, V], for `MaskedLMHead.logits_by_columns`.
+    """
+
+    memory: Memory
+    columns: Tensor
+
+
+def read_sources(model: keras.Model, inputs: Batch) -> tuple[Tensor, Sources]:
     """Return what a model for sequence to sequence knows after the sources.
 
     Args:
@@ -26,7 +42,7 @@ def read_sources(model: keras.Model, inputs: Batch) -> tuple[Tensor, Memory]:
         inputs: `input_ids`, `input_mask`, `segment_ids` and `position_ids`, int32 [B, S], of one source in each row.
 
     Returns:
-        The logits of each target's first token, float32 [B, V], and the keys and values of the sources, [B, N, S, H].
+        The logits of each target's first token, float32 [B, V], and what is read again for the others.
     """
     encoder, mask = model.encoder, inputs["input_mask"]
     allowed = attention_allowed(mask)
@@ -37,7 +53,9 @@ def read_sources(model: keras.Model, inputs: Batch) -> tuple[Tensor, Memory]:
         x = block.after_attention(x, _joined(_attended(query, key, value, allowed)))
         memory.append((key, value))
     last = ops.maximum(ops.sum(mask, axis=1, keepdims=True) - 1, 0)  # the source's [SEP]; a row may be empty
-    return _logits(model, x, last)[:, 0], memory
+    columns = ops.transpose(weight_in(encoder.embeddings.word_embeddings.embeddings, encoder.compute_dtype))
+    logits = model.masked_lm.logits_by_columns(gather_positions(x, last), columns)
+    return logits[:, 0], Sources(memory, columns)
 
 
 def empty_targets(encoder: BertEncoder, sources: Tensor, hypotheses: int, length: int) -> Memory:
@@ -66,7 +84,7 @@ def longer_targets(targets: Memory, length: int) -> Memory:
 
 def read_token(
     model: keras.Model,
-    sources: Memory,
+    sources: Sources,
     source_mask: Tensor,
     targets: Memory,
     tokens: Tensor,
@@ -77,7 +95,7 @@ def read_token(
 
     Args:
         model: a `BertSeq2Seq`.
-        sources: the keys and values of the sources, [B, N, S, H].
+        sources: from `read_sources`.
         source_mask: int32 [B, S], 0 on padding.
         targets: the keys and values of the targets' tokens so far, [B * N, T', G * H], with room for the new ones: T'
             may be below T.
@@ -99,13 +117,12 @@ def read_token(
     in_source = ops.broadcast_to((source_mask > 0)[:, None, None], (batch, 1, group, ops.shape(source_mask)[1]))
     allowed = ops.concatenate([in_source, in_target], axis=-1)
     memory = []
-    for block, source, target in zip(encoder.blocks, sources, targets, strict=True):
+    for block, source, target in zip(encoder.blocks, sources.memory, targets, strict=True):
         query, key, value = block.attention.heads(x)  # [B, N, G, H]
         kept = _written(target[0], key, number), _written(target[1], value, number)
         x = block.after_attention(x, _joined(_over_source_and_target(query, source, kept, allowed)))
         memory.append(kept)
-    indices = ops.broadcast_to(ops.arange(group, dtype="int32"), (batch, group))
-    return _logits(model, x, indices), memory
+    return model.masked_lm.logits_by_columns(x, sources.columns), memory
 
 
 def _written(kept: Tensor, new: Tensor, number: Tensor) -> Tensor:
@@ -142,9 +159,3 @@ def _joined(context: Tensor) -> Tensor:
     """Return the context vectors of all heads side by side, [B, L, D], of [B, N, L, H]."""
     batch, heads, length, size = ops.shape(context)
     return ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, heads * size))
-
-
-def _logits(model: keras.Model, x: Tensor, positions: Tensor) -> Tensor:
-    """Return the logits at the positions [B, P] of x, float32 [B, P, V]."""
-    logits = model.outputs_of({"sequence_output": x}, {"next_token_positions": positions})
-    return ops.cast(logits, "float32")

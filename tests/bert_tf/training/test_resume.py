@@ -189,11 +189,16 @@ def test_sigterm_in_a_function_whose_exceptions_are_dropped(capfd):
 
     waiting = threading.Event()
     hook = sys.unraisablehook
-    with TerminationNotice() as notice, pytest.raises(Preempted), notice.interrupting():
-        dropping = Dropping()
-        del dropping
-        waiting.wait(60)
-        raise AssertionError("an evaluation is left at once")
+
+    def evaluate(notice):
+        with notice.interrupting():
+            dropping = Dropping()
+            del dropping
+            waiting.wait(60)
+            raise AssertionError("an evaluation is left at once")
+
+    with TerminationNotice() as notice, pytest.raises(Preempted):
+        evaluate(notice)
     assert notice.received
     assert sys.unraisablehook is hook
     assert capfd.readouterr().err == ""
