@@ -15,6 +15,7 @@ this folder gives the results.
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -65,7 +66,7 @@ def main(_: Sequence[str]) -> None:
         batch_size=values.batch_size,
     )
     path = os.path.join(values.work_dir, "results.json")
-    found = files.read_json(path) if files.exists(path) else {"seconds_per_step": {}, "trainings": []}
+    found = read_results(path, race.settings() | {"minutes": values.minutes})
     speeds = found["seconds_per_step"]
     missing = [one for one in entrants if one.label not in speeds]
     for start in range(0, len(missing), _AT_ONCE):
@@ -79,6 +80,29 @@ def main(_: Sequence[str]) -> None:
             files.write_text(path, json.dumps(found, indent=1) + "\n")
         print(pretraining_picture.describe(found["trainings"]), flush=True)
     pretraining_picture.write_picture(found["trainings"], os.path.join(values.work_dir, "pretraining.png"))
+
+
+def read_results(path: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what an earlier command left in a file, or what a new one begins with.
+
+    Args:
+        path: the file.
+        settings: what decides the results.
+
+    Raises:
+        ValueError: they were made with other settings.
+    """
+    if not files.exists(path):
+        return {"settings": settings, "seconds_per_step": {}, "trainings": []}
+    found = files.read_json(path)
+    before = found.get("settings", {})
+    for name, value in settings.items():
+        if before.get(name) != value:
+            raise ValueError(
+                f"--work_dir must be a new folder, or one with results of {name}={value!r}. Received: {path!r}, with "
+                f"{name}={before.get(name)!r}"
+            )
+    return found
 
 
 if __name__ == "__main__":

@@ -136,6 +136,15 @@ class PretrainingRace:
         self._records = RecordFolder(os.path.join(checkpoint_dir, "records"))
         self._held_out = RecordFolder(os.path.join(checkpoint_dir, "heldout"))
 
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the results, besides the time of a training."""
+        return {
+            "experiment": self._experiment,
+            "precision": self._precision,
+            "batch_size": self._batch_size,
+            "records": self._records.manifest.identity()["sha256"],
+        }
+
     def recipe(self, name: str) -> Recipe:
         """Return the recipe of a name."""
         if name == "published":

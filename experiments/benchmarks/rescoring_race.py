@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bert_tf.examples import NBestList
+from bert_tf.runs.checkpoints import newest_checkpoint
 from bert_tf.scoring.texts import regression_scores
 from bert_tf.serving.predictor import Predictor, load
 from bert_tf.serving.rescoring import Rescored, Settings, distinct_texts, rescore_by, text_likelihoods
@@ -73,7 +74,7 @@ class RescoringRun(StagedRun):
         seed: the seed.
 
     Raises:
-        ValueError: the folder was begun with other settings.
+        ValueError: the folder was begun with other settings, or with an earlier checkpoint.
     """
 
     def __init__(
@@ -91,7 +92,9 @@ class RescoringRun(StagedRun):
         self._checkpoint = os.path.abspath(checkpoint_dir)
         self._sizes = {"sentences": sentences, "hypotheses": hypotheses, "scorer_sentences": scorer_sentences}
         self._sizes |= {"loop_texts": loop_texts, "seed": seed, "least_count": least_count}
-        super().__init__(work_dir, {"checkpoint_dir": self._checkpoint} | self._sizes)
+        newest = newest_checkpoint(os.path.join(self._checkpoint, RUN))
+        step = newest.step if newest is not None else None
+        super().__init__(work_dir, {"checkpoint_dir": self._checkpoint, "checkpoint_step": step} | self._sizes)
         lists, texts = self.path("lists.jsonl"), self.path("scorer_texts.txt")
         self.stages["simulating lists"] = (lists, self._write_lists)
         self.stages["choosing texts for the scorer"] = (texts, self._write_scorer_texts)

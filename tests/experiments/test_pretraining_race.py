@@ -8,8 +8,9 @@ import pytest
 from small_corpus import write_corpus
 
 from bert_tf.configs import PretrainingConfig
+from bert_tf.utils import files
 from data_pipelines.input.record_folder import RecordFolder
-from experiments.benchmarks import pretraining_picture
+from experiments.benchmarks import pretraining, pretraining_picture
 from experiments.benchmarks.pretraining_race import EVALUATIONS, RECIPES, Entrant, PretrainingRace
 from experiments.benchmarks.pretraining_workers.pretraining_protocol import batches_in, mean_over_batches
 from experiments.corpora import checkpoint_run
@@ -65,6 +66,16 @@ def race(checkpoint_dir, tmp_path):
     return PretrainingRace(
         str(tmp_path), checkpoint_dir, experiment="bert_tiny_debug", precision="float32", venvs="none", batch_size=8
     )
+
+
+def test_results_of_other_settings_are_not_gone_on_with(race, tmp_path):
+    path, settings = str(tmp_path / "results.json"), race.settings() | {"minutes": 40.0}
+    first = pretraining.read_results(path, settings)
+    assert first == {"settings": settings, "seconds_per_step": {}, "trainings": []}
+    files.write_json(path, first)
+    assert pretraining.read_results(path, settings) == first
+    with pytest.raises(ValueError, match=r"^--work_dir must be .* of minutes=20.0. Received: .*, with minutes=40.0"):
+        pretraining.read_results(path, settings | {"minutes": 20.0})
 
 
 def test_a_peer_gets_the_masks_and_settings_of_the_recipe(race):
