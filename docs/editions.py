@@ -1,7 +1,7 @@
 """An extension of Sphinx for pages in two languages: `data.md` in English, and its translation `zh/data.md`.
 
-Each page of such a pair links to the other. Chinese pages say their language, their lines are joined without spaces,
-and the search finds Chinese words. In both languages a line does not end within a flag.
+Each page of such a pair links to the other. Chinese pages say their language, the words around them are Chinese, their
+lines are joined without spaces, and the search finds Chinese words. In both languages a line does not end within a flag.
 """
 
 import re
@@ -13,6 +13,15 @@ _MARK = r"[\u3000-\u303f\uff00-\uffef]"  # Chinese punctuation, which has its ow
 _IDEOGRAPH = r"[\u4e00-\u9fff]"
 _TOUCHING = re.compile(rf"{_MARK}\n|\n{_MARK}|{_IDEOGRAPH}\n{_IDEOGRAPH}")
 _RUNS = re.compile(r"[\u4e00-\u9fff]+|[^\W\u4e00-\u9fff]+")
+_WORDS = {
+    "Back to top": "回到页首",
+    "Home": "首页",
+    "Next": "下一页",
+    "On this page": "本页内容",
+    "Previous": "上一页",
+    "Search": "搜索",
+}
+"""The words of the theme around a page."""
 # The same as `words_of`.
 _SPLIT_QUERY = r"""
 var splitQuery = (query) =>
@@ -100,5 +109,7 @@ def with_whole_flags(html: str) -> str:
 def _finish(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
     if page.startswith(FOLDER):
         context["language"] = "zh-CN"
+        for name in ("_", "gettext"):  # by which the theme's templates ask for their words
+            context[name] = lambda text: _WORDS.get(text, text)
     if "body" in context:
         context["body"] = with_whole_flags(context["body"])

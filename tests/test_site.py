@@ -98,6 +98,15 @@ def test_a_page_links_to_its_twin_in_the_other_language(extensions):
     assert extensions[2].linked(page, "../data.md", "English") == page
 
 
+def test_the_words_around_a_chinese_page_are_chinese(extensions):
+    *_, editions = extensions
+    chinese, english = {}, {}
+    editions._finish(None, "zh/data", "page.html", chinese, None)
+    editions._finish(None, "data", "page.html", english, None)
+    assert [chinese["_"](word) for word in ("Next", "another")] == ["下一页", "another"]
+    assert (chinese["language"], english) == ("zh-CN", {})
+
+
 def test_lines_of_chinese_are_joined_without_spaces(extensions):
     page = "# 数据\n\n第一行，\n第二行 of\nBERT。\n- 一项，\n  两行\n- 又一项\n\n```sh\n# 注释，\n# 不变，\n命令\n```\n"
     assert extensions[2].joined(page) == (
