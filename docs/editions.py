@@ -1,7 +1,8 @@
 """An extension of Sphinx for pages in two languages: `data.md` in English, and its translation `zh/data.md`.
 
-Each page of such a pair links to the other. Chinese pages say their language, the words around them are Chinese, their
-lines are joined without spaces, and the search finds Chinese words. In both languages a line does not end within a flag.
+Each page of such a pair links to the other. Chinese pages say their language, and the words around them are Chinese.
+Their lines are joined without spaces, and the search finds Chinese words. In both languages a line does not end within
+a flag.
 """
 
 import re
