@@ -5,8 +5,8 @@ Command:   bert-tf finetune --config chinese_entities --train_file peoples_daily
            --eval_file peoples_daily_ner.dev.conll --init_checkpoint chinese --model_dir entities
            The files hold a character and its tag on each line.
 Hardware:  two cores of an x86-64 CPU.
-Time:      some minutes.
-Expect:    docs/chinese.md.
+Time:      2 minutes on two cores of an AMD EPYC.
+Expect:    an F1 of 59.6 ± 0.2 % on the dev file from `chinese_mini`, and 40.4 ± 1.2 % from random weights.
 """
 
 from bert_tf.configs import FinetuningConfig, TrainConfig
