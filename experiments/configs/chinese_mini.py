@@ -7,8 +7,8 @@ Command:   bert-tf pretrain --config chinese_mini --train_data records --eval_da
            `--set masking.strategy=token` masks single characters instead.
 Hardware:  a CPU for a corpus of some megabytes.
 Time:      13 minutes on two cores of an AMD EPYC with AVX-512 BF16 (3.4 million tokens of reviews, bfloat16).
-Expect:    on held-out single characters a masked-LM loss of 3.15 (unigram: 6.12) and an accuracy of 0.438; with masks on
-           single characters 2.35 and 0.548. docs/chinese.md has the tasks.
+Expect:    on held-out single characters a masked-LM loss of 3.15 (unigram: 6.12) and an accuracy of 0.438; with masks
+           on single characters 2.35 and 0.548. docs/chinese.md has the tasks.
 
 The initialization and the optimizer are those of the quickstart, whose experiments are in quickstart.py.
 """
