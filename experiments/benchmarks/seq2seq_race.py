@@ -19,6 +19,7 @@ from experiments.launch import load_config
 
 WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "seq2seq_workers", "worker_transformers.py")
 METRICS = ("rouge1", "rouge2", "rougeL", "bleu", "chrf")
+_OTHERS = ("different_texts", "training_seconds", "generation_seconds")
 OURS, PEER = "bert_tf", "transformers, EncoderDecoderModel"
 BEAMS, LENGTH_PENALTY, NO_REPEAT_NGRAM, BATCH_SIZE = 4, 0.6, 3, 32
 
@@ -103,12 +104,15 @@ def _test_pairs(settings: Settings) -> tuple[list[str], list[str]]:
 
 
 def scores(name: str, texts: Sequence[str], settings: Settings) -> dict[str, Any]:
-    """Return the metrics of a text for each test source. Case does not count."""
+    """Return the metrics of a text for each test source, for which case does not count, and `different_texts`.
+
+    A model that has learnt little may give the same text to all sources, which BLEU alone does not show.
+    """
     _, targets = _test_pairs(settings)
     found = generation_scores(
         [[target] for target in targets], texts, METRICS, tokenizer=settings.tokenizer, lower_case=True
     )
-    return {"name": name} | found | {"settings": settings.kept()}
+    return {"name": name} | found | {"different_texts": len(set(texts)), "settings": settings.kept()}
 
 
 def first_sentence(source: str) -> str:
@@ -210,10 +214,10 @@ def _run(command: Sequence[str], name: str, environment: dict[str, str] | None =
 
 def describe(rows: Iterable[dict[str, Any]]) -> str:
     """Return the table of all metrics so far, in Markdown. ROUGE is in %, as BLEU and chrF are."""
-    titles = ["", "seed", *METRICS, "training, s", "generating, s"]
+    titles = ["", "seed", *METRICS, "different texts", "training, s", "generating, s"]
     lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for row in rows:
         metrics = [f"{row[name] * (100 if name.startswith('rouge') else 1):.1f}" for name in METRICS]
-        seconds = [f"{row[name]:.0f}" if name in row else "" for name in ("training_seconds", "generation_seconds")]
-        lines.append(f"| {' | '.join([row['name'], str(row.get('seed', '')), *metrics, *seconds])} |")
+        others = [f"{row[name]:.0f}" if name in row else "" for name in _OTHERS]
+        lines.append(f"| {' | '.join([row['name'], str(row.get('seed', '')), *metrics, *others])} |")
     return "\n".join(lines)

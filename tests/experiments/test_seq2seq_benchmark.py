@@ -107,7 +107,7 @@ def test_the_peer_trains_as_long_and_its_texts_are_compared(pairs):
     assert row["rouge1"] == pytest.approx((2 * 1 / (1 + 5) + 0) / 2)
     table = seq2seq_race.describe([row | {"generation_seconds": 2.0}])
     assert table.splitlines()[2].startswith("| transformers, EncoderDecoderModel | 1 | 16.7 |")
-    assert table.splitlines()[2].endswith("| 12 | 2 |")
+    assert table.splitlines()[2].endswith("| 2 | 12 | 2 |")
 
 
 def test_a_peer_that_fails_is_an_error_with_its_last_words(pairs):
