@@ -8,7 +8,7 @@ Command:   bert-tf finetune --config question_generation --train_file train-v1.1
            The files are those of SQuAD, or tables of `source` (ANSWER [SEP] CONTEXT) and `target` (the question).
 Hardware:  a GPU of 16 GB for base.
 Time:      2 minutes on two cores of an AMD EPYC (BERT-mini, 946 questions, 6 epochs, bfloat16).
-Expect:    ROUGE-L 19.7 and BLEU 2.7 on a fold of XQuAD in English from BERT-mini of `make checkpoint`, which such small
+Expect:    ROUGE-L 19.1 and BLEU 2.4 on a fold of XQuAD in English from BERT-mini of `make checkpoint`, which such small
            data do not take beyond the form of a question (docs/finetuning.md). Not measured on SQuAD.
 """
 
