@@ -23,7 +23,7 @@ Memory = list[tuple[Tensor, Tensor]]
 
 
 class Sources(NamedTuple):
-    """What the generation of targets reads again for each token.
+    """The tensors that the generation of targets reads again for each token.
 
     Attributes:
         memory: the keys and values of the sources, [B, N, S, H].

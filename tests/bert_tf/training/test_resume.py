@@ -181,7 +181,7 @@ def test_a_second_ctrl_c_stops_at_once_and_none_is_lost():
 
 
 def test_sigterm_in_a_function_whose_exceptions_are_dropped(capfd):
-    """As in `gc.callbacks`, of which JAX sets one."""
+    """Python drops exceptions in `__del__` as it does in `gc.callbacks`, of which JAX sets one."""
 
     class Dropping:
         def __del__(self):
