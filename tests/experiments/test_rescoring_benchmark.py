@@ -193,6 +193,9 @@ def test_the_whole_benchmark_goes_on_where_it_stopped(tmp_path, checkpoint, monk
     assert again.results() == results
     with pytest.raises(ValueError, match="`output_dir` must be a new folder"):
         race_of(tmp_path, checkpoint, seed=2)
+    monkeypatch.setattr(rescoring_race, "newest_checkpoint", lambda run: SimpleNamespace(step=7))
+    with pytest.raises(ValueError, match="'checkpoint_step': 7"):
+        race_of(tmp_path, checkpoint)
 
 
 def test_too_few_sentences_are_an_error(tmp_path, checkpoint):
