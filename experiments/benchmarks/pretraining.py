@@ -22,11 +22,9 @@ from absl import flags
 from bert_tf.utils import files
 from bert_tf.utils.launching import run
 from experiments.benchmarks import pretraining_picture
-from experiments.benchmarks.pretraining_race import ENTRANTS, PEERS, RECIPES, PretrainingRace
+from experiments.benchmarks.pretraining_race import ENTRANTS, PEERS, RECIPES, RESULTS_FILE, PretrainingRace
 
 _COMPARED = {"peers": ENTRANTS, "recipes": RECIPES}
-_AT_ONCE = 7
-"""The number of trainings that are timed in turns; each holds about 2 GB."""
 
 
 def define_flags() -> None:
@@ -39,8 +37,15 @@ def define_flags() -> None:
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "The precision of all.")
     flags.DEFINE_float("minutes", 40.0, "The time of each training at the measured speed.", lower_bound=0.0)
     flags.DEFINE_integer("batch_size", 32, "The number of rows of 128 tokens in a batch.", lower_bound=4)
+    flags.DEFINE_integer("held_out_every", 1, "Evaluate on every so many-th batch of held-out rows.", lower_bound=1)
     flags.DEFINE_integer("rounds", 5, "The number of turns in which the speed is measured.", lower_bound=1)
     flags.DEFINE_integer("steps", 10, "The number of steps in such a turn.", lower_bound=1)
+    flags.DEFINE_integer(
+        "at_once",
+        7,
+        "The number of trainings that are timed in turns; each holds about 2 GB. 1 where nothing else runs.",
+        lower_bound=1,
+    )
     flags.DEFINE_multi_string("only", [], "Part of the label of the trainings to run; may be repeated; all by default.")
 
 
@@ -64,13 +69,16 @@ def main(_: Sequence[str]) -> None:
         precision=values.precision,
         venvs=values.venvs or "",
         batch_size=values.batch_size,
+        held_out_every=values.held_out_every,
     )
-    path = os.path.join(values.work_dir, "results.json")
+    path = os.path.join(values.work_dir, RESULTS_FILE)
     found = read_results(path, race.settings() | {"minutes": values.minutes})
     speeds = found["seconds_per_step"]
     missing = [one for one in entrants if one.label not in speeds]
-    for start in range(0, len(missing), _AT_ONCE):
-        measured = race.seconds_per_step(missing[start : start + _AT_ONCE], rounds=values.rounds, steps=values.steps)
+    for start in range(0, len(missing), values.at_once):
+        measured = race.seconds_per_step(
+            missing[start : start + values.at_once], rounds=values.rounds, steps=values.steps
+        )
         speeds |= {one.label: seconds for one, seconds in measured.items()}
         files.write_text(path, json.dumps(found, indent=1) + "\n")
     for one in entrants:

@@ -26,8 +26,10 @@ from experiments.benchmarks.serve_race import SOURCES, Worker
 WORKERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pretraining_workers")
 PEERS = ("tf_models_official", "keras_hub")
 _BACKENDS = {"bert_tf": "tensorflow", "bert_tf_jax": "jax"}
+RESULTS_FILE = "results.json"
 EVALUATIONS = 8
 """The number of evaluations of each training, the last one at its end."""
+_SAVED = (EVALUATIONS // 4, EVALUATIONS // 2, EVALUATIONS)
 _WARMUP_SHARE = 0.1
 
 
@@ -111,6 +113,16 @@ RECIPES = (
 """This project's experiment, and the changes to it that the benchmark compares at equal time."""
 
 
+def model_folder(work_dir: str, label: str, step: int) -> str:
+    """Return the folder of the model that a training saves after so many steps."""
+    return os.path.join(work_dir, "models", label.replace(" ", "_"), str(step))
+
+
+def saved_steps(points: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the steps after which a training, of which these are the evaluations, saved its model."""
+    return [points[number - 1]["step"] for number in _SAVED]
+
+
 class PretrainingRace:
     """The trainings in one folder; those that are complete are not run again.
 
@@ -121,10 +133,19 @@ class PretrainingRace:
         precision: `float32` or `bfloat16`.
         venvs: the folder of the peers' environments.
         batch_size: the number of rows of 128 tokens.
+        held_out_every: the evaluation is on every so many-th batch of the held-out records.
     """
 
     def __init__(
-        self, work_dir: str, checkpoint_dir: str, *, experiment: str, precision: str, venvs: str, batch_size: int = 32
+        self,
+        work_dir: str,
+        checkpoint_dir: str,
+        *,
+        experiment: str,
+        precision: str,
+        venvs: str,
+        batch_size: int = 32,
+        held_out_every: int = 1,
     ) -> None:
         self._work_dir = work_dir
         self._checkpoint_dir = checkpoint_dir
@@ -132,6 +153,7 @@ class PretrainingRace:
         self._precision = precision
         self._venvs = venvs
         self._batch_size = batch_size
+        self._held_out_every = held_out_every
         self._config = launch.load_config(experiment, PretrainingConfig, [])
         self._records = RecordFolder(os.path.join(checkpoint_dir, "records"))
         self._held_out = RecordFolder(os.path.join(checkpoint_dir, "heldout"))
@@ -142,6 +164,7 @@ class PretrainingRace:
             "experiment": self._experiment,
             "precision": self._precision,
             "batch_size": self._batch_size,
+            "held_out_every": self._held_out_every,
             "records": self._records.manifest.identity()["sha256"],
         }
 
@@ -181,9 +204,10 @@ class PretrainingRace:
             vocab_size=self._records.tokenizer.vocab_size,
             dropout_rate=recipe.dropout_rate,
             learning_rate=recipe.learning_rate,
-            held_out=self._write_batches("heldout", held_out),
+            held_out=self._write_batches("heldout", held_out.shard(self._held_out_every, 0)),
             records=records,
             held_out_records=self._held_out.path,
+            held_out_every=self._held_out_every,
             experiment=self._experiment,
             changes=entrant.changes,
             num_steps=num_steps,
@@ -272,8 +296,8 @@ class PretrainingRace:
             seconds += ran["seconds"]
             point = {"step": step, "minutes": step * seconds_per_step / 60, "tokens": step * tokens, "seconds": seconds}
             points.append(point | {"training_loss": ran["loss"]} | worker.ask({"evaluate": True}))
-            if number in (EVALUATIONS // 4, EVALUATIONS // 2, EVALUATIONS):
-                folder = os.path.join(self._work_dir, "models", entrant.label.replace(" ", "_"), str(step))
+            if number in _SAVED:
+                folder = model_folder(self._work_dir, entrant.label, step)
                 os.makedirs(folder, exist_ok=True)
                 worker.ask({"save": folder})
         worker.finish()

@@ -52,6 +52,17 @@ CASES = {
         ["experiments.benchmarks.pretraining", "--work_dir=out", "--compare=recipes", "--only=keras_hub"],
         ["--only", "optimizer.name=lamb", "keras_hub"],
     ),
+    "no models to fine-tune": (
+        ["experiments.benchmarks.pretraining_scores", "--work_dir=absent", "--data_dir=absent", "--output=out"],
+        ["--work_dir", "results.json", "'absent'"],
+    ),
+    "a task that is not fine-tuned": (
+        [
+            *("experiments.benchmarks.pretraining_scores", "--work_dir=absent", "--data_dir=absent", "--output=out"),
+            "--tasks=cola",
+        ],
+        ["--tasks", "cola"],
+    ),
     "no pairs to learn from": (
         [
             *("experiments.benchmarks.seq2seq", "--train=absent.tsv", f"--test={__file__}", f"--weights={__file__}"),

@@ -10,8 +10,8 @@ from small_corpus import write_corpus
 from bert_tf.configs import PretrainingConfig
 from bert_tf.utils import files
 from data_pipelines.input.record_folder import RecordFolder
-from experiments.benchmarks import pretraining, pretraining_picture
-from experiments.benchmarks.pretraining_race import EVALUATIONS, RECIPES, Entrant, PretrainingRace
+from experiments.benchmarks import pretraining, pretraining_picture, pretraining_scores
+from experiments.benchmarks.pretraining_race import EVALUATIONS, RECIPES, Entrant, PretrainingRace, model_folder
 from experiments.benchmarks.pretraining_workers.pretraining_protocol import batches_in, mean_over_batches
 from experiments.corpora import checkpoint_run
 from experiments.corpora.checkpoint_run import CheckpointRun
@@ -40,6 +40,44 @@ def test_the_table_and_the_picture(tmp_path):
     assert second == "| keras_hub, published recipe | 500 | 30 | 5.500 | 0.250 | 50% of the time |"
     pretraining_picture.write_picture(results, str(tmp_path / "curves.png"))
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fine_tuning_starts_from_each_saved_model_and_from_random_weights_of_its_sizes(tmp_path):
+    losses = [6.0 - number / 10 for number in range(EVALUATIONS)]
+    labels = ("bert_tf, own recipe", "keras_hub, own recipe")
+    with pytest.raises(ValueError, match=r"^--work_dir must be a folder with complete trainings in results.json"):
+        pretraining_scores.starts(str(tmp_path), [])
+    files.write_json(str(tmp_path / "results.json"), {"trainings": [curve(label, losses) for label in labels]})
+    sizes = {"vocab_size": 150, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    for step in (20, 40, 80):
+        folder = Path(model_folder(str(tmp_path), labels[0], step))
+        folder.mkdir(parents=True)
+        files.write_json(str(folder / "config.json"), sizes | {"intermediate_size": 256})
+    starts = pretraining_scores.starts(str(tmp_path), [])
+    assert list(starts) == [
+        *(f"bert_tf, own recipe, step {step}" if step else "random weights" for step in (20, 0, 40, 80)),
+        *(f"keras_hub, own recipe, step {step}" for step in (20, 40, 80)),
+    ]
+    assert starts["keras_hub, own recipe, step 80"] == [
+        f"--init_checkpoint={model_folder(str(tmp_path), 'keras_hub, own recipe', 80)}"
+    ]
+    assert "--set=model.hidden_size=64" in starts["random weights"]
+    chosen = pretraining_scores.starts(str(tmp_path), ["step 80", "random"])
+    assert set(chosen) == {"bert_tf, own recipe, step 80", "random weights", "keras_hub, own recipe, step 80"}
+    with pytest.raises(ValueError, match=r"^--only must be part of a name: .*random weights.* Received: torch"):
+        pretraining_scores.starts(str(tmp_path), ["torch"])
+
+
+def test_the_table_of_fine_tuning():
+    lines = [
+        {"model": "keras_hub, own recipe, step 80", "task": "sst2", "seed": seed, "accuracy": accuracy}
+        for seed, accuracy in enumerate((0.7, 0.8, 0.9))
+    ]
+    assert pretraining_scores.describe(lines, ["sst2", "mrpc"]).splitlines() == [
+        "| starts from | sst2, accuracy | mrpc, f1 |",
+        "| --- | --- | --- |",
+        "| keras_hub, own recipe, step 80 | 80.0 ± 10.0 | not run |",
+    ]
 
 
 def test_sums_become_means():

@@ -27,7 +27,7 @@ class OwnTraining:
         config = launch.load_config(case.experiment, PretrainingConfig, [*case.changes, *changes])
         records, self._held_out = RecordFolder(case.records), RecordFolder(case.held_out_records)
         config = config.replace(model=config.model.replace(vocab_size=records.tokenizer.vocab_size))
-        self._config, self._tokenizer = config, records.tokenizer
+        self._config, self._tokenizer, self._held_out_every = config, records.tokenizer, case.held_out_every
         engine = make_engine(strategy="one_device")
         keras.utils.set_random_seed(config.train.seed)
         make_model = partial(BertPretrainer, config.model, dtype=config.train.dtype_policy)
@@ -56,7 +56,8 @@ class OwnTraining:
     def evaluate(self) -> dict[str, float]:
         """Return the loss and accuracy on the held-out records."""
         config = self._config
-        found = self._evaluate(self._held_out.evaluation_dataset(config.eval_masking, config.train.eval_batch_size))
+        batches = self._held_out.evaluation_dataset(config.eval_masking, config.train.eval_batch_size)
+        found = self._evaluate(batches.shard(self._held_out_every, 0))
         return {name: found[name] for name in ("masked_lm_loss", "masked_lm_accuracy")}
 
     def save(self, folder: str) -> None:

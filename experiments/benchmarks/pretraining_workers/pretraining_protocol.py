@@ -35,6 +35,7 @@ class PretrainingCase(Case):
         held_out: the folder of the held-out batches.
         records: the folder of the records that these batches are drawn from, which this project reads itself.
         held_out_records: the folder of the held-out records.
+        held_out_every: this project evaluates on every so many-th batch of them, as `held_out` has them.
         experiment: this project's experiment, with its settings.
         changes: changes to it, as for `--set`.
         num_steps: the number of steps, after which the learning rate is zero.
@@ -45,6 +46,7 @@ class PretrainingCase(Case):
     held_out: str = ""
     records: str = ""
     held_out_records: str = ""
+    held_out_every: int = 1
     experiment: str = ""
     changes: Sequence[str] = ()
     num_steps: int = 1

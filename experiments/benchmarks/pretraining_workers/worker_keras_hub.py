@@ -5,6 +5,7 @@ programs convert to float32.
 """
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pretraining_protocol import PretrainingCase, batches_in, mean_over_batches, serve
@@ -68,8 +69,12 @@ class KerasHubTraining:
         return mean_over_batches(sums(*example(batch)) for batch in batches_in(self._case.held_out))
 
     def save(self, folder: str) -> None:
-        """Write the backbone as a preset."""
+        """Write the backbone and the tokenizer as a preset."""
+        from keras_hub.tokenizers import BertTokenizer
+
+        vocabulary = Path(self._case.records, "vocab.txt").read_text(encoding="utf-8").splitlines()
         self.model.backbone.save_to_preset(folder)
+        BertTokenizer(vocabulary, lowercase=True).save_to_preset(folder)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class TfModelsTraining:
         self._evaluated = evaluated
         self._names = NAMES
         self._case = case
+        model(next(self._inputs(case.held_out)))  # creates its weights
         self._batches = self._inputs(case.batches)
         self.parameters = model.count_params()
         self.versions = {"tensorflow": tf.__version__, "tf-models-official": version("tf-models-official")}
@@ -65,8 +66,9 @@ class TfModelsTraining:
         return mean_over_batches(tuple(map(float, self._evaluated(batch))) for batch in batches)
 
     def save(self, folder: str) -> None:
-        """Write the encoder as the Model Garden does, with `bert_config.json` beside it."""
+        """Write the model as the Model Garden does, with `bert_config.json` and `vocab.txt` beside it."""
         import json
+        import shutil
         from pathlib import Path
 
         import tensorflow as tf
@@ -85,6 +87,7 @@ class TfModelsTraining:
             "max_position_embeddings": 512,
             "type_vocab_size": 2,
         }
+        shutil.copy(Path(case.records, "vocab.txt"), folder)
         Path(folder, "bert_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 

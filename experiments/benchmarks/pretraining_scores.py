@@ -1,0 +1,110 @@
+"""The scores of fine-tuning from the models that the pre-training benchmark saved, and from random weights.
+
+    python -m experiments.benchmarks.pretraining_scores --work_dir /tmp/pretraining --data_dir data \
+        --output scores.jsonl
+
+Each model is fine-tuned by this project, with the settings and files of `finetune_results`, so that only the weights it
+starts from differ. Each score is appended to `--output` at once, and a command that is started again makes only the
+missing ones. README.md in this folder gives the results.
+"""
+
+import json
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from bert_tf.utils import files
+from bert_tf.utils.launching import run, whole_numbers
+from experiments.benchmarks.finetune_cases import BENCHMARKS, prepare
+from experiments.benchmarks.finetune_results import RANDOM, random_encoder, run_ours
+from experiments.benchmarks.finetune_workers.protocol import read_lines
+from experiments.benchmarks.pretraining_race import RESULTS_FILE, model_folder, saved_steps
+
+TASKS = ("sst2", "mrpc", "wnut17")
+
+
+def define_flags() -> None:
+    """Define the flags of the benchmark."""
+    flags.DEFINE_string("work_dir", None, "The folder of the pre-training benchmark.", required=True)
+    flags.DEFINE_string("data_dir", None, "The folder with mrpc, sst2 and wnut17.", required=True)
+    flags.DEFINE_string("output", None, "The file of JSON lines, one for each finished run.", required=True)
+    flags.DEFINE_list("tasks", list(TASKS), "The tasks to run, in this order.")
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "The seeds of fine-tuning.")
+    flags.DEFINE_enum("precision", "bfloat16", ["float32", "bfloat16"], "The precision of fine-tuning.")
+    flags.DEFINE_multi_string("only", [], "Part of the name of the models to use; may be repeated; all by default.")
+
+
+def starts(work_dir: str, only: Sequence[str]) -> dict[str, list[str]]:
+    """Return the launcher's arguments for each model of the complete trainings, and for random weights of these sizes.
+
+    Args:
+        work_dir: the folder of the pre-training benchmark.
+        only: parts of the names of the models; nothing for all.
+
+    Raises:
+        ValueError: the folder has no complete training, or none of these names.
+    """
+    path = os.path.join(work_dir, RESULTS_FILE)
+    trainings = files.read_json(path)["trainings"] if files.exists(path) else []
+    if not trainings:
+        raise ValueError(
+            f"--work_dir must be a folder with complete trainings in {RESULTS_FILE}. Received: {work_dir!r}"
+        )
+    found = {}
+    for training in trainings:
+        label = training["label"]
+        for step in saved_steps(training["points"]):
+            folder = model_folder(work_dir, label, step)
+            found[f"{label}, step {step}"] = [f"--init_checkpoint={folder}"]
+            if label.startswith("bert_tf"):
+                found.setdefault(RANDOM, random_encoder(folder))
+    chosen = {name: start for name, start in found.items() if not only or any(part in name for part in only)}
+    if not chosen:
+        raise ValueError(f"--only must be part of a name: {'; '.join(found)}. Received: {', '.join(only)}")
+    return chosen
+
+
+def describe(lines: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> str:
+    """Return the main scores as a Markdown table: mean and deviation (of the sample) over the seeds, times 100."""
+    names = list(dict.fromkeys(line["model"] for line in lines))
+    scores = {task: BENCHMARKS[task].scores[0] for task in tasks}
+    table = ["| starts from | " + " | ".join(f"{task}, {score}" for task, score in scores.items()) + " |"]
+    table.append("| --- " * (1 + len(scores)) + "|")
+    for name in names:
+        cells = [name]
+        for task, score in scores.items():
+            values = [100 * line[score] for line in lines if (line["model"], line["task"]) == (name, task)]
+            deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.fmean(values):.1f}{deviation}" if values else "not run")
+        table.append(f"| {' | '.join(cells)} |")
+    return "\n".join(table)
+
+
+def main(_: Sequence[str]) -> None:
+    """Make the runs that `--output` lacks, task by task, and print the table."""
+    values = flags.FLAGS
+    unknown = sorted(set(values.tasks) - set(BENCHMARKS))
+    if unknown:
+        raise ValueError(f"--tasks must be some of {', '.join(BENCHMARKS)}. Received: {', '.join(unknown)}")
+    seeds = whole_numbers(values.seeds, "seeds")
+    models = starts(values.work_dir, values.only)
+    lines = read_lines(values.output) if files.exists(values.output) else []
+    done = {(line["model"], line["task"], line["seed"]) for line in lines}
+    wanted = [(model, task, seed) for seed in seeds for task in values.tasks for model in models]
+    for model, task, seed in [each for each in wanted if each not in done]:
+        train, evaluation = prepare(task, values.data_dir, values.work_dir)
+        folder = os.path.join(values.work_dir, "finetuned")
+        found = run_ours(
+            task, train, evaluation, start=models[model], seed=seed, precision=values.precision, folder=folder
+        )
+        lines.append({"model": model, "task": task, "seed": seed, "precision": values.precision} | found)
+        print(json.dumps(lines[-1]), flush=True)
+        files.write_text(values.output, "".join(json.dumps(line) + "\n" for line in lines))
+    print(describe(lines, values.tasks))
+
+
+if __name__ == "__main__":
+    run(main, define_flags)
