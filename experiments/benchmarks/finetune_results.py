@@ -33,6 +33,7 @@ from experiments.benchmarks.finetune_cases import (
     scores,
 )
 from experiments.benchmarks.finetune_workers.protocol import Case, read_lines
+from experiments.benchmarks.kept_results import require_same_settings
 from experiments.benchmarks.peer_environments import python_of
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "finetune_workers", "worker_transformers.py")
@@ -147,12 +148,8 @@ def main(_: Sequence[str]) -> None:
     with renamed(folder="work_dir"):
         files.require_writable_folder(values.work_dir)
     lines = read_lines(values.output) if files.exists(values.output) else []
-    other = next((line for line in lines if line.get("precision") != values.precision), None)
-    if other is not None:
-        raise ValueError(
-            f"--output must hold lines of --precision {values.precision}. Received: {other.get('precision')} in "
-            f"{values.output!r}"
-        )
+    for line in lines:
+        require_same_settings("output", values.output, line, {"precision": values.precision})
     done = {(line["task"], line["implementation"], line["seed"]) for line in lines}
     wanted = [(name, who, seed) for seed in seeds for name in values.tasks for who in (OURS, TRANSFORMERS)]
     wanted += [(name, RANDOM, seed) for seed in random_seeds for name in values.tasks]

@@ -22,6 +22,7 @@ from absl import flags
 from bert_tf.utils import files
 from bert_tf.utils.launching import run
 from experiments.benchmarks import pretraining_picture
+from experiments.benchmarks.kept_results import require_same_settings
 from experiments.benchmarks.pretraining_race import ENTRANTS, PEERS, RECIPES, RESULTS_FILE, PretrainingRace
 
 _COMPARED = {"peers": ENTRANTS, "recipes": RECIPES}
@@ -103,13 +104,7 @@ def read_results(path: str, settings: dict[str, Any]) -> dict[str, Any]:
     if not files.exists(path):
         return {"settings": settings, "seconds_per_step": {}, "trainings": []}
     found = files.read_json(path)
-    before = found.get("settings", {})
-    for name, value in settings.items():
-        if before.get(name) != value:
-            raise ValueError(
-                f"--work_dir must be a new folder, or one with results of {name}={value!r}. Received: {path!r}, with "
-                f"{name}={before.get(name)!r}"
-            )
+    require_same_settings("work_dir", path, found.get("settings", {}), settings)
     return found
 
 

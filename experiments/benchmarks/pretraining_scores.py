@@ -21,6 +21,7 @@ from bert_tf.utils.launching import run, whole_numbers
 from experiments.benchmarks.finetune_cases import BENCHMARKS, prepare
 from experiments.benchmarks.finetune_results import RANDOM, random_encoder, run_ours
 from experiments.benchmarks.finetune_workers.protocol import read_lines
+from experiments.benchmarks.kept_results import require_same_settings
 from experiments.benchmarks.pretraining_race import RESULTS_FILE, model_folder, saved_steps
 
 TASKS = ("sst2", "mrpc", "wnut17")
@@ -92,6 +93,8 @@ def main(_: Sequence[str]) -> None:
     seeds = whole_numbers(values.seeds, "seeds")
     models = starts(values.work_dir, values.only)
     lines = read_lines(values.output) if files.exists(values.output) else []
+    for line in lines:
+        require_same_settings("output", values.output, line, {"precision": values.precision})
     done = {(line["model"], line["task"], line["seed"]) for line in lines}
     wanted = [(model, task, seed) for seed in seeds for task in values.tasks for model in models]
     for model, task, seed in [each for each in wanted if each not in done]:

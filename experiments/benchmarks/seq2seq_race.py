@@ -15,6 +15,7 @@ from bert_tf.scoring.seq2seq import generation_scores
 from bert_tf.utils import files
 from data_pipelines.corpora.sentences import split_sentences
 from data_pipelines.finetuning.labelled import read_examples
+from experiments.benchmarks.kept_results import require_same_settings
 from experiments.launch import load_config
 
 WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "seq2seq_workers", "worker_transformers.py")
@@ -74,13 +75,7 @@ def check_settings(rows: Iterable[dict[str, Any]], settings: Settings, output: s
         ValueError: they were not. The message names the first setting that differs.
     """
     for row in rows:
-        before = row.get("settings", {})
-        for name, value in settings.kept().items():
-            if before.get(name) != value:
-                raise ValueError(
-                    f"--output must hold rows of the same settings, {name}={value!r}. Received: "
-                    f"{name}={before.get(name)!r} in {output!r}"
-                )
+        require_same_settings("output", output, row.get("settings", {}), settings.kept())
 
 
 def write_pairs(settings: Settings) -> None:

@@ -118,7 +118,7 @@ def test_scores_of_another_precision_are_reported(tmp_path):
     folders = [f"--{name}={tmp_path}" for name in ("data_dir", "weights", "venvs", "work_dir")]
     found = launch_many([["experiments.benchmarks.finetune_results", *folders, f"--output={output}"]], tmp_path)[0]
     assert found.returncode == 2
-    assert "--output must hold lines of --precision bfloat16. Received: None in" in found.stderr
+    assert "--output must be new, or hold results of precision='bfloat16'. Received: precision=None in" in found.stderr
     assert output.read_text().count("\n") == 1
 
 

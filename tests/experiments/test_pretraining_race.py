@@ -112,7 +112,7 @@ def test_results_of_other_settings_are_not_gone_on_with(race, tmp_path):
     assert first == {"settings": settings, "seconds_per_step": {}, "trainings": []}
     files.write_json(path, first)
     assert pretraining.read_results(path, settings) == first
-    with pytest.raises(ValueError, match=r"^--work_dir must be .* of minutes=20.0. Received: .*, with minutes=40.0"):
+    with pytest.raises(ValueError, match=r"^--work_dir must be .* of minutes=20.0. Received: minutes=40.0 in"):
         pretraining.read_results(path, settings | {"minutes": 20.0})
 
 
