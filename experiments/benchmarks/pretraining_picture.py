@@ -3,26 +3,38 @@
 from collections.abc import Sequence
 from typing import Any
 
-_AXES = {"minutes": "minutes on this machine", "tokens": "positions, in millions", "step": "steps"}
+_AXES = {"minutes": "minutes on this machine", "step": "steps", "tokens": "millions of tokens, padding included"}
+_COLORS = {"bert_tf": "#1f5fa8", "bert_tf_jax": "#2a9d8f", "tf_models_official": "#d1702a", "keras_hub": "#8a5aa8"}
+_OTHERS = ("#c03a5b", "#6b8e23", "#b8860b", "#5f9ea0", "#708090", "#cd5c5c", "#4682b4", "#9370db")
 
 
 def write_picture(results: Sequence[dict[str, Any]], path: str) -> None:
-    """Write the held-out losses over time, positions and steps as a PNG or SVG (the extra `plot`)."""
+    """Write the held-out losses over time, steps and tokens as a PNG or SVG (the extra `plot`).
+
+    A color stands for an implementation, or for a recipe where all trainings are this project's. The curves of packed
+    rows are dotted, and those of the paper's recipe dashed.
+    """
+    import matplotlib
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(11.0, 4.0), layout="constrained")
     axes = figure.subplots(1, len(_AXES), sharey=True)
+    recipes = len({result["label"].partition(",")[0] for result in results}) == 1
     for axis, (name, title) in zip(axes, _AXES.items(), strict=True):
-        for result in results:
-            own = result["label"].startswith("bert_tf")
+        for number, result in enumerate(results):
+            color = _OTHERS[number % len(_OTHERS)] if recipes else _COLORS[result["label"].partition(",")[0]]
+            style = ":" if "packed" in result["label"] else "--" if "paper" in result["label"] else "-"
             places = [point[name] / (1e6 if name == "tokens" else 1) for point in result["points"]]
             losses = [point["masked_lm_loss"] for point in result["points"]]
-            axis.plot(places, losses, "-o" if own else "--s", markersize=3, label=result["label"])
+            axis.plot(places, losses, style, marker="o", markersize=3, color=color, label=result["label"])
         axis.set_xlabel(title)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("held-out masked-LM loss, nats")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    figure.savefig(path, dpi=120)
+    axes[0].set_ylabel("held-out masked-LM loss, nats a token")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    # Letters stay letters in an SVG, and the same results give the same bytes.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "pretraining"}):
+        metadata = {"Date": None} if path.endswith(".svg") else None
+        figure.savefig(path, dpi=120, facecolor="white", metadata=metadata)
 
 
 def minutes_to_reach(points: Sequence[dict[str, Any]], loss: float) -> float | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ class Entrant:
 
     Attributes:
         implementation: `bert_tf`, `bert_tf_jax`, or one of `PEERS`.
-        recipe: `own` (this project's experiment) or `published`.
+        recipe: `own` (this project's experiment) or `published` (`PUBLISHED`).
         packed: whether the rows are packed ones of 512 tokens, a quarter as many.
         changes: changes to this project's experiment, as for `--set`.
         objective: the kind of the sequences, one of `records.manifest.OBJECTIVES`.
@@ -78,7 +79,10 @@ class Entrant:
         objective = f", {self.objective}" * (self.objective != "nsp")
         packed = ", packed" * self.packed
         changes = "".join(f", {change}" for change in self.changes)
-        return f"{self.implementation}, {self.recipe} recipe{objective}{packed}{changes}"
+        recipe = "own recipe"
+        if self.implementation in PEERS:
+            recipe = "bert_tf's recipe" if self.recipe == "own" else "the paper's recipe"
+        return f"{self.implementation}, {recipe}{objective}{packed}{changes}"
 
 
 ENTRANTS = (
@@ -115,7 +119,7 @@ RECIPES = (
 
 def model_folder(work_dir: str, label: str, step: int) -> str:
     """Return the folder of the model that a training saves after so many steps."""
-    return os.path.join(work_dir, "models", label.replace(" ", "_"), str(step))
+    return os.path.join(work_dir, "models", re.sub(r"[^\w.=-]+", "_", label), str(step))
 
 
 def saved_steps(points: Sequence[Mapping[str, Any]]) -> list[int]:

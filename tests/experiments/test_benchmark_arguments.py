@@ -46,7 +46,7 @@ CASES = {
     ),
     "no environments for the peers of pre-training": (
         ["experiments.benchmarks.pretraining", "--work_dir=out", "--only=keras_hub"],
-        ["--venvs", "keras_hub, own recipe"],
+        ["--venvs", "keras_hub, bert_tf's recipe"],
     ),
     "a recipe that is not compared": (
         ["experiments.benchmarks.pretraining", "--work_dir=out", "--compare=recipes", "--only=keras_hub"],

@@ -34,17 +34,17 @@ def test_the_time_to_a_loss_lies_between_two_evaluations():
 
 
 def test_the_table_and_the_picture(tmp_path):
-    results = [curve("bert_tf, own recipe", [6.0, 5.0, 4.5]), curve("keras_hub, published recipe", [7.0, 6.0, 5.5])]
+    results = [curve("bert_tf, own recipe", [6.0, 5.0, 4.5]), curve("keras_hub, the paper's recipe", [7.0, 6.0, 5.5])]
     first, second = pretraining_picture.describe(results).splitlines()[2:]
     assert first == "| bert_tf, own recipe | 500 | 30 | 4.500 | 0.250 |  |"
-    assert second == "| keras_hub, published recipe | 500 | 30 | 5.500 | 0.250 | 50% of the time |"
+    assert second == "| keras_hub, the paper's recipe | 500 | 30 | 5.500 | 0.250 | 50% of the time |"
     pretraining_picture.write_picture(results, str(tmp_path / "curves.png"))
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_fine_tuning_starts_from_each_saved_model_and_from_random_weights_of_its_sizes(tmp_path):
     losses = [6.0 - number / 10 for number in range(EVALUATIONS)]
-    labels = ("bert_tf, own recipe", "keras_hub, own recipe")
+    labels = ("bert_tf, own recipe", "keras_hub, bert_tf's recipe")
     with pytest.raises(ValueError, match=r"^--work_dir must be a folder with complete trainings in results.json"):
         pretraining_scores.starts(str(tmp_path), [])
     files.write_json(str(tmp_path / "results.json"), {"trainings": [curve(label, losses) for label in labels]})
@@ -56,27 +56,27 @@ def test_fine_tuning_starts_from_each_saved_model_and_from_random_weights_of_its
     starts = pretraining_scores.starts(str(tmp_path), [])
     assert list(starts) == [
         *(f"bert_tf, own recipe, step {step}" if step else "random weights" for step in (20, 0, 40, 80)),
-        *(f"keras_hub, own recipe, step {step}" for step in (20, 40, 80)),
+        *(f"keras_hub, bert_tf's recipe, step {step}" for step in (20, 40, 80)),
     ]
-    assert starts["keras_hub, own recipe, step 80"] == [
-        f"--init_checkpoint={model_folder(str(tmp_path), 'keras_hub, own recipe', 80)}"
+    assert starts["keras_hub, bert_tf's recipe, step 80"] == [
+        f"--init_checkpoint={model_folder(str(tmp_path), labels[1], 80)}"
     ]
     assert "--set=model.hidden_size=64" in starts["random weights"]
     chosen = pretraining_scores.starts(str(tmp_path), ["step 80", "random"])
-    assert set(chosen) == {"bert_tf, own recipe, step 80", "random weights", "keras_hub, own recipe, step 80"}
+    assert set(chosen) == {"bert_tf, own recipe, step 80", "random weights", "keras_hub, bert_tf's recipe, step 80"}
     with pytest.raises(ValueError, match=r"^--only must be part of a name: .*random weights.* Received: torch"):
         pretraining_scores.starts(str(tmp_path), ["torch"])
 
 
 def test_the_table_of_fine_tuning():
     lines = [
-        {"model": "keras_hub, own recipe, step 80", "task": "sst2", "seed": seed, "accuracy": accuracy}
+        {"model": "keras_hub, bert_tf's recipe, step 80", "task": "sst2", "seed": seed, "accuracy": accuracy}
         for seed, accuracy in enumerate((0.7, 0.8, 0.9))
     ]
     assert pretraining_scores.describe(lines, ["sst2", "mrpc"]).splitlines() == [
         "| starts from | sst2, accuracy | mrpc, f1 |",
         "| --- | --- | --- |",
-        "| keras_hub, own recipe, step 80 | 80.0 ± 10.0 | not run |",
+        "| keras_hub, bert_tf's recipe, step 80 | 80.0 ± 10.0 | not run |",
     ]
 
 
@@ -162,6 +162,6 @@ def test_this_project_trains_and_is_saved(race, tmp_path):
     assert result["points"][-1]["tokens"] == 16 * 8 * 32
     losses = [point["masked_lm_loss"] for point in result["points"]]
     assert losses[-1] < losses[0]
-    saved = sorted(Path(tmp_path, "models", entrant.label.replace(" ", "_")).iterdir())
+    saved = sorted(Path(tmp_path, "models", "bert_tf_own_recipe_packed").iterdir())
     assert {path.name for path in saved} == {"4", "8", "16"}
     assert json.loads((saved[0] / "config.json").read_text())["hidden_size"] == 64
