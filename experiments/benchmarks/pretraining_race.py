@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import re
-import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -265,7 +264,11 @@ class PretrainingRace:
         return Worker(name, python, case, WORKERS, environment)
 
     def seconds_per_step(self, entrants: Sequence[Entrant], *, rounds: int, steps: int) -> dict[Entrant, float]:
-        """Return the median time of a step of each. They take turns, so that a busy machine slows all alike."""
+        """Return the least time of a step of each, in turns.
+
+        Whatever else happens on the machine adds to the time. On a virtual machine that does not know which processors
+        share a cache, threads of many small operations may stay on one of them in some turns, as keras-hub's do.
+        """
         workers = {entrant: self.worker(entrant, (rounds + 1) * steps) for entrant in entrants}
         taken: dict[Entrant, list[float]] = {entrant: [] for entrant in entrants}
         for worker in workers.values():
@@ -277,7 +280,7 @@ class PretrainingRace:
                     taken[entrant].append(seconds)
         for worker in workers.values():
             worker.finish()
-        return {entrant: statistics.median(seconds) for entrant, seconds in taken.items()}
+        return {entrant: min(seconds) for entrant, seconds in taken.items()}
 
     def train(self, entrant: Entrant, *, minutes: float, seconds_per_step: float) -> dict[str, Any]:
         """Train for as many steps as these minutes hold, and return the curve.
