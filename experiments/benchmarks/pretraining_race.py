@@ -31,6 +31,7 @@ EVALUATIONS = 8
 """The number of evaluations of each training, the last one at its end."""
 _SAVED = (EVALUATIONS // 4, EVALUATIONS // 2, EVALUATIONS)
 _WARMUP_SHARE = 0.1
+_SHORT_SHARE = 0.75
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Entrant:
         packed: whether the rows are packed ones of 512 tokens, a quarter as many.
         changes: changes to this project's experiment, as for `--set`.
         objective: the kind of the sequences, one of `records.manifest.OBJECTIVES`.
+        short: whether the first steps (`_SHORT_SHARE`) have rows of half the length, twice as many.
     """
 
     implementation: str
@@ -71,12 +73,13 @@ class Entrant:
     packed: bool = False
     changes: tuple[str, ...] = ()
     objective: str = "nsp"
+    short: bool = False
 
     @property
     def label(self) -> str:
         """The name of the curve."""
         objective = f", {self.objective}" * (self.objective != "nsp")
-        packed = ", packed" * self.packed
+        packed = ", packed" * self.packed + ", shorter rows first" * self.short
         changes = "".join(f", {change}" for change in self.changes)
         recipe = "own recipe"
         if self.implementation in PEERS:
@@ -97,6 +100,7 @@ RECIPES = (
     Entrant("bert_tf", "own", objective="sop"),
     Entrant("bert_tf", "own", packed=True),
     Entrant("bert_tf", "own", packed=True, objective="mlm"),
+    Entrant("bert_tf", "own", short=True),
     *(
         Entrant("bert_tf", "own", changes=changes)
         for changes in (
@@ -209,6 +213,8 @@ class PretrainingRace:
             learning_rate=recipe.learning_rate,
             held_out=self._write_batches("heldout", held_out.shard(self._held_out_every, 0)),
             records=records,
+            short_records=self._records_of(entrant, short=True) if entrant.short else "",
+            short_steps=int(_SHORT_SHARE * num_steps) if entrant.short else 0,
             held_out_records=self._held_out.path,
             held_out_every=self._held_out_every,
             experiment=self._experiment,
@@ -218,15 +224,16 @@ class PretrainingRace:
             beta2=recipe.beta2,
         )
 
-    def _records_of(self, entrant: Entrant) -> str:
+    def _records_of(self, entrant: Entrant, short: bool = False) -> str:
         """Return the folder of the same training text in the entrant's sequences, which is made first if need be."""
-        if not entrant.packed and entrant.objective == "nsp":
+        if not entrant.packed and entrant.objective == "nsp" and not short:
             return self._records.path
-        folder = os.path.join(self._work_dir, f"records_{entrant.objective}{'_packed' * entrant.packed}")
+        kind = "_packed" * entrant.packed + "_short" * short
+        folder = os.path.join(self._work_dir, f"records_{entrant.objective}{kind}")
         if not files.exists(os.path.join(folder, MANIFEST_FILE)):
             text = os.path.join(self._checkpoint_dir, "corpus", "train.txt")
             config = PreparationConfig(
-                max_seq_length=512 if entrant.packed else self._records.max_seq_length,
+                max_seq_length=512 if entrant.packed else self._records.max_seq_length // (2 if short else 1),
                 max_sequences_per_row=DEFAULT_SEQUENCES_PER_ROW if entrant.packed else 1,
                 objective=entrant.objective,
                 seed=self._config.train.seed,

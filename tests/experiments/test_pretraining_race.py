@@ -142,18 +142,28 @@ def test_a_recipe_changes_the_experiment_and_the_sequences(race):
     assert (packed.objective, packed.max_seq_length) == ("mlm", 512)
     assert packed.max_sequences_per_row > 1
     assert race.case(Entrant("bert_tf", "own"), 3).records not in (case.records, "")
+    short = race.case(Entrant("bert_tf", "own", short=True), 8)
+    assert (short.max_seq_length, short.short_steps) == (32, 6)
+    assert RecordFolder(short.short_records).max_seq_length == 16
 
 
 def test_each_recipe_is_one_of_the_experiment():
     assert len({entrant.label for entrant in RECIPES}) == len(RECIPES)
     for entrant in RECIPES:
+        assert entrant.label.startswith("bert_tf, own recipe")
         config = load_config("bert_mini_day", PretrainingConfig, list(entrant.changes))
         assert (config == load_config("bert_mini_day", PretrainingConfig, [])) == (not entrant.changes)
 
 
 @pytest.mark.long  # two processes that train
-def test_this_project_trains_and_is_saved(race, tmp_path):
-    entrant = Entrant("bert_tf", "own", packed=True)
+@pytest.mark.parametrize(
+    ("entrant", "folder"),
+    [
+        (Entrant("bert_tf", "own", packed=True), "bert_tf_own_recipe_packed"),
+        (Entrant("bert_tf", "own", short=True), "bert_tf_own_recipe_shorter_rows_first"),
+    ],
+)
+def test_this_project_trains_and_is_saved(race, tmp_path, entrant, folder):
     [seconds] = race.seconds_per_step([entrant], rounds=1, steps=1).values()
     result = race.train(entrant, minutes=16.5 / 60, seconds_per_step=1.0)
     assert seconds > 0
@@ -162,6 +172,6 @@ def test_this_project_trains_and_is_saved(race, tmp_path):
     assert result["points"][-1]["tokens"] == 16 * 8 * 32
     losses = [point["masked_lm_loss"] for point in result["points"]]
     assert losses[-1] < losses[0]
-    saved = sorted(Path(tmp_path, "models", "bert_tf_own_recipe_packed").iterdir())
+    saved = sorted(Path(tmp_path, "models", folder).iterdir())
     assert {path.name for path in saved} == {"4", "8", "16"}
     assert json.loads((saved[0] / "config.json").read_text())["hidden_size"] == 64

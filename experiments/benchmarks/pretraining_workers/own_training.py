@@ -1,5 +1,7 @@
 """This project's training, on whichever engine the environment names."""
 
+from collections import deque
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -39,17 +41,34 @@ class OwnTraining:
         self._steps = engine.make_steps(self._state, objective, train=config.train, optimizer=config.optimizer)
         self._evaluate = engine.make_evaluation(self._state.model, objective)
 
-        def dataset(step: int, shard: BatchShard) -> Any:
-            train = config.train
-            return records.training_dataset(config.masking, train.batch_size, seed=train.seed, start_step=step)
+        def batches(folder: RecordFolder, start: int) -> Iterator[Any]:
+            rows = case.batch_size * case.max_seq_length // folder.max_seq_length
 
-        self._batches = engine.batches(dataset, 0)
+            def dataset(step: int, shard: BatchShard) -> Any:
+                return folder.training_dataset(config.masking, rows, seed=config.train.seed, start_step=step)
+
+            return engine.batches(dataset, start)
+
+        self._phases = deque([(case.num_steps, partial(batches, records, case.short_steps))])
+        if case.short_steps:
+            self._phases.appendleft((case.short_steps, partial(batches, RecordFolder(case.short_records), 0)))
+        self._step, self._last = 0, 0
+        self._next_phase()
         self.parameters = self._state.model.count_params()
         self.versions = {"keras": keras.__version__, "backend": keras.backend.backend()}
 
+    def _next_phase(self) -> None:
+        self._last, batches = self._phases.popleft()
+        self._batches = batches()
+
     def run(self, steps: int) -> float:
         """Make the next steps, and return the loss of the last one."""
-        metrics, _ = self._steps(self._batches, steps)
+        while steps > 0:
+            if self._step == self._last:
+                self._next_phase()
+            some = min(steps, self._last - self._step)
+            metrics, _ = self._steps(self._batches, some)
+            self._step, steps = self._step + some, steps - some
         total, weight = metrics[-1, self._steps.names.index("masked_lm_loss")]
         return float(total / weight)
 

@@ -34,6 +34,8 @@ class PretrainingCase(Case):
             stacked on a first axis of steps.
         held_out: the folder of the held-out batches.
         records: the folder of the records that these batches are drawn from, which this project reads itself.
+        short_records: the folder of the same text in shorter rows, for the first `short_steps` steps, and "" for none.
+        short_steps: the number of these steps, whose batches have as many tokens as the others.
         held_out_records: the folder of the held-out records.
         held_out_every: this project evaluates on every so many-th batch of them, as `held_out` has them.
         experiment: this project's experiment, with its settings.
@@ -45,6 +47,8 @@ class PretrainingCase(Case):
 
     held_out: str = ""
     records: str = ""
+    short_records: str = ""
+    short_steps: int = 0
     held_out_records: str = ""
     held_out_every: int = 1
     experiment: str = ""
