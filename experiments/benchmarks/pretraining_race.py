@@ -62,7 +62,7 @@ class Entrant:
     Attributes:
         implementation: `bert_tf`, `bert_tf_jax`, or one of `PEERS`.
         recipe: `own` (this project's experiment) or `published` (`PUBLISHED`).
-        packed: whether the rows are packed ones of 512 tokens, a quarter as many.
+        packed: how many times as long as the others packed rows are, and so many times fewer; 0 for one sequence a row.
         changes: changes to this project's experiment, as for `--set`.
         objective: the kind of the sequences, one of `records.manifest.OBJECTIVES`.
         short: whether the first steps (`_SHORT_SHARE`) have rows of half the length, twice as many.
@@ -70,7 +70,7 @@ class Entrant:
 
     implementation: str
     recipe: str
-    packed: bool = False
+    packed: int = 0
     changes: tuple[str, ...] = ()
     objective: str = "nsp"
     short: bool = False
@@ -79,7 +79,8 @@ class Entrant:
     def label(self) -> str:
         """The name of the curve."""
         objective = f", {self.objective}" * (self.objective != "nsp")
-        packed = ", packed" * self.packed + ", shorter rows first" * self.short
+        packed = ", packed" * (self.packed > 0) + f", {self.packed} x as long" * (self.packed > 1)
+        packed += ", shorter rows first" * self.short
         changes = "".join(f", {change}" for change in self.changes)
         recipe = "own recipe"
         if self.implementation in PEERS:
@@ -89,7 +90,7 @@ class Entrant:
 
 ENTRANTS = (
     Entrant("bert_tf", "own"),
-    Entrant("bert_tf", "own", packed=True),
+    Entrant("bert_tf", "own", packed=4),
     Entrant("bert_tf_jax", "own"),
     *(Entrant(peer, recipe) for peer in PEERS for recipe in ("own", "published")),
 )
@@ -98,8 +99,8 @@ RECIPES = (
     Entrant("bert_tf", "own"),
     Entrant("bert_tf", "own", objective="mlm"),
     Entrant("bert_tf", "own", objective="sop"),
-    Entrant("bert_tf", "own", packed=True),
-    Entrant("bert_tf", "own", packed=True, objective="mlm"),
+    Entrant("bert_tf", "own", packed=1),
+    Entrant("bert_tf", "own", packed=1, objective="mlm"),
     Entrant("bert_tf", "own", short=True),
     *(
         Entrant("bert_tf", "own", changes=changes)
@@ -191,7 +192,7 @@ class PretrainingRace:
         """Return the case of a training of so many steps, and write the batches that a peer reads."""
         recipe, model = self.recipe(entrant.recipe), self._config.model
         records = self._records_of(entrant)
-        rows = self._batch_size // 4 if entrant.packed else self._batch_size
+        rows = self._batch_size // max(entrant.packed, 1)
         batches, predictions = "", 0
         if entrant.implementation in PEERS:
             masking = MaskingConfig(masked_lm_rate=recipe.masked_lm_rate)
@@ -228,12 +229,13 @@ class PretrainingRace:
         """Return the folder of the same training text in the entrant's sequences, which is made first if need be."""
         if not entrant.packed and entrant.objective == "nsp" and not short:
             return self._records.path
-        kind = "_packed" * entrant.packed + "_short" * short
+        length = self._records.max_seq_length * max(entrant.packed, 1) // (2 if short else 1)
+        kind = "_packed" * (entrant.packed > 0) + f"_{length}" * (length != self._records.max_seq_length)
         folder = os.path.join(self._work_dir, f"records_{entrant.objective}{kind}")
         if not files.exists(os.path.join(folder, MANIFEST_FILE)):
             text = os.path.join(self._checkpoint_dir, "corpus", "train.txt")
             config = PreparationConfig(
-                max_seq_length=512 if entrant.packed else self._records.max_seq_length // (2 if short else 1),
+                max_seq_length=length,
                 max_sequences_per_row=DEFAULT_SEQUENCES_PER_ROW if entrant.packed else 1,
                 objective=entrant.objective,
                 seed=self._config.train.seed,

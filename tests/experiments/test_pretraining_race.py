@@ -138,8 +138,8 @@ def test_a_recipe_changes_the_experiment_and_the_sequences(race):
     assert case.changes == ("optimizer.name=muon",)
     manifest = RecordFolder(case.records).manifest
     assert (manifest.objective, manifest.max_seq_length, manifest.max_sequences_per_row) == ("sop", 32, 1)
-    packed = RecordFolder(race.case(Entrant("bert_tf", "own", packed=True, objective="mlm"), 3).records).manifest
-    assert (packed.objective, packed.max_seq_length) == ("mlm", 512)
+    packed = RecordFolder(race.case(Entrant("bert_tf", "own", packed=4, objective="mlm"), 3).records).manifest
+    assert (packed.objective, packed.max_seq_length) == ("mlm", 128)
     assert packed.max_sequences_per_row > 1
     assert race.case(Entrant("bert_tf", "own"), 3).records not in (case.records, "")
     short = race.case(Entrant("bert_tf", "own", short=True), 8)
@@ -159,7 +159,7 @@ def test_each_recipe_is_one_of_the_experiment():
 @pytest.mark.parametrize(
     ("entrant", "folder"),
     [
-        (Entrant("bert_tf", "own", packed=True), "bert_tf_own_recipe_packed"),
+        (Entrant("bert_tf", "own", packed=4), "bert_tf_own_recipe_packed_4_x_as_long"),
         (Entrant("bert_tf", "own", short=True), "bert_tf_own_recipe_shorter_rows_first"),
     ],
 )
