@@ -56,17 +56,28 @@ def random_encoder(weights: str) -> list[str]:
 
 
 def run_ours(
-    name: str, train: str, evaluation: str, *, start: list[str], seed: int, precision: str, folder: str
+    name: str,
+    train: str,
+    evaluation: str,
+    *,
+    start: list[str],
+    seed: int,
+    precision: str,
+    folder: str,
+    changes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the scores, losses and seconds of `experiments.finetune` in a process of its own."""
     benchmark = BENCHMARKS[name]
     config = config_path(benchmark)
-    changes = [
-        f"--set={change}" for change in (*benchmark.settings(), f"train.seed={seed}", f"train.precision={precision}")
-    ]
+    settings = [*benchmark.settings(), f"train.seed={seed}", f"train.precision={precision}", *changes]
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-P", "-m", "experiments.finetune", f"--config={config}", f"--train_file={train}"]
-    command += [f"--eval_file={evaluation}", f"--model_dir={folder}", *start, *changes]
+    command += [
+        f"--eval_file={evaluation}",
+        f"--model_dir={folder}",
+        *start,
+        *(f"--set={change}" for change in settings),
+    ]
     begin = time.monotonic()
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:

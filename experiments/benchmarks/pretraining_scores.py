@@ -35,6 +35,7 @@ def define_flags() -> None:
     flags.DEFINE_list("tasks", list(TASKS), "The tasks to run, in this order.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "The seeds of fine-tuning.")
     flags.DEFINE_enum("precision", "bfloat16", ["float32", "bfloat16"], "The precision of fine-tuning.")
+    flags.DEFINE_multi_string("set", [], "A further setting of each fine-tuning, name=value; may be repeated.")
     flags.DEFINE_multi_string("only", [], "Part of the name of the models to use; may be repeated; all by default.")
 
 
@@ -93,17 +94,25 @@ def main(_: Sequence[str]) -> None:
     seeds = whole_numbers(values.seeds, "seeds")
     models = starts(values.work_dir, values.only)
     lines = read_lines(values.output) if files.exists(values.output) else []
+    settings = {"precision": values.precision, "changes": values.set}
     for line in lines:
-        require_same_settings("output", values.output, line, {"precision": values.precision})
+        require_same_settings("output", values.output, line, settings)
     done = {(line["model"], line["task"], line["seed"]) for line in lines}
     wanted = [(model, task, seed) for seed in seeds for task in values.tasks for model in models]
     for model, task, seed in [each for each in wanted if each not in done]:
         train, evaluation = prepare(task, values.data_dir, values.work_dir)
         folder = os.path.join(values.work_dir, "finetuned")
         found = run_ours(
-            task, train, evaluation, start=models[model], seed=seed, precision=values.precision, folder=folder
+            task,
+            train,
+            evaluation,
+            start=models[model],
+            seed=seed,
+            precision=values.precision,
+            folder=folder,
+            changes=values.set,
         )
-        lines.append({"model": model, "task": task, "seed": seed, "precision": values.precision} | found)
+        lines.append({"model": model, "task": task, "seed": seed} | settings | found)
         print(json.dumps(lines[-1]), flush=True)
         files.write_text(values.output, "".join(json.dumps(line) + "\n" for line in lines))
     print(describe(lines, values.tasks))
