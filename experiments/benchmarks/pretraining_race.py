@@ -105,6 +105,8 @@ RECIPES = (
     *(
         Entrant("bert_tf", "own", changes=changes)
         for changes in (
+            ("model.position_initializer=truncated_normal",),
+            ("model.output_bias_from_unigram=false",),
             ("masking.masked_lm_rate=0.15",),
             ("masking.masked_lm_rate=0.3",),
             ("masking.strategy=whole_word",),
