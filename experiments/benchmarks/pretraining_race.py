@@ -54,6 +54,9 @@ class Recipe:
 PUBLISHED = Recipe(learning_rate=1e-4, beta2=0.999, dropout_rate=0.1, masked_lm_rate=0.15)
 """The recipe of the paper (Devlin et al. 2019, appendix A.2), which the peers' documentation repeats."""
 
+PLAIN_START = ("model.position_initializer=truncated_normal", "model.output_bias_from_unigram=false")
+"""The changes to this project's experiment that make its weights start as the paper's and the peers' do."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Entrant:
@@ -82,6 +85,8 @@ class Entrant:
         packed = ", packed" * (self.packed > 0) + f", {self.packed} x as long" * (self.packed > 1)
         packed += ", shorter rows first" * self.short
         changes = "".join(f", {change}" for change in self.changes)
+        if self.changes == PLAIN_START:
+            changes = ", plain start"
         recipe = "own recipe"
         if self.implementation in PEERS:
             recipe = "bert_tf's recipe" if self.recipe == "own" else "the paper's recipe"
@@ -91,6 +96,7 @@ class Entrant:
 ENTRANTS = (
     Entrant("bert_tf", "own"),
     Entrant("bert_tf", "own", packed=4),
+    Entrant("bert_tf", "own", changes=PLAIN_START),
     Entrant("bert_tf_jax", "own"),
     *(Entrant(peer, recipe) for peer in PEERS for recipe in ("own", "published")),
 )
@@ -105,8 +111,7 @@ RECIPES = (
     *(
         Entrant("bert_tf", "own", changes=changes)
         for changes in (
-            ("model.position_initializer=truncated_normal",),
-            ("model.output_bias_from_unigram=false",),
+            *((change,) for change in PLAIN_START),
             ("masking.masked_lm_rate=0.15",),
             ("masking.masked_lm_rate=0.3",),
             ("masking.strategy=whole_word",),

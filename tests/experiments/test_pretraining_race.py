@@ -11,7 +11,14 @@ from bert_tf.configs import PretrainingConfig
 from bert_tf.utils import files
 from data_pipelines.input.record_folder import RecordFolder
 from experiments.benchmarks import pretraining, pretraining_picture, pretraining_scores
-from experiments.benchmarks.pretraining_race import EVALUATIONS, RECIPES, Entrant, PretrainingRace, model_folder
+from experiments.benchmarks.pretraining_race import (
+    EVALUATIONS,
+    PLAIN_START,
+    RECIPES,
+    Entrant,
+    PretrainingRace,
+    model_folder,
+)
 from experiments.benchmarks.pretraining_workers.pretraining_protocol import batches_in, mean_over_batches
 from experiments.corpora import checkpoint_run
 from experiments.corpora.checkpoint_run import CheckpointRun
@@ -135,6 +142,7 @@ def test_a_recipe_changes_the_experiment_and_the_sequences(race):
     recipe = Entrant("bert_tf", "own", changes=("optimizer.name=muon",), objective="sop")
     case = race.case(recipe, 3)
     assert recipe.label == "bert_tf, own recipe, sop, optimizer.name=muon"
+    assert Entrant("bert_tf", "own", changes=PLAIN_START).label == "bert_tf, own recipe, plain start"
     assert case.changes == ("optimizer.name=muon",)
     manifest = RecordFolder(case.records).manifest
     assert (manifest.objective, manifest.max_seq_length, manifest.max_sequences_per_row) == ("sop", 32, 1)
