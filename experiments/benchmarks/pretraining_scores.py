@@ -86,7 +86,7 @@ def describe(lines: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> str:
 
 
 def main(_: Sequence[str]) -> None:
-    """Make the runs that `--output` lacks, task by task, and print the table."""
+    """Make the runs that `--output` lacks, seed by seed, and print the table."""
     values = flags.FLAGS
     unknown = sorted(set(values.tasks) - set(BENCHMARKS))
     if unknown:
