@@ -24,7 +24,7 @@ def answering(data, *, silent=False):
                 if not silent:
                     connection.recv(65_536)
                     connection.sendall(data)
-                    connection.close()
+                    connection.shutdown(socket.SHUT_WR)  # closing it with unread data would reset it
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=answer)
