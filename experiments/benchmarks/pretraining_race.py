@@ -206,7 +206,7 @@ class PretrainingRace:
             dataset = self._records.training_dataset(masking, rows, seed=self._config.train.seed)
             batches = self._write_batches(f"train_{entrant.recipe}", dataset, num_steps)
             predictions = np.load(os.path.join(batches, "masked_lm_ids.npy"), mmap_mode="r").shape[-1]
-        held_out = self._held_out.evaluation_dataset(self._config.eval_masking, 4 * self._batch_size)
+        held_out = self._held_out.evaluation_dataset(self._config.eval_masking, self._config.train.eval_batch_size)
         return PretrainingCase(
             name=entrant.label,
             num_layers=model.num_layers,

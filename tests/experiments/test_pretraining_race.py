@@ -106,11 +106,35 @@ def checkpoint_dir(tmp_path_factory):
     return run.output_dir
 
 
+def race_in(folder, checkpoint_dir, **options):
+    return PretrainingRace(
+        str(folder),
+        checkpoint_dir,
+        experiment="bert_tiny_debug",
+        precision="float32",
+        venvs="none",
+        batch_size=8,
+        **options,
+    )
+
+
 @pytest.fixture
 def race(checkpoint_dir, tmp_path):
-    return PretrainingRace(
-        str(tmp_path), checkpoint_dir, experiment="bert_tiny_debug", precision="float32", venvs="none", batch_size=8
-    )
+    return race_in(tmp_path, checkpoint_dir)
+
+
+def test_a_peer_is_evaluated_on_the_batches_of_this_project(checkpoint_dir, tmp_path):
+    config = load_config("bert_tiny_debug", PretrainingConfig, [])
+    size = config.train.eval_batch_size
+    rows = RecordFolder(str(Path(checkpoint_dir, "heldout"))).evaluation_dataset(config.eval_masking, size)
+    every = list(rows.as_numpy_iterator())
+    assert len(every) > 1
+    for skip in (1, 2):
+        race = race_in(tmp_path / str(skip), checkpoint_dir, held_out_every=skip)
+        found = list(batches_in(race.case(Entrant("keras_hub", "own"), 1).held_out))
+        assert len(found) == len(every[::skip])
+        for batch, expected in zip(found, every[::skip], strict=True):
+            np.testing.assert_array_equal(batch["masked_lm_ids"], expected["masked_lm_ids"])
 
 
 def test_results_of_other_settings_are_not_gone_on_with(race, tmp_path):
