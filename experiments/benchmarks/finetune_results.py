@@ -58,7 +58,7 @@ def random_encoder(weights: str) -> list[str]:
 def run_ours(
     name: str,
     train: str,
-    evaluation: str,
+    evaluation: str | None,
     *,
     start: list[str],
     seed: int,
@@ -66,14 +66,17 @@ def run_ours(
     folder: str,
     changes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the scores, losses and seconds of `experiments.finetune` in a process of its own."""
+    """Return the scores, losses and seconds of `experiments.finetune` in a process of its own.
+
+    Without `evaluation`, a tenth of the training examples is set apart for it.
+    """
     benchmark = BENCHMARKS[name]
     config = config_path(benchmark)
     settings = [*benchmark.settings(), f"train.seed={seed}", f"train.precision={precision}", *changes]
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-P", "-m", "experiments.finetune", f"--config={config}", f"--train_file={train}"]
     command += [
-        f"--eval_file={evaluation}",
+        f"--eval_file={evaluation}" if evaluation else "--split=90/10",
         f"--model_dir={folder}",
         *start,
         *(f"--set={change}" for change in settings),

@@ -12,6 +12,7 @@ that the curves do not depend on what else the machine does. The same command co
 this folder gives the results.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -20,10 +21,10 @@ from typing import Any
 from absl import flags
 
 from bert_tf.utils import files
-from bert_tf.utils.launching import run
+from bert_tf.utils.launching import run, whole_numbers
 from experiments.benchmarks import pretraining_picture
 from experiments.benchmarks.kept_results import require_same_settings
-from experiments.benchmarks.pretraining_race import ENTRANTS, PEERS, RECIPES, RESULTS_FILE, PretrainingRace
+from experiments.benchmarks.pretraining_race import ENTRANTS, PEERS, RECIPES, RESULTS_FILE, Entrant, PretrainingRace
 
 _COMPARED = {"peers": ENTRANTS, "recipes": RECIPES}
 
@@ -47,22 +48,20 @@ def define_flags() -> None:
         "The number of trainings that are timed in turns; each holds about 2 GB. 1 where nothing else runs.",
         lower_bound=1,
     )
-    flags.DEFINE_multi_string("only", [], "Part of the label of the trainings to run; may be repeated; all by default.")
+    flags.DEFINE_list("seeds", ["0"], "The seeds of the trainings; the time of a step is measured for the first alone.")
+    flags.DEFINE_multi_string("only", [], "The label of a training, or part of some labels; may be repeated.")
 
 
 def main(_: Sequence[str]) -> None:
     """Read the flags, time and train what is missing, and write the table and the picture."""
     values = flags.FLAGS
-    known = _COMPARED[values.compare]
-    entrants = [one for one in known if not values.only or any(part in one.label for part in values.only)]
-    if not entrants:
-        labels = "; ".join(one.label for one in known)
-        raise ValueError(f"--only must be part of a label: {labels}. Received: {', '.join(values.only)}")
+    entrants = chosen(_COMPARED[values.compare], values.only)
     peers = [one.label for one in entrants if one.implementation in PEERS]
     if peers and not values.venvs:
         raise ValueError(
             f"--venvs must be the folder of the peers' environments for {'; '.join(peers)}. Received: none"
         )
+    seeds = whole_numbers(values.seeds, "seeds")
     race = PretrainingRace(
         values.work_dir,
         values.checkpoint_dir,
@@ -75,20 +74,33 @@ def main(_: Sequence[str]) -> None:
     path = os.path.join(values.work_dir, RESULTS_FILE)
     found = read_results(path, race.settings() | {"minutes": values.minutes})
     speeds = found["seconds_per_step"]
-    missing = [one for one in entrants if one.label not in speeds]
+    missing = [one for one in entrants if one.recipe_label not in speeds]
     for start in range(0, len(missing), values.at_once):
-        measured = race.seconds_per_step(
-            missing[start : start + values.at_once], rounds=values.rounds, steps=values.steps
-        )
-        speeds |= {one.label: seconds for one, seconds in measured.items()}
+        some = missing[start : start + values.at_once]
+        speeds |= race.seconds_per_step(some, rounds=values.rounds, steps=values.steps)
         files.write_text(path, json.dumps(found, indent=1) + "\n")
-    for one in entrants:
+    for one in [dataclasses.replace(one, seed=seed) for seed in seeds for one in entrants]:
         if one.label not in [training["label"] for training in found["trainings"]]:
-            training = race.train(one, minutes=values.minutes, seconds_per_step=speeds[one.label])
+            training = race.train(one, minutes=values.minutes, seconds_per_step=speeds[one.recipe_label])
             found["trainings"].append(training)
             files.write_text(path, json.dumps(found, indent=1) + "\n")
         print(pretraining_picture.describe(found["trainings"]), flush=True)
     pretraining_picture.write_picture(found["trainings"], os.path.join(values.work_dir, "pretraining.png"))
+
+
+def chosen(entrants: Sequence[Entrant], names: Sequence[str]) -> list[Entrant]:
+    """Return the entrants with one of these labels, or with one of these parts in their labels; all without names.
+
+    Raises:
+        ValueError: there is none.
+    """
+    labels = [one.label for one in entrants]
+    found = [
+        one for one in entrants if any(name == one.label if name in labels else name in one.label for name in names)
+    ]
+    if names and not found:
+        raise ValueError(f"--only must be part of a label: {'; '.join(labels)}. Received: {', '.join(names)}")
+    return found or list(entrants)
 
 
 def read_results(path: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,8 @@ class Entrant:
         changes: changes to this project's experiment, as for `--set`.
         objective: the kind of the sequences, one of `records.manifest.OBJECTIVES`.
         short: whether the first steps (`_SHORT_SHARE`) have rows of half the length, twice as many.
+        next_sentences: whether next sentences, of sequences that have them, are learnt beside masked tokens.
+        seed: of the first weights, and of the order of the rows and their masks.
     """
 
     implementation: str
@@ -77,13 +79,20 @@ class Entrant:
     changes: tuple[str, ...] = ()
     objective: str = "nsp"
     short: bool = False
+    next_sentences: bool = True
+    seed: int = 0
 
     @property
     def label(self) -> str:
         """The name of the curve."""
+        return self.recipe_label + f", seed {self.seed}" * (self.seed > 0)
+
+    @property
+    def recipe_label(self) -> str:
+        """The name that its curves of all seeds have in common."""
         objective = f", {self.objective}" * (self.objective != "nsp")
         packed = ", packed" * (self.packed > 0) + f", {self.packed} x as long" * (self.packed > 1)
-        packed += ", shorter rows first" * self.short
+        packed += ", shorter rows first" * self.short + ", no next-sentence loss" * (not self.next_sentences)
         changes = "".join(f", {change}" for change in self.changes)
         if self.changes == PLAIN_START:
             changes = ", plain start"
@@ -103,6 +112,7 @@ ENTRANTS = (
 
 RECIPES = (
     Entrant("bert_tf", "own"),
+    Entrant("bert_tf", "own", next_sentences=False),
     Entrant("bert_tf", "own", objective="mlm"),
     Entrant("bert_tf", "own", objective="sop"),
     Entrant("bert_tf", "own", packed=1),
@@ -203,8 +213,9 @@ class PretrainingRace:
         batches, predictions = "", 0
         if entrant.implementation in PEERS:
             masking = MaskingConfig(masked_lm_rate=recipe.masked_lm_rate)
-            dataset = self._records.training_dataset(masking, rows, seed=self._config.train.seed)
-            batches = self._write_batches(f"train_{entrant.recipe}", dataset, num_steps)
+            dataset = self._records.training_dataset(masking, rows, seed=entrant.seed)
+            seeded = f"_seed_{entrant.seed}" * (entrant.seed > 0)
+            batches = self._write_batches(f"train_{entrant.recipe}{seeded}", dataset, num_steps)
             predictions = np.load(os.path.join(batches, "masked_lm_ids.npy"), mmap_mode="r").shape[-1]
         held_out = self._held_out.evaluation_dataset(self._config.eval_masking, self._config.train.eval_batch_size)
         return PretrainingCase(
@@ -227,6 +238,8 @@ class PretrainingRace:
             held_out_every=self._held_out_every,
             experiment=self._experiment,
             changes=entrant.changes,
+            next_sentences=entrant.next_sentences,
+            seed=entrant.seed,
             num_steps=num_steps,
             warmup_steps=max(1, int(_WARMUP_SHARE * num_steps)),
             beta2=recipe.beta2,
@@ -279,8 +292,8 @@ class PretrainingRace:
         case = json.dumps(dataclasses.asdict(self.case(entrant, num_steps)))
         return Worker(name, python, case, WORKERS, environment)
 
-    def seconds_per_step(self, entrants: Sequence[Entrant], *, rounds: int, steps: int) -> dict[Entrant, float]:
-        """Return the least time of a step of each, in turns.
+    def seconds_per_step(self, entrants: Sequence[Entrant], *, rounds: int, steps: int) -> dict[str, float]:
+        """Return the least time of a step of each, in turns, by its `recipe_label`.
 
         Whatever else happens on the machine adds to the time. On a virtual machine that does not know which processors
         share a cache, threads of many small operations may stay on one of them in some turns, as keras-hub's do.
@@ -296,7 +309,7 @@ class PretrainingRace:
                     taken[entrant].append(seconds)
         for worker in workers.values():
             worker.finish()
-        return {entrant: min(seconds) for entrant, seconds in taken.items()}
+        return {entrant.recipe_label: min(seconds) for entrant, seconds in taken.items()}
 
     def train(self, entrant: Entrant, *, minutes: float, seconds_per_step: float) -> dict[str, Any]:
         """Train for as many steps as these minutes hold, and return the curve.

@@ -4,10 +4,12 @@
         --output scores.jsonl
 
 Each model is fine-tuned by this project, with the settings and files of `finetune_results`, so that only the weights it
-starts from differ. Each score is appended to `--output` at once, and a command that is started again makes only the
-missing ones. README.md in this folder gives the results.
+starts from differ. With `--learning_rates`, each start has the rate that is best for it on a tenth of the training
+examples, which is set apart with the first seed. Each score is appended to `--output` at once, and a command that is
+started again makes only the missing ones. README.md in this folder gives the results.
 """
 
+import itertools
 import json
 import os
 import statistics
@@ -35,6 +37,9 @@ def define_flags() -> None:
     flags.DEFINE_list("tasks", list(TASKS), "The tasks to run, in this order.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "The seeds of fine-tuning.")
     flags.DEFINE_enum("precision", "bfloat16", ["float32", "bfloat16"], "The precision of fine-tuning.")
+    flags.DEFINE_list(
+        "learning_rates", [], "The learning rates to choose from; those of `finetune_results` by default."
+    )
     flags.DEFINE_multi_string("set", [], "A further setting of each fine-tuning, name=value; may be repeated.")
     flags.DEFINE_multi_string("only", [], "Part of the name of the models to use; may be repeated; all by default.")
 
@@ -69,8 +74,65 @@ def starts(work_dir: str, only: Sequence[str]) -> dict[str, list[str]]:
     return chosen
 
 
+class Scores:
+    """The scores of fine-tuning, of which each is made once.
+
+    Args:
+        output: the file of the scores that are there.
+        work_dir: the folder for intermediate files.
+        data_dir: the folder with the data of the tasks.
+        learning_rates: what a rate is chosen from; nothing for the rate of the task's experiment.
+        settings: what decides all scores: `precision` and `changes`.
+    """
+
+    def __init__(
+        self, output: str, work_dir: str, data_dir: str, *, learning_rates: Sequence[str], settings: Mapping[str, Any]
+    ) -> None:
+        self._output, self._work_dir, self._data_dir = output, work_dir, data_dir
+        self._rates, self._settings = learning_rates, dict(settings)
+        self.lines = read_lines(output) if files.exists(output) else []
+        for line in self.lines:
+            require_same_settings("output", output, line, self._settings)
+
+    def make(self, model: str, start: list[str], task: str, seed: int, first_seed: int) -> None:
+        """Fine-tune a start for a task, with the rate that was chosen with `first_seed`."""
+        if not self._rates:
+            self._make(model, start, task, seed, None, apart=False)
+            return
+        score = BENCHMARKS[task].scores[0]
+        apart = {rate: self._make(model, start, task, first_seed, rate, apart=True)[score] for rate in self._rates}
+        self._make(model, start, task, seed, max(apart, key=lambda rate: apart[rate]), apart=False)
+
+    def _make(
+        self, model: str, start: list[str], task: str, seed: int, rate: str | None, *, apart: bool
+    ) -> Mapping[str, Any]:
+        """Return the scores, on a tenth of the training examples if `apart`."""
+        key = {"model": model, "task": task, "seed": seed, "learning_rate": rate, "apart": apart}
+        for line in self.lines:
+            if key.items() <= line.items():
+                return line
+        train, evaluation = prepare(task, self._data_dir, self._work_dir)
+        found = run_ours(
+            task,
+            train,
+            None if apart else evaluation,
+            start=start,
+            seed=seed,
+            precision=self._settings["precision"],
+            folder=os.path.join(self._work_dir, "finetuned"),
+            changes=[*self._settings["changes"], *([f"train.learning_rate={rate}"] if rate else [])],
+        )
+        self.lines.append(key | self._settings | found)
+        print(json.dumps(self.lines[-1]), flush=True)
+        files.write_text(self._output, "".join(json.dumps(line) + "\n" for line in self.lines))
+        return self.lines[-1]
+
+
 def describe(lines: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> str:
-    """Return the main scores as a Markdown table: mean and deviation (of the sample) over the seeds, times 100."""
+    """Return the main scores as a Markdown table: mean and deviation (of the sample) over the seeds, times 100.
+
+    Scores on examples that were set apart for the choice of a rate are not in it.
+    """
     names = list(dict.fromkeys(line["model"] for line in lines))
     scores = {task: BENCHMARKS[task].scores[0] for task in tasks}
     table = ["| starts from | " + " | ".join(f"{task}, {score}" for task, score in scores.items()) + " |"]
@@ -78,7 +140,8 @@ def describe(lines: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> str:
     for name in names:
         cells = [name]
         for task, score in scores.items():
-            values = [100 * line[score] for line in lines if (line["model"], line["task"]) == (name, task)]
+            found = [line for line in lines if (line["model"], line["task"], line["apart"]) == (name, task, False)]
+            values = [100 * line[score] for line in found]
             deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
             cells.append(f"{statistics.fmean(values):.1f}{deviation}" if values else "not run")
         table.append(f"| {' | '.join(cells)} |")
@@ -86,36 +149,23 @@ def describe(lines: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> str:
 
 
 def main(_: Sequence[str]) -> None:
-    """Make the runs that `--output` lacks, seed by seed, and print the table."""
+    """Make the scores that `--output` lacks, seed by seed, and print the table."""
     values = flags.FLAGS
     unknown = sorted(set(values.tasks) - set(BENCHMARKS))
     if unknown:
         raise ValueError(f"--tasks must be some of {', '.join(BENCHMARKS)}. Received: {', '.join(unknown)}")
     seeds = whole_numbers(values.seeds, "seeds")
     models = starts(values.work_dir, values.only)
-    lines = read_lines(values.output) if files.exists(values.output) else []
-    settings = {"precision": values.precision, "changes": values.set}
-    for line in lines:
-        require_same_settings("output", values.output, line, settings)
-    done = {(line["model"], line["task"], line["seed"]) for line in lines}
-    wanted = [(model, task, seed) for seed in seeds for task in values.tasks for model in models]
-    for model, task, seed in [each for each in wanted if each not in done]:
-        train, evaluation = prepare(task, values.data_dir, values.work_dir)
-        folder = os.path.join(values.work_dir, "finetuned")
-        found = run_ours(
-            task,
-            train,
-            evaluation,
-            start=models[model],
-            seed=seed,
-            precision=values.precision,
-            folder=folder,
-            changes=values.set,
-        )
-        lines.append({"model": model, "task": task, "seed": seed} | settings | found)
-        print(json.dumps(lines[-1]), flush=True)
-        files.write_text(values.output, "".join(json.dumps(line) + "\n" for line in lines))
-    print(describe(lines, values.tasks))
+    scores = Scores(
+        values.output,
+        values.work_dir,
+        values.data_dir,
+        learning_rates=values.learning_rates,
+        settings={"precision": values.precision, "changes": values.set},
+    )
+    for seed, task, model in itertools.product(seeds, values.tasks, models):
+        scores.make(model, models[model], task, seed, seeds[0])
+    print(describe(scores.lines, values.tasks))
 
 
 if __name__ == "__main__":

@@ -77,14 +77,46 @@ def test_fine_tuning_starts_from_each_saved_model_and_from_random_weights_of_its
 
 def test_the_table_of_fine_tuning():
     lines = [
-        {"model": "keras_hub, bert_tf's recipe, step 80", "task": "sst2", "seed": seed, "accuracy": accuracy}
-        for seed, accuracy in enumerate((0.7, 0.8, 0.9))
+        {
+            "model": "keras_hub, bert_tf's recipe, step 80",
+            "task": "sst2",
+            "seed": seed,
+            "apart": apart,
+            "accuracy": accuracy,
+        }
+        for seed, apart, accuracy in ((0, True, 0.2), (0, False, 0.7), (1, False, 0.8), (2, False, 0.9))
     ]
     assert pretraining_scores.describe(lines, ["sst2", "mrpc"]).splitlines() == [
         "| starts from | sst2, accuracy | mrpc, f1 |",
         "| --- | --- | --- |",
         "| keras_hub, bert_tf's recipe, step 80 | 80.0 ± 10.0 | not run |",
     ]
+
+
+def test_each_start_is_fine_tuned_at_the_rate_that_is_best_for_it_apart(tmp_path, monkeypatch):
+    made = []
+
+    def run_ours(task, train, evaluation, *, start, seed, changes, **_):
+        made.append((start, evaluation is None, seed, changes[-1]))
+        best = {"first": "3e-4", "second": "1e-4"}[start[0]]
+        return {"accuracy": 0.9 if changes[-1].endswith(best) else 0.5}
+
+    monkeypatch.setattr(pretraining_scores, "run_ours", run_ours)
+    monkeypatch.setattr(pretraining_scores, "prepare", lambda *_: ("train", "eval"))
+    output, settings = str(tmp_path / "scores.jsonl"), {"precision": "float32", "changes": ["num_epochs=3"]}
+    for _ in range(2):  # the second makes nothing again
+        scores = pretraining_scores.Scores(
+            output, str(tmp_path), "data", learning_rates=["1e-4", "3e-4"], settings=settings
+        )
+        for seed in (0, 1):
+            for name in ("first", "second"):
+                scores.make(name, [name], "sst2", seed, 0)
+    rates = {"first": "train.learning_rate=3e-4", "second": "train.learning_rate=1e-4"}
+    assert [one for one in made if not one[1]] == [
+        ([name], False, seed, rates[name]) for seed in (0, 1) for name in ("first", "second")
+    ]
+    assert [(one[0][0], one[2]) for one in made if one[1]] == [("first", 0)] * 2 + [("second", 0)] * 2
+    assert "| first | 90.0 ± 0.0 |" in pretraining_scores.describe(scores.lines, ["sst2"])
 
 
 def test_sums_become_means():
@@ -155,6 +187,8 @@ def test_a_peer_gets_the_masks_and_settings_of_the_recipe(race):
     assert batches[0]["masked_lm_ids"].shape == (8, case.predictions)
     assert batches[0]["masked_lm_weights"].dtype == np.float32
     assert (case.learning_rate, case.beta2, case.dropout_rate, case.warmup_steps) == (1e-4, 0.999, 0.1, 1)
+    again = list(batches_in(race.case(Entrant("keras_hub", "published", seed=1), 3).batches))
+    assert not np.array_equal(again[0]["input_ids"], batches[0]["input_ids"])
     own = race.case(Entrant("keras_hub", "own"), 3)
     assert (own.learning_rate, own.max_seq_length) == (1e-3, 32)
     held_out = list(batches_in(case.held_out))
@@ -174,6 +208,9 @@ def test_a_recipe_changes_the_experiment_and_the_sequences(race):
     assert (packed.objective, packed.max_seq_length) == ("mlm", 128)
     assert packed.max_sequences_per_row > 1
     assert race.case(Entrant("bert_tf", "own"), 3).records not in (case.records, "")
+    other = Entrant("bert_tf", "own", next_sentences=False, seed=2)
+    assert other.label == f"{other.recipe_label}, seed 2" == "bert_tf, own recipe, no next-sentence loss, seed 2"
+    assert (race.case(other, 3).next_sentences, race.case(other, 3).seed) == (False, 2)
     short = race.case(Entrant("bert_tf", "own", short=True), 8)
     assert (short.max_seq_length, short.short_steps) == (32, 6)
     assert RecordFolder(short.short_records).max_seq_length == 16
@@ -187,12 +224,23 @@ def test_each_recipe_is_one_of_the_experiment():
         assert (config == load_config("bert_mini_day", PretrainingConfig, [])) == (not entrant.changes)
 
 
+def test_a_label_chooses_one_training_and_a_part_of_it_several():
+    [first] = pretraining.chosen(RECIPES, ["bert_tf, own recipe"])
+    assert first == Entrant("bert_tf", "own")
+    rates = pretraining.chosen(RECIPES, ["masked_lm_rate"])
+    assert [one.changes for one in rates] == [("masking.masked_lm_rate=0.15",), ("masking.masked_lm_rate=0.3",)]
+    assert pretraining.chosen(RECIPES, []) == list(RECIPES)
+    with pytest.raises(ValueError, match=r"^--only must be part of a label: bert_tf, own recipe; .* Received: torch"):
+        pretraining.chosen(RECIPES, ["torch"])
+
+
 @pytest.mark.long  # two processes that train
 @pytest.mark.parametrize(
     ("entrant", "folder"),
     [
         (Entrant("bert_tf", "own", packed=4), "bert_tf_own_recipe_packed_4_x_as_long"),
         (Entrant("bert_tf", "own", short=True), "bert_tf_own_recipe_shorter_rows_first"),
+        (Entrant("bert_tf", "own", next_sentences=False), "bert_tf_own_recipe_no_next-sentence_loss"),
     ],
 )
 def test_this_project_trains_and_is_saved(race, tmp_path, entrant, folder):

@@ -8,6 +8,11 @@ from typing import Any
 from pretraining_protocol import PretrainingCase
 
 
+def without_next_sentences(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch of the same rows whose next-sentence labels have no weight."""
+    return batch | {"next_sentence_weights": 0.0 * batch["next_sentence_weights"]}
+
+
 class OwnTraining:
     """The training of an experiment on its records, whose batches are made while it runs; a `Training`."""
 
@@ -25,7 +30,8 @@ class OwnTraining:
         from experiments import launch
 
         schedule = {"num_steps": case.num_steps, "warmup_steps": case.warmup_steps, "batch_size": case.batch_size}
-        changes = [f"train.{name}={value}" for name, value in (schedule | {"precision": case.precision}).items()]
+        settings = schedule | {"precision": case.precision, "seed": case.seed}
+        changes = [f"train.{name}={value}" for name, value in settings.items()]
         config = launch.load_config(case.experiment, PretrainingConfig, [*case.changes, *changes])
         records, self._held_out = RecordFolder(case.records), RecordFolder(case.held_out_records)
         config = config.replace(model=config.model.replace(vocab_size=records.tokenizer.vocab_size))
@@ -45,7 +51,8 @@ class OwnTraining:
             rows = case.batch_size * case.max_seq_length // folder.max_seq_length
 
             def dataset(step: int, shard: BatchShard) -> Any:
-                return folder.training_dataset(config.masking, rows, seed=config.train.seed, start_step=step)
+                found = folder.training_dataset(config.masking, rows, seed=config.train.seed, start_step=step)
+                return found if case.next_sentences else found.map(without_next_sentences)
 
             return engine.batches(dataset, start)
 

@@ -40,6 +40,8 @@ class PretrainingCase(Case):
         held_out_every: this project evaluates on every so many-th batch of them, as `held_out` has them.
         experiment: this project's experiment, with its settings.
         changes: changes to it, as for `--set`.
+        next_sentences: whether this project learns next sentences beside masked tokens.
+        seed: the seed of the first weights, and of what is drawn while training.
         num_steps: the number of steps, after which the learning rate is zero.
         warmup_steps: the number of steps before the highest learning rate.
         beta2: the decay of the second moments.
@@ -53,6 +55,8 @@ class PretrainingCase(Case):
     held_out_every: int = 1
     experiment: str = ""
     changes: Sequence[str] = ()
+    next_sentences: bool = True
+    seed: int = 0
     num_steps: int = 1
     warmup_steps: int = 0
     beta2: float = 0.999

@@ -19,6 +19,8 @@ class KerasHubTraining:
         import tensorflow as tf
         from keras_hub_training import make_model
 
+        keras.utils.set_random_seed(case.seed)
+
         @keras.saving.register_keras_serializable("benchmark")
         class WarmupAndDecay(keras.optimizers.schedules.LearningRateSchedule):
             """A linear rise, and a linear fall to zero."""

@@ -17,6 +17,7 @@ class TfModelsTraining:
         import tf_keras
         from tf_models_training import NAMES, make_optimizer, masked_lm_task
 
+        tf_keras.utils.set_random_seed(case.seed)
         if case.precision == "bfloat16":
             tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
         self._task = masked_lm_task(case)
