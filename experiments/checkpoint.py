@@ -28,6 +28,7 @@ def define_flags() -> None:
     flags.DEFINE_string("corpus", None, "Globs of your own text files, one sentence a line, instead of packages.")
     flags.DEFINE_string("sources", None, "A table of packages to take instead of corpora/english_sources.tsv.")
     flags.DEFINE_integer("max_seq_length", 128, "The number of tokens in a row of the records.")
+    flags.DEFINE_bool("pack", True, "Whether a row to train on holds several sequences, and so hardly any padding.")
     flags.DEFINE_bool("dry_run", False, "Whether to print only which stages are complete.")
 
 
@@ -43,6 +44,7 @@ def main(_: Sequence[str]) -> None:
         sources=read_sources(values.sources or english.SOURCES),
         corpus=values.corpus,
         max_seq_length=values.max_seq_length,
+        pack=values.pack,
     )
     if values.dry_run:
         print("\n".join(run.plan()))

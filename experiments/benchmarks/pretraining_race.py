@@ -103,6 +103,7 @@ class Entrant:
 
 
 ENTRANTS = (
+    Entrant("bert_tf", "own", packed=1),
     Entrant("bert_tf", "own"),
     Entrant("bert_tf", "own", packed=4),
     Entrant("bert_tf", "own", changes=PLAIN_START),
@@ -213,7 +214,7 @@ class PretrainingRace:
         batches, predictions = "", 0
         if entrant.implementation in PEERS:
             masking = MaskingConfig(masked_lm_rate=recipe.masked_lm_rate)
-            dataset = self._records.training_dataset(masking, rows, seed=entrant.seed)
+            dataset = RecordFolder(records).training_dataset(masking, rows, seed=entrant.seed)
             seeded = f"_seed_{entrant.seed}" * (entrant.seed > 0)
             batches = self._write_batches(f"train_{entrant.recipe}{seeded}", dataset, num_steps)
             predictions = np.load(os.path.join(batches, "masked_lm_ids.npy"), mmap_mode="r").shape[-1]
@@ -247,19 +248,19 @@ class PretrainingRace:
 
     def _records_of(self, entrant: Entrant, short: bool = False) -> str:
         """Return the folder of the same training text in the entrant's sequences, which is made first if need be."""
-        if not entrant.packed and entrant.objective == "nsp" and not short:
-            return self._records.path
         length = self._records.max_seq_length * max(entrant.packed, 1) // (2 if short else 1)
+        config = PreparationConfig(
+            max_seq_length=length,
+            max_sequences_per_row=DEFAULT_SEQUENCES_PER_ROW if entrant.packed else 1,
+            objective=entrant.objective,
+            seed=self._config.train.seed,
+        )
+        if all(getattr(self._records.manifest, name) == value for name, value in dataclasses.asdict(config).items()):
+            return self._records.path
         kind = "_packed" * (entrant.packed > 0) + f"_{length}" * (length != self._records.max_seq_length)
         folder = os.path.join(self._work_dir, f"records_{entrant.objective}{kind}")
         if not files.exists(os.path.join(folder, MANIFEST_FILE)):
             text = os.path.join(self._checkpoint_dir, "corpus", "train.txt")
-            config = PreparationConfig(
-                max_seq_length=length,
-                max_sequences_per_row=DEFAULT_SEQUENCES_PER_ROW if entrant.packed else 1,
-                objective=entrant.objective,
-                seed=self._config.train.seed,
-            )
             create_pretraining_data(read_documents(text), self._records.tokenizer, folder, config=config)
         return folder
 

@@ -3,7 +3,7 @@
 folder/
   corpus/          train.txt, heldout.txt (`assembly.py`, or your own text, divided by `documents.is_held_out`)
   vocab.txt        learnt from train.txt
-  records/         records of train.txt; a killed preparation is continued
+  records/         records of train.txt, packed or not; a killed preparation is continued
   heldout/         records of heldout.txt
   run/             the run of pre-training; it is continued from its newest checkpoint
   settings.json    what decides the files above; a later call must agree with it
@@ -20,6 +20,7 @@ from data_pipelines.corpora.documents import is_held_out, write_documents
 from data_pipelines.corpora.readers import read_documents
 from data_pipelines.create_pretraining_data import create_pretraining_data
 from data_pipelines.records.manifest import MANIFEST_FILE, PreparationConfig
+from data_pipelines.records.packing import DEFAULT_SEQUENCES_PER_ROW
 from data_pipelines.vocabulary import create_vocab
 from experiments.corpora import assembly, package_texts
 from experiments.corpora.packages import Source
@@ -37,6 +38,7 @@ class CheckpointRun(StagedRun):
         sources: the packages whose documentation is the corpus.
         corpus: glob patterns of your own text files instead, one sentence on each line.
         max_seq_length: the number of tokens in a row of the records.
+        pack: whether a row to train on holds several sequences. A held-out row holds one, so that runs compare.
 
     Raises:
         FileNotFoundError: `corpus` matches no file.
@@ -51,27 +53,29 @@ class CheckpointRun(StagedRun):
         sources: Sequence[Source] = (),
         corpus: str | None = None,
         max_seq_length: int = 128,
+        pack: bool = True,
     ) -> None:
         config.model.check_fits(config.model.vocab_size, max_seq_length)
         self.config = config
         self._sources = sources
         self._corpus = corpus
         self._length = max_seq_length
+        self._pack = pack
         if corpus is not None:
             with renamed(patterns="corpus"):
                 read_documents(corpus)
         settings = {"corpus": corpus, "vocab_size": config.model.vocab_size, "max_seq_length": max_seq_length}
-        super().__init__(output_dir, settings)
+        super().__init__(output_dir, settings | {"pack": pack}, unnamed={"pack": False})
         self.stages = {
             "corpus": (self.path("corpus", assembly.HELD_OUT_FILE), self.write_corpus),
             "vocabulary": (self.path("vocab.txt"), self.write_vocabulary),
             "records": (
                 self.path("records", MANIFEST_FILE),
-                lambda: self.write_records("records", assembly.TRAIN_FILE),
+                lambda: self.write_records("records", assembly.TRAIN_FILE, pack=self._pack),
             ),
             "held-out records": (
                 self.path("heldout", MANIFEST_FILE),
-                lambda: self.write_records("heldout", assembly.HELD_OUT_FILE),
+                lambda: self.write_records("heldout", assembly.HELD_OUT_FILE, pack=False),
             ),
         }
 
@@ -107,7 +111,7 @@ class CheckpointRun(StagedRun):
         size = self.config.model.vocab_size
         create_vocab(self._documents(assembly.TRAIN_FILE), size, output=self.path("vocab.txt"))
 
-    def write_records(self, folder: str, text: str) -> None:
+    def write_records(self, folder: str, text: str, *, pack: bool) -> None:
         """Write the records of one of the corpus's files."""
         from bert_tf.tokenization.wordpiece import WordPieceTokenizer
 
@@ -115,7 +119,11 @@ class CheckpointRun(StagedRun):
             self._documents(text),
             WordPieceTokenizer(self.path("vocab.txt")),
             self.path(folder),
-            config=PreparationConfig(max_seq_length=self._length, seed=self.config.train.seed),
+            config=PreparationConfig(
+                max_seq_length=self._length,
+                max_sequences_per_row=DEFAULT_SEQUENCES_PER_ROW if pack else 1,
+                seed=self.config.train.seed,
+            ),
             num_workers=0,
         )
         print(manifest.statistics)

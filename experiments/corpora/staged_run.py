@@ -1,6 +1,7 @@
 """A run of several stages in one folder, each of which is skipped when its files are complete."""
 
 import os
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ class StagedRun:
     Args:
         output_dir: the folder.
         settings: what a later call must agree with, as values of JSON.
+        unnamed: the values, in a folder that an earlier version began, of settings that it did not name.
 
     Attributes:
         stages: name -> the file that shows that the stage is complete, and the function that makes it.
@@ -24,12 +26,14 @@ class StagedRun:
         ValueError: the folder was begun with other settings.
     """
 
-    def __init__(self, output_dir: str, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, output_dir: str, settings: Mapping[str, Any], unnamed: Mapping[str, Any] = types.MappingProxyType({})
+    ) -> None:
         self.output_dir = output_dir
         self.stages: dict[str, tuple[str, Callable[[], None]]] = {}
         self._settings = dict(settings)
         path = self.path(SETTINGS_FILE)
-        standing = files.read_json(path) if files.exists(path) else self._settings
+        standing = dict(unnamed) | files.read_json(path) if files.exists(path) else self._settings
         if standing != self._settings:
             raise ValueError(
                 f"`output_dir` must be a new folder, or one that was begun with the same settings ({standing}). "

@@ -6,6 +6,8 @@ import pytest
 from small_corpus import write_corpus
 
 from bert_tf.configs import PretrainingConfig
+from bert_tf.utils import files
+from data_pipelines.records.manifest import read_manifest
 from experiments.corpora import checkpoint_run
 from experiments.corpora.checkpoint_run import CheckpointRun
 from experiments.launch import load_config
@@ -65,6 +67,29 @@ def test_other_settings_need_another_folder(make_run, monkeypatch):
         ValueError, match=r"`output_dir` must be a new folder.*'max_seq_length': 32.*'max_seq_length': 24"
     ):
         make_run(max_seq_length=24)
+    with pytest.raises(ValueError, match=r"'pack': True.*'pack': False"):
+        make_run(pack=False)
+
+
+def test_rows_to_train_on_are_packed_and_held_out_rows_are_not(make_run, monkeypatch):
+    monkeypatch.setattr(CheckpointRun, "pretrain", lambda _: {})
+    run = make_run()
+    run.run()
+    train, held_out = (read_manifest(run.path(name)) for name in ("records", "heldout"))
+    assert train.max_sequences_per_row > 1
+    assert held_out.max_sequences_per_row == 1
+
+
+def test_a_folder_of_the_version_that_did_not_pack_goes_on_without(make_run, monkeypatch):
+    monkeypatch.setattr(CheckpointRun, "pretrain", lambda _: {})
+    run = make_run(pack=False)
+    run.run()
+    settings = files.read_json(run.path("settings.json"))
+    assert settings.pop("pack") is False
+    files.write_json(run.path("settings.json"), settings)
+    with pytest.raises(ValueError, match=r"'pack': False.*'pack': True"):
+        make_run()
+    assert read_manifest(make_run(pack=False).path("records")).max_sequences_per_row == 1
 
 
 def test_missing_text_and_long_rows_are_reported_before_anything_is_made(make_run, tmp_path):
