@@ -39,20 +39,26 @@ class Recipe:
     """The settings of a training that all implementations can express.
 
     Attributes:
-        learning_rate: the highest, after a linear rise over a tenth of the steps; it falls linearly to zero.
+        learning_rate: the highest, after a linear rise over a tenth of the steps.
+        decay_share: the share of the steps, at the end, in which it falls linearly to zero; 1 for the published schedule,
+            which is the lower one of rise and fall.
         beta2: the decay of AdamW's second moments.
         dropout_rate: dropout of activations and attention.
         masked_lm_rate: the share of tokens that are predicted.
     """
 
     learning_rate: float
+    decay_share: float
     beta2: float
     dropout_rate: float
     masked_lm_rate: float
 
 
-PUBLISHED = Recipe(learning_rate=1e-4, beta2=0.999, dropout_rate=0.1, masked_lm_rate=0.15)
+PUBLISHED = Recipe(learning_rate=1e-4, decay_share=1.0, beta2=0.999, dropout_rate=0.1, masked_lm_rate=0.15)
 """The recipe of the paper (Devlin et al. 2019, appendix A.2), which the peers' documentation repeats."""
+
+FIRST = ("optimizer.decay_schedule=linear",)
+"""The changes to this project's experiment that make it the recipe that others were compared with first."""
 
 PLAIN_START = ("model.position_initializer=truncated_normal", "model.output_bias_from_unigram=false")
 """The changes to this project's experiment that make its weights start as the paper's and the peers' do."""
@@ -64,7 +70,7 @@ class Entrant:
 
     Attributes:
         implementation: `bert_tf`, `bert_tf_jax`, or one of `PEERS`.
-        recipe: `own` (this project's experiment) or `published` (`PUBLISHED`).
+        recipe: `own` (this project's experiment), `first` (the same with `FIRST`) or `published` (`PUBLISHED`).
         packed: how many times as long as the others packed rows are, and so many times fewer; 0 for one sequence a row.
         changes: changes to this project's experiment, as for `--set`.
         objective: the kind of the sequences, one of `records.manifest.OBJECTIVES`.
@@ -96,31 +102,39 @@ class Entrant:
         changes = "".join(f", {change}" for change in self.changes)
         if self.changes == PLAIN_START:
             changes = ", plain start"
-        recipe = "own recipe"
+        recipe = f"{self.recipe} recipe"
         if self.implementation in PEERS:
-            recipe = "bert_tf's recipe" if self.recipe == "own" else "the paper's recipe"
+            recipe = {"own": "bert_tf's recipe", "first": "bert_tf's first recipe"}.get(
+                self.recipe, "the paper's recipe"
+            )
         return f"{self.implementation}, {recipe}{objective}{packed}{changes}"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """All changes to this project's experiment."""
+        return (*FIRST, *self.changes) if self.recipe == "first" else self.changes
 
 
 ENTRANTS = (
     Entrant("bert_tf", "own", packed=1),
-    Entrant("bert_tf", "own"),
-    Entrant("bert_tf", "own", packed=4),
-    Entrant("bert_tf", "own", changes=PLAIN_START),
-    Entrant("bert_tf_jax", "own"),
-    *(Entrant(peer, recipe) for peer in PEERS for recipe in ("own", "published")),
+    Entrant("bert_tf", "first"),
+    Entrant("bert_tf", "first", packed=4),
+    Entrant("bert_tf", "first", changes=PLAIN_START),
+    Entrant("bert_tf_jax", "own", packed=1),
+    Entrant("keras_hub", "own"),
+    *(Entrant(peer, recipe) for peer in PEERS for recipe in ("first", "published")),
 )
 
 RECIPES = (
-    Entrant("bert_tf", "own"),
-    Entrant("bert_tf", "own", next_sentences=False),
-    Entrant("bert_tf", "own", objective="mlm"),
-    Entrant("bert_tf", "own", objective="sop"),
-    Entrant("bert_tf", "own", packed=1),
-    Entrant("bert_tf", "own", packed=1, objective="mlm"),
-    Entrant("bert_tf", "own", short=True),
+    Entrant("bert_tf", "first"),
+    Entrant("bert_tf", "first", next_sentences=False),
+    Entrant("bert_tf", "first", objective="mlm"),
+    Entrant("bert_tf", "first", objective="sop"),
+    Entrant("bert_tf", "first", packed=1),
+    Entrant("bert_tf", "first", packed=1, objective="mlm"),
+    Entrant("bert_tf", "first", short=True),
     *(
-        Entrant("bert_tf", "own", changes=changes)
+        Entrant("bert_tf", "first", changes=changes)
         for changes in (
             *((change,) for change in PLAIN_START),
             ("masking.masked_lm_rate=0.15",),
@@ -131,12 +145,15 @@ RECIPES = (
             ("optimizer.name=muon", "train.learning_rate=3e-3"),
             ("optimizer.name=lamb", "train.learning_rate=1e-2"),
             ("train.learning_rate=2e-3",),
-            ("optimizer.decay_schedule=warmup_stable_decay", "optimizer.decay_share=0.2"),
+            ("optimizer.decay_schedule=warmup_stable_decay",),
             ("model.dropout_rate=0.1", "model.attention_dropout_rate=0.1"),
         )
     ),
+    Entrant("bert_tf", "own", packed=1),
+    Entrant("bert_tf", "own", packed=1, short=True),
+    Entrant("bert_tf", "own", packed=1, changes=("train.learning_rate=2e-3",)),
 )
-"""This project's experiment, and the changes to it that the benchmark compares at equal time."""
+"""The first recipe and changes to it, then this project's experiment, which has the best of them, and changes to it."""
 
 
 def model_folder(work_dir: str, label: str, step: int) -> str:
@@ -199,11 +216,13 @@ class PretrainingRace:
         if name == "published":
             return PUBLISHED
         config = self._config
+        stable = name == "own" and config.optimizer.decay_schedule == "warmup_stable_decay"
         return Recipe(
-            config.train.learning_rate,
-            config.optimizer.beta2,
-            config.model.dropout_rate,
-            config.masking.masked_lm_rate,
+            learning_rate=config.train.learning_rate,
+            decay_share=config.optimizer.decay_share if stable else 1.0,
+            beta2=config.optimizer.beta2,
+            dropout_rate=config.model.dropout_rate,
+            masked_lm_rate=config.masking.masked_lm_rate,
         )
 
     def case(self, entrant: Entrant, num_steps: int) -> PretrainingCase:
@@ -216,7 +235,7 @@ class PretrainingRace:
             masking = MaskingConfig(masked_lm_rate=recipe.masked_lm_rate)
             dataset = RecordFolder(records).training_dataset(masking, rows, seed=entrant.seed)
             seeded = f"_seed_{entrant.seed}" * (entrant.seed > 0)
-            batches = self._write_batches(f"train_{entrant.recipe}{seeded}", dataset, num_steps)
+            batches = self._write_batches(f"train_{recipe.masked_lm_rate:g}{seeded}", dataset, num_steps)
             predictions = np.load(os.path.join(batches, "masked_lm_ids.npy"), mmap_mode="r").shape[-1]
         held_out = self._held_out.evaluation_dataset(self._config.eval_masking, self._config.train.eval_batch_size)
         return PretrainingCase(
@@ -231,6 +250,7 @@ class PretrainingRace:
             vocab_size=self._records.tokenizer.vocab_size,
             dropout_rate=recipe.dropout_rate,
             learning_rate=recipe.learning_rate,
+            decay_share=recipe.decay_share,
             held_out=self._write_batches("heldout", held_out.shard(self._held_out_every, 0)),
             records=records,
             short_records=self._records_of(entrant, short=True) if entrant.short else "",
@@ -238,7 +258,7 @@ class PretrainingRace:
             held_out_records=self._held_out.path,
             held_out_every=self._held_out_every,
             experiment=self._experiment,
-            changes=entrant.changes,
+            changes=entrant.settings,
             next_sentences=entrant.next_sentences,
             seed=entrant.seed,
             num_steps=num_steps,

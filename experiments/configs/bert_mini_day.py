@@ -33,7 +33,9 @@ def get_config() -> PretrainingConfig:
             output_bias_from_unigram=True,
         ),
         masking=MaskingConfig(masked_lm_rate=0.2),
-        optimizer=OptimizerConfig(beta2=0.98, bias_correction=True),
+        optimizer=OptimizerConfig(
+            beta2=0.98, bias_correction=True, decay_schedule="warmup_stable_decay", decay_share=0.2
+        ),
         train=TrainConfig(
             num_steps=6000,
             batch_size=32,

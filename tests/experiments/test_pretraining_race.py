@@ -1,5 +1,6 @@
 """The pre-training benchmark: curves by hand, and a short race of this project alone."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -119,6 +120,14 @@ def test_each_start_is_fine_tuned_at_the_rate_that_is_best_for_it_apart(tmp_path
     assert "| first | 90.0 ± 0.0 |" in pretraining_scores.describe(scores.lines, ["sst2"])
 
 
+def test_a_peer_that_can_express_it_gets_the_schedule_of_this_project(checkpoint_dir, tmp_path):
+    race = PretrainingRace(
+        str(tmp_path), checkpoint_dir, experiment="bert_mini_day", precision="float32", venvs="none", batch_size=8
+    )
+    assert (race.recipe("own").decay_share, race.recipe("first").decay_share) == (0.2, 1.0)
+    assert race.recipe("own") == dataclasses.replace(race.recipe("first"), decay_share=0.2)
+
+
 def test_sums_become_means():
     assert mean_over_batches(iter([(6.0, 1.0, 2.0), (3.0, 2.0, 4.0)])) == {
         "masked_lm_loss": 1.5,
@@ -189,6 +198,7 @@ def test_a_peer_gets_the_masks_and_settings_of_the_recipe(race):
     assert (case.learning_rate, case.beta2, case.dropout_rate, case.warmup_steps) == (1e-4, 0.999, 0.1, 1)
     again = list(batches_in(race.case(Entrant("keras_hub", "published", seed=1), 3).batches))
     assert not np.array_equal(again[0]["input_ids"], batches[0]["input_ids"])
+    assert case.decay_share == race.case(Entrant("keras_hub", "first"), 3).decay_share == 1.0
     own = race.case(Entrant("keras_hub", "own"), 3)
     assert (own.learning_rate, own.max_seq_length) == (1e-3, 32)
     held_out = list(batches_in(case.held_out))
@@ -197,11 +207,11 @@ def test_a_peer_gets_the_masks_and_settings_of_the_recipe(race):
 
 
 def test_a_recipe_changes_the_experiment_and_the_sequences(race):
-    recipe = Entrant("bert_tf", "own", changes=("optimizer.name=muon",), objective="sop")
+    recipe = Entrant("bert_tf", "first", changes=("optimizer.name=muon",), objective="sop")
     case = race.case(recipe, 3)
-    assert recipe.label == "bert_tf, own recipe, sop, optimizer.name=muon"
+    assert recipe.label == "bert_tf, first recipe, sop, optimizer.name=muon"
     assert Entrant("bert_tf", "own", changes=PLAIN_START).label == "bert_tf, own recipe, plain start"
-    assert case.changes == ("optimizer.name=muon",)
+    assert case.changes == ("optimizer.decay_schedule=linear", "optimizer.name=muon")
     manifest = RecordFolder(case.records).manifest
     assert (manifest.objective, manifest.max_seq_length, manifest.max_sequences_per_row) == ("sop", 32, 1)
     packed = RecordFolder(race.case(Entrant("bert_tf", "own", packed=4, objective="mlm"), 3).records).manifest
@@ -219,18 +229,20 @@ def test_a_recipe_changes_the_experiment_and_the_sequences(race):
 def test_each_recipe_is_one_of_the_experiment():
     assert len({entrant.label for entrant in RECIPES}) == len(RECIPES)
     for entrant in RECIPES:
-        assert entrant.label.startswith("bert_tf, own recipe")
-        config = load_config("bert_mini_day", PretrainingConfig, list(entrant.changes))
-        assert (config == load_config("bert_mini_day", PretrainingConfig, [])) == (not entrant.changes)
+        assert entrant.label.startswith(f"bert_tf, {entrant.recipe} recipe")
+        config = load_config("bert_mini_day", PretrainingConfig, list(entrant.settings))
+        assert (config == load_config("bert_mini_day", PretrainingConfig, [])) == (
+            not entrant.settings or "optimizer.decay_schedule=warmup_stable_decay" in entrant.settings
+        )
 
 
 def test_a_label_chooses_one_training_and_a_part_of_it_several():
-    [first] = pretraining.chosen(RECIPES, ["bert_tf, own recipe"])
-    assert first == Entrant("bert_tf", "own")
+    [first] = pretraining.chosen(RECIPES, ["bert_tf, first recipe"])
+    assert first == Entrant("bert_tf", "first")
     rates = pretraining.chosen(RECIPES, ["masked_lm_rate"])
     assert [one.changes for one in rates] == [("masking.masked_lm_rate=0.15",), ("masking.masked_lm_rate=0.3",)]
     assert pretraining.chosen(RECIPES, []) == list(RECIPES)
-    with pytest.raises(ValueError, match=r"^--only must be part of a label: bert_tf, own recipe; .* Received: torch"):
+    with pytest.raises(ValueError, match=r"^--only must be part of a label: bert_tf, first recipe; .* Received: torch"):
         pretraining.chosen(RECIPES, ["torch"])
 
 

@@ -44,6 +44,7 @@ class PretrainingCase(Case):
         seed: the seed of the first weights, and of what is drawn while training.
         num_steps: the number of steps, after which the learning rate is zero.
         warmup_steps: the number of steps before the highest learning rate.
+        decay_share: the share of the steps, at the end, in which it falls.
         beta2: the decay of the second moments.
     """
 
@@ -59,6 +60,7 @@ class PretrainingCase(Case):
     seed: int = 0
     num_steps: int = 1
     warmup_steps: int = 0
+    decay_share: float = 1.0
     beta2: float = 0.999
 
 

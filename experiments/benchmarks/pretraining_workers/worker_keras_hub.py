@@ -23,12 +23,13 @@ class KerasHubTraining:
 
         @keras.saving.register_keras_serializable("benchmark")
         class WarmupAndDecay(keras.optimizers.schedules.LearningRateSchedule):
-            """A linear rise, and a linear fall to zero."""
+            """A linear rise, and a linear fall to zero in the last share of the steps."""
 
             def __call__(self, step: Any) -> Any:
                 step = tf.cast(step, tf.float32)
                 rise = (step + 1) / max(case.warmup_steps, 1)
-                return case.learning_rate * tf.minimum(tf.minimum(rise, 1.0), 1 - step / case.num_steps)
+                fall = (1 - step / case.num_steps) / case.decay_share
+                return case.learning_rate * tf.minimum(tf.minimum(rise, 1.0), fall)
 
             def get_config(self) -> dict[str, Any]:
                 return {}

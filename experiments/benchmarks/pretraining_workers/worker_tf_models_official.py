@@ -1,4 +1,7 @@
-"""The worker of tf-models-official: `MaskedLMTask.train_step` in one tf.function, with AdamW and next-sentence head."""
+"""The worker of tf-models-official: `MaskedLMTask.train_step` in one tf.function, with AdamW and next-sentence head.
+
+Its configured schedules have none that is constant before a linear fall, so that a case's `decay_share` must be 1.
+"""
 
 import os
 from collections.abc import Iterator
@@ -18,6 +21,8 @@ class TfModelsTraining:
         from tf_models_training import NAMES, make_optimizer, masked_lm_task
 
         tf_keras.utils.set_random_seed(case.seed)
+        if case.decay_share != 1:
+            raise ValueError(f"`decay_share` must be 1 for tf-models-official. Received: {case.decay_share}")
         if case.precision == "bfloat16":
             tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
         self._task = masked_lm_task(case)
