@@ -26,6 +26,7 @@ from experiments.benchmarks import pretraining_picture
 from experiments.benchmarks.kept_results import require_same_settings
 from experiments.benchmarks.pretraining_race import ENTRANTS, PEERS, RECIPES, RESULTS_FILE, Entrant, PretrainingRace
 
+PICTURE_FILE = "pretraining.png"
 _COMPARED = {"peers": ENTRANTS, "recipes": RECIPES}
 
 
@@ -55,7 +56,8 @@ def define_flags() -> None:
 def main(_: Sequence[str]) -> None:
     """Read the flags, time and train what is missing, and write the table and the picture."""
     values = flags.FLAGS
-    entrants = chosen(_COMPARED[values.compare], values.only)
+    known = _COMPARED[values.compare]
+    entrants = chosen(known, values.only)
     peers = [one.label for one in entrants if one.implementation in PEERS]
     if peers and not values.venvs:
         raise ValueError(
@@ -84,8 +86,16 @@ def main(_: Sequence[str]) -> None:
             training = race.train(one, minutes=values.minutes, seconds_per_step=speeds[one.recipe_label])
             found["trainings"].append(training)
             files.write_text(path, json.dumps(found, indent=1) + "\n")
-        print(pretraining_picture.describe(found["trainings"]), flush=True)
-    pretraining_picture.write_picture(found["trainings"], os.path.join(values.work_dir, "pretraining.png"))
+        print(pretraining_picture.describe(in_order(found["trainings"], known)), flush=True)
+    pretraining_picture.write_picture(in_order(found["trainings"], known), os.path.join(values.work_dir, PICTURE_FILE))
+
+
+def in_order(trainings: Sequence[dict[str, Any]], entrants: Sequence[Entrant]) -> list[dict[str, Any]]:
+    """Return the trainings in the order of the entrants, other seeds behind the first, and unknown ones at the end."""
+    order = [one.label for one in entrants]
+    labels = [training["label"].partition(", seed ")[0] for training in trainings]
+    places = [order.index(label) if label in order else len(order) for label in labels]
+    return [training for _, training in sorted(zip(places, trainings, strict=True), key=lambda pair: pair[0])]
 
 
 def chosen(entrants: Sequence[Entrant], names: Sequence[str]) -> list[Entrant]:

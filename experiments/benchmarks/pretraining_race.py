@@ -40,8 +40,8 @@ class Recipe:
 
     Attributes:
         learning_rate: the highest, after a linear rise over a tenth of the steps.
-        decay_share: the share of the steps, at the end, in which it falls linearly to zero; 1 for the published schedule,
-            which is the lower one of rise and fall.
+        decay_share: the share of the steps, at the end, in which it falls linearly to zero; 1 for the published
+            schedule, which is the lower one of rise and fall.
         beta2: the decay of AdamW's second moments.
         dropout_rate: dropout of activations and attention.
         masked_lm_rate: the share of tokens that are predicted.

@@ -13,6 +13,7 @@ from bert_tf.utils import files
 from data_pipelines.input.record_folder import RecordFolder
 from experiments.benchmarks import pretraining, pretraining_picture, pretraining_scores
 from experiments.benchmarks.pretraining_race import (
+    ENTRANTS,
     EVALUATIONS,
     PLAIN_START,
     RECIPES,
@@ -234,6 +235,12 @@ def test_each_recipe_is_one_of_the_experiment():
         assert (config == load_config("bert_mini_day", PretrainingConfig, [])) == (
             not entrant.settings or "optimizer.decay_schedule=warmup_stable_decay" in entrant.settings
         )
+
+
+def test_the_table_is_in_the_order_of_the_entrants():
+    labels = ["an older one", "bert_tf, first recipe, seed 1", "bert_tf, own recipe, packed", "bert_tf, first recipe"]
+    found = pretraining.in_order([{"label": label} for label in labels], ENTRANTS)
+    assert [one["label"] for one in found] == [labels[2], labels[1], labels[3], labels[0]]
 
 
 def test_a_label_chooses_one_training_and_a_part_of_it_several():
