@@ -46,14 +46,14 @@ Attempts to leave the plateau earlier, in 600 steps of the recipe above, which r
   in 1500 steps                                                                           1.84   next-sentence 0.60
   in 1400 steps, the whole quickstart, a larger corpus (JAX's documentation in it)        1.85   next-sentence 0.58
   in 1400 steps, the rate constant until it falls in the last fifth of the steps          1.99   next-sentence 0.61
-  in 1100 steps, the same                                                                 1.84   next-sentence 0.59   kept
+  in 1100 steps, the same (kept)                                                          1.84   next-sentence 0.59
 
 Rejected: bfloat16 (139 ms a step without XLA, against 100 ms in float32 with XLA) and batch size 8 (15 steps/s, against
 10 with batch size 32). Two concurrent parts are 6 to 8 % faster than one. Not tried: whole-word masking, which would
 hardly change the masks at 1.05 tokens a word, and rows of 128 tokens.
 
-On the machine and corpus of the two last lines, the recipe before them has 1.78 in 1400 steps. Packed rows, which are 98 %
-full instead of 93 %, end there at 1.87, and each step takes 7 % longer beside other work: about what 100 more steps
+On the machine and corpus of the two last lines, the recipe before them has 1.78 in 1400 steps. Packed rows, which are
+98 % full instead of 93 %, end there at 1.87, and each step takes 7 % longer beside other work: about what 100 more steps
 bring. Rows stay plain, so that a reader sees one pair in each.
 """
 
