@@ -53,8 +53,8 @@ Rejected: bfloat16 (139 ms a step without XLA, against 100 ms in float32 with XL
 hardly change the masks at 1.05 tokens a word, and rows of 128 tokens.
 
 On the machine and corpus of the two last lines, the recipe before them has 1.78 in 1400 steps. Packed rows, which are
-98 % full instead of 93 %, end there at 1.87, and each step takes 7 % longer beside other work: about what 100 more steps
-bring. Rows stay plain, so that a reader sees one pair in each.
+98 % full instead of 93 %, end there at 1.87, and each step takes 7 % longer beside other work: about what 100 more
+steps bring. Rows stay plain, so that a reader sees one pair in each.
 """
 
 from bert_tf.configs import BertConfig, MaskingConfig, OptimizerConfig, PretrainingConfig, TrainConfig
