@@ -121,8 +121,7 @@ ENTRANTS = (
     Entrant("bert_tf", "first", packed=4),
     Entrant("bert_tf", "first", changes=PLAIN_START),
     Entrant("bert_tf_jax", "own", packed=1),
-    Entrant("keras_hub", "own"),
-    *(Entrant(peer, recipe) for peer in PEERS for recipe in ("first", "published")),
+    *(Entrant(peer, recipe) for peer in PEERS for recipe in ("own", "first", "published")),
 )
 
 RECIPES = (

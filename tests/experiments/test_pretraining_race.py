@@ -121,7 +121,7 @@ def test_each_start_is_fine_tuned_at_the_rate_that_is_best_for_it_apart(tmp_path
     assert "| first | 90.0 ± 0.0 |" in pretraining_scores.describe(scores.lines, ["sst2"])
 
 
-def test_a_peer_that_can_express_it_gets_the_schedule_of_this_project(checkpoint_dir, tmp_path):
+def test_a_peer_gets_the_schedule_of_this_project(checkpoint_dir, tmp_path):
     race = PretrainingRace(
         str(tmp_path), checkpoint_dir, experiment="bert_mini_day", precision="float32", venvs="none", batch_size=8
     )

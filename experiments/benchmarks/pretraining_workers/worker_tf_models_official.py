@@ -1,14 +1,24 @@
-"""The worker of tf-models-official: `MaskedLMTask.train_step` in one tf.function, with AdamW and next-sentence head.
-
-Its configured schedules have none that is constant before a linear fall, so that a case's `decay_share` must be 1.
-"""
+"""The worker of tf-models-official: `MaskedLMTask.train_step` in one tf.function, with AdamW and next-sentence head."""
 
 import os
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from pretraining_protocol import PretrainingCase, batches_in, mean_over_batches, serve
+
+
+def learning_rate(case: PretrainingCase) -> dict[str, Any]:
+    """Return the configuration of the learning rate after the warm-up, which falls linearly at the end or all the time.
+
+    A power of 0 leaves it constant before the last `decay_share` of the steps.
+    """
+    highest = {"initial_learning_rate": case.learning_rate}
+    if case.decay_share == 1:
+        return {"type": "polynomial", "polynomial": highest | {"end_learning_rate": 0.0, "decay_steps": case.num_steps}}
+    fall = {"total_decay_steps": case.num_steps, "power": 0.0, "linear_decay_fraction": case.decay_share}
+    return {"type": "power_linear", "power_linear": highest | fall}
 
 
 class TfModelsTraining:
@@ -21,19 +31,12 @@ class TfModelsTraining:
         from tf_models_training import NAMES, make_optimizer, masked_lm_task
 
         tf_keras.utils.set_random_seed(case.seed)
-        if case.decay_share != 1:
-            raise ValueError(f"`decay_share` must be 1 for tf-models-official. Received: {case.decay_share}")
         if case.precision == "bfloat16":
             tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
         self._task = masked_lm_task(case)
         self.model = model = self._task.build_model()
-        schedule = {
-            "initial_learning_rate": case.learning_rate,
-            "end_learning_rate": 0.0,
-            "decay_steps": case.num_steps,
-        }
         optimizer = make_optimizer(
-            {"type": "polynomial", "polynomial": schedule},
+            learning_rate(case),
             case.beta2,
             warmup={"type": "polynomial", "polynomial": {"power": 1, "warmup_steps": case.warmup_steps}},
         )
