@@ -89,7 +89,7 @@ def get_config() -> PretrainingConfig:
             steps_per_loop=50,
             log_every=50,
             eval_batch_size=128,
-            precision="float32",  # so that its results are the same on every processor
+            precision="float32",  # so that its results hardly differ between processors
             concurrent_parts=2,
         ),
     )
