@@ -83,6 +83,9 @@ class Scores:
         data_dir: the folder with the data of the tasks.
         learning_rates: what a rate is chosen from; nothing for the rate of the task's experiment.
         settings: what decides all scores: `precision` and `changes`.
+
+    Raises:
+        ValueError: the file holds scores of other settings, or a learning rate is not a number above 0.
     """
 
     def __init__(
@@ -90,8 +93,14 @@ class Scores:
     ) -> None:
         self._output, self._work_dir, self._data_dir = output, work_dir, data_dir
         self._rates, self._settings = learning_rates, dict(settings)
+        if not all(_is_rate(rate) for rate in learning_rates):
+            raise ValueError(
+                f"--learning_rates must be numbers above 0, such as 1e-4,3e-4. Received: {','.join(learning_rates)!r}"
+            )
         self.lines = read_lines(output) if files.exists(output) else []
         for line in self.lines:
+            if "apart" not in line:
+                raise ValueError(f"--output must be new: an earlier version made these results. Received: {output!r}")
             require_same_settings("output", output, line, self._settings)
 
     def make(self, model: str, start: list[str], task: str, seed: int, first_seed: int) -> None:
@@ -126,6 +135,13 @@ class Scores:
         print(json.dumps(self.lines[-1]), flush=True)
         files.write_text(self._output, "".join(json.dumps(line) + "\n" for line in self.lines))
         return self.lines[-1]
+
+
+def _is_rate(text: str) -> bool:
+    try:
+        return 0.0 < float(text) < float("inf")
+    except ValueError:
+        return False
 
 
 def describe(lines: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> str:

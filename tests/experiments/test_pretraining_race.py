@@ -21,7 +21,11 @@ from experiments.benchmarks.pretraining_race import (
     PretrainingRace,
     model_folder,
 )
-from experiments.benchmarks.pretraining_workers.pretraining_protocol import batches_in, mean_over_batches
+from experiments.benchmarks.pretraining_workers.pretraining_protocol import (
+    batches_in,
+    mean_over_batches,
+    without_next_sentences,
+)
 from experiments.corpora import checkpoint_run
 from experiments.corpora.checkpoint_run import CheckpointRun
 from experiments.launch import load_config
@@ -127,6 +131,26 @@ def test_a_peer_gets_the_schedule_of_this_project(checkpoint_dir, tmp_path):
     )
     assert (race.recipe("own").decay_share, race.recipe("first").decay_share) == (0.2, 1.0)
     assert race.recipe("own") == dataclasses.replace(race.recipe("first"), decay_share=0.2)
+
+
+@pytest.mark.parametrize("rates", [["1e-4", "fast"], ["0"], [""], ["nan"]])
+def test_a_learning_rate_is_a_number_above_0(tmp_path, rates):
+    with pytest.raises(ValueError, match=r"^--learning_rates must be numbers above 0"):
+        pretraining_scores.Scores(str(tmp_path / "scores.jsonl"), "", "", learning_rates=rates, settings={})
+
+
+def test_scores_of_an_earlier_version_are_refused(tmp_path):
+    (tmp_path / "scores.jsonl").write_text('{"model": "random weights", "task": "sst2", "accuracy": 0.5}\n')
+    with pytest.raises(ValueError, match=r"^--output must be new: an earlier version made these results"):
+        pretraining_scores.Scores(str(tmp_path / "scores.jsonl"), "", "", learning_rates=[], settings={})
+
+
+def test_next_sentences_lose_their_weight_and_nothing_else_changes():
+    batch = {"input_ids": np.ones((2, 4), np.int32), "next_sentence_weights": np.ones((2, 1), np.float32)}
+    found = without_next_sentences(batch)
+    assert found["input_ids"] is batch["input_ids"]
+    np.testing.assert_array_equal(found["next_sentence_weights"], np.zeros((2, 1), np.float32))
+    assert batch["next_sentence_weights"].all()
 
 
 def test_sums_become_means():

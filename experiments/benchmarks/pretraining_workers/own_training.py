@@ -5,12 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from pretraining_protocol import PretrainingCase
-
-
-def without_next_sentences(batch: dict[str, Any]) -> dict[str, Any]:
-    """Return a batch of the same rows whose next-sentence labels have no weight."""
-    return batch | {"next_sentence_weights": 0.0 * batch["next_sentence_weights"]}
+from pretraining_protocol import PretrainingCase, without_next_sentences
 
 
 class OwnTraining:

@@ -93,6 +93,11 @@ def batches_in(folder: str, start: int = 0) -> Iterator[Batch]:
         }
 
 
+def without_next_sentences(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch of the same rows whose next-sentence labels have no weight."""
+    return batch | {"next_sentence_weights": 0.0 * batch["next_sentence_weights"]}
+
+
 def mean_over_batches(parts: Iterator[tuple[float, float, float]]) -> dict[str, float]:
     """Return the evaluation whose batches have these sums of losses, correct predictions and weights."""
     loss, correct, weight = np.sum(np.asarray(list(parts), np.float64), axis=0)
