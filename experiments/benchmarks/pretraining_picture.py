@@ -5,15 +5,15 @@ from typing import Any
 
 _AXES = {"minutes": "minutes on this machine", "step": "steps", "tokens": "millions of tokens, padding included"}
 _COLORS = {"bert_tf": "#1f5fa8", "bert_tf_jax": "#2a9d8f", "tf_models_official": "#d1702a", "keras_hub": "#8a5aa8"}
-_STYLES = {"packed": ":", "paper's": "--", "plain start": "-."}
+_STYLES = {"plain start": (0, (1, 4)), "4 x as long": ":", "first recipe": "-.", "paper's": "--"}
 _OTHERS = ("#c03a5b", "#6b8e23", "#b8860b", "#5f9ea0", "#708090", "#cd5c5c", "#4682b4", "#9370db")
 
 
 def write_picture(results: Sequence[dict[str, Any]], path: str) -> None:
     """Write the held-out losses over time, steps and tokens as a PNG or SVG (the extra `plot`).
 
-    A color stands for an implementation, or for a recipe where all trainings are this project's. The curves of packed
-    rows are dotted, those of the paper's recipe dashed, and that of the paper's first weights both.
+    A color stands for an implementation, and `_STYLES` for the recipes other than this project's; a color stands for a
+    recipe where all trainings are this project's.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -24,10 +24,18 @@ def write_picture(results: Sequence[dict[str, Any]], path: str) -> None:
     for axis, (name, title) in zip(axes, _AXES.items(), strict=True):
         for number, result in enumerate(results):
             color = _OTHERS[number % len(_OTHERS)] if recipes else _COLORS[result["label"].partition(",")[0]]
-            style = next((style for part, style in _STYLES.items() if part in result["label"]), "-")
+            styles = [] if recipes else [style for part, style in _STYLES.items() if part in result["label"]]
             places = [point[name] / (1e6 if name == "tokens" else 1) for point in result["points"]]
             losses = [point["masked_lm_loss"] for point in result["points"]]
-            axis.plot(places, losses, style, marker="o", markersize=3, color=color, label=result["label"])
+            axis.plot(
+                places,
+                losses,
+                linestyle=next(iter(styles), "-"),
+                marker="o",
+                markersize=3,
+                color=color,
+                label=result["label"],
+            )
         axis.set_xlabel(title)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("held-out masked-LM loss, nats a token")
