@@ -31,7 +31,7 @@ def ordered_map(
 
     Raises:
         ValueError: `num_workers` is negative.
-        ChildProcessError: a process was killed.
+        ChildProcessError: a process was killed or could not start.
     """
     if num_workers < 0:
         raise ValueError(f"`num_workers` must be at least 0. Received: {num_workers}")
@@ -62,8 +62,9 @@ def _ordered_map(
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise ChildProcessError(
-            "A worker process was killed, perhaps because memory ran out. Try a smaller `num_workers`. "
-            f"Received: {num_workers}"
+            "A worker process was killed or could not start. A script must call this under "
+            '`if __name__ == "__main__":`, because each worker imports it. If it does, memory may have run out: try a '
+            f"smaller `num_workers`. Received: {num_workers}"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -1,6 +1,8 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -51,6 +53,16 @@ def test_one_worker_and_one_item_stay_in_this_process():
 def test_a_killed_worker_is_reported():
     with pytest.raises(ChildProcessError, match=r"killed.*`num_workers`. Received: 2"):
         list(ordered_map(_die, range(9), 2))
+
+
+def test_a_script_that_its_workers_would_run_again_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from bert_tf.utils.processes import ordered_map\nlist(ordered_map(abs, range(9), 2))\n")
+    finished = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert finished.returncode == 1
+    last = finished.stderr.strip().splitlines()[-1]
+    assert last.startswith("ChildProcessError: A worker process was killed or could not start. A script must call this")
+    assert 'under `if __name__ == "__main__":`' in last
 
 
 def test_a_negative_number_of_workers_is_an_error():
