@@ -1,7 +1,10 @@
-"""The import of TensorFlow without the lines that it writes to standard error on every machine without a GPU.
+"""The import of TensorFlow by a command: without needless lines on standard error, and without needless packages.
 
 Its C++ libraries log before their level can be set, for example that CUDA does not start. On a machine without an
 NVIDIA device, these lines do not help the user. All other lines are kept.
+
+TensorFlow imports Keras, and both import scikit-learn, Matplotlib and JAX where they are installed, for functions that
+no command calls. These take a third of the time until a command starts. They are left out, and can be imported later.
 """
 
 import glob
@@ -13,6 +16,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import ModuleType
+from typing import Any
+
+from bert_tf.utils import keras_backend
 
 _NVIDIA_DEVICE = "/dev/nvidiactl"
 _TPU_DEVICES = ("/dev/accel*", "/dev/vfio/*")
@@ -22,6 +28,9 @@ _NOISE = (
     r"|To enable the following instructions"
 )
 _SECONDS_FOR_THE_FILTER = 5
+# Keras imports the first two for its wrappers and its pictures, and TensorFlow Lite imports the third to convert models
+# of JAX. All three take the failure of the import for a package that is not installed.
+_LEFT_OUT = ("sklearn", "matplotlib", "jax")
 _FILTER = """
 import re, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -34,9 +43,13 @@ for line in sys.stdin.buffer:
 
 
 def install() -> None:
-    """Make the first import of TensorFlow in this process quiet. Call it before anything imports TensorFlow."""
+    """Make the first import of TensorFlow in this process quiet and short. Call it before anything imports TensorFlow.
+
+    In this process, `keras.wrappers` and the functions of `keras.visualization` then take scikit-learn and Matplotlib
+    for not installed, so this is for commands, which do not use them.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if "tensorflow" not in sys.modules and not os.path.exists(_NVIDIA_DEVICE):
+    if "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _QuietFinder())
 
 
@@ -70,11 +83,31 @@ class _QuietLoader(importlib.abc.Loader):
             sys.meta_path.remove(self._finder)
         if module.__spec__ is not None:
             module.__spec__.loader = module.__loader__ = self._loader
+        if os.path.exists(_NVIDIA_DEVICE):
+            with _without_packages():
+                self._loader.exec_module(module)
+            return
         with without_noise():
-            self._loader.exec_module(module)
+            with _without_packages():
+                self._loader.exec_module(module)
             # The search for a GPU writes a line too. On a TPU host, it could claim the TPU, which the engine must do.
             if not any(map(glob.glob, _TPU_DEVICES)):
                 module.config.list_physical_devices()
+
+
+@contextmanager
+def _without_packages() -> Iterator[None]:
+    """Let imports of the packages that are left out fail in the block, unless they are imported already."""
+    names = [name for name in _LEFT_OUT if name not in sys.modules]
+    if os.environ.get(keras_backend.VARIABLE) != "tensorflow" and "jax" in names:
+        names.remove("jax")  # Keras may compute with it
+    blocked: dict[str, Any] = dict.fromkeys(names)
+    sys.modules.update(blocked)
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 @contextmanager

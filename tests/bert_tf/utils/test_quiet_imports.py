@@ -7,7 +7,7 @@ import sys
 import pytest
 
 _TENSORFLOW = """
-import os
+import os, sys
 os.write(2, b'''WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
 I0000 00:00:1 port.cc:153] oneDNN custom operations are on.
 E0000 00:00:1 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit
@@ -77,8 +77,31 @@ def test_machines_with_a_gpu_show_every_line(run, tmp_path):
     assert len(run(install, "import tensorflow")) > len(_KEPT)
 
 
-def test_the_real_tensorflow_is_imported_in_silence():
-    lines = [_INSTALL, "import tensorflow as tf", "tf.constant(1)"]
+@pytest.mark.parametrize("gpu", [False, True])
+def test_packages_for_other_uses_are_left_out_until_later(run, tmp_path, gpu):
+    with (tmp_path / "tensorflow" / "__init__.py").open("a") as file:
+        file.write("for name in ('sklearn', 'matplotlib', 'jax'):\n    try:\n        __import__(name)\n")
+        file.write("    except ImportError:\n        print('\\nwithout', name, file=sys.stderr, flush=True)\n")
+    for name in ("sklearn", "matplotlib", "jax"):
+        (tmp_path / f"{name}.py").touch()
+    if gpu:
+        (tmp_path / "gpu").touch()
+    install = _INSTALL.replace("/none", str(tmp_path / "gpu"))
+    later = "import tensorflow, sklearn, matplotlib, jax"
+
+    def left_out(*lines, backend="tensorflow"):
+        choose = f"import os, sys; os.environ['KERAS_BACKEND'] = {backend!r}"
+        return [line.split()[1] for line in run(choose, *lines) if line.startswith("without")]
+
+    assert left_out(later) == []
+    assert left_out(install, later) == ["sklearn", "matplotlib", "jax"]
+    assert left_out(install, later, backend="jax") == ["sklearn", "matplotlib"]
+    assert left_out(install, "import sklearn, jax", later) == ["matplotlib"]
+
+
+def test_the_real_tensorflow_is_imported_in_silence_and_without_them():
+    absent = "assert not {'sklearn', 'matplotlib', 'jax'} & sys.modules.keys()"
+    lines = [_INSTALL, "import sys, tensorflow as tf", "tf.constant(1)", absent, "import sklearn.metrics"]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     command = [sys.executable, "-c", "\n".join(lines)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
