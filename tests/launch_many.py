@@ -37,6 +37,14 @@ def launch_many(commands: Sequence[Sequence[str]], folder: Path) -> list[Result]
     return in_warm_process(_launch_all, [list(command) for command in commands], folder=folder)
 
 
+def launch_until_failure(steps: Sequence[Sequence[str] | str], folder: Path, timeout: float = 3600.0) -> list[Result]:
+    """The results of `steps`, one after the other, each run in `folder`, up to the first that fails.
+
+    A step is a command as above, or the text of a Python program.
+    """
+    return in_warm_process(_launch_until_failure, steps, folder=folder, timeout=timeout)
+
+
 def run_program(program: str, *arguments: str, folder: Path, stdin: str = "", **environment: str) -> Result:
     """The result of `python -c program arguments`, run in `folder` with changes of the environment."""
     return in_warm_process(_run_program, program, arguments, stdin, environment, folder=folder)
@@ -91,6 +99,19 @@ def _launch_all(commands: list[list[str]]) -> list[Result]:
     if len(commands) > 1:
         _import_packages()
     return [_forked(lambda command=command: run_module(command[0], command[1:])) for command in commands]
+
+
+def _launch_until_failure(steps: Sequence[Sequence[str] | str]) -> list[Result]:
+    _import_packages()
+    results = []
+    for step in steps:
+        if isinstance(step, str):
+            results.append(_run_program(step, (), "", {}))
+        else:
+            results.append(_forked(lambda step=step: run_module(step[0], list(step[1:]))))
+        if results[-1].returncode != 0:
+            break
+    return results
 
 
 def _import_packages() -> None:

@@ -8,14 +8,12 @@ once. Blocks marked ```sh or ```console are only shown: installations, clusters.
 """
 
 import gzip
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from launch_many import launch_until_failure
 from small_corpus import corpus_documents, write_corpus
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -148,42 +146,33 @@ def foundation_commands() -> list[str]:
 
 
 def steps_of(page: str) -> list[str]:
-    """The commands of a page and its programs, as commands of the shell, in their order."""
-    text, python = text_of(page), shlex.quote(sys.executable)
-    programs = [(position, f"{python} - <<'END'\n{block}END") for position, block in code_blocks(text, "python")]
-    return [step for _, step in sorted([*commands_of(text), *programs], key=lambda step: step[0])]
+    """The commands of a page and its programs, in their order. No command of a page starts otherwise than `bert-tf`."""
+    text = text_of(page)
+    return [step for _, step in sorted([*commands_of(text), *code_blocks(text, "python")], key=lambda step: step[0])]
 
 
 def run_pages(pages: Sequence[str], folder: Path) -> None:
     """Run the commands and the Python of pages in a folder; each must succeed and leave what it names."""
     _prepare(folder)
-    launcher = folder / ".bin" / "bert-tf"
-    launcher.parent.mkdir()
-    launcher.write_text(
-        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m experiments.main "$@"\n', encoding="utf-8"
-    )
-    launcher.chmod(0o755)
-    environment = os.environ | {"PATH": f"{launcher.parent}:{os.environ['PATH']}"}
+    texts: list[str] = []
+    launched: list[list[str] | str] = []
     made = set()
-    for command in [*foundation_commands(), *(step for page in pages for step in steps_of(page))]:
-        outputs = []
-        if command.startswith("bert-tf"):
-            name, flags = name_and_flags(command)
-            outputs = outputs_of(command)
+    for step in [*foundation_commands(), *(step for page in pages for step in steps_of(page))]:
+        if step.startswith("bert-tf"):
+            name, flags = name_and_flags(step)
             if name in _MAKERS:
-                if outputs[0] in made:
+                if outputs_of(step)[0] in made:
                     continue
-                made.add(outputs[0])
-            if "extend" not in flags:  # a vocabulary that is extended has its size already
-                command = " ".join([command, *SMALL.get(name, [])])
-        result = subprocess.run(
-            ["bash", "-c", command],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
-        assert [path for path in outputs if not (folder / path).exists()] == [], command
+                made.add(outputs_of(step)[0])
+            small = [] if "extend" in flags else SMALL.get(name, [])  # what is extended has its size already
+            launched.append(["experiments.main", *shlex.split(step)[1:], *small])
+        else:
+            launched.append(step)
+        texts.append(step)
+    results = launch_until_failure(launched, folder)
+    assert results[-1].returncode == 0, (
+        f"{texts[len(results) - 1]}\n{results[-1].stdout[-2000:]}\n{results[-1].stderr[-4000:]}"
+    )
+    assert len(results) == len(texts)
+    outputs = [(path, step) for step in texts if step.startswith("bert-tf") for path in outputs_of(step)]
+    assert [output for output in outputs if not (folder / output[0]).exists()] == []
